@@ -1,0 +1,1 @@
+"""videoanalysis: a self-hosted video-analysis service."""

@@ -1,0 +1,120 @@
+"""What a user asks for: a source, a detector, how to sample and when to restart.
+
+These Structs are the JSON a client posts, what the scenarios database keeps, and what a runner is handed.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Label = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class _Part(Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of a request: unknown fields are refused, so that a misspelt option is not ignored."""
+
+
+class All(_Part, frozen=True, tag_field="mode", tag="all"):
+    """Sample every frame."""
+
+
+class Fps(_Part, frozen=True, tag_field="mode", tag="fps"):
+    """Sample `fps` frames for each second of video."""
+
+    fps: Annotated[float, Meta(gt=0, le=240, description="sampled frames for each second of video")] = 2.0
+
+
+class Keyframes(_Part, frozen=True, tag_field="mode", tag="keyframes"):
+    """Sample the frames that the encoder stored whole: the cheapest look at a recording."""
+
+
+Sampling = All | Fps | Keyframes
+
+
+class Restart(_Part, frozen=True):
+    """Whether a failed run is begun again.
+
+    `max_restarts` counts consecutive attempts that stored nothing new, so it is a bound on useless work,
+    not on the life of a scenario. `always` is for live sources.
+    """
+
+    policy: Literal["never", "on_failure", "always"] = "on_failure"
+    max_restarts: Annotated[int, Meta(ge=0, le=1000)] = 5
+
+
+class _DetectorConfig(_Part, frozen=True, tag_field="type"):
+    pass
+
+
+class Motion(_DetectorConfig, frozen=True, tag="motion"):
+    """Moving regions by background subtraction (MOG2). Label: `motion`."""
+
+    min_area: Annotated[Fraction, Meta(description="smallest region, as a share of the picture")] = 0.0005
+    sensitivity: Annotated[float, Meta(gt=0, le=100, description="higher finds fainter changes")] = 1.0
+
+
+class People(_DetectorConfig, frozen=True, tag="people"):
+    """Standing people by histograms of oriented gradients (OpenCV's HOG). Label: `person`."""
+
+    confidence: Annotated[Fraction, Meta(description="weaker detections are left out")] = 0.3
+
+
+class Face(_DetectorConfig, frozen=True, tag="face"):
+    """Frontal faces by a Haar cascade (OpenCV's). Label: `face`."""
+
+    min_size: Annotated[Fraction, Meta(description="smallest face, as a share of the height")] = 0.05
+    confidence: Annotated[Fraction, Meta(description="weaker detections are left out")] = 0.3
+
+
+class Marker(_DetectorConfig, frozen=True, tag="marker"):
+    """Printed codes. Labels: `aruco:<id>` and `qr:<text>`. QR costs about three times what ArUco does."""
+
+    codes: Annotated[tuple[Literal["aruco", "qr"], ...], Meta(min_length=1, max_length=2)] = ("aruco",)
+    dictionary: Literal[
+        "4x4_50", "4x4_100", "4x4_250", "4x4_1000",
+        "5x5_50", "5x5_100", "5x5_250", "5x5_1000",
+        "6x6_50", "6x6_100", "6x6_250", "6x6_1000",
+        "7x7_50", "7x7_100", "7x7_250", "7x7_1000",
+        "original", "apriltag_16h5", "apriltag_25h9", "apriltag_36h10", "apriltag_36h11",
+    ] = "5x5_1000"  # fmt: skip
+
+
+class Onnx(_DetectorConfig, frozen=True, tag="onnx"):
+    """A YOLO-layout model file under the model root. Labels: from its metadata, else `class:<n>`."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=500, description="a file below VA_MODEL_ROOT")]
+    confidence: Annotated[Fraction, Meta(description="weaker detections are left out")] = 0.25
+    iou: Annotated[Fraction, Meta(description="overlap above which boxes are merged")] = 0.45
+    labels: Annotated[tuple[Label, ...] | None, Meta(description="keep only these labels")] = None
+
+
+class Mock(_DetectorConfig, frozen=True, tag="mock"):
+    """Made-up detections from a seeded generator, for trying the service without a model. Label: `mock`."""
+
+    seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0
+    max_detections: Annotated[int, Meta(ge=0, le=1000)] = 3
+
+
+Detector = Motion | People | Face | Marker | Onnx | Mock
+
+
+class ScenarioSpec(_Part, frozen=True):
+    """A scenario as it was asked for. It never changes: to begin anew is to create another."""
+
+    source: Annotated[str, Meta(min_length=1, max_length=2000)]
+    detector: Detector
+    sampling: Sampling = Fps()
+    restart: Restart = Restart()
+    name: Annotated[str, Meta(max_length=200)] = ""
+
+
+class Media(Struct, frozen=True):
+    """What opening a source told about it. `frames` and `duration_seconds` are null where unknown."""
+
+    width: int
+    height: int
+    fps: float | None = None
+    frames: int | None = None
+    duration_seconds: float | None = None
+    live: bool = False
