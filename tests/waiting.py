@@ -1,0 +1,25 @@
+"""Waiting for a condition with a deadline, instead of sleeping."""
+
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from anyio import sleep
+
+
+T = TypeVar("T")
+
+
+async def until(condition: Callable[[], T | Awaitable[T]], timeout: float = 10.0, poll: float = 0.01) -> T:
+    """Return the condition's first truthy value. Raises AssertionError past `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if inspect.isawaitable(value):
+            value = await value
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {inspect.getsource(condition).strip()}")
+        await sleep(poll)
