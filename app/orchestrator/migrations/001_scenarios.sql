@@ -13,6 +13,7 @@ CREATE TABLE scenarios (
     lease_renewed_at timestamptz,
     failures         integer NOT NULL DEFAULT 0 CHECK (failures >= 0),  -- consecutive attempts without progress
     next_frame       bigint NOT NULL DEFAULT 0 CHECK (next_frame >= 0), -- the furthest a runner has reported
+    progressed       boolean NOT NULL DEFAULT false,  -- whether this attempt stored anything
     not_before       timestamptz NOT NULL DEFAULT now(),                -- backoff: no hand-out before
     waiting_since    timestamptz NOT NULL DEFAULT now(),                -- hand-outs go oldest first
     media            jsonb,                     -- Media, once the source was opened
@@ -71,6 +72,7 @@ CREATE TABLE runners (
     slots         integer NOT NULL CHECK (slots >= 0),
     first_seen_at timestamptz NOT NULL DEFAULT now(),
     heartbeat_at  timestamptz NOT NULL DEFAULT now(),
-    ended_at      timestamptz,   -- it left, or a newer instance took its name: it gets no more runs
+    left_at       timestamptz,                     -- it gets no more runs, and drains those it has
+    superseded    boolean NOT NULL DEFAULT false,  -- a newer instance took its name: its leases are over
     PRIMARY KEY (runner_id, boot_id)
 );

@@ -7,6 +7,7 @@ CREATE TABLE checkpoints (
     next_frame      bigint NOT NULL DEFAULT 0 CHECK (next_frame >= 0),  -- every frame before it is settled
     finished        boolean NOT NULL DEFAULT false,
     dropped         boolean NOT NULL DEFAULT false,                     -- deleted: no claim passes
+    purged          boolean NOT NULL DEFAULT false,                     -- deleted: its rows are gone too
     eligible        text CHECK (eligible IN ('all', 'reference', 'key')),  -- frames sampling chooses from
     replay_frame    bigint NOT NULL DEFAULT 0,    -- where decoding begins again to rebuild the detector's memory
     replay_sampled  bigint NOT NULL DEFAULT 0,    -- sampled frames before replay_frame
@@ -22,6 +23,8 @@ CREATE TABLE checkpoints (
                     CHECK (source_state IN ('opening', 'open', 'reconnecting', 'closed')),
     updated_at      timestamptz NOT NULL DEFAULT now()
 );
+
+CREATE INDEX checkpoints_to_purge ON checkpoints (scenario_id) WHERE dropped AND NOT purged;
 
 -- One row per sampled frame, its detections as parallel arrays: less than half the size of a row for each.
 CREATE TABLE predictions (
