@@ -1,0 +1,40 @@
+"""Detectors: what a run asks of each sampled picture, made from what the user configured."""
+
+from pathlib import Path
+
+import cv2
+
+from app.runner.detectors.detector import Detector, DetectorError, DetectorFactory, Memory
+from app.runner.detectors.marker import MarkerDetector
+from app.runner.detectors.mock import MockDetector
+from app.runner.detectors.segments import Segments, replay_from
+from app.scenario import Detector as DetectorConfig
+from app.scenario import Marker, Mock
+
+__all__ = [
+    "Detector",
+    "DetectorError",
+    "DetectorFactory",
+    "Memory",
+    "Segments",
+    "make_detector",
+    "replay_from",
+]
+
+# A run's inference workers are the parallelism: OpenCV's own threads would compete with them for the cores,
+# and would return what they find in the order in which they finish.
+cv2.setNumThreads(1)
+
+
+def make_detector(config: DetectorConfig, model_root: Path) -> Detector:  # noqa: ARG001
+    """A new detector; one with a memory begins without any. Loading a model takes time: call it in a thread.
+
+    Raises DetectorError where the configuration asks for something that is not there.
+    """
+    match config:
+        case Marker():
+            return MarkerDetector(config)
+        case Mock():
+            return MockDetector(config)
+        case _:
+            raise DetectorError(f"The detector {config.__struct_config__.tag!r} is not built in.")
