@@ -15,6 +15,13 @@ class Message(Struct, frozen=True, tag_field="type", tag=True):
     """Anything that travels on the bus."""
 
 
+class Instance(Struct, frozen=True):
+    """One life of a runner process: a restart under the same name is another instance."""
+
+    runner_id: str
+    boot_id: UUID
+
+
 class CreateScenario(Message, frozen=True):
     """Store a scenario and start it."""
 
@@ -50,8 +57,7 @@ OrchestratorCommand = CreateScenario | StartScenario | StopScenario | DeleteScen
 class StartRun(Message, frozen=True):
     """Run one attempt of a scenario on one runner instance."""
 
-    runner_id: str
-    boot_id: UUID
+    instance: Instance
     scenario_id: UUID
     attempt: int
     spec: ScenarioSpec
@@ -60,8 +66,7 @@ class StartRun(Message, frozen=True):
 class StopRun(Message, frozen=True):
     """Drain and end one attempt on one runner instance."""
 
-    runner_id: str
-    boot_id: UUID
+    instance: Instance
     scenario_id: UUID
     attempt: int
 
@@ -112,8 +117,7 @@ RunEvent = RunStarted | RunStopped | RunFinished | RunFailed | RunReleased
 class RunnerLeaving(Message, frozen=True):
     """The runner instance takes no more runs."""
 
-    runner_id: str
-    boot_id: UUID
+    instance: Instance
 
 
 class RunReport(Struct, frozen=True, array_like=True):
@@ -127,8 +131,7 @@ class RunReport(Struct, frozen=True, array_like=True):
 class RunnerHeartbeat(Message, frozen=True):
     """The runner instance lives and holds these runs."""
 
-    runner_id: str
-    boot_id: UUID
+    instance: Instance
     slots: int
     runs: tuple[RunReport, ...]
 

@@ -1,0 +1,33 @@
+"""The orchestrator: drives every scenario through its lifecycle."""
+
+from functools import partial
+
+from anyio import TASK_STATUS_IGNORED, create_task_group
+from anyio.abc import TaskStatus
+
+from app.bus import Bus
+from app.messages import ORCHESTRATOR, orchestrator_commands, runner_events
+from app.orchestrator.leader import Leader, Timing
+from app.orchestrator.service import handle_command, handle_event
+from app.postgres import Database
+
+
+async def run_orchestrator(
+    dsn: str,
+    database: Database,
+    bus: Bus,
+    timing: Timing,
+    *,
+    alone: bool,
+    task_status: TaskStatus[None] = TASK_STATUS_IGNORED,
+) -> None:
+    """Handle commands and events, and lead or wait to lead, until cancelled.
+
+    `dsn` and `database` are the scenarios database. `alone` says that no other process may use it.
+    """
+    async with create_task_group() as group:
+        leader = Leader(dsn, database, bus, timing, alone=alone)
+        await group.start(leader.run)
+        for topic, handle in ((orchestrator_commands, handle_command), (runner_events, handle_event)):
+            await group.start(partial(bus.consume, topic, partial(handle, database), group=ORCHESTRATOR))
+        task_status.started()

@@ -1,9 +1,9 @@
 """A scenario's life, as a pure function: (scenario, message) → what is true next and what must be sent.
 
-Nothing here waits, reads a clock or knows a database. Every state has an answer to every message: see TABLE.
+Nothing here waits, reads a clock or knows a database. `decide` is the table: what a state does not name, it
+leaves as it is.
 """
 
-from collections.abc import Callable
 from enum import StrEnum
 from typing import Literal
 from uuid import UUID
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from app.messages import (
     DeleteScenario,
     DropResults,
+    Instance,
     Message,
     OrchestratorCommand,
     RunEvent,
@@ -62,7 +63,8 @@ class Scenario(Struct, frozen=True):
 
     `attempt` grows on every entry into init_startup and fences off older runs. `failures` counts
     consecutive attempts that stored nothing new; `progressed` says whether this one stored anything.
-    `delay` is how many seconds from now the next hand-out may come.
+    `holder` is the runner instance that was given the run. `delay` is how many seconds from now the next
+    hand-out may come.
     """
 
     id: UUID
@@ -71,8 +73,7 @@ class Scenario(Struct, frozen=True):
     outcome: Outcome | None = None
     error: str | None = None
     attempt: int = 1
-    runner_id: str | None = None
-    boot_id: UUID | None = None
+    holder: Instance | None = None
     failures: int = 0
     next_frame: int = 0
     progressed: bool = False
@@ -84,8 +85,7 @@ class Scenario(Struct, frozen=True):
 class AssignRun(Struct, frozen=True):
     """The leader chose a runner instance with a free slot."""
 
-    runner_id: str
-    boot_id: UUID
+    instance: Instance
 
 
 class TellRunner(Struct, frozen=True):
@@ -130,7 +130,52 @@ def decide(scenario: Scenario, message: Input) -> Decision:
         if message.attempt != scenario.attempt:
             return Decision(scenario)
         scenario = _note_progress(scenario, message.next_frame)
-    return TABLE[type(message)][_COLUMN[scenario.state]](scenario, message)
+    match message, scenario.state:
+        case StartScenario(), State.INACTIVE:
+            return _wait_again(
+                scenario, "start was asked for", outcome=None, error=None, failures=0, delay=0.0
+            )
+        case StartScenario(), State.INIT_SHUTDOWN | State.IN_SHUTDOWN_PROCESSING:
+            return _refuse(scenario, "It is still stopping: wait until its state is inactive, then start it.")
+        case StopScenario(), State.INIT_STARTUP:
+            return _stop_waiting(scenario)
+        case StopScenario(), State.IN_STARTUP_PROCESSING | State.ACTIVE:
+            return _move(scenario, State.INIT_SHUTDOWN, "stop was asked for")
+        case DeleteScenario(), State.INACTIVE:
+            return _delete(scenario)
+        case DeleteScenario(), _:
+            return _refuse(scenario, "It is not inactive: stop it, wait until it is, then delete it.")
+
+        case AssignRun(), State.INIT_STARTUP:
+            return _assign(scenario, message)
+        case TellRunner(), State.INIT_SHUTDOWN:
+            return _tell(scenario)
+        case LoseRun(reason), State.IN_STARTUP_PROCESSING | State.ACTIVE:
+            return _retry(scenario, reason)
+        case LoseRun(reason), State.INIT_SHUTDOWN | State.IN_SHUTDOWN_PROCESSING:
+            return _stopped(scenario, reason)
+
+        case RunStarted(media=media), State.IN_STARTUP_PROCESSING:
+            return _move(scenario, State.ACTIVE, "first frame decoded", media=media, error=None)
+        case RunStarted(media=media), State.ACTIVE | State.INIT_SHUTDOWN | State.IN_SHUTDOWN_PROCESSING:
+            return Decision(replace(scenario, media=media))
+        case RunFailed(error=error, retryable=True), State.IN_STARTUP_PROCESSING | State.ACTIVE:
+            return _retry(scenario, error)
+        case RunFailed(error=error), State.IN_STARTUP_PROCESSING | State.ACTIVE:
+            return _end(scenario, "failed", error, error)
+        case RunFailed(error=error), State.INIT_SHUTDOWN | State.IN_SHUTDOWN_PROCESSING:
+            return _end(scenario, "failed", error, error)
+        case ((RunReleased() | RunStopped()), State.IN_STARTUP_PROCESSING | State.ACTIVE):
+            return _wait_again(scenario, "the runner gave the run back", delay=0.0)
+        case ((RunReleased() | RunStopped()), State.INIT_SHUTDOWN | State.IN_SHUTDOWN_PROCESSING):
+            return _stopped(scenario, "the run ended")
+        case RunFinished(), State.INIT_STARTUP:
+            return Decision(scenario)
+        case RunFinished(), _ if scenario.outcome != "completed":
+            # Also where the lease had ended before the finish was heard: it is a fact all the same.
+            return _end(scenario, "completed", "stored to the end of the recording")
+        case _:
+            return Decision(scenario)
 
 
 def backoff(failures: int) -> float:
@@ -145,164 +190,64 @@ def _note_progress(scenario: Scenario, next_frame: int) -> Scenario:
 
 
 def _move(scenario: Scenario, to: State, reason: str, **changes: object) -> Decision:
-    after = replace(scenario, state=to, **changes)
-    return Decision(after, (Step(scenario.state, to, reason),))
+    return Decision(replace(scenario, state=to, **changes), (Step(scenario.state, to, reason),))
 
 
 def _end(scenario: Scenario, outcome: Outcome, reason: str, error: str | None = None) -> Decision:
-    return _move(
-        scenario, State.INACTIVE, reason, outcome=outcome, error=error, runner_id=None, boot_id=None, delay=0.0
-    )
+    nobody = {"holder": None, "delay": 0.0}
+    return _move(scenario, State.INACTIVE, reason, outcome=outcome, error=error, **nobody)
+
+
+def _stopped(scenario: Scenario, reason: str) -> Decision:
+    return _end(scenario, "stopped", reason)
 
 
 def _wait_again(scenario: Scenario, reason: str, **changes: object) -> Decision:
-    return _move(
-        scenario,
-        State.INIT_STARTUP,
-        reason,
-        attempt=scenario.attempt + 1,
-        runner_id=None,
-        boot_id=None,
-        progressed=False,
-        **changes,
-    )
+    anew = {"attempt": scenario.attempt + 1, "holder": None, "progressed": False}
+    return _move(scenario, State.INIT_STARTUP, reason, **anew, **changes)
 
 
-def _ignore(scenario: Scenario, message: Input) -> Decision:
-    return Decision(scenario)
-
-
-def _already_started(scenario: Scenario, message: Input) -> Decision:
-    return Decision(scenario, detail="It was started already.")
-
-
-def _refuse_start(scenario: Scenario, message: Input) -> Decision:
-    detail = "It is still stopping: wait until its state is inactive, then start it."
-    return Decision(scenario, answer="conflict", detail=detail)
-
-
-def _resume(scenario: Scenario, message: Input) -> Decision:
-    return _wait_again(scenario, "start was asked for", outcome=None, error=None, failures=0, delay=0.0)
-
-
-def _stop_waiting(scenario: Scenario, message: Input) -> Decision:
+def _stop_waiting(scenario: Scenario) -> Decision:
     asked = _move(scenario, State.INIT_SHUTDOWN, "stop was asked for")
-    ended = _end(asked.scenario, "stopped", "no runner had been chosen")
+    ended = _stopped(asked.scenario, "no runner had been chosen")
     return replace(ended, steps=asked.steps + ended.steps)
 
 
-def _ask_to_stop(scenario: Scenario, message: Input) -> Decision:
-    return _move(scenario, State.INIT_SHUTDOWN, "stop was asked for")
-
-
-def _already_stopped(scenario: Scenario, message: Input) -> Decision:
-    return Decision(scenario, detail="It was stopped already.")
-
-
-def _refuse_delete(scenario: Scenario, message: Input) -> Decision:
-    detail = "It is not inactive: stop it and wait until its state is inactive, then delete it."
+def _refuse(scenario: Scenario, detail: str) -> Decision:
     return Decision(scenario, answer="conflict", detail=detail)
 
 
-def _delete(scenario: Scenario, message: Input) -> Decision:
+def _delete(scenario: Scenario) -> Decision:
     step = Step(State.INACTIVE, State.INACTIVE, "deleted")
-    drop = (results_commands, DropResults(scenario.id))
-    return Decision(replace(scenario, deleted=True), (step,), (drop,))
+    return Decision(replace(scenario, deleted=True), (step,), ((results_commands, DropResults(scenario.id)),))
 
 
-def _assign(scenario: Scenario, message: Input) -> Decision:
-    assert isinstance(message, AssignRun)
+def _assign(scenario: Scenario, chosen: AssignRun) -> Decision:
     decision = _move(
         scenario,
         State.IN_STARTUP_PROCESSING,
-        f"handed to {message.runner_id}",
-        runner_id=message.runner_id,
-        boot_id=message.boot_id,
+        f"handed to {chosen.instance.runner_id}",
+        holder=chosen.instance,
         delay=0.0,
     )
-    start = StartRun(message.runner_id, message.boot_id, scenario.id, scenario.attempt, scenario.spec)
+    start = StartRun(chosen.instance, scenario.id, scenario.attempt, scenario.spec)
     return replace(decision, send=((runner_commands, start),))
 
 
-def _tell(scenario: Scenario, message: Input) -> Decision:
-    assert scenario.runner_id is not None
-    assert scenario.boot_id is not None
-    decision = _move(scenario, State.IN_SHUTDOWN_PROCESSING, f"told {scenario.runner_id} to stop")
-    stop = StopRun(scenario.runner_id, scenario.boot_id, scenario.id, scenario.attempt)
+def _tell(scenario: Scenario) -> Decision:
+    assert scenario.holder is not None  # noqa: S101 - every stopping state has one, as a CHECK holds too
+    decision = _move(scenario, State.IN_SHUTDOWN_PROCESSING, f"told {scenario.holder.runner_id} to stop")
+    stop = StopRun(scenario.holder, scenario.id, scenario.attempt)
     return replace(decision, send=((runner_commands, stop),))
 
 
-def _activate(scenario: Scenario, message: Input) -> Decision:
-    assert isinstance(message, RunStarted)
-    return _move(scenario, State.ACTIVE, "first frame decoded", media=message.media, error=None)
-
-
-def _note_media(scenario: Scenario, message: Input) -> Decision:
-    assert isinstance(message, RunStarted)
-    return Decision(replace(scenario, media=message.media))
-
-
-def _complete(scenario: Scenario, message: Input) -> Decision:
-    if scenario.outcome == "completed":
-        return Decision(scenario)
-    return _end(scenario, "completed", "stored to the end of the recording")
-
-
-def _retry(scenario: Scenario, error: str, retryable: bool) -> Decision:
+def _retry(scenario: Scenario, error: str) -> Decision:
     failures = 0 if scenario.progressed else scenario.failures + 1
     counted = replace(scenario, failures=failures)
     restart = scenario.spec.restart
-    if not retryable or restart.policy == "never":
+    if restart.policy == "never":
         return _end(counted, "failed", error, error)
     if restart.policy == "on_failure" and failures > restart.max_restarts:
         spent = f"{error} (given up after {failures} attempts in a row that stored nothing new)"
         return _end(counted, "failed", spent, spent)
     return _wait_again(counted, error, error=error, delay=backoff(failures))
-
-
-def _fail(scenario: Scenario, message: Input) -> Decision:
-    assert isinstance(message, RunFailed)
-    return _retry(scenario, message.error, message.retryable)
-
-
-def _fail_stopping(scenario: Scenario, message: Input) -> Decision:
-    assert isinstance(message, RunFailed)
-    return _end(scenario, "failed", message.error, message.error)
-
-
-def _lose(scenario: Scenario, message: Input) -> Decision:
-    assert isinstance(message, LoseRun)
-    return _retry(scenario, message.reason, retryable=True)
-
-
-def _release(scenario: Scenario, message: Input) -> Decision:
-    return _wait_again(scenario, "the runner gave the run back", delay=0.0)
-
-
-def _stopped(scenario: Scenario, message: Input) -> Decision:
-    reason = message.reason if isinstance(message, LoseRun) else "the run ended"
-    return _end(scenario, "stopped", reason)
-
-
-Answer = Callable[[Scenario, Input], Decision]
-
-_COLUMN = {state: column for column, state in enumerate(State)}
-
-# In init_startup and inactive nobody holds the current attempt, so a run's event there is a duplicate; but
-# a finish is a fact even where the lease had ended before it was heard.
-# fmt: off
-TABLE: dict[type, tuple[Answer, ...]] = {
-    #                init_startup      in_startup_processing active          init_shutdown     in_shutdown_processing inactive  # noqa: E501
-    StartScenario:  (_already_started, _already_started,  _already_started,  _refuse_start,    _refuse_start,    _resume),
-    StopScenario:   (_stop_waiting,    _ask_to_stop,      _ask_to_stop,      _already_stopped, _already_stopped, _already_stopped),
-    DeleteScenario: (_refuse_delete,   _refuse_delete,    _refuse_delete,    _refuse_delete,   _refuse_delete,   _delete),
-    AssignRun:      (_assign,          _ignore,           _ignore,           _ignore,          _ignore,          _ignore),
-    TellRunner:     (_ignore,          _ignore,           _ignore,           _tell,            _ignore,          _ignore),
-    LoseRun:        (_ignore,          _lose,             _lose,             _stopped,         _stopped,         _ignore),
-    RunStarted:     (_ignore,          _activate,         _note_media,       _note_media,      _note_media,      _ignore),
-    RunFinished:    (_ignore,          _complete,         _complete,         _complete,        _complete,        _complete),
-    RunFailed:      (_ignore,          _fail,             _fail,             _fail_stopping,   _fail_stopping,   _ignore),
-    RunStopped:     (_ignore,          _release,          _release,          _stopped,         _stopped,         _ignore),
-    RunReleased:    (_ignore,          _release,          _release,          _stopped,         _stopped,         _ignore),
-}
-# fmt: on

@@ -1,0 +1,174 @@
+"""What the leading orchestrator does: it ends leases, passes stops on and hands out runs."""
+
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from uuid import UUID
+
+import structlog
+from anyio import TASK_STATUS_IGNORED, create_task_group
+from anyio.abc import TaskStatus
+from msgspec import Struct
+
+from app.bus import Bus
+from app.messages import (
+    Instance,
+    Message,
+    Probe,
+    RunnerHeartbeat,
+    StopRun,
+    runner_commands,
+    runner_heartbeats,
+)
+from app.orchestrator import leases, store
+from app.orchestrator.leadership import Leadership, lead
+from app.orchestrator.lifecycle import AssignRun, LoseRun, TellRunner
+from app.orchestrator.outbox import relay
+from app.orchestrator.service import apply
+from app.orchestrator.signal import Signal
+from app.orchestrator.watchdog import Watchdog
+from app.postgres import TRANSIENT, Connection, Database
+
+log = structlog.get_logger(__name__)
+
+_PRUNE_EVERY = 3600.0
+
+
+class Timing(Struct, frozen=True):
+    """Seconds: between heartbeats, and how long without one a lease lasts."""
+
+    heartbeat_interval: float = 1.0
+    heartbeat_timeout: float = 10.0
+
+
+class Leader:
+    """Leads while it holds the lock, and waits for it otherwise."""
+
+    def __init__(self, dsn: str, database: Database, bus: Bus, timing: Timing, *, alone: bool) -> None:
+        self._dsn = dsn
+        self._database = database
+        self._bus = bus
+        self._timing = timing
+        self._alone = alone
+        self._wake_leader = Signal()
+        self._wake_relay = Signal()
+        self._heard_since = datetime.min.replace(tzinfo=UTC)
+        self._adrift: dict[Instance, set[tuple[UUID, int]]] = {}
+        self._prune_at = 0.0
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Lead whenever possible, until cancelled.
+
+        A process that must be `alone` reports ready only as leader, and begins by ending every older lease:
+        whoever held one is gone. Raises AlreadyRunningError where it is not alone after all.
+        """
+        first = True
+        if not self._alone:
+            task_status.started()
+        while True:
+            async with lead(
+                self._dsn,
+                self._wake,
+                silence=self._timing.heartbeat_timeout,
+                give_up_after=3.0 if self._alone else None,
+            ) as leadership:
+                if self._alone and first:
+                    await self._repeat(self._end_any_lease)
+                    task_status.started()
+                first = False
+                await self._lead(leadership)
+
+    def _wake(self) -> None:
+        self._wake_leader.set()
+        self._wake_relay.set()
+
+    async def _lead(self, leadership: Leadership) -> None:
+        log.info("leading")
+        timeout = self._timing.heartbeat_timeout
+        watchdog = Watchdog(self._bus, interval=self._timing.heartbeat_interval, longest_gap=timeout / 2)
+        async with create_task_group() as group:
+            hear = partial(self._hear, watchdog)
+            await group.start(partial(self._bus.consume, runner_heartbeats, hear))
+            group.start_soon(watchdog.probe)
+            group.start_soon(relay, self._database, self._bus, self._wake_relay)
+            while await leadership.is_held():
+                try:
+                    await self._round(watchdog)
+                except TRANSIENT as error:
+                    log.warning("leader waits", error=str(error) or type(error).__name__)
+                await self._wake_leader.wait(self._timing.heartbeat_interval)
+            group.cancel_scope.cancel()
+
+    async def _hear(self, watchdog: Watchdog, message: Message) -> None:
+        if isinstance(message, Probe):
+            watchdog.hear(message)
+            return
+        assert isinstance(message, RunnerHeartbeat)  # noqa: S101 - the topic holds nothing else
+        async with self._database.connection() as connection:
+            if await leases.note_instance(connection, message):
+                self._wake_leader.set()
+            adrift = await leases.renew(
+                connection, message.instance, message.runs, self._timing.heartbeat_timeout
+            )
+        # One heartbeat may have crossed the run's end on its way; two in a row are a lost message.
+        runs = {(run.scenario_id, run.attempt) for run in adrift}
+        for scenario_id, attempt in runs & self._adrift.pop(message.instance, set()):
+            await self._stop_again(StopRun(message.instance, scenario_id, attempt))
+        if runs:
+            self._adrift[message.instance] = runs
+
+    async def _stop_again(self, stop: StopRun) -> None:
+        async with self._database.transaction() as connection:
+            await store.lock(connection, stop.scenario_id)
+            await store.tell(connection, stop.scenario_id, runner_commands, stop)
+
+    async def _round(self, watchdog: Watchdog) -> None:
+        async with self._database.connection() as connection:
+            now = await leases.clock(connection)
+        # Asked after the clock was read: should this process freeze from here on, `now` is still covered.
+        if watchdog.was_deaf():
+            self._heard_since = now
+        await self._repeat(partial(self._end_lease, now))
+        await self._repeat(self._tell)
+        await self._repeat(self._hand_out)
+        if time.monotonic() > self._prune_at:
+            async with self._database.connection() as connection:
+                await store.prune(connection)
+            self._prune_at = time.monotonic() + _PRUNE_EVERY
+
+    async def _repeat(self, step: Callable[[Connection], Awaitable[bool]]) -> None:
+        """Take one step a transaction until there is nothing left to do."""
+        more = True
+        while more:
+            async with self._database.transaction() as connection:
+                more = await step(connection)
+
+    async def _end_lease(self, heard_until: datetime, connection: Connection) -> bool:
+        timeout = self._timing.heartbeat_timeout
+        ended = await leases.next_ended(connection, timeout, self._heard_since, heard_until)
+        return await self._lose(connection, ended)
+
+    async def _end_any_lease(self, connection: Connection) -> bool:
+        return await self._lose(connection, await leases.next_held(connection))
+
+    async def _lose(self, connection: Connection, ended: leases.Ended | None) -> bool:
+        if ended is not None:
+            await apply(connection, ended.scenario_id, LoseRun(ended.reason))
+        return ended is not None
+
+    async def _tell(self, connection: Connection) -> bool:
+        scenario_id = await leases.next_to_tell(connection)
+        if scenario_id is not None:
+            await apply(connection, scenario_id, TellRunner())
+        return scenario_id is not None
+
+    async def _hand_out(self, connection: Connection) -> bool:
+        scenario_id = await leases.next_waiting(connection)
+        if scenario_id is None:
+            return False
+        instance = await leases.free_instance(connection, self._timing.heartbeat_timeout)
+        if instance is None:
+            return False
+        await apply(connection, scenario_id, AssignRun(instance))
+        return True

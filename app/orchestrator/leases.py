@@ -1,0 +1,176 @@
+"""Runner instances and the leases on runs, all judged by the database's clock alone."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from app.messages import Instance, RunnerHeartbeat, RunReport
+from app.postgres import Connection
+
+
+class Ended(Struct, frozen=True):
+    """A run whose lease has ended, and why."""
+
+    scenario_id: UUID
+    reason: str
+
+
+async def clock(connection: Connection) -> datetime:
+    """The database's time."""
+    now: datetime = await connection.fetchval("SELECT clock_timestamp()")
+    return now
+
+
+async def note_instance(connection: Connection, beat: RunnerHeartbeat) -> bool:
+    """Note that a runner instance lives; True where it is new, and takes its name over from older ones."""
+    is_new: bool = await connection.fetchval(
+        """
+        WITH lives AS (
+            INSERT INTO runners (runner_id, boot_id, slots) VALUES ($1, $2, $3)
+            ON CONFLICT (runner_id, boot_id)
+            DO UPDATE SET heartbeat_at = clock_timestamp(), slots = excluded.slots
+            RETURNING xmax = 0 AS is_new
+        ), replaced AS (
+            UPDATE runners SET superseded = true
+             WHERE runner_id = $1 AND boot_id <> $2 AND NOT superseded AND (SELECT is_new FROM lives)
+        )
+        SELECT is_new FROM lives
+        """,
+        beat.instance.runner_id,
+        beat.instance.boot_id,
+        beat.slots,
+    )
+    return is_new
+
+
+async def note_leaving(connection: Connection, instance: Instance) -> None:
+    """Hand nothing more to this instance."""
+    await connection.execute(
+        "UPDATE runners SET left_at = now() WHERE runner_id = $1 AND boot_id = $2 AND left_at IS NULL",
+        instance.runner_id,
+        instance.boot_id,
+    )
+
+
+async def renew(
+    connection: Connection, instance: Instance, runs: Sequence[RunReport], stop_again_after: float
+) -> list[RunReport]:
+    """Renew the leases of these runs and note how far they are.
+
+    Returns the runs that this instance should let go: those that are not its own, and those told to stop
+    more than `stop_again_after` seconds ago.
+    """
+    rows = await connection.fetch(
+        """
+        UPDATE scenarios AS s
+           SET lease_renewed_at = clock_timestamp(),
+               next_frame = greatest(s.next_frame, r.next_frame),
+               progressed = s.progressed OR r.next_frame > s.next_frame
+          FROM unnest($3::uuid[], $4::integer[], $5::bigint[]) AS r (id, attempt, next_frame)
+         WHERE s.id = r.id AND s.attempt = r.attempt AND s.runner_id = $1 AND s.boot_id = $2
+        RETURNING s.id, s.state = 'in_shutdown_processing'
+                        AND s.updated_at < now() - make_interval(secs => $6) AS overdue
+        """,
+        instance.runner_id,
+        instance.boot_id,
+        [run.scenario_id for run in runs],
+        [run.attempt for run in runs],
+        [run.next_frame for run in runs],
+        stop_again_after,
+    )
+    held = {row["id"] for row in rows if not row["overdue"]}
+    return [run for run in runs if run.scenario_id not in held]
+
+
+async def next_ended(
+    connection: Connection, timeout: float, heard_since: datetime, heard_until: datetime
+) -> Ended | None:
+    """A run whose lease has ended, its scenario locked until the transaction ends.
+
+    A lease ends when nothing was heard of the run for `timeout` seconds in which something would have been
+    (from `heard_since` to `heard_until`), or at once when a newer instance has its runner's name.
+    """
+    row = await connection.fetchrow(
+        """
+        SELECT s.id, s.runner_id, coalesce(r.superseded, false) AS superseded
+          FROM scenarios s LEFT JOIN runners r USING (runner_id, boot_id)
+         WHERE s.runner_id IS NOT NULL
+           AND (r.superseded
+                OR greatest(s.lease_renewed_at, $2) < $3::timestamptz - make_interval(secs => $1))
+         LIMIT 1 FOR UPDATE OF s SKIP LOCKED
+        """,
+        timeout,
+        heard_since,
+        heard_until,
+    )
+    if row is None:
+        return None
+    how = "was started again" if row["superseded"] else f"was not heard of for {timeout:g} s"
+    return Ended(row["id"], f"runner {row['runner_id']} {how}")
+
+
+async def next_held(connection: Connection) -> Ended | None:
+    """Any run that is held, locked: for a process that knows that whoever held it is gone."""
+    scenario_id = await connection.fetchval(
+        "SELECT id FROM scenarios WHERE runner_id IS NOT NULL LIMIT 1 FOR UPDATE SKIP LOCKED"
+    )
+    return None if scenario_id is None else Ended(scenario_id, "the service was started again")
+
+
+async def next_to_tell(connection: Connection) -> UUID | None:
+    """A scenario whose stop is still to be passed on, locked."""
+    scenario_id: UUID | None = await connection.fetchval(
+        "SELECT id FROM scenarios WHERE state = 'init_shutdown' LIMIT 1 FOR UPDATE SKIP LOCKED"
+    )
+    return scenario_id
+
+
+async def next_waiting(connection: Connection) -> UUID | None:
+    """The scenario that has waited longest of those that may be handed out now, locked."""
+    scenario_id: UUID | None = await connection.fetchval(
+        "SELECT id FROM scenarios WHERE state = 'init_startup' AND not_before <= clock_timestamp()"
+        " ORDER BY waiting_since, id LIMIT 1 FOR UPDATE SKIP LOCKED"
+    )
+    return scenario_id
+
+
+async def free_instance(connection: Connection, timeout: float) -> Instance | None:
+    """The living instance with the largest share of its slots free, its row locked; None where all are busy.
+
+    Free slots are slots less the runs assigned here: heartbeats know only what has already reached a runner.
+    """
+    row = await connection.fetchrow(
+        """
+        SELECT r.runner_id, r.boot_id
+          FROM runners r LEFT JOIN scenarios s USING (runner_id, boot_id)
+         WHERE NOT r.superseded AND r.left_at IS NULL
+           AND r.heartbeat_at > clock_timestamp() - make_interval(secs => $1)
+         GROUP BY r.runner_id, r.boot_id, r.slots
+        HAVING count(s.id) < r.slots
+         ORDER BY count(s.id)::real / r.slots, r.runner_id
+         LIMIT 1
+        """,
+        timeout,
+    )
+    if row is None:
+        return None
+    instance = Instance(row["runner_id"], row["boot_id"])
+    return instance if await _lock_slot(connection, instance) else None
+
+
+async def _lock_slot(connection: Connection, instance: Instance) -> bool:
+    # Counted by a statement after the lock: one that waited for another leader sees what that one assigned.
+    slots = await connection.fetchval(
+        "SELECT slots FROM runners"
+        " WHERE runner_id = $1 AND boot_id = $2 AND NOT superseded AND left_at IS NULL FOR UPDATE",
+        instance.runner_id,
+        instance.boot_id,
+    )
+    used: int = await connection.fetchval(
+        "SELECT count(*) FROM scenarios WHERE runner_id = $1 AND boot_id = $2",
+        instance.runner_id,
+        instance.boot_id,
+    )
+    return slots is not None and used < slots

@@ -1,0 +1,85 @@
+"""The relay: what was decided is published, in order for each scenario, at least once."""
+
+from collections import defaultdict
+
+import msgspec
+import structlog
+from anyio import create_task_group, sleep
+
+from app.bus import Bus, BusUnavailableError
+from app.messages import BY_NAME, Message, Topic
+from app.orchestrator.signal import Signal
+from app.postgres import TRANSIENT, Connection, Database
+
+log = structlog.get_logger(__name__)
+
+BATCH = 500
+POLL = 1.0
+
+_WAIT_OUT: tuple[type[Exception], ...] = (BusUnavailableError, *TRANSIENT)
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """One outbox row."""
+
+    id: int
+    topic: Topic
+    key: str
+    message: Message
+
+
+async def pending(connection: Connection, limit: int) -> list[Pending]:
+    """The oldest messages that are still to be published."""
+    rows = await connection.fetch("SELECT id, topic, key, message FROM outbox ORDER BY id LIMIT $1", limit)
+    found = []
+    for row in rows:
+        topic = BY_NAME[row["topic"]]
+        found.append(Pending(row["id"], topic, row["key"], topic.decode(row["message"].encode())))
+    return found
+
+
+async def forget(connection: Connection, ids: list[int]) -> None:
+    """Remove messages that were published."""
+    await connection.execute("DELETE FROM outbox WHERE id = ANY($1)", ids)
+
+
+async def relay(database: Database, bus: Bus, wake: Signal) -> None:
+    """Publish what the outbox holds until cancelled. A fault of the database or the bus is waited out."""
+    while True:
+        try:
+            moved = await relay_batch(database, bus)
+        except _WAIT_OUT as error:
+            log.warning("relay waits", error=str(error) or type(error).__name__)
+            await sleep(POLL)
+            continue
+        if not moved:
+            await wake.wait(POLL)
+
+
+async def relay_batch(database: Database, bus: Bus) -> int:
+    """Publish the oldest messages, outside any transaction, and remove them. Returns how many there were."""
+    async with database.connection() as connection:
+        batch = await pending(connection, BATCH)
+    if not batch:
+        return 0
+    by_key: dict[str, list[Pending]] = defaultdict(list)
+    for row in batch:
+        by_key[row.key].append(row)
+    published: list[int] = []
+    try:
+        async with create_task_group() as group:
+            for rows in by_key.values():
+                group.start_soon(_publish_in_order, bus, rows, published)
+    except* BusUnavailableError as unavailable:
+        raise BusUnavailableError(str(unavailable.exceptions[0])) from unavailable
+    finally:
+        if published:
+            async with database.connection() as connection:
+                await forget(connection, published)
+    return len(batch)
+
+
+async def _publish_in_order(bus: Bus, rows: list[Pending], published: list[int]) -> None:
+    for row in rows:
+        await bus.publish(row.topic, row.message, row.key)
+        published.append(row.id)

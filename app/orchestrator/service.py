@@ -1,0 +1,78 @@
+"""Commands and run events, each in one transaction: lock the scenario, decide, save."""
+
+from uuid import UUID
+
+import structlog
+
+from app.messages import CreateScenario, Message, OrchestratorCommand, RunEvent, RunnerLeaving
+from app.orchestrator import leases, store
+from app.orchestrator.lifecycle import Decision, Input, Scenario, create, decide
+from app.postgres import Connection, Database
+
+log = structlog.get_logger(__name__)
+
+
+async def handle_command(database: Database, message: Message) -> None:
+    """Carry out a command and record its answer; a command handled before has no second effect."""
+    assert isinstance(message, OrchestratorCommand)  # noqa: S101 - the topic holds nothing else
+    async with database.transaction() as connection:
+        answered = await _carry_out(connection, message)
+        if answered is None:
+            return
+        await store.record_answer(connection, message.command_id, *answered)
+    log.info("command", command=type(message).__name__, scenario=str(message.scenario_id), answer=answered[0])
+
+
+async def handle_event(database: Database, message: Message) -> None:
+    """Take note of what became of a run, or of a runner that leaves."""
+    if isinstance(message, RunnerLeaving):
+        async with database.connection() as connection:
+            await leases.note_leaving(connection, message.instance)
+    else:
+        assert isinstance(message, RunEvent)  # noqa: S101 - the topic holds nothing else
+        async with database.transaction() as connection:
+            await apply(connection, message.scenario_id, message)
+
+
+async def apply(connection: Connection, scenario_id: UUID, message: Input) -> Decision | None:
+    """Decide about one scenario inside a transaction, and save it; None where there is no such scenario."""
+    scenario = await store.lock(connection, scenario_id)
+    if scenario is None or scenario.deleted:
+        return None
+    return await _apply_to(connection, scenario, message)
+
+
+async def _apply_to(connection: Connection, scenario: Scenario, message: Input) -> Decision:
+    decision = decide(scenario, message)
+    await store.save(connection, scenario, decision)
+    for step in decision.steps:
+        log.info(
+            "scenario moved",
+            scenario=str(scenario.id),
+            attempt=decision.scenario.attempt,
+            state=step.after.value,
+            reason=step.reason,
+        )
+    return decision
+
+
+async def _carry_out(connection: Connection, command: OrchestratorCommand) -> tuple[store.Answer, str] | None:
+    if isinstance(command, CreateScenario) and await store.insert(
+        connection, create(command.scenario_id, command.spec)
+    ):
+        return "done", ""
+    scenario = await store.lock(connection, command.scenario_id)
+    if await store.was_handled(connection, command.command_id):
+        return None
+    if scenario is None:
+        return "unknown", "There is no such scenario."
+    if not isinstance(command, CreateScenario):
+        if scenario.deleted:
+            return "unknown", "The scenario was deleted."
+        decision = await _apply_to(connection, scenario, command)
+        return decision.answer, decision.detail
+    if scenario.deleted:
+        return "conflict", "This id belonged to a deleted scenario: choose another."
+    if scenario.spec != command.spec:
+        return "mismatch", "This id belongs to a scenario that was asked for differently: choose another."
+    return "done", "It existed already."

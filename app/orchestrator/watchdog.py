@@ -1,0 +1,58 @@
+"""Whether the leader would hear a heartbeat: it sends itself probes through every partition."""
+
+import time
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+from anyio import sleep
+
+from app.bus import Bus
+from app.messages import Probe, runner_heartbeats
+
+
+class Watchdog:
+    """Silence counts only while hearing works.
+
+    A gap in the probes (the broker is away, the consumer is behind, this process was frozen) makes
+    `was_deaf` true once, and the leader starts every lease's window anew.
+    """
+
+    def __init__(self, bus: Bus, *, interval: float, longest_gap: float) -> None:
+        self._bus = bus
+        self._interval = interval
+        self._longest_gap = longest_gap
+        self._clock: Callable[[], float] = time.monotonic
+        self._me: UUID = uuid4()
+        self._sent: dict[int, float] = {}
+        self._heard = {key: self._clock() for key in bus.partition_keys(runner_heartbeats)}
+        self._deaf = True  # until the first round: nothing was heard before this process listened
+
+    async def probe(self) -> None:
+        """Send probes until cancelled."""
+        number = 0
+        while True:
+            number += 1
+            self._sent[number] = self._clock()
+            for key in self._heard:
+                await self._bus.publish(runner_heartbeats, Probe(self._me, key, number), key)
+            await sleep(self._interval)
+
+    def hear(self, probe: Probe) -> None:
+        """Take note of a probe that came back."""
+        if probe.sender != self._me:
+            return
+        sent = self._sent[probe.number]
+        before = self._heard[probe.partition_key]
+        now = self._clock()
+        if max(now - sent, sent - before) > self._longest_gap:
+            self._deaf = True
+        self._heard[probe.partition_key] = max(sent, before)
+
+    def was_deaf(self) -> bool:
+        """Whether a heartbeat may have gone unheard since this was asked last, or may be now."""
+        oldest = min(self._heard.values())
+        for number in [number for number, sent in self._sent.items() if sent < oldest]:
+            del self._sent[number]
+        deaf = self._deaf or self._clock() - oldest > self._longest_gap
+        self._deaf = False
+        return deaf
