@@ -5,14 +5,18 @@ The delivery contract, which one test-suite holds every backend to:
 - `publish` returns once the message can no longer be lost by this process dying. Kafka: all in-sync
   replicas have it. Memory: the handler of every group its topic declares has finished with it, which waits
   for groups that have not subscribed yet.
-- At least once per group; in order per key. A handler that raises sees its message again after a backoff,
-  and later messages of that key wait meanwhile. Cancellation loses nothing.
+- At least once per group; in order per key. The consumers of a group share its messages, and one consumer
+  may handle several keys at once. A handler that raises sees its message again after a backoff, and later
+  messages of that key wait meanwhile. A cancelled consumer loses nothing: the group's next one gets the
+  message it had in hand. A cancelled `publish` promises nothing.
 - Connection errors and time-outs are retried for ever. A message that cannot be decoded, or that fails
   `max_deliveries` times for a reason of its own, becomes a dead letter on `<topic>.dead`; the rest flows on.
-- A handler never awaits `publish` (the memory backend raises RuntimeError): it writes to the outbox, or
-  registers what a task of its own will do.
-- Bounded: where a consumer lags too far behind, the publisher waits.
+- A handler never publishes (RuntimeError): it writes to the outbox, or registers what a task of its own
+  will do.
+- Bounded: where a consumer lags far behind, it loses nothing and memory does not fill. On the memory
+  backend the publisher waits.
 - A consumer without a group reads every message from now on, "now" being before `consume` reports ready.
+- A bus that was closed raises BusUnavailableError, from a `publish` that waits too.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

@@ -1,0 +1,46 @@
+"""One message of every kind that the product publishes, with the values that travel worst."""
+
+from uuid import UUID
+
+from app import messages as m
+from app.messages import Message, Topic
+from app.scenario import Fps, Marker, Media, Restart, ScenarioSpec
+
+ID = UUID("7f9c24e8-3b12-4f10-a3c5-0d7d1f2f5a11")
+SPEC = ScenarioSpec(
+    source="rtsp://camera/stream?a=1&b=ü",
+    detector=Marker(codes=("aruco", "qr")),
+    sampling=Fps(2.5),
+    restart=Restart("always", 3),
+    name='door "ü" 🎥',
+)
+INSTANCE = m.Instance(runner_id="runner-1", boot_id=UUID("b1b2fd0e-9a5e-45f1-8f3e-6c1c52b6f0aa"))
+MEDIA = Media(width=1280, height=720, fps=30000 / 1001, frames=None, duration_seconds=60.06)
+
+SAMPLES: dict[Topic, tuple[Message, ...]] = {
+    m.orchestrator_commands: (
+        m.CreateScenario(command_id=ID, scenario_id=ID, spec=SPEC),
+        m.StartScenario(command_id=ID, scenario_id=ID),
+        m.StopScenario(command_id=ID, scenario_id=ID),
+        m.DeleteScenario(command_id=ID, scenario_id=ID),
+    ),
+    m.runner_commands: (
+        m.StartRun(instance=INSTANCE, scenario_id=ID, attempt=1, spec=SPEC),
+        m.StopRun(instance=INSTANCE, scenario_id=ID, attempt=2**31),
+    ),
+    m.results_commands: (m.DropResults(scenario_id=ID),),
+    m.runner_events: (
+        m.RunStarted(scenario_id=ID, attempt=1, next_frame=0, media=MEDIA),
+        m.RunStopped(scenario_id=ID, attempt=1, next_frame=2**53),
+        m.RunFinished(scenario_id=ID, attempt=1, next_frame=1800),
+        m.RunFailed(scenario_id=ID, attempt=1, next_frame=7, error="no\nvideo ☹", retryable=False),
+        m.RunReleased(scenario_id=ID, attempt=1, next_frame=7),
+        m.RunnerLeaving(instance=INSTANCE),
+    ),
+    m.runner_heartbeats: (
+        m.RunnerHeartbeat(
+            instance=INSTANCE, slots=4, runs=(m.RunReport(scenario_id=ID, attempt=1, next_frame=12),)
+        ),
+        m.Probe(sender=ID, partition_key="partition-1", number=0),
+    ),
+}
