@@ -2,18 +2,20 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncpg
 import msgspec
 import structlog
 from anyio import move_on_after, sleep
+from asyncpg.pool import PoolConnectionProxy
 
 if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
-
     Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection | PoolConnectionProxy
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +55,7 @@ class Database:
             yield connection
 
 
-async def prepare(connection: "asyncpg.Connection[Any]") -> None:
+async def prepare(connection: Connection) -> None:
     """Let Structs go in as jsonb, and come out as JSON text for a typed decoder."""
     await connection.set_type_codec(
         "jsonb",
@@ -84,9 +86,11 @@ async def open_database(
 
 def migrations_of(package: str) -> dict[str, str]:
     """The package's `migrations/*.sql`: name → text, in the order they apply."""
-    folder = files(package) / "migrations"
-    found = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    return {name: (folder / name).read_text() for name in found}
+    spec = find_spec(package)  # finds the package's folder without importing the package
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError(f"there is no package {package}")
+    folder = Path(spec.submodule_search_locations[0]) / "migrations"
+    return {path.name: path.read_text() for path in sorted(folder.glob("*.sql"))}
 
 
 async def migrate(dsn: str, package: str) -> list[str]:
