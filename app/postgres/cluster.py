@@ -40,9 +40,7 @@ class Cluster:
     that it is free exactly when none of them is left, whatever was killed.
     """
 
-    def __init__(
-        self, folder: Path, binaries: Path, version: int, account: Account, settings: Mapping[str, str]
-    ) -> None:
+    def __init__(self, folder: Path, binaries: Path, account: Account, settings: Mapping[str, str]) -> None:
         self.data = folder / "data"
         self.log = folder / "server.log"
         self._folder = folder
