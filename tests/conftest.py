@@ -9,9 +9,9 @@ from tests.databases import Databases, databases
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+def server() -> Iterator[Databases]:
     """One Postgres server for the whole session."""
-    with databases(tmp_path_factory.mktemp("postgres")) as running:
+    with databases() as running:
         yield running
 
 
