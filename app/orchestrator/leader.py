@@ -26,9 +26,9 @@ from app.orchestrator.leadership import Leadership, lead
 from app.orchestrator.lifecycle import AssignRun, LoseRun, TellRunner
 from app.orchestrator.outbox import relay
 from app.orchestrator.service import apply
-from app.orchestrator.signal import Signal
 from app.orchestrator.watchdog import Watchdog
 from app.postgres import TRANSIENT, Connection, Database
+from app.wake import Wake
 
 log = structlog.get_logger(__name__)
 
@@ -51,8 +51,8 @@ class Leader:
         self._bus = bus
         self._timing = timing
         self._alone = alone
-        self._wake_leader = Signal()
-        self._wake_relay = Signal()
+        self._wake_leader = Wake()
+        self._wake_relay = Wake()
         self._heard_since = datetime.min.replace(tzinfo=UTC)
         self._adrift: dict[Instance, set[tuple[UUID, int]]] = {}
         self._prune_at = 0.0

@@ -8,8 +8,8 @@ from anyio import create_task_group, sleep
 
 from app.bus import Bus, BusUnavailableError
 from app.messages import BY_NAME, Message, Topic
-from app.orchestrator.signal import Signal
 from app.postgres import TRANSIENT, Connection, Database
+from app.wake import Wake
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ async def forget(connection: Connection, ids: list[int]) -> None:
     await connection.execute("DELETE FROM outbox WHERE id = ANY($1)", ids)
 
 
-async def relay(database: Database, bus: Bus, wake: Signal) -> None:
+async def relay(database: Database, bus: Bus, wake: Wake) -> None:
     """Publish what the outbox holds until cancelled. A fault of the database or the bus is waited out."""
     while True:
         try:

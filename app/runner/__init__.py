@@ -1,0 +1,1 @@
+"""The runner: samples frames, runs inference and writes predictions."""

@@ -3,7 +3,7 @@
 from anyio import Event, move_on_after
 
 
-class Signal:
+class Wake:
     """Set any number of times; one task waits."""
 
     def __init__(self) -> None:

@@ -1,0 +1,21 @@
+"""What a runner counts, in the registry that `/metrics` shows."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from app.runner.store import Batch
+
+RUNS = Gauge("videoanalysis_runs", "Runs that this runner holds")
+FRAMES = Counter("videoanalysis_frames", "Frames settled and stored: sampled or passed over")
+SAMPLED = Counter("videoanalysis_frames_sampled", "Sampled frames stored")
+FAILED = Counter("videoanalysis_frames_failed", "Sampled frames stored with an error")
+DETECTIONS = Counter("videoanalysis_detections", "Detections stored")
+STORE_SECONDS = Histogram("videoanalysis_store_seconds", "Time to store one batch")
+ENDED = Counter("videoanalysis_runs_ended", "Runs that ended on this runner", ["how"])
+
+
+def count(batch: Batch) -> None:
+    """Count a batch that was stored."""
+    FRAMES.inc(batch.end - batch.start)
+    SAMPLED.inc(len(batch.predictions))
+    FAILED.inc(sum(prediction.error is not None for prediction in batch.predictions))
+    DETECTIONS.inc(sum(len(prediction.detections) for prediction in batch.predictions))

@@ -1,0 +1,173 @@
+"""decode → detect, overlapped, in threads of a run's own; what is done comes out in order.
+
+The event loop only takes what is ready, many frames at a time. Everything is bounded: a recording waits for
+a slow detector or database, a live source loses the oldest frame that nobody has begun to look at.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from threading import Condition, Thread
+
+from msgspec import Struct
+
+from app.runner.frames import Detection, Picture
+
+MAX_LINE = 4096
+"""Frames that may wait to be stored before decoding waits too."""
+
+
+class Item(Struct, eq=False):
+    """A sampled frame on its way. `sampled` is its number among the sampled frames.
+
+    It is done once it has detections or an error, or was dropped; its picture is let go then.
+    """
+
+    frame: int
+    time: float
+    sampled: int
+    picture: Picture | None
+    error: str | None = None
+    detections: tuple[Detection, ...] | None = None
+    dropped: bool = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more happens to it."""
+        return self.detections is not None or self.error is not None or self.dropped
+
+
+class Mark(Struct, eq=False):
+    """Every frame before `end` is settled once everything ahead of this is. `dropped` sampled frames of
+    these had no room even as items."""
+
+    end: int
+    time: float
+    dropped: int = 0
+    is_done: bool = True
+
+
+class Ready(Struct):
+    """What is done and was not taken before, in order. `over`: nothing more will come; `all_done`: and
+    nothing was left behind."""
+
+    entries: list[Item | Mark]
+    over: bool
+    all_done: bool
+
+
+class Pipeline:
+    """One run's line of frames, and the threads that detect.
+
+    `put` and `end` are for the one thread that decodes, everything else is for the event loop. `wake` is
+    called, from any thread, when `take` would give something after it gave nothing.
+    """
+
+    def __init__(
+        self,
+        detect: Callable[[Item], tuple[Detection, ...]],
+        *,
+        workers: int,
+        wake: Callable[[], None],
+    ) -> None:
+        self._detect = detect
+        self.live = False
+        """Set by the decoding thread before it puts anything, where the source cannot be made to wait."""
+        self._wake = wake
+        self._workers = workers
+        self._changed = Condition()
+        self._line: deque[Item | Mark] = deque()
+        self._pending: deque[Item] = deque()
+        self._busy = 0
+        self._ended = False
+        self._stopped = False
+        self._loop_waits = True
+        for _ in range(workers):
+            Thread(target=self._work, name="detect", daemon=True).start()
+
+    def put(self, entry: Item | Mark) -> bool:
+        """Hand over what was decoded, waiting for room; False where the pipeline was stopped."""
+        with self._changed:
+            if isinstance(entry, Mark):
+                self._put_mark(entry)
+            elif self._make_room(entry):
+                self._line.append(entry)
+                if not entry.is_done:
+                    self._pending.append(entry)
+            self._announce()
+            return not self._stopped
+
+    def end(self) -> None:
+        """Nothing more will be put."""
+        with self._changed:
+            self._ended = True
+            self._announce()
+
+    def stop(self) -> None:
+        """Finish the frames that detection has begun with, and nothing else."""
+        with self._changed:
+            self._stopped = True
+            self._pending.clear()
+            self._announce()
+
+    def take(self) -> Ready:
+        """What is done, up to the first frame that is not."""
+        entries: list[Item | Mark] = []
+        with self._changed:
+            while self._line and self._line[0].is_done:
+                entries.append(self._line.popleft())
+            over = self._busy == 0 and (self._stopped or (self._ended and not self._line))
+            self._loop_waits = not entries and not over
+            self._changed.notify_all()
+        return Ready(entries, over, over and not self._line)
+
+    def _make_room(self, item: Item) -> bool:
+        """Whether there is room for the item in the line, after whatever waiting or dropping it takes."""
+        if not self.live:
+            while not self._stopped and (
+                len(self._pending) + self._busy >= 2 * self._workers + 2 or len(self._line) >= MAX_LINE
+            ):
+                self._changed.wait()
+            return not self._stopped
+        if len(self._line) >= MAX_LINE:
+            self._put_mark(Mark(item.frame + 1, item.time, dropped=1))
+            return False
+        if self._pending and len(self._pending) + self._busy > self._workers:
+            oldest = self._pending.popleft()
+            oldest.dropped = True
+            oldest.picture = None
+        return not self._stopped
+
+    def _put_mark(self, mark: Mark) -> None:
+        last = self._line[-1] if self._line else None
+        if isinstance(last, Mark):
+            last.end, last.time, last.dropped = mark.end, mark.time, last.dropped + mark.dropped
+        else:
+            self._line.append(mark)
+
+    def _work(self) -> None:
+        while (item := self._next()) is not None:
+            try:
+                detections = self._detect(item)
+                error = None
+            except Exception as fault:  # whatever a detector does, it costs this frame alone
+                detections = None
+                error = f"the detector failed: {fault!r}"
+            with self._changed:
+                item.detections, item.error, item.picture = detections, error, None
+                self._busy -= 1
+                self._announce()
+
+    def _next(self) -> Item | None:
+        with self._changed:
+            while not self._pending:
+                if self._stopped or self._ended:
+                    return None
+                self._changed.wait()
+            self._busy += 1
+            return self._pending.popleft()
+
+    def _announce(self) -> None:
+        self._changed.notify_all()
+        if self._loop_waits and (self._stopped or self._ended or (self._line and self._line[0].is_done)):
+            self._loop_waits = False
+            self._wake()

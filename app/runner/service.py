@@ -1,0 +1,158 @@
+"""A runner: takes runs that bear its instance, reports that it holds them, and what became of them."""
+
+from functools import partial
+from uuid import UUID
+
+import structlog
+from anyio import (
+    TASK_STATUS_IGNORED,
+    Event,
+    create_memory_object_stream,
+    create_task_group,
+    move_on_after,
+    sleep,
+)
+from anyio.abc import TaskGroup, TaskStatus
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from structlog.contextvars import bind_contextvars
+
+from app.bus import Bus, BusUnavailableError
+from app.messages import (
+    RESULTS,
+    Instance,
+    Message,
+    RunEvent,
+    RunFailed,
+    RunnerHeartbeat,
+    RunnerLeaving,
+    RunReport,
+    StartRun,
+    StopRun,
+    Topic,
+    results_commands,
+    runner_commands,
+    runner_events,
+    runner_heartbeats,
+)
+from app.runner import metrics
+from app.runner.purge import Purge
+from app.runner.run import Run, Tools
+
+log = structlog.get_logger(__name__)
+
+DRAIN_SECONDS = 6.0
+"""How long a leaving runner waits for its runs to store what they have in hand."""
+
+
+class Runner:
+    """Holds runs by (scenario, attempt), each until publishing its end has returned."""
+
+    def __init__(
+        self, instance: Instance, slots: int, bus: Bus, tools: Tools, *, heartbeat_interval: float
+    ) -> None:
+        self._instance = instance
+        self._slots = slots
+        self._bus = bus
+        self._tools = tools
+        self._interval = heartbeat_interval
+        self._runs: dict[tuple[UUID, int], Run] = {}
+        self._leaving = False
+        self._none_left = Event()
+
+    async def run(self, leave: Event, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Run what is handed out until `leave` is set; then hand every run back, and return."""
+        purge = Purge(self._tools.database)
+        async with create_task_group() as group:
+            handle = partial(self._handle, group)
+            await group.start(partial(self._bus.consume, runner_commands, handle))
+            await group.start(partial(self._bus.consume, results_commands, purge.handle, group=RESULTS))
+            group.start_soon(purge.run)
+            group.start_soon(self._beat)
+            task_status.started()
+            await leave.wait()
+            await self._leave()
+            group.cancel_scope.cancel()
+
+    async def _leave(self) -> None:
+        self._leaving = True
+        log.info("leaving", runs=len(self._runs))
+        with move_on_after(DRAIN_SECONDS) as deadline:
+            leaving = RunnerLeaving(self._instance)
+            await self._publish(runner_events, leaving, self._instance.runner_id)
+            for run in self._runs.values():
+                run.stop("release")
+            if self._runs:
+                await self._none_left.wait()
+        if deadline.cancelled_caught:
+            log.warning("left runs behind: their leases will end", runs=len(self._runs))
+
+    async def _beat(self) -> None:
+        while True:
+            runs = tuple(
+                RunReport(scenario_id, attempt, run.next_frame)
+                for (scenario_id, attempt), run in self._runs.items()
+            )
+            beat = RunnerHeartbeat(self._instance, self._slots, runs)
+            await self._publish(runner_heartbeats, beat, self._instance.runner_id)
+            await sleep(self._interval)
+
+    async def _handle(self, group: TaskGroup, message: Message) -> None:
+        assert isinstance(message, StartRun | StopRun)  # noqa: S101 - the topic holds nothing else
+        if message.instance != self._instance:
+            return
+        key = (message.scenario_id, message.attempt)
+        if isinstance(message, StopRun):
+            if key in self._runs:
+                self._runs[key].stop("stop")
+        elif key not in self._runs:
+            send, events = create_memory_object_stream[RunEvent](2)  # that it started, and how it ended
+            run = Run(message, self._tools, send.send_nowait)
+            if self._leaving:
+                run.stop("release")
+            self._runs[key] = run
+            metrics.RUNS.set(len(self._runs))
+            group.start_soon(self._hold, message, run, send, events)
+
+    async def _hold(
+        self,
+        command: StartRun,
+        run: Run,
+        send: MemoryObjectSendStream[RunEvent],
+        events: MemoryObjectReceiveStream[RunEvent],
+    ) -> None:
+        bind_contextvars(
+            scenario=str(command.scenario_id), attempt=command.attempt, runner=self._instance.runner_id
+        )
+        try:
+            async with create_task_group() as group:
+                group.start_soon(self._publish_all, events)
+                with send:
+                    await self._execute(command, run, send)
+        finally:
+            del self._runs[command.scenario_id, command.attempt]
+            metrics.RUNS.set(len(self._runs))
+            if self._leaving and not self._runs:
+                self._none_left.set()
+
+    async def _execute(self, command: StartRun, run: Run, send: MemoryObjectSendStream[RunEvent]) -> None:
+        try:
+            await run.execute()
+        except Exception as fault:  # a fault of ours costs this run alone
+            log.exception("run failed")
+            error = f"the runner met a fault of its own, which its log shows: {fault!r}"
+            send.send_nowait(
+                RunFailed(command.scenario_id, command.attempt, run.next_frame, error=error, retryable=True)
+            )
+
+    async def _publish_all(self, events: MemoryObjectReceiveStream[RunEvent]) -> None:
+        with events:
+            async for event in events:
+                await self._publish(runner_events, event, str(event.scenario_id))
+
+    async def _publish(self, topic: Topic, message: Message, key: str) -> None:
+        while True:
+            try:
+                return await self._bus.publish(topic, message, key)
+            except BusUnavailableError as error:
+                log.warning("cannot publish yet", topic=topic.name, error=str(error))
+                await sleep(1)

@@ -1,0 +1,221 @@
+"""The predictions database: checkpoints, the fence around them, and predictions; one function a query."""
+
+from typing import Literal
+from uuid import UUID
+
+from msgspec import Struct
+
+from app.postgres import Connection
+from app.runner.frames import Prediction
+
+SourceState = Literal["opening", "open", "reconnecting", "closed"]
+Eligible = Literal["all", "reference", "key"]
+
+
+class Fence(Struct, frozen=True):
+    """Who writes: a run holds the fence from its claim until another claims with a higher attempt."""
+
+    scenario_id: UUID
+    attempt: int
+    run_token: UUID
+
+
+class Counters(Struct, frozen=True):
+    """What became of the frames before next_frame. `dropped` is for live sources only."""
+
+    sampled: int = 0
+    dropped: int = 0
+    failed: int = 0
+    detections: int = 0
+
+
+class Checkpoint(Struct, frozen=True):
+    """Where a scenario stands. Detectors with a memory are fed again from `replay_frame`, which is sampled
+    frame number `replay_sampled`. `claimed_at` is the database's time of the claim, in Unix seconds."""
+
+    next_frame: int
+    finished: bool
+    eligible: Eligible | None
+    replay_frame: int
+    replay_sampled: int
+    counters: Counters
+    claimed_at: float
+
+
+class Batch(Struct, frozen=True):
+    """Everything about the frames from `start` up to `end`; counters and replay are as of `end`."""
+
+    start: int
+    end: int
+    predictions: list[Prediction]
+    counters: Counters
+    position_seconds: float
+    frames_per_second: float
+    eligible: Eligible
+    replay_frame: int
+    replay_sampled: int
+    source_state: SourceState
+    finished: bool = False
+
+
+class FencedError(Exception):
+    """Another run holds the fence, or the scenario was deleted: nothing more of this run is stored."""
+
+
+async def claim(connection: Connection, fence: Fence) -> Checkpoint | None:
+    """Take the fence; None where a newer attempt has it, or the scenario was deleted."""
+    row = await connection.fetchrow(
+        """
+        INSERT INTO checkpoints AS c (scenario_id, attempt, run_token) VALUES ($1, $2, $3)
+        ON CONFLICT (scenario_id) DO UPDATE
+           SET attempt = excluded.attempt, run_token = excluded.run_token, source_state = 'opening',
+               frames_per_second = 0, updated_at = now()
+         WHERE NOT c.dropped
+           AND (c.attempt < excluded.attempt
+                OR (c.attempt = excluded.attempt AND c.run_token = excluded.run_token))
+        RETURNING *, extract(epoch FROM clock_timestamp())::double precision AS claimed_at
+        """,
+        fence.scenario_id,
+        fence.attempt,
+        fence.run_token,
+    )
+    if row is None:
+        return None
+    return Checkpoint(
+        next_frame=row["next_frame"],
+        finished=row["finished"],
+        eligible=row["eligible"],
+        replay_frame=row["replay_frame"],
+        replay_sampled=row["replay_sampled"],
+        counters=Counters(
+            row["frames_sampled"], row["frames_dropped"], row["frames_failed"], row["detections"]
+        ),
+        claimed_at=row["claimed_at"],
+    )
+
+
+async def advance(connection: Connection, fence: Fence, batch: Batch) -> bool:
+    """Move the checkpoint over the batch, inside a transaction; False where it is not at its start."""
+    row = await connection.fetchrow(
+        """
+        UPDATE checkpoints
+           SET next_frame = $5, frames_sampled = $6, frames_dropped = $7, frames_failed = $8, detections = $9,
+               position_seconds = $10, frames_per_second = $11, eligible = coalesce(eligible, $12),
+               replay_frame = $13, replay_sampled = $14, source_state = $15, finished = $16,
+               updated_at = now()
+         WHERE scenario_id = $1 AND attempt = $2 AND run_token = $3 AND next_frame = $4 AND NOT dropped
+           AND NOT finished
+        RETURNING 1
+        """,
+        fence.scenario_id,
+        fence.attempt,
+        fence.run_token,
+        batch.start,
+        batch.end,
+        batch.counters.sampled,
+        batch.counters.dropped,
+        batch.counters.failed,
+        batch.counters.detections,
+        batch.position_seconds,
+        batch.frames_per_second,
+        batch.eligible,
+        batch.replay_frame,
+        batch.replay_sampled,
+        batch.source_state,
+        batch.finished,
+    )
+    return row is not None
+
+
+async def append(connection: Connection, scenario_id: UUID, predictions: list[Prediction]) -> None:
+    """Write predictions by COPY, one row a frame with its detections as parallel arrays."""
+    await connection.copy_records_to_table(
+        "predictions",
+        columns=("scenario_id", "frame", "time", "labels", "confidences", "boxes", "track_ids", "error"),
+        records=(_record(scenario_id, prediction) for prediction in predictions),
+    )
+
+
+def _record(scenario_id: UUID, prediction: Prediction) -> tuple[object, ...]:
+    found = prediction.detections
+    tracked = any(detection.track_id is not None for detection in found)
+    return (
+        scenario_id,
+        prediction.frame,
+        prediction.time,
+        [detection.label for detection in found],
+        [detection.confidence for detection in found],
+        [side for detection in found for side in detection.box],
+        [detection.track_id for detection in found] if tracked else None,
+        prediction.error,
+    )
+
+
+async def is_stored(connection: Connection, fence: Fence, batch: Batch) -> bool:
+    """Whether a batch whose acknowledgement was lost is stored; False where it is still to be.
+
+    Raises FencedError where the checkpoint is not this run's any more.
+    """
+    row = await connection.fetchrow(
+        "SELECT next_frame, finished FROM checkpoints"
+        " WHERE scenario_id = $1 AND attempt = $2 AND run_token = $3 AND NOT dropped",
+        fence.scenario_id,
+        fence.attempt,
+        fence.run_token,
+    )
+    if row is None:
+        raise FencedError
+    if (row["next_frame"], row["finished"]) == (batch.end, batch.finished):
+        return True
+    if (row["next_frame"], row["finished"]) == (batch.start, False):
+        return False
+    raise FencedError
+
+
+async def note_source_state(connection: Connection, fence: Fence, state: SourceState) -> None:
+    """Show what became of the source, while this run holds the fence."""
+    await connection.execute(
+        "UPDATE checkpoints SET source_state = $4, updated_at = now()"
+        " WHERE scenario_id = $1 AND attempt = $2 AND run_token = $3",
+        fence.scenario_id,
+        fence.attempt,
+        fence.run_token,
+        state,
+    )
+
+
+async def drop(connection: Connection, scenario_id: UUID) -> None:
+    """Leave a tombstone that no claim passes. The rows are removed by `purge`."""
+    await connection.execute(
+        "INSERT INTO checkpoints (scenario_id, attempt, run_token, dropped)"
+        " VALUES ($1, 1, gen_random_uuid(), true)"
+        " ON CONFLICT (scenario_id) DO UPDATE SET dropped = true, updated_at = now()",
+        scenario_id,
+    )
+
+
+async def next_to_purge(connection: Connection) -> UUID | None:
+    """A deleted scenario whose rows are still there, locked until the transaction ends."""
+    scenario_id: UUID | None = await connection.fetchval(
+        "SELECT scenario_id FROM checkpoints WHERE dropped AND NOT purged LIMIT 1 FOR UPDATE SKIP LOCKED"
+    )
+    return scenario_id
+
+
+async def purge(connection: Connection, scenario_id: UUID, limit: int) -> int:
+    """Remove up to `limit` rows of a deleted scenario; the last call, which finds fewer, marks it purged."""
+    removed: int = await connection.fetchval(
+        """
+        WITH removed AS (
+            DELETE FROM predictions WHERE scenario_id = $1 AND frame IN
+                (SELECT frame FROM predictions WHERE scenario_id = $1 ORDER BY frame LIMIT $2)
+            RETURNING 1
+        )
+        SELECT count(*) FROM removed
+        """,
+        scenario_id,
+        limit,
+    )
+    if removed < limit:
+        await connection.execute("UPDATE checkpoints SET purged = true WHERE scenario_id = $1", scenario_id)
+    return removed
