@@ -1,9 +1,26 @@
 """What a scenario's `source` may be: a file below the media root, a network stream, or a test pattern."""
 
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
+from stat import S_ISREG
 from typing import Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from msgspec import Struct
+
+PATTERNS = {
+    "testsrc": "testsrc", "testsrc2": "testsrc2", "smptebars": "smptebars", "smptehdbars": "smptehdbars",
+    "rgbtestsrc": "rgbtestsrc", "yuvtestsrc": "yuvtestsrc", "pal75bars": "pal75bars", "color": "color",
+    "mandelbrot": "mandelbrot", "zoneplate": "zoneplate", "life": "life=seed=1:mold=10:ratio=0.3",
+    "cellauto": "cellauto=seed=1", "sierpinski": "sierpinski=seed=1",
+}  # fmt: skip
+"""Test patterns → FFmpeg's generators, seeded so that each gives the same pictures every time."""
+
+DEFAULT_SECONDS = 10.0
+_MAX_SECONDS = 24 * 3600.0
+_ALLOWED = "a file below the media root, rtsp://, rtsps://, http://, https:// or test:"
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
+_SECRET = re.compile(r"pass|pwd|token|key|auth|secret|sig|user|login", re.IGNORECASE)
 
 
 class SourceError(ValueError):
@@ -13,20 +30,145 @@ class SourceError(ValueError):
 class Source(Struct, frozen=True):
     """A checked source.
 
-    `address` is what is opened: a path relative to the media root, a URL, or the test pattern's text.
-    `live` is None where only opening tells (http). `redacted` is for logs and users: without credentials.
+    `address` is what is opened: a path relative to the media root, a URL, or a generator's graph, of which
+    nothing is the user's own text. `live` is None where only opening tells (http). `redacted` is the source
+    for logs and messages, without credentials. `frames` is the length of a recorded test pattern.
     """
 
     kind: Literal["file", "rtsp", "http", "test"]
     address: str
     live: bool | None
     redacted: str
+    frames: int | None = None
 
     def resolve(self, media_root: Path) -> Path:
         """The file to open. Raises SourceError where it is missing, no regular file, or outside the root."""
-        raise NotImplementedError
+        try:
+            root = media_root.resolve(strict=True)
+        except OSError:
+            raise SourceError("the media root does not exist: create it, or set VA_MEDIA_ROOT") from None
+        try:
+            path = (root / self.address).resolve(strict=True)
+            mode = path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            raise SourceError(
+                f"no file {self.address!r} under the media root: put it there, or set VA_MEDIA_ROOT"
+            ) from None
+        except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else "a loop of links"
+            raise SourceError(f"the file {self.address!r} cannot be opened: {reason.lower()}") from None
+        if not path.is_relative_to(root):
+            raise SourceError(
+                f"{self.address!r} leads outside the media root: copy the file into it, or set VA_MEDIA_ROOT"
+            )
+        if not S_ISREG(mode):
+            raise SourceError(f"{self.address!r} is not a file: name a video file below the media root")
+        return path
 
 
 def parse_source(text: str) -> Source:
     """Check a source's text without touching disk or network. Raises SourceError."""
-    raise NotImplementedError
+    if not text:
+        raise SourceError(f"the source is empty: give {_ALLOWED}")
+    if any(character < " " or character == "\x7f" for character in text):
+        raise SourceError("the source contains control characters: remove them")
+    scheme = _SCHEME.match(text)
+    match scheme[1].lower() if scheme else None:
+        case None:
+            return _file(text)
+        case "test":
+            return _test(text)
+        case "rtsp" | "rtsps":
+            return _url("rtsp", text, live=True)
+        case "http" | "https":
+            return _url("http", text, live=None)
+        case other:
+            raise SourceError(
+                f"sources of kind {other + ':'!r} are not allowed: give {_ALLOWED}"
+                " (a file name with a colon is written './name')"
+            )
+
+
+def _file(text: str) -> Source:
+    if "\\" in text:
+        raise SourceError("the path contains a backslash: separate folders by '/'")
+    path = PurePosixPath(text)
+    if path.is_absolute():
+        raise SourceError("the path is absolute: give it relative to the media root")
+    if ".." in path.parts:
+        raise SourceError("the path contains '..': give a path below the media root")
+    if not path.parts:
+        raise SourceError("the path names a folder: name a video file below the media root")
+    return Source("file", str(path), live=False, redacted=str(path))
+
+
+def _url(kind: Literal["rtsp", "http"], text: str, *, live: bool | None) -> Source:
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise SourceError("the address is malformed: write it as scheme://host:port/path") from None
+    if not text[len(parts.scheme) :].startswith("://") or not host or port == 0:
+        raise SourceError("the address names no host: write it as scheme://host:port/path")
+    if " " in text:
+        raise SourceError("the address contains a space: write it as %20")
+    netloc = parts.netloc.rpartition("@")
+    query = [
+        (name, "***" if _SECRET.search(name) else value)
+        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+    ]
+    redacted = parts._replace(
+        netloc=("***@" if netloc[1] else "") + netloc[2],
+        query=urlencode(query, safe="*/:,"),
+        fragment="",
+    ).geturl()
+    return Source(kind, text, live=live, redacted=redacted)
+
+
+def _test(text: str) -> Source:
+    """`test:<pattern>?size=1280x720&rate=30&duration=10&live=true`, every part but the pattern optional."""
+    name, _, query = text.partition(":")[2].partition("?")
+    if name not in PATTERNS:
+        raise SourceError(f"there is no test pattern {name[:50]!r}: choose from {', '.join(PATTERNS)}")
+    options = parse_qsl(query, keep_blank_values=True)
+    given = dict(options)
+    unknown = set(given) - {"size", "rate", "duration", "live"}
+    if unknown or len(options) != len(given):
+        raise SourceError("a test pattern takes size, rate, duration and live, each once")
+    width, height = _size(given.get("size", "1280x720"))
+    rate = _number("rate", given.get("rate", "30"), 1, 240, whole=True)
+    live = given.get("live", "false")
+    if live not in ("true", "false"):
+        raise SourceError("the test pattern's live must be true or false")
+    seconds = None
+    if "duration" in given or live == "false":
+        seconds = _number("duration", given.get("duration", str(DEFAULT_SECONDS)), 0.01, _MAX_SECONDS)
+    frames = None if seconds is None else max(1, round(seconds * rate))
+    generator = PATTERNS[name]
+    graph = (
+        f"{generator}{':' if '=' in generator else '='}size={width}x{height}:rate={rate:.0f},format=yuv420p"
+    )
+    if frames is not None:
+        graph += f",trim=end_frame={frames}"
+    if live == "true":
+        return Source("test", f"{graph},realtime", live=True, redacted=text)
+    return Source("test", graph, live=False, redacted=text, frames=frames)
+
+
+def _size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([0-9]{2,4})x([0-9]{2,4})", text)
+    width, height = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not (16 <= width <= 3840 and 16 <= height <= 2160) or width % 2 or height % 2:
+        raise SourceError(
+            "the test pattern's size must be even numbers from 16x16 to 3840x2160, as in 1280x720"
+        )
+    return width, height
+
+
+def _number(name: str, text: str, least: float, most: float, *, whole: bool = False) -> float:
+    pattern = r"[0-9]{1,9}" if whole else r"[0-9]{1,9}(\.[0-9]{1,9})?"
+    value = float(text) if re.fullmatch(pattern, text) else -1.0
+    if not least <= value <= most:
+        kind = "a whole number" if whole else "a number"
+        raise SourceError(f"the test pattern's {name} must be {kind} from {least:g} to {most:g}")
+    return value

@@ -1,0 +1,166 @@
+"""Real network sources on loopback: RTSP cameras that die and return, silent ones, and a fallible web server.
+
+Run as a program, it is the camera: `python -m tests.cameras FOLDER PORT`.
+"""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from types import TracebackType
+from typing import Self
+
+ROOT = Path(__file__).parent.parent
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class RtspCamera:
+    """An RTSP server in a process of its own, playing a clip for ever: each connection from the beginning.
+
+    Its port stays the same, so that it can be killed and come back. RTP over TCP only.
+    """
+
+    def __init__(self, clip: Path) -> None:
+        self.clip = clip
+        self.port = free_port()
+        self.url = f"rtsp://127.0.0.1:{self.port}/{clip.name}/play_count_0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Begin to serve; returns once it accepts connections."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.cameras", str(self.clip.parent), str(self.port)],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 15
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError("the camera did not start")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        """Fall silent with every connection open."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on after `freeze`."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+
+@contextmanager
+def silent_camera(scheme: str = "rtsp") -> Iterator[str]:
+    """The URL of something that accepts connections and then says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/silent"
+
+
+class WebServer(ThreadingHTTPServer):
+    """Files of a folder over HTTP, with Range.
+
+    `cut_after`: each response's connection is dropped once so many bytes of its body went out.
+    `stall_after`: it falls silent instead. Both are None at first.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _FileRequest)
+        self.folder = folder
+        self.cut_after: int | None = None
+        self.stall_after: int | None = None
+        self.requests: list[str] = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class _FileRequest(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: WebServer
+
+    def do_GET(self) -> None:
+        self.server.requests.append(self.path)
+        file = self.server.folder / self.path.lstrip("/").partition("?")[0]
+        if not file.is_file():
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        data = file.read_bytes()
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        first = int(asked[1]) if asked else 0
+        last = int(asked[2]) + 1 if asked and asked[2] else len(data)
+        self.send_response(HTTPStatus.PARTIAL_CONTENT if asked else HTTPStatus.OK)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(last - first))
+        if asked:
+            self.send_header("Content-Range", f"bytes {first}-{last - 1}/{len(data)}")
+        self.end_headers()
+        cut, stall = self.server.cut_after, self.server.stall_after
+        limits = [limit for limit in (cut, stall) if limit is not None]
+        body = data[first:last]
+        with suppress(ConnectionError):
+            self.wfile.write(body[: min(limits)] if limits else body)
+            if stall is not None and len(body) > stall:
+                self.connection.recv(1)  # until the client gives up
+        if cut is not None and len(body) > cut:
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Quiet."""
+
+
+@contextmanager
+def web_server(folder: Path) -> Iterator[WebServer]:
+    """A running WebServer."""
+    with WebServer(folder) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+if __name__ == "__main__":
+    from aio_rtsp_toolkit import server as rtsp
+
+    with suppress(KeyboardInterrupt):
+        asyncio.run(rtsp.serve(sys.argv[1], "127.0.0.1", int(sys.argv[2])))
