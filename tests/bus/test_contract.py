@@ -316,6 +316,18 @@ async def test_a_message_in_hand_of_a_cancelled_consumer_goes_to_one_that_is_alr
     assert gate.messages == []
 
 
+async def test_cancelled_consumers_do_not_count_as_deliveries(bus: Bus) -> None:
+    inbox = Inbox()
+    async with background() as tasks:
+        tasks.start_soon(bus.publish, notes, Note("a"), "a")
+        for _ in range(MAX_DELIVERIES + 1):
+            gate = Gate()
+            async with consuming(bus, notes, gate, READERS):
+                await until(lambda: gate.begun)  # noqa: B023
+        async with consuming(bus, notes, inbox, READERS):
+            await until(lambda: inbox.messages == [Note("a")])
+
+
 async def test_a_consumer_cancelled_between_two_tries_loses_nothing(bus: Bus, harness: Harness) -> None:
     failing, inbox = Faulty(*[ValueError("not yet")] * 100), Inbox()
     async with background() as tasks:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from app.bus.delivery import Courier, DeadLetter, Delivery
+from app.messages import Message
 from tests.bus.actors import Faulty
 from tests.bus.harness import READERS, Note, notes
 
@@ -48,3 +49,14 @@ async def test_a_dead_letter_is_logged_with_its_error_and_without_its_content(de
     assert line["topic"] == "test_notes.dead"
     assert line["error"] == "ValueError: poison"
     assert delivery.data not in line.values()
+
+
+async def test_a_task_may_publish_again_after_its_handler_returned(delivery: Delivery) -> None:
+    courier = Courier()
+
+    async def handle(_: Message) -> None:
+        with pytest.raises(RuntimeError, match="outbox"):
+            courier.refuse_handlers()
+
+    assert await courier.deliver(delivery, handle) is None
+    courier.refuse_handlers()

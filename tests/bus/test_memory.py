@@ -99,6 +99,23 @@ async def test_a_consumer_without_a_group_makes_the_publisher_wait_when_its_queu
         assert gate.numbers(busy) == list(range(len(gate.numbers(busy))))
 
 
+async def test_each_message_handled_makes_room_for_one_more() -> None:
+    allowed = anyio.Semaphore(0)
+
+    async def handle(_: Message) -> None:
+        await allowed.acquire()
+
+    async with open_memory_bus(partitions=1, queue_size=5) as bus:
+        publisher = Publisher(bus, news)
+        async with background() as tasks, consuming(bus, news, handle):
+            tasks.start_soon(publisher, 100)
+            for published in range(5, 10):
+                await until(lambda: publisher.published == published)  # noqa: B023
+                await wait_all_tasks_blocked()
+                assert publisher.published == published
+                allowed.release()
+
+
 async def test_a_consumer_without_a_group_that_leaves_lets_its_publishers_go(bus: MemoryBus) -> None:
     publisher = Publisher(bus, news)
     async with background() as tasks:
