@@ -1,0 +1,219 @@
+"""The lifecycle's table, whole, and the rules behind its entries."""
+
+from uuid import uuid4
+
+import pytest
+from msgspec.structs import replace
+
+from app.messages import (
+    DeleteScenario,
+    DropResults,
+    Instance,
+    RunFailed,
+    RunFinished,
+    RunReleased,
+    RunStarted,
+    RunStopped,
+    StartRun,
+    StartScenario,
+    StopRun,
+    StopScenario,
+    results_commands,
+    runner_commands,
+)
+from app.orchestrator.lifecycle import (
+    MAX_BACKOFF,
+    MEANING,
+    AssignRun,
+    Input,
+    LoseRun,
+    Scenario,
+    State,
+    TellRunner,
+    backoff,
+    create,
+    decide,
+)
+from app.scenario import Marker, Media, Restart, ScenarioSpec
+
+ID = uuid4()
+HOLDER = Instance("runner-1", uuid4())
+SPEC = ScenarioSpec("clip.mp4", Marker())
+MEDIA = Media(1280, 720, 30.0, 1800, 60.0)
+
+INPUTS: dict[str, Input] = {
+    "start": StartScenario(uuid4(), ID),
+    "stop": StopScenario(uuid4(), ID),
+    "delete": DeleteScenario(uuid4(), ID),
+    "assign": AssignRun(HOLDER),
+    "tell": TellRunner(),
+    "lose": LoseRun("runner-1 was not heard of"),
+    "started": RunStarted(ID, 1, 0, media=MEDIA),
+    "finished": RunFinished(ID, 1, 1800),
+    "failed": RunFailed(ID, 1, 0, error="it broke", retryable=True),
+    "hopeless": RunFailed(ID, 1, 0, error="no such file", retryable=False),
+    "stopped": RunStopped(ID, 1, 100),
+    "released": RunReleased(ID, 1, 100),
+}
+
+# What becomes of each state: "-" nothing, "!" refused, else the states it moves through.
+TABLE = """
+              start           stop                       delete  assign                 tell                    lose              started finished           failed          hopeless        stopped           released
+init_startup  -               init_shutdown,stopped      !       in_startup_processing  -                       -                 -       -                  -               -               -                 -
+in_startup_processing -       init_shutdown              !       -                      -                       init_startup      active  completed          init_startup    failed          init_startup      init_startup
+active        -               init_shutdown              !       -                      -                       init_startup      -       completed          init_startup    failed          init_startup      init_startup
+init_shutdown !               -                          !       -                      in_shutdown_processing  stopped           -       completed          failed          failed          stopped           stopped
+in_shutdown_processing !      -                          !       -                      -                       stopped           -       completed          failed          failed          stopped           stopped
+inactive      init_startup    -                          deleted -                      -                       -                 -       completed          -               -               -                 -
+"""  # noqa: E501
+
+
+def entries() -> list[tuple[State, str, str]]:
+    header, *rows = (line.split() for line in TABLE.strip().splitlines())
+    return [
+        (State(state), name, expected)
+        for state, *cells in rows
+        for name, expected in zip(header, cells, strict=True)
+    ]
+
+
+def in_state(state: State, **changes: object) -> Scenario:
+    running = state not in (State.INIT_STARTUP, State.INACTIVE)
+    scenario = Scenario(
+        ID,
+        SPEC,
+        state=state,
+        outcome="stopped" if state is State.INACTIVE else None,
+        holder=HOLDER if running else None,
+    )
+    return replace(scenario, **changes)
+
+
+def test_the_table_covers_every_state_and_every_message() -> None:
+    assert {(state, name) for state, name, _ in entries()} == {
+        (state, name) for state in State for name in INPUTS
+    }
+    assert set(MEANING) == set(State)
+
+
+@pytest.mark.parametrize(("state", "name", "expected"), entries())
+def test_table(state: State, name: str, expected: str) -> None:
+    before = in_state(state)
+    decision = decide(before, INPUTS[name])
+    after = decision.scenario
+    assert (decision.answer == "conflict") == (expected == "!")
+    if expected in ("-", "!"):
+        assert decision.steps == ()
+        assert after.state is state
+        assert decision.send == ()
+        return
+    path = expected.split(",")
+    final = path[-1] if path[-1] in list(State) else "inactive"
+    assert after.state == final
+    assert [step.after for step in decision.steps] == [*path[:-1], final]
+    assert decision.steps[0].before is state
+    assert (after.outcome is not None) == (after.state is State.INACTIVE)
+    assert (after.holder is not None) == (after.state not in (State.INIT_STARTUP, State.INACTIVE))
+    assert after.deleted == (expected == "deleted")
+    if final == "inactive" and expected != "deleted":
+        assert after.outcome == path[-1]
+    assert after.attempt == before.attempt + (after.state is State.INIT_STARTUP)
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("name", ["started", "finished", "failed", "hopeless", "stopped", "released"])
+def test_an_event_of_an_older_attempt_changes_nothing(state: State, name: str) -> None:
+    scenario = in_state(state, attempt=2)
+    assert decide(scenario, INPUTS[name]).scenario == scenario
+
+
+@pytest.mark.parametrize(("state", "name", "expected"), entries())
+def test_hearing_a_message_twice_is_hearing_it_once(state: State, name: str, expected: str) -> None:
+    once = decide(in_state(state), INPUTS[name]).scenario
+    if once.deleted or (state is State.INACTIVE and name == "start"):
+        return  # whoever handles commands recognises these by their id
+    again = decide(once, INPUTS[name])
+    assert again.scenario == once
+    assert again.steps == ()
+
+
+def test_a_new_scenario_waits_for_a_runner() -> None:
+    decision = create(ID, SPEC)
+    assert decision.scenario == Scenario(ID, SPEC, state=State.INIT_STARTUP, attempt=1)
+    assert [(step.before, step.after) for step in decision.steps] == [(None, State.INIT_STARTUP)]
+
+
+def test_assigning_tells_the_runner_what_to_run() -> None:
+    decision = decide(in_state(State.INIT_STARTUP, attempt=3), AssignRun(HOLDER))
+    assert decision.send == ((runner_commands, StartRun(HOLDER, ID, 3, SPEC)),)
+
+
+def test_a_stop_is_passed_on_to_the_instance_that_has_the_run() -> None:
+    decision = decide(in_state(State.INIT_SHUTDOWN, attempt=3), TellRunner())
+    assert decision.send == ((runner_commands, StopRun(HOLDER, ID, 3)),)
+
+
+def test_deleting_removes_the_results() -> None:
+    decision = decide(in_state(State.INACTIVE), INPUTS["delete"])
+    assert decision.send == ((results_commands, DropResults(ID)),)
+
+
+def test_activating_keeps_what_is_known_of_the_source_and_forgets_the_last_error() -> None:
+    decision = decide(in_state(State.IN_STARTUP_PROCESSING, error="it broke"), INPUTS["started"])
+    assert decision.scenario.media == MEDIA
+    assert decision.scenario.error is None
+
+
+def attempts_until_failed(spec: ScenarioSpec, message: Input, progress: dict[int, int] | None = None) -> int:
+    """How many attempts there are when each ends with `message`; some get to a further frame first."""
+    scenario = Scenario(ID, spec)
+    while scenario.attempt < 50:
+        scenario = decide(scenario, AssignRun(HOLDER)).scenario
+        frame = (progress or {}).get(scenario.attempt, 0)
+        started = RunStarted(ID, scenario.attempt, frame, media=MEDIA)
+        scenario = decide(scenario, started).scenario
+        ending = replace(message, attempt=scenario.attempt) if isinstance(message, RunFailed) else message
+        scenario = decide(scenario, ending).scenario
+        if scenario.state is State.INACTIVE:
+            assert scenario.outcome == "failed"
+            assert scenario.error is not None
+            break
+    return scenario.attempt
+
+
+@pytest.mark.parametrize("message", [INPUTS["failed"], INPUTS["lose"]])
+def test_a_budget_bounds_attempts_that_store_nothing_new(message: Input) -> None:
+    spec = replace(SPEC, restart=Restart("on_failure", max_restarts=5))
+    assert attempts_until_failed(spec, message) == 6
+
+
+def test_progress_renews_the_budget() -> None:
+    spec = replace(SPEC, restart=Restart("on_failure", max_restarts=2))
+    assert attempts_until_failed(spec, INPUTS["lose"], {3: 100, 5: 200}) == 8
+
+
+def test_never_means_never_and_always_means_always() -> None:
+    assert attempts_until_failed(replace(SPEC, restart=Restart("never")), INPUTS["lose"]) == 1
+    assert attempts_until_failed(replace(SPEC, restart=Restart("always")), INPUTS["failed"]) == 50
+
+
+def test_a_release_costs_nothing_of_the_budget() -> None:
+    scenario = in_state(State.ACTIVE, failures=5)
+    after = decide(scenario, RunReleased(ID, 1, 0)).scenario
+    assert (after.failures, after.delay) == (5, 0.0)
+
+
+def test_waiting_between_attempts_grows_to_a_bound() -> None:
+    assert [backoff(failures) for failures in range(8)] == [0, 0, 1, 2, 4, 8, 16, MAX_BACKOFF]
+
+
+def test_starting_again_renews_the_budget_and_forgets_the_outcome() -> None:
+    failed = in_state(State.INACTIVE, outcome="failed", error="it broke", failures=6, next_frame=77)
+    after = decide(failed, INPUTS["start"]).scenario
+    assert (after.outcome, after.error, after.failures, after.delay) == (None, None, 0, 0.0)
+    assert after.next_frame == 77
+
+
+def test_a_finish_beats_a_stop_and_a_lease_that_had_ended() -> None:
+    lost = in_state(State.INACTIVE, outcome="stopped")
+    assert decide(lost, INPUTS["finished"]).scenario.outcome == "completed"
