@@ -48,22 +48,37 @@ class _DetectorConfig(_Part, frozen=True, tag_field="type"):
 
 
 class Motion(_DetectorConfig, frozen=True, tag="motion"):
-    """Moving regions by background subtraction (MOG2). Label: `motion`."""
+    """Moving regions by background subtraction (MOG2). Label: `motion`; confidence: the share that moves.
+
+    Shadows count as motion. What stops moving becomes background after some fifty sampled frames. Where most
+    of the picture changes at once, the light or the view changed: nothing is reported, and the background is
+    learnt anew.
+    """
 
     min_area: Annotated[Fraction, Meta(description="smallest region, as a share of the picture")] = 0.0005
-    sensitivity: Annotated[float, Meta(gt=0, le=100, description="higher finds fainter changes")] = 1.0
+    sensitivity: Annotated[float, Meta(ge=0.1, le=10, description="higher finds fainter changes")] = 1.0
 
 
 class People(_DetectorConfig, frozen=True, tag="people"):
-    """Standing people by histograms of oriented gradients (OpenCV's HOG). Label: `person`."""
+    """Standing people by histograms of oriented gradients (OpenCV's HOG). Label: `person`.
 
-    confidence: Annotated[Fraction, Meta(description="weaker detections are left out")] = 0.3
+    Finds people whose height is at least 96 pixels where the picture's longer side is 640. Confidence ranks
+    detections and is no probability.
+    """
+
+    confidence: Annotated[Fraction, Meta(description="weaker detections are left out")] = 0.4
 
 
 class Face(_DetectorConfig, frozen=True, tag="face"):
-    """Frontal faces by a Haar cascade (OpenCV's). Label: `face`."""
+    """Frontal faces by a Haar cascade (OpenCV's). Label: `face`.
 
-    min_size: Annotated[Fraction, Meta(description="smallest face, as a share of the height")] = 0.05
+    Finds faces of at least 24 pixels where the picture's longer side is 1280; looking for larger ones only
+    is faster. Confidence ranks detections and is no probability.
+    """
+
+    min_size: Annotated[
+        float, Meta(ge=0.02, le=1, description="smallest face, as a share of the picture's height")
+    ] = 0.08
     confidence: Annotated[Fraction, Meta(description="weaker detections are left out")] = 0.3
 
 

@@ -5,11 +5,14 @@ from pathlib import Path
 import cv2
 
 from app.runner.detectors.detector import Detector, DetectorError, DetectorFactory, Memory
+from app.runner.detectors.face import FaceDetector
 from app.runner.detectors.marker import MarkerDetector
 from app.runner.detectors.mock import MockDetector
+from app.runner.detectors.motion import MotionDetector
+from app.runner.detectors.people import PeopleDetector
 from app.runner.detectors.segments import Segments, replay_from
 from app.scenario import Detector as DetectorConfig
-from app.scenario import Marker, Mock
+from app.scenario import Face, Marker, Mock, Motion, People
 
 __all__ = [
     "Detector",
@@ -32,6 +35,12 @@ def make_detector(config: DetectorConfig, model_root: Path) -> Detector:  # noqa
     Raises DetectorError where the configuration asks for something that is not there.
     """
     match config:
+        case Motion():
+            return MotionDetector(config)
+        case People():
+            return PeopleDetector(config)
+        case Face():
+            return FaceDetector(config)
         case Marker():
             return MarkerDetector(config)
         case Mock():

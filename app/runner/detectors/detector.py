@@ -84,6 +84,12 @@ def detections(picture: Picture, found: Iterable[Found]) -> tuple[Detection, ...
     return tuple(kept[:MAX_DETECTIONS])
 
 
+def fitted(picture: Picture, side: int) -> tuple[int, int]:
+    """Width and height of the picture scaled down, where needed, to at most `side` pixels a side."""
+    scale = min(1.0, side / max(picture.width, picture.height))
+    return max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+
+
 def clean_label(text: str) -> str:
     """`text` as one printable line of at most MAX_LABEL characters: labels come from pictures and files."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:MAX_LABEL])
