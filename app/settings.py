@@ -1,0 +1,167 @@
+"""Every VA_* variable, in one frozen Struct. Only `main` reads the environment, through `load`."""
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+from dotenv import dotenv_values
+from msgspec import Meta, Struct, field
+from msgspec.inspect import CollectionType, type_info
+
+Role = Literal["api", "orchestrator", "runner"]
+ROLES: frozenset[Role] = frozenset(get_args(Role))
+
+_Dsn = Annotated[
+    Annotated[str, Meta(pattern="^postgres(ql)?://.")] | None,
+    Meta(
+        description="a database address, postgresql://user:password@host:5432/database",
+        extra={"secret": True},
+    ),
+]
+_Keys = Annotated[
+    tuple[Annotated[str, Meta(min_length=16)], ...],
+    Meta(description="keys of at least 16 characters each, separated by commas", extra={"secret": True}),
+]
+_Folder = Annotated[Path, Meta(description="a folder that exists", extra={"exists": True})]
+_Seconds = Annotated[float, Meta(gt=0, le=3600, description="a number of seconds above 0, at most 3600")]
+_Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
+
+
+class SettingsError(Exception):
+    """A variable is wrong. The text is one line for the user: which one, and what is allowed."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """The field `port` is the variable VA_PORT; its description says what is allowed.
+
+    Raises SettingsError where fields do not fit together.
+    """
+
+    roles: Annotated[frozenset[Role], Meta(description="one or more of api, orchestrator, runner")] = ROLES
+    bus: Annotated[Literal["memory"], Meta(description="memory")] = "memory"
+    scenarios_dsn: _Dsn = None
+    predictions_dsn: _Dsn = None
+    data_dir: Annotated[Path, Meta(description="a folder")] = Path("data")
+    media_root: _Folder = Path("media")
+    model_root: _Folder = Path("models")
+    runner_id: Annotated[
+        str, Meta(pattern=r"^[\w.:-]{1,200}$", description="up to 200 letters, digits or . : _ -")
+    ] = field(default_factory=socket.gethostname)
+    runner_slots: _Count = 4
+    heartbeat_interval: _Seconds = 1.0
+    heartbeat_timeout: _Seconds = 10.0
+    postgres_bin: Annotated[Path | None, Meta(description="a folder that exists", extra={"exists": True})] = (
+        None
+    )
+    max_deliveries: _Count = 5
+    api_keys: _Keys = ()
+    log_format: Annotated[Literal["text", "json"], Meta(description="text or json")] = "text"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="debug, info, warning or error")
+    ] = "info"
+    host: Annotated[str, Meta(pattern=r"^[\w.:-]+$", description="an address or a host name")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535, description="a port number from 1 to 65535")] = 8000
+
+    def __post_init__(self) -> None:
+        missing = ", ".join(sorted(ROLES - self.roles))
+        if missing:
+            raise SettingsError(
+                f"VA_ROLES leaves out {missing}, but with VA_BUS=memory one process has every role:"
+                " leave VA_ROLES unset"
+            )
+        if self.heartbeat_timeout < 3 * self.heartbeat_interval:
+            raise SettingsError(
+                f"VA_HEARTBEAT_TIMEOUT={self.heartbeat_timeout:g} must be at least three times"
+                f" VA_HEARTBEAT_INTERVAL={self.heartbeat_interval:g}"
+            )
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(_shown(self, name) for name in _FIELDS)})"
+
+
+def _shown(settings: Settings, name: str) -> str:
+    value = getattr(settings, name)
+    return f"{name}=***" if value and _extra(name, "secret") else f"{name}={value!r}"
+
+
+def _extra(name: str, mark: str) -> bool:
+    return mark in (_TYPES[name].extra or {})
+
+
+_FIELDS = {info.name: info for info in msgspec.structs.fields(Settings)}
+_TYPES: dict[str, Any] = {name: type_info(info.type) for name, info in _FIELDS.items()}
+VARIABLES = {f"VA_{name.upper()}": name for name in _FIELDS}
+"""Environment variable → field, in the order of the Struct."""
+
+
+def load(environ: Mapping[str, str], dotenv: Path | None = None) -> Settings:
+    """Read `dotenv`, where there is such a file, and `environ`, which wins. An empty value counts as unset.
+
+    Raises SettingsError for a wrong value, for VA_* names that are no setting (VA_TEST_* are not looked at),
+    and for a folder that was asked for and is not there.
+    """
+    given = {**_read(dotenv), **environ}
+    values: dict[str, Any] = {}
+    for variable, text in given.items():
+        if not variable.startswith("VA_") or variable.startswith("VA_TEST_"):
+            continue
+        if variable not in VARIABLES:
+            near = get_close_matches(variable, VARIABLES, 1, cutoff=0.75)
+            raise SettingsError(
+                f"{variable} is no setting: " + (f"did you mean {near[0]}?" if near else "see .env.example")
+            )
+        if text.strip():
+            values[VARIABLES[variable]] = _parse(variable, text.strip())
+    return Settings(**values)
+
+
+def _read(dotenv: Path | None) -> dict[str, str]:
+    if dotenv is None or not dotenv.exists():
+        return {}
+    try:
+        # Without interpolation: a password may hold a dollar sign.
+        return {name: value or "" for name, value in dotenv_values(dotenv, interpolate=False).items()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{dotenv} cannot be read: {error}") from None
+
+
+def _parse(variable: str, text: str) -> object:
+    name = VARIABLES[variable]
+    kind = _TYPES[name].type
+    raw = (
+        [part.strip() for part in text.split(",") if part.strip()]
+        if isinstance(kind, CollectionType)
+        else text
+    )
+    try:
+        value: object = msgspec.convert(raw, _FIELDS[name].type, strict=False, dec_hook=_path)
+    except msgspec.ValidationError:
+        value = None
+    # A default folder is made when it is needed; one that somebody chose is expected to hold something.
+    missing = (
+        _extra(name, "exists")
+        and isinstance(value, Path)
+        and value != _FIELDS[name].default
+        and not value.is_dir()
+    )
+    if value is None or missing:
+        shown = variable if _extra(name, "secret") else f"{variable}={text!r}"
+        raise SettingsError(f"{shown} is wrong: it must be {_TYPES[name].extra_json_schema['description']}")
+    return value
+
+
+def _path(_: type[object], text: str) -> Path:
+    return Path(text).expanduser()
+
+
+if __name__ == "__main__":  # the options that `make run` gives to uvicorn
+    try:
+        settings = load(os.environ, Path(".env"))
+    except SettingsError as error:
+        sys.exit(str(error))
+    sys.stdout.write(f"--host {settings.host} --port {settings.port}\n")

@@ -1,0 +1,217 @@
+"""Settings: where they come from, and what a wrong one says."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.settings import VARIABLES, Settings, SettingsError, load
+
+ROOT = Path(__file__).parent.parent
+KEY = "0123456789abcdef"
+DSN = "postgresql://va:hunter2@db.example:5432/scenarios"
+
+
+def _error(**environ: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(environ)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_without_any_variable_the_defaults_hold() -> None:
+    settings = load({"PATH": "/bin", "HOME": "/nowhere"})
+    assert settings == Settings()
+    assert settings.roles == {"api", "orchestrator", "runner"}
+    assert settings.runner_id
+
+
+def test_every_variable_arrives_in_its_type(tmp_path: Path) -> None:
+    settings = load(
+        {
+            "VA_ROLES": " api, runner,orchestrator",
+            "VA_BUS": "memory",
+            "VA_SCENARIOS_DSN": DSN,
+            "VA_PREDICTIONS_DSN": "postgres:///predictions?host=/run/postgresql",
+            "VA_DATA_DIR": "~/va",
+            "VA_MEDIA_ROOT": str(tmp_path),
+            "VA_MODEL_ROOT": str(tmp_path),
+            "VA_RUNNER_ID": "runner-1",
+            "VA_RUNNER_SLOTS": "2",
+            "VA_HEARTBEAT_INTERVAL": "0.5",
+            "VA_HEARTBEAT_TIMEOUT": "3",
+            "VA_POSTGRES_BIN": str(tmp_path),
+            "VA_MAX_DELIVERIES": "7",
+            "VA_API_KEYS": f"{KEY}, {KEY}2,",
+            "VA_LOG_FORMAT": "json",
+            "VA_LOG_LEVEL": "debug",
+            "VA_HOST": "::1",
+            "VA_PORT": "8123",
+        }
+    )
+    assert settings == Settings(
+        scenarios_dsn=DSN,
+        predictions_dsn="postgres:///predictions?host=/run/postgresql",
+        data_dir=Path("~/va").expanduser(),
+        media_root=tmp_path,
+        model_root=tmp_path,
+        runner_id="runner-1",
+        runner_slots=2,
+        heartbeat_interval=0.5,
+        heartbeat_timeout=3.0,
+        postgres_bin=tmp_path,
+        max_deliveries=7,
+        api_keys=(KEY, KEY + "2"),
+        log_format="json",
+        log_level="debug",
+        host="::1",
+        port=8123,
+    )
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("# a comment\nVA_PORT=9000\nexport VA_RUNNER_SLOTS='2'\nOTHER=1\n")
+    assert load({}, dotenv) == Settings(port=9000, runner_slots=2)
+    assert load({"VA_PORT": "9001"}, dotenv) == Settings(port=9001, runner_slots=2)
+
+
+def test_a_file_that_is_not_there_is_no_error(tmp_path: Path) -> None:
+    assert load({}, tmp_path / ".env") == Settings()
+
+
+def test_a_file_that_is_no_text_is_an_error_of_one_line(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_bytes(b"VA_PORT=\xff\n")
+    with pytest.raises(SettingsError, match=r"\.env cannot be read"):
+        load({}, dotenv)
+
+
+def test_a_dollar_sign_in_the_file_is_kept(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("VA_SCENARIOS_DSN=postgresql://va:a${HOME}b@db/scenarios\n")
+    assert load({}, dotenv).scenarios_dsn == "postgresql://va:a${HOME}b@db/scenarios"
+
+
+def test_an_empty_value_counts_as_unset(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("VA_PORT=9000\nVA_HOST\n")
+    assert load({"VA_PORT": "", "VA_API_KEYS": " "}, dotenv) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("VA_ROLES", "api,chef", "one or more of api, orchestrator, runner"),
+        ("VA_BUS", "pigeon", "memory"),
+        ("VA_RUNNER_ID", "a b", "up to 200 letters, digits or . : _ -"),
+        ("VA_RUNNER_SLOTS", "0", "a whole number from 1 to 1000"),
+        ("VA_RUNNER_SLOTS", "1.5", "a whole number from 1 to 1000"),
+        ("VA_HEARTBEAT_INTERVAL", "0", "a number of seconds above 0, at most 3600"),
+        ("VA_HEARTBEAT_INTERVAL", "nan", "a number of seconds above 0, at most 3600"),
+        ("VA_HEARTBEAT_TIMEOUT", "soon", "a number of seconds above 0, at most 3600"),
+        ("VA_MEDIA_ROOT", "/no/such/folder", "a folder that exists"),
+        ("VA_MODEL_ROOT", "/no/such/folder", "a folder that exists"),
+        ("VA_POSTGRES_BIN", "/no/such/folder", "a folder that exists"),
+        ("VA_MAX_DELIVERIES", "-1", "a whole number from 1 to 1000"),
+        ("VA_LOG_FORMAT", "xml", "text or json"),
+        ("VA_LOG_LEVEL", "loud", "debug, info, warning or error"),
+        ("VA_HOST", "a b", "an address or a host name"),
+        ("VA_PORT", "65536", "a port number from 1 to 65535"),
+        ("VA_PORT", "0", "a port number from 1 to 65535"),
+        ("VA_PORT", "80\n80", "a port number from 1 to 65535"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(variable: str, value: str, allowed: str) -> None:
+    assert _error(**{variable: value}) == f"{variable}={value!r} is wrong: it must be {allowed}"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("VA_SCENARIOS_DSN", "mysql://va:hunter2@db/x"),
+        ("VA_PREDICTIONS_DSN", "hunter2"),
+        ("VA_API_KEYS", f"{KEY},hunter2"),
+    ],
+)
+def test_a_wrong_secret_is_named_and_not_shown(variable: str, value: str) -> None:
+    text = _error(**{variable: value})
+    assert text.startswith(f"{variable} is wrong: it must be ")
+    assert "hunter2" not in text
+    assert KEY not in text
+
+
+def test_settings_do_not_show_secrets() -> None:
+    shown = repr(Settings(scenarios_dsn=DSN, api_keys=(KEY,)))
+    assert "hunter2" not in shown
+    assert KEY not in shown
+    assert "predictions_dsn=None" in shown
+    assert "port=8000" in shown
+
+
+def test_a_default_folder_need_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load({"VA_MEDIA_ROOT": "./media"}) == Settings()
+
+
+def test_the_memory_bus_needs_every_role() -> None:
+    assert _error(VA_ROLES="runner") == (
+        "VA_ROLES leaves out api, orchestrator, but with VA_BUS=memory one process has every role:"
+        " leave VA_ROLES unset"
+    )
+
+
+def test_a_timeout_below_three_intervals_is_refused() -> None:
+    assert load({"VA_HEARTBEAT_INTERVAL": "2", "VA_HEARTBEAT_TIMEOUT": "6"}).heartbeat_timeout == 6
+    assert _error(VA_HEARTBEAT_INTERVAL="4") == (
+        "VA_HEARTBEAT_TIMEOUT=10 must be at least three times VA_HEARTBEAT_INTERVAL=4"
+    )
+
+
+def test_a_misspelt_variable_is_refused_with_a_hint(tmp_path: Path) -> None:
+    assert _error(VA_PROT="8000") == "VA_PROT is no setting: did you mean VA_PORT?"
+    assert _error(VA_COLOUR="blue") == "VA_COLOUR is no setting: see .env.example"
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("VA_MEDIAROOT=/x\n")
+    with pytest.raises(SettingsError, match="did you mean VA_MEDIA_ROOT"):
+        load({}, dotenv)
+
+
+def test_variables_of_the_tests_are_not_looked_at() -> None:
+    assert load({"VA_TEST_ANYTHING": "1"}) == Settings()
+
+
+def test_the_example_file_lists_every_variable_with_its_default(tmp_path: Path) -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    found = [(number, line[1:]) for number, line in enumerate(lines) if re.match(r"#VA_\w+=", line)]
+    assert [line.split("=")[0] for _, line in found] == list(VARIABLES)
+    for number, line in found:
+        assert lines[number - 1].startswith("# "), f"{line} has no comment"
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("\n".join(line for _, line in found))
+    assert load({}, dotenv) == Settings()
+
+
+def test_the_options_for_uvicorn_come_from_the_settings(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("VA_HOST=0.0.0.0\nVA_PORT=9000\n")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("VA_")}
+
+    def run(**environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "app.settings"],
+            cwd=tmp_path,
+            env={**clean, "PYTHONPATH": str(ROOT), **environ},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert run(VA_PORT="8123").stdout == "--host 0.0.0.0 --port 8123\n"
+    refused = run(VA_PORT="x")
+    assert refused.returncode == 1
+    assert refused.stdout == ""
+    assert refused.stderr == "VA_PORT='x' is wrong: it must be a port number from 1 to 65535\n"
