@@ -115,7 +115,7 @@ class Pipeline:
         with self._changed:
             while self._line and self._line[0].is_done:
                 entries.append(self._line.popleft())
-            over = self._busy == 0 and (self._stopped or (self._ended and not self._line))
+            over = self._is_over()
             self._loop_waits = not entries and not over
             self._changed.notify_all()
         return Ready(entries, over, over and not self._line)
@@ -168,6 +168,9 @@ class Pipeline:
 
     def _announce(self) -> None:
         self._changed.notify_all()
-        if self._loop_waits and (self._stopped or self._ended or (self._line and self._line[0].is_done)):
+        if self._loop_waits and (self._is_over() or (self._line and self._line[0].is_done)):
             self._loop_waits = False
             self._wake()
+
+    def _is_over(self) -> bool:
+        return self._busy == 0 and (self._stopped or (self._ended and not self._line))

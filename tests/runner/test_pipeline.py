@@ -1,0 +1,187 @@
+"""The line of frames: in order, bounded, and stopped without losing what was begun."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+
+import pytest
+
+from app.runner.frames import Detection
+from app.runner.pipeline import MAX_LINE, Item, Mark, Pipeline
+from tests.runner.pictures import ArrayPicture, plain
+from tests.waiting import until
+
+PICTURE = ArrayPicture(plain(4, 4))
+FOUND = (Detection("x", 1.0, (0.0, 0.0, 1.0, 1.0)),)
+
+
+def item(frame: int) -> Item:
+    return Item(frame, frame / 30, frame, PICTURE)
+
+
+class Gate:
+    """A detector that waits to be let go, frame by frame."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.open: dict[int, Event] = {}
+
+    def detect(self, entry: Item) -> tuple[Detection, ...]:
+        self.begun.append(entry.frame)
+        self.open.setdefault(entry.frame, Event()).wait(10)
+        return FOUND
+
+    def let_go(self, *frames: int) -> None:
+        for frame in frames:
+            self.open.setdefault(frame, Event()).set()
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.let_go(*range(100))
+
+
+@contextmanager
+def feeding(pipeline: Pipeline, entries: list[Item | Mark]) -> Iterator[list[bool]]:
+    """Put entries from a thread, as a decoder does; gives what each put returned."""
+    returned: list[bool] = []
+
+    def feed() -> None:
+        for entry in entries:
+            put = pipeline.put(entry)
+            returned.append(put)
+        pipeline.end()
+
+    thread = Thread(target=feed)
+    thread.start()
+    yield returned
+    pipeline.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def nothing() -> None:
+    pass
+
+
+def frames_of(entries: list[Item | Mark]) -> list[int]:
+    return [entry.frame if isinstance(entry, Item) else -entry.end for entry in entries]
+
+
+async def take_all(pipeline: Pipeline) -> list[Item | Mark]:
+    taken: list[Item | Mark] = []
+
+    def over() -> bool:
+        ready = pipeline.take()
+        taken.extend(ready.entries)
+        return ready.over
+
+    await until(over)
+    return taken
+
+
+async def test_what_is_done_comes_out_in_order_whatever_finishes_first(gate: Gate) -> None:
+    pipeline = Pipeline(gate.detect, workers=2, wake=nothing)
+    with feeding(pipeline, [item(0), item(1), Mark(5, 0.2)]):
+        await until(lambda: len(gate.begun) == 2)
+        gate.let_go(1)
+        await until(lambda: gate.open[1].is_set())
+        assert pipeline.take().entries == []
+        gate.let_go(0)
+        assert frames_of(await take_all(pipeline)) == [0, 1, -5]
+
+
+async def test_a_recording_waits_for_a_slow_detector(gate: Gate) -> None:
+    pipeline = Pipeline(gate.detect, workers=2, wake=nothing)
+    with feeding(pipeline, [item(frame) for frame in range(50)]) as returned:
+        await until(lambda: len(gate.begun) == 2 and len(returned) >= 6)
+        assert len(returned) == 6
+        gate.let_go(*range(50))
+        assert frames_of(await take_all(pipeline)) == list(range(50))
+
+
+async def test_a_recording_waits_for_a_database_that_takes_nothing() -> None:
+    pipeline = Pipeline(lambda _: FOUND, workers=2, wake=nothing)
+    with feeding(pipeline, [item(frame) for frame in range(MAX_LINE + 100)]) as returned:
+        await until(lambda: len(returned) >= MAX_LINE)
+        assert len(returned) == MAX_LINE
+        assert len(await take_all(pipeline)) == MAX_LINE + 100
+
+
+async def test_a_live_source_loses_the_oldest_frames_that_nobody_began_with(gate: Gate) -> None:
+    pipeline = Pipeline(gate.detect, workers=1, wake=nothing)
+    pipeline.live = True
+    pipeline.put(item(10))
+    await until(lambda: gate.begun == [10])
+    for frame in range(11, 20):
+        assert pipeline.put(item(frame))
+    pipeline.end()
+    gate.let_go(*range(10, 20))
+    taken = await take_all(pipeline)
+    assert frames_of(taken) == list(range(10, 20))
+    dropped = [entry.frame for entry in taken if isinstance(entry, Item) and entry.dropped]
+    assert dropped == list(range(11, 19))
+
+
+async def test_a_live_source_counts_what_it_loses_when_nothing_is_stored() -> None:
+    pipeline = Pipeline(lambda _: FOUND, workers=1, wake=nothing)
+    pipeline.live = True
+    for frame in range(MAX_LINE + 10):
+        pipeline.put(item(frame))
+    pipeline.end()
+    taken = await take_all(pipeline)
+    assert len(taken) == MAX_LINE + 1
+    assert isinstance(taken[-1], Mark)
+    assert (taken[-1].end, taken[-1].dropped) == (MAX_LINE + 10, 10)
+
+
+async def test_stopping_finishes_what_was_begun_and_nothing_else(gate: Gate) -> None:
+    pipeline = Pipeline(gate.detect, workers=2, wake=nothing)
+    with feeding(pipeline, [item(frame) for frame in range(50)]) as returned:
+        await until(lambda: len(gate.begun) == 2)
+        pipeline.stop()
+        assert not pipeline.take().over
+        gate.let_go(0, 1)
+        taken = await take_all(pipeline)
+        assert frames_of(taken) == [0, 1]
+        assert not pipeline.take().all_done
+        await until(lambda: returned[-1] is False)
+
+
+async def test_a_fault_of_the_detector_costs_one_frame() -> None:
+    def detect(entry: Item) -> tuple[Detection, ...]:
+        if entry.frame == 1:
+            raise ValueError("no such colour")
+        return FOUND
+
+    pipeline = Pipeline(detect, workers=1, wake=nothing)
+    with feeding(pipeline, [item(0), item(1), item(2)]):
+        taken = await take_all(pipeline)
+    errors = [entry.error for entry in taken if isinstance(entry, Item)]
+    assert errors[0] is None
+    assert errors[2] is None
+    assert "no such colour" in str(errors[1])
+
+
+async def test_pictures_are_let_go_as_soon_as_they_were_looked_at() -> None:
+    pipeline = Pipeline(lambda _: FOUND, workers=1, wake=nothing)
+    with feeding(pipeline, [item(0)]):
+        (entry,) = await take_all(pipeline)
+    assert isinstance(entry, Item)
+    assert entry.picture is None
+
+
+async def test_the_event_loop_is_woken_once_there_is_something_to_take(gate: Gate) -> None:
+    woken: list[bool] = []
+    wake: Callable[[], None] = lambda: woken.append(True)  # noqa: E731
+    pipeline = Pipeline(gate.detect, workers=1, wake=wake)
+    with feeding(pipeline, [item(0), item(1)]):
+        await until(lambda: gate.begun == [0])
+        assert pipeline.take().entries == []
+        assert woken == []
+        gate.let_go(0)
+        await until(lambda: woken)
+        assert frames_of(pipeline.take().entries) == [0]
+        assert len(woken) == 1

@@ -1,0 +1,189 @@
+"""The fence: who may write, what is written once, and what a lost acknowledgement means."""
+
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from msgspec.structs import replace
+
+from app.postgres import Database
+from app.runner import store
+from app.runner.frames import Detection, Prediction
+from app.runner.store import Batch, Counters, Fence, FencedError
+
+SCENARIO = uuid4()
+
+
+def fence(attempt: int = 1) -> Fence:
+    return Fence(SCENARIO, attempt, uuid4())
+
+
+def prediction(frame: int, detections: int = 1) -> Prediction:
+    found = tuple(
+        Detection(f"aruco:{number}", 0.5, (1.0, 2.0, 3.5, 4.25), track_id=None)
+        for number in range(detections)
+    )
+    return Prediction(frame, frame / 30, found)
+
+
+def batch(start: int, end: int, *, finished: bool = False) -> Batch:
+    return Batch(
+        start=start,
+        end=end,
+        predictions=[prediction(frame) for frame in range(start, end)],
+        counters=Counters(sampled=end, detections=end),
+        position_seconds=end / 30,
+        frames_per_second=100.0,
+        eligible="all",
+        replay_frame=0,
+        replay_sampled=0,
+        source_state="open",
+        finished=finished,
+    )
+
+
+async def claim(database: Database, who: Fence) -> store.Checkpoint | None:
+    async with database.connection() as connection:
+        return await store.claim(connection, who)
+
+
+async def write(database: Database, who: Fence, what: Batch) -> bool:
+    async with database.transaction() as connection:
+        if not await store.advance(connection, who, what):
+            return False
+        await store.append(connection, who.scenario_id, what.predictions)
+        return True
+
+
+async def frames(database: Database) -> list[int]:
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT frame FROM predictions WHERE scenario_id = $1 ORDER BY frame", SCENARIO
+        )
+    return [row["frame"] for row in rows]
+
+
+async def test_a_first_claim_begins_at_the_first_frame(predictions: Database) -> None:
+    checkpoint = await claim(predictions, fence())
+    assert checkpoint is not None
+    assert (checkpoint.next_frame, checkpoint.finished, checkpoint.eligible) == (0, False, None)
+
+
+async def test_a_later_attempt_goes_on_where_the_last_one_stored(predictions: Database) -> None:
+    first, second = fence(1), fence(2)
+    await claim(predictions, first)
+    assert await write(predictions, first, batch(0, 10))
+    checkpoint = await claim(predictions, second)
+    assert checkpoint is not None
+    assert (checkpoint.next_frame, checkpoint.eligible) == (10, "all")
+    assert checkpoint.counters == Counters(sampled=10, detections=10)
+
+
+async def test_what_is_stored_comes_back_as_it_was(predictions: Database) -> None:
+    who = fence()
+    await claim(predictions, who)
+    tracked = Prediction(2, 0.1, (Detection("a", 1.0, (0.0, 1.0, 2.0, 3.0), track_id=7),))
+    failed = Prediction(3, 0.2, (), "damaged data")
+    what = replace(batch(0, 4), predictions=[prediction(0, 2), prediction(1, 0), tracked, failed])
+    assert await write(predictions, who, what)
+    async with predictions.connection() as connection:
+        rows = await connection.fetch("SELECT * FROM predictions ORDER BY frame")
+    assert [list(row.values())[1:] for row in rows] == [
+        [0, 0.0, ["aruco:0", "aruco:1"], [0.5, 0.5], [1.0, 2.0, 3.5, 4.25] * 2, None, None],
+        [1, 1 / 30, [], [], [], None, None],
+        [2, 0.1, ["a"], [1.0], [0.0, 1.0, 2.0, 3.0], [7], None],
+        [3, 0.2, [], [], [], None, "damaged data"],
+    ]
+
+
+async def test_an_older_or_equal_attempt_cannot_claim(predictions: Database) -> None:
+    holder = fence(3)
+    await claim(predictions, holder)
+    assert await claim(predictions, fence(2)) is None
+    assert await claim(predictions, fence(3)) is None
+    assert await claim(predictions, holder) is not None
+
+
+async def test_a_fenced_run_writes_nothing(predictions: Database) -> None:
+    first, second = fence(1), fence(2)
+    await claim(predictions, first)
+    await claim(predictions, second)
+    assert not await write(predictions, first, batch(0, 10))
+    async with predictions.connection() as connection:
+        with pytest.raises(FencedError):
+            await store.is_stored(connection, first, batch(0, 10))
+    assert await frames(predictions) == []
+
+
+async def test_a_batch_is_stored_once_however_often_it_is_tried(predictions: Database) -> None:
+    who = fence()
+    await claim(predictions, who)
+    assert await write(predictions, who, batch(0, 5))
+    assert not await write(predictions, who, batch(0, 5))
+    async with predictions.connection() as connection:
+        assert await store.is_stored(connection, who, batch(0, 5))
+        assert not await store.is_stored(connection, who, batch(5, 9))
+    assert await frames(predictions) == [0, 1, 2, 3, 4]
+
+
+async def test_rows_and_checkpoint_are_stored_together_or_not_at_all(predictions: Database) -> None:
+    who = fence()
+    await claim(predictions, who)
+    twice = replace(batch(0, 2), predictions=[prediction(0), prediction(0)])
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await write(predictions, who, twice)
+    checkpoint = await claim(predictions, who)
+    assert checkpoint is not None
+    assert checkpoint.next_frame == 0
+    assert await frames(predictions) == []
+
+
+async def test_a_finished_scenario_takes_nothing_more(predictions: Database) -> None:
+    who, later = fence(1), fence(2)
+    await claim(predictions, who)
+    assert await write(predictions, who, batch(0, 5, finished=True))
+    checkpoint = await claim(predictions, later)
+    assert checkpoint is not None
+    assert checkpoint.finished
+    assert not await write(predictions, later, batch(5, 6))
+
+
+async def test_a_tombstone_lets_no_claim_and_no_write_pass(predictions: Database) -> None:
+    who = fence()
+    await claim(predictions, who)
+    async with predictions.connection() as connection:
+        await store.drop(connection, SCENARIO)
+    assert await claim(predictions, fence(9)) is None
+    assert not await write(predictions, who, batch(0, 5))
+
+
+async def test_a_tombstone_is_left_even_where_nothing_was_stored(predictions: Database) -> None:
+    async with predictions.connection() as connection:
+        await store.drop(connection, SCENARIO)
+        await store.drop(connection, SCENARIO)
+    assert await claim(predictions, fence()) is None
+
+
+async def test_rows_are_removed_in_batches_and_no_others(predictions: Database) -> None:
+    who, other = fence(), Fence(uuid4(), 1, uuid4())
+    await claim(predictions, who)
+    await claim(predictions, other)
+    await write(predictions, who, batch(0, 25))
+    await write(predictions, other, batch(0, 5))
+    async with predictions.connection() as connection:
+        await store.drop(connection, SCENARIO)
+    removed: list[int] = []
+    while True:
+        async with predictions.transaction() as connection:
+            found = await store.next_to_purge(connection)
+            if found is None:
+                break
+            assert found == SCENARIO
+            removed.append(await store.purge(connection, found, 10))
+    assert removed == [10, 10, 5]
+    async with predictions.connection() as connection:
+        left: list[UUID] = [
+            row["scenario_id"]
+            for row in await connection.fetch("SELECT DISTINCT scenario_id FROM predictions")
+        ]
+    assert left == [other.scenario_id]
