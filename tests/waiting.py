@@ -3,15 +3,18 @@
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 from anyio import sleep
-
 
 T = TypeVar("T")
 
 
-async def until(condition: Callable[[], T | Awaitable[T]], timeout: float = 10.0, poll: float = 0.01) -> T:
+@overload
+async def until(condition: Callable[[], Awaitable[T]], timeout: float = ..., poll: float = ...) -> T: ...
+@overload
+async def until(condition: Callable[[], T], timeout: float = ..., poll: float = ...) -> T: ...
+async def until(condition: Callable[[], object], timeout: float = 10.0, poll: float = 0.01) -> object:
     """Return the condition's first truthy value. Raises AssertionError past `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:

@@ -28,6 +28,7 @@ from anyio.abc import TaskStatus
 from app.messages import Message, Topic
 
 Handler = Callable[[Message], Awaitable[None]]
+Publish = Callable[[Topic, Message, str], Awaitable[None]]
 
 
 class Bus(Protocol):

@@ -91,7 +91,7 @@ class Leader:
             hear = partial(self._hear, watchdog)
             await group.start(partial(self._bus.consume, runner_heartbeats, hear))
             group.start_soon(watchdog.probe)
-            group.start_soon(relay, self._database, self._bus, self._wake_relay)
+            group.start_soon(relay, self._database, self._bus.publish, self._wake_relay)
             while await leadership.is_held():
                 try:
                     await self._round(watchdog)

@@ -6,7 +6,7 @@ import msgspec
 import structlog
 from anyio import create_task_group, sleep
 
-from app.bus import Bus, BusUnavailableError
+from app.bus import BusUnavailableError, Publish
 from app.messages import BY_NAME, Message, Topic
 from app.postgres import TRANSIENT, Connection, Database
 from app.wake import Wake
@@ -14,7 +14,6 @@ from app.wake import Wake
 log = structlog.get_logger(__name__)
 
 BATCH = 500
-POLL = 1.0
 
 _WAIT_OUT: tuple[type[Exception], ...] = (BusUnavailableError, *TRANSIENT)
 
@@ -43,20 +42,23 @@ async def forget(connection: Connection, ids: list[int]) -> None:
     await connection.execute("DELETE FROM outbox WHERE id = ANY($1)", ids)
 
 
-async def relay(database: Database, bus: Bus, wake: Wake) -> None:
-    """Publish what the outbox holds until cancelled. A fault of the database or the bus is waited out."""
+async def relay(database: Database, publish: Publish, wake: Wake, poll: float = 1.0) -> None:
+    """Publish what the outbox holds until cancelled, looking every `poll` seconds and whenever woken.
+
+    A fault of the database or the bus is waited out.
+    """
     while True:
         try:
-            moved = await relay_batch(database, bus)
+            moved = await _relay_batch(database, publish)
         except _WAIT_OUT as error:
             log.warning("relay waits", error=str(error) or type(error).__name__)
-            await sleep(POLL)
+            await sleep(poll)
             continue
         if not moved:
-            await wake.wait(POLL)
+            await wake.wait(poll)
 
 
-async def relay_batch(database: Database, bus: Bus) -> int:
+async def _relay_batch(database: Database, publish: Publish) -> int:
     """Publish the oldest messages, outside any transaction, and remove them. Returns how many there were."""
     async with database.connection() as connection:
         batch = await pending(connection, BATCH)
@@ -69,7 +71,7 @@ async def relay_batch(database: Database, bus: Bus) -> int:
     try:
         async with create_task_group() as group:
             for rows in by_key.values():
-                group.start_soon(_publish_in_order, bus, rows, published)
+                group.start_soon(_publish_in_order, publish, rows, published)
     except* BusUnavailableError as unavailable:
         raise BusUnavailableError(str(unavailable.exceptions[0])) from unavailable
     finally:
@@ -79,7 +81,7 @@ async def relay_batch(database: Database, bus: Bus) -> int:
     return len(batch)
 
 
-async def _publish_in_order(bus: Bus, rows: list[Pending], published: list[int]) -> None:
+async def _publish_in_order(publish: Publish, rows: list[Pending], published: list[int]) -> None:
     for row in rows:
-        await bus.publish(row.topic, row.message, row.key)
+        await publish(row.topic, row.message, row.key)
         published.append(row.id)

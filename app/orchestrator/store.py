@@ -145,7 +145,9 @@ async def tell(connection: Connection, scenario_id: UUID, topic: Topic, message:
 async def was_handled(connection: Connection, command_id: UUID) -> bool:
     """Whether a command was handled before. Ask with its scenario locked."""
     return bool(
-        await connection.fetchval("SELECT EXISTS (FROM handled_commands WHERE command_id = $1)", command_id)
+        await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM handled_commands WHERE command_id = $1)", command_id
+        )
     )
 
 

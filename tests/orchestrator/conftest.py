@@ -1,0 +1,158 @@
+"""An orchestrator on a real database and an in-memory bus, with runners that a test acts for."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from anyio import create_task_group, sleep
+
+from app.bus import Bus
+from app.bus.memory import MemoryBus, open_memory_bus
+from app.messages import (
+    CreateScenario,
+    Instance,
+    Message,
+    OrchestratorCommand,
+    RunEvent,
+    RunnerHeartbeat,
+    RunnerLeaving,
+    RunReport,
+    StartRun,
+    StopRun,
+    orchestrator_commands,
+    runner_commands,
+    runner_events,
+    runner_heartbeats,
+)
+from app.orchestrator import run_orchestrator
+from app.orchestrator.leader import Timing
+from app.postgres import TRANSIENT, Database
+from app.scenario import Marker, ScenarioSpec
+from tests.waiting import until
+
+TIMING = Timing(heartbeat_interval=0.05, heartbeat_timeout=0.6)
+SPEC = ScenarioSpec("clip.mp4", Marker())
+
+
+class ActedRunner:
+    """Takes commands and sends heartbeats like a runner; what its runs do is the test's to say."""
+
+    def __init__(self, bus: Bus, name: str, slots: int) -> None:
+        self.instance = Instance(name, uuid4())
+        self.commands: list[StartRun | StopRun] = []
+        self.runs: dict[tuple[UUID, int], int] = {}
+        self.silent = False
+        self._bus = bus
+        self._slots = slots
+
+    async def take(self, message: Message) -> None:
+        assert isinstance(message, StartRun | StopRun)
+        if message.instance == self.instance:
+            self.commands.append(message)
+            if isinstance(message, StartRun):
+                self.runs[message.scenario_id, message.attempt] = 0
+
+    async def beat(self) -> None:
+        while True:
+            if not self.silent:
+                reports = tuple(RunReport(*key, frame) for key, frame in self.runs.items())
+                await self._bus.publish(
+                    runner_heartbeats, RunnerHeartbeat(self.instance, self._slots, reports), "r"
+                )
+            await sleep(TIMING.heartbeat_interval)
+
+    async def report(self, event: RunEvent, *, ends: bool = False) -> None:
+        await self._bus.publish(runner_events, event, str(event.scenario_id))
+        if ends:
+            del self.runs[event.scenario_id, event.attempt]
+
+    async def leave(self) -> None:
+        await self._bus.publish(runner_events, RunnerLeaving(self.instance), self.instance.runner_id)
+
+    async def started(self, scenario_id: UUID, attempt: int = 1) -> StartRun:
+        """Wait for the command that starts this attempt here."""
+
+        def found() -> list[StartRun]:
+            return [
+                command
+                for command in self.commands
+                if isinstance(command, StartRun)
+                and (command.scenario_id, command.attempt) == (scenario_id, attempt)
+            ]
+
+        return (await until(found))[0]
+
+
+class World:
+    """What a test of the orchestrator acts in."""
+
+    def __init__(self, dsn: str, database: Database, bus: MemoryBus) -> None:
+        self.dsn = dsn
+        self.database = database
+        self.bus = bus
+
+    async def row(self, scenario_id: UUID) -> asyncpg.Record:
+        async with self.database.connection() as connection:
+            row = await connection.fetchrow("SELECT * FROM scenarios WHERE id = $1", scenario_id)
+        assert row is not None
+        return row
+
+    async def states(self, scenario_id: UUID) -> list[str]:
+        """The states that the scenario's history went through."""
+        async with self.database.connection() as connection:
+            rows = await connection.fetch(
+                "SELECT to_state FROM scenario_events WHERE scenario_id = $1 ORDER BY id", scenario_id
+            )
+        return [row["to_state"] for row in rows]
+
+    async def reaches(self, scenario_id: UUID, state: str, attempt: int = 1) -> None:
+        async def there() -> bool:
+            row = await self.row(scenario_id)
+            return bool(row["state"] == state and row["attempt"] == attempt)
+
+        await until(there)
+
+    async def send(self, command: OrchestratorCommand) -> str:
+        """Publish a command, which returns once it is handled, and read its answer."""
+        await self.bus.publish(orchestrator_commands, command, str(command.scenario_id))
+        async with self.database.connection() as connection:
+            answer: str = await connection.fetchval(
+                "SELECT answer FROM handled_commands WHERE command_id = $1", command.command_id
+            )
+        return answer
+
+    async def create(self, spec: ScenarioSpec = SPEC) -> UUID:
+        scenario_id = uuid4()
+        assert await self.send(CreateScenario(uuid4(), scenario_id, spec)) == "done"
+        return scenario_id
+
+    @asynccontextmanager
+    async def orchestrator(
+        self, bus: Bus | None = None, *, timing: Timing = TIMING, alone: bool = False
+    ) -> AsyncIterator[None]:
+        async with create_task_group() as group:
+            await group.start(
+                partial(run_orchestrator, self.dsn, self.database, bus or self.bus, timing, alone=alone)
+            )
+            yield
+            group.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def runner(
+        self, name: str = "runner-1", slots: int = 4, bus: Bus | None = None
+    ) -> AsyncIterator[ActedRunner]:
+        runner = ActedRunner(bus or self.bus, name, slots)
+        async with create_task_group() as group:
+            await group.start(partial((bus or self.bus).consume, runner_commands, runner.take))
+            group.start_soon(runner.beat)
+            yield runner
+            group.cancel_scope.cancel()
+
+
+@pytest.fixture
+async def world(scenarios_dsn: str, scenarios: Database) -> AsyncIterator[World]:
+    async with open_memory_bus(transient=TRANSIENT, first_retry=0.01) as bus:
+        yield World(scenarios_dsn, scenarios, bus)

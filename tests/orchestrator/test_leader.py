@@ -1,0 +1,279 @@
+"""Hand-outs, leases and leadership, with runners that the tests act for."""
+
+from collections.abc import Sequence
+from functools import partial
+from uuid import uuid4
+
+import pytest
+from anyio import TASK_STATUS_IGNORED, Event, create_task_group, sleep
+from anyio.abc import TaskStatus
+
+from app.bus import Bus, Handler
+from app.messages import (
+    RESULTS,
+    DeleteScenario,
+    DropResults,
+    Message,
+    Probe,
+    RunFinished,
+    RunnerHeartbeat,
+    RunReleased,
+    RunStarted,
+    RunStopped,
+    StopRun,
+    StopScenario,
+    Topic,
+    results_commands,
+)
+from app.orchestrator.leader import Timing
+from app.orchestrator.leadership import AlreadyRunningError, lead
+from app.scenario import Media
+from tests.orchestrator.conftest import TIMING, World
+from tests.waiting import until
+
+MEDIA = Media(640, 360)
+PATIENT = Timing(heartbeat_interval=0.05, heartbeat_timeout=30.0)
+
+
+async def test_a_scenario_goes_through_its_life(world: World) -> None:
+    async with world.orchestrator(), world.runner() as runner:
+        scenario_id = await world.create()
+        command = await runner.started(scenario_id)
+        assert command.instance == runner.instance
+        await runner.report(RunStarted(scenario_id, 1, 0, media=MEDIA))
+        await world.reaches(scenario_id, "active")
+        await runner.report(RunFinished(scenario_id, 1, 100), ends=True)
+        await world.reaches(scenario_id, "inactive")
+        row = await world.row(scenario_id)
+        assert (row["outcome"], row["runner_id"], row["next_frame"]) == ("completed", None, 100)
+        assert await world.states(scenario_id) == [
+            "init_startup",
+            "in_startup_processing",
+            "active",
+            "inactive",
+        ]
+
+
+async def test_a_stop_reaches_the_runner_and_its_end_is_heard(world: World) -> None:
+    async with world.orchestrator(), world.runner() as runner:
+        scenario_id = await world.create()
+        await runner.started(scenario_id)
+        await world.send(StopScenario(uuid4(), scenario_id))
+        await until(lambda: StopRun(runner.instance, scenario_id, 1) in runner.commands)
+        await world.reaches(scenario_id, "in_shutdown_processing")
+        await runner.report(RunStopped(scenario_id, 1, 10), ends=True)
+        await world.reaches(scenario_id, "inactive")
+        assert (await world.row(scenario_id))["outcome"] == "stopped"
+
+
+async def test_slots_are_never_exceeded_and_whoever_waited_longest_comes_next(world: World) -> None:
+    async with world.orchestrator(), world.runner(slots=2) as runner:
+        ids = [await world.create() for _ in range(5)]
+        await runner.started(ids[0])
+        await runner.started(ids[1])
+        for done, following in zip(ids, ids[2:], strict=False):
+            assert [command.scenario_id for command in runner.commands][-1] != following
+            assert len(runner.runs) == 2
+            await runner.report(RunFinished(done, 1, 1), ends=True)
+            await runner.started(following)
+        assert [command.scenario_id for command in runner.commands] == ids
+
+
+async def test_runs_are_spread_over_runners(world: World) -> None:
+    async with world.orchestrator(), world.runner("a") as a, world.runner("b") as b:
+        await until(lambda: two_runners(world))
+        ids = [await world.create() for _ in range(4)]
+        await until(lambda: len(a.runs) + len(b.runs) == len(ids))
+        assert (len(a.runs), len(b.runs)) == (2, 2)
+
+
+async def two_runners(world: World) -> bool:
+    async with world.database.connection() as connection:
+        return bool(await connection.fetchval("SELECT count(*) = 2 FROM runners"))
+
+
+async def test_a_silent_runner_loses_its_runs_to_another(world: World) -> None:
+    async with world.orchestrator(), world.runner("a") as a:
+        scenario_id = await world.create()
+        await a.started(scenario_id)
+        a.silent = True
+        async with world.runner("b") as b:
+            command = await b.started(scenario_id, attempt=2)
+            assert command.instance == b.instance
+        async with world.database.connection() as connection:
+            reasons = await connection.fetch("SELECT reason FROM scenario_events ORDER BY id")
+        assert "runner a was not heard of for 0.6 s" in [row["reason"] for row in reasons]
+
+
+async def test_a_runner_that_forgot_a_run_loses_it_though_it_lives(world: World) -> None:
+    async with world.orchestrator(), world.runner() as runner:
+        scenario_id = await world.create()
+        await runner.started(scenario_id)
+        runner.runs.clear()
+        await runner.started(scenario_id, attempt=2)
+
+
+async def test_a_newer_instance_ends_the_leases_of_the_older_at_once(world: World) -> None:
+    async with world.orchestrator(timing=PATIENT), world.runner("a") as older:
+        scenario_id = await world.create()
+        await older.started(scenario_id)
+        async with world.runner("a") as newer:
+            await newer.started(scenario_id, attempt=2)
+            following = await world.create()
+            await newer.started(following)
+
+
+async def test_a_leaving_runner_gets_nothing_more_and_what_it_gives_back_is_resumed_at_once(
+    world: World,
+) -> None:
+    async with world.orchestrator(timing=PATIENT), world.runner("a") as a:
+        scenario_id = await world.create()
+        await a.started(scenario_id)
+        await a.leave()
+        await a.report(RunReleased(scenario_id, 1, 10), ends=True)
+        await world.reaches(scenario_id, "init_startup", attempt=2)
+        async with world.runner("b") as b:
+            await b.started(scenario_id, attempt=2)
+        assert len(a.commands) == 1
+
+
+async def test_a_runner_that_holds_what_is_not_its_own_is_told_to_let_go(world: World) -> None:
+    async with world.orchestrator(), world.runner() as runner:
+        stray = uuid4()
+        runner.runs[stray, 7] = 0
+        await until(lambda: StopRun(runner.instance, stray, 7) in runner.commands)
+
+
+async def test_a_stop_that_was_lost_is_sent_again(world: World) -> None:
+    async with world.orchestrator(), world.runner() as runner:
+        scenario_id = await world.create()
+        await runner.started(scenario_id)
+        await world.send(StopScenario(uuid4(), scenario_id))
+        stop = StopRun(runner.instance, scenario_id, 1)
+        await until(lambda: runner.commands.count(stop) >= 2)
+
+
+async def test_results_of_a_deleted_scenario_are_dropped(world: World) -> None:
+    dropped: list[Message] = []
+
+    async def drop(message: Message) -> None:
+        dropped.append(message)
+
+    async with world.orchestrator():
+        scenario_id = await world.create()
+        await world.send(StopScenario(uuid4(), scenario_id))
+        await world.send(DeleteScenario(uuid4(), scenario_id))
+        async with create_task_group() as group:
+            group.start_soon(partial(world.bus.consume, results_commands, drop, group=RESULTS))
+            await until(lambda: dropped == [DropResults(scenario_id)])
+            group.cancel_scope.cancel()
+
+
+async def test_an_orchestrator_that_was_away_takes_nothing_from_runners_that_worked_on(world: World) -> None:
+    async with world.runner() as runner:
+        async with world.orchestrator():
+            scenario_id = await world.create()
+            await runner.started(scenario_id)
+        await sleep(2 * TIMING.heartbeat_timeout)
+        async with world.orchestrator():
+            await sleep(2 * TIMING.heartbeat_timeout)
+            assert (await world.row(scenario_id))["attempt"] == 1
+
+
+class DeafBus:
+    """A bus whose heartbeats and probes are held back while it is deaf, and delivered afterwards."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._hears = Event()
+        self._hears.set()
+
+    def go_deaf(self) -> None:
+        self._hears = Event()
+
+    def hear_again(self) -> None:
+        self._hears.set()
+
+    async def publish(self, topic: Topic, message: Message, key: str) -> None:
+        if isinstance(message, RunnerHeartbeat | Probe):
+            await self._hears.wait()
+        await self._bus.publish(topic, message, key)
+
+    async def consume(
+        self,
+        topic: Topic,
+        handler: Handler,
+        *,
+        group: str | None = None,
+        task_status: TaskStatus[None] = TASK_STATUS_IGNORED,
+    ) -> None:
+        await self._bus.consume(topic, handler, group=group, task_status=task_status)
+
+    def partition_keys(self, topic: Topic) -> Sequence[str]:
+        return self._bus.partition_keys(topic)
+
+
+async def test_silence_does_not_count_while_nothing_could_be_heard(world: World) -> None:
+    bus = DeafBus(world.bus)
+    async with world.orchestrator(bus), world.runner(bus=bus) as runner:
+        scenario_id = await world.create()
+        await runner.started(scenario_id)
+        bus.go_deaf()
+        await sleep(3 * TIMING.heartbeat_timeout)
+        assert (await world.row(scenario_id))["attempt"] == 1
+        runner.silent = True
+        bus.hear_again()
+        await world.reaches(scenario_id, "in_startup_processing", attempt=1)
+        await until(lambda: lost(world, scenario_id))
+
+
+async def lost(world: World, scenario_id: object) -> bool:
+    async with world.database.connection() as connection:
+        return bool(await connection.fetchval("SELECT attempt > 1 FROM scenarios WHERE id = $1", scenario_id))
+
+
+async def leaders(world: World) -> int:
+    async with world.database.connection() as connection:
+        count: int = await connection.fetchval(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+    return count
+
+
+async def test_another_orchestrator_takes_over_when_the_leader_loses_its_connection(world: World) -> None:
+    async with world.orchestrator(), world.orchestrator(), world.runner() as runner:
+        first = await world.create()
+        await runner.started(first)
+        assert await leaders(world) == 1
+        async with world.database.connection() as connection:
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+        second = await world.create()
+        await runner.started(second)
+        assert await leaders(world) == 1
+
+
+async def test_a_frozen_leader_is_replaced(world: World) -> None:
+    async with lead(world.dsn, lambda: None, silence=0.2, give_up_after=None) as frozen:
+        async with world.orchestrator(), world.runner() as runner:
+            scenario_id = await world.create()
+            await runner.started(scenario_id)
+        assert not await frozen.is_held()
+
+
+async def test_a_process_that_must_be_alone_says_when_it_is_not(world: World) -> None:
+    async with world.orchestrator(alone=True):
+        with pytest.RaisesGroup(AlreadyRunningError, allow_unwrapped=True, flatten_subgroups=True):
+            async with world.orchestrator(alone=True):
+                pytest.fail("two processes run on one database")
+
+
+async def test_a_process_that_is_alone_ends_every_older_lease_at_its_start(world: World) -> None:
+    async with world.orchestrator(timing=PATIENT, alone=True), world.runner() as before:
+        scenario_id = await world.create()
+        await before.started(scenario_id)
+    async with world.orchestrator(timing=PATIENT, alone=True), world.runner() as after:
+        await after.started(scenario_id, attempt=2)
