@@ -5,9 +5,9 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 import asyncpg
 from anyio.from_thread import start_blocking_portal
@@ -38,10 +38,11 @@ class Databases:
         connection = await asyncpg.connect(self.dsn("postgres"))
         try:
             if template not in self._templates:
+                await connection.execute(f"DROP DATABASE IF EXISTS {template}")
                 await connection.execute(f"CREATE DATABASE {template}")
                 await migrate(self.dsn(template), package)
                 self._templates.add(template)
-            await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log")
+            await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
             try:
                 yield self.dsn(name)
             finally:
@@ -55,24 +56,34 @@ def databases() -> Iterator[Databases]:
     """The server, for as long as the block lasts. It gives up safety against power cuts for speed."""
     settings = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     with (
-        _folder() as folder,
+        temporary_folder() as folder,
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(
-            embedded_server(Path(folder), databases=(), settings=settings)
+            embedded_server(folder / "postgres", databases=(), settings=settings)
         ) as server,
     ):
         yield Databases(server)
 
 
-def _folder() -> TemporaryDirectory[str]:
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
     """In memory where there is enough of it: copying a database then takes a hundredth of a second."""
     memory = Path("/dev/shm")  # noqa: S108 - a folder of an unpredictable name is made in it
-    if not os.access(memory, os.W_OK) or shutil.disk_usage(memory).free < 2 * 2**30:
-        return TemporaryDirectory(prefix=_PREFIX)
-    for lock in memory.glob(f"{_PREFIX}*/users.lock"):
-        if time.time() - lock.stat().st_mtime < 60:
-            continue  # perhaps of a session that is just starting
-        with FileLock(lock) as users:
-            if users.try_exclusive():  # the session was killed; its server ends with its folder
-                shutil.rmtree(lock.parent, ignore_errors=True)
-    return TemporaryDirectory(prefix=_PREFIX, dir=memory)
+    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2 * 2**30:
+        _remove_left(memory)
+        parent = memory
+    else:
+        parent = Path(gettempdir())
+    with TemporaryDirectory(prefix=_PREFIX, dir=parent) as folder:
+        yield Path(folder)
+
+
+def _remove_left(memory: Path) -> None:
+    """Remove what killed sessions left; their servers end when they miss their folders."""
+    for lock in memory.glob(f"{_PREFIX}*/postgres/users.lock"):
+        # One that is gone belongs to another session that is ending, one that is new to one that starts.
+        with suppress(FileNotFoundError):
+            if time.time() - lock.stat().st_mtime > 60:
+                with FileLock(lock) as users:
+                    if users.try_exclusive():
+                        shutil.rmtree(lock.parent.parent, ignore_errors=True)

@@ -62,11 +62,11 @@ class Account(NamedTuple):
         """Options of `subprocess.Popen` under which the program runs as this user."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.dropped else {}
 
-    def reaches(self, folder: Path) -> bool:
-        """Whether this user can enter `folder`; for one dropped to, only where it is open to everybody."""
-        return not self.dropped or all(
-            step.stat().st_mode & 0o001 for step in (folder, *folder.resolve().parents)
-        )
+    def reaches(self, path: Path) -> bool:
+        """Whether this user can enter or run `path`; one dropped to, only where everybody can."""
+        real = path.resolve()
+        steps = {path, *path.parents, real, *real.parents}
+        return not self.dropped or all(step.stat().st_mode & 0o001 for step in steps)
 
 
 def _name(uid: int) -> str:

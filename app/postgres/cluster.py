@@ -2,15 +2,16 @@
 
 import os
 import shutil
-import stat
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from subprocess import DEVNULL, STDOUT, Popen
+from subprocess import DEVNULL, PIPE, STDOUT, Popen, run
 from typing import Any
 
-from anyio import run_process, to_thread
+from anyio import CancelScope, move_on_after, to_thread
 
 from app.postgres.account import Account
 from app.postgres.binaries import major_version
@@ -27,6 +28,7 @@ _SETTINGS = {
     "max_connections": "100",
     "shared_buffers": "128MB",
     "max_wal_size": "512MB",  # bounds the recovery after a crash
+    "max_parallel_workers_per_gather": "0",  # the cores are the videos'
     "log_checkpoints": "off",
     # A backend whose client is gone, or whose server was killed, ends within seconds instead of finishing.
     "client_connection_check_interval": "1s",
@@ -56,25 +58,31 @@ class Cluster:
             return
         fresh = Path(await to_thread.run_sync(self._fresh_folder))
         try:
-            with FileLock(fresh) as lock:
+            with FileLock.on_folder(fresh) as lock:
                 lock.try_exclusive()
-                result = await run_process(
+                # In a thread, since uvloop's processes cannot change their user; it takes a second or two.
+                initdb = partial(
+                    run,
                     [
                         self._binaries / "initdb", "-D", self._path(fresh, lock), "-U", SUPERUSER,
                         "-A", "trust", "-E", "UTF8", *self._locale(), "--no-instructions",
                     ],
-                    check=False, stdin=DEVNULL, stderr=STDOUT, **self._process_options(lock),
+                    check=False, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, text=True, errors="replace",
+                    **self._process_options(lock),
                 )  # fmt: skip
+                result = await to_thread.run_sync(initdb)
             if result.returncode != 0:
-                said = _complaint(result.stdout.decode(errors="replace"))
+                said = _complaint(result.stdout)
                 raise EmbeddedServerError(f"the database in {self._folder} cannot be made: {said}")
-            await to_thread.run_sync(fresh.rename, self.data)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            await to_thread.run_sync(self._keep, fresh)
+        except BaseException:
+            with CancelScope(shield=True):
+                await self._discard(fresh)
+            raise
 
     def spawn(self, sockets: Path) -> Popen[bytes] | None:
         """Start a server that listens in `sockets`, or return None where one holds the data already."""
-        with FileLock(self.data) as lock:
+        with FileLock.on_folder(self.data) as lock:
             if not lock.try_exclusive():
                 return None
             self._disown()
@@ -91,8 +99,11 @@ class Cluster:
 
     def is_held(self) -> bool:
         """Whether any process of a server is left."""
-        with FileLock(self.data) as lock:
-            return not lock.try_shared()
+        try:
+            with FileLock.on_folder(self.data) as lock:
+                return not lock.try_shared()
+        except FileNotFoundError:
+            return False
 
     def published(self) -> tuple[int, Path] | None:
         """The process id and the socket folder that a server wrote down, which may be gone by now."""
@@ -128,13 +139,24 @@ class Cluster:
 
     def _fresh_folder(self) -> str:
         for left in self._folder.glob("new-*"):
-            with FileLock(left) as lock:
+            with FileLock.on_folder(left) as lock:
                 if lock.try_exclusive():  # its initdb is no more
                     shutil.rmtree(left, ignore_errors=True)
         fresh = tempfile.mkdtemp(prefix="new-", dir=self._folder)
         if self._account.dropped:
             os.chown(fresh, self._account.uid, self._account.gid)
         return fresh
+
+    async def _discard(self, fresh: Path) -> None:
+        with FileLock.on_folder(fresh) as lock:
+            with move_on_after(5):  # what an initdb that was cancelled has started ends by itself
+                await lock.exclusive()
+            await to_thread.run_sync(shutil.rmtree, fresh)
+
+    def _keep(self, fresh: Path) -> None:
+        with FileLock.on_folder(self._folder) as parent:
+            fresh.rename(self.data)
+            os.fsync(parent.fileno())
 
     def _locale(self) -> list[str]:
         if self._version >= 17:
@@ -146,7 +168,8 @@ class Cluster:
         return f"/proc/self/fd/{lock.fileno()}" if self._account.dropped else str(folder)
 
     def _process_options(self, lock: FileLock) -> dict[str, Any]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        # Clients' variables would be taken for the server's, and our own secrets are none of its business.
+        environment = {name: os.environ[name] for name in os.environ if not name.startswith(("PG", "VA_"))}
         return {
             "cwd": "/",
             "env": environment | {"LC_ALL": "C", "TZ": "UTC"},
@@ -169,17 +192,17 @@ class Cluster:
 
     def _clear(self, sockets: Path) -> None:
         """Make the folder of the socket, closed to every other user, or empty it."""
-        try:
+        with suppress(FileExistsError):
             sockets.mkdir(mode=0o700)
-            if self._account.dropped:
-                os.chown(sockets, self._account.uid, self._account.gid)
-        except FileExistsError:
-            status = sockets.lstat()
-            if not stat.S_ISDIR(status.st_mode) or status.st_uid != self._account.uid:
-                raise EmbeddedServerError(f"{sockets} was made by somebody else: remove it") from None
-            sockets.chmod(0o700)
-            for left in sockets.iterdir():
-                left.unlink()
+        # Through a descriptor: its parent is open to everybody, so the name could come to mean another.
+        try:
+            with FileLock(sockets, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW) as folder:
+                os.fchown(folder.fileno(), self._account.uid, self._account.gid)
+                os.fchmod(folder.fileno(), 0o700)
+                for left in os.listdir(folder.fileno()):  # noqa: PTH208 - a descriptor
+                    os.unlink(left, dir_fd=folder.fileno())
+        except PermissionError:
+            raise EmbeddedServerError(f"{sockets} is somebody else's: remove it, or set TMPDIR") from None
 
 
 def _complaint(output: str) -> str:

@@ -8,18 +8,20 @@ server's user alone (and to root).
 
 import hashlib
 import os
+import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 from urllib.parse import quote
 
 import asyncpg
 import structlog
-from anyio import CancelScope, move_on_after, sleep, to_thread
+from anyio import CancelScope, current_time, move_on_after, sleep, to_thread
 
 from app.postgres import TRANSIENT
 from app.postgres.account import Account
@@ -34,7 +36,10 @@ log = structlog.get_logger(__name__)
 
 _POLL = 0.02
 _START_TIMEOUT = 120.0  # a recovery after a crash replays up to max_wal_size
-_STOP = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))  # fast, immediate, at once
+_REACH_TIMEOUT = 30.0  # backends of a killed server may have a statement to finish
+_GATE_TIMEOUT = 5.0
+_STOP = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 3.0), (signal.SIGKILL, 2.0))  # fast, immediate, at once
+_left_to_others: list[Popen[bytes]] = []  # an unreferenced Popen warns that its process still runs
 
 
 @asynccontextmanager
@@ -51,14 +56,11 @@ async def embedded_server(
     `settings` are further settings of the server, where this is the process that starts it.
     Raises EmbeddedServerError.
     """
-    try:
+    with _explained(folder):
         server = await to_thread.run_sync(_open, folder, databases, binaries, settings or {})
-    except OSError as error:
-        raise EmbeddedServerError(
-            f"{folder} cannot hold the database: {error}; choose another data folder"
-        ) from error
     try:
-        await server.enter()
+        with _explained(folder):
+            await server.enter()
         yield server
     finally:
         with CancelScope(shield=True):
@@ -69,11 +71,21 @@ def _open(
     folder: Path, databases: Sequence[str], binaries: Path | None, settings: Mapping[str, str]
 ) -> "Server":
     folder = folder.absolute()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     account = Account.for_data(folder / "data")
     programs = find_binaries(binaries, account)
     cluster = Cluster(folder, programs, account, settings)
     return Server(cluster, folder, _socket_folder(folder, account), databases)
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EmbeddedServerError(
+            f"{folder} cannot hold the database: {error}; choose another data folder"
+        ) from error
 
 
 def _socket_folder(folder: Path, account: Account) -> Path:
@@ -98,7 +110,8 @@ class Server:
 
     def dsn(self, database: str) -> str:
         """The address of one of the databases."""
-        return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self._sockets))}&port={PORT}"
+        socket_folder = quote(str(self._sockets))
+        return f"postgresql://{SUPERUSER}@/{database}?host={socket_folder}&port={PORT}&sslmode=disable"
 
     async def watch(self) -> None:
         """Start the server again whenever it dies, for ever, and keep its log short."""
@@ -110,7 +123,8 @@ class Server:
                 if await to_thread.run_sync(self._is_running):
                     continue
                 log.warning("the database server died and is started again", log=str(self._cluster.log))
-                async with self._alone():
+                with FileLock(self._gate) as gate:
+                    await gate.exclusive()
                     await self._serve()
                 pause = 1.0
             except (EmbeddedServerError, OSError) as error:
@@ -118,66 +132,67 @@ class Server:
                 pause = 10.0
 
     async def enter(self) -> None:
-        """Become a user of the server, and start it if need be. Raises EmbeddedServerError, OSError."""
-        async with self._alone():
+        """Become a user of the server, and start it if need be."""
+        with FileLock(self._gate) as gate:
+            await gate.exclusive()
             self._users.try_shared()  # nobody has it for themselves but behind the gate
             await self._cluster.initialise()
             await self._serve()
 
     async def leave(self) -> None:
-        """Cease to be a user, and stop the server if there is no other. Takes 25 s at the very worst."""
+        """Cease to be a user, and stop the server if there is no other."""
         self._users.release()
         try:
-            # Whoever stands in the gate for longer is a user, and will stop the server in turn.
-            with move_on_after(10):
-                async with self._alone():
-                    if self._users.try_exclusive():
-                        await self._stop()
+            with FileLock(self._gate) as gate:
+                with move_on_after(_GATE_TIMEOUT) as wait:
+                    await gate.exclusive()
+                # Whoever stands in the gate for so long is a user, and will stop the server in turn.
+                if not wait.cancelled_caught and self._users.try_exclusive():
+                    await self._stop()
         except OSError as error:
             log.warning("the database server could not be stopped", error=str(error))
         finally:
             self._users.close()
-
-    @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[None]:
-        """Pass the gate: one process at a time starts or stops the server, joins or leaves its users."""
-        with FileLock(self._gate) as gate:
-            while not gate.try_exclusive():  # noqa: ASYNC110 - another process frees it
-                await sleep(_POLL)
-            yield
+            if self._child is not None and self._child.returncode is None:
+                _left_to_others.append(self._child)
 
     async def _serve(self) -> None:
         """Return once a server answers and has the databases; started here where there is none."""
+        began = current_time()
         spawned = False
-        trouble: Exception | None = None
-        with move_on_after(_START_TIMEOUT):
-            while True:
-                if await to_thread.run_sync(self._is_running):
-                    if not spawned:
-                        self._adopt()
-                elif spawned:
-                    said = self._cluster.last_words()
-                    raise EmbeddedServerError(
-                        f"the database server does not start: {said} ({self._cluster.log})"
-                    )
-                else:
-                    self._child = await to_thread.run_sync(self._cluster.spawn, self._sockets)
-                    spawned = self._child is not None
-                try:
-                    return await self._create_databases()
-                except TRANSIENT as error:
-                    trouble = error
-                await sleep(_POLL)
-        raise EmbeddedServerError(
-            f"the database server gives no answer for {_START_TIMEOUT:.0f} s: {trouble} ({self._cluster.log})"
-        )
+        while True:
+            if await to_thread.run_sync(self._is_running):
+                if not spawned:
+                    self._adopt()
+            elif spawned:
+                said = self._cluster.last_words()
+                raise EmbeddedServerError(f"the database server does not start: {said} ({self._cluster.log})")
+            else:
+                spawned = await to_thread.run_sync(self._spawn)
+            try:
+                return await self._create_databases()
+            except TRANSIENT as error:
+                trouble = error
+            waited = current_time() - began
+            if waited > _START_TIMEOUT:
+                raise EmbeddedServerError(
+                    f"the database server is not ready after {waited:.0f} s: {trouble} ({self._cluster.log})"
+                )
+            if waited > _REACH_TIMEOUT and not spawned and not isinstance(trouble, asyncpg.PostgresError):
+                raise EmbeddedServerError(
+                    f"a database server that cannot be reached from here uses {self._cluster.data}: {trouble}"
+                    " (is it of another container? end it, or choose another data folder)"
+                )
+            await sleep(_POLL)
+
+    def _spawn(self) -> bool:
+        self._child = self._cluster.spawn(self._sockets)
+        return self._child is not None
 
     def _is_running(self) -> bool:
         """Whether any process of a server is left; ours, if it died, is reaped on the way."""
-        held = self._cluster.is_held()
-        if self._child is not None and not held:
-            self._child.wait()  # its descriptors are closed, so this is a matter of microseconds
-        return held
+        ours = self._child is not None and self._child.poll() is None
+        return ours or self._cluster.is_held()
 
     def _adopt(self) -> None:
         """Use the socket where the running server has it: its starter may have had another TMPDIR."""
@@ -197,23 +212,23 @@ class Server:
 
     async def _stop(self) -> None:
         for number, patience in _STOP:
-            process_id = await to_thread.run_sync(self._process_id)
-            if process_id is not None:
-                os.kill(process_id, number)
+            await to_thread.run_sync(self._send, number)
             with move_on_after(patience):
                 while await to_thread.run_sync(self._is_running):  # noqa: ASYNC110 - no event tells of it
                     await sleep(_POLL)
+                await to_thread.run_sync(partial(shutil.rmtree, self._sockets, ignore_errors=True))
                 return
         log.warning("processes of the database server do not end", log=str(self._cluster.log))
 
-    def _process_id(self) -> int | None:
-        """The server's, or None where none answers."""
+    def _send(self, number: signal.Signals) -> None:
+        """Send a signal to the server, unless none answers."""
         if self._child is not None and self._child.poll() is None:
-            return self._child.pid
+            self._child.send_signal(number)
+            return
         published = self._cluster.published()
-        if published is None or not _answers(published[1]):
-            return None
-        return published[0]
+        if published is not None and _answers(published[1]):
+            with suppress(ProcessLookupError):
+                os.kill(published[0], number)
 
 
 def _answers(sockets: Path) -> bool:

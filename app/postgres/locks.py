@@ -6,6 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from anyio import sleep
+
 
 class FileLock:
     """An advisory lock (flock) on a file or a folder, through a descriptor of its own.
@@ -14,10 +16,14 @@ class FileLock:
     hold it too, and it is free once all of them have ended.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Raises OSError where the path cannot be opened."""
-        flags = os.O_RDONLY | os.O_DIRECTORY if path.is_dir() else os.O_RDWR | os.O_CREAT
+    def __init__(self, path: Path, flags: int = os.O_RDWR | os.O_CREAT) -> None:
+        """On a file, made if missing. Raises OSError where it cannot be opened."""
         self._fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+    @classmethod
+    def on_folder(cls, path: Path) -> Self:
+        """On a folder that is there. Raises OSError where it is not."""
+        return cls(path, os.O_RDONLY | os.O_DIRECTORY)
 
     def fileno(self) -> int:
         return self._fd
@@ -29,6 +35,11 @@ class FileLock:
     def try_shared(self) -> bool:
         """Take it along with others, or return False where somebody has it for themselves."""
         return self._try(fcntl.LOCK_SH)
+
+    async def exclusive(self) -> None:
+        """Wait until it is this holder's alone."""
+        while not self.try_exclusive():  # noqa: ASYNC110 - another process frees it
+            await sleep(0.02)
 
     def release(self) -> None:
         fcntl.flock(self._fd, fcntl.LOCK_UN)

@@ -1,0 +1,93 @@
+"""A folder for a server, and other processes that use it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app.postgres.account import Account
+from app.postgres.binaries import find_binaries
+from tests.databases import temporary_folder
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder for a server. Every test must leave it without one."""
+    with temporary_folder() as parent:
+        folder = parent / "postgres"
+        yield folder
+        left = servers(folder)
+        for process in left:
+            process.kill()
+        assert left == []
+
+
+def servers(folder: Path) -> list[psutil.Process]:
+    """The server's processes, which are those that work in its data folder, and dead ones of ours."""
+    mine = psutil.Process()
+    found = []
+    for process in psutil.process_iter(["name", "cwd", "ppid"]):
+        works_here = process.info["cwd"] in (str(folder / "data"), f"{folder / 'data'} (deleted)")
+        zombie = process.info["name"] == "postgres" and process.info["ppid"] == mine.pid
+        if works_here or (zombie and process.status() == psutil.STATUS_ZOMBIE):
+            found.append(process)
+    return found
+
+
+@pytest.fixture
+def open_binaries(tmp_path: Path) -> Path:
+    """The folder of the server's programs, which any user can run."""
+    return find_binaries(None, Account.for_data(tmp_path / "none"))
+
+
+class User:
+    """Another process that uses the server, in a process group of its own."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.postgres.user", *arguments],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        self.dsn = ""
+        self.server = 0
+
+    def ready(self) -> "User":
+        """Wait until it has the server; its address and process id are known then."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.failure()
+        told = json.loads(line)
+        self.dsn, self.server = told["dsn"], told["pid"]
+        return self
+
+    def leave(self) -> None:
+        """End it in good order."""
+        _, errors = self.process.communicate(timeout=20)
+        assert self.process.returncode == 0, errors.decode()
+
+    def failure(self) -> str:
+        """Why it ended."""
+        _, errors = self.process.communicate(timeout=60)
+        return errors.decode()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def use() -> Iterator[Callable[..., User]]:
+    """Start processes that use a server: `use(folder, *options)`."""
+    with ExitStack() as stack:
+
+        def start(folder: Path, *options: str) -> User:
+            user = User(str(folder), *options)
+            stack.callback(user.kill)
+            return user
+
+        yield start
