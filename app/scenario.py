@@ -83,7 +83,10 @@ class Face(_DetectorConfig, frozen=True, tag="face"):
 
 
 class Marker(_DetectorConfig, frozen=True, tag="marker"):
-    """Printed codes. Labels: `aruco:<id>` and `qr:<text>`. QR costs about three times what ArUco does."""
+    """Printed codes. Labels: `aruco:<id>` and `qr:<text>`.
+
+    Each picture is read at full resolution. QR costs about two and a half times what ArUco does.
+    """
 
     codes: Annotated[tuple[Literal["aruco", "qr"], ...], Meta(min_length=1, max_length=2)] = ("aruco",)
     dictionary: Literal[
@@ -96,11 +99,16 @@ class Marker(_DetectorConfig, frozen=True, tag="marker"):
 
 
 class Onnx(_DetectorConfig, frozen=True, tag="onnx"):
-    """A YOLO-layout model file under the model root. Labels: from its metadata, else `class:<n>`."""
+    """A YOLO network in an ONNX file below the model folder. Labels: from its metadata, else `class:<n>`.
+
+    Takes what the YOLO families from version 5 on export for detection, with float32 input and batch 1.
+    """
 
     model: Annotated[str, Meta(min_length=1, max_length=500, description="a file below VA_MODEL_ROOT")]
     confidence: Annotated[Fraction, Meta(description="weaker detections are left out")] = 0.25
-    iou: Annotated[Fraction, Meta(description="overlap above which boxes are merged")] = 0.45
+    iou: Annotated[Fraction, Meta(description="of two boxes of one label that overlap more, one is kept")] = (
+        0.45
+    )
     labels: Annotated[tuple[Label, ...] | None, Meta(description="keep only these labels")] = None
 
 

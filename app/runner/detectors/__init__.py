@@ -9,10 +9,11 @@ from app.runner.detectors.face import FaceDetector
 from app.runner.detectors.marker import MarkerDetector
 from app.runner.detectors.mock import MockDetector
 from app.runner.detectors.motion import MotionDetector
+from app.runner.detectors.onnx import OnnxDetector
 from app.runner.detectors.people import PeopleDetector
 from app.runner.detectors.segments import Segments, replay_from
 from app.scenario import Detector as DetectorConfig
-from app.scenario import Face, Marker, Mock, Motion, People
+from app.scenario import Face, Marker, Mock, Motion, Onnx, People
 
 __all__ = [
     "Detector",
@@ -29,7 +30,7 @@ __all__ = [
 cv2.setNumThreads(1)
 
 
-def make_detector(config: DetectorConfig, model_root: Path) -> Detector:  # noqa: ARG001
+def make_detector(config: DetectorConfig, model_root: Path) -> Detector:
     """A new detector; one with a memory begins without any. Loading a model takes time: call it in a thread.
 
     Raises DetectorError where the configuration asks for something that is not there.
@@ -45,5 +46,5 @@ def make_detector(config: DetectorConfig, model_root: Path) -> Detector:  # noqa
             return MarkerDetector(config)
         case Mock():
             return MockDetector(config)
-        case _:
-            raise DetectorError(f"The detector {config.__struct_config__.tag!r} is not built in.")
+        case Onnx():
+            return OnnxDetector(config, model_root)

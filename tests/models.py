@@ -1,0 +1,151 @@
+"""Small ONNX models in the layouts of the YOLO family, whose answers can be worked out from the picture.
+
+Each looks through windows of 32×32 pixels, 8 apart. Class 0, `bright`, scores a window's mean brightness,
+0 to 1; class 1, `red`, how much redder than green and blue it is. A window's box is the window itself, so
+that a white square of 32 pixels at a multiple of 8 is found exactly, with confidence 1.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx
+from onnx import parser
+
+NAMES = "{0: 'bright', 1: 'red'}"  # as Ultralytics writes them
+
+Size = tuple[int, int]  # height, width
+
+# scores [N, 2, windows]; centres, corners [N, 4, windows]; ones [N, 1, windows]
+_WINDOWS = """
+    zero = Constant <value = float {0.0}> ()
+    half = Constant <value = float {0.5}> ()
+    one = Constant <value = float {1.0}> ()
+    step = Constant <value = float {8.0}> ()
+    side = Constant <value = float {32.0}> ()
+    down = Constant <value = int64 {2}> ()
+    across = Constant <value = int64 {3}> ()
+    rows_of_1 = Constant <value = int64[3] {0, 1, -1}> ()
+    rows_of_2 = Constant <value = int64[3] {0, 2, -1}> ()
+    rows_of_4 = Constant <value = int64[3] {0, 4, -1}> ()
+
+    means = AveragePool <kernel_shape = [32, 32], strides = [8, 8]> (images)
+    looks = Conv (means, weights)
+    clipped = Clip (looks, zero, one)
+    scores = Reshape (clipped, rows_of_2)
+
+    plane = ReduceMax <axes = [1], keepdims = 1> (clipped)
+    nothing = Mul (plane, zero)
+    ones_plane = Add (nothing, one)
+    ones = Reshape (ones_plane, rows_of_1)
+    column = CumSum <exclusive = 1> (ones_plane, across)
+    row = CumSum <exclusive = 1> (ones_plane, down)
+    x1 = Mul (column, step)
+    y1 = Mul (row, step)
+    x2 = Add (x1, side)
+    y2 = Add (y1, side)
+    corner_planes = Concat <axis = 1> (x1, y1, x2, y2)
+    corners = Reshape (corner_planes, rows_of_4)
+    extent = Mul (ones_plane, side)
+    radius = Mul (half, side)
+    x = Add (x1, radius)
+    y = Add (y1, radius)
+    centre_planes = Concat <axis = 1> (x, y, extent, extent)
+    centres = Reshape (centre_planes, rows_of_4)
+"""
+
+
+def yolov8(path: Path, size: Size | None = (640, 640), metadata: Mapping[str, str] | None = None) -> Path:
+    """[N, 4 + classes, windows]: centre, size and class scores. `size` None: any size is taken."""
+    return _save(path, size, metadata, "N, 6, M", "output0 = Concat <axis = 1> (centres, scores)")
+
+
+def yolov5(path: Path, size: Size | None = (640, 640), metadata: Mapping[str, str] | None = None) -> Path:
+    """[N, windows, 5 + classes]: each window's objectness is 0.5, which halves what its classes score."""
+    steps = """
+        objectness = Mul (ones, half)
+        rows = Concat <axis = 1> (centres, objectness, scores)
+        output0 = Transpose <perm = [0, 2, 1]> (rows)
+    """
+    return _save(path, size, metadata, "N, M, 7", steps)
+
+
+def end_to_end(path: Path, size: Size | None = (640, 640), metadata: Mapping[str, str] | None = None) -> Path:
+    """[N, 5, 6]: corners, score and class of the five brightest windows, as if suppression had been done."""
+    steps = """
+        first = Constant <value = int64[1] {0}> ()
+        second = Constant <value = int64[1] {1}> ()
+        five = Constant <value = int64[1] {5}> ()
+        four_rows = Constant <value = int64[3] {1, 4, 1}> ()
+        bright = Slice (scores, first, second, second)
+        best, places = TopK <axis = 2> (bright, five)
+        places_4 = Expand (places, four_rows)
+        best_corners = GatherElements <axis = 2> (corners, places_4)
+        class = Mul (best, zero)
+        rows = Concat <axis = 1> (best_corners, best, class)
+        output0 = Transpose <perm = [0, 2, 1]> (rows)
+    """
+    return _save(path, size, metadata, "N, 5, 6", steps)
+
+
+def rigid(path: Path, metadata: Mapping[str, str] | None = None) -> Path:
+    """A yolov8 that declares to take any size, and fails on all but 640×640."""
+    steps = """
+        shape = Constant <value = int64[3] {1, 1, 5929}> ()
+        one_size = ConstantOfShape (shape)
+        flexible = Concat <axis = 1> (centres, scores)
+        output0 = Add (flexible, one_size)
+    """
+    return _save(path, None, metadata, "N, 6, M", steps)
+
+
+def classifier(path: Path, size: Size = (224, 224)) -> Path:
+    """[N, classes]: a network that says what a picture shows, but not where."""
+    return _save(path, size, None, "N, 2", "output0 = ReduceMax <axes = [2], keepdims = 0> (scores)")
+
+
+def two_inputs(path: Path) -> Path:
+    """A network that wants more than a picture."""
+    return _write(path, "add (float[1,3,8,8] a, float[1,3,8,8] b) => (float[1,3,8,8] c) { c = Add (a, b) }")
+
+
+def half_precision(path: Path) -> Path:
+    """A network whose input is float16."""
+    return _write(path, "same (float16[1,3,8,8] images) => (float16[1,3,8,8] c) { c = Identity (images) }")
+
+
+def outside_weights(path: Path, location: str) -> Path:
+    """A yolov8 that takes its weights from the first bytes of the file `location`."""
+    model = onnx.load(yolov8(path, (64, 64)))
+    (weights,) = model.graph.initializer
+    weights.ClearField("float_data")
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", "0"), ("length", "24")):
+        weights.external_data.add(key=key, value=value)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def not_a_model(path: Path) -> Path:
+    """A text file under a model's name."""
+    path.write_text("This is no model.\n" * 20)
+    return path
+
+
+def _save(path: Path, size: Size | None, metadata: Mapping[str, str] | None, output: str, steps: str) -> Path:
+    height, width = size or ("H", "W")
+    batch = "1" if size else "N"
+    graph = f"""
+        windows (float[{batch}, 3, {height}, {width}] images) => (float[{output}] output0)
+        <float[2, 3, 1, 1] weights = {{0.3333333, 0.3333333, 0.3333333, 1.0, -0.5, -0.5}}>
+        {{ {_WINDOWS} {steps} }}
+    """
+    return _write(path, graph, metadata)
+
+
+def _write(path: Path, graph: str, metadata: Mapping[str, str] | None = None) -> Path:
+    model = parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> {graph}')
+    onnx.checker.check_model(model, full_check=True)
+    for key, value in (metadata or {}).items():
+        model.metadata_props.add(key=key, value=value)
+    path.write_bytes(model.SerializeToString())
+    return path
