@@ -43,7 +43,7 @@ def load_model(root: Path, name: str) -> "Model":
             try:
                 if status.st_size > LARGEST_FILE:
                     raise DetectorError("It is larger than 2 GiB.")
-                model = _models[key] = Model(_session(path), name)
+                model = _models[key] = Model(_session(path))
             except DetectorError as error:
                 raise DetectorError(f"The model {name!r} cannot be used. {error}") from error.__cause__
         return model
@@ -56,12 +56,11 @@ class Model:
     `stride`.
     """
 
-    def __init__(self, session: "InferenceSession", name: str) -> None:
+    def __init__(self, session: "InferenceSession") -> None:
         """Raises DetectorError where the network is no detection network of a known layout."""
         metadata = session.get_modelmeta().custom_metadata_map
         if (task := metadata.get("task", "detect")) not in ("detect", "segment", "pose"):
             raise DetectorError(f"It is made to {task}: export a detection model.")
-        self.name = name
         self._session = session
         self._input, sides = _input(session)
         self._output = session.get_outputs()[0].name

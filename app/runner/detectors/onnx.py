@@ -28,7 +28,7 @@ class OnnxDetector:
         """Raises DetectorError where the model cannot be used."""
         self._config = config
         self._model = load_model(model_root, config.model)
-        self._wanted = None if config.labels is None else _numbers(self._model, config.labels)
+        self._wanted = None if config.labels is None else _numbers(self._model, config.labels, config.model)
         self._canvas = PerThread(lambda: _Canvas(self._model))
 
     def detect(self, picture: Picture, _frame: int) -> tuple[Detection, ...]:
@@ -94,7 +94,7 @@ class _Canvas:
         return -(-height // stride) * stride, -(-width // stride) * stride
 
 
-def _numbers(model: Model, labels: Iterable[str]) -> list[int]:
+def _numbers(model: Model, labels: Iterable[str], name: str) -> list[int]:
     """The numbers of the classes so called. Raises DetectorError for a label that the model does not know."""
     known = set(model.labels.values())
     numbers = [number for number, label in model.labels.items() if label in labels]
@@ -103,5 +103,5 @@ def _numbers(model: Model, labels: Iterable[str]) -> list[int]:
             numbers.append(int(number[1]))
         elif label not in known:
             has = ", ".join(sorted(known)[:100]) or "no names, so that labels are class:0, class:1, …"
-            raise DetectorError(f"The model {model.name!r} has no label {label!r}. It has {has}.")
+            raise DetectorError(f"The model {name!r} has no label {label!r}. It has {has}.")
     return numbers
