@@ -1,0 +1,73 @@
+"""The HTTP API: routes by resource, read-only views of both databases, errors, admission.
+
+`create_app` makes the application before anything is open; `serve` gives it its resources, and takes them
+away when it is cancelled. In between, routes answer 503 and /health/ready says what is waited for.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+
+from app.api import detectors, docs, events, health, metrics, predictions, runners, scenarios
+from app.api.feed import Feed
+from app.api.gate import Gate
+from app.api.openapi import openapi_document
+from app.api.options import ApiDeps, ApiOptions
+from app.api.problems import answer_exception
+from app.api.requests import ApiRequest
+
+__all__ = ["ApiDeps", "ApiOptions", "create_app", "serve"]
+
+MAX_BODY = 1_000_000  # bytes
+
+PROBES: list[HTTPRouteHandler] = [health.live, health.ready, metrics.metrics]
+ROUTES: list[HTTPRouteHandler] = [
+    scenarios.create_scenario,
+    scenarios.list_scenarios,
+    scenarios.get_scenario,
+    scenarios.stop_scenario,
+    scenarios.start_scenario,
+    scenarios.delete_scenario,
+    predictions.get_predictions,
+    events.get_history,
+    events.stream_events,
+    runners.get_runners,
+    detectors.get_detectors,
+]
+PAGES: list[HTTPRouteHandler] = [docs.root, docs.page, docs.document, docs.asset]
+
+Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
+
+
+def create_app(options: ApiOptions, *, lifespan: Sequence[Lifespan] = (), resources: bool = True) -> Litestar:
+    """The application. Without `resources`, for a process of other roles, it has health and metrics only."""
+    routes = [*PROBES, *ROUTES] if resources else PROBES
+    state = State({"options": options, "deps": None, "feed": None, "needs_deps": resources})
+    state.openapi = openapi_document(routes, options.version)
+    app = Litestar(
+        route_handlers=[*routes, *PAGES] if resources else routes,
+        request_class=ApiRequest,
+        request_max_body_size=MAX_BODY,
+        exception_handlers={Exception: answer_exception},
+        state=state,
+        lifespan=list(lifespan),
+        openapi_config=None,
+        logging_config=None,
+    )
+    app.asgi_handler = Gate(app.asgi_handler, options)
+    return app
+
+
+async def serve(app: Litestar, deps: ApiDeps, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+    """Answer with these resources until cancelled."""
+    feed = Feed(deps.scenarios, deps.predictions, app.state.options)
+    app.state.deps, app.state.feed = deps, feed
+    try:
+        await feed.run(task_status=task_status)
+    finally:
+        app.state.deps = app.state.feed = None

@@ -1,0 +1,101 @@
+"""Who may come in.
+
+Loopback clients need no key; everybody else does, and without configured keys is refused. Three ways of
+borrowing loopback's trust are closed: a proxy on this machine (its forwarding headers make a request remote),
+a web page whose name was pointed at 127.0.0.1 (the Host must be loopback's), and a web page that posts
+across sites (its Origin must be this host).
+"""
+
+from hashlib import sha256
+from hmac import compare_digest
+from ipaddress import IPv6Address, ip_address
+from urllib.parse import urlsplit
+
+from litestar.types import HTTPScope
+
+from app.api.problems import FORBIDDEN, KEY_NEEDED, ProblemError
+
+_FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip")
+_SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+def admit(scope: HTTPScope, api_keys: tuple[str, ...]) -> str:
+    """The caller's name: `local`, `anonymous` (for open pages), or `key:` and a part of the key's hash.
+
+    Raises ProblemError: 401 where a key is missing or wrong, 403 where none would help.
+    """
+    if scope["path"].startswith("/health/"):
+        return "anonymous"
+    headers = dict(scope["headers"])
+    key = _bearer(headers.get(b"authorization", b""))
+    if api_keys and key is not None:
+        return _check_key(key, api_keys)
+    if _is_local(scope, headers):
+        _check_browser(scope["method"], headers)
+        return "local"
+    if not api_keys:
+        detail = (
+            "Without API keys this service answers only its own machine. Set VA_API_KEYS, restart it, and "
+            "send one of the keys as `Authorization: Bearer …`."
+        )
+        raise ProblemError(FORBIDDEN, detail)
+    # A browser cannot send a key with the page it opens; what the pages say is public, what they call is not.
+    if scope["path"].rstrip("/") in ("", "/docs") or scope["path"].startswith("/docs/"):
+        return "anonymous"
+    raise _key_needed("Send an API key as `Authorization: Bearer …`.")
+
+
+def _bearer(header: bytes) -> bytes | None:
+    scheme, _, key = header.partition(b" ")
+    return key.strip() if scheme.lower() == b"bearer" else None
+
+
+def _check_key(key: bytes, api_keys: tuple[str, ...]) -> str:
+    matches = [compare_digest(key, known.encode()) for known in api_keys]  # all of them: no early way out
+    if not any(matches):
+        raise _key_needed("The API key is not one of this service's. Check VA_API_KEYS.")
+    return f"key:{sha256(key).hexdigest()[:16]}"
+
+
+def _key_needed(detail: str) -> ProblemError:
+    return ProblemError(KEY_NEEDED, detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _is_local(scope: HTTPScope, headers: dict[bytes, bytes]) -> bool:
+    client = scope.get("client")
+    return client is not None and _is_loopback(client[0]) and not any(name in headers for name in _FORWARDED)
+
+
+def _check_browser(method: str, headers: dict[bytes, bytes]) -> None:
+    host = headers.get(b"host", b"").decode("latin-1").lower()
+    name = _host_name(host)
+    if name != "localhost" and not name.endswith(".localhost") and not _is_loopback(name):
+        detail = (
+            f"Without an API key the Host must be localhost or 127.0.0.1, not {host or 'empty'}. Open the "
+            "service under one of these, or send a key."
+        )
+        raise ProblemError(FORBIDDEN, detail)
+    origin = headers.get(b"origin")
+    if (
+        origin is not None
+        and method not in _SAFE
+        and origin.decode("latin-1").lower().partition("://")[2] != host
+    ):
+        raise ProblemError(FORBIDDEN, "A page of another site may not do this without an API key.")
+
+
+def _host_name(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return ip.is_loopback

@@ -1,0 +1,1 @@
+"""Read-only views of both databases: one SELECT each, rows in, Structs out."""

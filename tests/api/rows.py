@@ -1,0 +1,74 @@
+"""Rows as the orchestrator and the runner would write them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from app.postgres import Database
+from app.scenario import Fps, Marker, Media, ScenarioSpec
+
+SPEC = ScenarioSpec("clip.mp4", Marker(), sampling=Fps(2.0), name="front door")
+MEDIA = Media(width=1280, height=720, fps=30.0, frames=1800, duration_seconds=60.0)
+RUNNING = ("in_startup_processing", "active", "init_shutdown", "in_shutdown_processing")
+BEGIN = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+
+
+async def add_scenario(
+    scenarios: Database,
+    *,
+    state: str = "active",
+    spec: ScenarioSpec = SPEC,
+    age: float = 0.0,
+    scenario_id: UUID | None = None,
+    **columns: Any,
+) -> UUID:
+    """A scenario created `age` seconds before BEGIN; what the constraints ask for is filled in."""
+    scenario_id = scenario_id or uuid4()
+    values: dict[str, Any] = {"attempt": 1, "created_at": BEGIN - timedelta(seconds=age)}
+    if state in RUNNING:
+        values |= {"runner_id": "local", "boot_id": uuid4(), "lease_renewed_at": BEGIN}
+    if state == "inactive":
+        values |= {"outcome": "completed"}
+    await _insert(
+        scenarios, "scenarios", {"id": scenario_id, "spec": spec, "state": state} | values | columns
+    )
+    return scenario_id
+
+
+async def add_checkpoint(predictions: Database, scenario_id: UUID, **columns: Any) -> None:
+    """What a run has stored."""
+    values = {"scenario_id": scenario_id, "attempt": 1, "run_token": uuid4(), "source_state": "open"}
+    await _insert(predictions, "checkpoints", values | columns)
+
+
+async def add_prediction(
+    predictions: Database, scenario_id: UUID, frame: int, *found: tuple[str, float], **columns: Any
+) -> None:
+    """One frame at 30 frames a second, with (label, confidence) for each detection."""
+    values = {
+        "scenario_id": scenario_id,
+        "frame": frame,
+        "time": frame / 30,
+        "labels": [label for label, _ in found],
+        "confidences": [confidence for _, confidence in found],
+        "boxes": [side for n in range(len(found)) for side in (10.1 + n, 20.0, 30.0, 40.0)],
+    }
+    await _insert(predictions, "predictions", values | columns)
+
+
+async def add_event(scenarios: Database, scenario_id: UUID, to_state: str = "active", **columns: Any) -> int:
+    """One line of history, committed and notified. Returns its number."""
+    values = {"scenario_id": scenario_id, "to_state": to_state, "attempt": 1, "reason": "because"}
+    return int(await _insert(scenarios, "scenario_events", values | columns, "id", notify=True))
+
+
+async def _insert(
+    database: Database, table: str, values: dict[str, Any], returning: str = "1", *, notify: bool = False
+) -> Any:
+    places = ", ".join(f"${n}" for n in range(1, len(values) + 1))
+    sql = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places}) RETURNING {returning}"  # noqa: S608
+    async with database.transaction() as connection:
+        result = await connection.fetchval(sql, *values.values())
+        if notify:
+            await connection.execute("SELECT pg_notify('scenario_changed', '')")
+    return result

@@ -1,0 +1,119 @@
+"""Who may come in."""
+
+import httpx
+import pytest
+
+from tests.api.conftest import LOCAL, Start, connected, listening
+
+KEY = "a-long-secret-key"
+BEARER = {"Authorization": f"Bearer {KEY}"}
+AWAY = ("203.0.113.7", 40000)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize("keys", [(), (KEY,)])
+async def test_this_machine_needs_no_key(start: Start, address: str, keys: tuple[str, ...]) -> None:
+    async with start(api_keys=keys) as app, connected(app, (address, 1)) as http:
+        assert (await http.get("/scenarios")).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["203.0.113.7", "10.0.0.1", "::ffff:10.0.0.1", "2001:db8::1", "unix"])
+async def test_without_keys_only_this_machine_is_served(start: Start, address: str) -> None:
+    async with start() as app, connected(app, (address, 1)) as http:
+        for path in ("/scenarios", "/metrics", "/docs", "/", "/nothing"):
+            refused = await http.get(path, headers=BEARER)
+            assert (refused.status_code, refused.json()["type"]) == (403, "/problems/forbidden")
+            assert "VA_API_KEYS" in refused.json()["detail"]
+        assert (await http.get("/health/live")).status_code == 200
+
+
+async def test_another_machine_needs_one_of_the_keys(start: Start) -> None:
+    async with start(api_keys=("another-secret-key", KEY)) as app, connected(app, AWAY, "va.example") as http:
+        for headers in ({}, {"Authorization": "Basic YTpi"}, {"Authorization": "Bearer wrong"}):
+            for path in ("/scenarios", "/metrics", "/nothing", "/health"):
+                refused = await http.get(path, headers=headers)
+                assert (refused.status_code, refused.json()["type"]) == (401, "/problems/api-key-needed")
+                assert refused.headers["www-authenticate"] == "Bearer"
+        for path in ("/scenarios", "/metrics"):
+            assert (await http.get(path, headers=BEARER)).status_code == 200
+            assert (await http.get(path, headers={"authorization": f"bearer {KEY}"})).status_code == 200
+
+
+async def test_with_keys_the_pages_that_ask_for_one_are_open(start: Start) -> None:
+    async with start(api_keys=(KEY,)) as app, connected(app, AWAY) as http:
+        for path in ("/docs", "/docs/openapi.json", "/docs/assets/start.js", "/health/ready"):
+            assert (await http.get(path)).status_code == 200
+        assert (await http.get("/")).status_code == 302
+
+
+async def test_a_wrong_key_is_refused_on_this_machine_too(start: Start) -> None:
+    async with start(api_keys=(KEY,)) as app, connected(app) as http:
+        assert (await http.get("/scenarios", headers={"Authorization": "Bearer wrong"})).status_code == 401
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Forwarded-Host"])
+async def test_a_proxy_on_this_machine_does_not_lend_its_trust(start: Start, header: str) -> None:
+    async with start(api_keys=(KEY,)) as app, connected(app) as http:
+        forwarded = {header: "127.0.0.1"}
+        assert (await http.get("/scenarios", headers=forwarded)).status_code == 401
+        assert (await http.get("/scenarios", headers=forwarded | BEARER)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("localhost:8000", 200),
+        ("va.localhost:8000", 200),
+        ("LOCALHOST.", 200),
+        ("127.0.0.1:8000", 200),
+        ("[::1]:8000", 200),
+        ("evil.example", 403),
+        ("localhost.evil.example:8000", 403),
+        ("0.0.0.0:8000", 403),
+        ("192.168.1.4", 403),
+    ],
+)
+async def test_a_name_pointed_at_this_machine_does_not_open_it(start: Start, host: str, status: int) -> None:
+    async with start(api_keys=(KEY,)) as app, connected(app) as http:
+        assert (await http.get("/scenarios", headers={"Host": host})).status_code == status
+        assert (await http.get("/scenarios", headers={"Host": host} | BEARER)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        (None, 404),
+        ("http://localhost:8000", 404),
+        ("http://localhost:9000", 403),
+        ("https://evil.example", 403),
+        ("null", 403),
+    ],
+)
+async def test_a_page_of_another_site_cannot_change_anything(
+    start: Start, origin: str | None, status: int
+) -> None:
+    headers = {"Host": "localhost:8000"} | ({"Origin": origin} if origin else {})
+    path = "/scenarios/00000000-0000-0000-0000-000000000000"
+    async with start(api_keys=(KEY,)) as app, connected(app) as http:
+        for method, suffix in (("POST", "/stop"), ("DELETE", "")):
+            assert (await http.request(method, path + suffix, headers=headers)).status_code == status
+        assert (await http.post(f"{path}/stop", headers=headers | BEARER)).status_code == 404
+        assert (await http.get("/scenarios", headers=headers)).status_code == 200
+
+
+async def test_a_real_client_on_this_machine_comes_in(start: Start) -> None:
+    async with start() as app, listening(app) as url, httpx.AsyncClient() as http:
+        assert (await http.get(f"{url}/scenarios")).status_code == 200
+        spoofed = await http.get(f"{url}/scenarios", headers={"X-Forwarded-For": "127.0.0.1"})
+        assert spoofed.status_code == 403
+
+
+async def test_every_answer_carries_the_headers_that_protect_browsers(start: Start) -> None:
+    async with start() as app, connected(app, LOCAL) as http:
+        for path in ("/scenarios", "/nothing", "/docs"):
+            headers = (await http.get(path)).headers
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["referrer-policy"] == "no-referrer"
+            assert "default-src 'none'" in headers["content-security-policy"]
+            assert headers.get_list("content-security-policy") == [headers["content-security-policy"]]

@@ -1,0 +1,119 @@
+"""The OpenAPI document and the page that shows it."""
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from litestar.handlers import HTTPRouteHandler
+
+from app.api import PROBES, ROUTES
+from app.api.openapi import Doc
+from app.api.problems import Problem
+
+HANDLERS = [*PROBES, *ROUTES]
+
+
+class Links(HTMLParser):
+    """Everything a page points at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, _tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in ("src", "href", "action", "data")]
+
+
+@pytest.fixture
+async def document(http: httpx.AsyncClient) -> dict[str, Any]:
+    response = await http.get("/docs/openapi.json")
+    assert response.headers["content-type"] == "application/json"
+    document: dict[str, Any] = response.json()
+    return document
+
+
+def refs(part: object) -> set[str]:
+    if isinstance(part, dict):
+        here = {part["$ref"]} if isinstance(part.get("$ref"), str) else set()
+        return here.union(*map(refs, part.values()))
+    return set().union(*map(refs, part)) if isinstance(part, list) else set()
+
+
+async def test_the_page_loads_nothing_from_anywhere_else(http: httpx.AsyncClient) -> None:
+    response = await http.get("/docs")
+    links = Links()
+    links.feed(response.text)
+    assert response.headers["content-type"].startswith("text/html")
+    assert "http" not in response.text.replace("the HTTP API", "")
+    local = [link for link in links.found if link != "data:,"]
+    assert local
+    for link in local:
+        assert link.startswith("/docs/")
+        asset = await http.get(link)
+        assert asset.status_code == 200, link
+        assert not re.search(r"@import|url\(['\"]?https?:", asset.text) or link.endswith(".js")
+    policy = response.headers["content-security-policy"]
+    assert "http" not in policy
+    assert "unsafe" not in policy.replace("style-src 'self' 'unsafe-inline'", "")
+    assert (await http.get("/")).headers["location"] == "/docs"
+
+
+async def test_every_route_is_documented(document: dict[str, Any]) -> None:
+    described = {(path, method.upper()) for path, item in document["paths"].items() for method in item}
+    served = {
+        (re.sub(r":\w+}", "}", path), method)
+        for handler in HANDLERS
+        for path in handler.paths
+        for method in handler.http_methods
+    }
+    assert described == served
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
+    ids = [operation["operationId"] for operation in operations]
+    assert len(set(ids)) == len(ids)
+    assert {tag for operation in operations for tag in operation["tags"]} == {
+        tag["name"] for tag in document["tags"]
+    }
+
+
+async def test_every_body_has_a_schema_and_an_example(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            bodies = [*operation["responses"].values(), operation.get("requestBody", {})]
+            for content in (c for body in bodies for c in body.get("content", {}).values()):
+                assert content["schema"], (method, path)
+                assert content["examples"], (method, path)
+    for ref in refs(document):
+        assert ref.removeprefix("#/components/schemas/") in document["components"]["schemas"], ref
+
+
+@pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: handler.opt["doc"].id)
+def test_examples_are_what_the_types_say(handler: HTTPRouteHandler) -> None:
+    doc: Doc = handler.opt["doc"]
+    examples = [(answer.model, answer.example) for answer in doc.answers.values() if answer.model]
+    examples += [(doc.body, example) for example in doc.body_examples.values()]
+    for model, example in examples:
+        assert msgspec.json.decode(msgspec.json.encode(example), type=model) == example
+
+
+async def test_problems_are_documented_as_they_are_sent(
+    http: httpx.AsyncClient, document: dict[str, Any]
+) -> None:
+    described = document["paths"]["/scenarios/{scenario_id}"]["get"]["responses"]["404"]
+    example = described["content"]["application/problem+json"]["examples"]["not-found"]["value"]
+    sent = await http.get("/scenarios/00000000-0000-0000-0000-000000000000")
+    assert msgspec.convert(example, Problem).type == sent.json()["type"]
+
+
+async def test_parameters_carry_the_limits_that_hold(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/scenarios/{scenario_id}/predictions"]["get"]
+    parameters = {parameter["name"]: parameter for parameter in operation["parameters"]}
+    assert parameters["scenario_id"]["in"] == "path"
+    assert parameters["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}
+    assert "confident" in parameters["min_confidence"]["description"]
+    creating = document["paths"]["/scenarios"]["post"]
+    assert creating["parameters"][0]["name"] == "Idempotency-Key"
+    assert creating["security"] if "security" in creating else document["security"]

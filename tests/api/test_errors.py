@@ -1,0 +1,151 @@
+"""Whatever goes wrong, the answer is a problem document that says what to do."""
+
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import anyio
+import httpx
+import pytest
+from anyio.abc import SocketStream
+from litestar import Litestar
+from structlog.testing import capture_logs
+
+from app.api import ApiDeps, ApiOptions, create_app
+from app.api.views import scenarios as views
+from app.postgres import open_database
+from tests.api.conftest import Start, connected, listening
+
+JSON = {"Content-Type": "application/json"}
+
+
+def assert_problem(response: httpx.Response, status: int, slug: str) -> str:
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["type"] == f"/problems/{slug}"
+    assert problem["status"] == status
+    assert problem["title"]
+    return str(problem["detail"])
+
+
+async def test_an_unknown_path(http: httpx.AsyncClient) -> None:
+    for path in ("/nothing", "/scenarios/not-a-uuid", "/docs/nothing", "/docs/assets/nothing.js"):
+        assert "/docs" in assert_problem(await http.get(path), 404, "not-found")
+
+
+async def test_a_method_that_a_path_does_not_offer(http: httpx.AsyncClient) -> None:
+    response = await http.put("/scenarios", json={})
+    assert_problem(response, 405, "method-not-allowed")
+    assert {"GET", "POST"} <= set(response.headers["allow"].split(", "))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"source": "clip.mp4",\n "detector": {"type": "marker"},}', "at line 2, column 33"),
+        (b'{"source": "clip.mp4"', "ends too early"),
+        (b"", "empty"),
+        (b"hello", "line 1, column 1"),
+        (b'{"source": "\xff"}', "UTF-8"),
+        (b'{"source": "\\ud800", "detector": {"type": "marker"}}', "surrogate"),
+    ],
+)
+async def test_a_body_that_is_no_json(http: httpx.AsyncClient, body: bytes, words: str) -> None:
+    response = await http.post("/scenarios", content=body, headers=JSON)
+    assert words in assert_problem(response, 400, "bad-request")
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", None])
+async def test_a_body_of_another_type(http: httpx.AsyncClient, media_type: str | None) -> None:
+    headers = {"Content-Type": media_type} if media_type else {}
+    response = await http.post("/scenarios", content=b"{}", headers=headers)
+    assert "--json" in assert_problem(response, 415, "unsupported-media-type")
+
+
+async def speak(url: str) -> SocketStream:
+    address = urlsplit(url)
+    return await anyio.connect_tcp(address.hostname or "", address.port or 0)
+
+
+async def test_a_body_that_is_too_large_is_refused_before_it_arrives(app: Litestar) -> None:
+    async with listening(app) as url, await speak(url) as socket:
+        await socket.send(
+            b"POST /scenarios HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 10000000\r\n\r\n{"
+        )
+        with anyio.fail_after(5):
+            assert b"413" in (await socket.receive()).split(b"\r\n")[0]
+
+
+async def test_a_body_without_a_length_is_not_read_past_the_limit(app: Litestar) -> None:
+    async with listening(app) as url, httpx.AsyncClient() as http:
+
+        async def endless() -> object:
+            for _ in range(10):
+                yield b" " * 1_000_000
+
+        response = await http.post(f"{url}/scenarios", content=endless(), headers=JSON)  # type: ignore[arg-type]
+        assert "1 MB" in assert_problem(response, 413, "too-large")
+        assert (await http.get(f"{url}/scenarios")).status_code == 200, "the service is unharmed"
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_harms_nothing(app: Litestar) -> None:
+    with capture_logs() as logs:
+        async with listening(app) as url:
+            async with await speak(url) as socket:
+                await socket.send(
+                    b"POST /scenarios HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                    b"Content-Length: 100\r\n\r\n{"
+                )
+            async with httpx.AsyncClient() as http:
+                assert (await http.get(f"{url}/scenarios")).status_code == 200
+    assert {line["log_level"] for line in logs} <= {"debug", "info"}
+
+
+async def test_a_database_that_is_away(start: Start, deps: ApiDeps) -> None:
+    async with open_database("postgresql://127.0.0.1:1/nothing") as away:
+        broken = ApiDeps(away, away, deps.bus)
+        async with start(broken) as app, connected(app) as http:
+            for path in ("/scenarios", f"/scenarios/{uuid4()}/predictions", "/runners", "/events"):
+                response = await http.get(path)
+                assert "Repeat" in assert_problem(response, 503, "unavailable")
+                assert response.headers["retry-after"] == "2"
+
+
+async def test_a_service_that_is_still_starting() -> None:
+    async with connected(create_app(ApiOptions(version="1"))) as http:
+        for path in ("/scenarios", "/events"):
+            assert "starting" in assert_problem(await http.get(path), 503, "unavailable")
+
+
+async def test_an_unexpected_fault_is_logged_under_the_id_that_the_user_gets(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a secret")
+
+    monkeypatch.setattr(views, "find_scenario", fail)
+    with capture_logs() as logs:
+        response = await http.get(f"/scenarios/{uuid4()}")
+    detail = assert_problem(response, 500, "internal")
+    error_id = response.json()["error_id"]
+    assert error_id in detail
+    assert "ZeroDivision" not in response.text
+    assert "secret" not in response.text
+    (fault,) = [line for line in logs if line["log_level"] == "error"]
+    assert fault["error_id"] == error_id
+    assert isinstance(fault["exc_info"], ZeroDivisionError)
+
+
+async def test_each_request_leaves_one_line_in_the_log(http: httpx.AsyncClient) -> None:
+    scenario_id = uuid4()
+    with capture_logs() as logs:
+        await http.get(f"/scenarios/{scenario_id}?secret=1")
+        await http.post("/nothing")
+    lines = [line for line in logs if line["event"] == "request"]
+    assert [(line["method"], line["route"], line["status"], line["log_level"]) for line in lines] == [
+        ("GET", "/scenarios/{scenario_id}", 404, "debug"),
+        ("POST", "unmatched", 404, "info"),
+    ]
+    assert all(line["ms"] > 0 for line in lines)
+    assert "secret" not in str(lines)

@@ -1,0 +1,243 @@
+"""The stream of changes, over real sockets."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from anyio import Event, fail_after, move_on_after
+from litestar import Litestar
+
+from app.postgres import Database
+from tests.api.conftest import Start, listening
+from tests.api.rows import MEDIA, add_checkpoint, add_event, add_scenario
+from tests.waiting import until
+
+
+class Reader:
+    """Reads server-sent events; `last_id` is what a browser would reconnect with."""
+
+    def __init__(self, lines: AsyncIterator[str]) -> None:
+        self._lines = lines
+        self.last_id: str | None = None
+        self.comments = 0
+
+    async def next(self, kind: str = "scenario") -> dict[str, Any]:
+        """The next event of a kind; others are passed over."""
+        event: dict[str, str] = {}
+        with fail_after(10):
+            async for line in self._lines:
+                name, _, value = line.partition(": ")
+                if name == "id":
+                    self.last_id = value
+                elif line.startswith(":"):
+                    self.comments += 1
+                elif line:
+                    event[name] = value
+                else:
+                    if event.get("event") == kind:
+                        data: dict[str, Any] = json.loads(event["data"])
+                        return data
+                    event = {}
+        raise EOFError
+
+    async def until_begun(self) -> None:
+        """The position that the stream begins with."""
+        with fail_after(10):
+            async for line in self._lines:
+                if line.startswith("id: "):
+                    self.last_id = line.removeprefix("id: ")
+                    return
+
+
+@asynccontextmanager
+async def reading(url: str, last_event_id: str | None = None) -> AsyncIterator[Reader]:
+    headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
+    async with (
+        httpx.AsyncClient(timeout=10) as http,
+        http.stream("GET", f"{url}/events", headers=headers) as response,
+    ):
+        assert response.status_code == 200, await response.aread()
+        assert response.headers["content-type"].startswith("text/event-stream")
+        reader = Reader(response.aiter_lines())
+        await reader.until_begun()
+        yield reader
+
+
+@pytest.fixture
+async def url(app: Litestar) -> AsyncIterator[str]:
+    async with listening(app) as url:
+        yield url
+
+
+async def test_a_stream_tells_each_change_from_now_on(url: str, scenarios: Database) -> None:
+    scenario_id = await add_scenario(scenarios)
+    await add_event(scenarios, scenario_id, reason="before the stream")
+    async with reading(url) as reader:
+        await add_event(scenarios, scenario_id, "active", from_state="in_startup_processing", runner_id="r1")
+        change = await reader.next()
+        assert change | {"at": "", "id": ""} == {
+            "id": "",
+            "scenario_id": str(scenario_id),
+            "at": "",
+            "from": "in_startup_processing",
+            "to": "active",
+            "attempt": 1,
+            "runner_id": "r1",
+            "reason": "because",
+            "outcome": None,
+            "error": None,
+            "deleted": False,
+        }
+        assert change["id"] == reader.last_id
+
+
+async def test_a_stream_hears_of_a_change_at_once(url: str, scenarios: Database) -> None:
+    scenario_id = await add_scenario(scenarios, state="inactive")
+    async with reading(url) as reader:
+        with move_on_after(0.8) as enough:  # less than the second after which the feed looks by itself
+            for number in range(8):
+                await add_event(scenarios, scenario_id, reason=str(number))
+                assert (await reader.next())["reason"] == str(number)
+        assert not enough.cancelled_caught
+
+
+async def test_a_stream_is_resumed_after_the_last_event_seen_on_any_process(
+    start: Start, url: str, scenarios: Database
+) -> None:
+    scenario_id = await add_scenario(scenarios)
+    async with reading(url) as reader:
+        await add_event(scenarios, scenario_id, reason="seen")
+        await reader.next()
+    for number in range(450):  # more than one batch
+        await add_event(scenarios, scenario_id, reason=str(number))
+    async with start() as other, listening(other) as other_url, reading(other_url, reader.last_id) as resumed:
+        assert [(await resumed.next())["reason"] for _ in range(450)] == [str(n) for n in range(450)]
+
+
+async def test_a_client_cut_off_before_any_event_misses_nothing(url: str, scenarios: Database) -> None:
+    scenario_id = await add_scenario(scenarios)
+    async with reading(url) as reader:
+        pass
+    await add_event(scenarios, scenario_id, reason="while it was away")
+    async with reading(url, reader.last_id) as resumed:
+        assert (await resumed.next())["reason"] == "while it was away"
+
+
+async def test_a_client_may_come_back_while_nothing_happened(url: str) -> None:
+    async with reading(url) as reader:
+        pass
+    async with reading(url, reader.last_id) as resumed:
+        assert resumed.last_id == reader.last_id
+
+
+async def test_a_change_that_commits_late_is_not_skipped(url: str, scenarios: Database) -> None:
+    scenario_id = await add_scenario(scenarios)
+    insert = (
+        "INSERT INTO scenario_events (scenario_id, to_state, attempt, reason) VALUES ($1, 'active', 1, $2)"
+    )
+    async with reading(url) as reader, scenarios.transaction() as late:
+        await late.execute(insert, scenario_id, "drew its id first")
+        await add_event(scenarios, scenario_id, reason="committed first")
+        with move_on_after(0.3) as early:
+            await reader.next()
+        assert early.cancelled_caught, "nothing is told out of order"
+    # Reading was cancelled half-way, so this client comes back.
+    async with reading(url, reader.last_id) as resumed:
+        told = [(await resumed.next())["reason"] for _ in range(2)]
+        assert told == ["drew its id first", "committed first"]
+
+
+async def test_progress_is_told_of_what_runs(url: str, scenarios: Database, predictions: Database) -> None:
+    scenario_id = await add_scenario(scenarios, media=MEDIA)
+    await add_scenario(scenarios, state="inactive")
+    await add_checkpoint(predictions, scenario_id, next_frame=900, frames_per_second=100.0)
+    async with reading(url) as first, reading(url) as second:
+        for reader in (first, second):
+            before = reader.last_id
+            tick = await reader.next("progress")
+            assert UUID(tick["scenario_id"]) == scenario_id
+            assert tick["progress"]["percent"] == 50.0
+            assert tick["source_state"] == "open"
+            assert reader.last_id == before, "progress carries no id"
+
+
+async def test_a_quiet_stream_is_kept_alive(start: Start) -> None:
+    async with start(keep_alive=0.05) as app, listening(app) as url, reading(url) as reader:
+        with move_on_after(0.5):
+            await reader.next()
+        assert reader.comments >= 3
+
+
+async def test_streams_end_when_the_service_stops(start: Start) -> None:
+    stopping = Event()
+    async with start(shutting_down=stopping) as app, listening(app) as url, reading(url) as reader:
+        stopping.set()
+        with fail_after(1), pytest.raises(EOFError):
+            await reader.next()
+
+
+async def test_streams_go_on_after_the_database_was_away(url: str, scenarios: Database) -> None:
+    scenario_id = await add_scenario(scenarios)
+    async with reading(url) as reader:
+        async with scenarios.connection() as connection:
+            listeners = await until(
+                lambda: connection.fetch(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            )
+        assert listeners, "the feed had a connection, and lost it"
+        await add_event(scenarios, scenario_id, reason="afterwards")
+        assert (await reader.next())["reason"] == "afterwards"
+
+
+async def test_the_number_of_streams_is_bounded(start: Start) -> None:
+    async with start(max_streams=2) as app, listening(app) as url, AsyncExitStack() as stack:
+        for _ in range(2):
+            await stack.enter_async_context(reading(url))
+        async with httpx.AsyncClient() as http:
+            refused = await http.get(f"{url}/events")
+            assert (refused.status_code, refused.json()["type"]) == (503, "/problems/too-many-streams")
+            assert "retry-after" in refused.headers
+            await stack.aclose()
+
+            async def opens_again() -> bool:
+                async with http.stream("GET", f"{url}/events") as response:
+                    return response.status_code == 200
+
+            await until(opens_again)
+
+
+@pytest.mark.parametrize("event_id", ["", "7", "1-", "a-b", "-1-1", "1-9223372036854775808", "99999999999-1"])
+async def test_an_event_id_of_another_service_is_refused(http: httpx.AsyncClient, event_id: str) -> None:
+    response = await http.get("/events", headers={"Last-Event-ID": event_id})
+    assert response.status_code == 400
+    assert response.json()["field"] == "Last-Event-ID"
+
+
+async def test_the_feed_leaves_the_databases_alone_while_nobody_listens(
+    url: str, scenarios: Database
+) -> None:
+    async def sessions() -> int:
+        async with scenarios.connection() as connection:
+            return int(
+                await connection.fetchval(
+                    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                    " AND query LIKE '%horizon%' AND state_change > now() - interval '0.3 seconds'"
+                    " AND pid <> pg_backend_pid()"
+                )
+            )
+
+    scenario_id = await add_scenario(scenarios)
+    async with reading(url):
+        await add_event(scenarios, scenario_id)
+        await until(sessions)
+
+    async def is_quiet() -> bool:
+        return await sessions() == 0
+
+    await until(is_quiet)
