@@ -1,0 +1,52 @@
+# `make run` starts the service, `make test` runs every test; both set everything up first.
+# VA_* variables pass through: VA_PORT=8123 VA_DATA_DIR=/elsewhere make run
+
+SHELL := /bin/sh
+BIN := .venv/bin
+STAMP := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(STAMP) ## start the service
+	@options=$$($(BIN)/python -m app.settings) && exec $(BIN)/uvicorn app.main:app $$options \
+		--lifespan on --no-access-log --log-level warning --timeout-graceful-shutdown 5
+
+test: lint ## check style, types and import rules, then run every test
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP) ## check style, types and import rules
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@report=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$report"; exit 1; }
+
+format: $(STAMP) ## put imports and layout in order
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+lock: $(STAMP) ## renew requirements.lock from pyproject.toml; delete it first to move to the newest versions
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-header --output-file requirements.lock
+
+clean: ## remove what was set up and cached; data, media and models stay
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
+	@find app tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+# A virtual environment with exactly what requirements.lock names; made anew only when that file changes.
+$(STAMP): requirements.lock
+	@python=$$(for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; \
+		done); \
+	if [ -z "$$python" ]; then \
+		echo "Python 3.11 or newer is needed, and python3 is $$(python3 --version 2>&1). Name another with: make PYTHON=/path/to/python3" >&2; \
+		exit 1; \
+	fi; \
+	echo "Setting up .venv with $$("$$python" --version); this happens once."; \
+	"$$python" -m venv --clear .venv && \
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@touch $@
