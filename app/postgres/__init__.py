@@ -32,6 +32,8 @@ TRANSIENT: tuple[type[Exception], ...] = (
 """Faults of the database's or the network's making, which the same call survives when repeated later."""
 
 _NOT_YET: tuple[type[Exception], ...] = (asyncpg.UndefinedTableError, *TRANSIENT)
+# A process that freezes inside a transaction keeps no lock for longer than this.
+_SESSION = {"idle_in_transaction_session_timeout": "5s", "statement_timeout": "60s"}
 _MIGRATION_LOCK = 0x76615F6D6967  # "va_mig"; any constant will do, so long as every process uses it
 
 
@@ -71,7 +73,13 @@ async def open_database(
 ) -> AsyncGenerator[Database, None]:
     """A pool of at most `size` connections to `dsn`, opened as they are needed. Times are in seconds."""
     pool = asyncpg.create_pool(
-        dsn, min_size=0, max_size=size, timeout=acquire_timeout, command_timeout=command_timeout, init=prepare
+        dsn,
+        min_size=0,
+        max_size=size,
+        timeout=acquire_timeout,
+        command_timeout=command_timeout,
+        init=prepare,
+        server_settings=_SESSION,
     )
     async with pool:
         try:

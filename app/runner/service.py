@@ -73,6 +73,11 @@ class Runner:
             await self._leave()
             group.cancel_scope.cancel()
 
+    @property
+    def held(self) -> list[tuple[UUID, int]]:
+        """The runs it holds: scenario and attempt."""
+        return list(self._runs)
+
     async def _leave(self) -> None:
         self._leaving = True
         log.info("leaving", runs=len(self._runs))

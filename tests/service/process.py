@@ -1,0 +1,140 @@
+"""The service as a user runs it: `uvicorn app.main:app` in a process of its own, in an empty folder."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.cameras import ROOT, free_port
+from tests.waiting import until
+
+Json = dict[str, Any]
+
+
+class ServiceProcess:
+    """One service: its folder, its port and its process, which may be killed and started again."""
+
+    def __init__(self, folder: Path, **variables: object) -> None:
+        self.folder = folder
+        self.media = folder / "media"
+        self.media.mkdir(exist_ok=True)
+        self.port = free_port()
+        self.log = folder / "service.log"
+        self._variables = {f"VA_{name.upper()}": str(value) for name, value in variables.items()}
+        self._process: subprocess.Popen[bytes] | None = None
+        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10)
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None
+        return self._process
+
+    async def start(self) -> None:
+        """Start, and return once it is ready."""
+        self.launch()
+        await until(self.is_ready, timeout=30)
+
+    def launch(self) -> None:
+        """Start, and return at once."""
+        environment = {name: text for name, text in os.environ.items() if not name.startswith("VA_")}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(self.port)],
+                cwd=self.folder,
+                env=environment | {"PYTHONPATH": str(ROOT)} | self._variables,
+                stdout=log,
+                stderr=log,
+            )
+
+    async def is_ready(self) -> bool:
+        """Whether it answers that it is ready; an AssertionError where it ended instead."""
+        if self.process.poll() is not None:
+            raise AssertionError(f"the service ended:\n{self.log.read_text()[-3000:]}")
+        try:
+            return (await self.http.get("/health/ready")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self, timeout: float = 30.0) -> int:
+        """Ask it to end, and wait until it has."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout)
+
+    async def create(self, source: str, detector: Json, **options: object) -> str:
+        """Create a scenario and return its id."""
+        answer = await self.http.post("/scenarios", json={"source": source, "detector": detector, **options})
+        assert answer.status_code == 201, answer.text
+        scenario_id: str = answer.json()["id"]
+        return scenario_id
+
+    async def get(self, scenario_id: str) -> Json:
+        """The scenario as the API shows it."""
+        answer = await self.http.get(f"/scenarios/{scenario_id}")
+        assert answer.status_code == 200, answer.text
+        scenario: Json = answer.json()
+        return scenario
+
+    async def ends(self, scenario_id: str, timeout: float = 60.0) -> Json:
+        """Wait until the scenario is inactive."""
+        return await self.reaches(scenario_id, "inactive", timeout)
+
+    async def reaches(self, scenario_id: str, state: str, timeout: float = 30.0) -> Json:
+        """Wait for a state; where the scenario ends before it, say how."""
+
+        async def there() -> Json | None:
+            scenario = await self.get(scenario_id)
+            if scenario["state"] == "inactive" != state:
+                raise AssertionError(f"it ended: {scenario}")
+            return scenario if scenario["state"] == state else None
+
+        scenario = await until(there, timeout, poll=0.02)
+        assert scenario is not None
+        return scenario
+
+    async def predictions(self, scenario_id: str, **filters: str | float) -> list[Json]:
+        """Everything that is stored, page by page."""
+        items: list[Json] = []
+        cursor = None
+        while True:
+            query: dict[str, str | int | float | None] = {
+                "limit": 1000,
+                **filters,
+                **({"cursor": cursor} if cursor else {}),
+            }
+            answer = await self.http.get(f"/scenarios/{scenario_id}/predictions", params=query)
+            assert answer.status_code == 200, answer.text
+            page = answer.json()
+            items += page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return items
+
+    async def history(self, scenario_id: str) -> list[Json]:
+        """The scenario's events, oldest first."""
+        answer = await self.http.get(f"/scenarios/{scenario_id}/events", params={"limit": 1000})
+        items: list[Json] = answer.json()["items"]
+        return items
+
+
+@asynccontextmanager
+async def running(folder: Path, **variables: object) -> AsyncIterator[ServiceProcess]:
+    """A started service, which is ended whatever happens; VA_<NAME> from each keyword."""
+    service = ServiceProcess(folder, **variables)
+    try:
+        await service.start()
+        yield service
+    finally:
+        await service.http.aclose()
+        if service.process.poll() is None:
+            service.terminate()

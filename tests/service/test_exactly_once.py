@@ -1,0 +1,97 @@
+"""The promise: every sampled frame is stored exactly once, whatever was killed."""
+
+import random
+from pathlib import Path
+
+import pytest
+from anyio import sleep
+
+from tests.clips import marker_box
+from tests.service.process import Json, ServiceProcess, running
+from tests.waiting import until
+
+MARKER = {"type": "marker"}
+KILLS = 10
+
+
+def assert_markers(predictions: list[Json], frames: int) -> None:
+    """Each frame is there once, in order, with the one marker that was drawn into it."""
+    assert [prediction["frame"] for prediction in predictions] == list(range(frames))
+    for prediction in predictions:
+        (detection,) = prediction["detections"]
+        assert detection["label"] == f"aruco:{prediction['frame'] % 1000}"
+        assert prediction["time"] == pytest.approx(prediction["frame"] / 30, abs=1e-6)
+        box = marker_box(prediction["frame"])
+        assert max(abs(found - drawn) for found, drawn in zip(detection["box"], box, strict=True)) <= 2
+
+
+async def test_every_frame_of_a_clip_is_stored_with_what_is_in_it(tmp_path: Path, clips: Path) -> None:
+    async with running(tmp_path, media_root=clips) as service:
+        scenario_id = await service.create("minute.mp4", MARKER, sampling={"mode": "all"})
+        scenario = await service.ends(scenario_id)
+        assert (scenario["outcome"], scenario["error"]) == ("completed", None)
+        assert scenario["media"] == {
+            "width": 640,
+            "height": 360,
+            "fps": 30.0,
+            "frames": 1800,
+            "duration_seconds": 60.0,
+            "live": False,
+        }
+        progress = scenario["progress"]
+        assert progress["percent"] == 100
+        assert progress["frames_read"] == progress["frames_sampled"] == progress["detections"] == 1800
+        assert progress["frames_dropped"] == progress["frames_failed"] == 0
+        assert_markers(await service.predictions(scenario_id), 1800)
+
+
+@pytest.mark.timeout(240)
+async def test_what_is_stored_is_the_same_after_ten_kills(tmp_path: Path, clips: Path) -> None:
+    asked: list[Json] = [
+        {"detector": MARKER, "sampling": {"mode": "all"}},
+        {"detector": {"type": "motion"}, "sampling": {"mode": "all"}},
+        {"detector": MARKER, "sampling": {"mode": "fps", "fps": 7}},
+    ]
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    async with running(tmp_path, media_root=clips) as service:
+        undisturbed = [await service.create("minute.mp4", **each) for each in asked]
+        for scenario_id in undisturbed:
+            await service.ends(scenario_id, timeout=90)
+        disturbed = [await service.create("minute.mp4", **each) for each in asked]
+        for _ in range(KILLS):
+            await sleep(chance.uniform(0.05, 0.9))
+            service.kill()
+            await service.start()
+        for expected_id, scenario_id in zip(undisturbed, disturbed, strict=True):
+            scenario = await service.ends(scenario_id, timeout=90)
+            assert scenario["outcome"] == "completed", scenario
+            expected = await service.predictions(expected_id)
+            assert await service.predictions(scenario_id) == expected
+        assert_markers(await service.predictions(disturbed[0]), 1800)
+        assert max([(await service.get(scenario_id))["attempt"] for scenario_id in disturbed]) > 3
+
+
+async def running_scenarios(service: ServiceProcess, ids: list[str]) -> bool:
+    return all([(await service.get(scenario_id))["progress"]["frames_sampled"] for scenario_id in ids])
+
+
+async def test_a_polite_end_keeps_every_finished_frame_and_the_next_start_goes_on_at_once(
+    tmp_path: Path, clips: Path
+) -> None:
+    async with running(tmp_path, media_root=clips) as service:
+        ids = [
+            await service.create("minute.mp4", MARKER, sampling={"mode": "all"}, name=f"number {number}")
+            for number in range(4)
+        ]
+        await until(lambda: running_scenarios(service, ids))
+        service.terminate(timeout=10)
+        await service.start()
+        for scenario_id in ids:
+            released = [event for event in await service.history(scenario_id) if event["attempt"] == 2]
+            assert released[0]["to"] == "init_startup"
+            assert released[0]["reason"] == "the runner gave the run back"
+            scenario = await service.ends(scenario_id, timeout=90)
+            assert (scenario["outcome"], scenario["attempt"]) == ("completed", 2)
+        assert_markers(await service.predictions(ids[0]), 1800)
