@@ -43,7 +43,8 @@ $(STAMP): requirements.lock
 		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; \
 		done); \
 	if [ -z "$$python" ]; then \
-		echo "Python 3.11 or newer is needed, and python3 is $$(python3 --version 2>&1). Name another with: make PYTHON=/path/to/python3" >&2; \
+		echo "Python 3.11 or newer is needed; python3 is $$(python3 --version 2>/dev/null || echo missing)."\
+			"Install one, or name it: make PYTHON=/path/to/python3" >&2; \
 		exit 1; \
 	fi; \
 	echo "Setting up .venv with $$("$$python" --version); this happens once."; \
