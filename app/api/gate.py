@@ -14,6 +14,7 @@ from app.api.problems import ProblemError
 log = structlog.get_logger(__name__)
 
 _HEADERS = {
+    b"cache-control": b"no-store",
     b"x-content-type-options": b"nosniff",
     b"referrer-policy": b"no-referrer",
     b"cross-origin-resource-policy": b"same-origin",
@@ -36,7 +37,7 @@ class Gate:
 
     async def _handle(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         started = perf_counter()
-        status = 0
+        status = 500  # what the server answers where nothing else did
         streams = False
 
         async def observed(message: Message) -> None:

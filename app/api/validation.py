@@ -49,7 +49,9 @@ def decode_query(query: bytes, model: type[T]) -> T:
     try:
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="strict", max_num_fields=50)
     except ValueError as error:
-        raise ProblemError(BAD_REQUEST, "The query string is not readable: it must be UTF-8.") from error
+        raise ProblemError(
+            BAD_REQUEST, "The query string must be UTF-8, with at most 50 parameters."
+        ) from error
     values = dict(pairs)
     if len(values) < len(pairs):
         raise ProblemError(BAD_REQUEST, "A query parameter is given more than once.")

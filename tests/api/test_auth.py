@@ -115,5 +115,6 @@ async def test_every_answer_carries_the_headers_that_protect_browsers(start: Sta
             headers = (await http.get(path)).headers
             assert headers["x-content-type-options"] == "nosniff"
             assert headers["referrer-policy"] == "no-referrer"
+            assert headers["cache-control"] == "no-store"
             assert "default-src 'none'" in headers["content-security-policy"]
             assert headers.get_list("content-security-policy") == [headers["content-security-policy"]]

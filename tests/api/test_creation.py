@@ -1,0 +1,204 @@
+"""Creating scenarios."""
+
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from anyio import sleep_forever
+
+from app.bus import BusUnavailableError
+from app.messages import CreateScenario, Message
+from app.postgres import Database
+from tests.api.conftest import FakeBus, Start, connected
+
+BODY = {"source": "clip.mp4", "detector": {"type": "marker"}}
+
+
+async def test_posting_creates_a_scenario_and_says_where_it_is(http: httpx.AsyncClient, bus: FakeBus) -> None:
+    response = await http.post("/scenarios", json=BODY | {"name": "front door", "sampling": {"mode": "all"}})
+    body = response.json()
+    assert response.status_code == 201
+    assert response.headers["location"] == f"/scenarios/{body['id']}"
+    assert body | {"id": "", "created_at": "", "updated_at": ""} == {
+        "id": "",
+        "name": "front door",
+        "state": "init_startup",
+        "outcome": None,
+        "error": None,
+        "source": "clip.mp4",
+        "detector": {"type": "marker", "codes": ["aruco"], "dictionary": "5x5_1000"},
+        "sampling": {"mode": "all"},
+        "restart": {"policy": "on_failure", "max_restarts": 5},
+        "attempt": 1,
+        "runner_id": None,
+        "source_state": None,
+        "progress": {
+            "percent": None,
+            "fps": None,
+            "eta_seconds": None,
+            "position_seconds": 0.0,
+            "frames_read": 0,
+            "frames_sampled": 0,
+            "frames_dropped": 0,
+            "frames_failed": 0,
+            "detections": 0,
+        },
+        "media": None,
+        "created_at": "",
+        "updated_at": "",
+    }
+    assert (await http.get(response.headers["location"])).json() == body
+    topic, message, key = bus.published[0]
+    assert (topic, key) == ("orchestrator_commands", body["id"])
+    assert isinstance(message, CreateScenario)
+
+
+async def test_posting_again_under_the_same_key_creates_nothing_more(
+    http: httpx.AsyncClient, bus: FakeBus
+) -> None:
+    headers = {"Idempotency-Key": "order 66"}
+    first = await http.post("/scenarios", json=BODY, headers=headers)
+    again = await http.post("/scenarios", json=BODY, headers=headers)
+    assert again.status_code == first.status_code == 201
+    assert again.json() == first.json()
+    assert len((await http.get("/scenarios")).json()["items"]) == 1
+    assert len({message for _, message, _ in bus.published}) == 1, "the same command each time"
+
+
+async def test_posting_again_under_the_same_id_creates_nothing_more(http: httpx.AsyncClient) -> None:
+    body = BODY | {"id": str(uuid4())}
+    first = await http.post("/scenarios", json=body)
+    again = await http.post("/scenarios", json=body)
+    assert first.json()["id"] == body["id"]
+    assert again.json() == first.json()
+
+
+@pytest.mark.parametrize(("headers", "extra"), [({"Idempotency-Key": "k"}, {}), ({}, {"id": str(uuid4())})])
+async def test_a_different_body_under_the_same_key_or_id_is_refused(
+    http: httpx.AsyncClient, headers: dict[str, str], extra: dict[str, str]
+) -> None:
+    await http.post("/scenarios", json=BODY | extra, headers=headers)
+    other = await http.post("/scenarios", json=BODY | extra | {"source": "other.mp4"}, headers=headers)
+    assert other.status_code == 422
+    assert other.json()["type"] == "/problems/mismatch"
+    assert len((await http.get("/scenarios")).json()["items"]) == 1
+
+
+async def test_callers_with_different_keys_do_not_share_idempotency_keys(start: Start) -> None:
+    async with start(api_keys=("first-secret-key", "second-secret-key")) as app, connected(app) as http:
+        ids = set()
+        for key in ("first-secret-key", "second-secret-key", None):
+            headers = {"Idempotency-Key": "same"} | ({"Authorization": f"Bearer {key}"} if key else {})
+            ids.add((await http.post("/scenarios", json=BODY, headers=headers)).json()["id"])
+        assert len(ids) == 3
+
+
+async def test_a_key_and_an_id_that_do_not_belong_together_are_refused(http: httpx.AsyncClient) -> None:
+    response = await http.post(
+        "/scenarios", json=BODY | {"id": str(uuid4())}, headers={"Idempotency-Key": "k"}
+    )
+    assert response.status_code == 422
+    assert response.json()["field"] == "id"
+
+
+@pytest.mark.parametrize("key", ["", "k" * 201])
+async def test_an_idempotency_key_has_a_sensible_length(http: httpx.AsyncClient, key: str) -> None:
+    response = await http.post("/scenarios", json=BODY, headers={"Idempotency-Key": key})
+    assert response.status_code == 400
+    assert response.json()["field"] == "Idempotency-Key"
+
+
+async def test_the_id_of_a_deleted_scenario_is_never_used_again(http: httpx.AsyncClient) -> None:
+    body = BODY | {"id": str(uuid4())}
+    await http.post("/scenarios", json=body)
+    await http.post(f"/scenarios/{body['id']}/stop")
+    assert (await http.delete(f"/scenarios/{body['id']}")).status_code == 204
+    for again in (body, body | {"source": "other.mp4"}):
+        response = await http.post("/scenarios", json=again)
+        assert response.status_code == 409
+        assert "choose another" in response.json()["detail"].lower()
+
+
+async def test_a_command_not_handled_in_time_is_accepted(http: httpx.AsyncClient, bus: FakeBus) -> None:
+    async def ignore(message: Message) -> None:
+        pass
+
+    bus.handle = ignore
+    created = await http.post("/scenarios", json=BODY)
+    assert created.status_code == 202
+    assert created.headers["location"] == f"/scenarios/{created.json()['id']}"
+    stopped = await http.post(f"/scenarios/{uuid4()}/stop")
+    deleted = await http.delete(f"/scenarios/{uuid4()}")
+    assert [stopped.status_code, deleted.status_code] == [202, 202]
+    assert "GET the scenario" in deleted.json()["detail"]
+
+
+async def test_a_bus_that_does_not_take_the_command_is_said_to_be_away(start: Start, bus: FakeBus) -> None:
+    async def hang(message: Message) -> None:
+        await sleep_forever()
+
+    async def refuse(message: Message) -> None:
+        raise BusUnavailableError
+
+    async with start(publish_wait=0.05) as app, connected(app) as http:
+        for bus.handle in (hang, refuse):
+            response = await http.post("/scenarios", json=BODY)
+            problem = response.json()
+            assert response.status_code == 503
+            assert response.headers["retry-after"] == "2"
+            assert f'"id": "{problem["scenario_id"]}"' in problem["detail"], "how to repeat it safely"
+            keyed = await http.post("/scenarios", json=BODY, headers={"Idempotency-Key": "k"})
+            assert "just as it was" in keyed.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "words"),
+    [
+        ({"source": ""}, "source", "at least 1 characters"),
+        ({"source": None}, "source", "must be a text, not null"),
+        ({"source": "concat:a.mp4|b.mp4"}, "source", "not allowed"),
+        ({"source": "file:///etc/passwd"}, "source", "not allowed"),
+        ({"source": "subfile:,,start,0,end,9,:clip.mp4"}, "source", "not allowed"),
+        ({"source": "data:video/mp4;base64,AAAA"}, "source", "not allowed"),
+        ({"source": "../clip.mp4"}, "source", ".."),
+        ({"source": "a\0b"}, None, "NUL"),
+        ({"detector": {"type": "unicorn"}}, "detector.type", "GET /detectors"),
+        ({"detector": {}}, "detector.type", "is missing"),
+        ({"detector": {"type": "marker", "codes": ["bar"]}}, "detector.codes[0]", "may not be 'bar'"),
+        ({"detector": {"type": "marker", "codes": []}}, "detector.codes", "at least 1 entries"),
+        ({"sampling": {"mode": "fps", "fps": -2}}, "sampling.fps", "a number greater than 0"),
+        ({"sampling": {"mode": "fps", "fps": "2"}}, "sampling.fps", "must be a number, not a text"),
+        ({"sampling": {"mode": "some"}}, "sampling.mode", "all, fps and keyframes"),
+        ({"restart": {"policy": "on_failure", "max_restarts": 1.5}}, "restart.max_restarts", "whole number"),
+        ({"restart": {"policy": "always"}}, "restart.policy", "live"),
+        ({"name": "x" * 201}, "name", "at most 200 characters"),
+        ({"nmae": "typo"}, "nmae", "not known here"),
+        ({"id": "7"}, "id", "UUID"),
+    ],
+)
+async def test_a_value_that_is_not_allowed_is_named(
+    http: httpx.AsyncClient, bus: FakeBus, change: dict[str, Any], field: str | None, words: str
+) -> None:
+    response = await http.post("/scenarios", json=BODY | change)
+    problem = response.json()
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/problem+json"
+    assert problem.get("field") == field
+    assert words in problem["detail"]
+    assert not bus.published
+
+
+async def test_a_camera_may_be_restarted_always(http: httpx.AsyncClient) -> None:
+    body = BODY | {"source": "rtsp://camera/stream", "restart": {"policy": "always"}}
+    assert (await http.post("/scenarios", json=body)).status_code == 201
+
+
+async def test_credentials_in_a_source_are_never_shown(http: httpx.AsyncClient, scenarios: Database) -> None:
+    source = "rtsp://admin:hunter2@camera/stream"
+    created = await http.post("/scenarios", json=BODY | {"source": source})
+    listed = await http.get("/scenarios")
+    assert created.json()["source"] == "rtsp://***@camera/stream"
+    assert "hunter2" not in created.text + listed.text
+    async with scenarios.connection() as connection:
+        assert source in await connection.fetchval("SELECT spec FROM scenarios")
