@@ -1,13 +1,16 @@
 """Opening any source as a Recording or a Camera. Synchronous: for a thread that a run has to itself."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Event
 
-from app.runner.video_container import TruncatedError, VideoError
+from app.runner.sampling import Eligible
+from app.runner.video_container import open_container
+from app.runner.video_errors import TruncatedError, VideoError
 from app.runner.video_live import Camera, Received, SourceState
-from app.runner.video_recording import Eligible, Recording, Sampled, Settled
+from app.runner.video_recording import Recording, Sampled, Settled
 from app.source import Source
 
 __all__ = [
@@ -31,5 +34,17 @@ def open_video(
     `stop` ends a Camera's frames, and its waits at once; no single read outlasts its timeout (seconds).
     Raises VideoError; where `persistent`, a live source that cannot be opened is a Camera that reconnects.
     """
-    raise NotImplementedError
-    yield
+    connect = partial(
+        open_container, source, media_root, stop=stop, open_timeout=open_timeout, read_timeout=read_timeout
+    )
+    with ExitStack() as stack:
+        try:
+            opened = stack.enter_context(connect())
+        except VideoError:
+            if not (persistent and source.live):
+                raise
+            opened = None
+        if opened is None or opened.live:
+            yield Camera(source, connect, stop, stack, opened)
+        else:
+            yield Recording(opened, source)

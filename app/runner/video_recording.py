@@ -1,18 +1,34 @@
 """Recordings: every sampled frame under its exact ordinal, wherever decoding began."""
 
+import time
 from collections.abc import Iterator
-from typing import Literal
+from contextlib import suppress
+from fractions import Fraction
 
+from av.error import FFmpegError, InvalidDataError
 from msgspec import Struct
 
 from app.runner.frames import Picture
-from app.scenario import Media, Sampling
+from app.runner.picture import AvPicture
+from app.runner.sampling import Eligible, Sampler, Shown, choose_eligible
+from app.runner.video_container import Opened
+from app.runner.video_decoder import LazyDecoder
+from app.runner.video_errors import READ_ERRORS, VideoError, explain, unknown_codec
+from app.runner.video_length import Length
+from app.runner.video_packets import Coded, Packet, Packets, ShownOrder
+from app.scenario import Fps, Media, Sampling
+from app.source import Source
 
-Eligible = Literal["all", "reference", "key"]
+_BEGINNING = 300  # pictures that are looked at before it is chosen which to decode
+_FIRST_PICTURE = 64  # pictures within which one can be decoded, unless the recording is damaged
+_MARK_EVERY = 0.25  # seconds
 
 
 class Sampled(Struct, frozen=True):
-    """A frame to be stored: its picture, or the error for which it has none (exactly one of them is None)."""
+    """A frame to be stored: its picture, or the error for which it has none (exactly one of them is None).
+
+    `frame` is its ordinal, from 0, in the order shown; `time` is in seconds since the first frame.
+    """
 
     frame: int
     time: float
@@ -32,19 +48,150 @@ class Settled(Struct, frozen=True):
 
 
 class Recording:
-    """A video with an end. Not thread safe: used by the thread that opened it."""
+    """A video with an end. Not thread safe: used by the thread that opened it.
 
-    media: Media
+    `media` has the size of the pictures, which is that of the video turned upright.
+    """
+
+    def __init__(self, opened: Opened, source: Source) -> None:
+        """Reads as far as the first picture. Raises VideoError."""
+        self._opened = opened
+        self._source = source
+        self._length = Length(opened.container, opened.stream, source)
+        self._packets = Packets(opened.container, opened.stream, all_streams=self._length.of_all_streams)
+        self._incoming = iter(self._packets)
+        self._beginning: list[tuple[Coded, Packet]] = []
+        self._context = opened.stream.codec_context
+        self._context.thread_type, self._context.thread_count = "AUTO", 2
+        picture = self._first_picture()
+        self.media = Media(
+            width=picture.width if picture else opened.stream.width,
+            height=picture.height if picture else opened.stream.height,
+            fps=self._length.rate,
+            frames=self._length.frames,
+            duration_seconds=self._length.seconds,
+        )
 
     def choose_eligible(self, sampling: Sampling) -> Eligible:
         """Which frames `sampling` is to choose from: decided once for a scenario, then kept with it."""
-        raise NotImplementedError
+        if isinstance(sampling, Fps):
+            while len(self._beginning) < _BEGINNING and (picture := self._next()):
+                self._beginning.append(picture)
+        # A key frame of H.264 that is not clean may need the pictures after it to become whole.
+        lone = self._packets.codec != "h264"
+        shown = sorted(
+            (coded.pts, coded.key and (lone or coded.clean), coded.reference)
+            for coded, _ in self._beginning
+            if coded.shown
+        )
+        return choose_eligible(sampling, [Shown(*frame) for frame in shown], self._packets.tick)
 
     def frames(self, sampling: Sampling, eligible: Eligible, start: int = 0) -> Iterator[Sampled | Settled]:
         """The sampled frames from ordinal `start` on, in order. To be called once.
 
-        Nothing is decoded ahead of what is asked for, but for the decoder's own threads. Pictures and ordinals
-        do not depend on `start`. Raises VideoError where reading fails, and TruncatedError, once every readable
-        frame was yielded, where the recording ends before it should.
+        Nothing is decoded ahead of what is asked for, but for the decoder's own threads. Pictures and
+        ordinals do not depend on `start`. Raises VideoError where reading fails, and TruncatedError, once
+        every readable frame was yielded, where the recording ends before it should.
         """
-        raise NotImplementedError
+        tick = self._packets.tick
+        sampler = Sampler(sampling, tick)
+        decoder = LazyDecoder(self._context, keys_only=eligible == "key")
+        order = ShownOrder()
+        first = end = ticks = received = 0
+        whole = -1  # the last frame that is there in full
+        marked = time.monotonic()
+
+        def settle(coded: Coded) -> None:
+            nonlocal first, end, ticks, whole
+            if end == 0:
+                first = coded.pts
+            coded.rank, coded.ticks = end, coded.pts - first
+            if _chosen(coded, eligible):
+                taken = sampler.take(coded.ticks)
+                decoder.settle(coded, wanted=taken and end >= start)
+            if not coded.damaged:
+                whole = end
+            end, ticks = end + 1, coded.ticks
+
+        def position() -> Settled:
+            awaited = decoder.awaited
+            return Settled(max(start, awaited.rank if awaited else end), _seconds(ticks, tick))
+
+        for coded, packet in self._pictures():
+            received += 1
+            if _chosen(coded, eligible):
+                decoder.add(coded, packet)
+            for shown in order.push(coded):
+                settle(shown)
+                for ready in decoder.take():
+                    yield _sampled(ready, tick)
+                    marked = time.monotonic()
+            if time.monotonic() - marked >= _MARK_EVERY:
+                yield position()
+                marked = time.monotonic()
+        for shown in order.rest():
+            settle(shown)
+        decoder.finish()
+        for ready in decoder.take():
+            yield _sampled(ready, tick)
+        yield position()
+        if end == 0:
+            raise VideoError(f"{self._source.redacted} holds no frames", retryable=False)
+        self._length.check(received, self._packets.reached, whole, _seconds(ticks, tick))
+
+    def _pictures(self) -> Iterator[tuple[Coded, Packet]]:
+        self._beginning.reverse()
+        while self._beginning:
+            yield self._beginning.pop()
+        while picture := self._next():
+            yield picture
+
+    def _next(self) -> "tuple[Coded, Packet] | None":
+        """The next picture in file order, None at the end. Raises VideoError."""
+        try:
+            picture = next(self._incoming, None)
+        except InvalidDataError:
+            self._length.broken = True
+            picture = None
+        except READ_ERRORS as error:
+            raise explain(error, self._source) from error
+        if self._opened.file is not None and self._opened.file.fault is not None:
+            raise self._opened.file.fault
+        return picture
+
+    def _first_picture(self) -> AvPicture | None:
+        """Decode until there is one, then forget it: only pictures tell their size, and which way is up."""
+        try:
+            self._context.open(strict=False)
+        except (FFmpegError, ValueError) as error:
+            raise unknown_codec(self._source.redacted) from error
+        frame = None
+        while frame is None and len(self._beginning) < _FIRST_PICTURE:
+            picture = self._next()
+            packet = None
+            if picture is not None:
+                self._beginning.append(picture)
+                packet = picture[1]
+            with suppress(FFmpegError):
+                frame = next(iter(self._context.decode(packet)), None)
+            if packet is None:
+                break
+        self._context.flush_buffers()
+        return AvPicture(frame) if frame else None
+
+
+def _chosen(coded: Coded, eligible: Eligible) -> bool:
+    return eligible == "all" or coded.key or (eligible == "reference" and coded.reference)
+
+
+def _seconds(ticks: int, tick: Fraction) -> float:
+    return ticks * tick.numerator / tick.denominator
+
+
+def _sampled(coded: Coded, tick: Fraction) -> Sampled:
+    seconds = _seconds(coded.ticks, tick)
+    if coded.frame is None:
+        return Sampled(coded.rank, seconds, error="the frame could not be decoded")
+    if coded.damaged or coded.frame.is_corrupt:
+        return Sampled(coded.rank, seconds, error="the frame's data is damaged")
+    return Sampled(coded.rank, seconds, picture=AvPicture(coded.frame))
