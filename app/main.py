@@ -25,7 +25,7 @@ from app.messages import Instance
 from app.orchestrator import run_orchestrator
 from app.orchestrator.leader import Timing
 from app.orchestrator.leadership import AlreadyRunningError
-from app.postgres import TRANSIENT, migrate, open_database
+from app.postgres import TRANSIENT, MigrationError, migrate, open_database
 from app.postgres.embedded import EmbeddedServerError, embedded_server
 from app.runner.run import Tools
 from app.runner.service import Runner
@@ -105,7 +105,7 @@ async def _prepare(dsn: str, variable: str, package: str) -> None:
             if time.monotonic() > deadline:
                 raise StartError(f"the database of {variable} does not answer: {error}") from error
             log.warning("waiting for a database", variable=variable, error=str(error))
-        except asyncpg.PostgresError as error:
+        except (asyncpg.PostgresError, MigrationError) as error:
             raise StartError(f"the database of {variable} cannot be used: {error}") from error
         else:
             return

@@ -34,19 +34,32 @@ class Databases:
     async def copy(self, package: str) -> AsyncIterator[str]:
         """The address of a database migrated by `package`, which is dropped afterwards."""
         template = package.replace(".", "_")
-        name = f"{template}_{next(self._numbers)}"
+        if template not in self._templates:
+            await self._execute(f"DROP DATABASE IF EXISTS {template}", f"CREATE DATABASE {template}")
+            await migrate(self.dsn(template), package)
+            self._templates.add(template)
+        async with self._made(f"{template}_{next(self._numbers)}", template) as dsn:
+            yield dsn
+
+    @asynccontextmanager
+    async def empty(self) -> AsyncIterator[str]:
+        """The address of a database with nothing in it, which is dropped afterwards."""
+        async with self._made(f"empty_{next(self._numbers)}", "template1") as dsn:
+            yield dsn
+
+    @asynccontextmanager
+    async def _made(self, name: str, template: str) -> AsyncIterator[str]:
+        await self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        try:
+            yield self.dsn(name)
+        finally:
+            await self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    async def _execute(self, *statements: str) -> None:
         connection = await asyncpg.connect(self.dsn("postgres"))
         try:
-            if template not in self._templates:
-                await connection.execute(f"DROP DATABASE IF EXISTS {template}")
-                await connection.execute(f"CREATE DATABASE {template}")
-                await migrate(self.dsn(template), package)
-                self._templates.add(template)
-            await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-            try:
-                yield self.dsn(name)
-            finally:
-                await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            for statement in statements:
+                await connection.execute(statement)
         finally:
             await connection.close()
 

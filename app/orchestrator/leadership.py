@@ -15,6 +15,8 @@ log = structlog.get_logger(__name__)
 
 _LOCK = 0x76615F6C656164  # "va_lead"; any constant will do, so long as every process uses it
 _RETRY = 1.0
+# The latter is what using a connection raises that was lost before.
+_LOST: tuple[type[Exception], ...] = (*TRANSIENT, asyncpg.InterfaceError)
 
 
 class AlreadyRunningError(Exception):
@@ -31,7 +33,7 @@ class Leadership:
         """Ask the server over the lock's own connection."""
         try:
             await self._connection.execute("SELECT", timeout=5)
-        except TRANSIENT as error:
+        except _LOST as error:
             log.warning("leadership lost", error=str(error) or type(error).__name__)
             return False
         return True
@@ -57,7 +59,7 @@ async def lead(
                 await connection.add_listener(CHANNEL, lambda *_: wake())
                 break
             await connection.close(timeout=5)
-        except TRANSIENT as error:
+        except _LOST as error:
             log.warning("cannot ask for leadership", error=str(error) or type(error).__name__)
             if connection is not None:
                 connection.terminate()
