@@ -6,11 +6,12 @@ a slow detector or database, a live source loses the oldest frame that nobody ha
 
 from collections import deque
 from collections.abc import Callable
-from threading import Condition, Thread
+from threading import Condition
 
 from msgspec import Struct
 
 from app.runner.frames import Detection, Picture
+from app.runner.threads import start_thread
 
 MAX_LINE = 4096
 """Frames that may wait to be stored before decoding waits too."""
@@ -82,7 +83,7 @@ class Pipeline:
         self._stopped = False
         self._loop_waits = True
         for _ in range(workers):
-            Thread(target=self._work, name="detect", daemon=True).start()
+            start_thread("detect", self._work)
 
     def put(self, entry: Item | Mark) -> bool:
         """Hand over what was decoded, waiting for room; False where the pipeline was stopped."""

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 
 import structlog
 from msgspec import Struct
 
 from app.runner.pipeline import Item, Mark, Pipeline
 from app.runner.store import Eligible
+from app.runner.threads import start_thread
 from app.runner.video import Camera, Received, Recording, SourceState, VideoError, open_video
 from app.runner.video import Sampled as SampledFrame
 from app.scenario import Media, Sampling
@@ -56,7 +57,7 @@ class Reader:
 
     def start(self, begin: Begin, pipeline: Pipeline) -> None:
         """Begin to read."""
-        Thread(target=self._run, args=(begin, pipeline), name="decode", daemon=True).start()
+        start_thread("decode", self._run, begin, pipeline)
 
     def stop(self) -> None:
         """End reading soon; a read under way is not waited for."""
