@@ -19,7 +19,7 @@ PATTERNS = {
 DEFAULT_SECONDS = 10.0
 _MAX_SECONDS = 24 * 3600.0
 _ALLOWED = "a file below the media root, rtsp://, rtsps://, http://, https:// or test:"
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)(?:,[^/]*?)?:")  # "subfile,,start,0,…,,:" is FFmpeg's way
 _SECRET = re.compile(r"pass|pwd|token|key|auth|secret|sig|user|login", re.IGNORECASE)
 
 

@@ -64,6 +64,7 @@ def test_a_path_that_may_not_be_opened_is_refused(text: str, said: str) -> None:
     "text",
     [
         "concat:a.mp4|b.mp4", "file:/etc/passwd", "file:clip.mp4", "subfile:,,start,0,end,9,,:clip.mp4",
+        "subfile,,start,0,end,9,,:clip.mp4",
         "data:video/mp4;base64,AAAA", "pipe:0", "fd:0", "ftp://host/x", "crypto:clip.mp4", "rtmp://host/x", "udp://@:1",
         "lavfi:testsrc", "CONCAT:x", "async:cache:file:/etc/passwd", "hls+file:/etc/passwd", "rtp://host:1",
     ],
