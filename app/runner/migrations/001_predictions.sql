@@ -12,7 +12,6 @@ CREATE TABLE checkpoints (
     replay_frame    bigint NOT NULL DEFAULT 0,    -- where decoding begins again to rebuild the detector's memory
     replay_sampled  bigint NOT NULL DEFAULT 0,    -- sampled frames before replay_frame
     -- Counters cover the frames before next_frame.
-    frames_read     bigint NOT NULL DEFAULT 0,
     frames_sampled  bigint NOT NULL DEFAULT 0,
     frames_dropped  bigint NOT NULL DEFAULT 0,
     frames_failed   bigint NOT NULL DEFAULT 0,
