@@ -52,7 +52,7 @@ async def test_sources_and_models_that_cannot_be_used_fail_at_once_and_say_why(
         ("text.mp4", MARKER, "not a video"),
         ("sound.mp4", MARKER, "no video stream"),
         ("link.mp4", MARKER, "outside"),
-        ("pipe.mp4", MARKER, "regular file"),
+        ("pipe.mp4", MARKER, "not a file"),
         ("list.m3u8", MARKER, "list.m3u8"),
         ("good.mp4", {"type": "onnx", "model": "missing.onnx"}, "missing.onnx"),
         ("good.mp4", {"type": "onnx", "model": "not-a-model.onnx"}, "not-a-model.onnx"),
