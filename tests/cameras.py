@@ -97,7 +97,8 @@ class WebServer(ThreadingHTTPServer):
     """Files of a folder over HTTP, with Range.
 
     `cut_after`: each response's connection is dropped once so many bytes of its body went out.
-    `stall_after`: it falls silent instead. Both are None at first.
+    `stall_after`: it falls silent instead. `endless`: no length is told, and the connection never ends.
+    `ranges` may be switched off.
     """
 
     daemon_threads = True
@@ -108,6 +109,8 @@ class WebServer(ThreadingHTTPServer):
         self.folder = folder
         self.cut_after: int | None = None
         self.stall_after: int | None = None
+        self.endless = False
+        self.ranges = True
         self.requests: list[str] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
 
@@ -123,21 +126,26 @@ class _FileRequest(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.NOT_FOUND)
             return
         data = file.read_bytes()
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        asked = (
+            re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")) if self.server.ranges else None
+        )
         first = int(asked[1]) if asked else 0
         last = int(asked[2]) + 1 if asked and asked[2] else len(data)
         self.send_response(HTTPStatus.PARTIAL_CONTENT if asked else HTTPStatus.OK)
-        self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(last - first))
-        if asked:
+        if self.server.endless:
+            self.send_header("Connection", "close")
+        elif asked:
             self.send_header("Content-Range", f"bytes {first}-{last - 1}/{len(data)}")
+        if not self.server.endless:
+            self.send_header("Content-Length", str(last - first))
         self.end_headers()
+        self._send(data[first:last])
+
+    def _send(self, body: bytes) -> None:
         cut, stall = self.server.cut_after, self.server.stall_after
-        limits = [limit for limit in (cut, stall) if limit is not None]
-        body = data[first:last]
         with suppress(ConnectionError):
-            self.wfile.write(body[: min(limits)] if limits else body)
-            if stall is not None and len(body) > stall:
+            self.wfile.write(body[: min(limit for limit in (cut, stall, len(body)) if limit is not None)])
+            if self.server.endless or (stall is not None and len(body) > stall):
                 self.connection.recv(1)  # until the client gives up
         if cut is not None and len(body) > cut:
             self.close_connection = True

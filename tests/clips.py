@@ -33,7 +33,10 @@ _ENCODERS: dict[Codec, tuple[str, str, dict[str, str]]] = {
 
 
 class Encoding(TypedDict, total=False):
-    """How a clip is encoded. `open_gop`: pictures may lean on the group before theirs."""
+    """How a clip is encoded. `open_gop`: pictures may lean on the group before theirs.
+
+    `rotation`: by how many degrees, counterclockwise, players are told to turn the picture.
+    """
 
     fps: int
     codec: Codec
@@ -43,6 +46,7 @@ class Encoding(TypedDict, total=False):
     pix_fmt: str
     times: Sequence[float]
     first_time: float
+    rotation: float
     options: dict[str, str]
     muxer_options: dict[str, str]
 
@@ -68,6 +72,8 @@ def encode(path: Path, pictures: Iterable[Image], **encoding: Unpack[Encoding]) 
                 stream.pix_fmt = encoding.get("pix_fmt", pix_fmt)
                 stream.gop_size = gop
                 stream.codec_context.time_base = tick
+                if "rotation" in encoding:
+                    stream.set_display_rotation(encoding["rotation"])
             planes = np.full((height * 3 // 2, width), 128, np.uint8)
             planes[:height] = luma
             frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")

@@ -12,7 +12,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 from msgspec import Struct
 
-from app.runner.video_errors import READ_ERRORS, VideoError, explain, not_a_video, unknown_codec
+from app.runner.video_errors import READ_ERRORS, VideoError, explain, no_ranges, not_a_video, unknown_codec
 from app.runner.video_http import HttpFile
 from app.source import Source, SourceError
 
@@ -108,11 +108,7 @@ def _open_http_file(file: HttpFile, source: Source) -> InputContainer:
         if file.fault is not None:
             raise file.fault from error
         if not file.seekable():
-            raise VideoError(
-                f"{source.redacted} cannot be read in one go, and its server gives no ranges:"
-                " copy the file below the media root",
-                retryable=False,
-            ) from error
+            raise no_ranges(source.redacted) from error
         raise not_a_video(source.redacted) from error
 
 

@@ -43,6 +43,14 @@ def not_a_video(where: str) -> VideoError:
     )
 
 
+def no_ranges(where: str) -> VideoError:
+    """The recording's index is at its end, and its web server gives the file only from the beginning on."""
+    return VideoError(
+        f"{where} needs ranges, which its web server does not give: copy the file below the media root",
+        retryable=False,
+    )
+
+
 def unknown_codec(where: str) -> VideoError:
     """The format is known, but not how the pictures are coded."""
     return VideoError(f"the video in {where} has a codec that is not supported", retryable=False)

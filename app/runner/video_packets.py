@@ -9,6 +9,7 @@ from typing import TypeAlias, cast
 import av
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.video.stream import VideoStream
 from msgspec import Struct
 
@@ -71,7 +72,7 @@ class Packets:
         second = int(1 / self.tick)
         latest: int | None = None
         shift = 0
-        for number, packet in enumerate(packets):
+        for number, packet in enumerate(_without_stump(packets)):
             pts, dts = packet.pts, packet.dts
             if dts is not None:
                 # Where recordings were joined, time begins again: it is made to go on instead.
@@ -122,20 +123,33 @@ class Packets:
                 first.append(bytes(packet))
             dts = packet.dts = packet.dts if packet.dts is not None else received
             packet.pts = None
+            try:
+                restored = restore.filter(packet)
+            except FFmpegError:
+                continue  # its header is damaged beyond reading
             received += 1
-            for restored in restore.filter(packet):
-                sent += 1
-                yield restored
+            sent += len(restored)
+            yield from restored
         # Told to end, the filter gets the last pictures wrong; pushed on by more of them, it gets all right.
         for data in islice(cycle(first), 1000):
             if sent == received:
                 return
             extra = av.Packet(data)
             dts = extra.dts = dts + self._frame_ticks
-            for restored in restore.filter(extra):
-                if sent < received:
-                    sent += 1
-                    yield restored
+            restored = restore.filter(extra)[: received - sent]
+            sent += len(restored)
+            yield from restored
+
+
+def _without_stump(packets: Iterator[Packet]) -> Iterator[Packet]:
+    """The packets without a last one that is damaged: it is what is left of a picture that was cut off."""
+    held: Packet | None = None
+    for packet in packets:
+        if held is not None:
+            yield held
+        held = packet if packet.is_corrupt else None
+        if held is None:
+            yield packet
 
 
 def frame_rate(container: InputContainer, stream: VideoStream) -> Fraction | None:

@@ -13,7 +13,7 @@ from app.runner.picture import AvPicture
 from app.runner.sampling import Eligible, Sampler, Shown, choose_eligible
 from app.runner.video_container import Opened
 from app.runner.video_decoder import LazyDecoder
-from app.runner.video_errors import READ_ERRORS, VideoError, explain, unknown_codec
+from app.runner.video_errors import READ_ERRORS, VideoError, explain, no_ranges, unknown_codec
 from app.runner.video_length import Length
 from app.runner.video_packets import Coded, Packet, Packets, ShownOrder
 from app.scenario import Fps, Media, Sampling
@@ -136,6 +136,8 @@ class Recording:
             yield _sampled(ready, tick)
         yield position()
         if end == 0:
+            if self._opened.file is not None and not self._opened.file.seekable():
+                raise no_ranges(self._source.redacted)
             raise VideoError(f"{self._source.redacted} holds no frames", retryable=False)
         self._length.check(received, self._packets.reached, whole, _seconds(ticks, tick))
 
