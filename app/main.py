@@ -16,6 +16,7 @@ import asyncpg
 import structlog
 from anyio import Event, create_task_group, sleep
 from litestar import Litestar
+from prometheus_client import disable_created_metrics
 
 from app import __version__, logs
 from app.api import ApiDeps, ApiOptions, create_app, serve
@@ -136,7 +137,7 @@ def build(settings: Settings) -> Litestar:
                     docs=f"http://{settings.host}:{settings.port}/docs",
                     roles=",".join(sorted(settings.roles)),
                     bus=settings.bus,
-                    data=str(settings.data_dir),
+                    data=str(settings.data_dir.resolve()),
                     seconds=round(time.monotonic() - began, 1),
                 )
                 yield
@@ -151,6 +152,7 @@ def _start() -> Litestar:
             folder.mkdir(parents=True, exist_ok=True)
     except (SettingsError, OSError) as error:
         sys.exit(f"videoanalysis: {error}")
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     logs.configure(settings.log_format, settings.log_level)
     # A busy thread hands the interpreter over after 0.5 ms rather than 5: decoding and inference let go of
     # it at every call, and would wait as long each time to get it back.
