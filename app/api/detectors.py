@@ -1,7 +1,7 @@
 """Detectors: what there is, and how each is configured."""
 
 import re
-from inspect import getdoc
+from inspect import cleandoc, getdoc
 from typing import Annotated, Any, get_args
 
 import msgspec
@@ -39,11 +39,12 @@ def _describe(config: type[Struct]) -> DetectorInfo:
     if about is None:
         raise TypeError(f"the docstring of {config.__name__} does not say which labels it gives")
     _, schemas = msgspec.json.schema_components((config,))
+    schema = schemas[config.__name__] | {"description": cleandoc(config.__doc__ or "")}
     return DetectorInfo(
         name=name,
         description=" ".join((about["finds"] + (about["more"] or "")).split()),
         labels=about["labels"],
-        config_schema=schemas[config.__name__],
+        config_schema=schema,
         example=msgspec.to_builtins(config(**_REQUIRED.get(name, {}))),
     )
 
