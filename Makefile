@@ -6,7 +6,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format lock clean
+.PHONY: help run test bench lint format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,10 @@ run: $(STAMP) ## start the service
 
 test: lint ## check style, types and import rules, then run every test
 	@$(BIN)/python -m pytest
+
+bench: $(STAMP) ## measure, as ratios to references of the same run
+	@$(BIN)/python -m benchmarks.end_to_end
+	@$(BIN)/python -m benchmarks.api_latency
 
 lint: $(STAMP) ## check style, types and import rules
 	@$(BIN)/ruff check --quiet .
