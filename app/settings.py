@@ -27,9 +27,15 @@ _Keys = Annotated[
     tuple[Annotated[str, Meta(min_length=16)], ...],
     Meta(description="keys of at least 16 characters each, separated by commas", extra={"secret": True}),
 ]
-_Folder = Annotated[Path, Meta(description="a folder that exists", extra={"exists": True})]
+_Folder = Annotated[Path, Meta(description="a folder that exists", extra={"exists": Path.is_dir})]
+_File = Annotated[Path | None, Meta(description="a file that exists", extra={"exists": Path.is_file})]
 _Seconds = Annotated[float, Meta(gt=0, le=3600, description="a number of seconds above 0, at most 3600")]
 _Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
+_Port = Annotated[int, Meta(ge=1, le=65535, description="a port number from 1 to 65535")]
+_Servers = Annotated[
+    tuple[Annotated[str, Meta(pattern=r"^[\w.-]+:\d{1,5}$|^\[[\da-fA-F:]+\]:\d{1,5}$")], ...],
+    Meta(description="addresses like kafka-1:9092, separated by commas"),
+]
 
 
 class SettingsError(Exception):
@@ -43,7 +49,27 @@ class Settings(Struct, frozen=True, kw_only=True):
     """
 
     roles: Annotated[frozenset[Role], Meta(description="one or more of api, orchestrator, runner")] = ROLES
-    bus: Annotated[Literal["memory"], Meta(description="memory")] = "memory"
+    bus: Annotated[Literal["memory", "kafka"], Meta(description="memory or kafka")] = "memory"
+    kafka_bootstrap_servers: _Servers = ()
+    kafka_topic_prefix: Annotated[
+        str, Meta(pattern=r"^[\w.-]{0,100}$", description="up to 100 letters, digits or . _ -")
+    ] = ""
+    kafka_partitions: _Count = 12
+    kafka_replication: Annotated[int, Meta(ge=1, le=10, description="a whole number from 1 to 10")] = 1
+    kafka_security_protocol: Annotated[
+        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
+        Meta(description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
+    ] = "PLAINTEXT"
+    kafka_sasl_mechanism: Annotated[
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"],
+        Meta(description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"),
+    ] = "SCRAM-SHA-512"
+    kafka_username: Annotated[str, Meta(description="a user name")] = ""
+    kafka_password: Annotated[str, Meta(description="a password", extra={"secret": True})] = ""
+    kafka_ca_file: _File = None
+    kafka_certificate_file: _File = None
+    kafka_key_file: _File = None
+    kafka_port: _Port = 9092
     scenarios_dsn: _Dsn = None
     predictions_dsn: _Dsn = None
     data_dir: Annotated[Path, Meta(description="a folder")] = Path("data")
@@ -55,9 +81,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     runner_slots: _Count = 4
     heartbeat_interval: _Seconds = 1.0
     heartbeat_timeout: _Seconds = 10.0
-    postgres_bin: Annotated[Path | None, Meta(description="a folder that exists", extra={"exists": True})] = (
-        None
-    )
+    postgres_bin: Annotated[
+        Path | None, Meta(description="a folder that exists", extra={"exists": Path.is_dir})
+    ] = None
     max_deliveries: _Count = 5
     api_keys: _Keys = ()
     log_format: Annotated[Literal["text", "json"], Meta(description="text or json")] = "text"
@@ -65,20 +91,36 @@ class Settings(Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"], Meta(description="debug, info, warning or error")
     ] = "info"
     host: Annotated[str, Meta(pattern=r"^[\w.:-]+$", description="an address or a host name")] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=1, le=65535, description="a port number from 1 to 65535")] = 8000
+    port: _Port = 8000
 
     def __post_init__(self) -> None:
         missing = ", ".join(sorted(ROLES - self.roles))
-        if missing:
+        if missing and self.bus == "memory":
             raise SettingsError(
                 f"VA_ROLES leaves out {missing}, but with VA_BUS=memory one process has every role:"
-                " leave VA_ROLES unset"
+                " leave VA_ROLES unset, or set VA_BUS=kafka"
             )
+        if self.bus == "kafka":
+            self._check_kafka()
         if self.heartbeat_timeout < 3 * self.heartbeat_interval:
             raise SettingsError(
                 f"VA_HEARTBEAT_TIMEOUT={self.heartbeat_timeout:g} must be at least three times"
                 f" VA_HEARTBEAT_INTERVAL={self.heartbeat_interval:g}"
             )
+
+    def _check_kafka(self) -> None:
+        if not self.kafka_bootstrap_servers:
+            raise SettingsError(
+                "VA_BUS=kafka needs VA_KAFKA_BOOTSTRAP_SERVERS:"
+                " set it to the addresses of the brokers, like kafka-1:9092"
+            )
+        protocol = self.kafka_security_protocol
+        if protocol.startswith("SASL") and not (self.kafka_username and self.kafka_password):
+            raise SettingsError(
+                f"VA_KAFKA_SECURITY_PROTOCOL={protocol} needs VA_KAFKA_USERNAME and VA_KAFKA_PASSWORD"
+            )
+        if (self.kafka_certificate_file is None) != (self.kafka_key_file is None):
+            raise SettingsError("VA_KAFKA_CERTIFICATE_FILE and VA_KAFKA_KEY_FILE belong together: set both")
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(_shown(self, name) for name in _FIELDS)})"
@@ -86,11 +128,11 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 def _shown(settings: Settings, name: str) -> str:
     value = getattr(settings, name)
-    return f"{name}=***" if value and _extra(name, "secret") else f"{name}={value!r}"
+    return f"{name}=***" if value and _secret(name) else f"{name}={value!r}"
 
 
-def _extra(name: str, mark: str) -> bool:
-    return mark in (_TYPES[name].extra or {})
+def _secret(name: str) -> bool:
+    return "secret" in (_TYPES[name].extra or {})
 
 
 _FIELDS = {info.name: info for info in msgspec.structs.fields(Settings)}
@@ -143,14 +185,15 @@ def _parse(variable: str, text: str) -> object:
     except msgspec.ValidationError:
         value = None
     # A default folder is made when it is needed; one that somebody chose is expected to hold something.
+    exists = (_TYPES[name].extra or {}).get("exists")
     missing = (
-        _extra(name, "exists")
+        exists is not None
         and isinstance(value, Path)
         and value != _FIELDS[name].default
-        and not value.is_dir()
+        and not exists(value)
     )
     if value is None or missing:
-        shown = variable if _extra(name, "secret") else f"{variable}={text!r}"
+        shown = variable if _secret(name) else f"{variable}={text!r}"
         raise SettingsError(f"{shown} is wrong: it must be {_TYPES[name].extra_json_schema['description']}")
     return value
 

@@ -31,10 +31,24 @@ def test_without_any_variable_the_defaults_hold() -> None:
 
 
 def test_every_variable_arrives_in_its_type(tmp_path: Path) -> None:
+    pem = tmp_path / "a.pem"
+    pem.touch()
     settings = load(
         {
             "VA_ROLES": " api, runner,orchestrator",
-            "VA_BUS": "memory",
+            "VA_BUS": "kafka",
+            "VA_KAFKA_BOOTSTRAP_SERVERS": "kafka-1:9092, [::1]:9093",
+            "VA_KAFKA_TOPIC_PREFIX": "va.",
+            "VA_KAFKA_PARTITIONS": "24",
+            "VA_KAFKA_REPLICATION": "3",
+            "VA_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            "VA_KAFKA_SASL_MECHANISM": "PLAIN",
+            "VA_KAFKA_USERNAME": "va",
+            "VA_KAFKA_PASSWORD": "hunter2",
+            "VA_KAFKA_CA_FILE": str(pem),
+            "VA_KAFKA_CERTIFICATE_FILE": str(pem),
+            "VA_KAFKA_KEY_FILE": str(pem),
+            "VA_KAFKA_PORT": "9192",
             "VA_SCENARIOS_DSN": DSN,
             "VA_PREDICTIONS_DSN": "postgres:///predictions?host=/run/postgresql",
             "VA_DATA_DIR": "~/va",
@@ -54,6 +68,19 @@ def test_every_variable_arrives_in_its_type(tmp_path: Path) -> None:
         }
     )
     assert settings == Settings(
+        bus="kafka",
+        kafka_bootstrap_servers=("kafka-1:9092", "[::1]:9093"),
+        kafka_topic_prefix="va.",
+        kafka_partitions=24,
+        kafka_replication=3,
+        kafka_security_protocol="SASL_SSL",
+        kafka_sasl_mechanism="PLAIN",
+        kafka_username="va",
+        kafka_password="hunter2",
+        kafka_ca_file=pem,
+        kafka_certificate_file=pem,
+        kafka_key_file=pem,
+        kafka_port=9192,
         scenarios_dsn=DSN,
         predictions_dsn="postgres:///predictions?host=/run/postgresql",
         data_dir=Path("~/va").expanduser(),
@@ -107,7 +134,15 @@ def test_an_empty_value_counts_as_unset(tmp_path: Path) -> None:
     ("variable", "value", "allowed"),
     [
         ("VA_ROLES", "api,chef", "one or more of api, orchestrator, runner"),
-        ("VA_BUS", "pigeon", "memory"),
+        ("VA_BUS", "pigeon", "memory or kafka"),
+        ("VA_KAFKA_BOOTSTRAP_SERVERS", "kafka-1", "addresses like kafka-1:9092, separated by commas"),
+        ("VA_KAFKA_TOPIC_PREFIX", "a b", "up to 100 letters, digits or . _ -"),
+        ("VA_KAFKA_PARTITIONS", "0", "a whole number from 1 to 1000"),
+        ("VA_KAFKA_REPLICATION", "11", "a whole number from 1 to 10"),
+        ("VA_KAFKA_SECURITY_PROTOCOL", "TLS", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
+        ("VA_KAFKA_SASL_MECHANISM", "GSSAPI", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"),
+        ("VA_KAFKA_CA_FILE", "/no/such/file", "a file that exists"),
+        ("VA_KAFKA_PORT", "0", "a port number from 1 to 65535"),
         ("VA_RUNNER_ID", "a b", "up to 200 letters, digits or . : _ -"),
         ("VA_RUNNER_SLOTS", "0", "a whole number from 1 to 1000"),
         ("VA_RUNNER_SLOTS", "1.5", "a whole number from 1 to 1000"),
@@ -146,7 +181,7 @@ def test_a_wrong_secret_is_named_and_not_shown(variable: str, value: str) -> Non
 
 
 def test_settings_do_not_show_secrets() -> None:
-    shown = repr(Settings(scenarios_dsn=DSN, api_keys=(KEY,)))
+    shown = repr(Settings(scenarios_dsn=DSN, kafka_password="hunter2", api_keys=(KEY,)))
     assert "hunter2" not in shown
     assert KEY not in shown
     assert "predictions_dsn=None" in shown
@@ -161,7 +196,31 @@ def test_a_default_folder_need_not_exist(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_memory_bus_needs_every_role() -> None:
     assert _error(VA_ROLES="runner") == (
         "VA_ROLES leaves out api, orchestrator, but with VA_BUS=memory one process has every role:"
-        " leave VA_ROLES unset"
+        " leave VA_ROLES unset, or set VA_BUS=kafka"
+    )
+
+
+def test_with_kafka_a_process_has_any_roles() -> None:
+    settings = load({"VA_BUS": "kafka", "VA_KAFKA_BOOTSTRAP_SERVERS": "kafka:9092", "VA_ROLES": "runner"})
+    assert settings.roles == {"runner"}
+
+
+def test_kafka_needs_the_addresses_of_brokers() -> None:
+    assert _error(VA_BUS="kafka") == (
+        "VA_BUS=kafka needs VA_KAFKA_BOOTSTRAP_SERVERS:"
+        " set it to the addresses of the brokers, like kafka-1:9092"
+    )
+
+
+def test_settings_of_kafka_that_belong_together_are_asked_for_together(tmp_path: Path) -> None:
+    kafka = {"VA_BUS": "kafka", "VA_KAFKA_BOOTSTRAP_SERVERS": "kafka:9092"}
+    assert _error(**kafka, VA_KAFKA_SECURITY_PROTOCOL="SASL_SSL", VA_KAFKA_USERNAME="va") == (
+        "VA_KAFKA_SECURITY_PROTOCOL=SASL_SSL needs VA_KAFKA_USERNAME and VA_KAFKA_PASSWORD"
+    )
+    key = tmp_path / "key.pem"
+    key.touch()
+    assert _error(**kafka, VA_KAFKA_SECURITY_PROTOCOL="SSL", VA_KAFKA_KEY_FILE=str(key)) == (
+        "VA_KAFKA_CERTIFICATE_FILE and VA_KAFKA_KEY_FILE belong together: set both"
     )
 
 
