@@ -54,6 +54,7 @@ class Cluster:
 
     async def initialise(self) -> None:
         """Make the data folder where there is none. Raises EmbeddedServerError."""
+        await to_thread.run_sync(self._remove_unfinished)
         if await to_thread.run_sync(self._is_made):
             return
         fresh = Path(await to_thread.run_sync(self._fresh_folder))
@@ -137,11 +138,14 @@ class Cluster:
             )
         return True
 
-    def _fresh_folder(self) -> str:
+    def _remove_unfinished(self) -> None:
+        """Remove what an initdb that was killed has left."""
         for left in self._folder.glob("new-*"):
             with FileLock.on_folder(left) as lock:
-                if lock.try_exclusive():  # its initdb is no more
+                if lock.try_exclusive():  # none of its processes is left
                     shutil.rmtree(left, ignore_errors=True)
+
+    def _fresh_folder(self) -> str:
         fresh = tempfile.mkdtemp(prefix="new-", dir=self._folder)
         if self._account.dropped:
             os.chown(fresh, self._account.uid, self._account.gid)
@@ -165,7 +169,9 @@ class Cluster:
 
     def _path(self, folder: Path, lock: FileLock) -> str:
         """How the server's user gets at `folder`, even below folders that are closed to it, such as /root."""
-        return f"/proc/self/fd/{lock.fileno()}" if self._account.dropped else str(folder)
+        if self._account.dropped and sys.platform == "linux":
+            return f"/proc/self/fd/{lock.fileno()}"
+        return str(folder)
 
     def _process_options(self, lock: FileLock) -> dict[str, Any]:
         # Clients' variables would be taken for the server's, and our own secrets are none of its business.

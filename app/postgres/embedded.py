@@ -38,7 +38,8 @@ _POLL = 0.02
 _START_TIMEOUT = 120.0  # a recovery after a crash replays up to max_wal_size
 _REACH_TIMEOUT = 30.0  # backends of a killed server may have a statement to finish
 _GATE_TIMEOUT = 5.0
-_STOP = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 3.0), (signal.SIGKILL, 2.0))  # fast, immediate, at once
+# Fast, immediate (the server itself kills what has not ended within 5 s of it), at once.
+_STOP = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 6.0), (signal.SIGKILL, 2.0))
 _left_to_others: list[Popen[bytes]] = []  # an unreferenced Popen warns that its process still runs
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from app.postgres import TRANSIENT
 from app.postgres.embedded import embedded_server
+from app.postgres.locks import FileLock
 from tests.postgres.conftest import User, servers
 from tests.postgres.user import postmaster
 from tests.waiting import until
@@ -224,11 +225,40 @@ async def test_an_initdb_that_was_killed_is_done_again(folder: Path, use: Use) -
         with suppress(psutil.NoSuchProcess):  # initdb starts many short ones
             member.kill()
     user.failure()
-    assert unfinished(folder)
     assert not (folder / "data").exists()
+    (left,) = unfinished(folder)
+    with FileLock.on_folder(left) as lock:
+        await until(lock.try_exclusive)
     async with embedded_server(folder, databases=DATABASES) as server:
         await keep(server.dsn("scenarios"), 1)
     assert not unfinished(folder)
+
+
+async def test_processes_with_different_temporary_folders_meet(
+    folder: Path, use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", "/var/tmp")  # noqa: S108 - any other than this process has
+    user = use(folder).ready()
+    monkeypatch.undo()
+    async with embedded_server(folder, databases=DATABASES) as server:
+        assert server.dsn("scenarios") == user.dsn
+        assert await postmaster(server.dsn("scenarios")) == user.server
+        user.leave()
+
+
+async def test_a_server_that_does_not_stop_when_asked_is_killed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ((signal.SIGINT, 0.1), (signal.SIGQUIT, 0.1), (signal.SIGKILL, 0.1))
+    monkeypatch.setattr("app.postgres.embedded._STOP", asked)
+    async with embedded_server(folder, databases=DATABASES) as server:
+        connection = await asyncpg.connect(server.dsn("scenarios"))
+        stuck = connection.get_server_pid()
+        os.kill(stuck, signal.SIGSTOP)
+    assert [process.pid for process in servers(folder)] == [stuck]
+    os.kill(stuck, signal.SIGCONT)
+    await until(lambda: servers(folder) == [])
+    connection.terminate()
 
 
 async def test_leaving_while_it_starts_leaves_nothing_behind(folder: Path) -> None:
@@ -240,7 +270,7 @@ async def test_leaving_while_it_starts_leaves_nothing_behind(folder: Path) -> No
                 started = True
         assert servers(folder) == []
         assert not unfinished(folder)
-        patience *= 1.4
+        patience *= 2
 
 
 async def test_a_failure_in_use_is_raised_as_it_is_and_stops_the_server(folder: Path) -> None:
