@@ -9,7 +9,7 @@ from av.video.codeccontext import VideoCodecContext
 from app.runner.video_packets import Coded, Packet
 
 _MOST_BYTES = 64 * 2**20
-"""Packets kept in case they are needed; past it they are decoded in any case."""
+"""Packets kept in case they are needed; past it the oldest are decoded in any case."""
 
 _LATE = 32
 """A frame that has not come once a picture so much later has never will: decoders hold back at most 16."""
@@ -37,8 +37,8 @@ class LazyDecoder:
         """Take the next packet in file order."""
         self._waiting.append((coded, packet))
         self._waiting_bytes += packet.size
-        if self._waiting_bytes > _MOST_BYTES:
-            self._feed_through(coded.number)
+        while self._waiting_bytes > _MOST_BYTES:
+            self._feed_through(self._waiting[0][0].number)
 
     def settle(self, coded: Coded, *, wanted: bool) -> None:
         """Say whether a picture is wanted; called for each in the order shown."""

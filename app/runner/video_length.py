@@ -21,6 +21,7 @@ class Length:
         rate = frame_rate(container, stream)
         self.rate = float(rate) if rate else None
         self.frames = source.frames or stream.frames or None
+        self._stored = self.frames
         self.of_all_streams = name in _CLAIM_ALL
         self.broken = False
         self.seconds: float | None = None
@@ -41,6 +42,8 @@ class Length:
         elif name.startswith("mov") and stream.frames:
             self._claim = self.seconds
             self._tolerance = 0.001
+            if self.seconds and rate:  # an edit list may leave out some of what is stored
+                self.frames = min(stream.frames, round(self.seconds * rate))
 
     def check(self, received: int, reached: float, whole: int, seconds: float) -> None:
         """Raise TruncatedError where less was read than was claimed.
@@ -49,7 +52,7 @@ class Length:
         last frame that is there in full, and `seconds` its time.
         """
         short = self._claim is not None and reached < self._claim - self._tolerance
-        if self.frames is not None and received >= self.frames:
+        if self._stored and received >= self._stored:
             short = False
         if not short and not self.broken:
             return

@@ -12,7 +12,7 @@ import av
 import cv2
 import pytest
 
-from app.runner import video_recording
+from app.runner import video_decoder, video_recording
 from app.runner.frames import Picture
 from app.runner.sampling import Eligible
 from app.runner.video import Recording, Sampled, Settled, open_video
@@ -136,7 +136,7 @@ def test_every_frame_comes_under_its_ordinal(media: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", [*KINDS, TEST_PATTERN])
 def test_a_resumed_read_gives_the_same_bytes(media: Path, undisturbed: Undisturbed, name: str) -> None:
-    for start in (1, 7, 23, 24, 25, 47, 70, FRAMES - 1):
+    for start in (1, 7, 24, 25, 47, 70, FRAMES - 1):
         assert read(media, name, start=start) == undisturbed.of(name)[start:], start
 
 
@@ -148,11 +148,11 @@ def test_what_is_sampled_is_what_an_undisturbed_read_of_everything_shows(
     if name == "h264_refresh.mp4" and eligible == "key":
         return  # its key frames become whole only with the pictures after them
     everything = undisturbed.of(name)
-    for sampling in (Fps(1), Fps(4), Fps(11)):
+    for sampling in (Fps(1), Fps(11)):
         sampled = read(media, name, sampling, eligible)
         assert sampled
         assert sampled == [everything[frame.number] for frame in sampled]
-        for start in (1, 40, 66):
+        for start in (1, 58):
             resumed = read(media, name, sampling, eligible, start)
             assert resumed == [frame for frame in sampled if frame.number >= start]
 
@@ -217,6 +217,16 @@ def test_no_more_is_decoded_than_the_samples_need(
     assert 0 < len(decoded) <= most
 
 
+def test_what_cannot_be_kept_back_is_decoded_with_the_same_result(
+    media: Path, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video_decoder, "_MOST_BYTES", 3000)
+    for name in ("h264_one_gop.mp4", "hevc_open.mp4", "mpeg2_open.mpg"):
+        sampled = read(media, name, Fps(1), start=40)
+        assert sampled == [undisturbed.of(name)[frame.number] for frame in sampled]
+        assert [frame.number for frame in sampled] == [60, 90]
+
+
 def test_progress_is_told_even_where_nothing_is_sampled(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video_recording, "_MARK_EVERY", 0.0)
     for start in (0, 50):
@@ -234,6 +244,7 @@ def test_frames_before_the_beginning_are_no_frames(tmp_path: Path) -> None:
     """An edit list begins within the group of pictures: what precedes it is decoded, and not shown."""
     clips.marker_clip(tmp_path / "edited.mp4", frames=90, size=SIZE, gop=90, first_time=-1.0)
     with opened(tmp_path, "edited.mp4") as video:
+        assert (video.media.frames, video.media.duration_seconds) == (60, 2.0)
         frames = [entry for entry in video.frames(All(), "all") if isinstance(entry, Sampled)]
     assert [entry.frame for entry in frames] == list(range(60))
     assert [marker(entry.picture) for entry in frames] == list(range(30, 90))
