@@ -103,12 +103,13 @@ class Packets:
     def _demuxed(self) -> Iterator[Packet]:
         start = (self._container.start_time or 0) / av.time_base
         index = self._stream.index
-        streams = self._container.streams if self._all_streams else [self._stream]
+        streams = list(self._container.streams) if self._all_streams else [self._stream]
+        ticks = {stream.index: float(stream.time_base or 0) for stream in streams}
         for packet in self._container.demux(*streams):
             if not packet.size:
                 continue
             if packet.pts is not None:
-                end = float((packet.pts + (packet.duration or 0)) * packet.time_base) - start
+                end = (packet.pts + (packet.duration or 0)) * ticks[packet.stream_index] - start
                 self.reached = max(self.reached, end)
             if packet.stream_index == index:
                 yield cast("Packet", packet)
