@@ -102,6 +102,13 @@ async def test_a_migration_that_fails_changes_nothing_and_is_named(dsn: str, pac
     assert await migrate(dsn, shop) == ["m2.sql"]
 
 
+async def test_a_migration_is_applied_together_with_its_record(dsn: str, package: Package) -> None:
+    shop = package(m1="CREATE TABLE first (); INSERT INTO schema_migrations VALUES ('m1.sql')")
+    with pytest.raises(MigrationError, match="duplicate key"):
+        await migrate(dsn, shop)
+    assert await value(dsn, "SELECT to_regclass('first')") is None
+
+
 async def test_a_process_that_dies_while_it_migrates_leaves_nothing(dsn: str, package: Package) -> None:
     shop = package(m1="CREATE TABLE first (); SELECT pg_sleep(60)")
     sleeping = (
