@@ -122,9 +122,10 @@ class Cluster:
 
     def trim_log(self) -> None:
         """Keep the log bounded: past a limit it is moved to a second file and begins anew."""
-        if self.log.stat().st_size > _LOG_LIMIT:
-            shutil.copyfile(self.log, self.log.with_suffix(".log.1"))
-            os.truncate(self.log, 0)  # the server appends
+        with suppress(FileNotFoundError):  # somebody removed it
+            if self.log.stat().st_size > _LOG_LIMIT:
+                shutil.copyfile(self.log, self.log.with_suffix(".log.1"))
+                os.truncate(self.log, 0)  # the server appends
 
     def _is_made(self) -> bool:
         try:
