@@ -8,15 +8,17 @@ from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
-from anyio import Event, create_task_group
+from anyio import TASK_STATUS_IGNORED, Event, create_task_group
 from anyio.abc import TaskGroup, TaskStatus
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
+
+Fault = TypeVar("Fault", bound=BaseException | None)
 
 
 class StartError(Exception):
@@ -39,10 +41,12 @@ def said_in_one_line(app: Asgi) -> Asgi:
     return wrapped
 
 
-def _only(fault: BaseException | None) -> BaseException | None:
-    while isinstance(fault, BaseExceptionGroup) and len(fault.exceptions) == 1:
-        fault = fault.exceptions[0]
-    return fault
+def _only(fault: Fault) -> Fault | Exception:
+    """What task groups wrapped, where it is one exception."""
+    only: Fault | Exception = fault
+    while isinstance(only, ExceptionGroup) and len(only.exceptions) == 1:
+        only = only.exceptions[0]
+    return only
 
 
 @contextmanager
@@ -80,7 +84,7 @@ async def tasks() -> AsyncGenerator[TaskGroup, None]:
         group.cancel_scope.cancel()
 
 
-async def start(group: TaskGroup, role: str, work: Callable[..., Awaitable[None]]) -> None:
+async def start(group: TaskGroup, part: str, work: Callable[..., Awaitable[None]]) -> None:
     """Start `work` in the group and return once it is ready; what fails before that is raised here.
 
     Should it fail later, the process is ended in good order, rather than living on without that part.
@@ -90,11 +94,31 @@ async def start(group: TaskGroup, role: str, work: Callable[..., Awaitable[None]
     async def run(*, task_status: TaskStatus[None]) -> None:
         try:
             await work(task_status=task_status)
-        except Exception:
+        except Exception as fault:
             if not ready:
-                raise
-            log.critical("a part of the service failed, so all of it stops", role=role, exc_info=True)
-            os.kill(os.getpid(), signal.SIGTERM)
+                raise _only(fault) from fault
+            _end_process(part, fault)
 
     await group.start(run)
     ready = True
+
+
+def start_in_background(group: TaskGroup, part: str, work: Callable[..., Awaitable[None]]) -> None:
+    """Start `work` in the group and return; should it ever fail, the process is ended in good order."""
+
+    async def run() -> None:
+        try:
+            await work(task_status=TASK_STATUS_IGNORED)
+        except Exception as fault:
+            _end_process(part, fault)
+
+    group.start_soon(run)
+
+
+def _end_process(part: str, fault: Exception) -> None:
+    only = _only(fault)
+    if isinstance(only, StartError):
+        log.critical("cannot go on", reason=str(only))
+    else:
+        log.critical("a part of the service failed, so all of it stops", part=part, exc_info=fault)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -10,139 +10,195 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from socket import gethostname
 from uuid import uuid4
 
 import asyncpg
 import structlog
-from anyio import Event, create_task_group, sleep
+from anyio import Event, create_task_group, move_on_after
+from anyio.abc import TaskStatus
 from litestar import Litestar
+from msgspec import Struct
 from prometheus_client import disable_created_metrics
 
 from app import __version__, logs
 from app.api import ApiDeps, ApiOptions, create_app, serve
+from app.bus import Bus
 from app.bus.memory import open_memory_bus
-from app.lifespan import StartError, on_termination, said_in_one_line, start, tasks
+from app.lifespan import StartError, on_termination, said_in_one_line, start, start_in_background, tasks
 from app.messages import Instance
 from app.orchestrator import run_orchestrator
 from app.orchestrator.leader import Timing
 from app.orchestrator.leadership import AlreadyRunningError
-from app.postgres import TRANSIENT, MigrationError, migrate, open_database
+from app.postgres import TRANSIENT, Database, MigrationError, migrate, open_database, wait_for_schema
 from app.postgres.embedded import EmbeddedServerError, embedded_server
 from app.runner.run import Tools
 from app.runner.service import Runner
-from app.settings import Settings, SettingsError, load
+from app.settings import Role, Settings, SettingsError, load
 
 log = structlog.get_logger(__name__)
 
 _DATABASE_PATIENCE = 60.0
 
 
-@asynccontextmanager
-async def run_roles(settings: Settings, stopping: Event, app: Litestar) -> AsyncGenerator[None, None]:
-    """Everything between the server's start and its end: what is opened last is closed first.
+class Kind(Struct, frozen=True):
+    """One of the two databases: the role that owns it brings its schema up to date."""
 
-    Raises StartError.
-    """
-    async with AsyncExitStack() as stack:
-        scenarios_dsn, predictions_dsn = await _open_servers(settings, stack)
-        await _prepare(scenarios_dsn, "VA_SCENARIOS_DSN", "app.orchestrator")
-        await _prepare(predictions_dsn, "VA_PREDICTIONS_DSN", "app.runner")
-        scenarios = await stack.enter_async_context(open_database(scenarios_dsn, size=10))
-        predictions = await stack.enter_async_context(open_database(predictions_dsn, size=10))
-        bus = await stack.enter_async_context(
-            open_memory_bus(max_deliveries=settings.max_deliveries, transient=TRANSIENT)
+    name: str
+    owner: Role
+    package: str
+
+    @property
+    def variable(self) -> str:
+        return f"VA_{self.name.upper()}_DSN"
+
+
+SCENARIOS = Kind("scenarios", "orchestrator", "app.orchestrator")
+PREDICTIONS = Kind("predictions", "runner", "app.runner")
+
+
+class Service:
+    """The roles of one process, from the server's start to its end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stopping = Event()
+        self._waiting_for: str | None = "the start"
+
+    def application(self) -> Litestar:
+        """The application; nothing is opened before its lifespan begins."""
+        options = ApiOptions(
+            version=__version__,
+            api_keys=self._settings.api_keys,
+            heartbeat_timeout=self._settings.heartbeat_timeout,
+            waiting_for=lambda: self._waiting_for,
+            shutting_down=self._stopping,
         )
-        group = await stack.enter_async_context(tasks())
-        timing = Timing(settings.heartbeat_interval, settings.heartbeat_timeout)
-        try:
-            orchestrate = partial(run_orchestrator, scenarios_dsn, scenarios, bus, timing, alone=True)
-            await start(group, "orchestrator", orchestrate)
-        except AlreadyRunningError as error:
-            raise StartError(str(error)) from error
-        await start(group, "api", partial(serve, app, ApiDeps(scenarios, predictions, bus)))
-        # This group is left once the runner has handed its runs back, which the others still hear.
-        leaving = await stack.enter_async_context(create_task_group())
-        stack.callback(stopping.set)
-        runner = Runner(
-            Instance(settings.runner_id, uuid4()),
-            settings.runner_slots,
-            bus,
-            Tools(predictions, settings.media_root, settings.model_root, workers=_detecting_threads()),
-            heartbeat_interval=settings.heartbeat_interval,
-        )
-        await start(leaving, "runner", partial(runner.run, stopping))
-        yield
-
-
-async def _open_servers(settings: Settings, stack: AsyncExitStack) -> tuple[str, str]:
-    """The addresses of both databases; those that were not given are on a server of our own."""
-    given = (settings.scenarios_dsn, settings.predictions_dsn)
-    if all(given):
-        return str(given[0]), str(given[1])
-    names = ("scenarios", "predictions")
-    try:
-        server = await stack.enter_async_context(
-            embedded_server(
-                settings.data_dir / "postgres",
-                databases=[name for name, dsn in zip(names, given, strict=True) if dsn is None],
-                binaries=settings.postgres_bin,
-            )
-        )
-    except EmbeddedServerError as error:
-        raise StartError(str(error)) from error
-    group = await stack.enter_async_context(tasks())
-    group.start_soon(server.watch)
-    return given[0] or server.dsn(names[0]), given[1] or server.dsn(names[1])
-
-
-async def _prepare(dsn: str, variable: str, package: str) -> None:
-    """Bring a database's schema up to date, waiting a while for a server that is still starting."""
-    deadline = time.monotonic() + _DATABASE_PATIENCE
-    while True:
-        try:
-            for name in await migrate(dsn, package):
-                log.info("migrated", package=package, migration=name)
-        except TRANSIENT as error:
-            if time.monotonic() > deadline:
-                raise StartError(f"the database of {variable} does not answer: {error}") from error
-            log.warning("waiting for a database", variable=variable, error=str(error))
-        except (asyncpg.PostgresError, MigrationError) as error:
-            raise StartError(f"the database of {variable} cannot be used: {error}") from error
-        else:
-            return
-        await sleep(1)
-
-
-def _detecting_threads() -> int:
-    return max(1, min(4, os.cpu_count() or 1))
-
-
-def build(settings: Settings) -> Litestar:
-    """The application of these settings; nothing is opened before its lifespan begins."""
-    stopping = Event()
-    options = ApiOptions(
-        version=__version__,
-        api_keys=settings.api_keys,
-        heartbeat_timeout=settings.heartbeat_timeout,
-        shutting_down=stopping,
-    )
+        return create_app(options, lifespan=[self._lifespan], resources="api" in self._settings.roles)
 
     @asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncGenerator[None, None]:
-        began = time.monotonic()
-        with on_termination(stopping):
-            async with run_roles(settings, stopping, app):
-                log.info(
-                    "ready",
-                    docs=f"http://{settings.host}:{settings.port}/docs",
-                    roles=",".join(sorted(settings.roles)),
-                    bus=settings.bus,
-                    data=str(settings.data_dir.resolve()),
-                    seconds=round(time.monotonic() - began, 1),
-                )
+    async def _lifespan(self, app: Litestar) -> AsyncGenerator[None, None]:
+        with on_termination(self._stopping):
+            async with create_task_group() as group:
+                work = partial(self._run, app)
+                if self._settings.bus == "memory":
+                    await start(group, "service", work)
+                else:  # what it waits for may be started later than this process, which says so meanwhile
+                    start_in_background(group, "service", work)
                 yield
+                self._stopping.set()
+                if self._waiting_for is not None:
+                    group.cancel_scope.cancel()
 
-    return create_app(options, lifespan=[lifespan])
+    async def _run(self, app: Litestar, *, task_status: TaskStatus[None]) -> None:
+        """Open what the roles need, start them, and end them when the service stops: the last opened first.
+
+        Raises StartError.
+        """
+        settings, roles = self._settings, self._settings.roles
+        began = time.monotonic()
+        async with AsyncExitStack() as stack:
+            dsns = await self._addresses(stack)
+            databases = {kind: await self._open(stack, kind, dsn) for kind, dsn in dsns.items()}
+            self._waiting_for = "the bus"
+            bus = await self._open_bus(stack)
+            self._waiting_for = "the roles"
+            group = await stack.enter_async_context(tasks())
+            if "orchestrator" in roles:
+                timing = Timing(settings.heartbeat_interval, settings.heartbeat_timeout)
+                alone = settings.bus == "memory"
+                orchestrate = partial(
+                    run_orchestrator, dsns[SCENARIOS], databases[SCENARIOS], bus, timing, alone=alone
+                )
+                try:
+                    await start(group, "orchestrator", orchestrate)
+                except AlreadyRunningError as error:
+                    raise StartError(str(error)) from error
+            if "api" in roles:
+                deps = ApiDeps(databases[SCENARIOS], databases[PREDICTIONS], bus)
+                await start(group, "api", partial(serve, app, deps))
+            # This group is left once the runner has handed its runs back, which the others still hear.
+            leaving = await stack.enter_async_context(create_task_group())
+            if "runner" in roles:
+                runner = self._runner(bus, databases[PREDICTIONS])
+                await start(leaving, "runner", partial(runner.run, self._stopping))
+            self._waiting_for = None
+            log.info(
+                "ready",
+                docs=f"http://{settings.host}:{settings.port}/docs",
+                roles=",".join(sorted(roles)),
+                bus=settings.bus,
+                data=str(settings.data_dir.resolve()),
+                seconds=round(time.monotonic() - began, 1),
+            )
+            task_status.started()
+            await self._stopping.wait()
+
+    def _runner(self, bus: Bus, predictions: Database) -> Runner:
+        settings = self._settings
+        name = settings.runner_id or f"{gethostname()}:{settings.port}"
+        workers = max(1, min(4, os.cpu_count() or 1))
+        return Runner(
+            Instance(name, uuid4()),
+            settings.runner_slots,
+            bus,
+            Tools(predictions, settings.media_root, settings.model_root, workers),
+            heartbeat_interval=settings.heartbeat_interval,
+        )
+
+    async def _addresses(self, stack: AsyncExitStack) -> dict[Kind, str]:
+        """Where the databases are that the roles need; those not given are on a server of our own."""
+        settings = self._settings
+        given = {SCENARIOS: settings.scenarios_dsn, PREDICTIONS: settings.predictions_dsn}
+        needed = [kind for kind in given if {"api", kind.owner} & settings.roles]
+        ours = [kind.name for kind in needed if given[kind] is None]
+        if not ours:
+            return {kind: dsn for kind in needed if (dsn := given[kind])}
+        self._waiting_for = "the database server"
+        try:
+            folder = settings.data_dir / "postgres"
+            server = await stack.enter_async_context(
+                embedded_server(folder, databases=ours, binaries=settings.postgres_bin)
+            )
+        except EmbeddedServerError as error:
+            raise StartError(str(error)) from error
+        group = await stack.enter_async_context(tasks())
+        group.start_soon(server.watch)
+        return {kind: given[kind] or server.dsn(kind.name) for kind in needed}
+
+    async def _open(self, stack: AsyncExitStack, kind: Kind, dsn: str) -> Database:
+        """A pool of connections to a database whose schema is up to date."""
+        self._waiting_for = f"the {kind.name} database"
+        if kind.owner in self._settings.roles:
+            await self._bring_up_to_date(dsn, kind)
+        else:
+            await wait_for_schema(dsn, kind.package)
+        return await stack.enter_async_context(open_database(dsn, size=10))
+
+    async def _bring_up_to_date(self, dsn: str, kind: Kind) -> None:
+        """Migrate, waiting a while for a server that is still starting."""
+        deadline = time.monotonic() + _DATABASE_PATIENCE
+        while True:
+            try:
+                for name in await migrate(dsn, kind.package):
+                    log.info("migrated", database=kind.name, migration=name)
+            except TRANSIENT as error:
+                if time.monotonic() > deadline:
+                    raise StartError(f"the database of {kind.variable} does not answer: {error}") from error
+                log.warning("waiting for a database", variable=kind.variable, error=str(error))
+            except (asyncpg.PostgresError, MigrationError) as error:
+                raise StartError(f"the database of {kind.variable} cannot be used: {error}") from error
+            else:
+                return
+            with move_on_after(1):
+                await self._stopping.wait()
+                raise StartError(f"stopped while the database of {kind.variable} did not answer")
+
+    async def _open_bus(self, stack: AsyncExitStack) -> Bus:
+        settings = self._settings
+        return await stack.enter_async_context(
+            open_memory_bus(max_deliveries=settings.max_deliveries, transient=TRANSIENT)
+        )
 
 
 def _start() -> Litestar:
@@ -157,7 +213,7 @@ def _start() -> Litestar:
     # A busy thread hands the interpreter over after 0.5 ms rather than 5: decoding and inference let go of
     # it at every call, and would wait as long each time to get it back.
     sys.setswitchinterval(0.0005)
-    return build(settings)
+    return Service(settings).application()
 
 
 app = said_in_one_line(_start())

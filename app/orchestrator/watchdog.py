@@ -4,10 +4,13 @@ import time
 from collections.abc import Callable
 from uuid import UUID, uuid4
 
+import structlog
 from anyio import sleep
 
-from app.bus import Bus
+from app.bus import Bus, BusUnavailableError
 from app.messages import Probe, runner_heartbeats
+
+log = structlog.get_logger(__name__)
 
 
 class Watchdog:
@@ -33,8 +36,11 @@ class Watchdog:
         while True:
             number += 1
             self._sent[number] = self._clock()
-            for key in self._heard:
-                await self._bus.publish(runner_heartbeats, Probe(self._me, key, number), key)
+            try:
+                for key in self._heard:
+                    await self._bus.publish(runner_heartbeats, Probe(self._me, key, number), key)
+            except BusUnavailableError as error:  # the gap it leaves is what the probes are for
+                log.warning("cannot probe", error=str(error))
             await sleep(self._interval)
 
     def hear(self, probe: Probe) -> None:

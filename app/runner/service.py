@@ -98,7 +98,10 @@ class Runner:
                 for (scenario_id, attempt), run in self._runs.items()
             )
             beat = RunnerHeartbeat(self._instance, self._slots, runs)
-            await self._publish(runner_heartbeats, beat, self._instance.runner_id)
+            try:
+                await self._bus.publish(runner_heartbeats, beat, self._instance.runner_id)
+            except BusUnavailableError as error:  # the next one will say what is true by then
+                log.warning("cannot send a heartbeat", error=str(error))
             await sleep(self._interval)
 
     async def _handle(self, group: TaskGroup, message: Message) -> None:

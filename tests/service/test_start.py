@@ -1,0 +1,71 @@
+"""Starts that cannot be: one line that says why, and an exit code."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cameras import ROOT, free_port
+from tests.service.process import ServiceProcess, running
+
+
+def words_at_the_end(folder: Path, **variables: str) -> str:
+    """Start the service, which is to fail, and return what it said."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(free_port())],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode != 0
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"VA_RUNNER_SLOTS": "many"}, "VA_RUNNER_SLOTS"),
+        ({"VA_ROLES": "runner"}, "VA_ROLES"),
+        ({"VA_MEDIA_ROOT": "nowhere"}, "VA_MEDIA_ROOT"),
+        ({"VA_POSTGRES_BIN": "."}, "no runnable postgres"),
+        ({"VA_PORTT": "1"}, "VA_PORT"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_with_one_line_that_names_it(
+    tmp_path: Path, variables: dict[str, str], said: str
+) -> None:
+    assert said in words_at_the_end(tmp_path, **variables)
+
+
+async def test_a_second_process_on_the_same_data_says_so_and_exits(tmp_path: Path) -> None:
+    async with running(tmp_path) as first:
+        said = words_at_the_end(tmp_path)
+        assert "another videoanalysis process runs on this database" in said
+        assert await first.is_ready()
+
+
+async def test_the_folder_can_be_used_again_after_an_end(tmp_path: Path) -> None:
+    async with running(tmp_path) as service:
+        scenario_id = await service.create("test:testsrc2?duration=1", {"type": "mock"})
+        await service.ends(scenario_id)
+        assert service.terminate() != 0
+        await service.start()
+        assert (await service.get(scenario_id))["outcome"] == "completed"
+
+
+async def test_it_says_in_one_line_that_it_is_ready_and_where(tmp_path: Path) -> None:
+    async with running(tmp_path, port=8123) as service:
+        assert isinstance(service, ServiceProcess)
+        (line,) = [line for line in service.log.read_text().splitlines() if " ready " in line]
+    for word in (
+        "http://127.0.0.1:8123/docs",
+        "api,orchestrator,runner",
+        "bus=memory",
+        str(tmp_path / "data"),
+    ):
+        assert word in line
