@@ -1,7 +1,6 @@
 """Every VA_* variable, in one frozen Struct. Only `main` reads the environment, through `load`."""
 
 import os
-import socket
 import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -10,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from dotenv import dotenv_values
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct
 from msgspec.inspect import CollectionType, type_info
 
 Role = Literal["api", "orchestrator", "runner"]
@@ -76,8 +75,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     media_root: _Folder = Path("media")
     model_root: _Folder = Path("models")
     runner_id: Annotated[
-        str, Meta(pattern=r"^[\w.:-]{1,200}$", description="up to 200 letters, digits or . : _ -")
-    ] = field(default_factory=socket.gethostname)
+        str, Meta(pattern=r"^[\w.:-]{0,200}$", description="up to 200 letters, digits or . : _ -")
+    ] = ""
     runner_slots: _Count = 4
     heartbeat_interval: _Seconds = 1.0
     heartbeat_timeout: _Seconds = 10.0

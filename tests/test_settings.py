@@ -27,7 +27,7 @@ def test_without_any_variable_the_defaults_hold() -> None:
     settings = load({"PATH": "/bin", "HOME": "/nowhere"})
     assert settings == Settings()
     assert settings.roles == {"api", "orchestrator", "runner"}
-    assert settings.runner_id
+    assert settings.runner_id == ""
 
 
 def test_every_variable_arrives_in_its_type(tmp_path: Path) -> None:
