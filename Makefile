@@ -15,6 +15,9 @@ run: $(STAMP) ## start the service
 	@options=$$($(BIN)/python -m app.settings) && exec $(BIN)/uvicorn app.main:app $$options \
 		--lifespan on --no-access-log --log-level warning --timeout-graceful-shutdown 5
 
+kafka: $(STAMP) ## run an Apache Kafka broker for development, on 127.0.0.1 and VA_KAFKA_PORT
+	@exec $(BIN)/python -m tools.kafka
+
 test: lint ## check style, types and import rules, then run every test
 	@$(BIN)/python -m pytest
 
@@ -39,7 +42,7 @@ lock: $(STAMP) ## renew requirements.lock from pyproject.toml; delete it first t
 
 clean: ## remove what was set up and cached; data, media and models stay
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
-	@find app tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	@find app tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # A virtual environment with exactly what requirements.lock names; made anew only when that file changes.
 $(STAMP): requirements.lock

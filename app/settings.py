@@ -68,7 +68,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     kafka_ca_file: _File = None
     kafka_certificate_file: _File = None
     kafka_key_file: _File = None
-    kafka_port: _Port = 9092
+    kafka_port: Annotated[int, Meta(ge=1, le=65534, description="a port number from 1 to 65534")] = 9092
     scenarios_dsn: _Dsn = None
     predictions_dsn: _Dsn = None
     data_dir: Annotated[Path, Meta(description="a folder")] = Path("data")

@@ -6,6 +6,7 @@ import pytest
 
 from app.postgres import Database, open_database
 from tests.databases import Databases, databases
+from tests.kafka import any_broker
 
 
 @pytest.fixture(scope="session")
@@ -13,6 +14,13 @@ def server() -> Iterator[Databases]:
     """One Postgres server for the whole session."""
     with databases() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """The address of a Kafka broker for the whole session: name topics and groups uniquely."""
+    with any_broker() as address:
+        yield address
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ def test_an_empty_value_counts_as_unset(tmp_path: Path) -> None:
         ("VA_KAFKA_SECURITY_PROTOCOL", "TLS", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
         ("VA_KAFKA_SASL_MECHANISM", "GSSAPI", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"),
         ("VA_KAFKA_CA_FILE", "/no/such/file", "a file that exists"),
-        ("VA_KAFKA_PORT", "0", "a port number from 1 to 65535"),
+        ("VA_KAFKA_PORT", "65535", "a port number from 1 to 65534"),
         ("VA_RUNNER_ID", "a b", "up to 200 letters, digits or . : _ -"),
         ("VA_RUNNER_SLOTS", "0", "a whole number from 1 to 1000"),
         ("VA_RUNNER_SLOTS", "1.5", "a whole number from 1 to 1000"),

@@ -1,0 +1,26 @@
+"""`make kafka`: a broker in the foreground, until Ctrl-C or SIGTERM."""
+
+import os
+import sys
+from pathlib import Path
+
+from app.settings import SettingsError, load
+from tools.kafka import KafkaError
+from tools.kafka.broker import HOST, prepare
+
+
+def main() -> None:
+    try:
+        settings = load(os.environ, Path(".env"))
+        folder = settings.data_dir / "kafka"
+        sys.stdout.write(f"Kafka on {HOST}:{settings.kafka_port}, data in {folder}; Ctrl-C stops it\n")
+        sys.stdout.flush()
+        command = prepare(folder, settings.kafka_port, settings.kafka_port + 1)
+    except (SettingsError, KafkaError, OSError) as error:
+        sys.exit(f"make kafka: {error}")
+    # This process becomes the broker: signals reach it, and nothing can outlive it.
+    os.execv(command[0], command)  # noqa: S606
+
+
+if __name__ == "__main__":
+    main()

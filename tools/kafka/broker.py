@@ -1,0 +1,96 @@
+"""One broker that is its own controller (KRaft), listening on this machine alone."""
+
+import base64
+import socket
+import subprocess
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from tools.kafka import KafkaError
+from tools.kafka.installation import class_path, find_java
+
+HOST = "127.0.0.1"
+
+_LOGGING = Path(__file__).parent / "log4j2.properties"
+# A small heap, one collector thread and the quick compiler: it starts in about a second of CPU time.
+_JVM = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+
+
+def prepare(
+    folder: Path, port: int, controller_port: int, extra: Mapping[str, str] | None = None
+) -> list[str]:
+    """Write the configuration, format an empty data folder, and return the command that runs the broker.
+
+    `folder` keeps everything across restarts; `extra` are properties to add or replace. The program ends
+    on SIGTERM and SIGINT. Raises KafkaError.
+    """
+    java = [find_java(), *_JVM, f"-Dlog4j2.configurationFile={_LOGGING}", "-cp", class_path()]
+    for taken in (port, controller_port):
+        _require_free(taken)
+    data = folder.resolve() / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    configuration = folder.resolve() / "server.properties"
+    properties = {**_properties(data, port, controller_port), **(extra or {})}
+    configuration.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+    if not (data / "meta.properties").exists():
+        _format(java, configuration)
+    return [*java, "kafka.Kafka", str(configuration)]
+
+
+def _properties(data: Path, port: int, controller_port: int) -> dict[str, str]:
+    listeners = f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}"
+    return {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "listeners": listeners,
+        "advertised.listeners": listeners,
+        "controller.listener.names": "CONTROLLER",
+        "controller.quorum.bootstrap.servers": f"{HOST}:{controller_port}",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "log.dirs": str(data),
+        "auto.create.topics.enable": "false",
+        # Internal topics for one broker: no copies, few partitions.
+        "offsets.topic.replication.factor": "1",
+        "offsets.topic.num.partitions": "4",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "share.coordinator.state.topic.replication.factor": "1",
+        "share.coordinator.state.topic.min.isr": "1",
+        # The first consumer of a group need not wait for others.
+        "group.initial.rebalance.delay.ms": "0",
+        "num.network.threads": "2",
+        "num.io.threads": "4",
+        "log.cleaner.dedupe.buffer.size": str(16 * 2**20),
+        "log.index.size.max.bytes": str(2**20),
+    }
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise KafkaError(
+                f"port {port} of {HOST} cannot be used ({error.strerror}): stop what listens there,"
+                " or choose another with VA_KAFKA_PORT"
+            ) from error
+
+
+def _format(java: list[str], configuration: Path) -> None:
+    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+    tool = ("kafka.tools.StorageTool", "format", "--standalone")
+    done = subprocess.run(
+        # The = keeps an id that begins with a dash from being taken for an option.
+        [*java, *tool, f"--cluster-id={cluster}", "--config", str(configuration)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise KafkaError(
+            f"Kafka cannot use {configuration.parent}: {lines[0] if lines else 'no reason given'}"
+        )
