@@ -107,8 +107,10 @@ class RunFailed(_RunEvent, frozen=True, kw_only=True):
     retryable: bool
 
 
-class RunReleased(_RunEvent, frozen=True):
-    """The runner gave the run back in good order; another may resume it at once."""
+class RunReleased(_RunEvent, frozen=True, kw_only=True):
+    """The instance leaves and gave the run back in good order; another may resume it at once."""
+
+    instance: Instance
 
 
 RunEvent = RunStarted | RunStopped | RunFinished | RunFailed | RunReleased

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import structlog
 
-from app.messages import CreateScenario, Message, OrchestratorCommand, RunEvent, RunnerLeaving
+from app.messages import CreateScenario, Message, OrchestratorCommand, RunEvent, RunnerLeaving, RunReleased
 from app.orchestrator import leases, store
 from app.orchestrator.lifecycle import Decision, Input, Scenario, create, decide
 from app.postgres import Connection, Database
@@ -32,6 +32,9 @@ async def handle_event(database: Database, message: Message) -> None:
         assert isinstance(message, RunEvent)  # noqa: S101 - the topic holds nothing else
         async with database.transaction() as connection:
             await apply(connection, message.scenario_id, message)
+            if isinstance(message, RunReleased):
+                # RunnerLeaving travels under another key and may come later: the run must not go back there.
+                await leases.note_leaving(connection, message.instance)
 
 
 async def apply(connection: Connection, scenario_id: UUID, message: Input) -> Decision | None:

@@ -167,7 +167,9 @@ class Run:
             return self._event(RunFinished)
         if all_done and reader.fault is not None:
             return self._event(RunFailed, error=str(reader.fault), retryable=reader.fault.retryable)
-        return self._event(RunStopped if self._asked == "stop" else RunReleased)
+        if self._asked == "stop":
+            return self._event(RunStopped)
+        return self._event(RunReleased, instance=self._command.instance)
 
     async def _claim(self) -> Checkpoint | None:
         backoff = 0.1

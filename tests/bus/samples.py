@@ -34,7 +34,7 @@ SAMPLES: dict[Topic, tuple[Message, ...]] = {
         m.RunStopped(scenario_id=ID, attempt=1, next_frame=2**53),
         m.RunFinished(scenario_id=ID, attempt=1, next_frame=1800),
         m.RunFailed(scenario_id=ID, attempt=1, next_frame=7, error="no\nvideo ☹", retryable=False),
-        m.RunReleased(scenario_id=ID, attempt=1, next_frame=7),
+        m.RunReleased(scenario_id=ID, attempt=1, next_frame=7, instance=INSTANCE),
         m.RunnerLeaving(instance=INSTANCE),
     ),
     m.runner_heartbeats: (

@@ -130,8 +130,18 @@ async def test_a_leaving_runner_gets_nothing_more_and_what_it_gives_back_is_resu
         scenario_id = await world.create()
         await a.started(scenario_id)
         await a.leave()
-        await a.report(RunReleased(scenario_id, 1, 10), ends=True)
+        await a.report(RunReleased(scenario_id, 1, 10, instance=a.instance), ends=True)
         await world.reaches(scenario_id, "init_startup", attempt=2)
+        async with world.runner("b") as b:
+            await b.started(scenario_id, attempt=2)
+        assert len(a.commands) == 1
+
+
+async def test_what_a_leaving_runner_gives_back_does_not_return_to_it(world: World) -> None:
+    async with world.orchestrator(timing=PATIENT), world.runner("a") as a:
+        scenario_id = await world.create()
+        await a.started(scenario_id)
+        await a.report(RunReleased(scenario_id, 1, 10, instance=a.instance), ends=True)
         async with world.runner("b") as b:
             await b.started(scenario_id, attempt=2)
         assert len(a.commands) == 1

@@ -53,7 +53,7 @@ INPUTS: dict[str, Input] = {
     "failed": RunFailed(ID, 1, 0, error="it broke", retryable=True),
     "hopeless": RunFailed(ID, 1, 0, error="no such file", retryable=False),
     "stopped": RunStopped(ID, 1, 100),
-    "released": RunReleased(ID, 1, 100),
+    "released": RunReleased(ID, 1, 100, instance=HOLDER),
 }
 
 # What becomes of each state: "-" nothing, "!" refused, else the states it moves through.
@@ -199,7 +199,7 @@ def test_never_means_never_and_always_means_always() -> None:
 
 def test_a_release_costs_nothing_of_the_budget() -> None:
     scenario = in_state(State.ACTIVE, failures=5)
-    after = decide(scenario, RunReleased(ID, 1, 0)).scenario
+    after = decide(scenario, RunReleased(ID, 1, 0, instance=HOLDER)).scenario
     assert (after.failures, after.delay) == (5, 0.0)
 
 
