@@ -45,9 +45,9 @@ class Watchdog:
 
     def hear(self, probe: Probe) -> None:
         """Take note of a probe that came back."""
-        if probe.sender != self._me:
-            return
-        sent = self._sent[probe.number]
+        sent = self._sent.get(probe.number)
+        if probe.sender != self._me or sent is None:
+            return  # another leader's, or delivered a second time
         before = self._heard[probe.partition_key]
         now = self._clock()
         if max(now - sent, sent - before) > self._longest_gap:
