@@ -60,7 +60,7 @@ class Pipeline:
     """One run's line of frames, and the threads that detect.
 
     `put` and `end` are for the one thread that decodes, everything else is for the event loop. `wake` is
-    called, from any thread, when `take` would give something after it gave nothing.
+    called, from any thread, when `take` would give something after it gave nothing, and when all is over.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class Pipeline:
 
     def _announce(self) -> None:
         self._changed.notify_all()
-        if self._loop_waits and (self._is_over() or (self._line and self._line[0].is_done)):
+        if self._is_over() or (self._loop_waits and self._line and self._line[0].is_done):
             self._loop_waits = False
             self._wake()
 

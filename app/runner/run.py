@@ -157,10 +157,7 @@ class Run:
             if shown != self._source_state:
                 shown = self._source_state
                 await self._show(shown)
-            if batch is None:
-                await self._wake.wait(PACE)
-            elif self._asked is None:
-                await sleep(PACE)
+            await self._wake.wait(PACE)
 
     def _outcome(self, reader: Reader, all_done: bool) -> RunEvent:
         if all_done and reader.completed:

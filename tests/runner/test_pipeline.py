@@ -185,3 +185,15 @@ async def test_the_event_loop_is_woken_once_there_is_something_to_take(gate: Gat
         await until(lambda: woken)
         assert frames_of(pipeline.take().entries) == [0]
         assert len(woken) == 1
+
+
+async def test_the_event_loop_is_woken_at_the_end_even_where_it_does_not_wait(gate: Gate) -> None:
+    woken: list[bool] = []
+    pipeline = Pipeline(gate.detect, workers=1, wake=lambda: woken.append(True))
+    pipeline.put(item(0))
+    gate.let_go(0)
+    await until(lambda: woken)
+    assert frames_of(pipeline.take().entries) == [0]
+    woken.clear()
+    pipeline.end()
+    assert woken
