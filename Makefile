@@ -24,6 +24,7 @@ test: lint ## check style, types and import rules, then run every test
 bench: $(STAMP) ## measure, as ratios to references of the same run
 	@$(BIN)/python -m benchmarks.end_to_end
 	@$(BIN)/python -m benchmarks.api_latency
+	@$(BIN)/python -m benchmarks.runner_cost
 
 lint: $(STAMP) ## check style, types and import rules
 	@$(BIN)/ruff check --quiet .
