@@ -1,0 +1,109 @@
+"""What Kubernetes' and KEDA's resources may say, and what they say against a manifest."""
+
+from typing import Any, Literal
+
+import msgspec
+from lightkube.models import apps_v1, core_v1, policy_v1
+from msgspec import Struct
+
+Yaml = dict[str, Any]
+
+
+class Metadata(Struct, forbid_unknown_fields=True):
+    name: str
+    namespace: str
+
+
+class Target(Struct, forbid_unknown_fields=True):
+    name: str
+
+
+class Trigger(Struct, forbid_unknown_fields=True, rename="camel"):
+    type: Literal["postgresql"]
+    metric_type: Literal["AverageValue"]
+    metadata: dict[str, str]
+    authentication_ref: Target
+
+
+class Policy(Struct, forbid_unknown_fields=True, rename="camel"):
+    type: Literal["Pods", "Percent"]
+    value: int
+    period_seconds: int
+
+
+class Rules(Struct, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
+    stabilization_window_seconds: int
+    policies: list[Policy] = []
+
+
+class Behavior(Struct, forbid_unknown_fields=True, rename="camel"):
+    scale_up: Rules
+    scale_down: Rules
+
+
+class Autoscaler(Struct, forbid_unknown_fields=True):
+    behavior: Behavior
+
+
+class Advanced(Struct, forbid_unknown_fields=True, rename="camel"):
+    horizontal_pod_autoscaler_config: Autoscaler
+
+
+class ScaledObjectSpec(Struct, forbid_unknown_fields=True, rename="camel"):
+    scale_target_ref: Target
+    min_replica_count: int
+    max_replica_count: int
+    polling_interval: int
+    advanced: Advanced
+    triggers: list[Trigger]
+
+
+class ScaledObject(Struct, forbid_unknown_fields=True, rename={"api_version": "apiVersion"}):
+    """As much of KEDA's resource as is used."""
+
+    api_version: Literal["keda.sh/v1alpha1"]
+    kind: Literal["ScaledObject"]
+    metadata: Metadata
+    spec: ScaledObjectSpec
+
+
+class SecretTarget(Struct, forbid_unknown_fields=True):
+    parameter: str
+    name: str
+    key: str
+
+
+class TriggerAuthenticationSpec(Struct, forbid_unknown_fields=True, rename="camel"):
+    secret_target_ref: list[SecretTarget]
+
+
+class TriggerAuthentication(Struct, forbid_unknown_fields=True, rename={"api_version": "apiVersion"}):
+    """As much of KEDA's resource as is used."""
+
+    api_version: Literal["keda.sh/v1alpha1"]
+    kind: Literal["TriggerAuthentication"]
+    metadata: Metadata
+    spec: TriggerAuthenticationSpec
+
+
+MODELS: dict[str, Any] = {
+    "apps/v1 Deployment": apps_v1.Deployment,
+    "keda.sh/v1alpha1 ScaledObject": ScaledObject,
+    "keda.sh/v1alpha1 TriggerAuthentication": TriggerAuthentication,
+    "policy/v1 PodDisruptionBudget": policy_v1.PodDisruptionBudget,
+    "v1 ConfigMap": core_v1.ConfigMap,
+    "v1 Namespace": core_v1.Namespace,
+    "v1 PersistentVolumeClaim": core_v1.PersistentVolumeClaim,
+    "v1 Secret": core_v1.Secret,
+    "v1 Service": core_v1.Service,
+}
+
+
+def faults(manifest: Yaml) -> str | None:
+    """What the resource's model says against a manifest."""
+    try:
+        model = msgspec.convert(manifest, MODELS[f"{manifest['apiVersion']} {manifest['kind']}"])
+    except msgspec.ValidationError as error:
+        return str(error)
+    understood = msgspec.to_builtins(model)
+    return None if understood == manifest else f"of {manifest} only {understood} was understood"

@@ -1,0 +1,216 @@
+"""The Kubernetes manifests: valid, of one piece, and such that the service accepts what it is told."""
+
+import copy
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+import yaml
+
+from app import __version__
+from app.postgres import Database
+from app.settings import Settings, load
+from tests.cameras import ROOT
+from tests.deployment import dockerfile
+from tests.deployment.resources import Yaml, faults
+
+FOLDER = ROOT / "deploy" / "kubernetes"
+PROCESSES = ("api", "orchestrator", "runner")
+
+
+def parsed(file: Path) -> list[Yaml]:
+    return list(yaml.safe_load_all(file.read_text()))
+
+
+FILES = sorted(set(FOLDER.glob("*.yaml")) - {FOLDER / "kustomization.yaml", FOLDER / "secret.yaml"})
+MANIFESTS = {f"{each['kind']} {each['metadata']['name']}": each for file in FILES for each in parsed(file)}
+KUSTOMIZATION = parsed(FOLDER / "kustomization.yaml")[0]
+
+
+def pod(name: str) -> Yaml:
+    """The pod template of a deployment."""
+    template: Yaml = MANIFESTS[f"Deployment {name}"]["spec"]["template"]
+    return template
+
+
+def container(name: str) -> Yaml:
+    (only,) = pod(name)["spec"]["containers"]
+    assert isinstance(only, dict)
+    return only
+
+
+def told(name: str, folder: Path) -> Settings:
+    """The settings of a pod in which what is mounted exists."""
+    given = {each["name"]: each["value"] for each in container(name)["env"]}
+    for source in container(name)["envFrom"]:
+        if "secretRef" in source:
+            given |= MANIFESTS[f"Secret {source['secretRef']['name']}"]["stringData"]
+        else:
+            given |= MANIFESTS[f"ConfigMap {source['configMapRef']['name']}"]["data"]
+    mounted = Path(given["VA_KAFKA_CA_FILE"])
+    assert str(mounted.parent) in {mount["mountPath"] for mount in container(name)["volumeMounts"]}
+    certificate = folder / mounted.name
+    certificate.touch()
+    here = {"VA_MEDIA_ROOT": folder, "VA_MODEL_ROOT": folder, "VA_KAFKA_CA_FILE": certificate}
+    return load(given | {variable: str(path) for variable, path in here.items()})
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_each_manifest_fits_the_model_of_its_resource(name: str) -> None:
+    assert faults(MANIFESTS[name]) is None
+
+
+def test_the_models_find_a_wrong_word_and_a_wrong_type() -> None:
+    wrong_word, wrong_type = (copy.deepcopy(MANIFESTS["Deployment api"]) for _ in range(2))
+    wrong_word["spec"]["template"]["spec"]["containers"][0]["livenessProb"] = {}
+    wrong_type["spec"]["replicas"] = "2"
+    assert "livenessProb" in str(faults(wrong_word))
+    assert "$.spec.replicas" in str(faults(wrong_type))
+
+
+def test_the_kustomization_holds_every_file_but_the_secrets() -> None:
+    expected = {file.name for file in FILES} - {"secret.example.yaml"}
+    assert set(KUSTOMIZATION["resources"]) == expected
+    assert len(KUSTOMIZATION["resources"]) == len(expected)
+
+
+def test_the_image_is_of_this_version() -> None:
+    (image,) = KUSTOMIZATION["images"]
+    assert image["newTag"] == __version__
+    assert {container(name)["image"] for name in PROCESSES} == {image["name"]}
+
+
+def test_everything_is_in_one_namespace() -> None:
+    namespace = MANIFESTS[f"Namespace {KUSTOMIZATION['namespace']}"]["metadata"]["name"]
+    others = [each for each in MANIFESTS.values() if each["kind"] != "Namespace"]
+    assert {each["metadata"]["namespace"] for each in others} == {namespace}
+
+
+@pytest.mark.parametrize(
+    ("name", "databases"),
+    [("api", {"scenarios", "predictions"}), ("orchestrator", {"scenarios"}), ("runner", {"predictions"})],
+)
+def test_each_pod_has_one_role_and_the_databases_of_that_role(
+    tmp_path: Path, name: str, databases: set[str]
+) -> None:
+    settings = told(name, tmp_path)
+    dsns = {"scenarios": settings.scenarios_dsn, "predictions": settings.predictions_dsn}
+    assert settings.roles == {name}
+    assert {database for database, dsn in dsns.items() if dsn} == databases
+    assert all(urlsplit(dsn).path == f"/{database}" for database, dsn in dsns.items() if dsn)
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_the_probes_ask_what_they_are_for(name: str) -> None:
+    probes = container(name)
+    assert probes["ports"] == [{"name": "http", "containerPort": int(dockerfile.the("EXPOSE"))}]
+    asked = {kind: probes[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")}
+    assert asked == {
+        "startup": {"path": "/health/live", "port": "http"},
+        "liveness": {"path": "/health/live", "port": "http"},
+        "readiness": {"path": "/health/ready", "port": "http"},
+    }
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_a_pod_may_do_as_little_as_the_namespace_allows(name: str) -> None:
+    labels = MANIFESTS["Namespace videoanalysis"]["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    user, _, group = dockerfile.the("USER").partition(":")
+    assert pod(name)["spec"]["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": int(user),
+        "runAsGroup": int(group),
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert container(name)["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    # Kubernetes would describe services in variables, and the service refuses VA_… that are no settings.
+    assert pod(name)["spec"]["enableServiceLinks"] is False
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_what_belongs_together_has_the_same_label(name: str) -> None:
+    labels = pod(name)["metadata"]["labels"]
+    assert MANIFESTS[f"Deployment {name}"]["spec"]["selector"]["matchLabels"] == labels
+    assert MANIFESTS[f"PodDisruptionBudget {name}"]["spec"]["selector"]["matchLabels"] == labels
+    (spread,) = pod(name)["spec"]["topologySpreadConstraints"]
+    assert spread["labelSelector"]["matchLabels"] == labels
+
+
+def test_the_service_leads_to_the_api() -> None:
+    service = MANIFESTS["Service api"]["spec"]
+    assert service["selector"] == pod("api")["metadata"]["labels"]
+    assert service["ports"][0]["targetPort"] == "http"
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_what_is_mounted_exists_and_is_not_written_to(name: str) -> None:
+    volumes = {volume["name"]: volume for volume in pod(name)["spec"]["volumes"]}
+    mounts = {mount["name"]: mount for mount in container(name)["volumeMounts"]}
+    assert volumes.keys() == mounts.keys()
+    assert all(mount.get("readOnly") for mount in mounts.values() if mount["name"] != "tmp")
+    for volume in volumes.values():
+        if claim := volume.get("persistentVolumeClaim"):
+            assert f"PersistentVolumeClaim {claim['claimName']}" in MANIFESTS
+    if name == "runner":
+        roots = dockerfile.environment()
+        assert mounts["media"]["mountPath"] == roots["VA_MEDIA_ROOT"]
+        assert mounts["models"]["mountPath"] == roots["VA_MODEL_ROOT"]
+
+
+def test_runners_are_scaled_by_the_scenarios_that_a_runner_takes(tmp_path: Path) -> None:
+    scaled = MANIFESTS["ScaledObject runner"]["spec"]
+    (trigger,) = scaled["triggers"]
+    settings = told("runner", tmp_path)
+    assert "replicas" not in MANIFESTS[f"Deployment {scaled['scaleTargetRef']['name']}"]["spec"]
+    assert int(trigger["metadata"]["targetQueryValue"]) == settings.runner_slots
+
+
+def test_the_scaler_asks_the_scenarios_database_with_a_password_of_its_own(tmp_path: Path) -> None:
+    (trigger,) = MANIFESTS["ScaledObject runner"]["spec"]["triggers"]
+    asked = trigger["metadata"]
+    address = urlsplit(str(told("orchestrator", tmp_path).scenarios_dsn))
+    assert (asked["host"], int(asked["port"]), f"/{asked['dbName']}") == (
+        address.hostname,
+        address.port,
+        address.path,
+    )
+    access = MANIFESTS[f"TriggerAuthentication {trigger['authenticationRef']['name']}"]
+    (secret,) = access["spec"]["secretTargetRef"]
+    assert secret["parameter"] == "password"
+    assert secret["key"] in MANIFESTS[f"Secret {secret['name']}"]["stringData"]
+
+
+async def test_the_scaler_counts_what_runs_and_waits_and_may_read_nothing_else(scenarios: Database) -> None:
+    (trigger,) = MANIFESTS["ScaledObject runner"]["spec"]["triggers"]
+    user = trigger["metadata"]["userName"]
+    comment = (FOLDER / "secret.example.yaml").read_text()
+    create, grant = re.findall(r"^#   (CREATE ROLE .*;|GRANT .*;)$", comment, re.MULTILINE)
+    async with scenarios.connection() as connection:
+        await connection.execute(
+            """
+            INSERT INTO scenarios (id, spec, state, outcome, attempt, runner_id, boot_id, lease_renewed_at)
+            SELECT gen_random_uuid(), '{}', state, CASE WHEN state = 'inactive' THEN 'completed' END, 1,
+                   CASE WHEN held THEN 'runner' END, CASE WHEN held THEN gen_random_uuid() END,
+                   CASE WHEN held THEN now() END
+              FROM (SELECT state, state NOT IN ('init_startup', 'inactive') AS held
+                      FROM unnest($1::text[]) AS state)
+            """,
+            ["init_startup", "in_startup_processing", "active", "init_shutdown", "in_shutdown_processing"]
+            + ["inactive"] * 3,
+        )
+        await connection.execute(create)
+        try:
+            await connection.execute(grant)
+            await connection.execute(f"SET ROLE {user}")
+            assert await connection.fetchval(trigger["metadata"]["query"]) == 5
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute("SELECT spec FROM scenarios")
+        finally:
+            await connection.execute(f"RESET ROLE; DROP OWNED BY {user}; DROP ROLE {user}")
