@@ -59,3 +59,7 @@ class Bus(Protocol):
 
 class BusUnavailableError(Exception):
     """The broker cannot be reached. Backends raise it where waiting longer would not help the caller."""
+
+
+class BusError(Exception):
+    """The bus cannot go on as it is set up, and waiting does not help. The text is one line for the user."""

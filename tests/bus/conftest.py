@@ -6,11 +6,12 @@ import pytest
 
 from app.bus import Bus
 from tests.bus.harness import Harness, MemoryHarness
+from tests.bus.kafka import KafkaHarness
 
 
-@pytest.fixture(params=["memory"])
+@pytest.fixture(params=["memory", "kafka"])
 async def harness(request: pytest.FixtureRequest) -> AsyncGenerator[Harness, None]:
-    harness = {"memory": MemoryHarness}[request.param]()
+    harness = MemoryHarness() if request.param == "memory" else KafkaHarness(request.getfixturevalue("kafka"))
     await harness.open()
     yield harness
     await harness.close()

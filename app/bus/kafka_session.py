@@ -1,0 +1,199 @@
+"""The life of one aiokafka consumer: fetching, committing, giving partitions up, and noticing its silence."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition, errors
+from anyio import CancelScope, Event, create_task_group, move_on_after, sleep
+from msgspec import Struct
+
+from app.bus.kafka_closing import close_consumer
+from app.bus.kafka_lanes import Lanes
+
+log = structlog.get_logger(__name__)
+
+_BETWEEN_COMMITS = 0.05
+_STRIKES = 3
+
+
+class Timing(Struct, frozen=True, kw_only=True):
+    """How soon things are noticed, in seconds.
+
+    A consumer sends its group a sign of life every `heartbeat`, and learns then that a member came or left.
+    Without any for `session` it is taken for dead; brokers refuse less than 6 unless told otherwise. A group
+    waits `rebalance` for its members to give their partitions up; whoever is late must join anew. A message
+    in hand has `grace` to be finished when its partition goes. Between two looks at whether a consumer still
+    fetches there are `look`; the third in vain replaces it.
+    """
+
+    heartbeat: float = 1.0
+    session: float = 6.0
+    rebalance: float = 4.0
+    grace: float = 1.0
+    look: float = 4.0
+
+
+class StalledError(Exception):
+    """The consumer must be replaced: it does not fetch, or not everything, though brokers answer."""
+
+
+class Session:
+    """Reads the topic `name` as a member of `group_id`, or all of it where that is None.
+
+    `positions` are the offsets after the last messages handled; without a group they tell where to go on.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        group_id: str | None,
+        *,
+        options: dict[str, Any],
+        timing: Timing,
+        handle: Callable[[ConsumerRecord], Awaitable[None]],
+        count_partitions: Callable[[], Awaitable[int]],
+        positions: dict[TopicPartition, int],
+    ) -> None:
+        self._name = name
+        self._group_id = group_id
+        self._timing = timing
+        self._handle = handle
+        self._count_partitions = count_partitions
+        self._positions = positions
+        self._committed: dict[TopicPartition, int] = {}
+        self._rebalances = 0
+        self._rebalancing = False
+        self._lanes: Lanes | None = None
+        self._consumer = AIOKafkaConsumer(
+            group_id=group_id,
+            enable_auto_commit=False,
+            # Where no offset is known, or it names what was deleted already, nothing is skipped.
+            auto_offset_reset="earliest",
+            heartbeat_interval_ms=int(timing.heartbeat * 1000),
+            session_timeout_ms=int(timing.session * 1000),
+            rebalance_timeout_ms=int(timing.rebalance * 1000),
+            **options,
+        )
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Read until cancelled; `ready` is called once the position is fixed.
+
+        Raises what aiokafka raises, and StalledError.
+        """
+        try:
+            await self._consumer.start()
+            if self._group_id is None:
+                await self._take_all()
+            async with create_task_group() as tasks:
+                self._lanes = Lanes(self._consumer, tasks, self._handle, self._positions)
+                if self._group_id is not None:
+                    self._consumer.subscribe([self._name], listener=_Listener(self))
+                    tasks.start_soon(self._keep_committing, self._lanes)
+                tasks.start_soon(self._watch)
+                ready()
+                while True:
+                    # Never held up by handlers: to the group this is the sign that the member is at work.
+                    for partition, records in (await self._consumer.getmany(timeout_ms=1000)).items():
+                        self._lanes.put(partition, records)
+        finally:
+            await self._close()
+
+    async def rebalance(self, *, done: bool) -> None:
+        """The group takes every partition, or has given out those of its next round."""
+        self._rebalancing = not done
+        if not done:
+            self._rebalances += 1
+            if self._lanes is not None:
+                await self._lanes.close(self._timing.grace)
+            await self._commit_last()
+            self._positions.clear()
+            self._committed.clear()
+
+    async def _take_all(self) -> None:
+        """Read every partition, from its end or from where an earlier session had come to."""
+        partitions = [TopicPartition(self._name, number) for number in range(await self._count_partitions())]
+        self._consumer.assign(partitions)
+        if not self._positions:
+            self._positions.update(await self._consumer.end_offsets(partitions))
+        for partition in partitions:
+            # One that was added since is read from its beginning.
+            self._consumer.seek(partition, self._positions.setdefault(partition, 0))
+
+    async def _keep_committing(self, lanes: Lanes) -> None:
+        while True:
+            await lanes.moved.wait()
+            lanes.moved = Event()
+            await self._commit()
+            await sleep(_BETWEEN_COMMITS)
+
+    async def _commit(self) -> None:
+        mine = self._consumer.assignment()
+        offsets = {
+            partition: offset
+            for partition, offset in self._positions.items()
+            if partition in mine and self._committed.get(partition) != offset
+        }
+        if offsets:
+            try:
+                await self._consumer.commit(offsets)
+            except (errors.CommitFailedError, errors.IllegalStateError) as error:
+                # Another member has them by now, and handles again what was not committed.
+                log.info("offsets not committed", group=self._group_id, error=str(error))
+            else:
+                self._committed.update(offsets)
+
+    async def _commit_last(self) -> None:
+        with move_on_after(self._timing.grace), suppress(errors.KafkaError):
+            await self._commit()
+
+    async def _watch(self) -> None:
+        """Raise StalledError once nothing moves any more, though a broker answers, or partitions were added.
+
+        A fetcher at work asks for every partition twice a second, whether there are messages or not.
+        """
+        before: dict[object, object] = {}
+        strikes = 0
+        while True:
+            await sleep(self._timing.look)
+            try:
+                count = await self._count_partitions()
+            except (errors.KafkaError, OSError):
+                before, strikes = {}, 0
+                continue
+            if self._group_id is None and count > len(self._consumer.assignment()):
+                raise StalledError("partitions were added")
+            now = self._signs()
+            strikes = strikes + 1 if any(sign in before and now[sign] == before[sign] for sign in now) else 0
+            if strikes == _STRIKES:
+                raise StalledError("it does not fetch any more")
+            before = now
+
+    def _signs(self) -> dict[object, object]:
+        """What differs between two looks where all is well."""
+        if self._rebalancing:
+            return {"rebalance": self._rebalances}
+        paused = self._consumer.paused()
+        return {
+            partition: self._consumer.last_poll_timestamp(partition)
+            for partition in self._consumer.assignment()
+            if partition not in paused
+        }
+
+    async def _close(self) -> None:
+        with CancelScope(shield=True):
+            if self._group_id is not None:
+                await self._commit_last()
+            await close_consumer(self._consumer)
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def on_partitions_revoked(self, revoked: object) -> None:  # noqa: ARG002 - it is always all
+        await self._session.rebalance(done=False)
+
+    async def on_partitions_assigned(self, assigned: object) -> None:  # noqa: ARG002 - lanes open by themselves
+        await self._session.rebalance(done=True)
