@@ -23,7 +23,9 @@ from prometheus_client import disable_created_metrics
 
 from app import __version__, logs
 from app.api import ApiDeps, ApiOptions, create_app, serve
-from app.bus import Bus
+from app.bus import Bus, BusError
+from app.bus.kafka import open_kafka_bus
+from app.bus.kafka_connection import KafkaSecurity
 from app.bus.memory import open_memory_bus
 from app.lifespan import StartError, on_termination, said_in_one_line, start, start_in_background, tasks
 from app.messages import Instance
@@ -196,9 +198,37 @@ class Service:
 
     async def _open_bus(self, stack: AsyncExitStack) -> Bus:
         settings = self._settings
-        return await stack.enter_async_context(
-            open_memory_bus(max_deliveries=settings.max_deliveries, transient=TRANSIENT)
+        if settings.bus == "memory":
+            return await stack.enter_async_context(
+                open_memory_bus(max_deliveries=settings.max_deliveries, transient=TRANSIENT)
+            )
+        security = KafkaSecurity(
+            protocol=settings.kafka_security_protocol,
+            mechanism=settings.kafka_sasl_mechanism,
+            username=settings.kafka_username,
+            password=settings.kafka_password,
+            ca_file=_text(settings.kafka_ca_file),
+            certificate_file=_text(settings.kafka_certificate_file),
+            key_file=_text(settings.kafka_key_file),
         )
+        try:
+            return await stack.enter_async_context(
+                open_kafka_bus(
+                    settings.kafka_bootstrap_servers,
+                    security=security,
+                    prefix=settings.kafka_topic_prefix,
+                    partitions=settings.kafka_partitions,
+                    replication=settings.kafka_replication,
+                    max_deliveries=settings.max_deliveries,
+                    transient=TRANSIENT,
+                )
+            )
+        except BusError as error:
+            raise StartError(str(error)) from error
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _start() -> Litestar:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from anyio import to_thread
 
 from tests.cameras import ROOT, free_port
 from tests.waiting import until
@@ -26,7 +27,8 @@ class ServiceProcess:
         self.media.mkdir(exist_ok=True)
         self.port = free_port()
         self.log = folder / "service.log"
-        self._variables = {f"VA_{name.upper()}": str(value) for name, value in variables.items()}
+        named = {"port": self.port, **variables}
+        self._variables = {f"VA_{name.upper()}": str(value) for name, value in named.items()}
         self._process: subprocess.Popen[bytes] | None = None
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10)
 
@@ -38,7 +40,11 @@ class ServiceProcess:
     async def start(self) -> None:
         """Start, and return once it is ready."""
         self.launch()
-        await until(self.is_ready, timeout=30)
+        await self.ready()
+
+    async def ready(self, timeout: float = 30.0) -> None:
+        """Wait until it is ready."""
+        await until(self.is_ready, timeout)
 
     def launch(self) -> None:
         """Start, and return at once."""
@@ -70,6 +76,12 @@ class ServiceProcess:
         """Ask it to end, and wait until it has."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout)
+
+    async def end(self) -> None:
+        """End it, where it still runs; wait without holding up others."""
+        await self.http.aclose()
+        if self._process is not None and self._process.poll() is None:
+            await to_thread.run_sync(self.terminate)
 
     async def create(self, source: str, detector: Json, **options: object) -> str:
         """Create a scenario and return its id."""
@@ -135,6 +147,4 @@ async def running(folder: Path, **variables: object) -> AsyncIterator[ServicePro
         await service.start()
         yield service
     finally:
-        await service.http.aclose()
-        if service.process.poll() is None:
-            service.terminate()
+        await service.end()
