@@ -1,7 +1,9 @@
 """Starting, stopping and deleting as a user does, at awkward moments too."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -12,9 +14,16 @@ MARKER = {"type": "marker"}
 ALL = {"mode": "all"}
 
 
-@pytest.fixture
-async def service(tmp_path: Path, clips: Path):  # type: ignore[no-untyped-def]
-    async with running(tmp_path, media_root=clips) as started:
+@pytest.fixture(params=["memory", "kafka"])
+async def service(
+    request: pytest.FixtureRequest, tmp_path: Path, clips: Path
+) -> AsyncIterator[ServiceProcess]:
+    """One process of every role, on each bus."""
+    settings: dict[str, object] = {"bus": request.param}
+    if request.param == "kafka":
+        settings["kafka_bootstrap_servers"] = request.getfixturevalue("kafka")
+        settings["kafka_topic_prefix"] = f"lifecycle-{uuid4().hex[:8]}."
+    async with running(tmp_path, media_root=clips, **settings) as started:
         yield started
 
 
