@@ -144,7 +144,7 @@ class Service:
             Instance(name, uuid4()),
             settings.runner_slots,
             bus,
-            Tools(predictions, settings.media_root, settings.model_root, workers),
+            Tools(predictions, settings.media_root, settings.model_root, settings.source_networks, workers),
             heartbeat_interval=settings.heartbeat_interval,
         )
 

@@ -12,6 +12,8 @@ from dotenv import dotenv_values
 from msgspec import Meta, Struct
 from msgspec.inspect import CollectionType, type_info
 
+from app.networks import Networks
+
 Role = Literal["api", "orchestrator", "runner"]
 ROLES: frozenset[Role] = frozenset(get_args(Role))
 
@@ -74,6 +76,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     data_dir: Annotated[Path, Meta(description="a folder")] = Path("data")
     media_root: _Folder = Path("media")
     model_root: _Folder = Path("models")
+    source_networks: Annotated[
+        Networks,
+        Meta(description="public, private, loopback or networks like 192.168.7.0/24, separated by commas"),
+    ] = Networks("public,private")
     runner_id: Annotated[
         str, Meta(pattern=r"^[\w.:-]{0,200}$", description="up to 200 letters, digits or . : _ -")
     ] = ""
@@ -180,7 +186,7 @@ def _parse(variable: str, text: str) -> object:
         else text
     )
     try:
-        value: object = msgspec.convert(raw, _FIELDS[name].type, strict=False, dec_hook=_path)
+        value: object = msgspec.convert(raw, _FIELDS[name].type, strict=False, dec_hook=_decode)
     except msgspec.ValidationError:
         value = None
     # A default folder is made when it is needed; one that somebody chose is expected to hold something.
@@ -197,8 +203,8 @@ def _parse(variable: str, text: str) -> object:
     return value
 
 
-def _path(_: type[object], text: str) -> Path:
-    return Path(text).expanduser()
+def _decode(kind: type[Any], text: str) -> object:
+    return Path(text).expanduser() if kind is Path else kind(text)
 
 
 if __name__ == "__main__":  # the options that `make run` gives to uvicorn

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app.networks import Networks
 from app.settings import VARIABLES, Settings, SettingsError, load
 
 ROOT = Path(__file__).parent.parent
@@ -54,6 +55,7 @@ def test_every_variable_arrives_in_its_type(tmp_path: Path) -> None:
             "VA_DATA_DIR": "~/va",
             "VA_MEDIA_ROOT": str(tmp_path),
             "VA_MODEL_ROOT": str(tmp_path),
+            "VA_SOURCE_NETWORKS": "loopback, 10.1.0.0/16,fd00::7",
             "VA_RUNNER_ID": "runner-1",
             "VA_RUNNER_SLOTS": "2",
             "VA_HEARTBEAT_INTERVAL": "0.5",
@@ -86,6 +88,7 @@ def test_every_variable_arrives_in_its_type(tmp_path: Path) -> None:
         data_dir=Path("~/va").expanduser(),
         media_root=tmp_path,
         model_root=tmp_path,
+        source_networks=Networks("10.1.0.0/16,loopback,fd00::7"),
         runner_id="runner-1",
         runner_slots=2,
         heartbeat_interval=0.5,
@@ -151,6 +154,11 @@ def test_an_empty_value_counts_as_unset(tmp_path: Path) -> None:
         ("VA_HEARTBEAT_TIMEOUT", "soon", "a number of seconds above 0, at most 3600"),
         ("VA_MEDIA_ROOT", "/no/such/folder", "a folder that exists"),
         ("VA_MODEL_ROOT", "/no/such/folder", "a folder that exists"),
+        (
+            "VA_SOURCE_NETWORKS",
+            "public,garden",
+            "public, private, loopback or networks like 192.168.7.0/24, separated by commas",
+        ),
         ("VA_POSTGRES_BIN", "/no/such/folder", "a folder that exists"),
         ("VA_MAX_DELIVERIES", "-1", "a whole number from 1 to 1000"),
         ("VA_LOG_FORMAT", "xml", "text or json"),

@@ -7,6 +7,7 @@ from threading import Event
 import structlog
 from msgspec import Struct
 
+from app.networks import Networks
 from app.runner.pipeline import Item, Mark, Pipeline
 from app.runner.store import Eligible
 from app.runner.threads import start_thread
@@ -37,6 +38,7 @@ class Reader:
         self,
         source: Source,
         media_root: Path,
+        networks: Networks,
         sampling: Sampling,
         *,
         persistent: bool,
@@ -45,6 +47,7 @@ class Reader:
     ) -> None:
         self._source = source
         self._media_root = media_root
+        self._networks = networks
         self._sampling = sampling
         self._persistent = persistent
         self._on_open = on_open
@@ -66,7 +69,7 @@ class Reader:
     def _run(self, begin: Begin, pipeline: Pipeline) -> None:
         try:
             with open_video(
-                self._source, self._media_root, stop=self._stop, persistent=self._persistent
+                self._source, self._media_root, self._networks, stop=self._stop, persistent=self._persistent
             ) as video:
                 if isinstance(video, Recording):
                     self._read_recording(video, begin, pipeline)

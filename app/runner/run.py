@@ -12,6 +12,7 @@ from anyio import sleep, to_thread
 from msgspec import Struct
 
 from app.messages import RunEvent, RunFailed, RunFinished, RunReleased, RunStarted, RunStopped, StartRun
+from app.networks import Networks
 from app.postgres import TRANSIENT, Database
 from app.runner import metrics, store
 from app.runner.detectors import DetectorError, Segments, make_detector
@@ -39,6 +40,7 @@ class Tools(Struct, frozen=True):
     database: Database
     media_root: Path
     model_root: Path
+    networks: Networks
     workers: int
 
 
@@ -104,6 +106,7 @@ class Run:
         reader = Reader(
             source,
             self._tools.media_root,
+            self._tools.networks,
             self._command.spec.sampling,
             persistent=checkpoint.next_frame > 0 or self._command.spec.restart.policy == "always",
             on_open=partial(in_loop, self._opened),

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from threading import Event
 
+from app.networks import Networks
 from app.runner.sampling import Eligible
 from app.runner.video_container import open_container
 from app.runner.video_errors import TruncatedError, VideoError
@@ -23,19 +24,26 @@ __all__ = [
 def open_video(
     source: Source,
     media_root: Path,
+    networks: Networks,
     *,
     stop: Event,
     persistent: bool = False,
     open_timeout: float = 10.0,
     read_timeout: float = 5.0,
 ) -> Iterator[Recording | Camera]:
-    """Open `source`; whatever was opened is closed on the way out.
+    """Open `source`, a file below `media_root` or something on `networks`; it is closed on the way out.
 
     `stop` ends a Camera's frames, and its waits at once; no single read outlasts its timeout (seconds).
     Raises VideoError; where `persistent`, a live source that cannot be opened is a Camera that reconnects.
     """
     connect = partial(
-        open_container, source, media_root, stop=stop, open_timeout=open_timeout, read_timeout=read_timeout
+        open_container,
+        source,
+        media_root,
+        networks,
+        stop=stop,
+        open_timeout=open_timeout,
+        read_timeout=read_timeout,
     )
     with ExitStack() as stack:
         try:

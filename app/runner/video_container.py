@@ -4,16 +4,21 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import Event
+from typing import TypeVar, cast
 
 import av
 from av.container import InputContainer
 from av.error import EOFError as AvEOFError
-from av.stream import Disposition
+from av.packet import Packet
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 from msgspec import Struct
 
+from app.networks import Networks
 from app.runner.video_errors import READ_ERRORS, VideoError, explain, no_ranges, not_a_video, unknown_codec
 from app.runner.video_http import HttpFile
+from app.runner.video_playlist import Playlist
+from app.runner.video_web import Web
 from app.source import Source, SourceError
 
 _FORMATS = (
@@ -23,41 +28,62 @@ _FORMATS = (
 """Formats that hold their own data. Playlists, scripts and image patterns would open other files."""
 
 _FILE = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
-_HTTP = {
-    "format_whitelist": f"{_FORMATS},hls,mpjpeg,aac,mp3,webvtt",
-    "protocol_whitelist": "http,https,tcp,tls,crypto",
-    "seg_max_retry": "3",
-}
+_WEB = {"format_whitelist": f"{_FORMATS},hls,mpjpeg,aac,mp3,webvtt", "protocol_whitelist": "none"}
+# Only FFmpeg's own connections can be kept open between segments.
+_PLAYLIST = _WEB | {"http_persistent": "0", "http_multiple": "0"}
 _RTSP = {
     "rtsp_transport": "tcp",
     "protocol_whitelist": "rtsp,rtsps,rtp,tcp,tls,udp,crypto",
     "format_whitelist": "rtsp,rtp,mpegts,sdp",
 }
-_SEGMENT_TIMEOUT = 30.0  # seconds: the next segment of a live playlist is waited for inside a read
+_PATIENCE = 30.0  # seconds for a packet from the web: a playlist's next segment has to be waited for
+_Stream = TypeVar("_Stream", bound=Stream)
 _BUFFER = 256 * 1024  # bytes PyAV asks of an HttpFile at once
 
 
 class Opened(Struct, frozen=True):
     """An open container and its video stream.
 
-    `file` is what it is read from, where that is ours. `paced`: it comes in bursts, to be spread over time.
+    `remote` is what it is read from, where that is on the web; each packet then has `packet_timeout` seconds
+    to come. `paced`: packets come in bursts, to be spread over time.
     """
 
     container: InputContainer
     stream: VideoStream
     live: bool
-    file: HttpFile | None = None
+    remote: HttpFile | Playlist | None = None
+    packet_timeout: float = 0.0
     paced: bool = False
+
+    def demux(self, *streams: _Stream) -> "Iterator[Packet[_Stream]]":
+        """The packets of some streams. Raises what PyAV raises, and VideoError where the web failed."""
+        packets = cast("Iterator[Packet[_Stream]]", self.container.demux(*streams))
+        while True:
+            if self.remote is not None:
+                self.remote.begin(self.packet_timeout)
+            packet = next(packets, None)
+            # What came last may be cut off: for FFmpeg the failure is the end of the file.
+            if self.remote is not None and self.remote.fault is not None:
+                raise self.remote.fault
+            if packet is None:
+                return
+            yield packet
 
 
 @contextmanager
 def open_container(
-    source: Source, media_root: Path, *, stop: Event, open_timeout: float, read_timeout: float
+    source: Source,
+    media_root: Path,
+    networks: Networks,
+    *,
+    stop: Event,
+    open_timeout: float,
+    read_timeout: float,
 ) -> Iterator[Opened]:
     """Open a source, and close it on the way out. Times are in seconds. Raises VideoError."""
     with ExitStack() as stack:
         try:
-            opened = _open(source, media_root, stack, stop, open_timeout, read_timeout)
+            opened = _open(source, media_root, networks, stack, stop, open_timeout, read_timeout)
         except SourceError as error:
             raise VideoError(str(error), retryable=False) from None
         except READ_ERRORS as error:
@@ -66,7 +92,13 @@ def open_container(
 
 
 def _open(
-    source: Source, media_root: Path, stack: ExitStack, stop: Event, open_timeout: float, read_timeout: float
+    source: Source,
+    media_root: Path,
+    networks: Networks,
+    stack: ExitStack,
+    stop: Event,
+    open_timeout: float,
+    read_timeout: float,
 ) -> Opened:
     match source.kind:
         case "file":
@@ -81,16 +113,32 @@ def _open(
             container = stack.enter_context(av.open(source.address, options=_RTSP, timeout=deadlines))
             return Opened(container, _video_of(container, source), live=True)
         case "http":
-            file = stack.enter_context(closing(HttpFile(source, read_timeout, stop)))
-            if file.kind == "file":
-                container = stack.enter_context(_open_http_file(file, source))
-                return Opened(container, _video_of(container, source), live=False, file=file)
-            file.close()
-            playlist = file.kind == "playlist"
-            deadlines = (open_timeout, max(read_timeout, _SEGMENT_TIMEOUT) if playlist else read_timeout)
-            container = stack.enter_context(av.open(source.address, options=_HTTP, timeout=deadlines))
-            live = not playlist or container.duration is None
-            return Opened(container, _video_of(container, source), live=live, paced=live and playlist)
+            web = Web(networks, silence=read_timeout, seconds=open_timeout)
+            file = stack.enter_context(closing(HttpFile(source.address, source.redacted, web, stop)))
+            if file.kind == "playlist":
+                file.close()
+                playlist = stack.enter_context(closing(Playlist(source.redacted, web, stop)))
+                return _open_playlist(file.url, playlist, source, stack, open_timeout, read_timeout)
+            file.begin(_PATIENCE)
+            container = stack.enter_context(_open_http_file(file, source))
+            live = file.kind == "stream"
+            patience = read_timeout if live else _PATIENCE
+            return Opened(container, _video_of(container, source), live, file, patience)
+
+
+def _open_playlist(
+    url: str, playlist: Playlist, source: Source, stack: ExitStack, open_timeout: float, read_timeout: float
+) -> Opened:
+    patience = max(read_timeout, _PATIENCE)
+    try:
+        container = av.open(
+            url, format="hls", options=_PLAYLIST, io_open=playlist.open, timeout=(open_timeout, patience)
+        )
+    except READ_ERRORS as error:
+        raise playlist.fault or error from error
+    stack.enter_context(container)
+    live = container.duration is None
+    return Opened(container, _video_of(container, source), live, playlist, patience, paced=live)
 
 
 def _open_file(path: str) -> InputContainer:
@@ -102,12 +150,13 @@ def _open_file(path: str) -> InputContainer:
 
 
 def _open_http_file(file: HttpFile, source: Source) -> InputContainer:
+    form = "mpjpeg" if file.media_type == "multipart/x-mixed-replace" else None
     try:
-        return av.open(file, "r", options=_FILE, buffer_size=_BUFFER)
+        return av.open(file, "r", format=form, options=_WEB, buffer_size=_BUFFER)
     except READ_ERRORS as error:
         if file.fault is not None:
             raise file.fault from error
-        if not file.seekable():
+        if file.kind == "file" and not file.seekable():
             raise no_ranges(source.redacted) from error
         raise not_a_video(source.redacted) from error
 

@@ -1,5 +1,7 @@
 """What goes wrong with a source, in words for the user."""
 
+import ssl
+
 from av.error import (
     ArgumentError,
     ExitError,
@@ -11,6 +13,7 @@ from av.error import (
 )
 from av.error import EOFError as AvEOFError
 
+from app.networks import ForbiddenAddressError
 from app.source import Source
 
 
@@ -70,6 +73,23 @@ def status_error(status: int, where: str) -> VideoError:
         case _:
             said, todo = "refuses the request", "check the address"
     return VideoError(f"{where} {said} ({status}): {todo}", retryable=status in (408, 429))
+
+
+def unreachable(error: Exception, where: str) -> VideoError:
+    """Why there is no connection to a server, or no answer on it."""
+    match error:
+        case ForbiddenAddressError():
+            return VideoError(f"{where} leads astray: {error}", retryable=False)
+        case TimeoutError():
+            return VideoError(f"{where} did not answer in time", retryable=True)
+        case ConnectionRefusedError():
+            return VideoError(f"cannot connect to {where}: nothing listens there", retryable=True)
+        case ssl.SSLCertVerificationError():
+            return VideoError(f"{where} has no valid certificate: {error.verify_message}", retryable=False)
+        case OSError():
+            return VideoError(f"cannot connect to {where}: {error.strerror or error}", retryable=True)
+        case _:
+            return VideoError(f"{where} does not answer as a web server does", retryable=True)
 
 
 def explain(error: Exception, source: Source) -> VideoError:

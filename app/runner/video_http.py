@@ -1,32 +1,20 @@
-"""Recordings over HTTP, read by ranges.
+"""Recordings and streams over HTTP, read by ranges.
 
 FFmpeg 8.1's own reader asks again on connections that it told the server to close, and so silently loses the
-first frame of every mp4 whose index is at its end.
+first frame of every mp4 whose index is at its end. It also follows redirects, and names that change their
+address, wherever they lead.
 """
 
 import io
 import re
-import ssl
 from base64 import b64encode
 from http.client import HTTPException, HTTPResponse
 from threading import Event
-from typing import Literal, cast
-from urllib.error import HTTPError, URLError
+from typing import Literal
 from urllib.parse import unquote, urlsplit
-from urllib.request import (
-    HTTPDefaultErrorHandler,
-    HTTPErrorProcessor,
-    HTTPHandler,
-    HTTPRedirectHandler,
-    HTTPSHandler,
-    OpenerDirector,
-    ProxyHandler,
-    Request,
-    UnknownHandler,
-)
 
-from app.runner.video_errors import VideoError, status_error
-from app.source import Source
+from app.runner.video_errors import VideoError, status_error, unreachable
+from app.runner.video_web import StatusError, Web
 
 _PLAYLISTS = frozenset(["application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl"])
 _WAITS = (0.0, 0.25, 0.5, 1.0)  # seconds before each try to go on where the connection was dropped
@@ -36,38 +24,48 @@ _NEAR = 256 * 1024  # a seek this far ahead reads on rather than asking again
 class HttpFile:
     """A file on a web server, for PyAV to read. Not thread safe.
 
-    `kind` is `playlist` or `stream` where the address is no file of known size: then it is only to be closed.
-    PyAV loses what `read` raises, so a failure looks like the end of the file, and is kept in `fault`.
+    `kind` is `stream` where its size is not known, and `playlist` where it names other files; `url` is where
+    redirects led to. PyAV loses what `read` raises, so a failure looks like the end of the file, and is kept
+    in `fault`.
     """
 
-    def __init__(self, source: Source, timeout: float, stop: Event) -> None:
-        """Connect. Raises VideoError."""
-        self.name = source.redacted
+    def __init__(self, url: str, name: str, web: Web, stop: Event) -> None:
+        """Connect; `name` is the file's for messages. Raises VideoError."""
+        self.name = name
         self.fault: VideoError | None = None
-        self._timeout = timeout
+        self._asked = url
+        self._web = web
         self._stop = stop
-        parts = urlsplit(source.address)
-        login, _, host = parts.netloc.rpartition("@")
-        self._url = parts._replace(netloc=host, fragment="").geturl()
-        self._login = "Basic " + b64encode(unquote(login).encode()).decode() if login else None
-        self._opener = _opener()
+        parts = urlsplit(url)
+        login = parts.netloc.rpartition("@")[0]
+        self._login = (
+            {"Authorization": "Basic " + b64encode(unquote(login).encode()).decode()} if login else {}
+        )
         try:
             self._response = self._ask(0)
+        except StatusError as error:
+            raise status_error(error.status, name) from None
         except (OSError, HTTPException) as error:
-            raise _explained(error, self.name) from None
+            raise unreachable(error, name) from None
+        self.url = self._response.geturl()
         self._place = self._standing = 0  # where the next read begins, and where the response stands
         self._ranges = self._response.status == 206
         self._size = _size(self._response)
         self._etag = self._response.headers.get("ETag")
+        self.media_type = self._response.headers.get_content_type()
         self.kind: Literal["file", "playlist", "stream"] = "file"
-        if self._response.headers.get_content_type() in _PLAYLISTS or parts.path.endswith(".m3u8"):
+        if self.media_type in _PLAYLISTS or parts.path.endswith(".m3u8"):
             self.kind = "playlist"
         elif self._size is None:
             self.kind = "stream"
 
+    def begin(self, seconds: float) -> None:
+        """Reading for the next packet begins, which may take so many seconds."""
+        self._web.begin(seconds)
+
     def read(self, size: int) -> bytes:
         """At most `size` bytes from the current place on; none at the end, or after a failure."""
-        if self.fault is not None or self._place >= (self._size or 0):
+        if self.fault is not None or (self._size is not None and self._place >= self._size):
             return b""
         for wait in _WAITS:
             if self._stop.wait(wait):
@@ -77,24 +75,23 @@ class HttpFile:
             except VideoError as fault:
                 self.fault = fault
                 return b""
-            except HTTPError as error:
-                error.close()
-                if error.code < 500:
+            except StatusError as error:
+                if error.status < 500:
                     break
             except TimeoutError:
                 break
             except (OSError, HTTPException):
                 pass
             else:
-                if data:
-                    self._place += len(data)
+                self._place += len(data)
+                if data or self._size is None:
                     return data
             self._response.close()
             if not self._ranges:
                 break
+        total = "" if self._size is None else f" of {self._size}"
         self.fault = VideoError(
-            f"the connection to {self.name} was lost after {self._place} of {self._size} bytes",
-            retryable=True,
+            f"the connection to {self.name} was lost after {self._place}{total} bytes", retryable=True
         )
         return b""
 
@@ -117,6 +114,8 @@ class HttpFile:
         self._response.close()
 
     def _read(self, size: int) -> bytes:
+        if self._size is None:
+            return self._response.read1(size)
         ahead = self._place - self._standing
         if self._response.isclosed() or not 0 <= ahead <= _NEAR:
             self._response.close()
@@ -128,48 +127,17 @@ class HttpFile:
             self._standing += len(self._response.read(ahead))
             if self._standing != self._place:
                 return b""
-        data = self._response.read(size)
+        data = self._response.read1(size)
         self._standing += len(data)
         return data
 
     def _ask(self, first: int) -> HTTPResponse:
-        request = Request(self._url, headers={"User-Agent": "videoanalysis", "Range": f"bytes={first}-"})  # noqa: S310
-        if self._login:
-            request.add_unredirected_header("Authorization", self._login)
-        return cast("HTTPResponse", self._opener.open(request, timeout=self._timeout))
-
-
-def _opener() -> OpenerDirector:
-    """One that follows redirects, but only to http and https."""
-    opener = OpenerDirector()
-    for handler in (
-        ProxyHandler, UnknownHandler, HTTPHandler, HTTPSHandler, HTTPDefaultErrorHandler, HTTPRedirectHandler,
-        HTTPErrorProcessor,
-    ):  # fmt: skip
-        opener.add_handler(handler())
-    return opener
+        headers = {"User-Agent": "videoanalysis", "Range": f"bytes={first}-"}
+        return self._web.get(self._asked, headers | self._login)
 
 
 def _size(response: HTTPResponse) -> int | None:
     """The size of the whole file."""
-    found = re.search(r"/(\d+)$", response.headers.get("Content-Range", ""))
-    length = found[1] if found else response.headers.get("Content-Length")
-    return int(length) if length else None
-
-
-def _explained(error: Exception, where: str) -> VideoError:
-    reason = error.reason if isinstance(error, URLError) else error
-    if isinstance(error, HTTPError):
-        error.close()
-        return status_error(error.code, where)
-    match reason:
-        case TimeoutError():
-            return VideoError(f"{where} did not answer in time", retryable=True)
-        case ConnectionRefusedError():
-            return VideoError(f"cannot connect to {where}: nothing listens there", retryable=True)
-        case ssl.SSLCertVerificationError():
-            return VideoError(f"{where} has no valid certificate: {reason.verify_message}", retryable=False)
-        case OSError():
-            return VideoError(f"cannot connect to {where}: {reason.strerror or reason}", retryable=True)
-        case _:
-            return VideoError(f"{where} does not answer as a web server does", retryable=True)
+    found = re.search(r"/(\d{1,18})$", response.headers.get("Content-Range", ""))
+    length = found[1] if found else response.headers.get("Content-Length", "")
+    return int(length) if re.fullmatch(r"\d{1,18}", length, re.ASCII) else None

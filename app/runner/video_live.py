@@ -109,7 +109,7 @@ class Camera:
         pace = _Pace(self._stop) if opened.paced else None
         heard = time.monotonic()
         try:
-            for packet in opened.container.demux(opened.stream):
+            for packet in opened.demux(opened.stream):
                 if pace and packet.pts is not None:
                     pace.wait(float(packet.pts * packet.time_base))
                 if self._stop.is_set():

@@ -13,6 +13,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 from msgspec import Struct
 
+from app.runner.video_container import Opened
 from app.runner.video_headers import Headers
 
 Packet: TypeAlias = "av.Packet[VideoStream]"
@@ -54,10 +55,11 @@ class Packets:
     packets, or with `all_streams` any.
     """
 
-    def __init__(self, container: InputContainer, stream: VideoStream, *, all_streams: bool = False) -> None:
+    def __init__(self, opened: Opened, *, all_streams: bool = False) -> None:
         self.reached = 0.0
-        self._container = container
-        self._stream = stream
+        self._opened = opened
+        self._container = container = opened.container
+        self._stream = stream = opened.stream
         self._all_streams = all_streams
         self.codec = stream.codec_context.codec.canonical_name
         raw = container.format.name in _RAW or not stream.time_base
@@ -105,7 +107,7 @@ class Packets:
         index = self._stream.index
         streams = list(self._container.streams) if self._all_streams else [self._stream]
         ticks = {stream.index: float(stream.time_base or 0) for stream in streams}
-        for packet in self._container.demux(*streams):
+        for packet in self._opened.demux(*streams):
             if not packet.size:
                 continue
             if packet.pts is not None:

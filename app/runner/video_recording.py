@@ -14,6 +14,7 @@ from app.runner.sampling import Eligible, Sampler, Shown, choose_eligible
 from app.runner.video_container import Opened
 from app.runner.video_decoder import LazyDecoder
 from app.runner.video_errors import READ_ERRORS, VideoError, explain, no_ranges, unknown_codec
+from app.runner.video_http import HttpFile
 from app.runner.video_length import Length
 from app.runner.video_packets import Coded, Packet, Packets, ShownOrder
 from app.scenario import Fps, Media, Sampling
@@ -58,7 +59,7 @@ class Recording:
         self._opened = opened
         self._source = source
         self._length = Length(opened.container, opened.stream, source)
-        self._packets = Packets(opened.container, opened.stream, all_streams=self._length.of_all_streams)
+        self._packets = Packets(opened, all_streams=self._length.of_all_streams)
         self._incoming = iter(self._packets)
         self._beginning: list[tuple[Coded, Packet]] = []
         self._context = opened.stream.codec_context
@@ -136,7 +137,7 @@ class Recording:
             yield _sampled(ready, tick)
         yield position()
         if end == 0:
-            if self._opened.file is not None and not self._opened.file.seekable():
+            if isinstance(self._opened.remote, HttpFile) and not self._opened.remote.seekable():
                 raise no_ranges(self._source.redacted)
             raise VideoError(f"{self._source.redacted} holds no frames", retryable=False)
         self._length.check(received, self._packets.reached, whole, _seconds(ticks, tick))
@@ -157,8 +158,6 @@ class Recording:
             picture = None
         except READ_ERRORS as error:
             raise explain(error, self._source) from error
-        if self._opened.file is not None and self._opened.file.fault is not None:
-            raise self._opened.file.fault
         return picture
 
     def _first_picture(self) -> AvPicture | None:

@@ -9,6 +9,7 @@ from threading import Event, Timer
 import cv2
 import pytest
 
+from app.networks import Networks
 from app.runner.frames import Picture
 from app.runner.video import Camera, Received, SourceState, VideoError, open_video
 from app.scenario import All, Fps, Keyframes
@@ -16,6 +17,7 @@ from app.source import parse_source
 from tests import cameras, clips
 
 FRAMES = 120
+LOOPBACK = Networks("loopback")
 GOP = 30
 
 
@@ -35,7 +37,7 @@ def stop() -> Event:
 def watched(url: str, stop: Event, *, persistent: bool = False) -> Iterator[Camera]:
     source = parse_source(url)
     with open_video(
-        source, Path(), stop=stop, persistent=persistent, open_timeout=4, read_timeout=2
+        source, Path(), LOOPBACK, stop=stop, persistent=persistent, open_timeout=4, read_timeout=2
     ) as video:
         assert isinstance(video, Camera)
         yield video

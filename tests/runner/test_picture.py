@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from app.networks import Networks
 from app.runner.frames import Image
 from app.runner.picture import AvPicture
 from app.runner.video import Recording, Sampled, open_video
@@ -93,7 +94,7 @@ def test_a_video_filmed_upright_is_shown_upright(tmp_path: Path, degrees: int) -
     upright = clips.marker_picture(7, (320, 240))
     stored = np.asarray(cv2.rotate(upright, turns[degrees]), np.uint8) if degrees else upright
     clips.encode(tmp_path / "phone.mp4", [stored] * 10, rotation=degrees)
-    with open_video(parse_source("phone.mp4"), tmp_path, stop=Event()) as video:
+    with open_video(parse_source("phone.mp4"), tmp_path, Networks(""), stop=Event()) as video:
         assert isinstance(video, Recording)
         entry = next(entry for entry in video.frames(All(), "all") if isinstance(entry, Sampled))
         assert (video.media.width, video.media.height) == (320, 240)

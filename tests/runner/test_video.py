@@ -12,6 +12,7 @@ import av
 import cv2
 import pytest
 
+from app.networks import Networks
 from app.runner import video_decoder, video_recording
 from app.runner.frames import Picture
 from app.runner.sampling import Eligible
@@ -71,7 +72,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def opened(media: Path, source: str) -> Iterator[Recording]:
-    with open_video(parse_source(source), media, stop=Event()) as video:
+    with open_video(parse_source(source), media, Networks(""), stop=Event()) as video:
         assert isinstance(video, Recording)
         yield video
 

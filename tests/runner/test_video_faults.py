@@ -9,12 +9,14 @@ from threading import Event
 import numpy as np
 import pytest
 
+from app.networks import Networks
 from app.runner.video import Recording, Sampled, TruncatedError, VideoError, open_video
 from app.scenario import All
 from app.source import parse_source
 from tests import cameras, clips
 
 FRAMES = 120
+LOOPBACK = Networks("loopback")
 SIZE = (256, 192)
 
 
@@ -32,7 +34,9 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def opened(media: Path, source: str) -> Iterator[Recording]:
-    with open_video(parse_source(source), media, stop=Event(), open_timeout=2, read_timeout=1) as video:
+    with open_video(
+        parse_source(source), media, LOOPBACK, stop=Event(), open_timeout=2, read_timeout=1
+    ) as video:
         assert isinstance(video, Recording)
         yield video
 

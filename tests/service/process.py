@@ -27,7 +27,7 @@ class ServiceProcess:
         self.media.mkdir(exist_ok=True)
         self.port = free_port()
         self.log = folder / "service.log"
-        named = {"port": self.port, **variables}
+        named = {"port": self.port, "source_networks": "loopback", **variables}
         self._variables = {f"VA_{name.upper()}": str(value) for name, value in named.items()}
         self._process: subprocess.Popen[bytes] | None = None
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10)

@@ -13,6 +13,7 @@ from anyio.abc import TaskStatus
 from app.bus import Bus, Handler
 from app.bus.memory import open_memory_bus
 from app.messages import CreateScenario, Instance, Message, Topic, orchestrator_commands
+from app.networks import Networks
 from app.orchestrator import run_orchestrator
 from app.orchestrator.leader import Timing
 from app.postgres import TRANSIENT, Connection, Database
@@ -100,7 +101,7 @@ async def test_a_frozen_runner_loses_its_runs_and_lets_go_when_it_wakes(
     leave = Event()
 
     def runner(name: str, bus: Bus, database: Database) -> Runner:
-        tools = Tools(database, clips, tmp_path, workers=1)
+        tools = Tools(database, clips, tmp_path, Networks("public"), workers=1)
         return Runner(Instance(name, uuid4()), 4, bus, tools, heartbeat_interval=TIMING.heartbeat_interval)
 
     async with open_memory_bus(transient=TRANSIENT) as bus, create_task_group() as group:

@@ -1,0 +1,89 @@
+"""What a playlist names, opened for FFmpeg, which by itself opens nothing."""
+
+from collections.abc import Mapping
+from threading import Event
+
+from app.runner.video_errors import VideoError
+from app.runner.video_http import HttpFile
+from app.runner.video_web import Web
+
+_MOST_FILES = 200  # opened until there is a packet
+_MOST_TEXT = 8 * 2**20  # bytes of a playlist, each line of which takes many times its size of memory
+
+
+class Playlist:
+    """Opens the files of one playlist, itself included. `fault` is the first failure; it ends all reading."""
+
+    def __init__(self, name: str, web: Web, stop: Event) -> None:
+        self.name = name
+        self.fault: VideoError | None = None
+        self._web = web
+        self._stop = stop
+        self._open_files: set[_Named] = set()
+        self._opened = 0
+
+    def begin(self, seconds: float) -> None:
+        """Reading for the next packet begins, which may take so many seconds."""
+        self._opened = 0
+        self._web.begin(seconds)
+
+    def open(self, url: str, _flags: int, options: Mapping[str, str]) -> "_Named":
+        """PyAV's `io_open`. Raises VideoError."""
+        if self.fault is None:
+            try:
+                return self._open(url, int(options.get("offset", 0)))
+            except VideoError as fault:
+                self.fault = fault
+        raise self.fault
+
+    def _open(self, url: str, offset: int) -> "_Named":
+        scheme = url.partition(":")[0]
+        if scheme.startswith("crypto"):
+            raise VideoError(f"{self.name} is encrypted, which is not supported", retryable=False)
+        if scheme not in ("http", "https"):
+            raise VideoError(
+                f"{self.name} names a {scheme[:20]}: address: only what is on the web is opened",
+                retryable=False,
+            )
+        self._opened += 1
+        if self._opened > _MOST_FILES:
+            raise VideoError(f"{self.name} names too many files before any picture", retryable=False)
+        file = _Named(url, self, self._web, self._stop)
+        file.seek(offset)
+        self._open_files.add(file)
+        return file
+
+    def forget(self, file: "_Named") -> None:
+        """Drop a file that was closed."""
+        self._open_files.discard(file)
+
+    def close(self) -> None:
+        """Close what is still open: FFmpeg does not close what it began with."""
+        for file in list(self._open_files):
+            file.close()
+
+
+class _Named(HttpFile):
+    """A file that a playlist names, or the playlist."""
+
+    def __init__(self, url: str, playlist: Playlist, web: Web, stop: Event) -> None:
+        super().__init__(url, playlist.name, web, stop)
+        self._playlist = playlist
+        self._is_text = False
+
+    def read(self, size: int) -> bytes:
+        """As of any file, but for the length of a playlist's text."""
+        first = self.tell() == 0
+        data = super().read(size)
+        self._is_text = self._is_text or (first and data.startswith(b"#EXTM3U"))
+        if self._is_text and self.tell() > _MOST_TEXT:
+            self.fault = VideoError(f"{self.name} is too long a playlist", retryable=False)
+        if self.fault is not None:
+            self._playlist.fault = self._playlist.fault or self.fault
+            return b""
+        return data
+
+    def close(self) -> None:
+        """Drop the connection."""
+        super().close()
+        self._playlist.forget(self)

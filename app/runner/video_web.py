@@ -1,0 +1,138 @@
+"""Asking web servers, only where a source may be, and never for longer or for more than is allowed."""
+
+import io
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from functools import cache
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from string import punctuation
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
+
+from app.networks import Networks
+from app.runner.video_errors import VideoError
+
+_MOST_BYTES = 256 * 2**20  # read for one packet, which bounds what it takes of memory
+_MOST_REDIRECTS = 5
+_BUFFER = 64 * 1024
+
+
+class StatusError(HTTPException):
+    """The server answered, but with no content."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Web:
+    """The web servers on `networks`. Not thread safe.
+
+    No read waits longer than `silence` seconds, and all reading between two calls of `begin` takes at most
+    the seconds given there (at first: to the constructor). Proxies are not used: through one, nobody could
+    say where a request ends.
+    """
+
+    def __init__(self, networks: Networks, *, silence: float, seconds: float) -> None:
+        self._networks = networks
+        self._silence = silence
+        self.begin(seconds)
+
+    def begin(self, seconds: float) -> None:
+        """Reading for the next packet begins."""
+        self._deadline = time.monotonic() + seconds
+        self._bytes = 0
+
+    def get(self, url: str, headers: Mapping[str, str]) -> HTTPResponse:
+        """What is at a URL, after redirects; of the headers, Authorization stays with the first server.
+
+        Raises VideoError, StatusError, and other HTTPExceptions and OSErrors.
+        """
+        for _ in range(_MOST_REDIRECTS + 1):
+            response = self._get(url, headers)
+            if response.status < 300:
+                response.url = url
+                return response
+            location = response.headers["Location"]
+            response.close()
+            if response.status >= 400 or location is None:
+                break
+            url, before = urljoin(url, location), url
+            if urlsplit(url)[:2] != urlsplit(before)[:2]:
+                headers = {name: value for name, value in headers.items() if name != "Authorization"}
+        raise StatusError(response.status)
+
+    def _get(self, url: str, headers: Mapping[str, str]) -> HTTPResponse:
+        secure, host, port, target = _split(url)
+        connection = HTTPSConnection(host, port, context=_tls()) if secure else HTTPConnection(host, port)
+        link = self._networks.connect(host, port, self._wait())
+        connection.sock = _tls().wrap_socket(link, server_hostname=host) if secure else link
+        connection.response_class = self._response  # type: ignore[assignment]
+        try:
+            connection.request("GET", target, headers={"Connection": "close", **headers})
+            return connection.getresponse()
+        finally:
+            if connection.sock is not None:
+                connection.sock.close()  # once the response, which holds on to it, is closed too
+
+    def _response(self, link: socket.socket, *arguments: Any, **options: Any) -> HTTPResponse:
+        response = HTTPResponse(link, *arguments, **options)
+        response.fp.close()
+        response.fp = io.BufferedReader(_Received(link, self._wait, self._count), _BUFFER)
+        return response
+
+    def _wait(self) -> float:
+        """How long the next read may wait. Raises TimeoutError where no time is left."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return min(left, self._silence)
+
+    def _count(self, size: int) -> None:
+        self._bytes += size
+        if self._bytes > _MOST_BYTES:
+            raise VideoError(f"there is no picture within {_MOST_BYTES >> 20} MiB", retryable=False)
+
+
+class _Received(io.RawIOBase):
+    """What comes from a server, byte by byte if it must be: each read waits as long as is left by then."""
+
+    def __init__(self, link: socket.socket, wait: Callable[[], float], count: Callable[[int], None]) -> None:
+        self._link = link
+        self._hold = link.makefile("rb", buffering=0)
+        self._wait = wait
+        self._count = count
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._link.settimeout(self._wait())
+        size = self._link.recv_into(buffer)
+        self._count(size)
+        return size
+
+    def close(self) -> None:
+        self._hold.close()
+        super().close()
+
+
+def _split(url: str) -> tuple[bool, str, int, str]:
+    """Whether it is https, the host, the port, and what to ask for there. Raises VideoError."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+        target = quote(f"{parts.path or '/'}{'?' * bool(parts.query)}{parts.query}", safe=punctuation)
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https"):
+        raise VideoError("it leads to what is no address on the web", retryable=False)
+    secure = parts.scheme == "https"
+    return secure, host, port or (443 if secure else 80), target
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
