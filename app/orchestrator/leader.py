@@ -55,6 +55,7 @@ class Leader:
         self._wake_relay = Wake()
         self._heard_since = datetime.min.replace(tzinfo=UTC)
         self._adrift: dict[Instance, set[tuple[UUID, int]]] = {}
+        self._namesakes: set[Instance] = set()
         self._prune_at = 0.0
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
@@ -106,8 +107,11 @@ class Leader:
             return
         assert isinstance(message, RunnerHeartbeat)  # noqa: S101 - the topic holds nothing else
         async with self._database.connection() as connection:
-            if await leases.note_instance(connection, message):
+            standing = await leases.note_instance(connection, message)
+            if standing == "new":
                 self._wake_leader.set()
+            elif standing == "replaced":
+                self._warn_of_namesake(message.instance)
             adrift = await leases.renew(
                 connection, message.instance, message.runs, self._timing.heartbeat_timeout
             )
@@ -117,6 +121,14 @@ class Leader:
             await self._stop_again(StopRun(message.instance, scenario_id, attempt))
         if runs:
             self._adrift[message.instance] = runs
+
+    def _warn_of_namesake(self, instance: Instance) -> None:
+        if instance not in self._namesakes:
+            self._namesakes.add(instance)
+            log.warning(
+                "two runners have one name, and only the newer is used: give each a VA_RUNNER_ID of its own",
+                runner=instance.runner_id,
+            )
 
     async def _stop_again(self, stop: StopRun) -> None:
         async with self._database.transaction() as connection:

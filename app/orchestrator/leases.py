@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from msgspec import Struct
@@ -23,26 +24,30 @@ async def clock(connection: Connection) -> datetime:
     return now
 
 
-async def note_instance(connection: Connection, beat: RunnerHeartbeat) -> bool:
-    """Note that a runner instance lives; True where it is new, and takes its name over from older ones."""
-    is_new: bool = await connection.fetchval(
+async def note_instance(connection: Connection, beat: RunnerHeartbeat) -> Literal["new", "known", "replaced"]:
+    """Note that a runner instance lives. One that is new takes its name over from older ones, which are
+    replaced for good."""
+    row = await connection.fetchrow(
         """
         WITH lives AS (
             INSERT INTO runners (runner_id, boot_id, slots) VALUES ($1, $2, $3)
             ON CONFLICT (runner_id, boot_id)
             DO UPDATE SET heartbeat_at = clock_timestamp(), slots = excluded.slots
-            RETURNING xmax = 0 AS is_new
+            RETURNING xmax = 0 AS is_new, superseded
         ), replaced AS (
             UPDATE runners SET superseded = true
              WHERE runner_id = $1 AND boot_id <> $2 AND NOT superseded AND (SELECT is_new FROM lives)
         )
-        SELECT is_new FROM lives
+        SELECT is_new, superseded FROM lives
         """,
         beat.instance.runner_id,
         beat.instance.boot_id,
         beat.slots,
     )
-    return is_new
+    assert row is not None  # noqa: S101 - an upsert returns its row
+    if row["is_new"]:
+        return "new"
+    return "replaced" if row["superseded"] else "known"
 
 
 async def note_leaving(connection: Connection, instance: Instance) -> None:
