@@ -185,28 +185,20 @@ class Run:
     async def _store(self, batch: Batch) -> None:
         """Store a batch exactly once, however often the database fails meanwhile. Raises FencedError."""
         backoff = 0.1
-        in_doubt = False
         with metrics.STORE_SECONDS.time():
-            while not await self._try_to_store(batch, in_doubt):
-                in_doubt = True
+            while not await self._try_to_store(batch):
                 await sleep(backoff)
                 backoff = min(2 * backoff, _MAX_BACKOFF)
         self.next_frame = batch.end
         metrics.count(batch)
 
-    async def _try_to_store(self, batch: Batch, in_doubt: bool) -> bool:
-        database = self._tools.database
+    async def _try_to_store(self, batch: Batch) -> bool:
         try:
-            if in_doubt:
-                async with database.connection() as connection:
-                    if await store.is_stored(connection, self._fence, batch):
-                        return True
-            async with database.transaction() as connection:
-                if await store.advance(connection, self._fence, batch):
-                    await store.append(connection, self._fence.scenario_id, batch.predictions)
-                    return True
-            async with database.connection() as connection:
-                return await store.is_stored(connection, self._fence, batch)
+            async with self._tools.database.connection() as connection:
+                # Where the acknowledgement of an earlier try was lost, the batch is there already.
+                return await store.write(connection, self._fence, batch) or await store.is_stored(
+                    connection, self._fence, batch
+                )
         except TRANSIENT as error:
             log.warning("cannot store yet", error=repr(error), next_frame=batch.start)
             return False

@@ -94,18 +94,27 @@ async def claim(connection: Connection, fence: Fence) -> Checkpoint | None:
     )
 
 
-async def advance(connection: Connection, fence: Fence, batch: Batch) -> bool:
-    """Move the checkpoint over the batch, inside a transaction; False where it is not at its start."""
-    row = await connection.fetchrow(
+async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
+    """Store the batch's predictions and move the checkpoint over it; False where it is not at its start.
+
+    It is one statement, so that a process that is frozen at any moment holds no lock that another waits for.
+    """
+    moved: int = await connection.fetchval(
         """
-        UPDATE checkpoints
-           SET next_frame = $5, frames_sampled = $6, frames_dropped = $7, frames_failed = $8, detections = $9,
-               position_seconds = $10, frames_per_second = $11, eligible = coalesce(eligible, $12),
-               replay_frame = $13, replay_sampled = $14, source_state = $15, finished = $16,
-               updated_at = now()
-         WHERE scenario_id = $1 AND attempt = $2 AND run_token = $3 AND next_frame = $4 AND NOT dropped
-           AND NOT finished
-        RETURNING 1
+        WITH moved AS (
+            UPDATE checkpoints
+               SET next_frame = $5, frames_sampled = $6, frames_dropped = $7, frames_failed = $8,
+                   detections = $9, position_seconds = $10, frames_per_second = $11,
+                   eligible = coalesce(eligible, $12), replay_frame = $13, replay_sampled = $14,
+                   source_state = $15, finished = $16, updated_at = now()
+             WHERE scenario_id = $1 AND attempt = $2 AND run_token = $3 AND next_frame = $4
+               AND NOT dropped AND NOT finished
+            RETURNING scenario_id
+        ), written AS (
+            INSERT INTO predictions (scenario_id, frame, time, labels, confidences, boxes, track_ids, error)
+            SELECT moved.scenario_id, p.* FROM moved, unnest($17::prediction[]) AS p
+        )
+        SELECT count(*) FROM moved
         """,
         fence.scenario_id,
         fence.attempt,
@@ -123,24 +132,16 @@ async def advance(connection: Connection, fence: Fence, batch: Batch) -> bool:
         batch.replay_sampled,
         batch.source_state,
         batch.finished,
+        [_row(prediction) for prediction in batch.predictions],
     )
-    return row is not None
+    return moved == 1
 
 
-async def append(connection: Connection, scenario_id: UUID, predictions: list[Prediction]) -> None:
-    """Write predictions by COPY, one row a frame with its detections as parallel arrays."""
-    await connection.copy_records_to_table(
-        "predictions",
-        columns=("scenario_id", "frame", "time", "labels", "confidences", "boxes", "track_ids", "error"),
-        records=(_record(scenario_id, prediction) for prediction in predictions),
-    )
-
-
-def _record(scenario_id: UUID, prediction: Prediction) -> tuple[object, ...]:
+def _row(prediction: Prediction) -> tuple[object, ...]:
+    """A value of the database's type `prediction`."""
     found = prediction.detections
     tracked = any(detection.track_id is not None for detection in found)
     return (
-        scenario_id,
         prediction.frame,
         prediction.time,
         [detection.label for detection in found],

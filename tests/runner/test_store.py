@@ -10,6 +10,7 @@ from app.postgres import Database
 from app.runner import store
 from app.runner.frames import Detection, Prediction
 from app.runner.store import Batch, Counters, Fence, FencedError
+from tests.runner.batches import batch, prediction
 
 SCENARIO = uuid4()
 
@@ -18,41 +19,14 @@ def fence(attempt: int = 1) -> Fence:
     return Fence(SCENARIO, attempt, uuid4())
 
 
-def prediction(frame: int, detections: int = 1) -> Prediction:
-    found = tuple(
-        Detection(f"aruco:{number}", 0.5, (1.0, 2.0, 3.5, 4.25), track_id=None)
-        for number in range(detections)
-    )
-    return Prediction(frame, frame / 30, found)
-
-
-def batch(start: int, end: int, *, finished: bool = False) -> Batch:
-    return Batch(
-        start=start,
-        end=end,
-        predictions=[prediction(frame) for frame in range(start, end)],
-        counters=Counters(sampled=end, detections=end),
-        position_seconds=end / 30,
-        frames_per_second=100.0,
-        eligible="all",
-        replay_frame=0,
-        replay_sampled=0,
-        source_state="open",
-        finished=finished,
-    )
-
-
 async def claim(database: Database, who: Fence) -> store.Checkpoint | None:
     async with database.connection() as connection:
         return await store.claim(connection, who)
 
 
 async def write(database: Database, who: Fence, what: Batch) -> bool:
-    async with database.transaction() as connection:
-        if not await store.advance(connection, who, what):
-            return False
-        await store.append(connection, who.scenario_id, what.predictions)
-        return True
+    async with database.connection() as connection:
+        return await store.write(connection, who, what)
 
 
 async def frames(database: Database) -> list[int]:

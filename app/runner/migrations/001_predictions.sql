@@ -41,3 +41,14 @@ CREATE TABLE predictions (
         AND cardinality(boxes) = 4 * cardinality(labels)
         AND (track_ids IS NULL OR cardinality(track_ids) = cardinality(labels)))
 );
+
+-- What a runner sends for one row: of a type, so that a batch and its checkpoint are one statement.
+CREATE TYPE prediction AS (
+    frame        bigint,
+    time         double precision,
+    labels       text[],
+    confidences  real[],
+    boxes        real[],
+    track_ids    bigint[],
+    error        text
+);
