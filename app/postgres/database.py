@@ -67,15 +67,27 @@ async def prepare(connection: Connection) -> None:
 
 @asynccontextmanager
 async def open_database(
-    dsn: str, *, size: int = 8, acquire_timeout: float = 10.0, command_timeout: float = 30.0
+    dsn: str,
+    *,
+    size: int = 8,
+    acquire_timeout: float = 10.0,
+    command_timeout: float = 30.0,
+    idle_timeout: float = 5.0,
 ) -> AsyncGenerator[Database, None]:
     """A pool of at most `size` connections to `dsn`, opened as they are needed. Times are in seconds.
 
     A statement that a silent server leaves unanswered fails after twice `command_timeout`: the second is for
-    asking it to cancel.
+    asking it to cancel. A transaction in which this process falls silent for `idle_timeout` is rolled back by
+    the server, so that a frozen process does not keep its locks.
     """
     pool = await asyncpg.create_pool(
-        dsn, min_size=0, max_size=size, timeout=acquire_timeout, command_timeout=command_timeout, init=prepare
+        dsn,
+        min_size=0,
+        max_size=size,
+        timeout=acquire_timeout,
+        command_timeout=command_timeout,
+        server_settings={"idle_in_transaction_session_timeout": str(int(idle_timeout * 1000))},
+        init=prepare,
     )
     try:
         yield Database(pool, acquire_timeout)
@@ -102,7 +114,10 @@ def _loss_is_transient(connection: Connection) -> Iterator[None]:
     """asyncpg has one exception for using a lost connection and for using it wrongly: tell them apart."""
     try:
         yield
-    except asyncpg.InterfaceError as error:
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        if isinstance(error, asyncpg.InternalClientError):
+            # What the server said as it ended the connection came unasked, which asyncpg is not made for.
+            connection.terminate()
         if _is_lost(connection):
             raise ConnectionResetError("the connection to the database was lost") from error
         raise

@@ -207,3 +207,22 @@ async def test_a_pool_closes_in_bounded_time_while_its_server_is_silent(
             began = time.monotonic()
         assert time.monotonic() - began < 2
     os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_process_frozen_in_a_transaction_does_not_keep_its_locks(
+    scenarios_dsn: str, scenarios: Database
+) -> None:
+    async with scenarios.connection() as connection:
+        await connection.execute("CREATE TABLE locked AS SELECT 1 AS n")
+
+    async def freeze(freezing: Database) -> None:
+        async with freezing.transaction() as frozen:
+            await frozen.execute("SELECT FROM locked FOR UPDATE")
+            async with scenarios.connection() as connection:
+                await connection.execute("SELECT FROM locked FOR UPDATE", timeout=5)
+
+    async with open_database(scenarios_dsn, size=1, idle_timeout=0.2) as freezing:
+        for _ in range(5):
+            with pytest.raises(TRANSIENT):
+                await freeze(freezing)
+            assert await works(freezing)
