@@ -25,6 +25,8 @@ from app.bus.kafka_session import Session, Timing
 from app.bus.kafka_topics import DEAD, Topics
 from app.messages import TOPICS, Message, Topic
 
+__all__ = ["KafkaBus", "KafkaSecurity", "Timing", "open_kafka_bus"]
+
 log = structlog.get_logger(__name__)
 
 

@@ -9,22 +9,23 @@ from typing import Any, Literal
 import structlog
 from aiokafka import errors
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.conn import AIOKafkaConnection, collect_hosts
 from aiokafka.helpers import create_ssl_context
-from anyio import sleep
+from anyio import move_on_after, sleep
 from msgspec import Struct
 
 from app.bus import BusError
 
 log = structlog.get_logger(__name__)
 
-_REFUSALS = (
-    errors.SaslAuthenticationFailed,
-    errors.UnsupportedSaslMechanismError,
-    errors.IllegalSaslStateError,
-    errors.IncompatibleBrokerVersion,
-    ssl.SSLError,
-)
+# What no waiting mends, and what it means.
+_REFUSALS: dict[type[Exception], str] = {
+    errors.SaslAuthenticationFailed: "the user name or the password is wrong",
+    errors.UnsupportedSaslMechanismError: "its brokers take no passwords that way (SASL mechanism)",
+    errors.IllegalSaslStateError: "its brokers ask for no password (security protocol)",
+    errors.IncompatibleBrokerVersion: "its brokers are too old",
+    ssl.SSLError: "TLS with its brokers fails",
+}
 
 
 class KafkaSecurity(Struct, frozen=True, kw_only=True):
@@ -77,8 +78,9 @@ async def reach(options: dict[str, Any], patience: float) -> AIOKafkaAdminClient
             await _knock(options)
             admin = AIOKafkaAdminClient(**options)
             await admin.start()
-        except _REFUSALS as error:
-            raise BusError(f"Kafka at {servers} lets nobody in like this: {_said(error)}") from error
+        except tuple(_REFUSALS) as error:
+            reason = next(text for kind, text in _REFUSALS.items() if isinstance(error, kind))
+            raise BusError(f"Kafka at {servers} cannot be used: {reason} ({_said(error)})") from error
         except (OSError, errors.KafkaError) as error:
             if time.monotonic() > deadline:
                 raise BusError(f"no Kafka broker answers at {servers}: {_said(error)}") from error
@@ -95,14 +97,22 @@ async def _knock(options: dict[str, Any]) -> None:
     del options["retry_backoff_ms"]
     faults: list[Exception] = []
     for host, port, _ in hosts:
+        connection = AIOKafkaConnection(host, port, **options)
         try:
-            connection = await create_conn(host, port, **options)
-        except (OSError, errors.KafkaError) as error:
+            await connection.connect()
+        except OSError as error:
             faults.append(error)
+        except errors.KafkaError as error:
+            faults.append(error)
+            await _close(connection)
         else:
-            await connection.close()
-            return
-    raise next((fault for fault in faults if isinstance(fault, _REFUSALS)), faults[-1])
+            return await _close(connection)
+    raise next((fault for fault in faults if isinstance(fault, tuple(_REFUSALS))), faults[-1])
+
+
+async def _close(connection: AIOKafkaConnection) -> None:
+    with move_on_after(1):
+        await connection.close()
 
 
 def _said(error: Exception) -> str:

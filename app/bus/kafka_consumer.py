@@ -14,6 +14,7 @@ from app.messages import Topic
 
 log = structlog.get_logger(__name__)
 
+_PAUSE = 0.5
 _REFUSED = (
     errors.TopicAuthorizationFailedError,
     errors.GroupAuthorizationFailedError,
@@ -42,12 +43,14 @@ class Consumer:
         """Consume until cancelled. Raises BusError where the brokers refuse it."""
         positions: dict[TopicPartition, int] = {}
         ready = False
+        told = ""
 
         def tell() -> None:
-            nonlocal ready
+            nonlocal ready, told
             if not ready:
                 ready = True
                 task_status.started()
+            told = ""
 
         while True:
             fault: BaseException | None = None
@@ -57,8 +60,10 @@ class Consumer:
                 fault = _first(group)
             if isinstance(fault, _REFUSED):
                 raise BusError(f"Kafka does not let this user read {self._topic.name}: {fault}") from fault
-            log.warning("consumer starts anew", topic=self._topic.name, group=self._group, error=str(fault))
-            await sleep(1)
+            if str(fault) != told:  # once, however long an outage lasts
+                told = str(fault)
+                log.warning("consumer starts anew", topic=self._topic.name, group=self._group, error=told)
+            await sleep(_PAUSE)
 
     async def _deliver(self, record: ConsumerRecord) -> None:
         delivery = Delivery(

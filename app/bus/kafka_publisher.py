@@ -26,6 +26,7 @@ class Publisher:
         self._options = options
         self._timeout = timeout
         self._producer: AIOKafkaProducer | None = None
+        self._broken: AIOKafkaProducer | None = None
         self._ready = Event()
         self._failed = Event()
         self._waiting: set[CancelScope] = set()
@@ -45,7 +46,7 @@ class Publisher:
         except BaseException:
             await close_producer(producer)
             raise
-        self._producer, self._failed = producer, Event()
+        self._producer = producer
         self._ready.set()
 
     async def run(self) -> None:
@@ -63,9 +64,10 @@ class Publisher:
 
     async def stop(self) -> None:
         """Send what waits, then take no more."""
-        producer, self._producer, self._ready = self._producer, None, Event()
-        if producer is not None:
-            await close_producer(producer)
+        self._retire()
+        if self._broken is not None:
+            await close_producer(self._broken)
+        self._broken, self._failed = None, Event()
 
     def close(self) -> None:
         """Let whoever waits go with BusUnavailableError, and refuse new messages."""
@@ -101,8 +103,14 @@ class Publisher:
             raise BusUnavailableError("too many messages wait for Kafka") from error
         except KafkaError as error:
             if producer is self._producer:
-                self._failed.set()
+                self._retire()
             raise BusUnavailableError(f"Kafka refused the message: {error}") from error
+
+    def _retire(self) -> None:
+        """Give nothing more to the present producer."""
+        if self._producer is not None:
+            self._broken, self._producer, self._ready = self._producer, None, Event()
+        self._failed.set()
 
     def _require_open(self) -> None:
         if self._closed:

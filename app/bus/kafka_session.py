@@ -1,5 +1,6 @@
 """The life of one aiokafka consumer: fetching, committing, giving partitions up, and noticing its silence."""
 
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -25,13 +26,14 @@ class Timing(Struct, frozen=True, kw_only=True):
     Without any for `session` it is taken for dead; brokers refuse less than 6 unless told otherwise. A group
     waits `rebalance` for its members to give their partitions up; whoever is late must join anew. A message
     in hand has `grace` to be finished when its partition goes. Between two looks at whether a consumer still
-    fetches there are `look`; the third in vain replaces it.
+    fetches there are `look`; the third in vain replaces it. So does waiting for partitions for twice as long
+    as dead members can make it wait.
     """
 
-    heartbeat: float = 1.0
+    heartbeat: float = 0.5
     session: float = 6.0
-    rebalance: float = 4.0
-    grace: float = 1.0
+    rebalance: float = 3.0
+    grace: float = 0.5
     look: float = 4.0
 
 
@@ -63,8 +65,7 @@ class Session:
         self._count_partitions = count_partitions
         self._positions = positions
         self._committed: dict[TopicPartition, int] = {}
-        self._rebalances = 0
-        self._rebalancing = False
+        self._rebalancing_since: float | None = None
         self._lanes: Lanes | None = None
         self._consumer = AIOKafkaConsumer(
             group_id=group_id,
@@ -102,9 +103,8 @@ class Session:
 
     async def rebalance(self, *, done: bool) -> None:
         """The group takes every partition, or has given out those of its next round."""
-        self._rebalancing = not done
+        self._rebalancing_since = None if done else time.monotonic()
         if not done:
-            self._rebalances += 1
             if self._lanes is not None:
                 await self._lanes.close(self._timing.grace)
             await self._commit_last()
@@ -138,9 +138,9 @@ class Session:
         if offsets:
             try:
                 await self._consumer.commit(offsets)
-            except (errors.CommitFailedError, errors.IllegalStateError) as error:
-                # Another member has them by now, and handles again what was not committed.
-                log.info("offsets not committed", group=self._group_id, error=str(error))
+            except (errors.CommitFailedError, errors.IllegalStateError):
+                # Another member has these partitions by now, and handles again what was not committed.
+                log.info("offsets not committed", group=self._group_id)
             else:
                 self._committed.update(offsets)
 
@@ -155,25 +155,37 @@ class Session:
         """
         before: dict[object, object] = {}
         strikes = 0
+        away = False
         while True:
             await sleep(self._timing.look)
             try:
                 count = await self._count_partitions()
-            except (errors.KafkaError, OSError):
-                before, strikes = {}, 0
+            except (errors.KafkaError, OSError) as error:
+                if not away:
+                    log.warning("Kafka does not answer", topic=self._name, error=str(error))
+                before, strikes, away = {}, 0, True
                 continue
+            if away:
+                log.info("Kafka answers again", topic=self._name)
+                away = False
             if self._group_id is None and count > len(self._consumer.assignment()):
                 raise StalledError("partitions were added")
+            if self._waits_too_long():
+                raise StalledError("its group gives it no partitions")
             now = self._signs()
             strikes = strikes + 1 if any(sign in before and now[sign] == before[sign] for sign in now) else 0
             if strikes == _STRIKES:
                 raise StalledError("it does not fetch any more")
             before = now
 
+    def _waits_too_long(self) -> bool:
+        longest = 2 * (self._timing.session + self._timing.rebalance)
+        return self._rebalancing_since is not None and time.monotonic() - self._rebalancing_since > longest
+
     def _signs(self) -> dict[object, object]:
         """What differs between two looks where all is well."""
-        if self._rebalancing:
-            return {"rebalance": self._rebalances}
+        if self._rebalancing_since is not None:
+            return {}
         paused = self._consumer.paused()
         return {
             partition: self._consumer.last_poll_timestamp(partition)

@@ -19,6 +19,14 @@ DEAD = ".dead"
 _HOUR = 3_600_000  # ms
 _WEEK = 7 * 24 * _HOUR
 _PATIENCE = 30.0
+_FORBIDDEN = (errors.TopicAuthorizationFailedError, errors.ClusterAuthorizationFailedError)
+_IMPOSSIBLE = (
+    errors.InvalidReplicationFactorError,
+    errors.InvalidPartitionsError,
+    errors.InvalidConfigurationError,
+    errors.InvalidTopicError,
+    errors.PolicyViolationError,
+)
 
 
 class Topics:
@@ -79,21 +87,17 @@ class Topics:
 
     async def _create(self, missing: list[NewTopic]) -> str:
         answer = await self._admin.create_topics(missing)
+        forbidden = []
         for name, code, *message in answer.topic_errors:
             kind = errors.for_code(code)
-            said = (message[0] if message else None) or kind.__name__
-            if kind in (errors.TopicAuthorizationFailedError, errors.ClusterAuthorizationFailedError):
-                raise BusError(
-                    f"Kafka does not let this user make the topic {name}: allow it, or make the topic"
-                )
-            if kind in (
-                errors.InvalidReplicationFactorError,
-                errors.InvalidPartitionsError,
-                errors.InvalidConfigurationError,
-                errors.InvalidTopicError,
-                errors.PolicyViolationError,
-            ):
+            if kind in _FORBIDDEN:
+                forbidden.append(name)
+            elif kind in _IMPOSSIBLE:
+                said = (message[0] if message else None) or kind.__name__
                 raise BusError(f"Kafka cannot make the topic {name}: {said}")
+        if forbidden:
+            names = ", ".join(sorted(forbidden))
+            raise BusError(f"Kafka does not let this user make topics: allow it, or make them: {names}")
         return "the brokers have not taken them over yet"
 
     def _new(self, topic: Topic, partitions: int, replication: int) -> NewTopic:
