@@ -7,14 +7,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import psutil
 import pytest
 
+from tests.secure_listener import SecureListener
 from tools.kafka import KafkaError
 from tools.kafka.broker import HOST, prepare
 
@@ -28,17 +30,18 @@ QUICK_GROUPS = {"group.min.session.timeout.ms": "500"}
 class LocalBroker:
     """A broker of the tests' own, which can be killed, frozen and started again with its data."""
 
-    def __init__(self, folder: Path, extra: Mapping[str, str] | None = None) -> None:
-        self.port, self._controller_port = _free_ports(2)
+    def __init__(self, folder: Path, *, secure: bool = False) -> None:
+        self.port, self._controller_port, secure_port = _free_ports(3)
         self.address = f"{HOST}:{self.port}"
+        self.secure = SecureListener(folder, secure_port) if secure else None
         self._folder = folder
-        self._extra = {**QUICK_GROUPS, **(extra or {})}
-        self._process: subprocess.Popen[bytes] | None = None
-
         self._log = folder / "log"
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Return once it answers. Raises KafkaError."""
+        if self.secure is not None:
+            self.secure.make_certificate()
         self.spawn()
         deadline = time.monotonic() + _START_SECONDS
         while not self.answers():
@@ -49,7 +52,15 @@ class LocalBroker:
 
     def spawn(self) -> None:
         """Start it without waiting, from the main thread alone: it dies with its parent thread."""
-        command = prepare(self._folder, self.port, self._controller_port, self._extra)
+        secure = self.secure
+        command = prepare(
+            self._folder,
+            self.port,
+            self._controller_port,
+            listeners={"SECURE:SASL_SSL": secure.address} if secure else {},
+            extra={**QUICK_GROUPS, **(secure.properties() if secure else {})},
+            format_options=secure.format_options() if secure else (),
+        )
         die = _death_with_parent()
         with self._log.open("wb") as out:
             self._process = subprocess.Popen(
@@ -62,15 +73,17 @@ class LocalBroker:
             raise KafkaError(f"the broker ended: {self._log.read_text(errors='replace')}")
         return b"Kafka Server started" in self._log.read_bytes()
 
-    def signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
     def freeze(self) -> None:
-        self.signal(signal.SIGSTOP)
+        """Stop all of its threads; return once none of them runs."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        threads = [psutil.Process(thread.id) for thread in psutil.Process(self._process.pid).threads()]
+        while any(thread.status() != psutil.STATUS_STOPPED for thread in threads):
+            time.sleep(0.001)
 
     def thaw(self) -> None:
-        self.signal(signal.SIGCONT)
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it with SIGKILL, where it runs."""
@@ -81,10 +94,10 @@ class LocalBroker:
 
 
 @contextmanager
-def local_broker(extra: Mapping[str, str] | None = None) -> Iterator[LocalBroker]:
+def local_broker(*, secure: bool = False) -> Iterator[LocalBroker]:
     """A broker that runs for as long as the block lasts; the test is skipped where there can be none."""
     with TemporaryDirectory(prefix="videoanalysis-kafka-", ignore_cleanup_errors=True) as folder:
-        broker = LocalBroker(Path(folder), extra)
+        broker = LocalBroker(Path(folder), secure=secure)
         try:
             broker.start()
         except KafkaError as error:

@@ -1,12 +1,15 @@
 """The bus under test, once for each backend."""
 
-from collections.abc import AsyncGenerator
+import socket
+from collections.abc import AsyncGenerator, Iterator
 
 import pytest
 
 from app.bus import Bus
 from tests.bus.harness import Harness, MemoryHarness
 from tests.bus.kafka import KafkaHarness
+from tests.kafka import LocalBroker, local_broker
+from tests.secure_listener import SecureListener
 
 
 @pytest.fixture(params=["memory", "kafka"])
@@ -20,3 +23,24 @@ async def harness(request: pytest.FixtureRequest) -> AsyncGenerator[Harness, Non
 @pytest.fixture
 def bus(harness: Harness) -> Bus:
     return harness.bus
+
+
+@pytest.fixture
+def free_address() -> str:
+    """An address where nothing listens."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{one.getsockname()[1]}"
+
+
+@pytest.fixture(scope="session")
+def own_broker() -> Iterator[LocalBroker]:
+    """A broker that tests may kill and freeze, with a listener that asks for passwords."""
+    with local_broker(secure=True) as broker:
+        yield broker
+
+
+@pytest.fixture
+def secure(own_broker: LocalBroker) -> SecureListener:
+    assert own_broker.secure is not None
+    return own_broker.secure

@@ -9,20 +9,20 @@ from uuid import uuid4
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from app.bus.delivery import DeadLetter
-from app.bus.kafka import KafkaBus, open_kafka_bus
-from app.bus.kafka_session import Timing
+from app.bus.kafka import KafkaBus, Timing, open_kafka_bus
 from app.messages import TOPICS, Topic
 from tests.bus.harness import MAX_DELIVERIES, TEST_TOPICS
 
-QUICK = Timing(heartbeat=0.1, session=2.0, rebalance=2.0, grace=0.5, look=0.3)
+QUICK = Timing(heartbeat=0.1, session=2.0, rebalance=5.0, grace=1.0, look=0.3)
 PARTITIONS = 4
 
 
 class KafkaHarness:
     """The backend on a broker; each harness has topics of its own there."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, **options: Any) -> None:
         self.address = address
+        self._options = options
         self.prefix = f"{uuid4().hex[:8]}."
         self.bus: KafkaBus
 
@@ -54,7 +54,7 @@ class KafkaHarness:
             "longest_retry": 0.01,
             "timing": QUICK,
         }
-        return open_kafka_bus([self.address], **{**defaults, **options})
+        return open_kafka_bus([self.address], **{**defaults, **self._options, **options})
 
     async def reopen(self) -> None:
         await self.close()

@@ -4,7 +4,7 @@ import base64
 import socket
 import subprocess
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tools.kafka import KafkaError
@@ -18,12 +18,19 @@ _JVM = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-
 
 
 def prepare(
-    folder: Path, port: int, controller_port: int, extra: Mapping[str, str] | None = None
+    folder: Path,
+    port: int,
+    controller_port: int,
+    *,
+    listeners: Mapping[str, str] | None = None,
+    extra: Mapping[str, str] | None = None,
+    format_options: Sequence[str] = (),
 ) -> list[str]:
     """Write the configuration, format an empty data folder, and return the command that runs the broker.
 
-    `folder` keeps everything across restarts; `extra` are properties to add or replace. The program ends
-    on SIGTERM and SIGINT. Raises KafkaError.
+    `folder` keeps everything across restarts. `listeners` are more addresses by name and protocol
+    ("SECURE:SASL_SSL"), `extra` properties to add or replace. The program ends on SIGTERM and SIGINT.
+    Raises KafkaError.
     """
     java = [find_java(), *_JVM, f"-Dlog4j2.configurationFile={_LOGGING}", "-cp", class_path()]
     for taken in (port, controller_port):
@@ -31,15 +38,17 @@ def prepare(
     data = folder.resolve() / "data"
     data.mkdir(parents=True, exist_ok=True)
     configuration = folder.resolve() / "server.properties"
-    properties = {**_properties(data, port, controller_port), **(extra or {})}
+    properties = _properties(data, port, controller_port, listeners or {}) | dict(extra or {})
     configuration.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
     if not (data / "meta.properties").exists():
-        _format(java, configuration)
+        _format(java, configuration, format_options)
     return [*java, "kafka.Kafka", str(configuration)]
 
 
-def _properties(data: Path, port: int, controller_port: int) -> dict[str, str]:
-    listeners = f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}"
+def _properties(data: Path, port: int, controller_port: int, more: Mapping[str, str]) -> dict[str, str]:
+    addresses = {"PLAINTEXT:PLAINTEXT": f"{HOST}:{port}", "CONTROLLER:PLAINTEXT": f"{HOST}:{controller_port}"}
+    addresses |= more
+    listeners = ",".join(f"{name.split(':')[0]}://{address}" for name, address in addresses.items())
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
@@ -48,7 +57,7 @@ def _properties(data: Path, port: int, controller_port: int) -> dict[str, str]:
         "controller.listener.names": "CONTROLLER",
         "controller.quorum.bootstrap.servers": f"{HOST}:{controller_port}",
         "inter.broker.listener.name": "PLAINTEXT",
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "listener.security.protocol.map": ",".join(addresses),
         "log.dirs": str(data),
         "auto.create.topics.enable": "false",
         # Internal topics for one broker: no copies, few partitions.
@@ -79,12 +88,12 @@ def _require_free(port: int) -> None:
             ) from error
 
 
-def _format(java: list[str], configuration: Path) -> None:
+def _format(java: list[str], configuration: Path, options: Sequence[str]) -> None:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
     tool = ("kafka.tools.StorageTool", "format", "--standalone")
     done = subprocess.run(
         # The = keeps an id that begins with a dash from being taken for an option.
-        [*java, *tool, f"--cluster-id={cluster}", "--config", str(configuration)],
+        [*java, *tool, f"--cluster-id={cluster}", "--config", str(configuration), *options],
         capture_output=True,
         text=True,
         check=False,
