@@ -1,9 +1,11 @@
 """What the leading orchestrator does: it ends leases, passes stops on and hands out runs."""
 
+import math
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -33,6 +35,7 @@ from app.wake import Wake
 log = structlog.get_logger(__name__)
 
 _PRUNE_EVERY = 3600.0
+_PATIENCE = 3.0  # seconds until a process that must be alone takes it that it is not
 
 
 class Timing(Struct, frozen=True):
@@ -62,22 +65,21 @@ class Leader:
         """Lead whenever possible, until cancelled.
 
         A process that must be `alone` reports ready only as leader, and begins by ending every older lease:
-        whoever held one is gone. Raises AlreadyRunningError where it is not alone after all.
+        whoever held one is gone. Raises AlreadyRunningError where it is not alone, or no longer.
         """
-        first = True
+        timeout = self._timing.heartbeat_timeout
+        patience = _PATIENCE if self._alone else math.inf
+        first = self._alone
         if not self._alone:
             task_status.started()
         while True:
-            async with lead(
-                self._dsn,
-                self._wake,
-                silence=self._timing.heartbeat_timeout,
-                give_up_after=3.0 if self._alone else None,
-            ) as leadership:
-                if self._alone and first:
-                    await self._repeat(self._end_any_lease)
+            async with lead(self._dsn, self._wake, silence=timeout, patience=patience) as leadership:
+                if first:
+                    while not await self._try(self._repeat, self._end_any_lease):
+                        await self._wake_leader.wait(self._timing.heartbeat_interval)
                     task_status.started()
-                first = False
+                    # From now on it may be refused for its own lost connection, until the server misses that.
+                    first, patience = False, timeout + _PATIENCE
                 await self._lead(leadership)
 
     def _wake(self) -> None:
@@ -94,12 +96,18 @@ class Leader:
             group.start_soon(watchdog.probe)
             group.start_soon(relay, self._database, self._bus.publish, self._wake_relay)
             while await leadership.is_held():
-                try:
-                    await self._round(watchdog)
-                except TRANSIENT as error:
-                    log.warning("leader waits", error=str(error) or type(error).__name__)
+                await self._try(self._round, watchdog)
                 await self._wake_leader.wait(self._timing.heartbeat_interval)
             group.cancel_scope.cancel()
+
+    async def _try(self, work: Callable[[Any], Awaitable[None]], on: object) -> bool:
+        """Whether it was done: a fault of the database's leaves it to the next try."""
+        try:
+            await work(on)
+        except TRANSIENT as error:
+            log.warning("leader waits", error=str(error) or type(error).__name__)
+            return False
+        return True
 
     async def _hear(self, watchdog: Watchdog, message: Message) -> None:
         if isinstance(message, Probe):

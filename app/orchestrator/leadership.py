@@ -1,5 +1,6 @@
 """One orchestrator leads: whoever holds an advisory lock on a connection of its own."""
 
+import math
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -15,8 +16,8 @@ log = structlog.get_logger(__name__)
 
 _LOCK = 0x76615F6C656164  # "va_lead"; any constant will do, so long as every process uses it
 _RETRY = 1.0
-# The latter is what using a connection raises that was lost before.
-_LOST: tuple[type[Exception], ...] = (*TRANSIENT, asyncpg.InterfaceError)
+# The latter two are what using a connection raises that was lost before.
+_LOST: tuple[type[Exception], ...] = (*TRANSIENT, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class AlreadyRunningError(Exception):
@@ -32,7 +33,7 @@ class Leadership:
     async def is_held(self) -> bool:
         """Ask the server over the lock's own connection."""
         try:
-            await self._connection.execute("SELECT", timeout=5)
+            await self._connection.execute("SELECT")
         except _LOST as error:
             log.warning("leadership lost", error=str(error) or type(error).__name__)
             return False
@@ -41,35 +42,52 @@ class Leadership:
 
 @asynccontextmanager
 async def lead(
-    dsn: str, wake: Callable[[], None], *, silence: float, give_up_after: float | None
+    dsn: str, wake: Callable[[], None], *, silence: float, patience: float = math.inf
 ) -> AsyncGenerator[Leadership, None]:
     """Wait for the lock and hold it. `wake` is called whenever a scenario changed.
 
     The server ends the session after `silence` seconds without a word, so that a frozen leader is replaced.
-    Raises AlreadyRunningError where the lock is still another's after `give_up_after` seconds.
+    A database that is away is waited for. Raises AlreadyRunningError once the lock has been another's for
+    `patience` seconds.
     """
-    deadline = None if give_up_after is None else time.monotonic() + give_up_after
+    refused_since: float | None = None
     while True:
-        connection = None
         try:
-            connection = await asyncpg.connect(
-                dsn, timeout=10, server_settings={"idle_session_timeout": str(int(silence * 1000))}
-            )
-            if await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
-                await connection.add_listener(CHANNEL, lambda *_: wake())
-                break
-            await connection.close(timeout=5)
+            connection = await _take_lock(dsn, wake, silence)
         except _LOST as error:
             log.warning("cannot ask for leadership", error=str(error) or type(error).__name__)
+            refused_since = None
+        else:
             if connection is not None:
-                connection.terminate()
-        if deadline is not None and time.monotonic() > deadline:
-            raise AlreadyRunningError(
-                "another videoanalysis process runs on this database; stop it, or give this one a"
-                " VA_DATA_DIR (or VA_SCENARIOS_DSN) of its own"
-            )
+                break
+            refused_since = refused_since or time.monotonic()
+            if time.monotonic() - refused_since >= patience:
+                raise AlreadyRunningError(
+                    "another videoanalysis process runs on this database; stop it, or give this one a"
+                    " VA_DATA_DIR (or VA_SCENARIOS_DSN) of its own"
+                )
         await sleep(_RETRY)
     try:
         yield Leadership(connection)
     finally:
         connection.terminate()
+
+
+async def _take_lock(
+    dsn: str, wake: Callable[[], None], silence: float
+) -> "asyncpg.Connection[asyncpg.Record] | None":
+    """A connection that holds the lock; None where another has it."""
+    connection = await asyncpg.connect(
+        dsn,
+        timeout=10,
+        command_timeout=5,
+        server_settings={"idle_session_timeout": str(int(silence * 1000))},
+    )
+    taken = False
+    try:
+        await connection.add_listener(CHANNEL, lambda *_: wake())
+        taken = await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK)
+        return connection if taken else None
+    finally:
+        if not taken:
+            connection.terminate()

@@ -267,7 +267,7 @@ async def test_another_orchestrator_takes_over_when_the_leader_loses_its_connect
 
 
 async def test_a_frozen_leader_is_replaced(world: World) -> None:
-    async with lead(world.dsn, lambda: None, silence=0.2, give_up_after=None) as frozen:
+    async with lead(world.dsn, lambda: None, silence=0.2) as frozen:
         async with world.orchestrator(), world.runner() as runner:
             scenario_id = await world.create()
             await runner.started(scenario_id)
