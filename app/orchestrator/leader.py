@@ -44,6 +44,11 @@ class Timing(Struct, frozen=True):
     heartbeat_interval: float = 1.0
     heartbeat_timeout: float = 10.0
 
+    @property
+    def grace(self) -> float:
+        """Without a heartbeat for this long, a runner gets nothing more, and one that leaves has left."""
+        return 3 * self.heartbeat_interval
+
 
 class Leader:
     """Leads while it holds the lock, and waits for it otherwise."""
@@ -165,8 +170,10 @@ class Leader:
                 more = await step(connection)
 
     async def _end_lease(self, heard_until: datetime, connection: Connection) -> bool:
-        timeout = self._timing.heartbeat_timeout
-        ended = await leases.next_ended(connection, timeout, self._heard_since, heard_until)
+        timing = self._timing
+        ended = await leases.next_ended(
+            connection, timing.heartbeat_timeout, timing.grace, self._heard_since, heard_until
+        )
         return await self._lose(connection, ended)
 
     async def _end_any_lease(self, connection: Connection) -> bool:
@@ -187,7 +194,7 @@ class Leader:
         scenario_id = await leases.next_waiting(connection)
         if scenario_id is None:
             return False
-        instance = await leases.free_instance(connection, self._timing.heartbeat_timeout)
+        instance = await leases.free_instance(connection, self._timing.grace)
         if instance is None:
             return False
         await apply(connection, scenario_id, AssignRun(instance))

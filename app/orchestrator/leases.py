@@ -51,9 +51,10 @@ async def note_instance(connection: Connection, beat: RunnerHeartbeat) -> Litera
 
 
 async def note_leaving(connection: Connection, instance: Instance) -> None:
-    """Hand nothing more to this instance."""
+    """Hand nothing more to this instance, also where its first heartbeat is still to be heard."""
     await connection.execute(
-        "UPDATE runners SET left_at = now() WHERE runner_id = $1 AND boot_id = $2 AND left_at IS NULL",
+        "INSERT INTO runners (runner_id, boot_id, slots, left_at) VALUES ($1, $2, 0, now())"
+        " ON CONFLICT (runner_id, boot_id) DO UPDATE SET left_at = now() WHERE runners.left_at IS NULL",
         instance.runner_id,
         instance.boot_id,
     )
@@ -90,30 +91,33 @@ async def renew(
 
 
 async def next_ended(
-    connection: Connection, timeout: float, heard_since: datetime, heard_until: datetime
+    connection: Connection, timeout: float, grace: float, heard_since: datetime, heard_until: datetime
 ) -> Ended | None:
     """A run whose lease has ended, its scenario locked until the transaction ends.
 
-    A lease ends when nothing was heard of the run for `timeout` seconds in which something would have been
-    (from `heard_since` to `heard_until`), or at once when a newer instance has its runner's name.
+    A lease ends when nothing was heard of the run for `timeout` seconds (`grace` where its runner said that
+    it leaves) in which something would have been, from `heard_since` to `heard_until`, or at once when a
+    newer instance has its runner's name.
     """
     row = await connection.fetchrow(
         """
-        SELECT s.id, s.runner_id, coalesce(r.superseded, false) AS superseded
+        SELECT s.id, s.runner_id,
+               CASE WHEN r.superseded THEN 'was started again'
+                    WHEN r.left_at IS NOT NULL THEN 'left'
+                    ELSE 'was not heard of for ' || $1::real || ' s' END AS how
           FROM scenarios s LEFT JOIN runners r USING (runner_id, boot_id)
          WHERE s.runner_id IS NOT NULL
            AND (r.superseded
-                OR greatest(s.lease_renewed_at, $2) < $3::timestamptz - make_interval(secs => $1))
+                OR greatest(s.lease_renewed_at, $3) < $4::timestamptz
+                   - make_interval(secs => CASE WHEN r.left_at IS NULL THEN $1 ELSE $2 END))
          LIMIT 1 FOR UPDATE OF s SKIP LOCKED
         """,
         timeout,
+        grace,
         heard_since,
         heard_until,
     )
-    if row is None:
-        return None
-    how = "was started again" if row["superseded"] else f"was not heard of for {timeout:g} s"
-    return Ended(row["id"], f"runner {row['runner_id']} {how}")
+    return None if row is None else Ended(row["id"], f"runner {row['runner_id']} {row['how']}")
 
 
 async def next_held(connection: Connection) -> Ended | None:
@@ -141,9 +145,10 @@ async def next_waiting(connection: Connection) -> UUID | None:
     return scenario_id
 
 
-async def free_instance(connection: Connection, timeout: float) -> Instance | None:
-    """The living instance with the largest share of its slots free, its row locked; None where all are busy.
+async def free_instance(connection: Connection, grace: float) -> Instance | None:
+    """The instance with the largest share of its slots free, its row locked; None where all are busy.
 
+    One that was not heard of for `grace` seconds gets nothing: it may be dead, long before its leases end.
     Free slots are slots less the runs assigned here: heartbeats know only what has already reached a runner.
     """
     row = await connection.fetchrow(
@@ -157,7 +162,7 @@ async def free_instance(connection: Connection, timeout: float) -> Instance | No
          ORDER BY count(s.id)::real / r.slots, r.runner_id
          LIMIT 1
         """,
-        timeout,
+        grace,
     )
     if row is None:
         return None

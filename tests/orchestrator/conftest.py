@@ -48,6 +48,11 @@ class ActedRunner:
         self._bus = bus
         self._slots = slots
 
+    @property
+    def starts(self) -> list[StartRun]:
+        """What it was told to run. It may be told to stop what it still reports after its end."""
+        return [command for command in self.commands if isinstance(command, StartRun)]
+
     async def take(self, message: Message) -> None:
         assert isinstance(message, StartRun | StopRun)
         if message.instance == self.instance:
@@ -78,9 +83,8 @@ class ActedRunner:
         def found() -> list[StartRun]:
             return [
                 command
-                for command in self.commands
-                if isinstance(command, StartRun)
-                and (command.scenario_id, command.attempt) == (scenario_id, attempt)
+                for command in self.starts
+                if (command.scenario_id, command.attempt) == (scenario_id, attempt)
             ]
 
         return (await until(found))[0]

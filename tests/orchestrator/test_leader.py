@@ -13,6 +13,7 @@ from app.messages import (
     RESULTS,
     DeleteScenario,
     DropResults,
+    Instance,
     Message,
     Probe,
     RunFinished,
@@ -25,6 +26,7 @@ from app.messages import (
     Topic,
     results_commands,
 )
+from app.orchestrator import leases
 from app.orchestrator.leader import Timing
 from app.orchestrator.leadership import AlreadyRunningError, lead
 from app.scenario import Media
@@ -72,24 +74,24 @@ async def test_slots_are_never_exceeded_and_whoever_waited_longest_comes_next(wo
         await runner.started(ids[0])
         await runner.started(ids[1])
         for done, following in zip(ids, ids[2:], strict=False):
-            assert [command.scenario_id for command in runner.commands][-1] != following
+            assert runner.starts[-1].scenario_id != following
             assert len(runner.runs) == 2
             await runner.report(RunFinished(done, 1, 1), ends=True)
             await runner.started(following)
-        assert [command.scenario_id for command in runner.commands] == ids
+        assert [command.scenario_id for command in runner.starts] == ids
 
 
 async def test_runs_are_spread_over_runners(world: World) -> None:
     async with world.orchestrator(), world.runner("a") as a, world.runner("b") as b:
-        await until(lambda: two_runners(world))
+        await until(partial(runners, world, 2))
         ids = [await world.create() for _ in range(4)]
         await until(lambda: len(a.runs) + len(b.runs) == len(ids))
         assert (len(a.runs), len(b.runs)) == (2, 2)
 
 
-async def two_runners(world: World) -> bool:
+async def runners(world: World, expected: int) -> bool:
     async with world.database.connection() as connection:
-        return bool(await connection.fetchval("SELECT count(*) = 2 FROM runners"))
+        return bool(await connection.fetchval("SELECT count(*) = $1 FROM runners", expected))
 
 
 async def test_a_silent_runner_loses_its_runs_to_another(world: World) -> None:
@@ -134,7 +136,36 @@ async def test_a_leaving_runner_gets_nothing_more_and_what_it_gives_back_is_resu
         await world.reaches(scenario_id, "init_startup", attempt=2)
         async with world.runner("b") as b:
             await b.started(scenario_id, attempt=2)
-        assert len(a.commands) == 1
+        assert len(a.starts) == 1
+
+
+async def test_a_runner_that_left_before_its_first_heartbeat_was_heard_gets_nothing(world: World) -> None:
+    left, slots = Instance("a", uuid4()), 4
+    async with world.database.connection() as connection:
+        await leases.note_leaving(connection, left)
+        await leases.note_instance(connection, RunnerHeartbeat(left, slots, ()))
+        assert await leases.free_instance(connection, 30.0) is None
+
+
+async def test_what_reached_a_runner_too_late_is_soon_another_s(world: World) -> None:
+    async with world.orchestrator(timing=PATIENT):
+        async with world.runner("a") as a:
+            scenario_id = await world.create()
+            await a.started(scenario_id)
+            await a.leave()
+        async with world.runner("b") as b:
+            await b.started(scenario_id, attempt=2)
+
+
+async def test_a_runner_that_fell_silent_gets_nothing_more_long_before_its_leases_end(world: World) -> None:
+    async with world.orchestrator(timing=PATIENT), world.runner("a") as a:
+        await until(partial(runners, world, 1))
+        a.silent = True
+        await sleep(10 * PATIENT.heartbeat_interval)
+        scenario_id = await world.create()
+        async with world.runner("b") as b:
+            await b.started(scenario_id)
+        assert a.starts == []
 
 
 async def test_what_a_leaving_runner_gives_back_does_not_return_to_it(world: World) -> None:
@@ -144,7 +175,7 @@ async def test_what_a_leaving_runner_gives_back_does_not_return_to_it(world: Wor
         await a.report(RunReleased(scenario_id, 1, 10, instance=a.instance), ends=True)
         async with world.runner("b") as b:
             await b.started(scenario_id, attempt=2)
-        assert len(a.commands) == 1
+        assert len(a.starts) == 1
 
 
 async def test_a_runner_that_holds_what_is_not_its_own_is_told_to_let_go(world: World) -> None:
