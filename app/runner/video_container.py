@@ -1,5 +1,6 @@
 """Opening containers: which formats and protocols may be opened, and by which deadline."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from app.networks import Networks
 from app.runner.video_errors import READ_ERRORS, VideoError, explain, no_ranges, not_a_video, unknown_codec
 from app.runner.video_http import HttpFile
 from app.runner.video_playlist import Playlist
+from app.runner.video_rtsp import Relay
 from app.runner.video_web import Web
 from app.source import Source, SourceError
 
@@ -33,8 +35,8 @@ _WEB = {"format_whitelist": f"{_FORMATS},hls,mpjpeg,aac,mp3,webvtt", "protocol_w
 _PLAYLIST = _WEB | {"http_persistent": "0", "http_multiple": "0"}
 _RTSP = {
     "rtsp_transport": "tcp",
-    "protocol_whitelist": "rtsp,rtsps,rtp,tcp,tls,udp,crypto",
-    "format_whitelist": "rtsp,rtp,mpegts,sdp",
+    "protocol_whitelist": "rtsp,tcp",
+    "format_whitelist": "rtsp",
 }
 _PATIENCE = 30.0  # seconds for a packet from the web: a playlist's next segment has to be waited for
 _Stream = TypeVar("_Stream", bound=Stream)
@@ -108,9 +110,17 @@ def _open(
             container = stack.enter_context(av.open(source.address, format="lavfi"))
             return Opened(container, _video_of(container, source), live=source.live is True)
         case "rtsp":
-            # FFmpeg notices only after twice the time that a read takes too long.
-            deadlines = (open_timeout, read_timeout / 2)
-            container = stack.enter_context(av.open(source.address, options=_RTSP, timeout=deadlines))
+            began = time.monotonic()
+            relay = stack.enter_context(
+                closing(Relay(source.address, source.redacted, networks, open_timeout))
+            )
+            left = max(open_timeout - (time.monotonic() - began), 1.0)
+            try:
+                # FFmpeg notices only after twice the time that a read takes too long.
+                container = av.open(relay.url, options=_RTSP, timeout=(left, read_timeout / 2))
+            except READ_ERRORS as error:
+                raise relay.fault or error from error
+            stack.enter_context(container)
             return Opened(container, _video_of(container, source), live=True)
         case "http":
             web = Web(networks, silence=read_timeout, seconds=open_timeout)
