@@ -39,6 +39,9 @@ class KafkaSecurity(Struct, frozen=True, kw_only=True):
     certificate_file: str | None = None
     key_file: str | None = None
 
+    def __repr__(self) -> str:
+        return f"KafkaSecurity({self.protocol})"
+
 
 def client_options(servers: Sequence[str], client_id: str, security: KafkaSecurity) -> dict[str, Any]:
     """What every aiokafka client takes. Raises BusError for a certificate or key that cannot be read."""

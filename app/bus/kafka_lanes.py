@@ -23,21 +23,19 @@ class _Lane:
 
 
 class Lanes:
-    """Handles records by partition and keeps, in `positions`, the offset after the last one handled."""
+    """Handles records by partition; `moved` is told the offset after each one handled."""
 
     def __init__(
         self,
         consumer: AIOKafkaConsumer,
         workers: TaskGroup,
         handle: Callable[[ConsumerRecord], Awaitable[None]],
-        positions: dict[TopicPartition, int],
+        moved: Callable[[TopicPartition, int], None],
     ) -> None:
-        self.moved = Event()
-        """Set when a position changes; whoever waits for it replaces it."""
         self._consumer = consumer
         self._workers = workers
         self._handle = handle
-        self._positions = positions
+        self._moved = moved
         self._lanes: dict[TopicPartition, _Lane] = {}
 
     def put(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
@@ -72,8 +70,7 @@ class Lanes:
                     lane.busy = True
                     await self._handle(record)
                     lane.busy = False
-                    self._positions[partition] = record.offset + 1
-                    self.moved.set()
+                    self._moved(partition, record.offset + 1)
                     if lane.paused and lane.records.qsize() <= _FEW:
                         lane.paused = False
                         self._consumer.resume(partition)

@@ -2,20 +2,19 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition, errors
-from anyio import CancelScope, Event, create_task_group, move_on_after, sleep
+from anyio import CancelScope, create_task_group, sleep
 from msgspec import Struct
 
 from app.bus.kafka_closing import close_consumer
 from app.bus.kafka_lanes import Lanes
+from app.bus.kafka_offsets import Offsets
 
 log = structlog.get_logger(__name__)
 
-_BETWEEN_COMMITS = 0.05
 _STRIKES = 3
 
 
@@ -64,7 +63,6 @@ class Session:
         self._handle = handle
         self._count_partitions = count_partitions
         self._positions = positions
-        self._committed: dict[TopicPartition, int] = {}
         self._rebalancing_since: float | None = None
         self._lanes: Lanes | None = None
         self._consumer = AIOKafkaConsumer(
@@ -77,6 +75,7 @@ class Session:
             rebalance_timeout_ms=int(timing.rebalance * 1000),
             **options,
         )
+        self._offsets = Offsets(self._consumer, positions)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Read until cancelled; `ready` is called once the position is fixed.
@@ -88,10 +87,10 @@ class Session:
             if self._group_id is None:
                 await self._take_all()
             async with create_task_group() as tasks:
-                self._lanes = Lanes(self._consumer, tasks, self._handle, self._positions)
+                self._lanes = Lanes(self._consumer, tasks, self._handle, self._offsets.move)
                 if self._group_id is not None:
                     self._consumer.subscribe([self._name], listener=_Listener(self))
-                    tasks.start_soon(self._keep_committing, self._lanes)
+                    tasks.start_soon(self._offsets.keep_committing)
                 tasks.start_soon(self._watch)
                 ready()
                 while True:
@@ -107,9 +106,7 @@ class Session:
         if not done:
             if self._lanes is not None:
                 await self._lanes.close(self._timing.grace)
-            await self._commit_last()
-            self._positions.clear()
-            self._committed.clear()
+            await self._offsets.commit_last(self._timing.grace)
 
     async def _take_all(self) -> None:
         """Read every partition, from its end or from where an earlier session had come to."""
@@ -120,33 +117,6 @@ class Session:
         for partition in partitions:
             # One that was added since is read from its beginning.
             self._consumer.seek(partition, self._positions.setdefault(partition, 0))
-
-    async def _keep_committing(self, lanes: Lanes) -> None:
-        while True:
-            await lanes.moved.wait()
-            lanes.moved = Event()
-            await self._commit()
-            await sleep(_BETWEEN_COMMITS)
-
-    async def _commit(self) -> None:
-        mine = self._consumer.assignment()
-        offsets = {
-            partition: offset
-            for partition, offset in self._positions.items()
-            if partition in mine and self._committed.get(partition) != offset
-        }
-        if offsets:
-            try:
-                await self._consumer.commit(offsets)
-            except (errors.CommitFailedError, errors.IllegalStateError):
-                # Another member has these partitions by now, and handles again what was not committed.
-                log.info("offsets not committed", group=self._group_id)
-            else:
-                self._committed.update(offsets)
-
-    async def _commit_last(self) -> None:
-        with move_on_after(self._timing.grace), suppress(errors.KafkaError):
-            await self._commit()
 
     async def _watch(self) -> None:
         """Raise StalledError once nothing moves any more, though a broker answers, or partitions were added.
@@ -196,7 +166,7 @@ class Session:
     async def _close(self) -> None:
         with CancelScope(shield=True):
             if self._group_id is not None:
-                await self._commit_last()
+                await self._offsets.commit_last(self._timing.grace)
             await close_consumer(self._consumer)
 
 

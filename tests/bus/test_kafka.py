@@ -1,5 +1,6 @@
 """What the bus on Kafka promises beyond the contract."""
 
+import time
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from pathlib import Path
@@ -229,6 +230,22 @@ async def test_a_consumer_that_has_silently_stopped_is_replaced(
         await until(lambda: len(inbox.messages) == 6)
     assert inbox.numbers("a") == list(range(6))
     assert len(sessions) == 2
+
+
+@pytest.mark.parametrize("topic", [notes, news], ids=["group", "no group"])
+async def test_a_process_that_was_frozen_past_every_time_out_goes_on(
+    harness: KafkaHarness, topic: Topic
+) -> None:
+    inbox = Inbox()
+    timing = msgspec.structs.replace(QUICK, session=0.5, rebalance=0.5)
+    async with harness.another(timing=timing) as bus:
+        bus._options["request_timeout_ms"] = 1000
+        async with consuming(bus, topic, inbox, READERS if topic.groups else None):
+            for number in range(4):
+                await _publish_all(harness, topic, "a", [number])
+                await until(lambda: number in inbox.numbers("a"))  # noqa: B023
+                time.sleep(0.4 * number)  # noqa: ASYNC251 - the whole event loop stands still
+    assert list(dict.fromkeys(inbox.numbers("a"))) == [0, 1, 2, 3]
 
 
 async def test_a_consumer_that_never_gets_its_partitions_back_is_replaced(

@@ -9,13 +9,13 @@ from anyio import CancelScope, create_task_group, sleep
 
 from app.bus import Bus
 from app.bus.kafka import Timing
-from app.bus.kafka_session import Session
+from app.bus.kafka_offsets import Offsets
 from app.messages import Message
 from tests.bus.harness import READERS, Note, notes
 from tests.bus.kafka import KafkaHarness
 
 KEYS, EACH = 40, 250
-SECONDS = 15.0
+SECONDS = 12.0
 BETWEEN_CHANGES = 2
 
 
@@ -55,12 +55,12 @@ async def _publish(bus: Bus, key: str) -> None:
 async def test_each_of_ten_thousand_messages_has_its_effect_once_while_members_come_and_go(
     kafka: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit, leave = Session._commit_last, GroupCoordinator._maybe_leave_group
+    commit, leave = Offsets.commit_last, GroupCoordinator._maybe_leave_group
     killed = False  # the next member that ends: the brokers hear nothing of it
 
-    async def commit_or_not(session: Session) -> None:
+    async def commit_or_not(offsets: Offsets, seconds: float) -> None:
         if not killed:
-            await commit(session)
+            await commit(offsets, seconds)
 
     async def leave_or_not(member: GroupCoordinator) -> None:
         nonlocal killed
@@ -68,7 +68,7 @@ async def test_each_of_ten_thousand_messages_has_its_effect_once_while_members_c
             await leave(member)
         killed = False
 
-    monkeypatch.setattr(Session, "_commit_last", commit_or_not)
+    monkeypatch.setattr(Offsets, "commit_last", commit_or_not)
     monkeypatch.setattr(GroupCoordinator, "_maybe_leave_group", leave_or_not)
     harness = KafkaHarness(kafka, topics=[notes], timing=Timing(), partitions=8)
     ledger = Ledger()

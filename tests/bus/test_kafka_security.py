@@ -69,3 +69,10 @@ async def test_a_user_who_may_not_make_topics_is_told_so_in_one_line(secure: Sec
     said = await _refusal(harness)
     name = harness.prefix + notes.name
     assert said == (f"Kafka does not let this user make topics: allow it, or make them: {name}, {name}.dead")
+
+
+def test_what_is_shown_of_the_security_hides_the_password() -> None:
+    assert (
+        repr(KafkaSecurity(protocol="SASL_SSL", username="va", password="hunter2"))
+        == "KafkaSecurity(SASL_SSL)"
+    )
