@@ -53,7 +53,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     bus: Annotated[Literal["memory", "kafka"], Meta(description="memory or kafka")] = "memory"
     kafka_bootstrap_servers: _Servers = ()
     kafka_topic_prefix: Annotated[
-        str, Meta(pattern=r"^[\w.-]{0,100}$", description="up to 100 letters, digits or . _ -")
+        str, Meta(pattern=r"^[A-Za-z0-9._-]{1,100}$", description="up to 100 letters, digits or . _ -")
     ] = ""
     kafka_partitions: _Count = 12
     kafka_replication: Annotated[int, Meta(ge=1, le=10, description="a whole number from 1 to 10")] = 1

@@ -139,7 +139,7 @@ def test_an_empty_value_counts_as_unset(tmp_path: Path) -> None:
         ("VA_ROLES", "api,chef", "one or more of api, orchestrator, runner"),
         ("VA_BUS", "pigeon", "memory or kafka"),
         ("VA_KAFKA_BOOTSTRAP_SERVERS", "kafka-1", "addresses like kafka-1:9092, separated by commas"),
-        ("VA_KAFKA_TOPIC_PREFIX", "a b", "up to 100 letters, digits or . _ -"),
+        ("VA_KAFKA_TOPIC_PREFIX", "Ü", "up to 100 letters, digits or . _ -"),
         ("VA_KAFKA_PARTITIONS", "0", "a whole number from 1 to 1000"),
         ("VA_KAFKA_REPLICATION", "11", "a whole number from 1 to 10"),
         ("VA_KAFKA_SECURITY_PROTOCOL", "TLS", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),

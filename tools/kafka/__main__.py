@@ -13,9 +13,9 @@ def main() -> None:
     try:
         settings = load(os.environ, Path(".env"))
         folder = settings.data_dir / "kafka"
+        command = prepare(folder, settings.kafka_port, settings.kafka_port + 1)
         sys.stdout.write(f"Kafka on {HOST}:{settings.kafka_port}, data in {folder}; Ctrl-C stops it\n")
         sys.stdout.flush()
-        command = prepare(folder, settings.kafka_port, settings.kafka_port + 1)
     except (SettingsError, KafkaError, OSError) as error:
         sys.exit(f"make kafka: {error}")
     # This process becomes the broker: signals reach it, and nothing can outlive it.

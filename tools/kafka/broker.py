@@ -69,6 +69,9 @@ def _properties(data: Path, port: int, controller_port: int, more: Mapping[str, 
         "share.coordinator.state.topic.min.isr": "1",
         # The first consumer of a group need not wait for others.
         "group.initial.rebalance.delay.ms": "0",
+        # One that was killed is back as soon as its session has run out.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
         "num.network.threads": "2",
         "num.io.threads": "4",
         "log.cleaner.dedupe.buffer.size": str(16 * 2**20),

@@ -1,0 +1,121 @@
+"""`make kafka`: a broker in the foreground, and one line where there can be none."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+START = [sys.executable, "-m", "tools.kafka"]
+
+
+@pytest.fixture
+def port() -> int:
+    """One that is free, and the one after it."""
+    with socket.socket() as one, socket.socket() as next_one:
+        while True:
+            one.bind(("127.0.0.1", 0))
+            number: int = one.getsockname()[1]
+            try:
+                next_one.bind(("127.0.0.1", number + 1))
+            except OSError:
+                continue
+            break
+    return number
+
+
+def _environment(folder: Path, **changes: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("VA_")}
+    return {**kept, "PYTHONPATH": str(ROOT), "VA_DATA_DIR": str(folder), **changes}
+
+
+@pytest.mark.usefixtures("kafka")  # which skips this where no broker can be had
+def test_it_serves_until_a_signal_ends_it_and_keeps_its_data(tmp_path: Path, port: int) -> None:
+    clusters = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with subprocess.Popen(
+            START,
+            cwd=tmp_path,
+            env=_environment(tmp_path, VA_KAFKA_PORT=str(port)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            try:
+                assert process.stdout is not None
+                assert process.stdout.readline() == (
+                    f"Kafka on 127.0.0.1:{port}, data in {tmp_path / 'kafka'}; Ctrl-C stops it\n"
+                )
+                assert "Kafka Server started" in process.stdout.readline()
+                socket.create_connection(("127.0.0.1", port)).close()
+                assert psutil.Process(process.pid).children() == [], "something could outlive it"
+                process.send_signal(number)
+                process.wait(timeout=20)
+            finally:
+                process.kill()
+        clusters.append((tmp_path / "kafka" / "data" / "meta.properties").read_text())
+    assert clusters[0] == clusters[1]
+
+
+def _refusal(folder: Path, **changes: str) -> str:
+    done = subprocess.run(
+        START, cwd=folder, env=_environment(folder, **changes), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    return done.stderr
+
+
+@pytest.mark.usefixtures("kafka")
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert _refusal(tmp_path, VA_KAFKA_PORT=str(port)) == (
+            f"make kafka: port {port} of 127.0.0.1 cannot be used (Address already in use):"
+            " stop what listens there, or choose another with VA_KAFKA_PORT\n"
+        )
+
+
+def test_without_java_it_says_what_to_install(tmp_path: Path) -> None:
+    said = _refusal(tmp_path, PATH=str(tmp_path), JAVA_HOME="")
+    assert said == (
+        "make kafka: Kafka needs Java 17 or newer, and there is no java:"
+        " install one (Debian and Ubuntu: apt install openjdk-17-jre-headless)\n"
+    )
+
+
+def test_a_java_that_is_too_old_is_named(tmp_path: Path) -> None:
+    java = _program(tmp_path / "java", "echo 'openjdk version \"11.0.2\" 2019-01-15' >&2")
+    said = _refusal(tmp_path, PATH=f"{tmp_path}:/bin", JAVA_HOME="")
+    assert said.startswith(f"make kafka: Kafka needs Java 17 or newer, and {java} is 11: install one")
+
+
+def test_without_maven_it_says_what_to_install(tmp_path: Path) -> None:
+    _program(tmp_path / "java", "echo 'openjdk version \"21.0.2\" 2024-01-16' >&2")
+    cache = {"XDG_CACHE_HOME": str(tmp_path)}
+    said = _refusal(tmp_path, PATH=str(tmp_path), JAVA_HOME="", **cache)
+    assert said == (
+        "make kafka: Maven fetches Kafka, and there is no mvn: install it"
+        " (Debian and Ubuntu: apt install maven)\n"
+    )
+    _program(tmp_path / "mvn", "echo '[ERROR] no route to host'; exit 1")
+    said = _refusal(tmp_path, PATH=str(tmp_path), JAVA_HOME="", **cache)
+    assert said.splitlines()[-1] == "make kafka: Maven could not fetch Kafka: no route to host"
+    assert list((tmp_path / "videoanalysis").iterdir()) == []
+
+
+def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
+    assert _refusal(tmp_path, VA_KAFKA_PORT="x") == (
+        "make kafka: VA_KAFKA_PORT='x' is wrong: it must be a port number from 1 to 65534\n"
+    )
+
+
+def _program(path: Path, script: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
