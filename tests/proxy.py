@@ -20,6 +20,7 @@ class Proxy:
         self._flows.set()
         self._server: asyncio.Server | None = None
         self._port = 0
+        self._loses_answer = False
 
     @property
     def dsn(self) -> str:
@@ -46,21 +47,30 @@ class Proxy:
         for writer in self._writers:
             writer.transport.abort()
 
+    def lose_answer(self) -> None:
+        """Cut the connection over which the server answers next, in place of its answer."""
+        self._loses_answer = True
+
     async def _connect(self, reader: StreamReader, writer: StreamWriter) -> None:
         upstream_reader, upstream_writer = await asyncio.open_unix_connection(self._socket)
         ends = {writer, upstream_writer}
         self._writers |= ends
         try:
-            await asyncio.gather(self._pump(reader, upstream_writer), self._pump(upstream_reader, writer))
+            await asyncio.gather(
+                self._pump(reader, upstream_writer), self._pump(upstream_reader, writer, answers=True)
+            )
         finally:
             for end in ends:
                 end.transport.abort()
             self._writers -= ends
 
-    async def _pump(self, reader: StreamReader, writer: StreamWriter) -> None:
+    async def _pump(self, reader: StreamReader, writer: StreamWriter, *, answers: bool = False) -> None:
         with suppress(OSError):
             while data := await reader.read(65536):
                 await self._flows.wait()
+                if answers and self._loses_answer:
+                    self._loses_answer = False
+                    break
                 writer.write(data)
                 await writer.drain()
         await self._flows.wait()

@@ -18,14 +18,15 @@ MAX_LINE = 4096
 
 
 class Item(Struct, eq=False):
-    """A sampled frame on its way. `sampled` is its number among the sampled frames.
+    """A sampled frame on its way. `sampled` is its number among the recording's sampled frames, None where
+    the source is live.
 
     It is done once it has detections or an error, or was dropped; its picture is let go then.
     """
 
     frame: int
     time: float
-    sampled: int
+    sampled: int | None
     picture: Picture | None
     error: str | None = None
     detections: tuple[Detection, ...] | None = None

@@ -9,30 +9,30 @@ from msgspec import Struct
 
 from app.networks import Networks
 from app.runner.pipeline import Item, Mark, Pipeline
-from app.runner.store import Eligible
+from app.runner.store import Checkpoint, Eligible, SourceState
 from app.runner.threads import start_thread
-from app.runner.video import Camera, Received, Recording, SourceState, VideoError, open_video
+from app.runner.video import Camera, Recording, VideoError, open_video
 from app.runner.video import Sampled as SampledFrame
+from app.runner.video import SourceState as CameraState
 from app.scenario import Media, Sampling
 from app.source import Source
 
 log = structlog.get_logger(__name__)
 
 
-class Begin(Struct, frozen=True):
-    """Where reading starts: the ordinal of the first frame that is wanted, how many sampled frames come
-    before it, which frames sampling chooses from (None: to be chosen now), and the time of a live source's
-    first second, as `time.monotonic()` and as Unix time."""
+class Opened(Struct, frozen=True):
+    """What opening the source told, and which of its frames sampling chooses from."""
 
-    frame: int
-    sampled: int
-    eligible: Eligible | None
-    monotonic: float
-    unix: float
+    media: Media
+    eligible: Eligible
 
 
 class Reader:
-    """Reads one source into one pipeline, in a thread of its own. The callbacks run in that thread."""
+    """Reads one source into one pipeline, in a thread of its own.
+
+    What it has found out stands in its attributes before the frames that it is about are in the pipeline.
+    `wake` is called, in that thread, when `opened` or `state` has changed.
+    """
 
     def __init__(
         self,
@@ -42,39 +42,41 @@ class Reader:
         sampling: Sampling,
         *,
         persistent: bool,
-        on_open: Callable[[Media, Eligible], None],
-        on_state: Callable[[SourceState], None],
+        wake: Callable[[], None],
     ) -> None:
         self._source = source
         self._media_root = media_root
         self._networks = networks
         self._sampling = sampling
         self._persistent = persistent
-        self._on_open = on_open
-        self._on_state = on_state
+        self._wake = wake
         self._stop = Event()
+        self.opened: Opened | None = None
+        """There once the first frame was decoded."""
+        self.state: SourceState = "opening"
+        """What became of the source, short of its end."""
         self.fault: VideoError | None = None
         """Why reading failed, if it did; final once the pipeline has ended."""
         self.completed = False
         """Whether the recording was read to its end; final once the pipeline has ended."""
 
-    def start(self, begin: Begin, pipeline: Pipeline) -> None:
-        """Begin to read."""
-        start_thread("decode", self._run, begin, pipeline)
+    def start(self, checkpoint: Checkpoint, pipeline: Pipeline) -> None:
+        """Begin to read where the checkpoint says."""
+        start_thread("decode", self._run, checkpoint, pipeline)
 
     def stop(self) -> None:
         """End reading soon; a read under way is not waited for."""
         self._stop.set()
 
-    def _run(self, begin: Begin, pipeline: Pipeline) -> None:
+    def _run(self, checkpoint: Checkpoint, pipeline: Pipeline) -> None:
         try:
             with open_video(
                 self._source, self._media_root, self._networks, stop=self._stop, persistent=self._persistent
             ) as video:
                 if isinstance(video, Recording):
-                    self._read_recording(video, begin, pipeline)
+                    self._read_recording(video, checkpoint, pipeline)
                 else:
-                    self._watch(video, begin, pipeline)
+                    self._watch(video, checkpoint, pipeline)
         except VideoError as fault:
             self.fault = fault
         except Exception as fault:  # a fault of ours or of the decoder costs this run alone
@@ -83,14 +85,12 @@ class Reader:
         finally:
             pipeline.end()
 
-    def _read_recording(self, video: Recording, begin: Begin, pipeline: Pipeline) -> None:
-        eligible = begin.eligible or video.choose_eligible(self._sampling)
-        sampled = begin.sampled
-        opened = False
-        for entry in video.frames(self._sampling, eligible, begin.frame):
-            if not opened:
-                self._on_open(video.media, eligible)
-                opened = True
+    def _read_recording(self, video: Recording, checkpoint: Checkpoint, pipeline: Pipeline) -> None:
+        eligible = checkpoint.eligible or video.choose_eligible(self._sampling)
+        sampled = checkpoint.replay_sampled
+        for entry in video.frames(self._sampling, eligible, checkpoint.replay_frame):
+            if self.opened is None:
+                self._note("open", Opened(video.media, eligible))
             if isinstance(entry, SampledFrame):
                 put = pipeline.put(Item(entry.frame, entry.time, sampled, entry.picture, entry.error))
                 sampled += 1
@@ -100,27 +100,24 @@ class Reader:
                 return
         self.completed = True
 
-    def _watch(self, video: Camera, begin: Begin, pipeline: Pipeline) -> None:
+    def _watch(self, video: Camera, checkpoint: Checkpoint, pipeline: Pipeline) -> None:
         pipeline.live = True
-        frame = begin.frame
-        sampled = begin.sampled
-        opened = False
+        frame = checkpoint.next_frame
         for received in video.frames(self._sampling):
-            if isinstance(received, SourceState):
-                self._on_state(received)
-                if not opened and received.media is not None:
-                    self._on_open(received.media, "all")
-                    opened = True
+            if isinstance(received, CameraState):
+                log.info("source", state=received.state, error=received.error)
+                self._note(received.state, Opened(received.media, "all") if received.media else None)
                 continue
-            put = self._put(received, frame, sampled, begin, pipeline)
+            time = checkpoint.unix_offset + received.received
+            if received.sampled:
+                put = pipeline.put(Item(frame, time, None, received.picture))
+            else:
+                put = pipeline.put(Mark(frame + 1, time))
             frame += 1
-            sampled += received.sampled
             if not put:
                 return
 
-    @staticmethod
-    def _put(received: Received, frame: int, sampled: int, begin: Begin, pipeline: Pipeline) -> bool:
-        time = begin.unix + received.received - begin.monotonic
-        if received.sampled:
-            return pipeline.put(Item(frame, time, sampled, received.picture))
-        return pipeline.put(Mark(frame + 1, time))
+    def _note(self, state: SourceState, opened: Opened | None) -> None:
+        self.state = state
+        self.opened = self.opened or opened
+        self._wake()

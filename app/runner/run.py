@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -15,14 +16,12 @@ from app.messages import RunEvent, RunFailed, RunFinished, RunReleased, RunStart
 from app.networks import Networks
 from app.postgres import TRANSIENT, Database
 from app.runner import metrics, store
-from app.runner.detectors import DetectorError, Segments, make_detector
+from app.runner.detectors import Detector, DetectorError, DetectorFactory, Segments, make_detector
 from app.runner.frames import Detection
 from app.runner.pipeline import Item, Pipeline
-from app.runner.reader import Begin, Reader
+from app.runner.reader import Reader
 from app.runner.store import Batch, Checkpoint, FencedError
 from app.runner.tally import Tally
-from app.runner.video import SourceState
-from app.scenario import Media
 from app.source import SourceError, parse_source
 from app.wake import Wake
 
@@ -31,7 +30,7 @@ log = structlog.get_logger(__name__)
 PACE = 0.25
 """Seconds between batches: the first is stored at once, later frames gather."""
 
-_MAX_BACKOFF = 5.0
+_FIRST_BACKOFF, _MAX_BACKOFF = 0.1, 5.0
 
 
 class Tools(Struct, frozen=True):
@@ -53,10 +52,7 @@ class Run:
         self._emit = emit
         self._fence = store.Fence(command.scenario_id, command.attempt, uuid4())
         self._asked: Literal["stop", "release"] | None = None
-        self._over = False
         self._wake = Wake()
-        self._source_state: store.SourceState = "opening"
-        self._eligible: store.Eligible = "all"
         self.next_frame = 0
 
     def stop(self, how: Literal["stop", "release"]) -> None:
@@ -68,68 +64,49 @@ class Run:
         """Run to the end, and emit what became of it; nothing where another run has the fence."""
         try:
             event = await self._execute()
-        finally:
-            self._over = True
-        metrics.ENDED.labels(how="Fenced" if event is None else type(event).__name__).inc()
-        if event is not None:
+        except FencedError:
+            log.warning(
+                "let go: a newer attempt exists, or the scenario was deleted", next_frame=self.next_frame
+            )
+            metrics.ENDED.labels(how="Fenced").inc()
+        else:
+            metrics.ENDED.labels(how=type(event).__name__).inc()
             self._emit(event)
 
-    async def _execute(self) -> RunEvent | None:
+    async def _execute(self) -> RunEvent:
         checkpoint = await self._claim()
         if checkpoint is None:
-            log.warning("not run: a newer attempt exists, or the scenario was deleted")
-            return None
+            return self._ended_as_asked()
         self.next_frame = checkpoint.next_frame
         if checkpoint.finished:
             return self._event(RunFinished)
+        if self._asked is not None:
+            return self._ended_as_asked()
+        spec = self._command.spec
+        make = partial(make_detector, spec.detector, self._tools.model_root)
         try:
-            source = parse_source(self._command.spec.source)
-            make = partial(make_detector, self._command.spec.detector, self._tools.model_root)
+            source = parse_source(spec.source)
             detector = await to_thread.run_sync(make, abandon_on_cancel=True)
         except (SourceError, DetectorError) as error:
             return self._event(RunFailed, error=str(error), retryable=False)
-        tally = Tally(checkpoint, detector.memory)
-        # A live source cannot be replayed: there a detector remembers from where the run began.
-        segments = Segments(make, detector.memory, checkpoint.counters.sampled) if detector.memory else None
-
-        def detect(item: Item) -> tuple[Detection, ...]:
-            assert item.picture is not None  # noqa: S101 - what has none is not detected in
-            if segments is None or pipeline.live:
-                return detector.detect(item.picture, item.frame)
-            return segments.feed(item.sampled, item.picture, item.frame)
-
-        loop = asyncio.get_running_loop()
-
-        def in_loop(callback: Callable[..., None], *arguments: object) -> None:
-            loop.call_soon_threadsafe(callback, *arguments)
-
+        wake = _from_threads(self._wake.set)
         reader = Reader(
             source,
             self._tools.media_root,
             self._tools.networks,
-            self._command.spec.sampling,
-            persistent=checkpoint.next_frame > 0 or self._command.spec.restart.policy == "always",
-            on_open=partial(in_loop, self._opened),
-            on_state=partial(in_loop, self._note_state),
+            spec.sampling,
+            persistent=checkpoint.next_frame > 0 or spec.restart.policy == "always",
+            wake=wake,
         )
+        memory = detector.memory
         pipeline = Pipeline(
-            detect,
-            workers=1 if detector.memory is not None else self._tools.workers,
-            wake=partial(in_loop, self._wake.set),
-        )
-        begin = Begin(
-            frame=checkpoint.replay_frame,
-            sampled=checkpoint.replay_sampled,
-            eligible=checkpoint.eligible,
-            monotonic=loop.time(),
-            unix=checkpoint.claimed_at,
+            _detect_with(detector, make, checkpoint.counters.sampled),
+            workers=1 if memory is not None else self._tools.workers,
+            wake=wake,
         )
         try:
-            reader.start(begin, pipeline)
-            all_done = await self._store_what_comes(pipeline, reader, tally)
-        except FencedError:
-            log.warning("let go: another run has the fence", next_frame=self.next_frame)
-            return None
+            reader.start(checkpoint, pipeline)
+            all_done = await self._store_what_comes(pipeline, reader, Tally(checkpoint, memory))
         finally:
             reader.stop()
             pipeline.stop()
@@ -140,26 +117,31 @@ class Run:
 
         Raises FencedError.
         """
-        shown = self._source_state
+        started = False
+        shown: store.SourceState = "opening"
         while True:
             if self._asked is not None:
                 reader.stop()
                 pipeline.stop()
             ready = pipeline.take()
+            state = reader.state
+            if reader.opened is not None and not started:
+                started = True
+                tally.eligible = reader.opened.eligible
+                log.info("run started", next_frame=self.next_frame, media=reader.opened.media)
+                self._emit(self._event(RunStarted, media=reader.opened.media))
             batch = tally.fold(
                 ready.entries,
-                eligible=self._eligible,
-                source_state="closed" if ready.over else self._source_state,
+                source_state="closed" if ready.over else state,
                 finished=ready.all_done and reader.completed,
             )
             if batch is not None:
                 await self._store(batch)
-                shown = batch.source_state
+                shown = state
             if ready.over:
                 return ready.all_done
-            if shown != self._source_state:
-                shown = self._source_state
-                await self._show(shown)
+            if shown != state and await self._show(state):
+                shown = state
             await self._wake.wait(PACE)
 
     def _outcome(self, reader: Reader, all_done: bool) -> RunEvent:
@@ -167,24 +149,33 @@ class Run:
             return self._event(RunFinished)
         if all_done and reader.fault is not None:
             return self._event(RunFailed, error=str(reader.fault), retryable=reader.fault.retryable)
+        return self._ended_as_asked()
+
+    def _ended_as_asked(self) -> RunEvent:
         if self._asked == "stop":
             return self._event(RunStopped)
         return self._event(RunReleased, instance=self._command.instance)
 
     async def _claim(self) -> Checkpoint | None:
-        backoff = 0.1
+        """Take the fence, trying again while the database is away; None where it was asked to end meanwhile.
+
+        Raises FencedError.
+        """
+        backoff = _FIRST_BACKOFF
         while True:
             try:
                 async with self._tools.database.connection() as connection:
                     return await store.claim(connection, self._fence)
             except TRANSIENT as error:
                 log.warning("cannot claim yet", error=repr(error))
-                await sleep(backoff)
-                backoff = min(2 * backoff, _MAX_BACKOFF)
+            if self._asked is not None:
+                return None
+            await self._wake.wait(backoff)
+            backoff = min(2 * backoff, _MAX_BACKOFF)
 
     async def _store(self, batch: Batch) -> None:
         """Store a batch exactly once, however often the database fails meanwhile. Raises FencedError."""
-        backoff = 0.1
+        backoff = _FIRST_BACKOFF
         with metrics.STORE_SECONDS.time():
             while not await self._try_to_store(batch):
                 await sleep(backoff)
@@ -203,28 +194,47 @@ class Run:
             log.warning("cannot store yet", error=repr(error), next_frame=batch.start)
             return False
 
-    async def _show(self, state: store.SourceState) -> None:
+    async def _show(self, state: store.SourceState) -> bool:
+        """Whether it could be shown what became of the source."""
         try:
             async with self._tools.database.connection() as connection:
                 await store.note_source_state(connection, self._fence, state)
         except TRANSIENT as error:
             log.warning("cannot show the source's state", error=repr(error), state=state)
-
-    def _opened(self, media: Media, eligible: store.Eligible) -> None:
-        if self._over:
-            return
-        self._eligible = eligible
-        self._source_state = "open"
-        log.info("run started", next_frame=self.next_frame, media=media)
-        self._emit(self._event(RunStarted, media=media))
-
-    def _note_state(self, state: SourceState) -> None:
-        log.info("source", state=state.state, error=state.error)
-        self._source_state = state.state
-        self._wake.set()
+            return False
+        return True
 
     def _event(self, kind: Callable[..., RunEvent], **details: object) -> RunEvent:
         command = self._command
         return kind(
             scenario_id=command.scenario_id, attempt=command.attempt, next_frame=self.next_frame, **details
         )
+
+
+def _detect_with(
+    detector: Detector, make: DetectorFactory, start: int
+) -> Callable[[Item], tuple[Detection, ...]]:
+    """How the pipeline's threads detect, from sampled frame number `start` on.
+
+    A live source cannot be replayed: there a detector remembers from where the run began.
+    """
+    segments = Segments(make, detector.memory, start) if detector.memory is not None else None
+
+    def detect(item: Item) -> tuple[Detection, ...]:
+        assert item.picture is not None  # noqa: S101 - what has none is not detected in
+        if segments is None or item.sampled is None:
+            return detector.detect(item.picture, item.frame)
+        return segments.feed(item.sampled, item.picture, item.frame)
+
+    return detect
+
+
+def _from_threads(callback: Callable[[], None]) -> Callable[[], None]:
+    """`callback`, to be called from any thread. A read may outlast the event loop: then nothing happens."""
+    loop = asyncio.get_running_loop()
+
+    def call() -> None:
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(callback)
+
+    return call

@@ -1,5 +1,6 @@
 """The predictions database: checkpoints, the fence around them, and predictions; one function a query."""
 
+import time
 from typing import Literal
 from uuid import UUID
 
@@ -31,7 +32,8 @@ class Counters(Struct, frozen=True):
 
 class Checkpoint(Struct, frozen=True):
     """Where a scenario stands. Detectors with a memory are fed again from `replay_frame`, which is sampled
-    frame number `replay_sampled`. `claimed_at` is the database's time of the claim, in Unix seconds."""
+    frame number `replay_sampled`. `unix_offset` is by how much the database's Unix time is ahead of this
+    process's `time.monotonic()`, in seconds."""
 
     next_frame: int
     finished: bool
@@ -39,7 +41,8 @@ class Checkpoint(Struct, frozen=True):
     replay_frame: int
     replay_sampled: int
     counters: Counters
-    claimed_at: float
+    position_seconds: float
+    unix_offset: float
 
 
 class Batch(Struct, frozen=True):
@@ -62,8 +65,8 @@ class FencedError(Exception):
     """Another run holds the fence, or the scenario was deleted: nothing more of this run is stored."""
 
 
-async def claim(connection: Connection, fence: Fence) -> Checkpoint | None:
-    """Take the fence; None where a newer attempt has it, or the scenario was deleted."""
+async def claim(connection: Connection, fence: Fence) -> Checkpoint:
+    """Take the fence. Raises FencedError where a newer attempt has it, or the scenario was deleted."""
     row = await connection.fetchrow(
         """
         INSERT INTO checkpoints AS c (scenario_id, attempt, run_token) VALUES ($1, $2, $3)
@@ -80,7 +83,7 @@ async def claim(connection: Connection, fence: Fence) -> Checkpoint | None:
         fence.run_token,
     )
     if row is None:
-        return None
+        raise FencedError
     return Checkpoint(
         next_frame=row["next_frame"],
         finished=row["finished"],
@@ -90,7 +93,8 @@ async def claim(connection: Connection, fence: Fence) -> Checkpoint | None:
         counters=Counters(
             row["frames_sampled"], row["frames_dropped"], row["frames_failed"], row["detections"]
         ),
-        claimed_at=row["claimed_at"],
+        position_seconds=row["position_seconds"],
+        unix_offset=row["claimed_at"] - time.monotonic(),
     )
 
 

@@ -19,17 +19,13 @@ class Tally:
         self.next_frame = checkpoint.next_frame
         self.counters = checkpoint.counters
         self.memory = memory
-        self.position = 0.0
+        self.eligible: Eligible = checkpoint.eligible or "all"
+        self.position = checkpoint.position_seconds
         self._replay_at = {checkpoint.replay_sampled: checkpoint.replay_frame}
         self._rate: deque[tuple[float, int]] = deque([(time.monotonic(), checkpoint.next_frame)])
 
     def fold(
-        self,
-        entries: Iterable[Item | Mark],
-        *,
-        eligible: Eligible,
-        source_state: SourceState,
-        finished: bool = False,
+        self, entries: Iterable[Item | Mark], *, source_state: SourceState, finished: bool = False
     ) -> Batch | None:
         """The batch that these entries make; None where they settle nothing and the end is not reached."""
         start = self.next_frame
@@ -72,7 +68,7 @@ class Tally:
             counters=self.counters,
             position_seconds=self.position,
             frames_per_second=self._frames_per_second(),
-            eligible=eligible,
+            eligible=self.eligible,
             replay_frame=replay_frame,
             replay_sampled=replay_sampled,
             source_state=source_state,
@@ -81,8 +77,9 @@ class Tally:
 
     def _note_segment(self, item: Item) -> None:
         """Remember the frame with which feeding begins for a segment: a later resume begins there."""
-        if self.memory is not None and (item.sampled + self.memory.warmup) % self.memory.segment == 0:
-            self._replay_at[item.sampled] = item.frame
+        memory, sampled = self.memory, item.sampled
+        if memory and sampled is not None and (sampled + memory.warmup) % memory.segment == 0:
+            self._replay_at[sampled] = item.frame
 
     def _replay(self) -> tuple[int, int]:
         sampled = self.counters.sampled

@@ -1,5 +1,6 @@
 """The fence: who may write, what is written once, and what a lost acknowledgement means."""
 
+from contextlib import suppress
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -21,7 +22,9 @@ def fence(attempt: int = 1) -> Fence:
 
 async def claim(database: Database, who: Fence) -> store.Checkpoint | None:
     async with database.connection() as connection:
-        return await store.claim(connection, who)
+        with suppress(FencedError):
+            return await store.claim(connection, who)
+    return None
 
 
 async def write(database: Database, who: Fence, what: Batch) -> bool:

@@ -1,0 +1,348 @@
+"""One attempt against a real database and real sources: how it begins, how it ends, what it stores."""
+
+import random
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from anyio import Event, create_task_group, fail_after, sleep
+from msgspec.structs import replace
+from structlog.contextvars import bound_contextvars, merge_contextvars
+from structlog.testing import capture_logs
+
+from app.messages import (
+    DropResults,
+    Instance,
+    RunEvent,
+    RunFinished,
+    RunReleased,
+    RunStarted,
+    RunStopped,
+    StartRun,
+)
+from app.networks import Networks
+from app.postgres import Connection, Database, open_database
+from app.runner import reader, store, video
+from app.runner import run as run_module
+from app.runner.detectors import Detector, make_detector
+from app.runner.purge import Purge
+from app.runner.run import Run, Tools
+from app.runner.store import Counters, Fence
+from app.scenario import All, Fps, Mock, Motion, Restart, ScenarioSpec
+from tests.cameras import free_port, silent_camera
+from tests.clips import marker_clip
+from tests.proxy import Proxy, proxied
+from tests.runner.batches import batch
+from tests.waiting import until
+
+INSTANCE = Instance("runner-1", uuid4())
+MOCK, EVERY_FRAME = Mock(), All()
+LIVE = "test:testsrc2?size=320x180&rate=50&live=true"
+TEN_THOUSAND_FRAMES = "test:testsrc2?size=64x36&rate=100&duration=100"
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
+    marker_clip(folder / "short.mp4", frames=90)
+    return folder
+
+
+class World:
+    """A predictions database, and runs on it."""
+
+    def __init__(self, database: Database, clips: Path) -> None:
+        self.database = database
+        self.scenario_id = uuid4()
+        self.events: list[RunEvent] = []
+        self._clips = clips
+
+    def run(self, spec: ScenarioSpec, *, attempt: int = 1, database: Database | None = None) -> Run:
+        """An attempt that is still to be executed."""
+        tools = Tools(database or self.database, self._clips, self._clips, Networks("loopback"), workers=2)
+        command = StartRun(INSTANCE, self.scenario_id, attempt, spec)
+        return Run(command, tools, self.events.append)
+
+    async def stored(self) -> list[asyncpg.Record]:
+        async with self.database.connection() as connection:
+            return await connection.fetch(
+                "SELECT frame, time FROM predictions WHERE scenario_id = $1 ORDER BY frame", self.scenario_id
+            )
+
+    async def checkpoint(self) -> asyncpg.Record:
+        async with self.database.connection() as connection:
+            row = await connection.fetchrow(
+                "SELECT * FROM checkpoints WHERE scenario_id = $1", self.scenario_id
+            )
+        assert row is not None
+        return row
+
+    async def reported(self, kind: type[RunEvent]) -> RunEvent:
+        """Wait for an event of this kind."""
+        await until(lambda: any(isinstance(event, kind) for event in self.events))
+        return next(event for event in self.events if isinstance(event, kind))
+
+
+@pytest.fixture
+def world(predictions: Database, clips: Path) -> World:
+    return World(predictions, clips)
+
+
+@asynccontextmanager
+async def executing(run: Run) -> AsyncIterator[Event]:
+    """The run goes on beside the block, until the event that this gives; the block's end waits for it."""
+    over = Event()
+
+    async def execute() -> None:
+        await run.execute()
+        over.set()
+
+    async with create_task_group() as group:
+        group.start_soon(execute)
+        yield over
+
+
+def spec(
+    source: str, detector: Any = MOCK, sampling: Any = EVERY_FRAME, policy: Any = "on_failure"
+) -> ScenarioSpec:
+    return ScenarioSpec(source, detector, sampling, Restart(policy))
+
+
+async def test_a_recording_is_stored_to_its_end_and_says_so(world: World) -> None:
+    await world.run(spec("short.mp4")).execute()
+    assert [type(event) for event in world.events] == [RunStarted, RunFinished]
+    assert [row["frame"] for row in await world.stored()] == list(range(90))
+    checkpoint = await world.checkpoint()
+    assert (checkpoint["finished"], checkpoint["source_state"]) == (True, "closed")
+
+
+async def test_what_sampling_chooses_from_is_stored_however_late_the_event_loop_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_open = threading.Event()
+    open_video = video.open_video
+
+    @contextmanager
+    def open_when_told(*arguments: Any, **options: Any) -> Iterator[Any]:
+        may_open.wait(10)
+        with open_video(*arguments, **options) as opened:
+            yield opened
+
+    monkeypatch.setattr(reader, "open_video", open_when_told)
+    run = world.run(spec("short.mp4", sampling=Fps(2)))
+    async with executing(run):
+        await sleep(0.2)
+        run._wake.set()
+        may_open.set()
+        time.sleep(0.5)  # noqa: ASYNC251 - the loop is busy while the source is opened and read
+    assert (await world.checkpoint())["eligible"] == "reference"
+
+
+async def test_a_live_source_goes_on_with_the_next_frame_whatever_its_detector_remembers(
+    world: World,
+) -> None:
+    before = Fence(world.scenario_id, 1, uuid4())
+    counted = replace(
+        batch(0, 1000), predictions=[], counters=Counters(sampled=500), replay_frame=640, replay_sampled=320
+    )
+    async with world.database.connection() as connection:
+        await store.claim(connection, before)
+        assert await store.write(connection, before, counted)
+    run = world.run(spec(LIVE, Motion()), attempt=2)
+    async with executing(run):
+        await until(world.stored, timeout=5)
+        run.stop("stop")
+    frames = [row["frame"] for row in await world.stored()]
+    checkpoint = await world.checkpoint()
+    assert frames[0] >= 1000
+    assert frames[0] < 1100
+    assert checkpoint["frames_sampled"] == 500 + len(frames)
+    assert checkpoint["next_frame"] == checkpoint["frames_sampled"] + 500 + checkpoint["frames_dropped"]
+
+
+async def test_a_live_source_s_times_are_right_however_long_a_model_takes_to_load(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make_slowly(config: Any, root: Path) -> Detector:
+        time.sleep(1)
+        return make_detector(config, root)
+
+    monkeypatch.setattr(run_module, "make_detector", make_slowly)
+    run = world.run(spec(LIVE))
+    async with executing(run):
+        rows = await until(world.stored)
+        assert abs(rows[0]["time"] - time.time()) < 0.8
+        run.stop("stop")
+
+
+async def test_what_the_threads_log_bears_the_run_s_names(world: World) -> None:
+    with capture_logs(processors=[merge_contextvars]) as logs, bound_contextvars(scenario="this one"):
+        run = world.run(spec(LIVE))
+        async with executing(run):
+            await world.reported(RunStarted)
+            run.stop("stop")
+    assert {entry["scenario"] for entry in logs if entry["event"] in ("run started", "source")} == {
+        "this one"
+    }
+
+
+async def test_a_run_stopped_while_its_source_opens_does_not_wait_for_it(world: World) -> None:
+    with silent_camera() as url:
+        run = world.run(spec(url))
+        async with executing(run):
+            await sleep(0.3)
+            run.stop("stop")
+            with fail_after(1):
+                await world.reported(RunStopped)
+    assert len(world.events) == 1
+
+
+async def test_a_run_stopped_while_its_source_reconnects_ends_at_once(world: World) -> None:
+    run = world.run(spec(f"rtsp://127.0.0.1:{free_port()}/gone", policy="always"))
+
+    async def reconnecting() -> bool:
+        return bool((await world.checkpoint())["source_state"] == "reconnecting")
+
+    async with executing(run):
+        await run_claimed(world)
+        await until(reconnecting)
+        run.stop("stop")
+        with fail_after(1):
+            await world.reported(RunStopped)
+
+
+async def run_claimed(world: World) -> None:
+    async def there() -> bool:
+        async with world.database.connection() as connection:
+            return bool(await connection.fetchval("SELECT count(*) FROM checkpoints"))
+
+    await until(there)
+
+
+async def test_a_state_that_could_not_be_shown_is_shown_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = 1
+
+    async def fail_once(connection: Connection, fence: Fence, state: store.SourceState) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise ConnectionResetError
+        await note(connection, fence, state)
+
+    note = store.note_source_state
+    monkeypatch.setattr(store, "note_source_state", fail_once)
+    run = world.run(spec(f"rtsp://127.0.0.1:{free_port()}/gone", policy="always"))
+
+    async def reconnecting() -> bool:
+        return bool((await world.checkpoint())["source_state"] == "reconnecting")
+
+    async with executing(run):
+        await run_claimed(world)
+        await until(reconnecting, timeout=3)
+        run.stop("stop")
+
+
+@pytest.mark.parametrize(("how", "kind"), [("stop", RunStopped), ("release", RunReleased)])
+async def test_a_run_ends_when_asked_though_it_could_not_claim_yet(
+    world: World, predictions_dsn: str, how: Any, kind: type[RunEvent]
+) -> None:
+    async with proxied(predictions_dsn) as proxy, open_database(proxy.dsn) as away:
+        proxy.cut()
+        run = world.run(spec("short.mp4"), database=away)
+        async with executing(run):
+            await sleep(0.3)
+            run.stop(how)
+            with fail_after(1):
+                await world.reported(kind)
+
+
+async def test_a_run_that_is_released_before_it_began_opens_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        pytest.fail("it was opened")
+
+    monkeypatch.setattr(run_module, "make_detector", never)
+    run = world.run(spec("short.mp4"))
+    run.stop("release")
+    await run.execute()
+    assert [type(event) for event in world.events] == [RunReleased]
+
+
+async def away(proxy: Proxy, seconds: float) -> None:
+    proxy.cut()
+    await sleep(seconds)
+    await proxy.open()
+
+
+async def test_a_run_outlasts_a_database_that_is_away_for_a_while(world: World, predictions_dsn: str) -> None:
+    async with proxied(predictions_dsn) as proxy, open_database(proxy.dsn) as distant:
+        run = world.run(spec("test:testsrc2?size=64x36&rate=100&duration=600"), database=distant)
+        async with executing(run):
+            await until(world.stored)
+            await away(proxy, 2)
+            before = run.next_frame
+            await until(lambda: run.next_frame > before)
+            run.stop("stop")
+    frames = [row["frame"] for row in await world.stored()]
+    assert frames == list(range(run.next_frame))
+    assert (await world.checkpoint())["frames_sampled"] == len(frames)
+
+
+async def test_connections_that_are_cut_at_any_moment_cost_no_frame_and_double_none(
+    world: World, predictions_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "PACE", 0.001)
+    monkeypatch.setattr(run_module, "_MAX_BACKOFF", 0.01)
+    monkeypatch.setattr(run_module, "_FIRST_BACKOFF", 0.01)
+    chance = random.Random(1)
+    async with proxied(predictions_dsn) as proxy, open_database(proxy.dsn) as distant:
+        run = world.run(spec(TEN_THOUSAND_FRAMES), database=distant)
+        async with executing(run) as over:
+            while not over.is_set():
+                await sleep(chance.uniform(0, 0.1))
+                if chance.random() < 0.5:
+                    proxy.lose_answer()
+                else:
+                    await away(proxy, 0)
+    assert [row["frame"] for row in await world.stored()] == list(range(10_000))
+    assert (await world.checkpoint())["frames_sampled"] == 10_000
+
+
+async def test_nothing_is_left_of_a_scenario_that_is_deleted_while_a_run_still_stores(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "PACE", 0.001)
+    purge = Purge(world.database)
+    async with create_task_group() as group:
+        group.start_soon(purge.run)
+        async with executing(world.run(spec(TEN_THOUSAND_FRAMES))):
+            await until(world.stored)
+            await purge.handle(DropResults(world.scenario_id))
+        assert [type(event) for event in world.events] == [RunStarted]
+
+        async def purged() -> bool:
+            return bool((await world.checkpoint())["purged"])
+
+        await until(purged)
+        assert await world.stored() == []
+        group.cancel_scope.cancel()
+
+
+async def test_a_run_that_is_cancelled_leaves_no_thread_behind(world: World) -> None:
+    run = world.run(spec("test:testsrc2?size=64x36&rate=100&duration=600"))
+    async with create_task_group() as group:
+        group.start_soon(run.execute)
+        await until(world.stored)
+        assert {"decode", "detect"} <= {thread.name for thread in threading.enumerate()}
+        group.cancel_scope.cancel()
+    await until(lambda: not {"decode", "detect"} & {thread.name for thread in threading.enumerate()})
+    assert not any(isinstance(event, RunFinished | RunStopped) for event in world.events)
