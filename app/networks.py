@@ -104,15 +104,15 @@ class Networks:
         allowed: list[tuple[int, _SocketAddress]] = []
         forbidden: Address | None = None
         for family, _, _, _, address in found:
-            ip = ip_address(address[0])
+            ip = _judged(ip_address(address[0]))
             if ip in self:
                 allowed.append((family, address))
             else:
                 forbidden = ip
         if forbidden is not None and not allowed:
-            kind = _kind(_judged(forbidden))
-            hint = f": add {kind} to VA_SOURCE_NETWORKS if they may be" if kind else ""
-            raise ForbiddenAddressError(f"{forbidden} is where no source may be{hint}")
+            kind = _kind(forbidden)
+            hint = f": add {kind} to VA_SOURCE_NETWORKS if sources may be there" if kind else ""
+            raise ForbiddenAddressError(f"{forbidden} is on none of the networks of sources{hint}")
         return allowed
 
 

@@ -30,9 +30,13 @@ _FORMATS = (
 """Formats that hold their own data. Playlists, scripts and image patterns would open other files."""
 
 _FILE = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
-_WEB = {"format_whitelist": f"{_FORMATS},hls,mpjpeg,aac,mp3,webvtt", "protocol_whitelist": "none"}
-# Only FFmpeg's own connections can be kept open between segments.
-_PLAYLIST = _WEB | {"http_persistent": "0", "http_multiple": "0"}
+_WEB = {"format_whitelist": f"{_FORMATS},mpjpeg", "protocol_whitelist": "none"}
+_PLAYLIST = {
+    "format_whitelist": f"{_FORMATS},hls,aac,mp3,webvtt",
+    "protocol_whitelist": "none",
+    "http_persistent": "0",  # only connections of FFmpeg's own can be kept open between segments
+    "http_multiple": "0",
+}
 _RTSP = {
     "rtsp_transport": "tcp",
     "protocol_whitelist": "rtsp,tcp",

@@ -79,7 +79,7 @@ def unreachable(error: Exception, where: str) -> VideoError:
     """Why there is no connection to a server, or no answer on it."""
     match error:
         case ForbiddenAddressError():
-            return VideoError(f"{where} leads astray: {error}", retryable=False)
+            return VideoError(f"{where} is not opened: {error}", retryable=False)
         case TimeoutError():
             return VideoError(f"{where} did not answer in time", retryable=True)
         case ConnectionRefusedError():

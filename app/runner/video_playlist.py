@@ -1,6 +1,7 @@
 """What a playlist names, opened for FFmpeg, which by itself opens nothing."""
 
 from collections.abc import Mapping
+from io import BytesIO
 from threading import Event
 
 from app.runner.video_errors import VideoError
@@ -12,7 +13,11 @@ _MOST_TEXT = 8 * 2**20  # bytes of a playlist, each line of which takes many tim
 
 
 class Playlist:
-    """Opens the files of one playlist, itself included. `fault` is the first failure; it ends all reading."""
+    """Opens the files of one playlist, itself included.
+
+    `fault` is the first failure. From then on every file is empty: FFmpeg would go on without those that it
+    cannot open.
+    """
 
     def __init__(self, name: str, web: Web, stop: Event) -> None:
         self.name = name
@@ -27,14 +32,14 @@ class Playlist:
         self._opened = 0
         self._web.begin(seconds)
 
-    def open(self, url: str, _flags: int, options: Mapping[str, str]) -> "_Named":
-        """PyAV's `io_open`. Raises VideoError."""
+    def open(self, url: str, _flags: int, options: Mapping[str, str]) -> "HttpFile | BytesIO":
+        """PyAV's `io_open`. What it raises would be printed, or lost."""
         if self.fault is None:
             try:
                 return self._open(url, int(options.get("offset", 0)))
             except VideoError as fault:
                 self.fault = fault
-        raise self.fault
+        return BytesIO()
 
     def _open(self, url: str, offset: int) -> "_Named":
         scheme = url.partition(":")[0]

@@ -11,7 +11,7 @@ from string import punctuation
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
-from app.networks import Networks
+from app.networks import ForbiddenAddressError, Networks
 from app.runner.video_errors import VideoError
 
 _MOST_BYTES = 256 * 2**20  # read for one packet, which bounds what it takes of memory
@@ -120,7 +120,7 @@ class _Received(io.RawIOBase):
 
 
 def _split(url: str) -> tuple[bool, str, int, str]:
-    """Whether it is https, the host, the port, and what to ask for there. Raises VideoError."""
+    """Whether it is https, the host, the port, and what to ask for there. Raises ForbiddenAddressError."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -128,7 +128,7 @@ def _split(url: str) -> tuple[bool, str, int, str]:
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https"):
-        raise VideoError("it leads to what is no address on the web", retryable=False)
+        raise ForbiddenAddressError("it leads to what is no address on the web")
     secure = parts.scheme == "https"
     return secure, host, port or (443 if secure else 80), target
 

@@ -16,11 +16,10 @@ from app.runner.video import Camera, Received, VideoError, open_video
 from app.scenario import All
 from app.source import parse_source
 from tests import cameras, clips
-from tests.torture.hostile_servers import HERE, hostile_camera
+from tests.torture.hostile_servers import HERE, RTSP_OK, hostile_camera
 from tests.waiting import until
 
 CERTIFICATE = Path(__file__).parent.parent / "self_signed.pem"
-OK = b"RTSP/1.0 200 OK\r\nCSEQ\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +68,7 @@ def test_a_redirect_to_another_camera_is_followed(camera: cameras.RtspCamera, me
 def test_a_redirect_to_where_no_source_may_be_is_not_followed() -> None:
     with hostile_camera({"DESCRIBE": redirect("rtsp://user:s3cret@127.0.0.2:554/live")}) as url:
         error = fault(url)
-    assert "127.0.0.2 is where no source may be: add loopback to VA_SOURCE_NETWORKS" in str(error)
+    assert "127.0.0.2 is on none of the networks of sources: add loopback to VA_SOURCE_NETWORKS" in str(error)
     assert "s3cret" not in str(error)
     assert not error.retryable
 
@@ -94,10 +93,10 @@ def test_redirects_end_somewhere() -> None:
     [
         b"HTTP/1.1 200 OK\r\nCSEQ\r\n\r\n",
         b"OPTIONS rtsp://127.0.0.1/ RTSP/1.0\r\nCSEQ\r\n\r\n",
-        OK + b"Content-Length: 2000000000\r\n\r\n",
-        OK + b"Content-Length: -1\r\n\r\n",
-        OK + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nv=0\n",
-        OK + b"X: " + 20_000 * b"x",
+        RTSP_OK + b"Content-Length: 2000000000\r\n\r\n",
+        RTSP_OK + b"Content-Length: -1\r\n\r\n",
+        RTSP_OK + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nv=0\n",
+        RTSP_OK + b"X: " + 20_000 * b"x",
         b"RTSP/1.0 200" + 20_000 * b" ",
     ],
 )
@@ -110,8 +109,8 @@ def test_a_hidden_redirect_is_found() -> None:
     """Where FFmpeg would see two replies, or one of another status, so does the relay."""
     hidden = redirect("rtsp://127.0.0.2:554/live")
     for said in (
-        OK + b"\r\n" + hidden,
-        OK + b"Content-Length: 0\r\n\r\n" + hidden,
+        RTSP_OK + b"\r\n" + hidden,
+        RTSP_OK + b"Content-Length: 0\r\n\r\n" + hidden,
         b"\r\n\n" + hidden,
         b"$\0\0\0" + hidden,
         hidden.replace(b"\r\n", b"\n"),
@@ -119,7 +118,7 @@ def test_a_hidden_redirect_is_found() -> None:
         hidden.replace(b"302 Moved", b"399"),
     ):
         with hostile_camera({"OPTIONS": said}) as url:
-            assert "127.0.0.2 is where no source may be" in str(fault(url)), said
+            assert "127.0.0.2 is on none of the networks of sources" in str(fault(url)), said
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
+from typing import Self
+from urllib.parse import urlsplit
 
 HERE = "127.0.0.1"
 """Where hostile servers are, and sources may be."""
@@ -19,6 +21,7 @@ INSIDE = "127.0.0.2"
 Answer = bytes | None
 """What a server sends; None: it goes on saying nothing."""
 
+RTSP_OK = b"RTSP/1.0 200 OK\r\nCSEQ\r\n"
 _IN_OPEN = 0x20
 
 
@@ -68,7 +71,7 @@ def page(body: bytes, status: str = "200 OK", **headers: str) -> bytes:
     fields = {"Content-Length": str(len(body)), "Connection": "close"}
     fields |= {name.replace("_", "-"): value for name, value in headers.items()}
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    return f"HTTP/1.1 {status}\r\n{head}\r\n".encode("latin-1") + body
+    return f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body
 
 
 def to(location: str, status: str = "302 Found") -> bytes:
@@ -78,15 +81,20 @@ def to(location: str, status: str = "302 Found") -> bytes:
 
 @contextmanager
 def hostile_camera(script: Mapping[str, bytes]) -> Iterator[str]:
-    """RTSP replies by method, in which `CSEQ` becomes the request's number; yields the camera's address."""
+    """RTSP replies by path and method, or by method, in which `CSEQ` becomes the request's number.
+
+    Yields the camera's address, without a path.
+    """
 
     def answer(request: bytes) -> Answer:
+        method, address = request.split(b" ")[:2]
         number = re.search(rb"CSeq: *(\d+)", request, re.IGNORECASE)
-        said = script.get(request.split(b" ")[0].decode("latin-1"), b"RTSP/1.0 200 OK\r\nCSEQ\r\n\r\n")
+        here = f"{urlsplit(address.decode('latin-1')).path} {method.decode()}"
+        said = script.get(here) or script.get(method.decode(), RTSP_OK + b"\r\n")
         return said.replace(b"CSEQ", b"CSeq: " + number[1] if number else b"")
 
     with listening(answer) as port:
-        yield f"rtsp://{HERE}:{port}/live"
+        yield f"rtsp://{HERE}:{port}"
 
 
 class Canary:
@@ -119,7 +127,10 @@ class Canary:
                 self._hits.append(f"udp from {address[:2]}: {data[:40]!r}")
         return self._hits
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._tcp.close()
         self._udp.close()
 
@@ -148,5 +159,8 @@ class WatchedFiles:
                     events = events[16 + length :]
         return self._opened
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         os.close(self._inotify)
