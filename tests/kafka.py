@@ -23,9 +23,6 @@ from tools.kafka.broker import HOST, prepare
 _START_SECONDS = 60.0
 _IMAGE = "apache/kafka:4.1.0"
 
-# Of a group's member that was killed, the others learn within a second rather than six.
-QUICK_GROUPS = {"group.min.session.timeout.ms": "500"}
-
 
 class LocalBroker:
     """A broker of the tests' own, which can be killed, frozen and started again with its data."""
@@ -58,7 +55,7 @@ class LocalBroker:
             self.port,
             self._controller_port,
             listeners={"SECURE:SASL_SSL": secure.address} if secure else {},
-            extra={**QUICK_GROUPS, **(secure.properties() if secure else {})},
+            extra=secure.properties() if secure else {},
             format_options=secure.format_options() if secure else (),
         )
         die = _death_with_parent()
@@ -112,7 +109,8 @@ def local_broker(*, secure: bool = False) -> Iterator[LocalBroker]:
 def any_broker() -> Iterator[str]:
     """The address of a broker; the test is skipped where there can be none.
 
-    It is the one at VA_TEST_KAFKA, or in Docker, or on this machine, whichever can be had first.
+    It is the one at VA_TEST_KAFKA, or in Docker, or on this machine, whichever can be had first. The one
+    that is given must take short sessions (group.min.session.timeout.ms=500), as that of `make kafka` does.
     """
     given = os.environ.get("VA_TEST_KAFKA")
     if given:
@@ -148,7 +146,7 @@ def _start_container(stack: ExitStack) -> str:
         "controller.quorum.voters": "1@localhost:9093",
         "offsets.topic.replication.factor": "1",
         "group.initial.rebalance.delay.ms": "0",
-        **QUICK_GROUPS,
+        "group.min.session.timeout.ms": "500",
     }
     for name, value in settings.items():
         container.with_env("KAFKA_" + name.upper().replace(".", "_"), value)

@@ -19,6 +19,9 @@ _REFUSED = (
     errors.TopicAuthorizationFailedError,
     errors.GroupAuthorizationFailedError,
     errors.ClusterAuthorizationFailedError,
+    errors.InvalidSessionTimeoutError,
+    errors.InvalidGroupIdError,
+    errors.InconsistentGroupProtocolError,
 )
 
 
@@ -59,7 +62,7 @@ class Consumer:
             except* (errors.KafkaError, StalledError, OSError) as group:
                 fault = _first(group)
             if isinstance(fault, _REFUSED):
-                raise BusError(f"Kafka does not let this user read {self._topic.name}: {fault}") from fault
+                raise BusError(f"Kafka refuses the consumer of {self._topic.name}: {fault}") from fault
             if str(fault) != told:  # once, however long an outage lasts
                 told = str(fault)
                 log.warning("consumer starts anew", topic=self._topic.name, group=self._group, error=told)

@@ -300,6 +300,16 @@ async def test_a_producer_whose_numbers_have_a_gap_is_replaced(harness: KafkaHar
 # Starting
 
 
+async def test_a_session_shorter_than_brokers_take_ends_the_consumer_with_one_line(
+    harness: KafkaHarness,
+) -> None:
+    timing = msgspec.structs.replace(QUICK, session=0.1)
+    async with harness.another(timing=timing) as bus:
+        with pytest.raises(BusError) as caught:
+            await bus.consume(notes, Inbox(), group=READERS)
+    assert str(caught.value).startswith("Kafka refuses the consumer of test_notes: [Error 26]")
+
+
 async def test_a_broker_that_does_not_answer_is_waited_for_and_then_named(free_address: str) -> None:
     with capture_logs() as logs, pytest.raises(BusError) as caught:
         async with open_kafka_bus([free_address], patience=0.5):

@@ -67,8 +67,9 @@ def _properties(data: Path, port: int, controller_port: int, more: Mapping[str, 
         "transaction.state.log.min.isr": "1",
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
-        # The first consumer of a group need not wait for others.
+        # The first consumer of a group need not wait for others, and tests need not wait for the dead.
         "group.initial.rebalance.delay.ms": "0",
+        "group.min.session.timeout.ms": "500",
         # One that was killed is back as soon as its session has run out.
         "broker.session.timeout.ms": "3000",
         "broker.heartbeat.interval.ms": "500",
