@@ -81,11 +81,11 @@ class Runner:
     async def _leave(self) -> None:
         self._leaving = True
         log.info("leaving", runs=len(self._runs))
+        for run in self._runs.values():
+            run.stop("release")
         with move_on_after(DRAIN_SECONDS) as deadline:
             leaving = RunnerLeaving(self._instance)
             await self._publish(runner_events, leaving, self._instance.runner_id)
-            for run in self._runs.values():
-                run.stop("release")
             if self._runs:
                 await self._none_left.wait()
         if deadline.cancelled_caught:

@@ -1,0 +1,225 @@
+"""A runner on a real database and an in-memory bus that can be away."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from anyio import TASK_STATUS_IGNORED, Event, create_task_group, fail_after
+from anyio.abc import TaskStatus
+
+from app.bus import BusUnavailableError, Handler
+from app.bus.memory import MemoryBus, open_memory_bus
+from app.messages import (
+    ORCHESTRATOR,
+    Instance,
+    Message,
+    RunFailed,
+    RunnerHeartbeat,
+    RunnerLeaving,
+    StartRun,
+    StopRun,
+    Topic,
+    runner_commands,
+    runner_events,
+    runner_heartbeats,
+)
+from app.networks import Networks
+from app.postgres import TRANSIENT, Database, open_database
+from app.runner import service
+from app.runner.run import Run, Tools
+from app.runner.service import Runner
+from app.scenario import All, Mock, ScenarioSpec
+from tests.proxy import proxied
+from tests.waiting import until
+
+INSTANCE = Instance("runner-1", uuid4())
+LONG = ScenarioSpec("test:testsrc2?size=64x36&rate=100&duration=3600", Mock(), All())
+SHORT = ScenarioSpec("test:testsrc2?size=64x36&rate=100&duration=1", Mock(), All())
+
+
+class UnsteadyBus:
+    """A bus that refuses to publish while it is away."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self.is_away = False
+        self._bus = bus
+
+    async def publish(self, topic: Topic, message: Message, key: str) -> None:
+        if self.is_away:
+            raise BusUnavailableError("the broker is away")
+        await self._bus.publish(topic, message, key)
+
+    async def consume(
+        self,
+        topic: Topic,
+        handler: Handler,
+        *,
+        group: str | None = None,
+        task_status: TaskStatus[None] = TASK_STATUS_IGNORED,
+    ) -> None:
+        await self._bus.consume(topic, handler, group=group, task_status=task_status)
+
+    def partition_keys(self, topic: Topic) -> list[str]:
+        return list(self._bus.partition_keys(topic))
+
+
+class World:
+    """A runner, and what it says on the bus."""
+
+    def __init__(self, bus: UnsteadyBus, runner: Runner, leave: Event) -> None:
+        self.bus = bus
+        self.runner = runner
+        self.leave = leave
+        self.left = Event()
+        self.events: list[Message] = []
+        self.beats: list[RunnerHeartbeat] = []
+
+    async def hear(self, message: Message) -> None:
+        if isinstance(message, RunnerHeartbeat):
+            self.beats.append(message)
+        else:
+            self.events.append(message)
+
+    async def command(self, command: StartRun | StopRun) -> None:
+        await self.bus.publish(runner_commands, command, str(command.scenario_id))
+
+    async def start(self, spec: ScenarioSpec = LONG, attempt: int = 1) -> UUID:
+        scenario_id = uuid4()
+        await self.command(StartRun(INSTANCE, scenario_id, attempt, spec))
+        return scenario_id
+
+    def kinds(self) -> list[str]:
+        return [type(event).__name__ for event in self.events]
+
+
+@asynccontextmanager
+async def world(database: Database, folder: Path) -> AsyncIterator[World]:
+    tools = Tools(database, folder, folder, Networks("loopback"), workers=1)
+    async with open_memory_bus(transient=TRANSIENT) as memory, create_task_group() as group:
+        bus = UnsteadyBus(memory)
+        runner = Runner(INSTANCE, 4, bus, tools, heartbeat_interval=0.05)
+        acting = World(bus, runner, Event())
+
+        async def consume(topic: Topic, name: str | None, *, task_status: TaskStatus[None]) -> None:
+            await memory.consume(topic, acting.hear, group=name, task_status=task_status)
+
+        async def run(*, task_status: TaskStatus[None]) -> None:
+            await runner.run(acting.leave, task_status=task_status)
+            acting.left.set()
+
+        await group.start(consume, runner_events, ORCHESTRATOR)
+        await group.start(consume, runner_heartbeats, None)
+        await group.start(run)
+        yield acting
+        group.cancel_scope.cancel()
+
+
+async def state_of_source(database: Database, scenario_id: UUID) -> str | None:
+    async with database.connection() as connection:
+        state: str | None = await connection.fetchval(
+            "SELECT source_state FROM checkpoints WHERE scenario_id = $1 AND next_frame > 0", scenario_id
+        )
+    return state
+
+
+async def test_a_run_is_reported_until_its_end_is_published(predictions: Database, tmp_path: Path) -> None:
+    async with world(predictions, tmp_path) as acting:
+        scenario_id = await acting.start()
+        await until(lambda: acting.kinds() == ["RunStarted"])
+        acting.bus.is_away = True
+        await acting.bus._bus.publish(runner_commands, StopRun(INSTANCE, scenario_id, 1), str(scenario_id))
+
+        async def closed() -> bool:
+            return await state_of_source(predictions, scenario_id) == "closed"
+
+        await until(closed)
+        assert acting.runner.held == [(scenario_id, 1)]
+        acting.bus.is_away = False
+        await until(lambda: acting.kinds() == ["RunStarted", "RunStopped"])
+        await until(lambda: acting.runner.held == [])
+
+
+async def test_a_command_that_comes_twice_begins_one_run(predictions: Database, tmp_path: Path) -> None:
+    async with world(predictions, tmp_path) as acting:
+        command = StartRun(INSTANCE, uuid4(), 1, SHORT)
+        await acting.command(command)
+        await acting.command(command)
+        await until(lambda: acting.kinds() == ["RunStarted", "RunFinished"])
+        await acting.command(command)
+        await until(lambda: acting.runner.held == [])
+        assert acting.kinds() == ["RunStarted", "RunFinished"]
+
+
+async def test_what_bears_another_instance_is_left_alone(predictions: Database, tmp_path: Path) -> None:
+    async with world(predictions, tmp_path) as acting:
+        older = Instance(INSTANCE.runner_id, uuid4())
+        await acting.command(StartRun(older, uuid4(), 1, SHORT))
+        scenario_id = await acting.start(SHORT)
+        await acting.command(StopRun(older, scenario_id, 1))
+        await until(lambda: acting.kinds() == ["RunStarted", "RunFinished"])
+
+
+async def test_a_fault_of_ours_costs_one_run(
+    predictions: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(self: Run) -> None:
+        raise ZeroDivisionError("a fault")
+
+    async with world(predictions, tmp_path) as acting:
+        with monkeypatch.context() as patched:
+            patched.setattr(Run, "execute", fail)
+            await acting.start()
+            await until(lambda: acting.kinds() == ["RunFailed"])
+        (failed,) = acting.events
+        assert isinstance(failed, RunFailed)
+        assert failed.retryable
+        assert "ZeroDivisionError" in failed.error
+        await acting.start(SHORT)
+        await until(lambda: acting.kinds() == ["RunFailed", "RunStarted", "RunFinished"])
+
+
+async def test_a_runner_that_leaves_gives_every_run_back(predictions: Database, tmp_path: Path) -> None:
+    async with world(predictions, tmp_path) as acting:
+        for _ in range(3):
+            await acting.start()
+        await until(lambda: acting.kinds() == 3 * ["RunStarted"])
+        acting.leave.set()
+        with fail_after(2):
+            await acting.left.wait()
+        assert acting.kinds()[3:].count("RunReleased") == 3
+        assert RunnerLeaving(INSTANCE) in acting.events
+
+
+async def test_a_runner_that_leaves_while_the_bus_is_away_stores_what_it_has_in_hand(
+    predictions: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "DRAIN_SECONDS", 1.0)
+    async with world(predictions, tmp_path) as acting:
+        scenario_id = await acting.start()
+        await until(lambda: acting.kinds() == ["RunStarted"])
+        acting.bus.is_away = True
+        acting.leave.set()
+        with fail_after(3):
+            await acting.left.wait()
+        assert await state_of_source(predictions, scenario_id) == "closed"
+
+
+async def test_a_runner_leaves_in_time_though_its_database_is_silent(
+    predictions_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "DRAIN_SECONDS", 0.5)
+    monkeypatch.setattr("app.postgres.database._CLOSE_TIMEOUT", 0.5)
+    async with (
+        proxied(predictions_dsn) as proxy,
+        open_database(proxy.dsn) as distant,
+        world(distant, tmp_path) as acting,
+    ):
+        for _ in range(4):
+            await acting.start()
+        await until(lambda: acting.kinds() == 4 * ["RunStarted"])
+        proxy.silence()
+        acting.leave.set()
+        with fail_after(1.5):
+            await acting.left.wait()
