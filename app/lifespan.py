@@ -14,6 +14,8 @@ import structlog
 from anyio import TASK_STATUS_IGNORED, Event, create_task_group
 from anyio.abc import TaskGroup, TaskStatus
 
+from app.bus import BusError
+
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
@@ -117,7 +119,7 @@ def start_in_background(group: TaskGroup, part: str, work: Callable[..., Awaitab
 
 def _end_process(part: str, fault: Exception) -> None:
     only = _only(fault)
-    if isinstance(only, StartError):
+    if isinstance(only, StartError | BusError):
         log.critical("cannot go on", reason=str(only))
     else:
         log.critical("a part of the service failed, so all of it stops", part=part, exc_info=fault)
