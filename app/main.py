@@ -6,7 +6,7 @@ Launch it with `uvicorn app.main:app`; `make run` is that with set-up.
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,8 @@ from uuid import uuid4
 
 import asyncpg
 import structlog
-from anyio import Event, create_task_group, move_on_after
-from anyio.abc import TaskStatus
+from anyio import CancelScope, Event, create_task_group, sleep
+from anyio.abc import TaskGroup, TaskStatus
 from litestar import Litestar
 from msgspec import Struct
 from prometheus_client import disable_created_metrics
@@ -84,13 +84,25 @@ class Service:
             async with create_task_group() as group:
                 work = partial(self._run, app)
                 if self._settings.bus == "memory":
-                    await start(group, "service", work)
+                    await self._start(group, work)
                 else:  # what it waits for may be started later than this process, which says so meanwhile
                     start_in_background(group, "service", work)
                 yield
                 self._stopping.set()
                 if self._waiting_for is not None:
                     group.cancel_scope.cancel()
+
+    async def _start(self, group: TaskGroup, work: Callable[..., Awaitable[None]]) -> None:
+        """Return once the service is ready. Raises StartError, also where it is stopped before."""
+        async with tasks() as watching:
+            watching.start_soon(self._cancel_when_stopped, watching.cancel_scope)
+            await start(group, "service", work)
+        if self._waiting_for is not None:
+            raise StartError(f"stopped while it waited for {self._waiting_for}")
+
+    async def _cancel_when_stopped(self, scope: CancelScope) -> None:
+        await self._stopping.wait()
+        scope.cancel()
 
     async def _run(self, app: Litestar, *, task_status: TaskStatus[None]) -> None:
         """Open what the roles need, start them, and end them when the service stops: the last opened first.
@@ -192,9 +204,7 @@ class Service:
                 raise StartError(f"the database of {kind.variable} cannot be used: {error}") from error
             else:
                 return
-            with move_on_after(1):
-                await self._stopping.wait()
-                raise StartError(f"stopped while the database of {kind.variable} did not answer")
+            await sleep(1)
 
     async def _open_bus(self, stack: AsyncExitStack) -> Bus:
         settings = self._settings

@@ -5,9 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from anyio import to_thread
 
 from tests.cameras import ROOT, free_port
+from tests.proxy import proxied
 from tests.service.process import ServiceProcess, running
+from tests.waiting import until
 
 
 def words_at_the_end(folder: Path, **variables: str) -> str:
@@ -69,3 +72,17 @@ async def test_it_says_in_one_line_that_it_is_ready_and_where(tmp_path: Path) ->
         str(tmp_path / "data"),
     ):
         assert word in line
+
+
+async def test_a_start_that_waits_for_a_silent_database_can_be_ended_at_once(
+    tmp_path: Path, scenarios_dsn: str, predictions_dsn: str
+) -> None:
+    async with proxied(scenarios_dsn) as proxy:
+        proxy.silence()
+        service = ServiceProcess(tmp_path, scenarios_dsn=proxy.dsn, predictions_dsn=predictions_dsn)
+        service.launch()
+        await until(lambda: "Waiting for application startup" in service.log.read_text())
+        assert await to_thread.run_sync(service.terminate, 3.0) != 0
+        await service.end()
+    assert "stopped while it waited for the scenarios database" in service.log.read_text()
+    assert "Traceback" not in service.log.read_text()
