@@ -28,7 +28,7 @@ TRANSIENT: tuple[type[Exception], ...] = (
 )
 """Faults of the database's or the network's making, which the same call survives when repeated later."""
 
-_CLOSE_TIMEOUT = 3.0
+_CLOSE_TIMEOUT = 1.0
 
 
 class Database:

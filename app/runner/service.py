@@ -40,7 +40,7 @@ from app.runner.run import Run, Tools
 
 log = structlog.get_logger(__name__)
 
-DRAIN_SECONDS = 6.0
+DRAIN_SECONDS = 5.0
 """How long a leaving runner waits for its runs to store what they have in hand."""
 
 
