@@ -1,0 +1,56 @@
+"""What disturbs a run without ending it: it goes on, in the same attempt, and stores the same."""
+
+import os
+import signal
+from pathlib import Path
+
+from anyio import sleep
+
+from tests.service.process import ServiceProcess, running
+from tests.service.test_exactly_once import assert_markers
+from tests.waiting import until
+
+MARKER = {"type": "marker"}
+ALL = {"mode": "all"}
+
+
+async def stored(service: ServiceProcess, scenario_id: str) -> int:
+    frames: int = (await service.get(scenario_id))["progress"]["frames_sampled"]
+    return frames
+
+
+async def stores_more(service: ServiceProcess, scenario_id: str, than: int) -> bool:
+    answer = await service.http.get(f"/scenarios/{scenario_id}")
+    return answer.status_code == 200 and answer.json()["progress"]["frames_sampled"] > than
+
+
+async def assert_undisturbed(service: ServiceProcess, scenario_id: str) -> None:
+    scenario = await service.ends(scenario_id)
+    assert (scenario["outcome"], scenario["attempt"]) == ("completed", 1)
+    assert_markers(await service.predictions(scenario_id), 1800)
+
+
+async def test_a_run_outlasts_the_death_of_its_database_server(tmp_path: Path, clips: Path) -> None:
+    async with running(tmp_path, media_root=clips) as service:
+        scenario_id = await service.create("minute.mp4", MARKER, sampling=ALL)
+        before = 0
+        for _ in range(2):
+            await until(lambda: stores_more(service, scenario_id, before), timeout=20)  # noqa: B023 - awaited
+            before = await stored(service, scenario_id)
+            postmaster = (tmp_path / "data/postgres/data/postmaster.pid").read_text().split()[0]
+            os.kill(int(postmaster), signal.SIGKILL)
+        await until(lambda: stores_more(service, scenario_id, before), timeout=20)
+        await assert_undisturbed(service, scenario_id)
+
+
+async def test_a_process_that_is_frozen_past_its_leases_goes_on(tmp_path: Path, clips: Path) -> None:
+    timing = {"heartbeat_interval": 0.2, "heartbeat_timeout": 1}
+    async with running(tmp_path, media_root=clips, **timing) as service:
+        scenario_id = await service.create("minute.mp4", MARKER, sampling=ALL)
+        for _ in range(2):
+            before = await stored(service, scenario_id)
+            await until(lambda: stores_more(service, scenario_id, before))  # noqa: B023 - awaited here
+            service.process.send_signal(signal.SIGSTOP)
+            await sleep(2)
+            service.process.send_signal(signal.SIGCONT)
+        await assert_undisturbed(service, scenario_id)
