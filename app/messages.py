@@ -199,4 +199,3 @@ runner_events = Topic(
 )
 runner_heartbeats = Topic("runner_heartbeats", (RunnerHeartbeat, Probe))
 TOPICS = (orchestrator_commands, runner_commands, results_commands, runner_events, runner_heartbeats)
-BY_NAME = {topic.name: topic for topic in TOPICS}

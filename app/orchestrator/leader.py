@@ -20,6 +20,7 @@ from app.messages import (
     Probe,
     RunnerHeartbeat,
     StopRun,
+    results_commands,
     runner_commands,
     runner_heartbeats,
 )
@@ -60,7 +61,7 @@ class Leader:
         self._timing = timing
         self._alone = alone
         self._wake_leader = Wake()
-        self._wake_relay = Wake()
+        self._wake_relays = {topic: Wake() for topic in (runner_commands, results_commands)}
         self._heard_since = datetime.min.replace(tzinfo=UTC)
         self._adrift: dict[Instance, set[tuple[UUID, int]]] = {}
         self._namesakes: set[Instance] = set()
@@ -89,7 +90,8 @@ class Leader:
 
     def _wake(self) -> None:
         self._wake_leader.set()
-        self._wake_relay.set()
+        for wake in self._wake_relays.values():
+            wake.set()
 
     async def _lead(self, leadership: Leadership) -> None:
         log.info("leading")
@@ -99,7 +101,8 @@ class Leader:
             hear = partial(self._hear, watchdog)
             await group.start(partial(self._bus.consume, runner_heartbeats, hear))
             group.start_soon(watchdog.probe)
-            group.start_soon(relay, self._database, self._bus.publish, self._wake_relay)
+            for topic, wake in self._wake_relays.items():
+                group.start_soon(relay, self._database, self._bus.publish, topic, wake)
             while await leadership.is_held():
                 await self._try(self._round, watchdog)
                 await self._wake_leader.wait(self._timing.heartbeat_interval)

@@ -7,7 +7,7 @@ import structlog
 from anyio import create_task_group, sleep
 
 from app.bus import BusUnavailableError, Publish
-from app.messages import BY_NAME, Message, Topic
+from app.messages import Message, Topic
 from app.postgres import TRANSIENT, Connection, Database
 from app.wake import Wake
 
@@ -22,19 +22,16 @@ class Pending(msgspec.Struct, frozen=True):
     """One outbox row."""
 
     id: int
-    topic: Topic
     key: str
     message: Message
 
 
-async def pending(connection: Connection, limit: int) -> list[Pending]:
-    """The oldest messages that are still to be published."""
-    rows = await connection.fetch("SELECT id, topic, key, message FROM outbox ORDER BY id LIMIT $1", limit)
-    found = []
-    for row in rows:
-        topic = BY_NAME[row["topic"]]
-        found.append(Pending(row["id"], topic, row["key"], topic.decode(row["message"].encode())))
-    return found
+async def pending(connection: Connection, topic: Topic, limit: int) -> list[Pending]:
+    """The oldest messages that are still to be published on the topic."""
+    rows = await connection.fetch(
+        "SELECT id, key, message FROM outbox WHERE topic = $1 ORDER BY id LIMIT $2", topic.name, limit
+    )
+    return [Pending(row["id"], row["key"], topic.decode(row["message"].encode())) for row in rows]
 
 
 async def forget(connection: Connection, ids: list[int]) -> None:
@@ -42,14 +39,16 @@ async def forget(connection: Connection, ids: list[int]) -> None:
     await connection.execute("DELETE FROM outbox WHERE id = ANY($1)", ids)
 
 
-async def relay(database: Database, publish: Publish, wake: Wake, poll: float = 1.0) -> None:
-    """Publish what the outbox holds until cancelled, looking every `poll` seconds and whenever woken.
+async def relay(database: Database, publish: Publish, topic: Topic, wake: Wake, poll: float = 1.0) -> None:
+    """Publish what the outbox holds for the topic until cancelled, looking every `poll` seconds and whenever
+    woken.
 
-    A fault of the database or the bus is waited out.
+    A fault of the database or the bus is waited out. Each topic has a relay of its own: publishing may wait
+    for whoever handles its messages, and that is no reason to keep others waiting.
     """
     while True:
         try:
-            moved = await _relay_batch(database, publish)
+            moved = await _relay_batch(database, publish, topic)
         except _WAIT_OUT as error:
             log.warning("relay waits", error=str(error) or type(error).__name__)
             await sleep(poll)
@@ -58,10 +57,10 @@ async def relay(database: Database, publish: Publish, wake: Wake, poll: float = 
             await wake.wait(poll)
 
 
-async def _relay_batch(database: Database, publish: Publish) -> int:
+async def _relay_batch(database: Database, publish: Publish, topic: Topic) -> int:
     """Publish the oldest messages, outside any transaction, and remove them. Returns how many there were."""
     async with database.connection() as connection:
-        batch = await pending(connection, BATCH)
+        batch = await pending(connection, topic, BATCH)
     if not batch:
         return 0
     by_key: dict[str, list[Pending]] = defaultdict(list)
@@ -71,7 +70,7 @@ async def _relay_batch(database: Database, publish: Publish) -> int:
     try:
         async with create_task_group() as group:
             for rows in by_key.values():
-                group.start_soon(_publish_in_order, publish, rows, published)
+                group.start_soon(_publish_in_order, publish, topic, rows, published)
     except* BusUnavailableError as unavailable:
         raise BusUnavailableError(str(unavailable.exceptions[0])) from unavailable
     finally:
@@ -81,7 +80,9 @@ async def _relay_batch(database: Database, publish: Publish) -> int:
     return len(batch)
 
 
-async def _publish_in_order(publish: Publish, rows: list[Pending], published: list[int]) -> None:
+async def _publish_in_order(
+    publish: Publish, topic: Topic, rows: list[Pending], published: list[int]
+) -> None:
     for row in rows:
-        await publish(row.topic, row.message, row.key)
+        await publish(topic, row.message, row.key)
         published.append(row.id)

@@ -210,6 +210,17 @@ async def test_results_of_a_deleted_scenario_are_dropped(world: World) -> None:
             group.cancel_scope.cancel()
 
 
+async def test_results_that_cannot_be_dropped_yet_hold_up_no_runner(world: World) -> None:
+    async with world.orchestrator(), world.runner() as runner:
+        deleted = await world.create()
+        await runner.started(deleted)
+        await world.send(StopScenario(uuid4(), deleted))
+        await runner.report(RunStopped(deleted, 1, 10), ends=True)
+        assert await world.send(DeleteScenario(uuid4(), deleted)) == "done"
+        # Nobody takes part in dropping results: publishing that waits.
+        await runner.started(await world.create())
+
+
 async def test_an_orchestrator_that_was_away_takes_nothing_from_runners_that_worked_on(world: World) -> None:
     async with world.runner() as runner:
         async with world.orchestrator():

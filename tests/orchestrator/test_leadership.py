@@ -45,7 +45,7 @@ async def test_a_start_waits_for_a_database_that_goes_away_in_the_middle_of_it(w
         await sleep(0.3)
         assert (await world.row(scenario_id))["attempt"] == 1
         await proxy.open()
-        await world.reaches(scenario_id, "in_startup_processing", attempt=2)
+        await world.reaches(scenario_id, "init_startup", attempt=2)
         group.cancel_scope.cancel()
 
 

@@ -50,7 +50,7 @@ async def test_nothing_is_lost_and_order_holds_while_the_bus_comes_and_goes(scen
     bus = FailingBus(refuse_every=3)
     wake = Wake()
     async with create_task_group() as group:
-        group.start_soon(relay, scenarios, bus.publish, wake, 0.01)
+        group.start_soon(relay, scenarios, bus.publish, runner_commands, wake, 0.01)
 
         async def empty() -> bool:
             return await left(scenarios) == 0
@@ -68,7 +68,7 @@ async def test_what_was_published_is_published_once_while_nothing_fails(scenario
     bus = FailingBus(refuse_every=1000)
     wake = Wake()
     async with create_task_group() as group:
-        group.start_soon(relay, scenarios, bus.publish, wake)
+        group.start_soon(relay, scenarios, bus.publish, runner_commands, wake)
         for attempt in range(1, 4):
             async with scenarios.transaction() as connection:
                 stop = StopRun(INSTANCE, SCENARIOS[0], attempt)
