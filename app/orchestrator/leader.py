@@ -5,7 +5,6 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -81,7 +80,7 @@ class Leader:
         while True:
             async with lead(self._dsn, self._wake, silence=timeout, patience=patience) as leadership:
                 if first:
-                    while not await self._try(self._repeat, self._end_any_lease):
+                    while not await self._try(partial(self._repeat, self._end_any_lease)):
                         await self._wake_leader.wait(self._timing.heartbeat_interval)
                     task_status.started()
                     # From now on it may be refused for its own lost connection, until the server misses that.
@@ -95,8 +94,8 @@ class Leader:
 
     async def _lead(self, leadership: Leadership) -> None:
         log.info("leading")
-        timeout = self._timing.heartbeat_timeout
-        watchdog = Watchdog(self._bus, interval=self._timing.heartbeat_interval, longest_gap=timeout / 2)
+        interval, timeout = self._timing.heartbeat_interval, self._timing.heartbeat_timeout
+        watchdog = Watchdog(self._bus, interval=min(interval, timeout / 10), longest_gap=timeout / 2)
         async with create_task_group() as group:
             hear = partial(self._hear, watchdog)
             await group.start(partial(self._bus.consume, runner_heartbeats, hear))
@@ -104,14 +103,14 @@ class Leader:
             for topic, wake in self._wake_relays.items():
                 group.start_soon(relay, self._database, self._bus.publish, topic, wake)
             while await leadership.is_held():
-                await self._try(self._round, watchdog)
+                await self._try(partial(self._round, watchdog))
                 await self._wake_leader.wait(self._timing.heartbeat_interval)
             group.cancel_scope.cancel()
 
-    async def _try(self, work: Callable[[Any], Awaitable[None]], on: object) -> bool:
+    async def _try(self, work: Callable[[], Awaitable[None]]) -> bool:
         """Whether it was done: a fault of the database's leaves it to the next try."""
         try:
-            await work(on)
+            await work()
         except TRANSIENT as error:
             log.warning("leader waits", error=str(error) or type(error).__name__)
             return False

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import structlog
-from anyio import sleep
+from anyio import create_task_group, sleep
 
 from app.bus import Bus, BusUnavailableError
 from app.messages import Probe, runner_heartbeats
@@ -37,10 +37,13 @@ class Watchdog:
             number += 1
             self._sent[number] = self._clock()
             try:
-                for key in self._heard:
-                    await self._bus.publish(runner_heartbeats, Probe(self._me, key, number), key)
-            except BusUnavailableError as error:  # the gap it leaves is what the probes are for
-                log.warning("cannot probe", error=str(error))
+                async with create_task_group() as group:
+                    for key in self._heard:
+                        group.start_soon(
+                            self._bus.publish, runner_heartbeats, Probe(self._me, key, number), key
+                        )
+            except* BusUnavailableError as unavailable:  # the gap it leaves is what the probes are for
+                log.warning("cannot probe", error=str(unavailable.exceptions[0]))
             await sleep(self._interval)
 
     def hear(self, probe: Probe) -> None:

@@ -279,6 +279,24 @@ async def test_silence_does_not_count_while_nothing_could_be_heard(world: World)
         await until(lambda: lost(world, scenario_id))
 
 
+class SlowBus(DeafBus):
+    """A bus on which publishing a probe takes a while."""
+
+    async def publish(self, topic: Topic, message: Message, key: str) -> None:
+        if isinstance(message, Probe):
+            await sleep(0.15)
+        await super().publish(topic, message, key)
+
+
+async def test_leases_end_though_the_timeout_is_short_and_the_bus_slow(world: World) -> None:
+    timing = Timing(heartbeat_interval=0.2, heartbeat_timeout=0.6)
+    async with world.orchestrator(SlowBus(world.bus), timing=timing), world.runner() as runner:
+        scenario_id = await world.create()
+        await runner.started(scenario_id)
+        runner.silent = True
+        await until(lambda: lost(world, scenario_id))
+
+
 async def lost(world: World, scenario_id: object) -> bool:
     async with world.database.connection() as connection:
         return bool(await connection.fetchval("SELECT attempt > 1 FROM scenarios WHERE id = $1", scenario_id))
