@@ -67,3 +67,31 @@ async def test_a_camera_that_says_nothing_is_noticed_and_slows_nobody_down(
             scenario = await service.ends(silent, timeout=30)
         assert scenario["outcome"] == "failed"
         assert "silent" in scenario["error"]
+
+
+async def test_a_camera_that_says_nothing_can_be_stopped_and_deleted_at_once(tmp_path: Path) -> None:
+    async with running(tmp_path) as service:
+        with silent_camera() as url:
+            scenario_id = await service.create(url, MARKER)
+            assert (await service.reaches(scenario_id, "in_startup_processing"))["source_state"] == "opening"
+            assert (await service.http.post(f"/scenarios/{scenario_id}/stop")).status_code == 200
+            assert (await service.ends(scenario_id, timeout=3))["outcome"] == "stopped"
+            assert (await service.http.delete(f"/scenarios/{scenario_id}")).status_code == 204
+
+
+async def test_a_camera_that_is_started_again_numbers_its_frames_on(tmp_path: Path) -> None:
+    async with running(tmp_path) as service:
+        source = "test:testsrc2?size=320x180&rate=50&live=true"
+        scenario_id = await service.create(source, {"type": "motion"}, sampling=ALL)
+        await until(lambda: more(service, scenario_id, 10))
+        assert (await service.http.post(f"/scenarios/{scenario_id}/stop")).status_code == 200
+        stopped = await service.ends(scenario_id)
+        assert (await service.http.post(f"/scenarios/{scenario_id}/start")).status_code == 200
+        before = stopped["progress"]["frames_sampled"]
+        await until(lambda: more(service, scenario_id, before + 10))
+        assert (await service.http.post(f"/scenarios/{scenario_id}/stop")).status_code == 200
+        ended = (await service.ends(scenario_id))["progress"]
+        frames = [prediction["frame"] for prediction in await service.predictions(scenario_id)]
+    assert frames == sorted(set(frames))
+    assert len(frames) == ended["frames_sampled"] == ended["frames_read"] - ended["frames_dropped"]
+    assert stopped["progress"]["frames_read"] in frames
