@@ -1,13 +1,15 @@
 """Opening containers: which formats and protocols may be opened, and by which deadline."""
 
+import ctypes
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import Event
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import av
+import av._core
 from av.container import InputContainer
 from av.error import EOFError as AvEOFError
 from av.packet import Packet
@@ -16,7 +18,15 @@ from av.video.stream import VideoStream
 from msgspec import Struct
 
 from app.networks import Networks
-from app.runner.video_errors import READ_ERRORS, VideoError, explain, no_ranges, not_a_video, unknown_codec
+from app.runner.video_errors import (
+    READ_ERRORS,
+    VideoError,
+    explain,
+    no_ranges,
+    not_a_video,
+    not_text,
+    unknown_codec,
+)
 from app.runner.video_http import HttpFile
 from app.runner.video_playlist import Playlist
 from app.runner.video_rtsp import Relay
@@ -43,6 +53,10 @@ _RTSP = {
     "format_whitelist": "rtsp",
 }
 _PATIENCE = 30.0  # seconds for a packet from the web: a playlist's next segment has to be waited for
+_MOST_PIXELS = 8192 * 4352  # of a picture: the most that H.264 and H.265 allow at their level 6.2
+_MOST_MEMORY = 160 * 2**20  # bytes of one piece, such as a picture of 4 bytes a pixel, or a stream's index
+_LIMITS = {"max_pixels": str(_MOST_PIXELS), "max_streams": "20"}
+
 _Stream = TypeVar("_Stream", bound=Stream)
 _BUFFER = 256 * 1024  # bytes PyAV asks of an HttpFile at once
 
@@ -67,7 +81,10 @@ class Opened(Struct, frozen=True):
         while True:
             if self.remote is not None:
                 self.remote.begin(self.packet_timeout)
-            packet = next(packets, None)
+            try:
+                packet = next(packets, None)
+            except UnicodeDecodeError as error:
+                raise not_text(self.remote.name if self.remote else "the source") from error
             # What came last may be cut off: for FFmpeg the failure is the end of the file.
             if self.remote is not None and self.remote.fault is not None:
                 raise self.remote.fault
@@ -94,6 +111,8 @@ def open_container(
             raise VideoError(str(error), retryable=False) from None
         except READ_ERRORS as error:
             raise explain(error, source) from error
+        except UnicodeDecodeError as error:
+            raise not_text(source.redacted) from error
         yield opened
 
 
@@ -111,7 +130,7 @@ def _open(
             container = stack.enter_context(_open_file(str(source.resolve(media_root))))
             return Opened(container, _video_of(container, source), live=False)
         case "test":
-            container = stack.enter_context(av.open(source.address, format="lavfi"))
+            container = stack.enter_context(_container(source.address, {}, format="lavfi"))
             return Opened(container, _video_of(container, source), live=source.live is True)
         case "rtsp":
             began = time.monotonic()
@@ -121,7 +140,7 @@ def _open(
             left = max(open_timeout - (time.monotonic() - began), 1.0)
             try:
                 # FFmpeg notices only after twice the time that a read takes too long.
-                container = av.open(relay.url, options=_RTSP, timeout=(left, read_timeout / 2))
+                container = _container(relay.url, _RTSP, timeout=(left, read_timeout / 2))
             except READ_ERRORS as error:
                 raise relay.fault or error from error
             stack.enter_context(container)
@@ -145,8 +164,8 @@ def _open_playlist(
 ) -> Opened:
     patience = max(read_timeout, _PATIENCE)
     try:
-        container = av.open(
-            url, format="hls", options=_PLAYLIST, io_open=playlist.open, timeout=(open_timeout, patience)
+        container = _container(
+            url, _PLAYLIST, format="hls", io_open=playlist.open, timeout=(open_timeout, patience)
         )
     except READ_ERRORS as error:
         raise playlist.fault or error from error
@@ -155,18 +174,26 @@ def _open_playlist(
     return Opened(container, _video_of(container, source), live, playlist, patience, paced=live)
 
 
+def _container(file: str | HttpFile, options: dict[str, str], **others: Any) -> InputContainer:
+    """PyAV's `open`; what a recording says about itself need not be text."""
+    container: InputContainer = av.open(
+        file, "r", options=options | _LIMITS, metadata_errors="replace", **others
+    )
+    return container
+
+
 def _open_file(path: str) -> InputContainer:
     try:
-        return av.open(path, options=_FILE)
+        return _container(path, _FILE)
     except AvEOFError:
         # A fragmented mp4 that ends early opens only where it cannot look ahead.
-        return av.open(path, options={**_FILE, "seekable": "0"})
+        return _container(path, _FILE | {"seekable": "0"})
 
 
 def _open_http_file(file: HttpFile, source: Source) -> InputContainer:
     form = "mpjpeg" if file.media_type == "multipart/x-mixed-replace" else None
     try:
-        return av.open(file, "r", format=form, options=_WEB, buffer_size=_BUFFER)
+        return _container(file, _WEB, format=form, buffer_size=_BUFFER)
     except READ_ERRORS as error:
         if file.fault is not None:
             raise file.fault from error
@@ -180,5 +207,18 @@ def _video_of(container: InputContainer, source: Source) -> VideoStream:
         if not stream.disposition & Disposition.attached_pic:
             if stream.codec_context is None:
                 raise unknown_codec(source.redacted)
+            if stream.width * stream.height > _MOST_PIXELS:
+                raise VideoError(
+                    f"the pictures in {source.redacted} have {stream.width}x{stream.height} pixels:"
+                    " at most 8192x4352 are supported, in any proportion",
+                    retryable=False,
+                )
+            stream.codec_context.options = _LIMITS
             return stream
     raise VideoError(f"{source.redacted} has no video stream", retryable=False)
+
+
+# FFmpeg believes what a file of a kilobyte says about itself, up to 2 GiB a piece.
+_ffmpeg = ctypes.CDLL(av._core.__file__)  # noqa: SLF001 - PyAV has no name of its own for what follows
+_ffmpeg.av_max_alloc.argtypes, _ffmpeg.av_max_alloc.restype = [ctypes.c_size_t], None
+_ffmpeg.av_max_alloc(_MOST_MEMORY)

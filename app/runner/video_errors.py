@@ -54,6 +54,11 @@ def no_ranges(where: str) -> VideoError:
     )
 
 
+def not_text(where: str) -> VideoError:
+    """A playlist names files by what is not UTF-8."""
+    return VideoError(f"{where} is a playlist with names that are not UTF-8", retryable=False)
+
+
 def unknown_codec(where: str) -> VideoError:
     """The format is known, but not how the pictures are coded."""
     return VideoError(f"the video in {where} has a codec that is not supported", retryable=False)
@@ -92,12 +97,10 @@ def unreachable(error: Exception, where: str) -> VideoError:
             return VideoError(f"{where} does not answer as a web server does", retryable=True)
 
 
-def explain(error: Exception, source: Source) -> VideoError:
+def explain(error: FFmpegError | OSError, source: Source) -> VideoError:
     """What an error in opening or reading `source` means."""
     where = source.redacted
     match error:
-        case VideoError():
-            return error
         case HTTPUnauthorizedError():
             return status_error(401, where)
         case HTTPClientError():
@@ -113,9 +116,9 @@ def explain(error: Exception, source: Source) -> VideoError:
             return VideoError(f"{where} sends no video, or fell silent while it was opened", retryable=True)
         case InvalidDataError() | AvEOFError() | ArgumentError():
             return not_a_video(where)
+        case MemoryError():
+            return VideoError(f"{where} claims to hold more than a recording can", retryable=False)
         case OSError():
             return VideoError(f"cannot read {where}: {(error.strerror or 'a fault').lower()}", retryable=True)
         case _:
-            return VideoError(
-                f"cannot read {where}: {str(error).partition('] ')[2].lower()}", retryable=False
-            )
+            return VideoError(f"cannot read {where}: {str(error.strerror).lower()}", retryable=False)

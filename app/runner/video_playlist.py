@@ -26,6 +26,7 @@ class Playlist:
         self._stop = stop
         self._open_files: set[_Named] = set()
         self._opened = 0
+        self._begun = False
 
     def begin(self, seconds: float) -> None:
         """Reading for the next packet begins, which may take so many seconds."""
@@ -50,10 +51,12 @@ class Playlist:
                 f"{self.name} names a {scheme[:20]}: address: only what is on the web is opened",
                 retryable=False,
             )
+        name = f"a file of {self.name}" if self._begun else self.name
+        self._begun = True
         self._opened += 1
         if self._opened > _MOST_FILES:
             raise VideoError(f"{self.name} names too many files before any picture", retryable=False)
-        file = _Named(url, self, self._web, self._stop)
+        file = _Named(url, name, self, self._web, self._stop)
         file.seek(offset)
         self._open_files.add(file)
         return file
@@ -71,8 +74,8 @@ class Playlist:
 class _Named(HttpFile):
     """A file that a playlist names, or the playlist."""
 
-    def __init__(self, url: str, playlist: Playlist, web: Web, stop: Event) -> None:
-        super().__init__(url, playlist.name, web, stop)
+    def __init__(self, url: str, name: str, playlist: Playlist, web: Web, stop: Event) -> None:
+        super().__init__(url, name, web, stop)
         self._playlist = playlist
         self._is_text = False
 
