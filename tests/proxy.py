@@ -28,6 +28,11 @@ class Proxy:
         where = f"{self._parts.username}@127.0.0.1:{self._port}{self._parts.path}"
         return f"postgresql://{where}?sslmode=disable"
 
+    @property
+    def connections(self) -> int:
+        """How many connections lead through here now."""
+        return len(self._writers) // 2
+
     async def open(self) -> None:
         """Let connections through, at first and after `cut` or `silence`."""
         self._flows.set()
