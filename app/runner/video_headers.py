@@ -24,10 +24,7 @@ class Headers:
 
     def __init__(self, codec: str, extradata: bytes | None) -> None:
         self._codec = codec
-        self._length_size = 0  # of each unit's length; 0 where start codes divide the units
-        sizes_at = {"h264": 4, "hevc": 21}.get(codec)
-        if sizes_at and extradata and len(extradata) > sizes_at and extradata[0] == 1:
-            self._length_size = (extradata[sizes_at] & 3) + 1
+        self._length_size = length_size(codec, extradata)
 
     def read(self, packet: "Packet") -> Header:
         """What the packet's picture is to the others. Only in H.264 are any told to be no reference."""
@@ -49,15 +46,28 @@ class Headers:
 
     def _units(self, packet: "Packet") -> Iterator[int]:
         """The first byte of each of the picture's units, which names the unit's type."""
-        if self._length_size:
-            data = memoryview(packet)
-            place = self._length_size
-            while place < len(data):
-                yield data[place]
-                place += int.from_bytes(data[place - self._length_size : place]) + self._length_size
-        else:
-            text = bytes(packet)
-            place = text.find(b"\0\0\1") + 3
-            while 3 <= place < len(text):
-                yield text[place]
-                place = text.find(b"\0\0\1", place) + 3
+        data = memoryview(packet) if self._length_size else bytes(packet)
+        return (data[place] for place in units(data, self._length_size))
+
+
+def length_size(codec: str, extradata: bytes | None) -> int:
+    """How many bytes tell each unit's length; 0 where start codes divide the units."""
+    sizes_at = {"h264": 4, "hevc": 21}.get(codec)
+    if sizes_at and extradata and len(extradata) > sizes_at and extradata[0] == 1:
+        return (extradata[sizes_at] & 3) + 1
+    return 0
+
+
+def units(data: "bytes | memoryview", length_size: int) -> Iterator[int]:
+    """Where each unit of H.264 or H.265 begins."""
+    if length_size:
+        place = length_size
+        while place < len(data):
+            yield place
+            place += int.from_bytes(data[place - length_size : place]) + length_size
+    else:
+        text = bytes(data)
+        place = text.find(b"\0\0\1") + 3
+        while 3 <= place < len(text):
+            yield place
+            place = text.find(b"\0\0\1", place) + 3

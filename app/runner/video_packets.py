@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from app.runner.video_container import Opened
 from app.runner.video_headers import Headers
+from app.runner.video_hevc import in_order
 
 Packet: TypeAlias = "av.Packet[VideoStream]"
 
@@ -70,7 +71,11 @@ class Packets:
     def __iter__(self) -> Iterator[tuple[Coded, Packet]]:
         headers = Headers(self.codec, self._stream.codec_context.extradata)
         unordered = self._container.format.name in _UNORDERED and self.codec in _RAW
-        packets = self._restored() if unordered else self._demuxed()
+        packets = self._demuxed()
+        if unordered and self.codec == "h264":
+            packets = self._restored()
+        elif unordered:
+            packets = in_order(packets, self._stream.codec_context.extradata, self._frame_ticks)
         second = int(1 / self.tick)
         latest: int | None = None
         shift = 0

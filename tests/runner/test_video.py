@@ -43,6 +43,7 @@ KINDS: dict[str, clips.Encoding] = {
     "hevc_open.mp4": {"codec": "hevc", "gop": 24, "open_gop": True},
     "hevc.ts": {"codec": "hevc", "gop": 24, "open_gop": True},
     "hevc.hevc": {"codec": "hevc", "gop": 24},
+    "hevc_open.hevc": {"codec": "hevc", "gop": 24, "open_gop": True, "bframes": 3},
     "mpeg2.ts": {"codec": "mpeg2", "gop": 12},
     "mpeg2_open.mpg": {"codec": "mpeg2", "gop": 12, "open_gop": True},
     "mpeg4.avi": {"codec": "mpeg4", "gop": 24, "open_gop": True},
