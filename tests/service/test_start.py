@@ -82,7 +82,10 @@ async def test_a_start_that_waits_for_a_silent_database_can_be_ended_at_once(
         service = ServiceProcess(tmp_path, scenarios_dsn=proxy.dsn, predictions_dsn=predictions_dsn)
         service.launch()
         await until(lambda: proxy.connections)
-        assert await to_thread.run_sync(service.terminate, 3.0) != 0
-        await service.end()
+        try:
+            assert await to_thread.run_sync(service.terminate, 10.0) != 0
+        finally:
+            service.kill()
+            await service.end()
     assert "stopped while it waited for the scenarios database" in service.log.read_text()
     assert "Traceback" not in service.log.read_text()
