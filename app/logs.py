@@ -2,9 +2,11 @@
 
 import logging
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
+
+from app.source import redact
 
 
 def configure(form: Literal["text", "json"], level: str) -> None:
@@ -39,7 +41,7 @@ def configure(form: Literal["text", "json"], level: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last, _redacted],
         )
     )
     root = logging.getLogger()
@@ -49,3 +51,8 @@ def configure(form: Literal["text", "json"], level: str) -> None:
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = True
     logging.getLogger("uvicorn.access").disabled = True  # the API logs requests itself
+
+
+def _redacted(_logger: Any, _method: str, line: Any) -> str:
+    """Errors of libraries quote addresses as they were given, of cameras as of databases."""
+    return redact(str(line))

@@ -23,6 +23,15 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)(?:,[^/]*?)?:")  # "subfile,,st
 _SECRET = re.compile(r"pass|pwd|token|key|auth|secret|sig|user|login", re.IGNORECASE)
 
 
+_LOGIN = re.compile(r"(?<=://)[^\s/]+@")
+_SECRET_VALUE = re.compile(rf"([?&][^=&\s]*(?:{_SECRET.pattern})[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
+
+
+def redact(text: str) -> str:
+    """Any text, without the credentials in the addresses in it."""
+    return _SECRET_VALUE.sub(r"\1***", _LOGIN.sub("***@", text))
+
+
 class SourceError(ValueError):
     """The text names no source that may be opened. The message says what to do."""
 

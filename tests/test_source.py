@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.source import SourceError, parse_source
+from app.source import SourceError, parse_source, redact
 
 
 def refusal(text: str, root: Path | None = None) -> str:
@@ -117,6 +117,13 @@ def test_credentials_do_not_show() -> None:
     assert (source.kind, source.live) == ("rtsp", True)
     assert "s3cret" in source.address
     assert source.redacted == "rtsp://***@cam.local:554/live?channel=1&password=***&Token=***"
+
+
+def test_credentials_are_taken_out_of_any_text() -> None:
+    text = "cannot open rtsp://a:s3cr@et@cam/x?token=s3cret&n=1 nor 'postgresql://va:s3cret@db:5432/x', see https://h/a@b"
+    assert redact(text) == (
+        "cannot open rtsp://***@cam/x?token=***&n=1 nor 'postgresql://***@db:5432/x', see https://h/a@b"
+    )
 
 
 def test_only_opening_tells_whether_http_is_live() -> None:

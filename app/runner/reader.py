@@ -15,7 +15,7 @@ from app.runner.video import Camera, Recording, VideoError, open_video
 from app.runner.video import Sampled as SampledFrame
 from app.runner.video import SourceState as CameraState
 from app.scenario import Media, Sampling
-from app.source import Source
+from app.source import Source, redact
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +81,7 @@ class Reader:
             self.fault = fault
         except Exception as fault:  # a fault of ours or of the decoder costs this run alone
             log.exception("reading failed", source=self._source.redacted)
-            self.fault = VideoError(f"reading the source failed: {fault!r}", retryable=True)
+            self.fault = VideoError(redact(f"reading the source failed: {fault!r}"), retryable=True)
         finally:
             pipeline.end()
 
