@@ -72,6 +72,7 @@ class Service:
         options = ApiOptions(
             version=__version__,
             api_keys=self._settings.api_keys,
+            rate_limit=self._settings.rate_limit,
             heartbeat_timeout=self._settings.heartbeat_timeout,
             waiting_for=lambda: self._waiting_for,
             shutting_down=self._stopping,

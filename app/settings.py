@@ -91,6 +91,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = None
     max_deliveries: _Count = 5
     api_keys: _Keys = ()
+    rate_limit: Annotated[float, Meta(ge=1, le=100_000, description="a number from 1 to 100000")] = 100.0
     log_format: Annotated[Literal["text", "json"], Meta(description="text or json")] = "text"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="debug, info, warning or error")

@@ -49,6 +49,10 @@ async def get_history(request: ApiRequest, scenario_id: FromPath[UUID]) -> Chang
     return ChangePage(items, None if more is None else make_cursor(more, bound))
 
 
+EventId = Annotated[
+    str,
+    Meta(pattern=r"^\d{1,20}-\d{1,19}$", description="the last event seen; browsers send it by themselves"),
+]
 _STREAM = """\
 retry: 2000
 id: 811-0
@@ -75,7 +79,7 @@ data: {"scenario_id":"0198f1c2-…","attempt":1,"source_state":"open","progress"
             " client that reconnects with the last id it saw, to any api process, misses no change. Without"
             " one the stream begins now."
         ),
-        headers={"Last-Event-ID": "The id of the last event seen; browsers send it by themselves."},
+        headers={"Last-Event-ID": EventId},
         answers={200: Answer("The stream.", str, _STREAM, media_type="text/event-stream")},
         problems={
             BAD_REQUEST: "Last-Event-ID is no event of this service. Connect without it.",

@@ -7,9 +7,10 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from app.api.auth import admit
+from app.api.limits import RateLimit
 from app.api.metrics import DURATION, REQUESTS
 from app.api.options import ApiOptions
-from app.api.problems import ProblemError
+from app.api.problems import TOO_MANY_REQUESTS, ProblemError
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +29,7 @@ class Gate:
     def __init__(self, app: ASGIApp, options: ApiOptions) -> None:
         self._app = app
         self._api_keys = options.api_keys
+        self._limit = RateLimit(options.rate_limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP:
@@ -53,7 +55,9 @@ class Gate:
             await send(message)
 
         try:
-            scope["auth"] = admit(scope, self._api_keys)
+            scope["auth"] = caller = admit(scope, self._api_keys)
+            if caller.startswith("key:") and (wait := self._limit.take(caller)):
+                raise _too_many(wait)
             await self._app(scope, receive, observed)
         except ProblemError as error:
             await error.send(observed)
@@ -68,7 +72,12 @@ class Gate:
                 "request",
                 method=method,
                 route=route,
-                path=scope["path"],
+                path=scope["raw_path"].decode("latin-1"),  # as it was sent: without line breaks
                 status=status,
                 ms=round(seconds * 1e3, 1),
             )
+
+
+def _too_many(wait: float) -> ProblemError:
+    detail = "This API key makes more requests than VA_RATE_LIMIT allows. Wait, and make fewer at once."
+    return ProblemError(TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(max(1, round(wait)))})

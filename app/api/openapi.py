@@ -19,6 +19,7 @@ from app.api.problems import (
     INTERNAL,
     KEY_NEEDED,
     PROBLEM_JSON,
+    TOO_MANY_REQUESTS,
     UNAVAILABLE,
     Kind,
     Problem,
@@ -55,8 +56,8 @@ class Answer(Struct, frozen=True):
 class Doc(Struct, frozen=True, kw_only=True):
     """What a handler says about itself, passed to its decorator as `doc`.
 
-    `query` is the Struct its parameters are decoded with. `headers` and `problems` map to an explanation and
-    to an example's detail. `open` operations need no key.
+    `query` is the Struct its parameters are decoded with. `headers` maps to the type of what they hold, and
+    `problems` to an example's detail. `open` operations need no key.
     """
 
     id: str
@@ -65,7 +66,7 @@ class Doc(Struct, frozen=True, kw_only=True):
     answers: dict[int, Answer]
     description: str = ""
     query: Any = None
-    headers: dict[str, str] = {}
+    headers: dict[str, Any] = field(default_factory=dict)
     body: Any = None
     body_examples: dict[str, Any] = field(default_factory=dict)
     problems: dict[Kind, str] = field(default_factory=dict)
@@ -142,15 +143,13 @@ def _parameters(path: str, doc: Doc) -> list[dict[str, Any]]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": kind}}
         for name, kind in re.findall(r"{(\w+):(\w+)}", path)
     ]
-    found += [
-        {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
-        for name, description in doc.headers.items()
-    ]
+    given = [("header", name, _schema(model)) for name, model in doc.headers.items()]
     if doc.query is not None:
         _, schemas = msgspec.json.schema_components((doc.query,), ref_template=_REF)
-        for name, schema in schemas[doc.query.__name__]["properties"].items():
-            about = schema.pop("description", "")
-            found.append({"name": name, "in": "query", "description": about, "schema": schema})
+        given += [("query", *item) for item in schemas[doc.query.__name__]["properties"].items()]
+    for place, name, schema in given:
+        about = schema.pop("description", "")
+        found.append({"name": name, "in": place, "description": about, "schema": schema})
     return found
 
 
@@ -171,6 +170,7 @@ def _problem_responses(doc: Doc) -> dict[str, Any]:
     common = {} if doc.open else {
         KEY_NEEDED: "Send an API key as `Authorization: Bearer …`.",
         FORBIDDEN: "Without API keys this service answers only its own machine.",
+        TOO_MANY_REQUESTS: "This API key makes more requests than VA_RATE_LIMIT allows.",
         UNAVAILABLE: "A database does not answer. Repeat the request in a moment.",
         INTERNAL: "The fault is logged under 3f1c7a9be204. Repeat the request, and report that id.",
     }  # fmt: skip

@@ -32,11 +32,13 @@ KEY_NEEDED = Kind("api-key-needed", 401, "An API key is needed")
 FORBIDDEN = Kind("forbidden", 403, "The request is not allowed")
 NOT_FOUND = Kind("not-found", 404, "Nothing is there")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The path does not offer this method")
+TOO_SLOW = Kind("too-slow", 408, "The request did not arrive in time")
 CONFLICT = Kind("conflict", 409, "The scenario's state does not allow this")
 TOO_LARGE = Kind("too-large", 413, "The body is too large")
 UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body must be JSON")
 INVALID = Kind("invalid", 422, "A value is not allowed")
 MISMATCH = Kind("mismatch", 422, "The id already belongs to a different request")
+TOO_MANY_REQUESTS = Kind("too-many-requests", 429, "Too many requests were made")
 INTERNAL = Kind("internal", 500, "Something went wrong in the service")
 UNAVAILABLE = Kind("unavailable", 503, "The service cannot answer right now")
 TOO_MANY_STREAMS = Kind("too-many-streams", 503, "Too many event streams are open")
@@ -135,9 +137,16 @@ def _as_problem(request: Request[Any, Any, Any], exception: Exception) -> Proble
         return ProblemError(kind, detail, headers=exception.headers)
     # A value that does not fit its column is the caller's fault or ours, and never passes by itself.
     if isinstance(exception, TRANSIENT) and not isinstance(exception, ValueError):
-        log.warning("database unavailable", path=request.url.path, error=repr(exception))
+        log.warning(
+            "database unavailable", path=request.scope["raw_path"].decode("latin-1"), error=repr(exception)
+        )
         return unavailable("A database does not answer. Repeat the request in a moment.")
     error_id = uuid4().hex[:12]
-    log.error("request failed", error_id=error_id, path=request.url.path, exc_info=exception)
+    log.error(
+        "request failed",
+        error_id=error_id,
+        path=request.scope["raw_path"].decode("latin-1"),
+        exc_info=exception,
+    )
     detail = f"The fault is logged under {error_id}. Repeat the request, and report that id if it stays."
     return ProblemError(INTERNAL, detail, error_id=error_id)

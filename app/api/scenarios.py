@@ -20,6 +20,7 @@ from app.api.problems import (
     MISMATCH,
     NOT_FOUND,
     TOO_LARGE,
+    TOO_SLOW,
     UNAVAILABLE,
     UNSUPPORTED_MEDIA_TYPE,
     ProblemError,
@@ -34,6 +35,15 @@ from app.source import SourceError, parse_source
 
 _NAMESPACE = UUID("342c4fd4-5a93-4828-8f6c-f2a537fb714a")
 _MAX_KEY = 200
+
+IdempotencyKey = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=_MAX_KEY,
+        description="a text of the client's choice; the scenario's id follows from it and the caller",
+    ),
+]
 
 
 class NewScenario(ScenarioSpec, frozen=True):
@@ -82,9 +92,7 @@ _NO_SUCH = {NOT_FOUND: f"There is no scenario {views.EXAMPLE.id}. GET /scenarios
             "Repeating the request with the same `Idempotency-Key` or `id` and the same body creates nothing"
             " more and answers 201 with the scenario as it is by then."
         ),
-        headers={
-            "Idempotency-Key": "Up to 200 characters. The scenario's id follows from it and the caller."
-        },
+        headers={"Idempotency-Key": IdempotencyKey},
         body=NewScenario,
         body_examples={
             "every frame of a recording": NewScenario(
@@ -104,6 +112,7 @@ _NO_SUCH = {NOT_FOUND: f"There is no scenario {views.EXAMPLE.id}. GET /scenarios
         problems={
             BAD_REQUEST: "The body is no valid JSON: trailing comma in object at line 1, column 23.",
             CONFLICT: "The scenario of this id was deleted, and ids are never used again. Choose another.",
+            TOO_SLOW: "The body has to arrive within 20 seconds.",
             TOO_LARGE: "A request body may have at most 1 MB.",
             UNSUPPORTED_MEDIA_TYPE: "Send the body as JSON with the header `Content-Type: application/json`.",
             INVALID: "`sampling.fps` must be a number greater than 0.",

@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from app.api.limits import RateLimit
 from tests.api.conftest import LOCAL, Start, connected, listening
 
 KEY = "a-long-secret-key"
@@ -118,3 +119,43 @@ async def test_every_answer_carries_the_headers_that_protect_browsers(start: Sta
             assert headers["cache-control"] == "no-store"
             assert "default-src 'none'" in headers["content-security-policy"]
             assert headers.get_list("content-security-policy") == [headers["content-security-policy"]]
+
+
+async def test_a_key_that_asks_too_often_has_to_wait_and_nobody_else(start: Start) -> None:
+    keys = KEY, "another-secret-key"
+    async with (
+        start(api_keys=keys, rate_limit=1.0) as app,
+        connected(app, AWAY) as http,
+        connected(app) as local,
+    ):
+        answers = [await http.get("/detectors", headers=BEARER) for _ in range(10)]
+        assert [answer.status_code for answer in answers[:2]] == [200, 200]
+        refused = answers[-1]
+        assert (refused.status_code, refused.json()["type"]) == (429, "/problems/too-many-requests")
+        assert int(refused.headers["retry-after"]) >= 1
+        other = {"Authorization": f"Bearer {keys[1]}"}
+        assert (await http.get("/detectors", headers=other)).status_code == 200
+        assert (await http.get("/health/live")).status_code == 200
+        for _ in range(10):
+            assert (await local.get("/detectors")).status_code == 200
+
+
+def test_a_bucket_fills_as_time_passes_and_overflows() -> None:
+    now = 0.0
+    limit = RateLimit(10.0, clock=lambda: now)
+    assert [limit.take("a") for _ in range(20)] == [0.0] * 20
+    assert limit.take("a") == pytest.approx(0.1)
+    assert limit.take("b") == 0
+    now = 0.15
+    assert limit.take("a") == 0
+    assert limit.take("a") == pytest.approx(0.05)
+    now = 1000.0
+    assert [limit.take("a") for _ in range(20)] == [0.0] * 20
+    assert limit.take("a") > 0
+
+
+def test_only_so_many_callers_are_remembered() -> None:
+    limit = RateLimit(1.0)
+    for number in range(20_000):
+        limit.take(str(number))
+    assert len(limit._buckets) == 10_000
