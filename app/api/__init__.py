@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
-from litestar import Litestar
+from litestar import Litestar, Response, route
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 
@@ -49,8 +49,9 @@ def create_app(options: ApiOptions, *, lifespan: Sequence[Lifespan] = (), resour
     routes = [*PROBES, *ROUTES] if resources else PROBES
     state = State({"options": options, "deps": None, "feed": None, "needs_deps": resources})
     state.openapi = openapi_document(routes, options.version)
+    handlers = [*routes, *PAGES] if resources else routes
     app = Litestar(
-        route_handlers=[*routes, *PAGES] if resources else routes,
+        route_handlers=[*_options_handlers(handlers), *handlers],
         request_class=ApiRequest,
         request_max_body_size=MAX_BODY,
         exception_handlers={Exception: answer_exception},
@@ -61,6 +62,23 @@ def create_app(options: ApiOptions, *, lifespan: Sequence[Lifespan] = (), resour
     )
     app.asgi_handler = Gate(app.asgi_handler, options)
     return app
+
+
+def _options_handlers(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
+    """What answers OPTIONS: Litestar's own answer knows only the first handler of a path."""
+    methods: dict[str, set[str]] = {}
+    for handler in handlers:
+        for path in handler.paths:
+            methods.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
+    return [_options_handler(path, ", ".join(sorted(allowed))) for path, allowed in methods.items()]
+
+
+def _options_handler(path: str, allowed: str) -> HTTPRouteHandler:
+    @route(path, http_method="OPTIONS", include_in_schema=False)
+    async def answer_options() -> Response[None]:
+        return Response(None, status_code=204, headers={"Allow": allowed})
+
+    return answer_options
 
 
 async def serve(app: Litestar, deps: ApiDeps, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:

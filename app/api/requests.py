@@ -3,16 +3,19 @@
 from typing import TypeVar
 from uuid import UUID
 
+from anyio import fail_after
 from litestar import Request
 from litestar.datastructures import State
 from litestar.exceptions import InternalServerException
 
 from app.api.feed import Feed
 from app.api.options import ApiDeps, ApiOptions
-from app.api.problems import BAD_REQUEST, UNSUPPORTED_MEDIA_TYPE, ProblemError, unavailable
+from app.api.problems import BAD_REQUEST, TOO_SLOW, UNSUPPORTED_MEDIA_TYPE, ProblemError, unavailable
 from app.api.validation import decode_body, decode_query
 
 T = TypeVar("T")
+
+_BODY_WAIT = 20  # seconds
 
 
 class ApiRequest(Request[None, str, State]):
@@ -45,13 +48,16 @@ class ApiRequest(Request[None, str, State]):
         return decode_query(self.scope["query_string"], model)
 
     async def content(self, model: type[T]) -> T:
-        """The JSON body as a `model`. Raises ProblemError (400, 413, 415, 422)."""
+        """The JSON body as a `model`. Raises ProblemError (400, 408, 413, 415, 422)."""
         media_type, _ = self.content_type
         if media_type != "application/json" and not media_type.endswith("+json"):
             detail = "Send the body as JSON with the header `Content-Type: application/json` (curl: --json)."
             raise ProblemError(UNSUPPORTED_MEDIA_TYPE, detail)
         try:
-            body = await self.body()
+            with fail_after(_BODY_WAIT):
+                body = await self.body()
+        except TimeoutError as error:
+            raise ProblemError(TOO_SLOW, f"The body has to arrive within {_BODY_WAIT} seconds.") from error
         except InternalServerException as error:
             raise ProblemError(BAD_REQUEST, "The body did not arrive whole.") from error
         return decode_body(body, model)

@@ -42,6 +42,8 @@ def decode_body(body: bytes, model: type[T]) -> T:
         ) from error
     except UnicodeDecodeError as error:
         raise ProblemError(BAD_REQUEST, "The body is no valid JSON: it is not UTF-8.") from error
+    except RecursionError as error:
+        raise ProblemError(BAD_REQUEST, "The body is nested too deeply to be a request.") from error
 
 
 def decode_query(query: bytes, model: type[T]) -> T:

@@ -10,7 +10,7 @@ from anyio.abc import SocketStream
 from litestar import Litestar
 from structlog.testing import capture_logs
 
-from app.api import ApiDeps, ApiOptions, create_app
+from app.api import ApiDeps, ApiOptions, create_app, requests
 from app.api.views import scenarios as views
 from app.postgres import open_database
 from tests.api.conftest import Start, connected, listening
@@ -39,6 +39,15 @@ async def test_a_method_that_a_path_does_not_offer(http: httpx.AsyncClient) -> N
     assert {"GET", "POST"} <= set(response.headers["allow"].split(", "))
 
 
+async def test_what_a_path_offers(http: httpx.AsyncClient) -> None:
+    for path, methods in (
+        ("/scenarios", "GET, OPTIONS, POST"),
+        (f"/scenarios/{uuid4()}", "DELETE, GET, OPTIONS"),
+    ):
+        response = await http.options(path)
+        assert (response.status_code, response.headers["allow"]) == (204, methods)
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -48,6 +57,8 @@ async def test_a_method_that_a_path_does_not_offer(http: httpx.AsyncClient) -> N
         (b"hello", "line 1, column 1"),
         (b'{"source": "\xff"}', "UTF-8"),
         (b'{"source": "\\ud800", "detector": {"type": "marker"}}', "surrogate"),
+        (b'{"source": "a", "detector": {"x": ' + b"[" * 100_000, "nested too deeply"),
+        (b'{"source": "a", "detector": ' + b'{"type": ' * 10_000, "nested too deeply"),
     ],
 )
 async def test_a_body_that_is_no_json(http: httpx.AsyncClient, body: bytes, words: str) -> None:
@@ -87,6 +98,17 @@ async def test_a_body_without_a_length_is_not_read_past_the_limit(app: Litestar)
         response = await http.post(f"{url}/scenarios", content=endless(), headers=JSON)  # type: ignore[arg-type]
         assert "1 MB" in assert_problem(response, 413, "too-large")
         assert (await http.get(f"{url}/scenarios")).status_code == 200, "the service is unharmed"
+
+
+async def test_a_body_that_drips_is_not_waited_for(app: Litestar, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "_BODY_WAIT", 0.2)
+    async with listening(app) as url, await speak(url) as socket:
+        await socket.send(
+            b"POST /scenarios HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 100\r\n\r\n{"
+        )
+        with anyio.fail_after(5):
+            assert b"408" in (await socket.receive()).split(b"\r\n")[0]
 
 
 async def test_a_client_that_leaves_in_the_middle_of_its_body_harms_nothing(app: Litestar) -> None:
@@ -149,3 +171,9 @@ async def test_each_request_leaves_one_line_in_the_log(http: httpx.AsyncClient) 
     ]
     assert all(line["ms"] > 0 for line in lines)
     assert "secret" not in str(lines)
+
+
+async def test_a_path_cannot_forge_a_line_in_the_log(http: httpx.AsyncClient) -> None:
+    with capture_logs() as lines:
+        await http.post("/x%0a2026-11-23%20[error]%20forged")
+    assert lines[0]["path"] == "/x%0a2026-11-23%20[error]%20forged"
