@@ -80,7 +80,7 @@ class Leader:
         while True:
             async with lead(self._dsn, self._wake, silence=timeout, patience=patience) as leadership:
                 if first:
-                    while not await self._try(partial(self._repeat, self._end_any_lease)):
+                    while not await self._try(self._end_every_lease):
                         await self._wake_leader.wait(self._timing.heartbeat_interval)
                     task_status.started()
                     # From now on it may be refused for its own lost connection, until the server misses that.
@@ -177,6 +177,11 @@ class Leader:
             connection, timing.heartbeat_timeout, timing.grace, self._heard_since, heard_until
         )
         return await self._lose(connection, ended)
+
+    async def _end_every_lease(self) -> None:
+        async with self._database.connection() as connection:
+            await leases.supersede_all(connection)
+        await self._repeat(self._end_any_lease)
 
     async def _end_any_lease(self, connection: Connection) -> bool:
         return await self._lose(connection, await leases.next_held(connection))

@@ -60,6 +60,11 @@ async def note_leaving(connection: Connection, instance: Instance) -> None:
     )
 
 
+async def supersede_all(connection: Connection) -> None:
+    """Hand nothing to any instance known so far: for a process that knows that they are gone."""
+    await connection.execute("UPDATE runners SET superseded = true WHERE NOT superseded")
+
+
 async def renew(
     connection: Connection, instance: Instance, runs: Sequence[RunReport], stop_again_after: float
 ) -> list[RunReport]:

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from anyio import TASK_STATUS_IGNORED, Event, create_task_group, sleep
 from anyio.abc import TaskStatus
+from msgspec.structs import replace
 
 from app.bus import Bus, Handler
 from app.messages import (
@@ -345,5 +346,7 @@ async def test_a_process_that_is_alone_ends_every_older_lease_at_its_start(world
     async with world.orchestrator(timing=PATIENT, alone=True), world.runner() as before:
         scenario_id = await world.create()
         await before.started(scenario_id)
-    async with world.orchestrator(timing=PATIENT, alone=True):
+    async with world.orchestrator(timing=replace(PATIENT, heartbeat_interval=5.0), alone=True):
         assert await lost(world, scenario_id)
+        async with world.runner("another") as after:
+            await after.started(scenario_id, attempt=2)
