@@ -348,5 +348,5 @@ async def test_a_process_that_is_alone_ends_every_older_lease_at_its_start(world
         await before.started(scenario_id)
     async with world.orchestrator(timing=replace(PATIENT, heartbeat_interval=5.0), alone=True):
         assert await lost(world, scenario_id)
-        async with world.runner("another") as after:
+        async with world.runner("runner-2") as after:
             await after.started(scenario_id, attempt=2)
