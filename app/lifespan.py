@@ -16,6 +16,11 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from app.bus import BusError
 
+if sys.platform != "win32":
+    import resource
+
+_MANY_FILES = 65_536
+
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
@@ -49,6 +54,15 @@ def _only(fault: Fault) -> Fault | Exception:
     while isinstance(only, ExceptionGroup) and len(only.exceptions) == 1:
         only = only.exceptions[0]
     return only
+
+
+def allow_many_files() -> None:
+    """Let this process open as many files as it may: every camera takes some, and every slow client one."""
+    if sys.platform != "win32":
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, _MANY_FILES)
+        if soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @contextmanager

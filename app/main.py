@@ -27,7 +27,15 @@ from app.bus import Bus, BusError
 from app.bus.kafka import open_kafka_bus
 from app.bus.kafka_connection import KafkaSecurity
 from app.bus.memory import open_memory_bus
-from app.lifespan import StartError, on_termination, said_in_one_line, start, start_in_background, tasks
+from app.lifespan import (
+    StartError,
+    allow_many_files,
+    on_termination,
+    said_in_one_line,
+    start,
+    start_in_background,
+    tasks,
+)
 from app.messages import Instance
 from app.orchestrator import run_orchestrator
 from app.orchestrator.leader import Timing
@@ -251,6 +259,7 @@ def _start() -> Litestar:
         sys.exit(f"videoanalysis: {error}")
     disable_created_metrics()  # type: ignore[no-untyped-call]
     logs.configure(settings.log_format, settings.log_level)
+    allow_many_files()
     # A busy thread hands the interpreter over after 0.5 ms rather than 5: decoding and inference let go of
     # it at every call, and would wait as long each time to get it back.
     sys.setswitchinterval(0.0005)
