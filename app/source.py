@@ -20,16 +20,17 @@ DEFAULT_SECONDS = 10.0
 _MAX_SECONDS = 24 * 3600.0
 _ALLOWED = "a file below the media root, rtsp://, rtsps://, http://, https:// or test:"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)(?:,[^/]*?)?:")  # "subfile,,start,0,…,,:" is FFmpeg's way
-_SECRET = re.compile(r"pass|pwd|token|key|auth|secret|sig|user|login", re.IGNORECASE)
+_SECRET = re.compile(r"pass|pw|token|key|auth|secret|sig|user|login", re.IGNORECASE)
 
 
 _LOGIN = re.compile(r"(?<=://)[^\s/]+@")
 _SECRET_VALUE = re.compile(rf"([?&][^=&\s]*(?:{_SECRET.pattern})[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
+_SECRET_IN_PATH = re.compile(r"(pass\w*?|pwd?)([=:])[^_&;,/\s]+", re.IGNORECASE)  # user=admin_password=…_channel=1
 
 
 def redact(text: str) -> str:
     """Any text, without the credentials in the addresses in it."""
-    return _SECRET_VALUE.sub(r"\1***", _LOGIN.sub("***@", text))
+    return _SECRET_IN_PATH.sub(r"\1\2***", _SECRET_VALUE.sub(r"\1***", _LOGIN.sub("***@", text)))
 
 
 class SourceError(ValueError):
@@ -128,6 +129,7 @@ def _url(kind: Literal["rtsp", "http"], text: str, *, live: bool | None) -> Sour
     ]
     redacted = parts._replace(
         netloc=("***@" if netloc[1] else "") + netloc[2],
+        path=_SECRET_IN_PATH.sub(r"\1\2***", parts.path),
         query=urlencode(query, safe="*/:,"),
         fragment="",
     ).geturl()

@@ -119,6 +119,11 @@ def test_credentials_do_not_show() -> None:
     assert source.redacted == "rtsp://***@cam.local:554/live?channel=1&password=***&Token=***"
 
 
+def test_credentials_in_the_path_do_not_show_either() -> None:
+    source = parse_source("rtsp://10.1.1.7:554/user=admin_password=s3cret_channel=1_stream=0.sdp?real_stream")
+    assert source.redacted == "rtsp://10.1.1.7:554/user=admin_password=***_channel=1_stream=0.sdp?real_stream="
+
+
 def test_credentials_are_taken_out_of_any_text() -> None:
     text = "cannot open rtsp://a:s3cr@et@cam/x?token=s3cret&n=1 nor 'postgresql://va:s3cret@db:5432/x', see https://h/a@b"
     assert redact(text) == (
