@@ -6,7 +6,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench lint format lock clean
+.PHONY: help run test torture bench lint format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,12 @@ kafka: $(STAMP) ## run an Apache Kafka broker for development, on 127.0.0.1 and 
 
 test: lint ## check style, types and import rules, then run every test
 	@$(BIN)/python -m pytest
+
+torture: $(STAMP) ## run the fault and attack battery at full length, hours of it; in parts: make torture-kill, …
+	@VA_TEST_LONG=1 $(BIN)/python -m pytest tests/torture
+
+torture-%: $(STAMP)
+	@VA_TEST_LONG=1 $(BIN)/python -m pytest tests/torture/test_$*.py
 
 bench: $(STAMP) ## measure, as ratios to references of the same run
 	@$(BIN)/python -m benchmarks.end_to_end

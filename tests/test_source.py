@@ -121,7 +121,9 @@ def test_credentials_do_not_show() -> None:
 
 def test_credentials_in_the_path_do_not_show_either() -> None:
     source = parse_source("rtsp://10.1.1.7:554/user=admin_password=s3cret_channel=1_stream=0.sdp?real_stream")
-    assert source.redacted == "rtsp://10.1.1.7:554/user=admin_password=***_channel=1_stream=0.sdp?real_stream="
+    assert (
+        source.redacted == "rtsp://10.1.1.7:554/user=admin_password=***_channel=1_stream=0.sdp?real_stream="
+    )
 
 
 def test_credentials_are_taken_out_of_any_text() -> None:

@@ -1,10 +1,9 @@
 """Hostile clients, against a running service: generated requests, bombs, and hundreds that are slow.
 
-Some 900 generated requests, or 20,000 where VA_TEST_LONG is set.
+Some 900 generated requests, 20,000 at full length.
 """
 
 import asyncio
-import os
 import re
 import subprocess
 import sys
@@ -19,10 +18,10 @@ import pytest
 from anyio import to_thread
 
 from tests.service.process import ServiceProcess, running
+from tests.torture.battery import LONG, size
 
-LONG = "VA_TEST_LONG" in os.environ
 EXAMPLES, LEAST = (1200, 20_000) if LONG else (5, 700)
-SLOW = 500 if LONG else 200
+SLOW = size(200, 500)
 JSON = {"content-type": "application/json"}
 
 
@@ -40,7 +39,7 @@ def memory(service: ServiceProcess) -> float:
     return float(psutil.Process(service.process.pid).memory_info().rss) / 2**20
 
 
-@pytest.mark.timeout(3600 if LONG else 120)
+@pytest.mark.timeout(size(120, 3600))
 async def test_generated_requests_get_what_the_document_says(service: ServiceProcess, tmp_path: Path) -> None:
     """No answer of 500 or more but those documented, none that its schema does not describe, and nothing
     accepted that the document forbids.

@@ -1,11 +1,10 @@
 """Mutated recordings and decompression bombs: no crash, no surprise, and memory stays bounded.
 
-1,000 mutations, or 10,000 where VA_TEST_LONG is set. They are read in processes of their own, so that a crash
+1,000 mutations, 10,000 at full length. They are read in processes of their own, so that a crash
 is seen from outside. Each limit on bombs is also taken out, to see that it is this limit that holds.
 """
 
 import ctypes
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,12 +17,12 @@ from msgspec import Struct
 from app.runner import video_container
 from tests.cameras import ROOT
 from tests.torture import hostile_bombs as bombs
+from tests.torture.battery import LONG, size
 from tests.torture.hostile_media import forget_peak_memory, make_clips, peak_memory, read
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's way to measure memory")
 
-LONG = "VA_TEST_LONG" in os.environ
-COUNT = 10_000 if LONG else 1_000
+COUNT = size(1_000, 10_000)
 BATCH = 500
 
 
