@@ -25,7 +25,8 @@ _SECRET = re.compile(r"pass|pw|token|key|auth|secret|sig|user|login", re.IGNOREC
 
 _LOGIN = re.compile(r"(?<=://)[^\s/]+@")
 _SECRET_VALUE = re.compile(rf"([?&][^=&\s]*(?:{_SECRET.pattern})[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
-_SECRET_IN_PATH = re.compile(r"(pass\w*?|pwd?)([=:])[^_&;,/\s]+", re.IGNORECASE)  # user=a_password=…_channel=1
+# as in user=admin_password=…_channel=1
+_SECRET_IN_PATH = re.compile(r"(pass\w*?|pwd?)([=:])[^_&;,/\s]+", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
