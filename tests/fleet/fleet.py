@@ -34,11 +34,11 @@ class Fleet:
     def api(self) -> ServiceProcess:
         return self.members["api"]
 
-    def add(self, name: str, roles: str) -> ServiceProcess:
+    def add(self, name: str, roles: str, *, app: str = "app.main:app") -> ServiceProcess:
         """Launch a member, without waiting for it."""
         folder = self._folder / name
         folder.mkdir()
-        member = ServiceProcess(folder, **self._settings, roles=roles)
+        member = ServiceProcess(folder, app=app, **self._settings, roles=roles)
         self.members[name] = member
         member.launch()
         return member

@@ -19,9 +19,13 @@ Json = dict[str, Any]
 
 
 class ServiceProcess:
-    """One service: its folder, its port and its process, which may be killed and started again."""
+    """One service: its folder, its port and its process, which may be killed and started again.
 
-    def __init__(self, folder: Path, **variables: object) -> None:
+    `app` may name another module, which takes something out of the service before it imports it.
+    """
+
+    def __init__(self, folder: Path, *, app: str = "app.main:app", **variables: object) -> None:
+        self._app = app
         self.folder = folder
         self.media = folder / "media"
         self.media.mkdir(exist_ok=True)
@@ -51,7 +55,7 @@ class ServiceProcess:
         environment = {name: text for name, text in os.environ.items() if not name.startswith("VA_")}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(self.port)],
+                [sys.executable, "-m", "uvicorn", self._app, "--port", str(self.port)],
                 cwd=self.folder,
                 env=environment | {"PYTHONPATH": str(ROOT)} | self._variables,
                 stdout=log,
@@ -140,9 +144,11 @@ class ServiceProcess:
 
 
 @asynccontextmanager
-async def running(folder: Path, **variables: object) -> AsyncIterator[ServiceProcess]:
+async def running(
+    folder: Path, *, app: str = "app.main:app", **variables: object
+) -> AsyncIterator[ServiceProcess]:
     """A started service, which is ended whatever happens; VA_<NAME> from each keyword."""
-    service = ServiceProcess(folder, **variables)
+    service = ServiceProcess(folder, app=app, **variables)
     try:
         await service.start()
         yield service
