@@ -44,8 +44,7 @@ async def test_a_run_outlasts_the_death_of_its_database_server(tmp_path: Path, c
 
 
 async def test_a_process_that_is_frozen_past_its_leases_goes_on(tmp_path: Path, clips: Path) -> None:
-    timing = {"heartbeat_interval": 0.2, "heartbeat_timeout": 1}
-    async with running(tmp_path, media_root=clips, **timing) as service:
+    async with running(tmp_path, media_root=clips, heartbeat_interval=0.2, heartbeat_timeout=1) as service:
         scenario_id = await service.create("minute.mp4", MARKER, sampling=ALL)
         for _ in range(2):
             before = await stored(service, scenario_id)

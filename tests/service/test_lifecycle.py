@@ -19,7 +19,7 @@ async def service(
     request: pytest.FixtureRequest, tmp_path: Path, clips: Path
 ) -> AsyncIterator[ServiceProcess]:
     """One process of every role, on each bus."""
-    settings: dict[str, object] = {"bus": request.param}
+    settings: Json = {"bus": request.param}
     if request.param == "kafka":
         settings["kafka_bootstrap_servers"] = request.getfixturevalue("kafka")
         settings["kafka_topic_prefix"] = f"lifecycle-{uuid4().hex[:8]}."
