@@ -34,7 +34,9 @@ class ServiceProcess:
         named = {"port": self.port, "source_networks": "loopback", **variables}
         self._variables = {f"VA_{name.upper()}": str(value) for name, value in named.items()}
         self._process: subprocess.Popen[bytes] | None = None
-        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10)
+        # Connections end before the server ends them, which might be just as they are used again.
+        limits = httpx.Limits(keepalive_expiry=2)
+        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10, limits=limits)
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
