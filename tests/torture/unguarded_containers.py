@@ -16,9 +16,8 @@ class _NeverClosed(ExitStack):
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> bool:
+    ) -> None:
         self.kept.append(self.pop_all())
-        return False
 
 
 vars(video_container)["ExitStack"] = _NeverClosed
