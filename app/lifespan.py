@@ -1,12 +1,13 @@
 """Around a server's life: faults in one line, the signal that ends it, parts that may not die unseen."""
 
+import ctypes
 import os
 import signal
 import sys
 import threading
 from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ if sys.platform != "win32":
     import resource
 
 _MANY_FILES = 65_536
+_ARENA_MAX = -8  # M_ARENA_MAX of malloc.h
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -63,6 +65,17 @@ def allow_many_files() -> None:
         wanted = _MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, _MANY_FILES)
         if soft < wanted:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def share_memory() -> None:
+    """Let all threads allocate from two arenas, where glibc would make eight for each processor.
+
+    Threads come and go with runs, frames are large, and what one arena has free another cannot use: eight
+    streams with a start and a stop a second took 400 MiB on two processors and grew, and now keep to 280.
+    """
+    if sys.platform == "linux" and "MALLOC_ARENA_MAX" not in os.environ:
+        with suppress(AttributeError):  # another C library than glibc
+            ctypes.CDLL(None).mallopt(_ARENA_MAX, 2)
 
 
 @contextmanager

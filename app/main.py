@@ -32,6 +32,7 @@ from app.lifespan import (
     allow_many_files,
     on_termination,
     said_in_one_line,
+    share_memory,
     start,
     start_in_background,
     tasks,
@@ -260,6 +261,7 @@ def _start() -> Litestar:
     disable_created_metrics()  # type: ignore[no-untyped-call]
     logs.configure(settings.log_format, settings.log_level)
     allow_many_files()
+    share_memory()
     # A busy thread hands the interpreter over after 0.5 ms rather than 5: decoding and inference let go of
     # it at every call, and would wait as long each time to get it back.
     sys.setswitchinterval(0.0005)
