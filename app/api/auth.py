@@ -8,7 +8,7 @@ across sites (its Origin must be this host).
 
 from hashlib import sha256
 from hmac import compare_digest
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from litestar.types import HTTPScope
@@ -24,9 +24,9 @@ def admit(scope: HTTPScope, api_keys: tuple[str, ...]) -> str:
 
     Raises ProblemError: 401 where a key is missing or wrong, 403 where none would help.
     """
-    if scope["path"].startswith("/health/"):
-        return "anonymous"
     headers = dict(scope["headers"])
+    if scope["path"].startswith("/health/"):
+        return "local" if _is_local(scope, headers) else "anonymous"
     key = _bearer(headers.get(b"authorization", b""))
     if api_keys and key is not None:
         return _check_key(key, api_keys)
@@ -43,6 +43,15 @@ def admit(scope: HTTPScope, api_keys: tuple[str, ...]) -> str:
     if scope["path"].rstrip("/") in ("", "/docs") or scope["path"].startswith("/docs/"):
         return "anonymous"
     raise _key_needed("Send an API key as `Authorization: Bearer …`.")
+
+
+def network_of(scope: HTTPScope) -> str:
+    """Whom to count a request for that shows no key: the client's address, of IPv6 its network's half."""
+    client = scope["client"]
+    address = None if client is None else _address(client[0])
+    if isinstance(address, IPv6Address):
+        return str(IPv6Address(int(address) >> 64 << 64))
+    return str(address)
 
 
 def _bearer(header: bytes) -> bytes | None:
@@ -91,11 +100,14 @@ def _host_name(host: str) -> str:
         return ""
 
 
-def _is_loopback(address: str) -> bool:
+def _is_loopback(text: str) -> bool:
+    address = _address(text)
+    return address is not None and address.is_loopback
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        ip = ip_address(address)
+        ip = ip_address(text)
     except ValueError:
-        return False
-    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
-    return ip.is_loopback
+        return None
+    return ip.ipv4_mapped or ip if isinstance(ip, IPv6Address) else ip

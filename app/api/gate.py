@@ -1,16 +1,20 @@
-"""What every request passes, whatever its path: admission, headers, one log line, metrics."""
+"""What every request passes, whatever its path: admission, limits, headers, one log line, metrics."""
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import ceil
 from time import perf_counter
 
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from app.api.auth import admit
+from app.api.auth import admit, network_of
 from app.api.limits import RateLimit
 from app.api.metrics import DURATION, REQUESTS
 from app.api.options import ApiOptions
-from app.api.problems import TOO_MANY_REQUESTS, ProblemError
+from app.api.problems import KEY_NEEDED, TOO_MANY_REQUESTS, ProblemError
 
 log = structlog.get_logger(__name__)
 
@@ -19,8 +23,16 @@ _HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"referrer-policy": b"no-referrer",
     b"cross-origin-resource-policy": b"same-origin",
-    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"permissions-policy": b"camera=(), microphone=(), geolocation=(), display-capture=()",
+    b"x-frame-options": b"DENY",  # for browsers that don't know frame-ancestors
+    b"content-security-policy": (
+        b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
 }
+_AT_ONCE = 50  # requests that each key or address may have open, event streams among them
+_WITHOUT_KEY = 20.0  # requests a second to pages that need no key, for each address
+_FAILED = 0.5  # refusals a second for each address; then it is no longer told why
 
 
 class Gate:
@@ -29,7 +41,10 @@ class Gate:
     def __init__(self, app: ASGIApp, options: ApiOptions) -> None:
         self._app = app
         self._api_keys = options.api_keys
-        self._limit = RateLimit(options.rate_limit)
+        self._by_key = RateLimit(options.rate_limit)
+        self._by_address = RateLimit(_WITHOUT_KEY)
+        self._failed = RateLimit(_FAILED, burst=20)
+        self._open: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP:
@@ -55,10 +70,9 @@ class Gate:
             await send(message)
 
         try:
-            scope["auth"] = caller = admit(scope, self._api_keys)
-            if caller.startswith("key:") and (wait := self._limit.take(caller)):
-                raise _too_many(wait)
-            await self._app(scope, receive, observed)
+            scope["auth"] = caller = self._admit(scope)
+            with self._limited(scope, caller):
+                await self._app(scope, receive, observed)
         except ProblemError as error:
             await error.send(observed)
         finally:
@@ -77,7 +91,41 @@ class Gate:
                 ms=round(seconds * 1e3, 1),
             )
 
+    def _admit(self, scope: HTTPScope) -> str:
+        try:
+            return admit(scope, self._api_keys)
+        except ProblemError as error:
+            # A right key passes however many wrong ones come from its address: a neighbour behind the same
+            # proxy could shut it out otherwise, and keys are too long to be found by trying.
+            if error.problem.status == KEY_NEEDED.status and (wait := self._failed.take(network_of(scope))):
+                detail = "This address sends too many requests without a right API key. Wait, and send one."
+                raise _too_many(detail, wait) from error
+            raise
 
-def _too_many(wait: float) -> ProblemError:
-    detail = "This API key makes more requests than VA_RATE_LIMIT allows. Wait, and make fewer at once."
-    return ProblemError(TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(max(1, round(wait)))})
+    @contextmanager
+    def _limited(self, scope: HTTPScope, caller: str) -> Iterator[None]:
+        """Raises ProblemError (429) where the caller asks too often, or too much at once."""
+        if caller == "local":
+            yield
+            return
+        if caller == "anonymous":
+            caller = network_of(scope)
+            limit, who, bound = self._by_address, "This address", f"{_WITHOUT_KEY:g} a second"
+        else:
+            limit, who, bound = self._by_key, "This API key", "VA_RATE_LIMIT"
+        if wait := limit.take(caller):
+            raise _too_many(f"{who} makes more requests than allowed ({bound}). Wait, and make fewer.", wait)
+        if self._open[caller] >= _AT_ONCE:
+            detail = f"{who} has {_AT_ONCE} requests open, event streams among them. Close some, or wait."
+            raise _too_many(detail, 1)
+        self._open[caller] += 1
+        try:
+            yield
+        finally:
+            self._open[caller] -= 1
+            if not self._open[caller]:
+                del self._open[caller]
+
+
+def _too_many(detail: str, wait: float) -> ProblemError:
+    return ProblemError(TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(max(1, ceil(wait)))})

@@ -8,12 +8,14 @@ _MOST_CALLERS = 10_000
 
 
 class RateLimit:
-    """`rate` requests a second for each caller on average, and as many at once as fall into two seconds."""
+    """`rate` requests a second for each caller on average, and `burst` (or two seconds' worth) at once."""
 
-    def __init__(self, rate: float, *, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, rate: float, *, burst: float | None = None, clock: Callable[[], float] = monotonic
+    ) -> None:
         self._rate = rate
         self._clock = clock
-        self._most = 2 * rate
+        self._most = 2 * rate if burst is None else burst
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # what was left, and when
 
     def take(self, caller: str) -> float:

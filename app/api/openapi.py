@@ -170,10 +170,12 @@ def _problem_responses(doc: Doc) -> dict[str, Any]:
     common = {} if doc.open else {
         KEY_NEEDED: "Send an API key as `Authorization: Bearer …`.",
         FORBIDDEN: "Without API keys this service answers only its own machine.",
-        TOO_MANY_REQUESTS: "This API key makes more requests than VA_RATE_LIMIT allows.",
         UNAVAILABLE: "A database does not answer. Repeat the request in a moment.",
         INTERNAL: "The fault is logged under 3f1c7a9be204. Repeat the request, and report that id.",
     }  # fmt: skip
+    common[TOO_MANY_REQUESTS] = (
+        "This API key makes more requests than allowed (VA_RATE_LIMIT). Wait, and make fewer."
+    )
     if doc.query is not None:
         common[BAD_REQUEST] = "`limit` must be a whole number at most 1000."
     responses: dict[str, Any] = {}

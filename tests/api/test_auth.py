@@ -1,10 +1,13 @@
 """Who may come in."""
 
+from contextlib import AsyncExitStack
+
 import httpx
 import pytest
 
 from app.api.limits import RateLimit
 from tests.api.conftest import LOCAL, Start, connected, listening
+from tests.waiting import until
 
 KEY = "a-long-secret-key"
 BEARER = {"Authorization": f"Bearer {KEY}"}
@@ -116,8 +119,12 @@ async def test_every_answer_carries_the_headers_that_protect_browsers(start: Sta
             headers = (await http.get(path)).headers
             assert headers["x-content-type-options"] == "nosniff"
             assert headers["referrer-policy"] == "no-referrer"
+            assert headers["x-frame-options"] == "DENY"
+            assert headers["cross-origin-opener-policy"] == "same-origin"
             assert headers["cache-control"] == "no-store"
-            assert "default-src 'none'" in headers["content-security-policy"]
+            for part in ("default-src", "base-uri", "form-action", "frame-ancestors"):
+                assert f"{part} 'none'" in headers["content-security-policy"]
+            assert "unsafe" not in headers["content-security-policy"]
             assert headers.get_list("content-security-policy") == [headers["content-security-policy"]]
 
 
@@ -138,6 +145,65 @@ async def test_a_key_that_asks_too_often_has_to_wait_and_nobody_else(start: Star
         assert (await http.get("/health/live")).status_code == 200
         for _ in range(10):
             assert (await local.get("/detectors")).status_code == 200
+
+
+async def refusals(http: httpx.AsyncClient, path: str, headers: dict[str, str], count: int) -> list[int]:
+    return [(await http.get(path, headers=headers)).status_code for _ in range(count)]
+
+
+async def test_who_has_no_right_key_is_soon_told_no_more_and_keys_still_pass(start: Start) -> None:
+    async with start(api_keys=(KEY,)) as app, connected(app, AWAY) as http:
+        wrong = {"Authorization": "Bearer wrong"}
+        assert await refusals(http, "/scenarios", wrong, 20) == [401] * 20
+        refused = await http.get("/scenarios")
+        assert (refused.status_code, refused.json()["type"]) == (429, "/problems/too-many-requests")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert (await http.get("/scenarios", headers=BEARER)).status_code == 200
+        async with connected(app, ("203.0.113.8", 1)) as other:
+            assert (await other.get("/scenarios")).status_code == 401
+
+
+async def test_addresses_of_one_network_count_as_one(start: Start) -> None:
+    async with start(api_keys=(KEY,)) as app:
+        answers = []
+        for number in range(21):
+            async with connected(app, (f"2001:db8::{number:x}", 1)) as http:
+                answers += await refusals(http, "/scenarios", {}, 1)
+        assert answers == [401] * 20 + [429]
+        async with connected(app, ("2001:db8:0:1::1", 1)) as http:
+            assert await refusals(http, "/scenarios", {}, 1) == [401]
+
+
+async def test_open_pages_are_limited_for_each_address_but_not_on_this_machine(
+    start: Start,
+) -> None:
+    async with start(api_keys=(KEY,)) as app, connected(app, AWAY) as http, connected(app) as local:
+        assert 429 in await refusals(http, "/health/live", {}, 60)
+        assert await refusals(local, "/health/live", {}, 60) == [200] * 60
+
+
+async def test_nobody_holds_every_event_stream(start: Start) -> None:
+    streams = 50
+    async with start(api_keys=(KEY, "another-secret-key")) as app, listening(app) as url:
+        away = {"X-Forwarded-For": "203.0.113.7"}
+        async with AsyncExitStack() as stack:
+            http = await stack.enter_async_context(
+                httpx.AsyncClient(limits=httpx.Limits(max_connections=None), headers=away, timeout=20)
+            )
+            for _ in range(streams):
+                opened = await stack.enter_async_context(http.stream("GET", f"{url}/events", headers=BEARER))
+                assert opened.status_code == 200
+            refused = await http.get(f"{url}/detectors", headers=BEARER)
+            assert refused.status_code == 429
+            assert "open" in refused.json()["detail"]
+            other = {"Authorization": "Bearer another-secret-key"}
+            assert (await http.get(f"{url}/detectors", headers=other)).status_code == 200
+        async with httpx.AsyncClient(headers=away | BEARER) as again:
+
+            async def free() -> bool:
+                return (await again.get(f"{url}/detectors")).status_code == 200
+
+            await until(free)
 
 
 def test_a_bucket_fills_as_time_passes_and_overflows() -> None:
