@@ -9,7 +9,7 @@ from msgspec import Struct
 from app.postgres import Connection
 from app.runner.frames import Prediction
 
-SourceState = Literal["opening", "open", "reconnecting", "closed"]
+SourceState = Literal["opening", "open", "frozen", "reconnecting", "closed"]
 Eligible = Literal["all", "reference", "key"]
 
 

@@ -28,7 +28,7 @@ def open_video(
     *,
     stop: Event,
     persistent: bool = False,
-    open_timeout: float = 10.0,
+    open_timeout: float = 8.0,
     read_timeout: float = 5.0,
 ) -> Iterator[Recording | Camera]:
     """Open `source`, a file below `media_root` or something on `networks`; it is closed on the way out.

@@ -53,6 +53,7 @@ _RTSP = {
     "format_whitelist": "rtsp",
 }
 _PATIENCE = 30.0  # seconds for a packet from the web: a playlist's next segment has to be waited for
+_LATE = 3  # target durations without a new segment: it should be there after one and a half
 _MOST_PIXELS = 8192 * 4352  # of a picture: the most that H.264 and H.265 allow at their level 6.2
 _MOST_MEMORY = 160 * 2**20  # bytes of one piece, such as a picture of 4 bytes a pixel, or a stream's index
 _LIMITS = {"max_pixels": str(_MOST_PIXELS), "max_streams": "20"}
@@ -152,9 +153,9 @@ def _open(
                 file.close()
                 playlist = stack.enter_context(closing(Playlist(source.redacted, web, stop)))
                 return _open_playlist(file.url, playlist, source, stack, open_timeout, read_timeout)
-            file.begin(_PATIENCE)
-            container = stack.enter_context(_open_http_file(file, source))
             live = file.kind == "stream"
+            file.begin(open_timeout if live else _PATIENCE)
+            container = stack.enter_context(_open_http_file(file, source))
             patience = read_timeout if live else _PATIENCE
             return Opened(container, _video_of(container, source), live, file, patience)
 
@@ -171,6 +172,8 @@ def _open_playlist(
         raise playlist.fault or error from error
     stack.enter_context(container)
     live = container.duration is None
+    if live and playlist.target is not None:
+        patience = min(patience, max(read_timeout, _LATE * playlist.target))
     return Opened(container, _video_of(container, source), live, playlist, patience, paced=live)
 
 

@@ -8,11 +8,12 @@ from threading import Event
 from typing import Literal
 
 import av
+import numpy as np
 from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 from msgspec import Struct
 
-from app.runner.frames import Picture
+from app.runner.frames import Image, Picture
 from app.runner.picture import AvPicture
 from app.runner.sampling import Sampler
 from app.runner.video_container import Opened
@@ -22,7 +23,9 @@ from app.scenario import Keyframes, Media, Sampling
 from app.source import Source
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 4.0  # seconds between tries to open
-_BLIND = 60.0  # seconds of packets without a frame, after which the source counts as lost
+_BLIND, _BLINDED = 60.0, 6.0  # seconds of packets without a frame, at first and later, that are put up with
+_FROZEN = 8.0  # seconds of one and the same picture
+_LOOK_EVERY = 0.5  # seconds
 _MOST_AHEAD = 60.0  # seconds; timestamps further ahead are a jump, which nobody waits for
 _MICROSECOND = Fraction(1, 1_000_000)
 
@@ -39,12 +42,13 @@ class Received(Struct, frozen=True):
 
 
 class SourceState(Struct, frozen=True):
-    """The source gave its first frame since it was opened, or was lost for `error` and is being opened again.
+    """What became of the source.
 
-    `media` comes with `open`.
+    It is `open` from its first frame on, `frozen` while its pictures do not change at all, and `reconnecting`
+    where it was lost for `error`. `media` comes with the first `open` of each connection.
     """
 
-    state: Literal["open", "reconnecting"]
+    state: Literal["open", "frozen", "reconnecting"]
     error: str | None = None
     media: Media | None = None
 
@@ -79,6 +83,7 @@ class Camera:
         wait = _FIRST_WAIT
         while not self._stop.is_set():
             is_open = False
+            stillness = _Stillness()
             error = f"{self._source.redacted} ended"
             try:
                 opened = self._open()
@@ -88,6 +93,8 @@ class Camera:
                             continue
                         is_open, wait = True, _FIRST_WAIT
                         yield SourceState("open", media=_media(opened, AvPicture(frame)))
+                    if frame is not None and self._source.kind != "test" and stillness.look(arrived, frame):
+                        yield SourceState("frozen" if stillness.is_frozen else "open")
                     if begin is None:
                         begin = arrived
                     sampled = frame is not None and sampler.take(int((arrived - begin) / _MICROSECOND))
@@ -107,7 +114,7 @@ class Camera:
     def _arrivals(self, opened: Opened, *, keys_only: bool) -> Iterator[tuple[float, av.VideoFrame | None]]:
         """When each frame came, and the frame, unless only key frames are decoded and it is none."""
         pace = _Pace(self._stop) if opened.paced else None
-        heard = time.monotonic()
+        seen, patience = time.monotonic(), _BLIND
         try:
             for packet in opened.demux(opened.stream):
                 if pace and packet.pts is not None:
@@ -115,14 +122,13 @@ class Camera:
                 if self._stop.is_set():
                     return
                 if keys_only and not packet.is_keyframe:
-                    heard = time.monotonic()
-                    yield heard, None
+                    yield time.monotonic(), None
                     continue
                 frames = _decode(opened.stream.codec_context, packet, alone=keys_only)
                 now = time.monotonic()
                 if frames:
-                    heard = now
-                elif now - heard > _BLIND:
+                    seen, patience = now, _BLINDED
+                elif now - seen > patience:
                     raise VideoError(
                         f"{self._source.redacted} sends nothing that can be decoded", retryable=True
                     )
@@ -131,6 +137,35 @@ class Camera:
                         yield now, frame
         except READ_ERRORS as error:
             raise explain(error, self._source) from error
+
+
+class _Stillness:
+    """Tells whether one and the same picture comes again and again, bit for bit.
+
+    A camera's noise changes some pixel, unless the encoder finds it too faint to be told: but not beyond the
+    next key frame, so one must have come in between.
+    """
+
+    def __init__(self) -> None:
+        self.is_frozen = False
+        self._picture: Image | None = None
+        self._since = self._looked = 0.0
+        self._key = False
+
+    def look(self, now: float, frame: av.VideoFrame) -> bool:
+        """Whether the picture has just frozen, or just moved again."""
+        self._key = self._key or frame.key_frame
+        if now - self._looked < _LOOK_EVERY:
+            return False
+        self._looked = now
+        picture = AvPicture(frame).gray()
+        was_frozen = self.is_frozen
+        if self._picture is not None and np.array_equal(picture, self._picture):
+            self.is_frozen = self._key and now - self._since >= _FROZEN
+        else:
+            self.is_frozen = self._key = False
+            self._picture, self._since = picture, now
+        return self.is_frozen != was_frozen
 
 
 class _Pace:

@@ -1,5 +1,6 @@
 """What a playlist names, opened for FFmpeg, which by itself opens nothing."""
 
+import re
 from collections.abc import Mapping
 from io import BytesIO
 from threading import Event
@@ -9,6 +10,7 @@ from app.runner.video_http import HttpFile
 from app.runner.video_web import Web
 
 _MOST_FILES = 200  # opened until there is a packet
+_TARGET = re.compile(rb"^#EXT-X-TARGETDURATION:(\d{1,4})\b", re.MULTILINE)
 _MOST_TEXT = 8 * 2**20  # bytes of a playlist, each line of which takes many times its size of memory
 
 
@@ -16,12 +18,13 @@ class Playlist:
     """Opens the files of one playlist, itself included.
 
     `fault` is the first failure. From then on every file is empty: FFmpeg would go on without those that it
-    cannot open.
+    cannot open. `target` is about how long the segments are, in seconds, once that was read.
     """
 
     def __init__(self, name: str, web: Web, stop: Event) -> None:
         self.name = name
         self.fault: VideoError | None = None
+        self.target: int | None = None
         self._web = web
         self._stop = stop
         self._open_files: set[_Named] = set()
@@ -84,6 +87,8 @@ class _Named(HttpFile):
         first = self.tell() == 0
         data = super().read(size)
         self._is_text = self._is_text or (first and data.startswith(b"#EXTM3U"))
+        if self._is_text and (found := _TARGET.search(data)):
+            self._playlist.target = int(found[1])
         if self._is_text and self.tell() > _MOST_TEXT:
             self.fault = VideoError(f"{self.name} is too long a playlist", retryable=False)
         if self.fault is not None:

@@ -17,6 +17,7 @@ from app.runner.video_errors import VideoError
 _MOST_BYTES = 256 * 2**20  # read for one packet, which bounds what it takes of memory
 _MOST_REDIRECTS = 5
 _BUFFER = 64 * 1024
+_LEAST_BYTES = 4096  # must come while `silence` is waited, or whatever ends the wait
 
 
 class StatusError(HTTPException):
@@ -30,9 +31,9 @@ class StatusError(HTTPException):
 class Web:
     """The web servers on `networks`. Not thread safe.
 
-    No read waits longer than `silence` seconds, and all reading between two calls of `begin` takes at most
-    the seconds given there (at first: to the constructor). Proxies are not used: through one, nobody could
-    say where a request ends.
+    Nobody waits longer than `silence` seconds for some kilobytes, so that a server that drips single bytes
+    counts as silent too. All reading between two calls of `begin` takes at most the seconds given there (at
+    first: to the constructor). Proxies are not used: through one, nobody could say where a request ends.
     """
 
     def __init__(self, networks: Networks, *, silence: float, seconds: float) -> None:
@@ -44,6 +45,7 @@ class Web:
         """Reading for the next packet begins."""
         self._deadline = time.monotonic() + seconds
         self._bytes = 0
+        self._begin_to_wait()
 
     def get(self, url: str, headers: Mapping[str, str]) -> HTTPResponse:
         """What is at a URL, after redirects; of the headers, Authorization stays with the first server.
@@ -65,6 +67,7 @@ class Web:
         raise StatusError(response.status)
 
     def _get(self, url: str, headers: Mapping[str, str]) -> HTTPResponse:
+        self._begin_to_wait()
         secure, host, port, target = _split(url)
         connection = HTTPSConnection(host, port, context=_tls()) if secure else HTTPConnection(host, port)
         link = self._networks.connect(host, port, self._wait())
@@ -83,14 +86,21 @@ class Web:
         response.fp = io.BufferedReader(_Received(link, self._wait, self._count), _BUFFER)
         return response
 
+    def _begin_to_wait(self) -> None:
+        self._waited, self._came = 0.0, 0
+
     def _wait(self) -> float:
         """How long the next read may wait. Raises TimeoutError where no time is left."""
-        left = self._deadline - time.monotonic()
+        left = min(self._deadline - time.monotonic(), self._silence - self._waited)
         if left <= 0:
             raise TimeoutError
-        return min(left, self._silence)
+        return left
 
-    def _count(self, size: int) -> None:
+    def _count(self, size: int, seconds: float) -> None:
+        self._waited += seconds
+        self._came += size
+        if self._came >= _LEAST_BYTES:
+            self._begin_to_wait()
         self._bytes += size
         if self._bytes > _MOST_BYTES:
             raise VideoError(f"there is no picture within {_MOST_BYTES >> 20} MiB", retryable=False)
@@ -99,7 +109,9 @@ class Web:
 class _Received(io.RawIOBase):
     """What comes from a server, byte by byte if it must be: each read waits as long as is left by then."""
 
-    def __init__(self, link: socket.socket, wait: Callable[[], float], count: Callable[[int], None]) -> None:
+    def __init__(
+        self, link: socket.socket, wait: Callable[[], float], count: Callable[[int, float], None]
+    ) -> None:
         self._link = link
         self._hold = link.makefile("rb", buffering=0)
         self._wait = wait
@@ -109,9 +121,10 @@ class _Received(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
+        began = time.monotonic()
         self._link.settimeout(self._wait())
         size = self._link.recv_into(buffer)
-        self._count(size)
+        self._count(size, time.monotonic() - began)
         return size
 
     def close(self) -> None:

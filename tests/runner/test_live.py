@@ -7,10 +7,12 @@ from pathlib import Path
 from threading import Event, Timer
 
 import cv2
+import numpy as np
 import pytest
 
 from app.networks import Networks
-from app.runner.frames import Picture
+from app.runner import video_live
+from app.runner.frames import Image, Picture
 from app.runner.video import Camera, Received, SourceState, VideoError, open_video
 from app.scenario import All, Fps, Keyframes
 from app.source import parse_source
@@ -198,13 +200,80 @@ def test_a_camera_that_changes_its_size_goes_on(tmp_path: Path, stop: Event) -> 
     assert sizes == {(256, 192), (320, 240)}
 
 
+def live_playlist(folder: Path, seconds: float) -> None:
+    """live.m3u8, of which one.ts is all there is so far."""
+    (folder / "live.m3u8").write_text(
+        f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:{round(seconds)}\n#EXT-X-MEDIA-SEQUENCE:0\n"
+        f"#EXTINF:{seconds},\none.ts\n"
+    )
+
+
 def test_what_comes_in_bursts_is_spread_over_time(tmp_path: Path, stop: Event) -> None:
     """A live playlist gives whole segments at once."""
     clips.marker_clip(tmp_path / "one.ts", frames=45, size=(256, 192), gop=15)
-    (tmp_path / "live.m3u8").write_text(
-        "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:1.5,\none.ts\n"
-    )
+    live_playlist(tmp_path, 1.5)
     with cameras.web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
         received = take(video.frames(All()), 30)
     assert 0.8 < received[-1].received - received[0].received < 2
     assert [marker(frame.picture) for frame in received] == list(range(30))
+
+
+def test_a_live_playlist_without_a_new_segment_is_lost_after_three_times_the_length_of_one(
+    tmp_path: Path, stop: Event
+) -> None:
+    clips.marker_clip(tmp_path / "one.ts", frames=30, size=(256, 192), gop=15)
+    live_playlist(tmp_path, 1)
+    with cameras.web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
+        frames = video.frames(All())
+        last = take(frames, 30)[-1]
+        state(frames, "reconnecting")
+        assert 2 < time.monotonic() - last.received < 5
+
+
+def states_of(
+    tmp_path: Path,
+    stop: Event,
+    monkeypatch: pytest.MonkeyPatch,
+    pictures: list[Image],
+    gop: int,
+    quantizer: int = 30,
+) -> list[str]:
+    """How a camera with these pictures, 30 a second, is shown. It is frozen after 0.6 s."""
+    monkeypatch.setattr(video_live, "_FROZEN", 0.6)
+    monkeypatch.setattr(video_live, "_LOOK_EVERY", 0.1)
+    clips.encode(
+        tmp_path / "one.ts", pictures, gop=gop, bframes=0, options={"crf": "-1", "qp": str(quantizer)}
+    )
+    live_playlist(tmp_path, len(pictures) / 30)
+    with cameras.web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
+        states: list[str] = []
+        left = len(pictures) - 5
+        for entry in video.frames(All()):
+            if isinstance(entry, SourceState):
+                states.append(entry.state)
+            elif left == 0:
+                break
+            else:
+                left -= 1
+    return states
+
+
+def test_a_camera_whose_picture_never_changes_is_frozen_until_it_moves(
+    tmp_path: Path, stop: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moving = [clips.marker_picture(number, (256, 192)) for number in range(15)]
+    pictures = moving + 45 * [moving[-1]] + moving
+    states = states_of(tmp_path, stop, monkeypatch, pictures, gop=10)
+    assert states == ["open", "frozen", "open"]
+
+
+@pytest.mark.parametrize("quantizer", [20, 45])
+def test_noise_tells_an_unmoved_scene_from_a_frozen_picture(
+    tmp_path: Path, stop: Event, monkeypatch: pytest.MonkeyPatch, quantizer: int
+) -> None:
+    """At 45 the noise is too faint for the encoder: only key frames tell."""
+    scene = clips.marker_picture(0, (256, 192)).astype(np.int16)
+    chance = np.random.default_rng(7)
+    pictures = [np.clip(scene + chance.normal(0, 1, scene.shape), 0, 255).astype(np.uint8) for _ in range(60)]
+    states = states_of(tmp_path, stop, monkeypatch, pictures, gop=30, quantizer=quantizer)
+    assert states == ["open"]

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from app.postgres import Database
 from app.scenario import Media
 
-SourceState = Literal["opening", "open", "reconnecting", "closed"]
+SourceState = Literal["opening", "open", "frozen", "reconnecting", "closed"]
 
 
 class Progress(Struct, frozen=True):
