@@ -262,7 +262,7 @@ def test_a_camera_whose_picture_never_changes_is_frozen_until_it_moves(
     tmp_path: Path, stop: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moving = [clips.marker_picture(number, (256, 192)) for number in range(15)]
-    pictures = moving + 45 * [moving[-1]] + moving
+    pictures = moving + 60 * [moving[-1]] + moving + moving[::-1]
     states = states_of(tmp_path, stop, monkeypatch, pictures, gop=10)
     assert states == ["open", "frozen", "open"]
 
