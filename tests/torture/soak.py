@@ -130,6 +130,7 @@ class Readers:
         self._service = service
         self._ids = itertools.cycle(scenario_ids)
         self.answers = 0
+        self.refused = 0
         self.wrong: list[str] = []
 
     async def run(self, until: float) -> None:
@@ -141,5 +142,7 @@ class Readers:
     async def _ask(self, path: str) -> None:
         answer = await self._service.http.get(path.replace("{id}", next(self._ids)))
         self.answers += 1
-        if answer.status_code != 200:
+        if answer.status_code == 503:
+            self.refused += 1
+        elif answer.status_code != 200:
             self.wrong.append(f"{path}: {answer.status_code}")
