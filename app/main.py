@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from socket import gethostname
@@ -23,6 +23,7 @@ from prometheus_client import disable_created_metrics
 
 from app import __version__, logs
 from app.api import ApiDeps, ApiOptions, create_app, serve
+from app.api.databases import open_for_requests
 from app.bus import Bus, BusError
 from app.bus.kafka import open_kafka_bus
 from app.bus.kafka_connection import KafkaSecurity
@@ -124,6 +125,11 @@ class Service:
         async with AsyncExitStack() as stack:
             dsns = await self._addresses(stack)
             databases = {kind: await self._open(stack, kind, dsn) for kind, dsn in dsns.items()}
+            for_requests = {
+                kind: await _watched(stack, open_for_requests(dsn))
+                for kind, dsn in dsns.items()
+                if "api" in roles
+            }
             self._waiting_for = "the bus"
             bus = await self._open_bus(stack)
             self._waiting_for = "the roles"
@@ -139,7 +145,7 @@ class Service:
                 except AlreadyRunningError as error:
                     raise StartError(str(error)) from error
             if "api" in roles:
-                deps = ApiDeps(databases[SCENARIOS], databases[PREDICTIONS], bus)
+                deps = ApiDeps(for_requests[SCENARIOS], for_requests[PREDICTIONS], bus)
                 await start(group, "api", partial(serve, app, deps))
             # This group is left once the runner has handed its runs back, which the others still hear.
             leaving = await stack.enter_async_context(create_task_group())
@@ -197,7 +203,7 @@ class Service:
             await self._bring_up_to_date(dsn, kind)
         else:
             await wait_for_schema(dsn, kind.package)
-        return await stack.enter_async_context(open_database(dsn, size=10))
+        return await _watched(stack, open_database(dsn, size=10))
 
     async def _bring_up_to_date(self, dsn: str, kind: Kind) -> None:
         """Migrate, waiting a while for a server that is still starting."""
@@ -245,6 +251,14 @@ class Service:
             )
         except BusError as error:
             raise StartError(str(error)) from error
+
+
+async def _watched(stack: AsyncExitStack, opening: AbstractAsyncContextManager[Database]) -> Database:
+    """Open a pool and keep watch over its server, until the stack is left."""
+    database = await stack.enter_async_context(opening)
+    group = await stack.enter_async_context(tasks())
+    group.start_soon(database.watch)
+    return database
 
 
 def _text(path: Path | None) -> str | None:

@@ -1,7 +1,7 @@
 """Commands to the orchestrator: published, then their answers waited for."""
 
 import structlog
-from anyio import fail_after, move_on_after, sleep
+from anyio import CancelScope, current_time, fail_after, sleep
 from asyncpg import Record
 
 from app.api.options import ApiDeps, ApiOptions
@@ -21,6 +21,7 @@ async def send_command(deps: ApiDeps, options: ApiOptions, command: Orchestrator
     `repeat` tells the user how to repeat the request. Raises ProblemError: 503 where it may have been lost,
     404, 409 or 422 where the orchestrator refused it.
     """
+    began = current_time()
     try:
         with fail_after(options.publish_wait):
             await deps.bus.publish(orchestrator_commands, command, key=str(command.scenario_id))
@@ -28,7 +29,7 @@ async def send_command(deps: ApiDeps, options: ApiOptions, command: Orchestrator
         log.warning("command not published", scenario=str(command.scenario_id), error=repr(error))
         detail = f"The command may not have been received. {repeat}"
         raise unavailable(detail, scenario_id=command.scenario_id) from error
-    with move_on_after(options.command_wait):
+    with CancelScope(deadline=max(began + options.command_wait, current_time() + _LAST_LOOK)):
         return _judge(await _answer(deps, command), command)
     return False
 

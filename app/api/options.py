@@ -16,16 +16,18 @@ def _nothing() -> str | None:
 class ApiOptions(Struct, frozen=True, kw_only=True):
     """Values known before anything is open. Times are in seconds.
 
-    `rate_limit` is requests a second, for each API key; clients on this machine have none.
-    `heartbeat_timeout` is the one runners are judged by. `waiting_for` says in plain words what this process
-    still waits for before it is ready, or None. Setting `shutting_down` ends every event stream.
+    `rate_limit` is requests a second, for each API key; clients on this machine have none. A command that the
+    bus has not taken after `publish_wait` is answered with 503; one that is not done `command_wait` after its
+    request began, with 202. `heartbeat_timeout` is the one runners are judged by. `waiting_for` says in plain
+    words what this process still waits for before it is ready, or None. Setting `shutting_down` ends every
+    event stream.
     """
 
     version: str
     api_keys: tuple[str, ...] = ()
     rate_limit: float = 100.0
-    command_wait: float = 1.5
-    publish_wait: float = 2.0
+    publish_wait: float = 1.3
+    command_wait: float = 1.3
     heartbeat_timeout: float = 10.0
     max_streams: int = 100
     keep_alive: float = 15.0

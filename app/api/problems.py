@@ -6,11 +6,13 @@ from uuid import UUID, uuid4
 
 import msgspec
 import structlog
+from asyncpg import QueryCanceledError
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import Send
 from msgspec import UNSET, Struct, UnsetType
 
+from app.api.databases import LONGEST_QUERY
 from app.postgres import TRANSIENT
 
 log = structlog.get_logger(__name__)
@@ -140,6 +142,11 @@ def _as_problem(request: Request[Any, Any, Any], exception: Exception) -> Proble
         log.warning(
             "database unavailable", path=request.scope["raw_path"].decode("latin-1"), error=repr(exception)
         )
+        if isinstance(exception, QueryCanceledError):
+            return unavailable(
+                f"The database needed more than {LONGEST_QUERY:g} s. Ask for less, such as a narrower range"
+                " of frames, or repeat the request when it is less busy."
+            )
         return unavailable("A database does not answer. Repeat the request in a moment.")
     error_id = uuid4().hex[:12]
     log.error(

@@ -1,10 +1,12 @@
 """Scenarios: create, list, look, stop, start, delete."""
 
+from contextlib import suppress
 from hashlib import sha256
 from typing import Annotated, Any
 from uuid import UUID, uuid4, uuid5
 
 import msgspec
+from anyio import CancelScope, current_time
 from litestar import Response, delete, get, post
 from litestar.params import FromPath
 from msgspec import Meta, Struct
@@ -30,6 +32,7 @@ from app.api.requests import ApiRequest
 from app.api.views import scenarios as views
 from app.api.views.scenarios import Position, Scenario, ScenarioPage, State
 from app.messages import CreateScenario, DeleteScenario, OrchestratorCommand, StartScenario, StopScenario
+from app.postgres import TRANSIENT
 from app.scenario import All, Fps, Marker, Mock, Motion, Restart, ScenarioSpec
 from app.source import SourceError, parse_source
 
@@ -73,12 +76,14 @@ class ScenarioQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 _LOCATION = {"Location": "Where the scenario is."}
 _ACCEPTED = Answer(
-    "Safe, but not handled within a short wait. GET the scenario to see when it is.",
+    "Safe, but not handled, or not shown by the databases, within a short wait. GET the scenario to see it.",
     Accepted,
     Accepted(views.EXAMPLE.id, "Accepted. GET the scenario to see when it is done."),
     headers=_LOCATION,
 )
-_LOST = "The command may not have been received. Repeat the request."
+_REPEAT = "Repeat the request."
+_LOST = f"The command may not have been received. {_REPEAT}"
+_ANSWER_WITHIN = 1.8  # seconds for a command and a look at what it did
 _NO_SUCH = {NOT_FOUND: f"There is no scenario {views.EXAMPLE.id}. GET /scenarios lists those that exist."}
 
 
@@ -122,7 +127,7 @@ _NO_SUCH = {NOT_FOUND: f"There is no scenario {views.EXAMPLE.id}. GET /scenarios
     ),
 )
 async def create_scenario(request: ApiRequest) -> Response[Scenario] | Response[Accepted]:
-    """201 with the scenario, or 202 where it was not handled in time."""
+    """201 with the scenario, or 202 where it cannot be shown in time."""
     new = await request.content(NewScenario)
     _check(new)
     key = request.headers.get("idempotency-key")
@@ -136,17 +141,12 @@ async def create_scenario(request: ApiRequest) -> Response[Scenario] | Response[
         repeat = (
             f'Repeat the request with "id": "{scenario_id}" in its body: it creates one scenario at most.'
         )
-    done = await send_command(
-        request.deps, request.options, CreateScenario(command_id, scenario_id, spec), repeat
-    )
-    if not done:
-        return _accepted(scenario_id)
-    deps = request.deps
-    scenario = await views.find_scenario(deps.scenarios, deps.predictions, scenario_id)
-    if scenario is None:
-        detail = "The scenario of this id was deleted, and ids are never used again. Choose another."
-        raise ProblemError(CONFLICT, detail, scenario_id=scenario_id)
-    return Response(scenario, status_code=201, headers=_location(scenario_id))
+    detail = "The scenario of this id was deleted, and ids are never used again. Choose another."
+    gone = ProblemError(CONFLICT, detail, scenario_id=scenario_id)
+    command = CreateScenario(command_id, scenario_id, spec)
+    if scenario := await _change(request, command, repeat, gone):
+        return Response(scenario, status_code=201, headers=_location(scenario_id))
+    return _accepted(scenario_id)
 
 
 @get(
@@ -184,7 +184,7 @@ async def list_scenarios(request: ApiRequest) -> ScenarioPage:
 )
 async def get_scenario(request: ApiRequest, scenario_id: FromPath[UUID]) -> Scenario:
     """The scenario, or 404."""
-    return await _look(request, scenario_id)
+    return await _look(request, scenario_id, no_scenario(scenario_id))
 
 
 @post(
@@ -202,8 +202,8 @@ async def get_scenario(request: ApiRequest, scenario_id: FromPath[UUID]) -> Scen
 async def stop_scenario(
     request: ApiRequest, scenario_id: FromPath[UUID]
 ) -> Response[Scenario] | Response[Accepted]:
-    """200 with the scenario, or 202 where it was not handled in time."""
-    return await _change(request, StopScenario(uuid4(), scenario_id))
+    """200 with the scenario, or 202 where it cannot be shown in time."""
+    return await _move(request, StopScenario(uuid4(), scenario_id))
 
 
 @post(
@@ -225,8 +225,8 @@ async def stop_scenario(
 async def start_scenario(
     request: ApiRequest, scenario_id: FromPath[UUID]
 ) -> Response[Scenario] | Response[Accepted]:
-    """200 with the scenario, or 202 where it was not handled in time."""
-    return await _change(request, StartScenario(uuid4(), scenario_id))
+    """200 with the scenario, or 202 where it cannot be shown in time."""
+    return await _move(request, StartScenario(uuid4(), scenario_id))
 
 
 @delete(
@@ -277,25 +277,33 @@ def _choose_id(caller: str, key: str | None, chosen: UUID | None) -> UUID:
     return derived
 
 
-async def _command(request: ApiRequest, command: OrchestratorCommand) -> bool:
+async def _command(request: ApiRequest, command: OrchestratorCommand, repeat: str = _REPEAT) -> bool:
     # No look at the scenario first: one that was accepted a moment ago may not be stored yet, and commands
     # for one scenario are handled in order.
-    return await send_command(request.deps, request.options, command, "Repeat the request.")
+    return await send_command(request.deps, request.options, command, repeat)
 
 
 async def _change(
-    request: ApiRequest, command: OrchestratorCommand
-) -> Response[Scenario] | Response[Accepted]:
-    if not await _command(request, command):
-        return _accepted(command.scenario_id)
-    return Response(await _look(request, command.scenario_id))
+    request: ApiRequest, command: OrchestratorCommand, repeat: str, gone: ProblemError
+) -> Scenario | None:
+    """The scenario after a command; None where that is to come, or a database cannot show it in time."""
+    by = current_time() + _ANSWER_WITHIN
+    if await _command(request, command, repeat):
+        with suppress(*TRANSIENT), CancelScope(deadline=by):
+            return await _look(request, command.scenario_id, gone)
+    return None
 
 
-async def _look(request: ApiRequest, scenario_id: UUID) -> Scenario:
+async def _move(request: ApiRequest, command: OrchestratorCommand) -> Response[Scenario] | Response[Accepted]:
+    scenario = await _change(request, command, _REPEAT, no_scenario(command.scenario_id))
+    return _accepted(command.scenario_id) if scenario is None else Response(scenario)
+
+
+async def _look(request: ApiRequest, scenario_id: UUID, gone: ProblemError) -> Scenario:
     deps = request.deps
     scenario = await views.find_scenario(deps.scenarios, deps.predictions, scenario_id)
     if scenario is None:
-        raise no_scenario(scenario_id)
+        raise gone
     return scenario
 
 

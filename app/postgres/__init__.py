@@ -1,13 +1,7 @@
 """Pools and migrations: what every store stands on."""
 
-from app.postgres.database import (
-    TRANSIENT,
-    Connection,
-    Database,
-    open_connection,
-    open_database,
-    prepare,
-)
+from app.postgres.database import Connection, Database, open_connection, open_database, prepare
+from app.postgres.faults import TRANSIENT
 from app.postgres.migrations import MigrationError, migrate, migrations_of, wait_for_schema
 
 __all__ = [

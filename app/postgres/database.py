@@ -1,34 +1,25 @@
 """Connections whose every wait is bounded, and which of their faults pass by themselves."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import asyncpg
 import msgspec
-from anyio import move_on_after
+from anyio import fail_after, move_on_after
 from asyncpg.pool import PoolConnectionProxy
+from asyncpg.transaction import Transaction
+
+from app.postgres.faults import LOST
+from app.postgres.pulse import Pulse, SilentError
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 else:
     Connection = asyncpg.Connection | PoolConnectionProxy
 
-TRANSIENT: tuple[type[Exception], ...] = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.TargetServerAttributeNotMatched,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.LockNotAvailableError,
-)
-"""Faults of the database's or the network's making, which the same call survives when repeated later."""
-
 _CLOSE_TIMEOUT = 1.0
+_PARTING_TIMEOUT = 0.5  # for a server to answer as a connection is cleaned; then a new one is cheaper
 
 
 class Database:
@@ -37,32 +28,76 @@ class Database:
     A connection that is lost in use raises one of TRANSIENT, at the latest on the way out of the block.
     """
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", acquire_timeout: float) -> None:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", acquire_timeout: float, pulse: Pulse) -> None:
         self._pool = pool
         self._acquire_timeout = acquire_timeout
+        self._pulse = pulse
+
+    async def watch(self) -> None:
+        """Until cancelled, notice within seconds when the server falls silent, and when it answers again.
+
+        Without this, the time-outs alone end waits on a silent server.
+        """
+        await self._pulse.run()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Borrow a connection. Raises TimeoutError where none comes free in time."""
-        async with self._pool.acquire(timeout=self._acquire_timeout) as connection:
-            with _loss_is_transient(connection):
+        connection = await self._acquire()
+        try:
+            with self._pulse.bounding(), _loss_is_transient(connection):
                 yield connection
+        finally:
+            await self._give_back(connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Borrow a connection inside a transaction: committed on the way out, rolled back on an exception."""
-        async with self.connection() as connection, connection.transaction():
-            yield connection
+        async with self.connection() as connection:
+            transaction = connection.transaction()
+            with _thrown_away_unless_done(connection):
+                await transaction.start()
+            try:
+                yield connection
+            except BaseException:
+                await _roll_back(connection, transaction)
+                raise
+            with _thrown_away_unless_done(connection):
+                await transaction.commit()
+
+    async def _acquire(self) -> "PoolConnectionProxy[asyncpg.Record]":
+        with fail_after(self._acquire_timeout):
+            while True:
+                await self._pulse.answering()
+                try:
+                    with self._pulse.bounding():
+                        return await self._pool.acquire()
+                except SilentError:
+                    continue
+                except (OSError, asyncpg.CannotConnectNowError):
+                    if not self._pulse.doubt():
+                        raise
+
+    async def _give_back(self, connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
+        """Let the pool clean it and have it back, whoever cancels; where the server is silent, as a loss."""
+        if self._pulse.is_away:
+            _throw_away(connection)
+        with move_on_after(_PARTING_TIMEOUT, shield=True), suppress(*LOST):
+            # What was asked of the server it has answered by now: a fault in cleaning is nobody's else.
+            await self._pool.release(connection)
+            return
+        _throw_away(connection)
 
 
 async def prepare(connection: Connection) -> None:
     """Let Structs go in as jsonb, and come out as JSON text for a typed decoder."""
-    await connection.set_type_codec(
-        "jsonb",
-        schema="pg_catalog",
-        encoder=lambda value: msgspec.json.encode(value).decode(),
-        decoder=str,
-    )
+    with _thrown_away_unless_done(connection):
+        await connection.set_type_codec(
+            "jsonb",
+            schema="pg_catalog",
+            encoder=lambda value: msgspec.json.encode(value).decode(),
+            decoder=str,
+        )
 
 
 @asynccontextmanager
@@ -73,24 +108,29 @@ async def open_database(
     acquire_timeout: float = 10.0,
     command_timeout: float = 30.0,
     idle_timeout: float = 5.0,
+    silence: float = 5.0,
 ) -> AsyncGenerator[Database, None]:
     """A pool of at most `size` connections to `dsn`, opened as they are needed. Times are in seconds.
 
-    A statement that a silent server leaves unanswered fails after twice `command_timeout`: the second is for
-    asking it to cancel. A transaction in which this process falls silent for `idle_timeout` is rolled back by
-    the server, so that a frozen process does not keep its locks.
+    A statement is ended by the server after `command_timeout`, and given up soon after. A transaction in
+    which this process falls silent for `idle_timeout` is rolled back by the server, so that a frozen process
+    does not keep its locks. While `Database.watch` runs, a server counts as away that takes more than
+    `silence` to answer the simplest question.
     """
     pool = await asyncpg.create_pool(
         dsn,
         min_size=0,
         max_size=size,
         timeout=acquire_timeout,
-        command_timeout=command_timeout,
-        server_settings={"idle_in_transaction_session_timeout": str(int(idle_timeout * 1000))},
+        command_timeout=command_timeout + _PARTING_TIMEOUT,
+        server_settings={
+            "statement_timeout": str(int(command_timeout * 1000)),
+            "idle_in_transaction_session_timeout": str(int(idle_timeout * 1000)),
+        },
         init=prepare,
     )
     try:
-        yield Database(pool, acquire_timeout)
+        yield Database(pool, acquire_timeout, Pulse(dsn, silence))
     finally:
         # A silent server would hold a polite close for ever; past the time-out the pool cuts its connections.
         with move_on_after(_CLOSE_TIMEOUT, shield=True):
@@ -110,6 +150,29 @@ async def open_connection(dsn: str, *, timeout: float = 30.0) -> AsyncGenerator[
 
 
 @contextmanager
+def _thrown_away_unless_done(connection: Connection) -> Iterator[None]:
+    """For a BEGIN or COMMIT: cut short, nobody knows whether the connection is in a transaction."""
+    try:
+        yield
+    except BaseException:
+        _throw_away(connection)
+        raise
+
+
+async def _roll_back(connection: Connection, transaction: Transaction) -> None:
+    """Roll back, also where this task is cancelled; the connection is given up where that fails."""
+    with move_on_after(_PARTING_TIMEOUT, shield=True), suppress(*LOST):
+        await transaction.rollback()
+        return
+    _throw_away(connection)
+
+
+def _throw_away(connection: Connection) -> None:
+    with suppress(asyncpg.InterfaceError):  # the pool has taken it back already
+        connection.terminate()
+
+
+@contextmanager
 def _loss_is_transient(connection: Connection) -> Iterator[None]:
     """asyncpg has one exception for using a lost connection and for using it wrongly: tell them apart."""
     try:
@@ -117,7 +180,7 @@ def _loss_is_transient(connection: Connection) -> Iterator[None]:
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         if isinstance(error, asyncpg.InternalClientError):
             # What the server said as it ended the connection came unasked, which asyncpg is not made for.
-            connection.terminate()
+            _throw_away(connection)
         if _is_lost(connection):
             raise ConnectionResetError("the connection to the database was lost") from error
         raise

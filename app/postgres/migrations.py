@@ -7,7 +7,8 @@ import asyncpg
 import structlog
 from anyio import sleep
 
-from app.postgres.database import TRANSIENT, Connection, open_connection
+from app.postgres.database import Connection, open_connection
+from app.postgres.faults import TRANSIENT
 
 log = structlog.get_logger(__name__)
 
