@@ -1,6 +1,7 @@
 import os
 import re
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 
@@ -131,6 +132,24 @@ def test_credentials_are_taken_out_of_any_text() -> None:
     assert redact(text) == (
         "cannot open rtsp://***@cam/x?token=***&n=1 nor 'postgresql://***@db:5432/x', see https://h/a@b"
     )
+
+
+def test_credentials_are_known_however_they_are_spelt() -> None:
+    text = """?p%61ssword=s3cret&n=1;Token=s3c'ret {"url": "http://h/?sig=s3cret"} /password%3Ds3cret_x"""
+    assert redact(text) == (
+        """?p%61ssword=***&n=1;Token=*** {"url": "http://h/?sig=***"} /password%3D***_x"""
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["&pass" * 16_000, "&" + "pass" * 16_000, "pass" * 16_000, "://" * 20_000, "://" + "a@" * 32_000],
+    ids=["names", "a name", "a word", "logins", "a login"],
+)
+def test_no_text_takes_long_to_clean(text: str) -> None:
+    begun = perf_counter()
+    redact(text)
+    assert perf_counter() - begun < 2
 
 
 def test_only_opening_tells_whether_http_is_live() -> None:

@@ -30,6 +30,7 @@ _HEADERS = {
         b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
 }
+_SHOWN = 500  # bytes of a path in the log
 _AT_ONCE = 50  # requests that each key or address may have open, event streams among them
 _WITHOUT_KEY = 20.0  # requests a second to pages that need no key, for each address
 _FAILED = 0.5  # refusals a second for each address; then it is no longer told why
@@ -86,7 +87,7 @@ class Gate:
                 "request",
                 method=method,
                 route=route,
-                path=scope["raw_path"].decode("latin-1"),  # as it was sent: without line breaks
+                path=scope["raw_path"][:_SHOWN].decode("latin-1"),  # as it was sent: without line breaks
                 status=status,
                 ms=round(seconds * 1e3, 1),
             )
