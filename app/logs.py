@@ -1,16 +1,25 @@
 """Structured logs: one line an event, as text for people or JSON for machines, from every library alike."""
 
+import json
 import logging
+import re
 import sys
+from collections.abc import Iterable
 from typing import Any, Literal
+from urllib.parse import quote, unquote
 
 import structlog
 
 from app.source import redact
 
+_SHORTEST = 6  # characters of a secret that is looked for: a shorter one may be part of any word
 
-def configure(form: Literal["text", "json"], level: str) -> None:
-    """Send structlog's and the standard library's records, uvicorn's among them, to standard error."""
+
+def configure(form: Literal["text", "json"], level: str, secrets: Iterable[str] = ()) -> None:
+    """Send structlog's and the standard library's records, uvicorn's among them, to standard error.
+
+    Neither `secrets` nor the credentials in addresses show in any line, whoever writes it.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -41,7 +50,11 @@ def configure(form: Literal["text", "json"], level: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last, _redacted],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *last,
+                _Redacting(secrets),
+            ],
         )
     )
     root = logging.getLogger()
@@ -50,9 +63,30 @@ def configure(form: Literal["text", "json"], level: str) -> None:
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = True
+    if root.isEnabledFor(logging.DEBUG):
+        # It would write every request to Kafka whole, with what camera passwords are in it.
+        logging.getLogger("aiokafka.conn").setLevel(logging.INFO)
     logging.getLogger("uvicorn.access").disabled = True  # the API logs requests itself
 
 
-def _redacted(_logger: Any, _method: str, line: Any) -> str:
-    """Errors of libraries quote addresses as they were given, of cameras as of databases."""
-    return redact(str(line))
+class _Redacting:
+    """The last to see each line: errors of libraries quote addresses and passwords as they were given."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        every = {spelling for secret in secrets for spelling in (secret, unquote(secret))}
+        longest_first = sorted((one for one in every if len(one) >= _SHORTEST), key=len, reverse=True)
+        self._secret = re.compile("|".join(map(_pattern, longest_first))) if longest_first else None
+
+    def __call__(self, _logger: Any, _method: str, line: Any) -> str:
+        text = redact(str(line))
+        return text if self._secret is None else self._secret.sub("***", text)
+
+
+def _pattern(secret: str) -> str:
+    """Finds it as it is, in an address, and in what JSON and Python make of it, one inside the other too."""
+    return "".join(_character(character) for character in secret)
+
+
+def _character(character: str) -> str:
+    spellings = {character, quote(character, safe=""), json.dumps(character)[1:-1]}
+    return rf"\\*(?:{'|'.join(map(re.escape, spellings))})"

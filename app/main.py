@@ -273,7 +273,7 @@ def _start() -> Litestar:
     except (SettingsError, OSError) as error:
         sys.exit(f"videoanalysis: {error}")
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    logs.configure(settings.log_format, settings.log_level)
+    logs.configure(settings.log_format, settings.log_level, settings.secrets())
     allow_many_files()
     share_memory()
     # A busy thread hands the interpreter over after 0.5 ms rather than 5: decoding and inference let go of

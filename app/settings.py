@@ -1,9 +1,11 @@
 """Every VA_* variable, in one frozen Struct. Only `main` reads the environment, through `load`."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -127,6 +129,12 @@ class Settings(Struct, frozen=True, kw_only=True):
             )
         if (self.kafka_certificate_file is None) != (self.kafka_key_file is None):
             raise SettingsError("VA_KAFKA_CERTIFICATE_FILE and VA_KAFKA_KEY_FILE belong together: set both")
+
+    def secrets(self) -> list[str]:
+        """The keys and passwords in it, which may show nowhere."""
+        addresses = " ".join(filter(None, (self.scenarios_dsn, self.predictions_dsn)))
+        found = re.findall(r"://[^:/?\s]*:(\S+)@|[?&]\w*password=([^&\s]+)", addresses)
+        return [secret for secret in (*self.api_keys, self.kafka_password, *chain(*found)) if secret]
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(_shown(self, name) for name in _FIELDS)})"

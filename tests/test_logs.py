@@ -1,0 +1,69 @@
+"""What the log may not show, whoever writes it."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from app import logs
+from app.settings import Settings
+
+SECRETS = ("an api key 'of mine'", "p%40zzw%20rd", "short")
+
+
+@pytest.fixture
+def restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers, root.level = handlers, level
+    logging.getLogger("aiokafka.conn").setLevel(logging.NOTSET)
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "an api key 'of mine'",
+        repr("an api key 'of mine' and more"),
+        "p@zzw rd",
+        "p%40zzw%20rd",
+        "opening rtsp://admin:s3cret@camera/?token=s3cret",
+        "user=admin_password=s3cret_channel=1",
+        b"\0admin\0p@zzw rd",
+    ],
+)
+def test_secrets_show_in_no_line(
+    restored: None, capsys: pytest.CaptureFixture[str], form: str, said: object
+) -> None:
+    logs.configure(form, "debug", SECRETS)  # type: ignore[arg-type]
+    structlog.get_logger("here").info("said", what=said, many=[said], inside={"a": said})
+    logging.getLogger("library").warning("said %r and %s", said, said)
+    try:
+        raise ValueError(said)
+    except ValueError:
+        structlog.get_logger("here").exception("failed")
+    shown = capsys.readouterr().err
+    assert len(shown.splitlines()) >= 3
+    for secret in ("of mine", "zzw", "s3cret"):
+        assert secret not in shown
+    assert "***" in shown
+
+
+def test_a_short_secret_does_not_blot_out_words(restored: None, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("text", "info", SECRETS)
+    structlog.get_logger("here").info("shortly")
+    assert "shortly" in capsys.readouterr().err
+
+
+def test_settings_know_what_is_secret_in_them() -> None:
+    settings = Settings(
+        api_keys=("a-long-secret-key",),
+        kafka_password="sesame",
+        scenarios_dsn="postgresql://va:p%40ss:w@db/x",
+        predictions_dsn="postgresql:///x?user=va&password=other",
+    )
+    assert sorted(settings.secrets()) == ["a-long-secret-key", "other", "p%40ss:w", "sesame"]
+    assert Settings().secrets() == []
