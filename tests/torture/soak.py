@@ -107,7 +107,8 @@ class Churn:
         stopped = await self._repeat(partial(http.post, f"{path}/stop"))
         if stopped.status_code not in (200, 202, 409):  # 409: it had come to its end
             self.wrong.append(f"stop: {stopped.status_code} {stopped.text}")
-        ended = await self._service.ends(created.json()["id"])
+        while (ended := (await self._repeat(partial(http.get, path))).json())["state"] != "inactive":
+            await sleep(0.1)
         if ended["outcome"] not in ("stopped", "completed"):
             self.wrong.append(f"{request}: {ended['outcome']} {ended['error']}")
         deleted = await self._repeat(partial(http.delete, path))
