@@ -14,6 +14,7 @@ from anyio import sleep
 from httpx import Response
 
 from tests.service.process import Json, ServiceProcess
+from tests.waiting import until as wait_until
 
 EACH = 3.0  # seconds that a scenario of the churn runs
 PATHS = (
@@ -107,8 +108,13 @@ class Churn:
         stopped = await self._repeat(partial(http.post, f"{path}/stop"))
         if stopped.status_code not in (200, 202, 409):  # 409: it had come to its end
             self.wrong.append(f"stop: {stopped.status_code} {stopped.text}")
-        while (ended := (await self._repeat(partial(http.get, path))).json())["state"] != "inactive":
-            await sleep(0.1)
+
+        async def inactive() -> Json | None:
+            scenario: Json = (await self._repeat(partial(http.get, path))).json()
+            return scenario if scenario["state"] == "inactive" else None
+
+        ended = await wait_until(inactive, 60, poll=0.1)
+        assert ended is not None
         if ended["outcome"] not in ("stopped", "completed"):
             self.wrong.append(f"{request}: {ended['outcome']} {ended['error']}")
         deleted = await self._repeat(partial(http.delete, path))
