@@ -172,7 +172,14 @@ class Service:
             Instance(name, uuid4()),
             settings.runner_slots,
             bus,
-            Tools(predictions, settings.media_root, settings.model_root, settings.source_networks, workers),
+            Tools(
+                predictions,
+                settings.media_root,
+                settings.model_root,
+                settings.source_networks,
+                workers,
+                settings.decoding,
+            ),
             heartbeat_interval=settings.heartbeat_interval,
         )
 

@@ -64,8 +64,11 @@ class Networks:
     def __hash__(self) -> int:
         return hash((frozenset(self._kinds), frozenset(self._networks)))
 
+    def __str__(self) -> str:
+        return ", ".join([*sorted(self._kinds), *sorted(map(str, self._networks))])
+
     def __repr__(self) -> str:
-        return f"Networks({', '.join([*sorted(self._kinds), *sorted(map(str, self._networks))])!r})"
+        return f"Networks({str(self)!r})"
 
     def __contains__(self, address: Address) -> bool:
         address = _judged(address)

@@ -86,6 +86,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         str, Meta(pattern=r"^[\w.:-]{0,200}$", description="up to 200 letters, digits or . : _ -")
     ] = ""
     runner_slots: _Count = 4
+    decoding: Annotated[Literal["thread", "process"], Meta(description="thread or process")] = "thread"
     heartbeat_interval: _Seconds = 1.0
     heartbeat_timeout: _Seconds = 10.0
     postgres_bin: Annotated[

@@ -23,20 +23,22 @@ class AvPicture:
     Any number of threads may read it. Brightness is the frame's own luma, where it has one.
     """
 
-    def __init__(self, frame: av.VideoFrame) -> None:
-        self._frame = frame
+    def __init__(self, frame: av.VideoFrame, *, rotation: int | None = None) -> None:
+        """`rotation` is in degrees, where the frame itself does not know it."""
+        self.frame = frame
         self._format = frame.format.name
         self._full_range = self._format in _PLANAR_FULL_RANGE or (
             self._format in _PLANAR and frame.color_range == _FULL_RANGE
         )
-        self._angle = round(frame.rotation / 90) * 90 % 360
+        self.rotation = frame.rotation if rotation is None else rotation
+        self._angle = round(self.rotation / 90) * 90 % 360
         upright = self._angle in (0, 180)
         self.width = frame.width if upright else frame.height
         self.height = frame.height if upright else frame.width
 
     def gray(self, size: tuple[int, int] | None = None) -> Image:
         """Brightness, shape (height, width): a view of the frame where nothing has to be converted."""
-        if self._format in _LUMA_FIRST and (luma := _view(self._frame, 0)) is not None:
+        if self._format in _LUMA_FIRST and (luma := self._plane(0)) is not None:
             image = luma
         else:
             image = self._converted("gray")
@@ -46,7 +48,7 @@ class AvPicture:
         """Colour, shape (height, width, 3), blue first."""
         width, height = target = self._unturned(size)
         image = None
-        if self._full_range and target != (self._frame.width, self._frame.height):
+        if self._full_range and target != (self.frame.width, self.frame.height):
             image = self._from_full_range(target)
         elif self._format == "yuv420p" and not self._full_range and width % 2 == 0 and height % 2 == 0:
             image = self._from_planes(width, height)
@@ -59,7 +61,7 @@ class AvPicture:
         planes = np.empty((height * 3 // 2, width), np.uint8)
         blue, red = planes[height:].reshape(2, height // 2, width // 2)
         for number, room in enumerate((planes[:height], blue, red)):
-            source = _view(self._frame, number)
+            source = self._plane(number)
             if source is None:
                 return None
             if source.shape == room.shape:
@@ -70,7 +72,7 @@ class AvPicture:
         return np.asarray(cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420), np.uint8)
 
     def _from_full_range(self, size: tuple[int, int]) -> Image | None:
-        views = [_view(self._frame, number) for number in (0, 2, 1)]
+        views = [self._plane(number) for number in (0, 2, 1)]
         planes = [_resized(view, size) for view in views if view is not None]
         if len(planes) < len(views):
             return None
@@ -78,8 +80,22 @@ class AvPicture:
 
     def _converted(self, format: Literal["gray", "bgr24"]) -> Image:  # noqa: A002 - PyAV's name for it
         # A reformatter of its own: the frame's is not safe to share between threads.
-        frame = VideoReformatter().reformat(self._frame, format=format, threads=1)
+        frame = VideoReformatter().reformat(self._whole(), format=format, threads=1)
         return np.asarray(frame.to_ndarray(), np.uint8)
+
+    def _plane(self, number: int) -> Image | None:
+        """A plane's pixels without padding, not to be written to; None where its rows are stored upwards."""
+        plane: VideoPlane = self.frame.planes[number]
+        if plane.line_size <= 0:
+            return None
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        view: Image = rows[: plane.height, : plane.width]
+        view.flags.writeable = False
+        return view
+
+    def _whole(self) -> av.VideoFrame:
+        """The frame, with its pixels."""
+        return self.frame
 
     def _unturned(self, size: tuple[int, int] | None) -> tuple[int, int]:
         """The size, as of the frame before it is turned."""
@@ -90,17 +106,6 @@ class AvPicture:
         if self._angle:
             image = np.asarray(cv2.rotate(image, _TURNS[self._angle]), np.uint8)
         return image
-
-
-def _view(frame: av.VideoFrame, number: int) -> Image | None:
-    """A plane's pixels without its padding, not to be written to; None where its rows are stored upwards."""
-    plane: VideoPlane = frame.planes[number]
-    if plane.line_size <= 0:
-        return None
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    view: Image = rows[: plane.height, : plane.width]
-    view.flags.writeable = False
-    return view
 
 
 def _interpolation(image: Image, size: tuple[int, int]) -> int:

@@ -83,6 +83,8 @@ class Pipeline:
         self._ended = False
         self._stopped = False
         self._loop_waits = True
+        self.room = 2 * workers + 2
+        """The most sampled frames that a recording has in it with their pictures."""
         for _ in range(workers):
             start_thread("detect", self._work)
 
@@ -126,7 +128,7 @@ class Pipeline:
         """Whether there is room for the item in the line, after whatever waiting or dropping it takes."""
         if not self.live:
             while not self._stopped and (
-                len(self._pending) + self._busy >= 2 * self._workers + 2 or len(self._line) >= MAX_LINE
+                len(self._pending) + self._busy >= self.room or len(self._line) >= MAX_LINE
             ):
                 self._changed.wait()
             return not self._stopped

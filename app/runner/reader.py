@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
+from typing import Protocol
 
 import structlog
 from msgspec import Struct
@@ -25,6 +26,16 @@ class Opened(Struct, frozen=True):
 
     media: Media
     eligible: Eligible
+
+
+class Line(Protocol):
+    """Where a Reader puts what it read: a Pipeline, or the way to one. See there."""
+
+    live: bool
+
+    def put(self, entry: Item | Mark) -> bool: ...
+
+    def end(self) -> None: ...
 
 
 class Reader:
@@ -62,13 +73,14 @@ class Reader:
 
     def start(self, checkpoint: Checkpoint, pipeline: Pipeline) -> None:
         """Begin to read where the checkpoint says."""
-        start_thread("decode", self._run, checkpoint, pipeline)
+        start_thread("decode", self.read, checkpoint, pipeline)
 
     def stop(self) -> None:
         """End reading soon; a read under way is not waited for."""
         self._stop.set()
 
-    def _run(self, checkpoint: Checkpoint, pipeline: Pipeline) -> None:
+    def read(self, checkpoint: Checkpoint, pipeline: Line) -> None:
+        """Read in this thread, to the end."""
         try:
             with open_video(
                 self._source, self._media_root, self._networks, stop=self._stop, persistent=self._persistent
@@ -85,7 +97,7 @@ class Reader:
         finally:
             pipeline.end()
 
-    def _read_recording(self, video: Recording, checkpoint: Checkpoint, pipeline: Pipeline) -> None:
+    def _read_recording(self, video: Recording, checkpoint: Checkpoint, pipeline: Line) -> None:
         eligible = checkpoint.eligible or video.choose_eligible(self._sampling)
         sampled = checkpoint.replay_sampled
         for entry in video.frames(self._sampling, eligible, checkpoint.replay_frame):
@@ -100,7 +112,7 @@ class Reader:
                 return
         self.completed = True
 
-    def _watch(self, video: Camera, checkpoint: Checkpoint, pipeline: Pipeline) -> None:
+    def _watch(self, video: Camera, checkpoint: Checkpoint, pipeline: Line) -> None:
         pipeline.live = True
         frame = checkpoint.next_frame
         for received in video.frames(self._sampling):

@@ -16,6 +16,7 @@ from app.messages import RunEvent, RunFailed, RunFinished, RunReleased, RunStart
 from app.networks import Networks
 from app.postgres import TRANSIENT, Database
 from app.runner import metrics, store
+from app.runner.decoder_process import DecoderProcess
 from app.runner.detectors import Detector, DetectorError, DetectorFactory, Segments, make_detector
 from app.runner.frames import Detection
 from app.runner.pipeline import Item, Pipeline
@@ -33,14 +34,19 @@ PACE = 0.25
 _FIRST_BACKOFF, _MAX_BACKOFF = 0.1, 5.0
 
 
+Decoding = Literal["thread", "process"]
+
+
 class Tools(Struct, frozen=True):
-    """What all runs of a runner share. For each run, `workers` threads detect."""
+    """What all runs of a runner share. For each run, `workers` threads detect, and one thread or process
+    decodes."""
 
     database: Database
     media_root: Path
     model_root: Path
     networks: Networks
     workers: int
+    decoding: Decoding = "thread"
 
 
 class Run:
@@ -90,7 +96,8 @@ class Run:
         except (SourceError, DetectorError) as error:
             return self._event(RunFailed, error=str(error), retryable=False)
         wake = _from_threads(self._wake.set)
-        reader = Reader(
+        kind = DecoderProcess if self._tools.decoding == "process" else Reader
+        reader = kind(
             source,
             self._tools.media_root,
             self._tools.networks,
@@ -112,7 +119,9 @@ class Run:
             pipeline.stop()
         return self._outcome(reader, all_done)
 
-    async def _store_what_comes(self, pipeline: Pipeline, reader: Reader, tally: Tally) -> bool:
+    async def _store_what_comes(
+        self, pipeline: Pipeline, reader: Reader | DecoderProcess, tally: Tally
+    ) -> bool:
         """Store until nothing more comes; True where all that was decoded is stored.
 
         Raises FencedError.
@@ -144,7 +153,7 @@ class Run:
                 shown = state
             await self._wake.wait(PACE)
 
-    def _outcome(self, reader: Reader, all_done: bool) -> RunEvent:
+    def _outcome(self, reader: Reader | DecoderProcess, all_done: bool) -> RunEvent:
         if all_done and reader.completed:
             return self._event(RunFinished)
         if all_done and reader.fault is not None:
