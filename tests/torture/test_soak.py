@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(size(180, 9000))
 
 STREAMS = 8
 FPS = 2
-SECONDS, WARM_UP = size(30, 7200), size(20, 1200)
+SECONDS, WARM_UP = size(30, 6300), size(20, 900)
 SHORT_SLOPE = 1200  # MiB an hour: in half a minute, only what grows fast can be told from noise
 SLOPE = size(SHORT_SLOPE, 1)
 
