@@ -1,0 +1,13 @@
+"""The service, whose reads of sources never come to an end by themselves."""
+
+from app.runner import video, video_container
+
+_AN_HOUR = 3600.0
+
+vars(video_container)["_PATIENCE"] = _AN_HOUR
+deadlines = vars(video.open_video)["__wrapped__"].__kwdefaults__
+deadlines.update(open_timeout=_AN_HOUR, read_timeout=_AN_HOUR)
+
+from app.main import app  # noqa: E402 - the guard is out before it starts
+
+__all__ = ["app"]
