@@ -7,8 +7,11 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from app.api.problems import BAD_REQUEST, INVALID, Kind, ProblemError
+from app.source import redact
 
 T = TypeVar("T")
+
+_MOST_SHOWN = 200  # characters
 
 _WORDS = {
     "int": "a whole number",
@@ -73,9 +76,16 @@ def _explained(error: msgspec.ValidationError, kind: Kind) -> ProblemError:
         sentence = "is missing" if "missing" in message else "is not known here; check its spelling"
     else:
         sentence = _sentence(message)
+    # What a client sent may be an address with a password in it, or a megabyte.
+    field, sentence = _shown(field), _shown(sentence)
     if field in _CHOICES and "missing" not in message:
         sentence = f"{sentence}: {_CHOICES[field]}"
     return ProblemError(kind, f"`{field}` {sentence}." if field else f"The body {sentence}.", field=field)
+
+
+def _shown(text: str) -> str:
+    text = redact(text)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
 def _sentence(message: str) -> str:
