@@ -27,6 +27,7 @@ from app.api.problems import (
 )
 
 _REF = "#/components/schemas/{name}"
+_SCENARIO = re.compile(r"{scenario_id\b")
 
 TAGS = {
     "scenarios": "One video source plus one detector: create, follow, stop, start and delete.",
@@ -77,12 +78,15 @@ def openapi_document(handlers: Iterable[HTTPRouteHandler], version: str) -> byte
     """The document as JSON. Handlers without a `doc` are left out."""
     documented = [(handler, doc) for handler in handlers if (doc := handler.opt.get("doc"))]
     models = {Problem: None}
+    of_scenarios = [doc.id for handler, doc in documented if any(map(_SCENARIO.search, handler.paths))]
     paths: dict[str, dict[str, Any]] = {}
     for handler, doc in documented:
         models |= dict.fromkeys(m for m in (doc.body, *(a.model for a in doc.answers.values())) if _named(m))
         for path in handler.paths:
             for method in handler.http_methods:
-                paths.setdefault(re.sub(r":\w+}", "}", path), {})[method.lower()] = _operation(path, doc)
+                paths.setdefault(re.sub(r":\w+}", "}", path), {})[method.lower()] = _operation(
+                    path, doc, of_scenarios
+                )
     _, schemas = msgspec.json.schema_components(models, ref_template=_REF)
     document = {
         "openapi": "3.1.0",
@@ -119,14 +123,17 @@ def _clean(schema: dict[str, Any]) -> dict[str, Any]:
     return schema | {"description": cleandoc(schema["description"])} if "description" in schema else schema
 
 
-def _operation(path: str, doc: Doc) -> dict[str, Any]:
+def _operation(path: str, doc: Doc, of_scenarios: list[str]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": doc.id,
         "tags": [doc.tag],
         "summary": doc.summary,
         "description": doc.description,
         "parameters": _parameters(path, doc),
-        "responses": {str(status): _answer(answer) for status, answer in doc.answers.items()}
+        "responses": {
+            str(status): _answer(answer) | _links(path, doc, answer, of_scenarios)
+            for status, answer in doc.answers.items()
+        }
         | _problem_responses(doc),
     }
     if doc.open:
@@ -164,6 +171,20 @@ def _answer(answer: Answer) -> dict[str, Any]:
         content = {"schema": _schema(answer.model), "examples": {"example": {"value": answer.example}}}
         described["content"] = {answer.media_type: content}
     return described
+
+
+def _links(path: str, doc: Doc, answer: Answer, of_scenarios: list[str]) -> dict[str, Any]:
+    """What can be asked next with what an answer holds: a scenario's id, or where its next page begins."""
+    fields = getattr(answer.model, "__struct_fields__", ())
+    links: dict[str, Any] = {}
+    if "id" in fields:
+        scenario = {"scenario_id": "$response.body#/id"}
+        links = {name: {"operationId": name, "parameters": scenario} for name in of_scenarios}
+    if "next_cursor" in fields:
+        same = {"scenario_id": "$request.path.scenario_id"} if _SCENARIO.search(path) else {}
+        parameters = same | {"cursor": "$response.body#/next_cursor"}
+        links["next"] = {"operationId": doc.id, "parameters": parameters}
+    return {"links": links} if links else {}
 
 
 def _problem_responses(doc: Doc) -> dict[str, Any]:

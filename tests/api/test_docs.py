@@ -122,3 +122,18 @@ async def test_parameters_carry_the_limits_that_hold(document: dict[str, Any]) -
     creating = document["paths"]["/scenarios"]["post"]
     assert creating["parameters"][0]["name"] == "Idempotency-Key"
     assert creating["security"] if "security" in creating else document["security"]
+
+
+async def test_links_say_what_can_be_asked_with_an_answer(document: dict[str, Any]) -> None:
+    created = document["paths"]["/scenarios"]["post"]["responses"]["201"]["links"]
+    assert created["getScenario"]["parameters"] == {"scenario_id": "$response.body#/id"}
+    ids = {operation["operationId"] for item in document["paths"].values() for operation in item.values()}
+    for item in document["paths"].values():
+        for operation in item.values():
+            for answer in operation["responses"].values():
+                assert {link["operationId"] for link in answer.get("links", {}).values()} <= ids
+    page = document["paths"]["/scenarios/{scenario_id}/predictions"]["get"]["responses"]["200"]["links"]
+    assert page["next"]["parameters"] == {
+        "scenario_id": "$request.path.scenario_id",
+        "cursor": "$response.body#/next_cursor",
+    }
