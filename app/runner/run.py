@@ -17,9 +17,9 @@ from app.networks import Networks
 from app.postgres import TRANSIENT, Database
 from app.runner import metrics, store
 from app.runner.decoder_process import DecoderProcess
-from app.runner.detectors import Detector, DetectorError, DetectorFactory, Segments, make_detector
-from app.runner.frames import Detection
-from app.runner.pipeline import Item, Pipeline
+from app.runner.detecting import Detecting
+from app.runner.detectors import DetectorError, make_detector
+from app.runner.pipeline import Pipeline
 from app.runner.reader import Reader
 from app.runner.store import Batch, Checkpoint, FencedError
 from app.runner.tally import Tally
@@ -106,21 +106,25 @@ class Run:
             wake=wake,
         )
         memory = detector.memory
+        detecting = Detecting(detector, make, checkpoint.counters)
         pipeline = Pipeline(
-            _detect_with(detector, make, checkpoint.counters.sampled),
+            detecting,
             workers=1 if memory is not None else self._tools.workers,
             wake=wake,
         )
         try:
             reader.start(checkpoint, pipeline)
-            all_done = await self._store_what_comes(pipeline, reader, Tally(checkpoint, memory))
+            all_done = await self._store_what_comes(pipeline, reader, detecting, Tally(checkpoint, memory))
         finally:
             reader.stop()
             pipeline.stop()
+        fault = detecting.fault(complete=all_done and reader.completed)
+        if fault is not None:
+            return self._event(RunFailed, error=fault, retryable=False)
         return self._outcome(reader, all_done)
 
     async def _store_what_comes(
-        self, pipeline: Pipeline, reader: Reader | DecoderProcess, tally: Tally
+        self, pipeline: Pipeline, reader: Reader | DecoderProcess, detecting: Detecting, tally: Tally
     ) -> bool:
         """Store until nothing more comes; True where all that was decoded is stored.
 
@@ -129,10 +133,11 @@ class Run:
         started = False
         shown: store.SourceState = "opening"
         while True:
-            if self._asked is not None:
+            if self._asked is not None or detecting.fault(complete=False) is not None:
                 reader.stop()
                 pipeline.stop()
             ready = pipeline.take()
+            complete = ready.all_done and reader.completed
             state = reader.state
             if reader.opened is not None and not started:
                 started = True
@@ -142,7 +147,7 @@ class Run:
             batch = tally.fold(
                 ready.entries,
                 source_state="closed" if ready.over else state,
-                finished=ready.all_done and reader.completed,
+                finished=complete and detecting.fault(complete=True) is None,
             )
             if batch is not None:
                 await self._store(batch)
@@ -218,24 +223,6 @@ class Run:
         return kind(
             scenario_id=command.scenario_id, attempt=command.attempt, next_frame=self.next_frame, **details
         )
-
-
-def _detect_with(
-    detector: Detector, make: DetectorFactory, start: int
-) -> Callable[[Item], tuple[Detection, ...]]:
-    """How the pipeline's threads detect, from sampled frame number `start` on.
-
-    A live source cannot be replayed: there a detector remembers from where the run began.
-    """
-    segments = Segments(make, detector.memory, start) if detector.memory is not None else None
-
-    def detect(item: Item) -> tuple[Detection, ...]:
-        assert item.picture is not None  # noqa: S101 - what has none is not detected in
-        if segments is None or item.sampled is None:
-            return detector.detect(item.picture, item.frame)
-        return segments.feed(item.sampled, item.picture, item.frame)
-
-    return detect
 
 
 def _from_threads(callback: Callable[[], None]) -> Callable[[], None]:
