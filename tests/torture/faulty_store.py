@@ -1,0 +1,160 @@
+"""Two runs of one scenario on a database that fails at times: the first freezes, and wakes as a zombie."""
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+from anyio import Event, create_task_group, sleep
+from msgspec.structs import replace
+
+from app.messages import Instance, StartRun
+from app.networks import Networks
+from app.postgres import TRANSIENT, Connection, Database
+from app.runner.frames import Detection, Prediction
+from app.runner.run import Run, Tools
+from app.runner.store import Batch, FencedError
+from app.scenario import Marker, ScenarioSpec
+from tests.runner.batches import batch
+
+_SPEC = ScenarioSpec("clip.mp4", Marker())
+
+
+class FaultyDatabase:
+    """A database as one run sees it. Of its statements, the share `rate` fails in one of three ways: it is
+    not carried out, or its answer is lost, or the connection is cut meanwhile, and nobody knows.
+
+    Write number `freeze_at` freezes the run, before it is sent or before its answer is seen.
+    """
+
+    def __init__(self, database: Database, rate: float, chance: random.Random, freeze_at: int = 0) -> None:
+        self._database = database
+        self._rate = rate
+        self._chance = chance
+        self._freeze_at = freeze_at
+        self._writes = 0
+        self.frozen = Event()
+        self.thaw = Event()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        async with self._database.connection() as connection:
+            yield cast("Connection", _Statements(connection, self))
+
+    async def write(self, connection: Connection, statement: Callable[[], Awaitable[Any]]) -> Any:
+        """The answer to a write, if all goes well."""
+        self._writes += 1
+        if self._writes != self._freeze_at:
+            return await self.carry_out(connection, statement)
+        if self._chance.random() < 0.5:
+            await self._freeze()
+            return await self.carry_out(connection, statement)
+        try:
+            return await self.carry_out(connection, statement)
+        finally:
+            await self._freeze()
+
+    async def carry_out(self, connection: Connection, statement: Callable[[], Awaitable[Any]]) -> Any:
+        """The answer to a statement, if all goes well."""
+        fault = self._chance.choice(("before", "after", "cut")) if self._chance.random() < self._rate else ""
+        if fault == "before":
+            raise ConnectionResetError("a fault before the statement")
+        if fault == "cut":
+            return await self._cut(connection, statement)
+        answer = await statement()
+        if fault == "after":
+            raise TimeoutError("a fault after the statement")
+        return answer
+
+    async def _cut(self, connection: Connection, statement: Callable[[], Awaitable[Any]]) -> None:
+        async with create_task_group() as group:
+            group.start_soon(self._terminate, connection)
+            with suppress(*TRANSIENT):
+                await statement()
+        raise ConnectionResetError("a fault in the middle of the statement")
+
+    async def _terminate(self, connection: Connection) -> None:
+        await sleep(self._chance.uniform(0, 0.003))
+        connection.terminate()
+
+    async def _freeze(self) -> None:
+        self.frozen.set()
+        await self.thaw.wait()
+
+
+class _Statements:
+    """A connection of a FaultyDatabase. What is told to the witness arrives."""
+
+    def __init__(self, connection: Connection, database: FaultyDatabase) -> None:
+        self._connection = connection
+        self._database = database
+        self.execute = connection.execute
+
+    async def fetchval(self, *arguments: Any) -> Any:
+        return await self._database.write(self._connection, lambda: self._connection.fetchval(*arguments))
+
+    async def fetchrow(self, *arguments: Any) -> Any:
+        return await self._database.carry_out(self._connection, lambda: self._connection.fetchrow(*arguments))
+
+
+class Attempt:
+    """A run that stores batch after batch, each row labelled with the attempt's number."""
+
+    def __init__(
+        self, scenario_id: UUID, number: int, database: FaultyDatabase, chance: random.Random
+    ) -> None:
+        command = StartRun(Instance("runner", uuid4()), scenario_id, number, _SPEC)
+        tools = Tools(cast("Database", database), Path(), Path(), Networks("public"), workers=1)
+        self._run = Run(command, tools, lambda _: None)
+        self._number = number
+        self._chance = chance
+
+    async def claim(self) -> None:
+        """Begin where the last attempt ended. Raises FencedError."""
+        checkpoint = await self._run._claim()
+        assert checkpoint is not None
+        self._run.next_frame = checkpoint.next_frame
+
+    async def store(self) -> None:
+        """Store one batch more. Raises FencedError."""
+        start = self._run.next_frame
+        await self._run._store(self._labelled(batch(start, start + self._chance.randint(1, 5))))
+
+    def _labelled(self, what: Batch) -> Batch:
+        found = (Detection(f"attempt:{self._number}", 1.0, (0.0, 0.0, 1.0, 1.0)),)
+        return replace(
+            what, predictions=[Prediction(each.frame, each.time, found) for each in what.predictions]
+        )
+
+
+async def haunt(database: Database, rate: float, seed: int) -> None:
+    """Let an attempt freeze anywhere, wake while its successor claims and stores, and go on regardless."""
+    chance = random.Random(seed)
+    scenario_id = UUID(int=chance.getrandbits(128), version=4)
+    ice = FaultyDatabase(database, rate, chance, freeze_at=chance.randint(1, 5))
+    zombie = Attempt(scenario_id, 1, ice, chance)
+    successor = Attempt(scenario_id, 2, FaultyDatabase(database, rate, chance), chance)
+    claimed = Event()
+
+    async def live_on() -> None:
+        await zombie.claim()
+        after = 0
+        with suppress(FencedError):
+            while after < 3:
+                after += claimed.is_set()
+                await zombie.store()
+
+    async with create_task_group() as group:
+        group.start_soon(live_on)
+        await ice.frozen.wait()
+        wakes = chance.randint(-1, 3)  # before the claim is sent, or after so many batches
+        if wakes < 0:
+            ice.thaw.set()
+        await successor.claim()
+        claimed.set()
+        for number in range(6):
+            if number == wakes:
+                ice.thaw.set()
+            await successor.store()

@@ -1,0 +1,208 @@
+"""What must stand in both databases after any disturbance, and what does: read from their rows alone.
+
+The clips are named after their number of frames (`900.mp4`), and each frame shows its own number. Nothing of
+the service is asked or used: neither its API and counters, nor its lifecycle and its sampling.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from fractions import Fraction
+from itertools import pairwise
+from math import ceil, floor, inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import asyncpg
+from msgspec import Struct, field
+
+from tests.clips import marker_box, marker_clip
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+SIZE = (256, 192)
+_NEXT: dict[str | None, set[str]] = {
+    None: {"init_startup"},
+    "init_startup": {"in_startup_processing", "init_shutdown"},
+    "in_startup_processing": {"active", "init_shutdown", "init_startup", "inactive"},
+    "active": {"init_shutdown", "init_startup", "inactive"},
+    "init_shutdown": {"in_shutdown_processing", "inactive"},
+    "in_shutdown_processing": {"inactive"},
+    "inactive": {"init_startup"},
+}
+"""The lifecycle as the design has it: state → what may follow."""
+
+
+class Findings(Struct):
+    """What was found: of `frames` that had to be stored, and of `scenarios` that had to be completed."""
+
+    scenarios: int = 0
+    frames: int = 0
+    missing: int = 0
+    doubled: int = 0
+    wrong: int = 0
+    stuck: int = 0
+    illegal: list[str] = field(default_factory=list)
+
+    @property
+    def damage(self) -> bool:
+        """Whether anything is not as it must be."""
+        return bool(self.missing or self.doubled or self.wrong or self.stuck or self.illegal)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.missing:,} missing, {self.doubled:,} doubled, {self.wrong:,} wrong of {self.frames:,}"
+            f" frames; {self.stuck:,} stuck of {self.scenarios:,} scenarios;"
+            f" {len(self.illegal):,} illegal histories"
+        )
+
+
+def make_clips(folder: Path, *lengths: int) -> Path:
+    """Clips of so many frames each."""
+    for frames in lengths:
+        # Without B-frames every frame is one that sampling may choose.
+        marker_clip(folder / f"{frames}.mp4", frames=frames, size=SIZE, bframes=0)
+    return folder
+
+
+def expected_frames(spec: dict[str, Any]) -> list[int]:
+    """The frames that must be stored of a scenario."""
+    frames = range(int(Path(spec["source"]).stem))
+    if spec["sampling"]["mode"] == "all":
+        return list(frames)
+    step = Fraction(spec["sampling"]["fps"]) / 30
+    return [frame for frame in frames if frame == 0 or floor(frame * step) != floor((frame - 1) * step)]
+
+
+async def verify(scenarios: "Connection", predictions: "Connection") -> Findings:
+    """Compare everything that is stored with what the scenarios were asked for."""
+    found = Findings()
+    for scenario in await scenarios.fetch("SELECT id, spec, state, outcome FROM scenarios"):
+        found.scenarios += 1
+        found.stuck += (scenario["state"], scenario["outcome"]) != ("inactive", "completed")
+        events = await scenarios.fetch(
+            "SELECT from_state, to_state, attempt FROM scenario_events WHERE scenario_id = $1 ORDER BY id",
+            scenario["id"],
+        )
+        if wrong := _judge_history([tuple(event) for event in events], scenario["state"]):
+            found.illegal.append(f"{scenario['id']}: {wrong}")
+        rows = await predictions.fetch(
+            "SELECT frame, time, labels, boxes FROM predictions WHERE scenario_id = $1 ORDER BY frame",
+            scenario["id"],
+        )
+        _judge_rows(found, expected_frames(json.loads(scenario["spec"])), rows)
+    return found
+
+
+def _judge_rows(found: Findings, expected: list[int], rows: Sequence[asyncpg.Record]) -> None:
+    stored = [row["frame"] for row in rows]
+    found.frames += len(expected)
+    found.missing += len(set(expected) - set(stored))
+    found.doubled += len(stored) - len(set(stored))
+    found.wrong += len(set(stored) - set(expected))
+    found.wrong += sum(not _shows_its_number(row) for row in rows)
+
+
+def _shows_its_number(row: asyncpg.Record) -> bool:
+    """Whether a row has the one marker that was drawn into its frame, where it was drawn, at its time."""
+    frame: int = row["frame"]
+    if row["labels"] != [f"aruco:{frame % 1000}"] or abs(row["time"] - frame / 30) > 1e-6:
+        return False
+    drawn = marker_box(frame, SIZE)
+    return all(abs(found - side) <= 2 for found, side in zip(row["boxes"], drawn, strict=True))
+
+
+def _judge_history(events: list[tuple[str | None, str, int]], state: str) -> str | None:
+    """What is illegal in the history of a scenario that is now in `state`; None where nothing is."""
+    if not events or events[0] != (None, "init_startup", 1):
+        return f"it begins with {events[:1]}"
+    if events[-1][1] != state:
+        return f"it is {state}, but its history ends with {events[-1]}"
+    for before, after in pairwise(events):
+        if after[0] != before[1] or after[1] not in _NEXT[before[1]]:
+            return f"{before}, then {after}"
+        if after[2] != before[2] + (after[1] == "init_startup"):
+            return f"attempt {before[2]}, then {after}"
+    return None
+
+
+class Kill(NamedTuple):
+    """When a member was ended; `runner_id` where it was a runner, `led` where it was the leader."""
+
+    role: str
+    runner_id: str
+    at: datetime
+    led: bool
+
+
+class Interruption(NamedTuple):
+    """A run that a kill interrupted, and when it was handed to another instance: never, where it was not.
+
+    `unwatched` is when the last leader died meanwhile: its successor has to watch for itself first.
+    """
+
+    killed: datetime
+    handed: datetime | None
+    unwatched: datetime | None
+
+    @property
+    def seconds(self) -> float:
+        """How long nobody had the run."""
+        return inf if self.handed is None else (self.handed - self.killed).total_seconds()
+
+    @property
+    def watched_seconds(self) -> float:
+        """The same, counted from the death of the last leader where one died meanwhile."""
+        if self.handed is None or self.unwatched is None:
+            return self.seconds
+        return (self.handed - self.unwatched).total_seconds()
+
+
+async def interruptions(scenarios: "Connection", kills: Sequence[Kill]) -> list[Interruption]:
+    """Every run that was in a runner's hands when this was killed, or was given to one already dead."""
+    boots: dict[str, list[datetime]] = {}
+    for row in await scenarios.fetch("SELECT runner_id, first_seen_at FROM runners"):
+        boots.setdefault(row["runner_id"], []).append(row["first_seen_at"])
+    deaths: dict[str, list[datetime]] = {}
+    for kill in kills:
+        deaths.setdefault(kill.runner_id, []).append(kill.at)
+    found = []
+    for handed, ended, again in await _handings(scenarios):
+        died = _died(handed["at"], deaths.get(handed["runner_id"], []), boots[handed["runner_id"]])
+        if died is None or (ended is not None and (ended["at"] < died or ended["to_state"] == "inactive")):
+            continue
+        resumed = None if again is None else again["at"]
+        leaders = [kill.at for kill in kills if kill.led and resumed and died < kill.at < resumed]
+        found.append(Interruption(died, resumed, max(leaders, default=None)))
+    return found
+
+
+def _died(handed: datetime, deaths: list[datetime], boots: list[datetime]) -> datetime | None:
+    """When the instance that got a run was killed: afterwards, or before it where none had come since."""
+    last = max((death for death in deaths if death <= handed), default=None)
+    if last is not None and not any(last < boot <= handed for boot in boots):
+        return last
+    return min((death for death in deaths if death > handed), default=None)
+
+
+async def _handings(
+    scenarios: "Connection",
+) -> list[tuple[asyncpg.Record, asyncpg.Record | None, asyncpg.Record | None]]:
+    """Each time a run was handed to a runner, how that ended, and when it was handed out again."""
+    events = await scenarios.fetch(
+        "SELECT scenario_id, at, to_state, runner_id FROM scenario_events ORDER BY scenario_id, id"
+    )
+    found = []
+    for place, event in enumerate(events):
+        if event["to_state"] == "in_startup_processing":
+            later = [each for each in events[place + 1 : place + 8] if each[0] == event[0]]
+            ended = next((each for each in later if each["to_state"] in ("init_startup", "inactive")), None)
+            again = next((each for each in later if each["to_state"] == "in_startup_processing"), None)
+            found.append((event, ended, again))
+    return found
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that `share` of them do not exceed."""
+    return sorted(values)[ceil(share * len(values)) - 1]
