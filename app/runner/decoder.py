@@ -28,7 +28,7 @@ from app.runner.frames import Image
 from app.runner.picture import AvPicture
 from app.runner.pipeline import Item, Mark
 from app.runner.reader import Reader
-from app.runner.threads import start_thread
+from app.runner.threads import NICENESS, start_thread
 
 _MEMORY = 2560 * 2**20  # bytes: 16 of the largest piece that FFmpeg may take at once
 _FILES = 128
@@ -117,6 +117,7 @@ class Outlet:
 
 def confine() -> None:
     """Give up what decoding does not need, so that what it does wrong harms less."""
+    os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
     limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: _FILES}
     if sys.platform == "linux":  # elsewhere it bounds nothing of what is taken in large pieces
         limits[resource.RLIMIT_DATA] = _MEMORY

@@ -63,7 +63,8 @@ class DecoderProcess:
 
     def start(self, checkpoint: Checkpoint, pipeline: Pipeline) -> None:
         """Begin to read where the checkpoint says."""
-        start_thread("decode", self._run, checkpoint, pipeline)
+        # A process starts with the patience of the thread that starts it, and cannot lose it again.
+        start_thread("decode", self._run, checkpoint, pipeline, patient=False)
 
     def stop(self) -> None:
         """End reading soon: the process sees that nothing more is wanted."""
