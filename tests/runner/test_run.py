@@ -32,7 +32,7 @@ from app.runner import reader, store, video
 from app.runner import run as run_module
 from app.runner.detectors import Detector, make_detector
 from app.runner.purge import Purge
-from app.runner.run import Run, Tools
+from app.runner.run import Decoding, Run, Tools
 from app.runner.store import Counters, Fence
 from app.scenario import All, Fps, Mock, Motion, Restart, ScenarioSpec
 from tests.cameras import free_port, silent_camera
@@ -57,15 +57,17 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class World:
     """A predictions database, and runs on it."""
 
-    def __init__(self, database: Database, clips: Path) -> None:
+    def __init__(self, database: Database, clips: Path, decoding: Decoding = "thread") -> None:
         self.database = database
+        self.decoding = decoding
         self.scenario_id = uuid4()
         self.events: list[RunEvent] = []
         self._clips = clips
 
     def run(self, spec: ScenarioSpec, *, attempt: int = 1, database: Database | None = None) -> Run:
         """An attempt that is still to be executed."""
-        tools = Tools(database or self.database, self._clips, self._clips, Networks("loopback"), workers=2)
+        database = database or self.database
+        tools = Tools(database, self._clips, self._clips, Networks("loopback"), 2, self.decoding)
         command = StartRun(INSTANCE, self.scenario_id, attempt, spec)
         return Run(command, tools, self.events.append)
 
@@ -89,8 +91,14 @@ class World:
         return next(event for event in self.events if isinstance(event, kind))
 
 
+@pytest.fixture(params=["thread", "process"])
+def world(predictions: Database, clips: Path, request: pytest.FixtureRequest) -> World:
+    return World(predictions, clips, request.param)
+
+
 @pytest.fixture
-def world(predictions: Database, clips: Path) -> World:
+def threaded(predictions: Database, clips: Path) -> World:
+    """Where the test reaches into what decodes."""
     return World(predictions, clips)
 
 
@@ -123,7 +131,7 @@ async def test_a_recording_is_stored_to_its_end_and_says_so(world: World) -> Non
 
 
 async def test_what_sampling_chooses_from_is_stored_however_late_the_event_loop_is(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    threaded: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_open = threading.Event()
     open_video = video.open_video
@@ -135,13 +143,13 @@ async def test_what_sampling_chooses_from_is_stored_however_late_the_event_loop_
             yield opened
 
     monkeypatch.setattr(reader, "open_video", open_when_told)
-    run = world.run(spec("short.mp4", sampling=Fps(2)))
+    run = threaded.run(spec("short.mp4", sampling=Fps(2)))
     async with executing(run):
         await sleep(0.2)
         run._wake.set()
         may_open.set()
         time.sleep(0.5)  # noqa: ASYNC251 - the loop is busy while the source is opened and read
-    assert (await world.checkpoint())["eligible"] == "reference"
+    assert (await threaded.checkpoint())["eligible"] == "reference"
 
 
 async def test_a_live_source_goes_on_with_the_next_frame_whatever_its_detector_remembers(
@@ -246,7 +254,7 @@ async def test_a_state_that_could_not_be_shown_is_shown_later(
 
     async with executing(run):
         await run_claimed(world)
-        await until(reconnecting, timeout=3)
+        await until(reconnecting)
         run.stop("stop")
 
 
@@ -298,14 +306,14 @@ async def test_a_run_outlasts_a_database_that_is_away_for_a_while(world: World, 
 
 
 async def test_connections_that_are_cut_at_any_moment_cost_no_frame_and_double_none(
-    world: World, predictions_dsn: str, monkeypatch: pytest.MonkeyPatch
+    threaded: World, predictions_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_module, "PACE", 0.001)
     monkeypatch.setattr(run_module, "_MAX_BACKOFF", 0.01)
     monkeypatch.setattr(run_module, "_FIRST_BACKOFF", 0.01)
     chance = random.Random(1)
     async with proxied(predictions_dsn) as proxy, open_database(proxy.dsn) as distant:
-        run = world.run(spec(TEN_THOUSAND_FRAMES), database=distant)
+        run = threaded.run(spec(TEN_THOUSAND_FRAMES), database=distant)
         async with executing(run) as over:
             while not over.is_set():
                 await sleep(chance.uniform(0, 0.1))
@@ -313,8 +321,8 @@ async def test_connections_that_are_cut_at_any_moment_cost_no_frame_and_double_n
                     proxy.lose_answer()
                 else:
                     await away(proxy, 0)
-    assert [row["frame"] for row in await world.stored()] == list(range(10_000))
-    assert (await world.checkpoint())["frames_sampled"] == 10_000
+    assert [row["frame"] for row in await threaded.stored()] == list(range(10_000))
+    assert (await threaded.checkpoint())["frames_sampled"] == 10_000
 
 
 async def test_nothing_is_left_of_a_scenario_that_is_deleted_while_a_run_still_stores(
