@@ -6,7 +6,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test torture bench lint format lock clean
+.PHONY: help run test torture bench lint audit format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ lint: $(STAMP) ## check style, types and import rules
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
 	@report=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$report"; exit 1; }
+
+audit: $(STAMP) ## look for versions in requirements.lock that are known to be vulnerable, or withdrawn
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/python -m tools.audit
 
 format: $(STAMP) ## put imports and layout in order
 	@$(BIN)/ruff check --quiet --fix-only .
