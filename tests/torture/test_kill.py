@@ -15,7 +15,7 @@ from tests.torture.battery import LONG, Battery, size
 from tests.torture.ground_truth import Interruption, interruptions, make_clips, percentile, verify
 from tests.torture.storm import storm
 
-pytestmark = pytest.mark.timeout(size(180, 3600))
+pytestmark = pytest.mark.timeout(size(400, 6000))
 
 ROLES = {
     "api1": "api",

@@ -23,7 +23,7 @@ from tests.torture.storm import Storm, storm
 from tests.torture.witness import Connection, Seen
 from tests.waiting import until
 
-pytestmark = pytest.mark.timeout(size(180, 3000))
+pytestmark = pytest.mark.timeout(size(400, 4000))
 
 ROLES = {
     "api": "api,orchestrator",
