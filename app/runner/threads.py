@@ -13,9 +13,9 @@ NICENESS = 10
 def start_thread(name: str, work: Callable[..., None], *arguments: object, patient: bool = True) -> None:
     """Run `work` in a daemon thread, behind the event loop where the system lets single threads give way.
 
-    What is not `patient` does not give way. With four 720p scenarios on two cores giving way halved the median
-    time of a GET and its 99th percentile. The thread has the caller's context, so that what it logs bears the
-    names of the run.
+    What is not `patient` does not give way. With four 720p scenarios on two cores, giving way halved the
+    median time of a GET and its 99th percentile. The thread has the caller's context, so that what it logs
+    bears the names of the run.
     """
 
     def run() -> None:

@@ -1,0 +1,51 @@
+"""Decoding that harms its process as a fault of FFmpeg's would, in the way that the recording's name asks.
+
+As a program it is the process that decodes.
+"""
+
+import ctypes
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.runner.decoder import main
+from app.runner.sampling import Eligible
+from app.runner.video_recording import Recording, Sampled, Settled
+from app.scenario import Sampling
+
+FRAME = 20
+"""The frame at which it happens."""
+
+_frames = Recording.frames
+
+
+def harm(name: str) -> None:
+    """Crash, hang or eat memory, never to return; nothing for other names."""
+    match Path(name).stem:
+        case "crashes":
+            ctypes.string_at(0)
+        case "aborts":
+            os.abort()
+        case "hangs":
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+        case "eats":
+            eaten = []
+            while True:
+                eaten.append(b"\1" * 2**26)
+
+
+def fragile(
+    self: Recording, sampling: Sampling, eligible: Eligible, start: int = 0
+) -> Iterator[Sampled | Settled]:
+    """`Recording.frames`, as far as it goes."""
+    for entry in _frames(self, sampling, eligible, start):
+        if isinstance(entry, Sampled) and entry.frame == FRAME:
+            harm(self._source.address)
+        yield entry
+
+
+Recording.frames = fragile  # type: ignore[method-assign]
+
+if __name__ == "__main__":
+    main()
