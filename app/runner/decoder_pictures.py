@@ -43,8 +43,8 @@ class Pixels(Struct, frozen=True, array_like=True):
     width: _Size
     height: _Size
     rotation: int
-    color_range: int
-    colorspace: int
+    color_range: Annotated[int, Meta(ge=0, le=2)]  # FFmpeg trusts in these
+    colorspace: Annotated[int, Meta(ge=0, le=17)]
     planes: list[Plane]
 
 

@@ -110,7 +110,8 @@ def reading(kind: type[Reader] | type[DecoderProcess], folder: Path, **options: 
 
 def decoders(process: psutil.Process | None = None) -> list[psutil.Process]:
     """The processes that decode for this one, or for another."""
-    return (process or psutil.Process()).children()
+    children: list[psutil.Process] = (process or psutil.Process()).children()
+    return children
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,148 @@
+"""What it costs to decode in a process for each camera (VA_DECODING=process) rather than in a thread.
+
+Each measurement is of cameras that are read at the same time by a fresh interpreter: the CPU time of it and
+its processes, the wall time, and by how much their memory grew, shared pages being counted once.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import msgspec
+import psutil
+from msgspec import Struct
+
+from app.networks import Networks
+from app.runner.decoder_process import DecoderProcess
+from app.runner.frames import Detection
+from app.runner.pipeline import Item, Pipeline
+from app.runner.reader import Reader
+from app.runner.store import Checkpoint, Counters
+from app.scenario import All, Fps, Sampling
+from app.source import parse_source
+from benchmarks.table import Row, show
+from tests.clips import moving_boxes_clip
+
+SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
+SAMPLINGS: dict[str, Sampling] = {"every frame": All(), "2 frames/s": Fps(2)}
+KINDS: dict[str, type[Reader] | type[DecoderProcess]] = {"thread": Reader, "process": DecoderProcess}
+CAMERAS = 2
+_PACE = 0.02
+_FRESH = Checkpoint(0, False, None, 0, 0, Counters(), 0.0, 0.0)
+
+
+class Cost(Struct):
+    """Of all cameras together: seconds, and MiB."""
+
+    cpu: float
+    wall: float
+    memory: float
+
+
+def look(item: Item) -> tuple[Detection, ...]:
+    """What a cheap detector needs of a picture."""
+    assert item.picture is not None
+    item.picture.gray((640, 360))
+    return ()
+
+
+def cost(clip: Path, sampling: Sampling, kind: type[Reader] | type[DecoderProcess], cameras: int) -> Cost:
+    """Read a clip by so many cameras at once."""
+    idle, spent, began = memory(), cpu(), time.perf_counter()
+    highest = idle
+    going = []
+    for _ in range(cameras):
+        pipeline = Pipeline(look, workers=2, wake=lambda: None)
+        source = parse_source(clip.name)
+        reader = kind(source, clip.parent, Networks(""), sampling, persistent=False, wake=lambda: None)
+        reader.start(_FRESH, pipeline)
+        going.append(pipeline)
+    turn = 0
+    while going:
+        going = [pipeline for pipeline in going if not pipeline.take().over]
+        time.sleep(_PACE)
+        turn += 1
+        if turn % 25 == 0:
+            highest = max(highest, memory())
+    wall = time.perf_counter() - began
+    while any(thread.name == "decode" for thread in threading.enumerate()):
+        time.sleep(_PACE)
+    return Cost(cpu() - spent, wall, (highest - idle) / 2**20)
+
+
+def cpu() -> float:
+    """CPU seconds of this process, and of its processes that have ended."""
+    who = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in who)
+
+
+def memory() -> int:
+    """Bytes of this process and its processes, each shared page counted once."""
+    total = 0
+    for process in [psutil.Process(), *psutil.Process().children()]:
+        try:
+            total += process.memory_full_info().pss
+        except psutil.Error:  # it has just ended
+            continue
+    return total
+
+
+def measured(clip: Path, sampling: str, kind: str, cameras: int) -> Cost:
+    """`cost` in an interpreter of its own."""
+    command = [sys.executable, "-m", "benchmarks.decoding", "--one", str(clip), sampling, kind, str(cameras)]
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    return msgspec.json.decode(answer.stdout, type=Cost)
+
+
+def measure(rounds: int, seconds: int) -> None:
+    """Alternate thread and process `rounds` times for each case, and print what it comes to."""
+    rows, notes = [], []
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        still = moving_boxes_clip(folder / "start.mp4", frames=2, size=(64, 36))
+        starts = [measured(still, "every frame", kind, 1) for _ in range(rounds) for kind in KINDS]
+        start_cpu = median(each.cpu for each in starts[1::2]) - median(each.cpu for each in starts[::2])
+        start_wall = median(each.wall for each in starts[1::2]) - median(each.wall for each in starts[::2])
+        notes.append(f"to start a process: {start_wall:.2f} s, {start_cpu:.2f} s of CPU, taken off above")
+        for label, size in SIZES.items():
+            clip = moving_boxes_clip(folder / f"{label}.mp4", frames=30 * seconds, size=size)
+            for sampling in SAMPLINGS:
+                costs: dict[str, list[Cost]] = {kind: [] for kind in KINDS}
+                for _ in range(rounds):
+                    for kind, of_kind in costs.items():
+                        of_kind.append(measured(clip, sampling, kind, CAMERAS))
+                video = CAMERAS * seconds
+                case = f"{label}, {sampling}"
+                process, thread = (median(each.cpu for each in costs[kind]) for kind in ("process", "thread"))
+                own = process - CAMERAS * start_cpu
+                rows.append(Row(f"{case}: CPU", "s/s", own / video, thread / video))
+                process, thread = (
+                    30 * video / median(each.wall for each in costs[kind]) for kind in ("process", "thread")
+                )
+                rows.append(Row(f"{case}: throughput", "frames/s", process, thread))
+                process, thread = (
+                    median(each.memory for each in costs[kind]) / CAMERAS for kind in ("process", "thread")
+                )
+                rows.append(Row(f"{case}: memory of a camera", "MiB", process, thread))
+    show("decoding in a process for each camera, against a thread", rows)
+    print("\n".join(notes))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=30, help="of video")
+    parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        path, which, how, count = options.one
+        result = cost(Path(path), SAMPLINGS[which], KINDS[how], int(count))
+        sys.stdout.buffer.write(msgspec.json.encode(result))
+    else:
+        measure(options.rounds, options.seconds)
