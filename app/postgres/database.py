@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import msgspec
-from anyio import fail_after, move_on_after
+from anyio import CancelScope, fail_after, move_on_after
 from asyncpg.pool import PoolConnectionProxy
 from asyncpg.transaction import Transaction
 
@@ -82,11 +82,9 @@ class Database:
         """Let the pool clean it and have it back, whoever cancels; where the server is silent, as a loss."""
         if self._pulse.is_away:
             _throw_away(connection)
-        with move_on_after(_PARTING_TIMEOUT, shield=True), suppress(*LOST):
-            # What was asked of the server it has answered by now: a fault in cleaning is nobody's else.
-            await self._pool.release(connection)
-            return
-        _throw_away(connection)
+        # What was asked of the server it has answered by now: a fault in cleaning is nobody's else.
+        with CancelScope(shield=True), suppress(*LOST):
+            await self._pool.release(connection, timeout=_PARTING_TIMEOUT)
 
 
 async def prepare(connection: Connection) -> None:
