@@ -1,23 +1,31 @@
-"""A way to a database that can be cut, and fall silent."""
+"""A way to a database that can be cut, fall silent, be slow, and forget."""
 
 import asyncio
-from asyncio import StreamReader, StreamWriter
+from asyncio import Queue, StreamReader, StreamWriter, TaskGroup
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from urllib.parse import parse_qs, urlsplit
+
+_QUEUED = 64  # pieces on their way; more wait with their sender
 
 
 class Proxy:
-    """Forwards connections on a loopback port to a database's socket. `dsn` leads through it."""
+    """Forwards connections on a loopback port to a database's socket. `dsn` leads through it.
+
+    `latency` is how many seconds everything takes from one end to the other.
+    """
 
     def __init__(self, dsn: str) -> None:
         parts = urlsplit(dsn)
         options = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        self.latency = 0.0
         self._socket = f"{options['host']}/.s.PGSQL.{options['port']}"
         self._parts = parts
         self._writers: set[StreamWriter] = set()
         self._flows = asyncio.Event()
         self._flows.set()
+        self._over = asyncio.Event()
+        self._forgotten: set[StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._port = 0
         self._loses_answer = False
@@ -44,6 +52,10 @@ class Proxy:
         """Accept everything and answer nothing, as a network does that loses all packets."""
         self._flows.clear()
 
+    def forget(self) -> None:
+        """Be silent for ever on every connection that there is, as a gateway does that was started anew."""
+        self._forgotten |= self._writers
+
     def cut(self) -> None:
         """End every connection and refuse new ones, as a machine does whose database ended."""
         if self._server is not None:
@@ -56,8 +68,18 @@ class Proxy:
         """Cut the connection over which the server answers next, in place of its answer."""
         self._loses_answer = True
 
+    def close(self) -> None:
+        """Cut everything, for good."""
+        self.cut()
+        self._flows.set()
+        self._over.set()
+
     async def _connect(self, reader: StreamReader, writer: StreamWriter) -> None:
-        upstream_reader, upstream_writer = await asyncio.open_unix_connection(self._socket)
+        try:
+            upstream_reader, upstream_writer = await asyncio.open_unix_connection(self._socket)
+        except OSError:  # the server is not there
+            writer.transport.abort()
+            return
         ends = {writer, upstream_writer}
         self._writers |= ends
         try:
@@ -68,18 +90,40 @@ class Proxy:
             for end in ends:
                 end.transport.abort()
             self._writers -= ends
+            self._forgotten -= ends
 
     async def _pump(self, reader: StreamReader, writer: StreamWriter, *, answers: bool = False) -> None:
-        with suppress(OSError):
-            while data := await reader.read(65536):
-                await self._flows.wait()
-                if answers and self._loses_answer:
-                    self._loses_answer = False
-                    break
-                writer.write(data)
-                await writer.drain()
+        way: Queue[tuple[float, bytes]] = Queue(_QUEUED)
+        try:
+            async with TaskGroup() as tasks:
+                tasks.create_task(self._take(reader, way))
+                tasks.create_task(self._bring(way, writer, answers=answers))
+        except* OSError:
+            pass
         await self._flows.wait()
         writer.transport.abort()
+
+    async def _take(self, reader: StreamReader, way: "Queue[tuple[float, bytes]]") -> None:
+        data = b"-"
+        while data:
+            data = await reader.read(65536)
+            await way.put((asyncio.get_running_loop().time() + self.latency, data))
+
+    async def _bring(self, way: "Queue[tuple[float, bytes]]", writer: StreamWriter, *, answers: bool) -> None:
+        while True:
+            due, data = await way.get()
+            if (wait := due - asyncio.get_running_loop().time()) > 0:
+                await asyncio.sleep(wait)
+            await self._flows.wait()
+            if writer in self._forgotten:
+                await self._over.wait()
+            if not data:
+                return
+            if answers and self._loses_answer:
+                self._loses_answer = False
+                raise ConnectionAbortedError
+            writer.write(data)
+            await writer.drain()
 
 
 @asynccontextmanager
@@ -90,6 +134,4 @@ async def proxied(dsn: str) -> AsyncIterator[Proxy]:
     try:
         yield proxy
     finally:
-        proxy.cut()
-        proxy.silence()
-        proxy._flows.set()
+        proxy.close()

@@ -1,0 +1,458 @@
+"""Every function that works with a database, called as the service calls it, on rows that make it work."""
+
+import inspect
+import pkgutil
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from importlib import import_module
+from typing import cast
+from uuid import UUID, uuid4
+
+from app.api import ApiDeps, ApiOptions, commands
+from app.api.problems import ProblemError
+from app.api.views import history, predictions, progress, runners, scenarios
+from app.bus import Bus
+from app.messages import (
+    CreateScenario,
+    DeleteScenario,
+    DropResults,
+    Instance,
+    Message,
+    OrchestratorCommand,
+    RunFinished,
+    RunnerHeartbeat,
+    RunnerLeaving,
+    RunReleased,
+    RunReport,
+    RunStarted,
+    StartScenario,
+    StopRun,
+    StopScenario,
+    Topic,
+    results_commands,
+    runner_commands,
+)
+from app.orchestrator import leases, outbox, service, store
+from app.orchestrator.leadership import lead
+from app.orchestrator.lifecycle import AssignRun, Input, LoseRun, TellRunner, create, decide
+from app.postgres import Database
+from app.runner import store as results
+from app.scenario import Marker, Media, ScenarioSpec
+from app.wake import Wake
+from tests.runner.batches import batch
+
+MEDIA = Media(width=640, height=360, fps=30.0)
+SPEC = ScenarioSpec("clip.mp4", Marker())
+PARTS = ("app.orchestrator", "app.runner", "app.api")
+TAKES = ("Connection", "Database", "ApiDeps", "dsn")
+LOOPS = {"app.orchestrator.run_orchestrator", "app.api.serve"}
+"""What runs for as long as the process: it calls the others, and is cancelled once."""
+
+Call = Callable[["World"], Awaitable[None]]
+CALLS: dict[str, Call] = {}
+
+
+def functions() -> set[str]:
+    """The public asynchronous functions that are given a connection, a database or its address."""
+    found = set()
+    for part in PARTS:
+        package = import_module(part)
+        names = [part, *(each.name for each in pkgutil.walk_packages(package.__path__, f"{part}."))]
+        for module in map(import_module, names):
+            for name, value in vars(module).items():
+                function = inspect.unwrap(value) if inspect.isfunction(value) else None
+                if function is None or name.startswith("_") or function.__module__ != module.__name__:
+                    continue
+                if not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
+                    continue
+                if any(
+                    word in str(each)
+                    for each in inspect.signature(function).parameters.values()
+                    for word in TAKES
+                ):
+                    found.add(f"{module.__name__}.{name}")
+    return found - LOOPS
+
+
+class HandlingBus:
+    """Publishing a command has the orchestrator handle it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def publish(self, _topic: Topic, message: Message, **_: str) -> None:
+        await service.handle_command(self._database, message)
+
+
+class World:
+    """Both databases, and what is in them."""
+
+    def __init__(self, scenarios: Database, predictions: Database, dsn: str, chance: random.Random) -> None:
+        self.scenarios = scenarios
+        self.predictions = predictions
+        self.dsn = dsn
+        self.chance = chance
+        self.deps = ApiDeps(scenarios, predictions, cast("Bus", HandlingBus(scenarios)))
+        self.instances = [Instance(f"runner-{number}", uuid4()) for number in range(3)]
+        self.known: list[UUID] = []
+        self.recorded = [uuid4() for _ in range(5)]
+        self.created: dict[UUID, UUID] = {}
+        self.seeded: set[UUID] = set()
+        self.published: set[UUID] = set()
+
+    async def seed(self) -> None:
+        """Rows to begin with."""
+        for instance in self.instances:
+            async with self.scenarios.connection() as connection:
+                await leases.note_instance(connection, RunnerHeartbeat(instance, 100, ()))
+        for _ in range(20):
+            async with self.scenarios.transaction() as connection:
+                scenario_id = uuid4()
+                await store.insert(connection, create(scenario_id, SPEC))
+                self.known.append(scenario_id)
+        for _ in range(200):
+            await self.seed_outbox()
+
+    async def seed_outbox(self) -> None:
+        """One message that is to be published."""
+        scenario_id = uuid4()
+        async with self.scenarios.transaction() as connection:
+            await store.tell(connection, scenario_id, results_commands, DropResults(scenario_id))
+        self.seeded.add(scenario_id)
+
+    def any_scenario(self) -> UUID:
+        return self.chance.choice(self.known)
+
+    def any_instance(self) -> Instance:
+        return self.chance.choice(self.instances)
+
+    def any_input(self, scenario_id: UUID) -> Input:
+        inputs: list[Input] = [
+            AssignRun(self.any_instance()),
+            StopScenario(uuid4(), scenario_id),
+            StartScenario(uuid4(), scenario_id),
+            TellRunner(),
+            LoseRun("it was silent"),
+            RunFinished(scenario_id, 1, 90),
+        ]
+        return self.chance.choice(inputs)
+
+    def any_command(self) -> OrchestratorCommand:
+        known = self.any_scenario()
+        fresh = CreateScenario(uuid4(), uuid4(), SPEC)
+        self.created[fresh.scenario_id] = fresh.command_id
+        asked: list[OrchestratorCommand] = [
+            fresh,
+            StopScenario(uuid4(), known),
+            StartScenario(uuid4(), known),
+            DeleteScenario(uuid4(), uuid4()),
+        ]
+        return self.chance.choice(asked)
+
+    def fence(self, scenario_id: UUID) -> results.Fence:
+        """Always the same for a scenario."""
+        return results.Fence(scenario_id, 1, scenario_id)
+
+    async def publish(self, _topic: Topic, message: Message, _key: str) -> None:
+        """Publish, as far as a test can tell."""
+        assert isinstance(message, DropResults)
+        self.published.add(message.scenario_id)
+
+
+def call(function: Callable[..., object]) -> Callable[[Call], Call]:
+    """Registers how one of the functions is called."""
+    inner = inspect.unwrap(function)
+
+    def register(how: Call) -> Call:
+        CALLS[f"{inner.__module__}.{inner.__name__}"] = how
+        return how
+
+    return register
+
+
+@call(store.insert)
+async def _insert(world: World) -> None:
+    async with world.scenarios.transaction() as connection:
+        await store.insert(connection, create(uuid4(), SPEC))
+
+
+@call(store.lock)
+async def _lock(world: World) -> None:
+    async with world.scenarios.transaction() as connection:
+        await store.lock(connection, world.any_scenario())
+
+
+@call(store.save)
+async def _save(world: World) -> None:
+    async with world.scenarios.transaction() as connection:
+        before = await store.lock(connection, world.any_scenario())
+        assert before is not None
+        await store.save(connection, before, decide(before, world.any_input(before.id)))
+
+
+@call(store.tell)
+async def _tell(world: World) -> None:
+    scenario_id = world.any_scenario()
+    async with world.scenarios.transaction() as connection:
+        await store.lock(connection, scenario_id)
+        stop = StopRun(world.any_instance(), scenario_id, 1)
+        await store.tell(connection, scenario_id, runner_commands, stop)
+
+
+@call(store.was_handled)
+async def _was_handled(world: World) -> None:
+    async with world.scenarios.connection() as connection:
+        await store.was_handled(connection, uuid4())
+
+
+@call(store.record_answer)
+async def _record_answer(world: World) -> None:
+    async with world.scenarios.transaction() as connection:
+        await store.record_answer(connection, uuid4(), "unknown", "There is no such scenario.")
+
+
+@call(store.prune)
+async def _prune(world: World) -> None:
+    async with world.scenarios.connection() as connection:
+        await store.prune(connection)
+
+
+@call(leases.clock)
+async def _clock(world: World) -> None:
+    async with world.scenarios.connection() as connection:
+        await leases.clock(connection)
+
+
+@call(leases.note_instance)
+async def _note_instance(world: World) -> None:
+    name = world.chance.choice(["namesake-1", "namesake-2"])
+    async with world.scenarios.connection() as connection:
+        await leases.note_instance(connection, RunnerHeartbeat(Instance(name, uuid4()), 4, ()))
+
+
+@call(leases.note_leaving)
+async def _note_leaving(world: World) -> None:
+    async with world.scenarios.connection() as connection:
+        await leases.note_leaving(connection, Instance("leaver", uuid4()))
+
+
+@call(leases.supersede_all)
+async def _supersede_all(world: World) -> None:
+    async with world.scenarios.connection() as connection:
+        await leases.supersede_all(connection)
+
+
+@call(leases.renew)
+async def _renew(world: World) -> None:
+    runs = tuple(RunReport(world.any_scenario(), 1, 5) for _ in range(3))
+    async with world.scenarios.connection() as connection:
+        await leases.renew(connection, world.any_instance(), runs, 10)
+
+
+@call(leases.next_ended)
+async def _next_ended(world: World) -> None:
+    async with world.scenarios.transaction() as connection:
+        now = await leases.clock(connection)
+        await leases.next_ended(connection, 10, 3, now, now)
+
+
+@call(leases.next_held)
+async def _next_held(world: World) -> None:
+    async with world.scenarios.transaction() as connection:
+        if ended := await leases.next_held(connection):
+            await service.apply(connection, ended.scenario_id, LoseRun(ended.reason))
+
+
+@call(leases.next_to_tell)
+async def _next_to_tell(world: World) -> None:
+    async with world.scenarios.transaction() as connection:
+        if scenario_id := await leases.next_to_tell(connection):
+            await service.apply(connection, scenario_id, TellRunner())
+
+
+@call(leases.next_waiting)
+async def _next_waiting(world: World) -> None:
+    async with world.scenarios.transaction() as connection:
+        if scenario_id := await leases.next_waiting(connection):
+            await service.apply(connection, scenario_id, AssignRun(world.any_instance()))
+
+
+@call(leases.free_instance)
+async def _free_instance(world: World) -> None:
+    async with world.scenarios.transaction() as connection:
+        await leases.free_instance(connection, 3600)
+
+
+@call(outbox.pending)
+async def _pending(world: World) -> None:
+    async with world.scenarios.connection() as connection:
+        await outbox.pending(connection, results_commands, 100)
+
+
+@call(outbox.forget)
+async def _forget(world: World) -> None:
+    async with world.scenarios.connection() as connection:
+        rows = await outbox.pending(connection, results_commands, 3)
+        for row in rows:
+            await world.publish(results_commands, row.message, row.key)
+        await outbox.forget(connection, [row.id for row in rows])
+
+
+@call(outbox.relay)
+async def _relay(world: World) -> None:
+    await world.seed_outbox()
+    await outbox.relay(world.scenarios, world.publish, results_commands, Wake(), poll=0.01)
+
+
+@call(lead)
+async def _lead(world: World) -> None:
+    async with lead(world.dsn, lambda: None, silence=10) as leadership:
+        await leadership.is_held()
+
+
+@call(service.handle_command)
+async def _handle_command(world: World) -> None:
+    await service.handle_command(world.scenarios, world.any_command())
+
+
+@call(service.handle_event)
+async def _handle_event(world: World) -> None:
+    scenario_id, instance = world.any_scenario(), Instance("leaver", uuid4())
+    await service.handle_event(
+        world.scenarios,
+        world.chance.choice(
+            [
+                RunStarted(scenario_id, 1, 0, media=MEDIA),
+                RunReleased(scenario_id, 1, 7, instance=instance),
+                RunnerLeaving(instance),
+            ]
+        ),
+    )
+
+
+@call(service.apply)
+async def _apply(world: World) -> None:
+    scenario_id = world.any_scenario()
+    async with world.scenarios.transaction() as connection:
+        await service.apply(connection, scenario_id, world.any_input(scenario_id))
+
+
+@call(commands.send_command)
+async def _send_command(world: World) -> None:
+    with suppress(ProblemError):
+        await commands.send_command(world.deps, ApiOptions(version="1"), world.any_command(), "Repeat.")
+
+
+@call(results.claim)
+async def _claim(world: World) -> None:
+    async with world.predictions.connection() as connection:
+        await results.claim(connection, world.fence(world.chance.choice(world.recorded)))
+
+
+@call(results.write)
+async def _write(world: World) -> None:
+    fence = world.fence(world.chance.choice(world.recorded))
+    async with world.predictions.connection() as connection:
+        start = (await results.claim(connection, fence)).next_frame
+        await results.write(connection, fence, batch(start, start + 3))
+
+
+@call(results.is_stored)
+async def _is_stored(world: World) -> None:
+    fence = world.fence(world.chance.choice(world.recorded))
+    async with world.predictions.connection() as connection:
+        start = (await results.claim(connection, fence)).next_frame
+        with suppress(results.FencedError):
+            await results.is_stored(connection, fence, batch(start, start + 3))
+
+
+@call(results.note_source_state)
+async def _note_source_state(world: World) -> None:
+    fence = world.fence(world.chance.choice(world.recorded))
+    async with world.predictions.connection() as connection:
+        await results.note_source_state(connection, fence, "reconnecting")
+
+
+@call(results.drop)
+async def _drop(world: World) -> None:
+    fence = world.fence(uuid4())
+    async with world.predictions.connection() as connection:
+        await results.claim(connection, fence)
+        await results.write(connection, fence, batch(0, 8))
+        await results.drop(connection, fence.scenario_id)
+
+
+@call(results.next_to_purge)
+async def _next_to_purge(world: World) -> None:
+    async with world.predictions.transaction() as connection:
+        await results.next_to_purge(connection)
+
+
+@call(results.purge)
+async def _purge(world: World) -> None:
+    async with world.predictions.transaction() as connection:
+        if scenario_id := await results.next_to_purge(connection):
+            await results.purge(connection, scenario_id, 5)
+
+
+@call(history.list_changes)
+async def _list_changes(world: World) -> None:
+    await history.list_changes(world.scenarios, world.any_scenario(), 0, 100)
+
+
+@call(history.read_changes)
+async def _read_changes(world: World) -> None:
+    await history.read_changes(world.scenarios, history.Position(0, 0), 100)
+
+
+@call(history.read_head)
+async def _read_head(world: World) -> None:
+    async with world.scenarios.connection() as connection:
+        await history.read_head(connection)
+
+
+@call(history.read_now)
+async def _read_now(world: World) -> None:
+    await history.read_now(world.scenarios)
+
+
+@call(predictions.list_predictions)
+async def _list_predictions(world: World) -> None:
+    wanted = predictions.Wanted(label="aruco:0")
+    await predictions.list_predictions(world.predictions, world.chance.choice(world.recorded), wanted, 100)
+
+
+@call(progress.find_checkpoints)
+async def _find_checkpoints(world: World) -> None:
+    await progress.find_checkpoints(world.predictions, world.recorded)
+
+
+@call(runners.list_runners)
+async def _list_runners(world: World) -> None:
+    await runners.list_runners(world.scenarios, 10)
+
+
+@call(scenarios.find_scenario)
+async def _find_scenario(world: World) -> None:
+    await scenarios.find_scenario(world.scenarios, world.predictions, world.any_scenario())
+
+
+@call(scenarios.exists)
+async def _exists(world: World) -> None:
+    await scenarios.exists(world.scenarios, world.any_scenario())
+
+
+@call(scenarios.list_scenarios)
+async def _list_scenarios(world: World) -> None:
+    await scenarios.list_scenarios(world.scenarios, world.predictions, None, None, 100)
+
+
+@call(scenarios.find_running)
+async def _find_running(world: World) -> None:
+    await scenarios.find_running(world.scenarios)
+
+
+@call(scenarios.count_by_state)
+async def _count_by_state(world: World) -> None:
+    await scenarios.count_by_state(world.scenarios)
