@@ -12,12 +12,16 @@ from msgspec import Struct
 
 from app.bus import Handler
 from app.messages import Message, Topic
+from app.source import redact
 
 log = structlog.get_logger(__name__)
 
 
 class DeadLetter(Struct, frozen=True):
-    """A message that a consumer gave up on. `group` is null for a consumer without one."""
+    """A message that a consumer gave up on. `group` is null for a consumer without one.
+
+    `data` is as it was sent, for whoever mends it, with what passwords are in it; `error` has none.
+    """
 
     topic: str
     group: str | None
@@ -144,4 +148,4 @@ def _bury(delivery: Delivery, error: BaseException) -> DeadLetter:
 
 
 def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return redact(f"{type(error).__name__}: {error}")

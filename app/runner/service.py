@@ -37,6 +37,7 @@ from app.messages import (
 from app.runner import metrics
 from app.runner.purge import Purge
 from app.runner.run import Run, Tools
+from app.source import redact
 
 log = structlog.get_logger(__name__)
 
@@ -147,7 +148,7 @@ class Runner:
             await run.execute()
         except Exception as fault:  # a fault of ours costs this run alone
             log.exception("run failed")
-            error = f"the runner met a fault of its own, which its log shows: {fault!r}"
+            error = redact(f"the runner met a fault of its own, which its log shows: {fault!r}")
             send.send_nowait(
                 RunFailed(command.scenario_id, command.attempt, run.next_frame, error=error, retryable=True)
             )

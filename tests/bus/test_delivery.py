@@ -60,3 +60,10 @@ async def test_a_task_may_publish_again_after_its_handler_returned(delivery: Del
 
     assert await courier.deliver(delivery, handle) is None
     courier.refuse_handlers()
+
+
+async def test_a_dead_letter_names_no_password_in_its_error(delivery: Delivery) -> None:
+    fault = ValueError("cannot open rtsp://admin:s3cret@camera/live?token=s3cret")
+    letter = await Courier(max_deliveries=1).deliver(delivery, Faulty(fault))
+    assert letter is not None
+    assert letter.error == "ValueError: cannot open rtsp://***@camera/live?token=***"
