@@ -25,7 +25,7 @@ from app.messages import (
 )
 from app.orchestrator import leases, store
 from app.orchestrator.leadership import Leadership, lead
-from app.orchestrator.lifecycle import AssignRun, LoseRun, TellRunner
+from app.orchestrator.lifecycle import AssignRun, LoseRun, TellRunner, is_suspect
 from app.orchestrator.outbox import relay
 from app.orchestrator.service import apply
 from app.orchestrator.watchdog import Watchdog
@@ -64,6 +64,7 @@ class Leader:
         self._heard_since = datetime.min.replace(tzinfo=UTC)
         self._adrift: dict[Instance, set[tuple[UUID, int]]] = {}
         self._namesakes: set[Instance] = set()
+        self._suspects = 0  # that were lost together
         self._prune_at = 0.0
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
@@ -156,6 +157,7 @@ class Leader:
         # Asked after the clock was read: should this process freeze from here on, `now` is still covered.
         if watchdog.was_deaf():
             self._heard_since = now
+        self._suspects = 0
         await self._repeat(partial(self._end_lease, now))
         await self._repeat(self._tell)
         await self._repeat(self._hand_out)
@@ -181,6 +183,7 @@ class Leader:
     async def _end_every_lease(self) -> None:
         async with self._database.connection() as connection:
             await leases.supersede_all(connection)
+        self._suspects = 0
         await self._repeat(self._end_any_lease)
 
     async def _end_any_lease(self, connection: Connection) -> bool:
@@ -188,7 +191,8 @@ class Leader:
 
     async def _lose(self, connection: Connection, ended: leases.Ended | None) -> bool:
         if ended is not None:
-            await apply(connection, ended.scenario_id, LoseRun(ended.reason))
+            lost = await apply(connection, ended.scenario_id, LoseRun(ended.reason, self._suspects))
+            self._suspects += lost is not None and is_suspect(lost.scenario.failures)
         return ended is not None
 
     async def _tell(self, connection: Connection) -> bool:

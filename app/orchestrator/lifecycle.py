@@ -56,6 +56,9 @@ MEANING = {
 
 Outcome = Literal["completed", "stopped", "failed"]
 MAX_BACKOFF = 30.0
+APART = 2.0
+"""Seconds between the next attempts of suspects that were lost together: should one of them be why, the
+others get the time to store something. A suspect is a run that, like the one before it, stored nothing."""
 
 
 class Scenario(Struct, frozen=True):
@@ -93,9 +96,13 @@ class TellRunner(Struct, frozen=True):
 
 
 class LoseRun(Struct, frozen=True):
-    """The leader saw the lease end: nobody holds the run any more."""
+    """The leader saw the lease end: nobody holds the run any more.
+
+    `others`: how many suspects were lost just before.
+    """
 
     reason: str
+    others: int = 0
 
 
 Input = OrchestratorCommand | RunEvent | AssignRun | TellRunner | LoseRun
@@ -150,8 +157,8 @@ def decide(scenario: Scenario, message: Input) -> Decision:
             return _assign(scenario, message)
         case TellRunner(), State.INIT_SHUTDOWN:
             return _tell(scenario)
-        case LoseRun(reason), State.IN_STARTUP_PROCESSING | State.ACTIVE:
-            return _retry(scenario, reason)
+        case LoseRun(reason, others), State.IN_STARTUP_PROCESSING | State.ACTIVE:
+            return _retry(scenario, reason, others)
         case LoseRun(reason), State.INIT_SHUTDOWN | State.IN_SHUTDOWN_PROCESSING:
             return _stopped(scenario, reason)
 
@@ -181,6 +188,11 @@ def decide(scenario: Scenario, message: Input) -> Decision:
 def backoff(failures: int) -> float:
     """Seconds to wait before the next attempt: none after the first failure, then 1, 2, 4 … MAX_BACKOFF."""
     return 0.0 if failures < 2 else min(MAX_BACKOFF, 2.0 ** (failures - 2))
+
+
+def is_suspect(failures: int) -> bool:
+    """Whether a scenario may be why runs were lost. Once is bad luck."""
+    return failures >= 2
 
 
 def _note_progress(scenario: Scenario, next_frame: int) -> Scenario:
@@ -241,7 +253,7 @@ def _tell(scenario: Scenario) -> Decision:
     return replace(decision, send=((runner_commands, stop),))
 
 
-def _retry(scenario: Scenario, error: str) -> Decision:
+def _retry(scenario: Scenario, error: str, others: int = 0) -> Decision:
     failures = 0 if scenario.progressed else scenario.failures + 1
     counted = replace(scenario, failures=failures)
     restart = scenario.spec.restart
@@ -250,4 +262,5 @@ def _retry(scenario: Scenario, error: str) -> Decision:
     if restart.policy == "on_failure" and failures > restart.max_restarts:
         spent = f"{error} (given up after {failures} attempts in a row that stored nothing new)"
         return _end(counted, "failed", spent, spent)
-    return _wait_again(counted, error, error=error, delay=backoff(failures))
+    apart = min(MAX_BACKOFF, APART * others) if is_suspect(failures) else 0.0
+    return _wait_again(counted, error, error=error, delay=backoff(failures) + apart)

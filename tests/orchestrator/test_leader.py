@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from functools import partial
-from uuid import uuid4
+from itertools import pairwise
+from uuid import UUID, uuid4
 
 import pytest
 from anyio import TASK_STATUS_IGNORED, Event, create_task_group, sleep
@@ -350,3 +351,22 @@ async def test_a_process_that_is_alone_ends_every_older_lease_at_its_start(world
         assert await lost(world, scenario_id)
         async with world.runner("runner-2") as after:
             await after.started(scenario_id, attempt=2)
+
+
+async def test_what_is_lost_together_again_and_again_is_begun_one_after_the_other(world: World) -> None:
+    async with world.orchestrator(timing=PATIENT, alone=True), world.runner() as runner:
+        scenarios = [await world.create() for _ in range(3)]
+        for scenario_id in scenarios:
+            await runner.started(scenario_id)
+    async with world.orchestrator(timing=PATIENT, alone=True), world.runner() as runner:
+        for scenario_id in scenarios:
+            await runner.started(scenario_id, attempt=2)
+    async with world.orchestrator(timing=PATIENT, alone=True):
+        for scenario_id in scenarios:
+            await until(lambda: lost_again(world, scenario_id))  # noqa: B023 - awaited at once
+        due = sorted([(await world.row(scenario_id))["not_before"] for scenario_id in scenarios])
+    assert all((late - early).total_seconds() > 1.5 for early, late in pairwise(due))
+
+
+async def lost_again(world: World, scenario_id: UUID) -> bool:
+    return bool((await world.row(scenario_id))["failures"] == 2)

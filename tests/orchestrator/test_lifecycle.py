@@ -207,6 +207,18 @@ def test_waiting_between_attempts_grows_to_a_bound() -> None:
     assert [backoff(failures) for failures in range(8)] == [0, 0, 1, 2, 4, 8, 16, MAX_BACKOFF]
 
 
+def test_who_is_lost_with_others_again_and_again_is_begun_apart_from_them() -> None:
+    """One of them may be what takes its process down, and the others must not be lost with it every time."""
+
+    def delays(failures: int, *, progressed: bool) -> list[float]:
+        scenario = in_state(State.ACTIVE, failures=failures, progressed=progressed)
+        return [decide(scenario, LoseRun("lost", others)).scenario.delay for others in (0, 1, 2, 1000)]
+
+    assert delays(0, progressed=False) == [0, 0, 0, 0]
+    assert delays(1, progressed=False) == [1, 3, 5, 31]
+    assert delays(4, progressed=True) == [0, 0, 0, 0]
+
+
 def test_starting_again_renews_the_budget_and_forgets_the_outcome() -> None:
     failed = in_state(State.INACTIVE, outcome="failed", error="it broke", failures=6, next_frame=77)
     after = decide(failed, INPUTS["start"]).scenario
