@@ -1,0 +1,10 @@
+"""The service, with detectors that crash."""
+
+from app.runner import run
+from tests.torture import fatal_detectors
+
+vars(run)["make_detector"] = fatal_detectors.make
+
+from app.main import app  # noqa: E402 - the detectors are there before it starts
+
+__all__ = ["app"]

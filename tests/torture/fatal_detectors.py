@@ -1,0 +1,42 @@
+"""Mock detectors of certain seeds that crash, each in its own way."""
+
+import os
+import signal
+from pathlib import Path
+
+from app.runner.detectors import Detector, make_detector
+from app.runner.frames import Detection, Picture
+from app.scenario import Detector as DetectorConfig
+from app.scenario import Mock
+
+RAISES, ABORTS, ABORTS_LATER, IS_KILLED, BROKEN, RAISES_AT_FIRST = range(4_000_000_000, 4_000_000_006)
+LATER, AT_FIRST = 40, 15
+"""Frames, before the one in which it aborts, and in which it raises."""
+
+
+class Fatal:
+    """A detector with one of these seeds."""
+
+    memory = None
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def detect(self, picture: Picture, frame: int) -> tuple[Detection, ...]:  # noqa: ARG002
+        match self._seed:
+            case _ if self._seed == RAISES or (self._seed == RAISES_AT_FIRST and frame < AT_FIRST):
+                raise ValueError("the model takes other pictures")
+            case _ if self._seed == ABORTS or (self._seed == ABORTS_LATER and frame >= LATER):
+                os.abort()
+            case _ if self._seed == IS_KILLED:  # as by the system, where memory has run out
+                os.kill(os.getpid(), signal.SIGKILL)
+        return ()
+
+
+def make(config: DetectorConfig, model_root: Path) -> Detector:
+    """As `make_detector`, but for these seeds."""
+    if not isinstance(config, Mock) or config.seed < RAISES:
+        return make_detector(config, model_root)
+    if config.seed == BROKEN:
+        raise MemoryError("the model is too large")
+    return Fatal(config.seed)
