@@ -31,6 +31,7 @@ bench: $(STAMP) ## measure, as ratios to references of the same run
 	@$(BIN)/python -m benchmarks.end_to_end
 	@$(BIN)/python -m benchmarks.api_latency
 	@$(BIN)/python -m benchmarks.runner_cost
+	@$(BIN)/python -m benchmarks.decoding
 
 lint: $(STAMP) ## check style, types and import rules
 	@$(BIN)/ruff check --quiet .
