@@ -44,7 +44,10 @@ class Scenario(Struct, frozen=True):
     restart: Restart
     attempt: int
     runner_id: str | None
-    source_state: Annotated[SourceState | None, Meta(description="null unless it runs")]
+    source_state: Annotated[
+        SourceState | None,
+        Meta(description="null unless it runs; frozen: a live source sends the very same picture all the time"),
+    ]
     progress: Progress
     media: Annotated[Media | None, Meta(description="null until the source was opened")]
     created_at: datetime
