@@ -204,5 +204,5 @@ async def _handings(
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that `share` of them do not exceed."""
-    return sorted(values)[ceil(share * len(values)) - 1]
+    """The smallest value that `share` of them do not exceed; 0 of none."""
+    return sorted(values)[ceil(share * len(values)) - 1] if values else 0.0

@@ -75,7 +75,7 @@ class Storm:
                 self._fleet.members[victim].kill()
                 role = self._roles[victim]
                 runner = self.runner_id(victim) if role == "runner" else ""
-                led = role == "orchestrator" and not await self._is_alive(leads)
+                led = role == "orchestrator" and leads is not None and not await self._is_alive(leads)
                 self.kills.append(Kill(role, runner, at, led))
                 group.start_soon(self._launch, victim)
 
@@ -123,7 +123,7 @@ class Storm:
             )
         return pid
 
-    async def _is_alive(self, pid: int | None) -> bool:
+    async def _is_alive(self, pid: int) -> bool:
         """Whether a session is still there shortly after its client may have died."""
         there = "SELECT pid FROM pg_stat_activity WHERE pid = $1"
         async with self.database("scenarios") as connection:
