@@ -46,7 +46,9 @@ class Scenario(Struct, frozen=True):
     runner_id: str | None
     source_state: Annotated[
         SourceState | None,
-        Meta(description="null unless it runs; frozen: a live source sends the very same picture all the time"),
+        Meta(
+            description="null unless it runs; frozen: a live source sends the very same picture all the time"
+        ),
     ]
     progress: Progress
     media: Annotated[Media | None, Meta(description="null until the source was opened")]
