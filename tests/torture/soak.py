@@ -3,7 +3,9 @@
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 from uuid import uuid4
@@ -11,7 +13,7 @@ from uuid import uuid4
 import anyio
 import psutil
 from anyio import sleep
-from httpx import Response
+from httpx import Response, TimeoutException
 
 from tests.service.process import Json, ServiceProcess
 from tests.waiting import until as wait_until
@@ -54,6 +56,12 @@ def look(process: psutil.Process) -> Sample:
     with process.oneshot():
         memory = process.memory_info().rss / 2**20
         return Sample(time.monotonic(), memory, process.num_fds(), process.num_threads())
+
+
+def note(sample: Sample, path: Path) -> None:
+    """Keep a sample, whatever becomes of the rest."""
+    with path.open("a") as file:
+        file.write(",".join(map(str, sample)) + "\n")
 
 
 def measure(samples: Sequence[Sample]) -> Measured:
@@ -113,7 +121,7 @@ class Churn:
             scenario: Json = (await self._repeat(partial(http.get, path))).json()
             return scenario if scenario["state"] == "inactive" else None
 
-        ended = await wait_until(inactive, 60, poll=0.1)
+        ended = await wait_until(inactive, 120, poll=0.1)
         assert ended is not None
         if ended["outcome"] not in ("stopped", "completed"):
             self.wrong.append(f"{request}: {ended['outcome']} {ended['error']}")
@@ -124,10 +132,12 @@ class Churn:
 
     async def _repeat(self, ask: Callable[[], Awaitable[Response]]) -> Response:
         """As a client does where the service had no time."""
-        while (answer := await ask()).status_code == 503:
+        while True:
+            with suppress(TimeoutException):
+                if (answer := await ask()).status_code != 503:
+                    return answer
             self.repeated += 1
             await sleep(1)
-        return answer
 
 
 class Readers:
@@ -147,8 +157,12 @@ class Readers:
                 group.start_soon(every, 10 / 100, lambda path=path: self._ask(path), until)
 
     async def _ask(self, path: str) -> None:
-        answer = await self._service.http.get(path.replace("{id}", next(self._ids)))
         self.answers += 1
+        try:
+            answer = await self._service.http.get(path.replace("{id}", next(self._ids)))
+        except TimeoutException:
+            self.refused += 1
+            return
         if answer.status_code == 503:
             self.refused += 1
         elif answer.status_code != 200:

@@ -20,7 +20,7 @@ from tests.clips import marker_clip
 from tests.databases import Databases
 from tests.service.process import Json, running
 from tests.torture.battery import Battery, size
-from tests.torture.soak import Churn, Measured, Readers, Sample, every, look, measure
+from tests.torture.soak import Churn, Measured, Readers, Sample, every, look, measure, note
 
 pytestmark = pytest.mark.timeout(size(180, 9000))
 
@@ -84,7 +84,7 @@ async def cameras(clips: Path) -> AsyncGenerator[list[str], None]:
 async def soak(
     folder: Path, clips: Path, dsns: dict[str, str], *, app: str, warm_up: float, seconds: float
 ) -> Soaked:
-    """Do all of it to a service, in whose folder `samples.csv` is left."""
+    """Do all of it to a service, in whose folder `samples.csv` grows."""
     samples: list[Sample] = []
     options: Json = {"media_root": clips, "runner_slots": 3 * STREAMS, "log_level": "warning", **dsns}
     async with cameras(clips) as urls, running(folder, app=app, **options) as service:
@@ -109,6 +109,7 @@ async def soak(
 
         async def sample() -> None:
             samples.append(look(process))
+            note(samples[-1], folder / "samples.csv")
 
         end = time.monotonic() + warm_up + seconds
         async with create_task_group() as group:
@@ -118,8 +119,6 @@ async def soak(
         frames = await stored(dsns["predictions_dsn"], streams)
         wrong = churn.wrong + readers.wrong
         refused = churn.repeated + readers.refused
-    lines = [",".join(Sample._fields), *(",".join(map(str, sample)) for sample in samples)]
-    (folder / "samples.csv").write_text("\n".join(lines))
     begun = samples[0].seconds + warm_up
     grown = measure([sample for sample in samples if sample.seconds > begun])
     return Soaked(grown, churn.done, readers.answers, refused, frames, seconds + warm_up, wrong)
