@@ -1,28 +1,35 @@
 """Mutated recordings and decompression bombs: no crash, no surprise, and memory stays bounded.
 
 1,000 mutations, 10,000 at full length. They are read in processes of their own, so that a crash
-is seen from outside. Each limit on bombs is also taken out, to see that it is this limit that holds.
+is seen from outside; and by a service, of which the process, its memory and the databases are looked at.
+Each limit on bombs is also taken out, to see that it is this limit that holds.
 """
 
 import ctypes
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from msgspec import Struct
 
 from app.runner import video_container
 from tests.cameras import ROOT
+from tests.clips import marker_clip
+from tests.service.process import running
 from tests.torture import hostile_bombs as bombs
-from tests.torture.battery import LONG, size
-from tests.torture.hostile_media import forget_peak_memory, make_clips, peak_memory, read
+from tests.torture.battery import LONG, Battery, size
+from tests.torture.hostile_media import forget_peak_memory, make_clips, mutations, peak_memory, read
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's way to measure memory")
 
+ROW = 8
 COUNT = size(1_000, 10_000)
+SERVED = size(40, 600)
 BATCH = 500
 
 
@@ -55,14 +62,15 @@ def battle(command: list[str], timeout: float) -> tuple[list[Outcome], str | Non
     return outcomes, None
 
 
-def test_mutated_recordings_harm_nobody(tmp_path: Path) -> None:
+@pytest.mark.timeout(size(240, 3600))
+def test_mutated_recordings_harm_nobody(tmp_path: Path, battery: Battery) -> None:
     make_clips(tmp_path)
     outcomes: list[Outcome] = []
     crashes = []
     first = 0
     while first < COUNT:
         command = [sys.executable, "-m", "tests.torture.hostile_media", str(tmp_path), str(first), str(BATCH)]
-        batch, crash = battle(command, timeout=100)
+        batch, crash = battle(command, timeout=220)
         outcomes += batch
         first += BATCH if crash is None else len(batch) + 1
         if crash is not None:
@@ -70,19 +78,63 @@ def test_mutated_recordings_harm_nobody(tmp_path: Path) -> None:
     assert crashes == []
     assert [outcome.number for outcome in outcomes] == list(range(COUNT))
     assert [outcome for outcome in outcomes if outcome.said.startswith("Unexpected")] == []
-    assert max(outcome.memory for outcome in outcomes) < 400
-    assert max(outcome.seconds for outcome in outcomes) < 10
+    memory = max(outcome.memory for outcome in outcomes)
+    seconds = max(outcome.seconds for outcome in outcomes)
+    assert memory < 400
+    assert seconds < 10
     # The mutations are neither harmless nor hopeless.
     refused = sum(outcome.said.startswith("VideoError") for outcome in outcomes)
     assert COUNT / 10 < refused < COUNT / 2
+    lost = f"{len(crashes)} crashes, {memory:.0f} MiB and {seconds:.1f} s at most"
+    battery.passed(ROW, f"mutated recordings, {refused:,} of them refused", f"{COUNT:,} files", lost)
 
 
-def test_a_crash_would_be_noticed() -> None:
+@pytest.mark.timeout(size(240, 3600))
+async def test_a_service_bears_mutations_and_bombs(tmp_path: Path, battery: Battery) -> None:
+    """Its neighbour's rows in the database are all there, the process is the same, its memory bounded."""
+    clips_folder = tmp_path / "clips"
+    clips_folder.mkdir()
+    make_clips(clips_folder)
+    async with running(tmp_path, runner_slots=8) as service:
+        marker_clip(service.media / "fine.mp4", frames=600)
+        names = []
+        for number, suffix, data in mutations(clips_folder, 0, SERVED):
+            names.append(f"{number}{suffix}")
+            (service.media / names[-1]).write_bytes(data)
+        for number, make in enumerate(BOMBS.values()):
+            (service.media / f"bomb{number}").mkdir()
+            names.append(str(make(service.media / f"bomb{number}").relative_to(service.media)))
+        process = psutil.Process(service.process.pid)
+        neighbour = await service.create("fine.mp4", {"type": "marker"}, sampling={"mode": "all"})
+        ids = [
+            await service.create(
+                name, {"type": "mock"}, sampling={"mode": "all"}, restart={"policy": "never"}
+            )
+            for name in names
+        ]
+        before = process.memory_info().rss
+        outcomes = Counter(
+            [(await service.ends(scenario_id, size(120, 1800)))["outcome"] for scenario_id in ids]
+        )
+        assert (await service.ends(neighbour, 120))["outcome"] == "completed"
+        grown = (process.memory_info().rss - before) / 2**20
+        assert process.is_running()
+        assert "Traceback" not in service.log.read_text()
+        stored = [item["frame"] for item in await service.predictions(neighbour)]
+    assert stored == list(range(600))
+    assert outcomes["failed"] >= len(BOMBS) / 2
+    assert grown < 600
+    lost = f"0 crashes, 0 of 600 frames of a neighbour; memory grew by {grown:.0f} MiB"
+    battery.passed(ROW, "a service given mutated recordings and bombs", f"{len(names)} files", lost)
+
+
+def test_a_crash_would_be_noticed(battery: Battery) -> None:
     program = "import os; print('7 0.1 90 16 pictures\\n8 ', end='', flush=True); os.abort()"
     outcomes, crash = battle([sys.executable, "-c", program], timeout=20)
     assert [outcome.number for outcome in outcomes] == [7]
     assert crash is not None
     assert crash.startswith("-6 at 8")
+    battery.unguarded(ROW, "a decoder that does not crash", "1 process that aborts", "1 crash")
 
 
 BOMBS: dict[str, Callable[[Path], Path]] = {
@@ -107,12 +159,14 @@ def measured() -> Iterator[Callable[[], float]]:
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_what_claims_to_be_huge_takes_little(tmp_path: Path, bomb: str) -> None:
+def test_what_claims_to_be_huge_takes_little(tmp_path: Path, battery: Battery, bomb: str) -> None:
     path = BOMBS[bomb](tmp_path)
     assert path.stat().st_size < 300_000
     with measured() as peak:
         read(path)
-    assert peak() < 100
+    most = peak()
+    assert most < 100
+    battery.passed(ROW, bomb, "1 file", f"{most:.0f} MiB at most")
 
 
 def test_pictures_that_are_too_large_are_told(tmp_path: Path) -> None:
@@ -140,7 +194,7 @@ def test_a_recording_as_large_as_may_be_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_without_its_limit_a_bomb_takes_much(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bomb: str, least: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, battery: Battery, bomb: str, least: int
 ) -> None:
     monkeypatch.setattr(video_container, "_LIMITS", {"max_streams": "1000"})
     monkeypatch.setattr(video_container, "_MOST_PIXELS", 2**31)
@@ -149,7 +203,9 @@ def test_without_its_limit_a_bomb_takes_much(
     try:
         with measured() as peak:
             read(BOMBS[bomb](tmp_path))
-        assert peak() > least
+        most = peak()
+        assert most > least
+        battery.unguarded(ROW, f"its limit: {bomb}", "1 file", f"{most:.0f} MiB")
     finally:
         allow(ctypes.c_size_t(video_container._MOST_MEMORY))
 
