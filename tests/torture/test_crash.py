@@ -251,11 +251,13 @@ async def test_in_a_fleet_it_is_given_up_and_its_neighbours_are_completed(
     tmp_path: Path, clips: Path, kafka: str, battery: Battery
 ) -> None:
     deaths: Counter[int] = Counter()
-    roles = {"api": "api", "first": "orchestrator"}
-    async with fleet(tmp_path, clips, kafka, **roles) as members:
-        runners = [members.add(name, "runner", app=APP) for name in ("runner1", "runner2")]
-        for runner in runners:
-            await runner.ready(60)
+    roles = {"api": "api", "first": "orchestrator", "runner1": "runner", "runner2": "runner"}
+    async with fleet(tmp_path, clips, kafka) as members:
+        for name, role in roles.items():
+            members.add(name, role, app=APP)
+        for member in members.members.values():
+            await member.ready(60)
+        runners = [members.members[name] for name in ("runner1", "runner2")]
         rows = Storm(members, roles, tmp_path, clips)
         async with rows.database("scenarios") as scenarios, rows.database("predictions") as predictions:
             verifier = Verifier(scenarios, predictions)
