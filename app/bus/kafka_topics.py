@@ -123,5 +123,12 @@ def _counts(described: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def _safety(replication: int) -> dict[str, str]:
-    """An acknowledged message is on all copies but one at least, so that losing a broker loses none."""
-    return {"min.insync.replicas": str(max(1, replication - 1))}
+    """An acknowledged message is on all copies but one at least, so that losing a broker loses none.
+
+    Its time is the broker's: by its sender's clock, one that is an hour ahead would be refused, and one that
+    is behind removed too early.
+    """
+    return {
+        "min.insync.replicas": str(max(1, replication - 1)),
+        "message.timestamp.type": "LogAppendTime",
+    }

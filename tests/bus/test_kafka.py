@@ -69,6 +69,17 @@ async def test_a_topic_that_is_there_is_used_as_it_is_with_a_warning(harness: Ka
     assert {line["topic"] for line in warned} >= {harness.prefix + notes.name}
 
 
+async def test_a_message_bears_the_brokers_time_however_wrong_its_senders_is(
+    harness: KafkaHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = time.time
+    monkeypatch.setattr("time.time", lambda: clock() + 7200)
+    key = harness.bus.partition_keys(notes)[0]
+    await harness.bus.publish(notes, Note(key), key)
+    (record,) = await harness.read(notes.name, 0)
+    assert abs(record.timestamp / 1000 - clock()) < 60
+
+
 async def test_services_with_other_prefixes_do_not_hear_each_other(harness: KafkaHarness) -> None:
     inbox, other = Inbox(), Inbox()
     async with (
