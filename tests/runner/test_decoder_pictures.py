@@ -5,6 +5,7 @@ import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import av
 import numpy as np
@@ -93,3 +94,19 @@ def test_what_cannot_be_a_picture_is_refused() -> None:
             changed = [*fields[:place], wrong, *fields[place + 1 :]]
             with pytest.raises((ValueError, IndexError)):
                 SharedPicture(Pixels(*changed), far, lambda _: None).gray()
+
+
+def test_rows_that_are_stored_upwards_come_out_in_order(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "upwards.avi"), "w") as container:
+        stream = container.add_stream("rawvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 322, 181, "bgr24"
+        container.mux(stream.encode(frame("bgr24")))
+        container.mux(stream.encode())
+    # Where its height is positive, the rows of an AVI file come from below.
+    data = (tmp_path / "upwards.avi").read_bytes()
+    downwards, upwards = (number.to_bytes(4, "little", signed=True) for number in (-181, 181))
+    (tmp_path / "upwards.avi").write_bytes(data.replace(downwards, upwards, 1))
+    with av.open(str(tmp_path / "upwards.avi")) as container:
+        decoded = next(container.decode(video=0))
+    assert decoded.planes[0].line_size < 0
+    assert_same(sent(decoded), AvPicture(decoded))
