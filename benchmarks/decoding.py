@@ -123,8 +123,9 @@ def measure(rounds: int, seconds: int) -> None:
                 own = process - CAMERAS * start_cpu
                 rows.append(Row(f"{case}: CPU", "s/s", own / video, thread / video))
                 process, thread = (
-                    30 * video / median(each.wall for each in costs[kind]) for kind in ("process", "thread")
+                    median(each.wall for each in costs[kind]) for kind in ("process", "thread")
                 )
+                process, thread = 30 * video / (process - start_wall), 30 * video / thread
                 rows.append(Row(f"{case}: throughput", "frames/s", process, thread))
                 process, thread = (
                     median(each.memory for each in costs[kind]) / CAMERAS for kind in ("process", "thread")
