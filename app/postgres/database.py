@@ -106,7 +106,7 @@ async def open_database(
     acquire_timeout: float = 10.0,
     command_timeout: float = 30.0,
     idle_timeout: float = 5.0,
-    silence: float = 5.0,
+    silence: float = 3.0,
 ) -> AsyncGenerator[Database, None]:
     """A pool of at most `size` connections to `dsn`, opened as they are needed. Times are in seconds.
 
