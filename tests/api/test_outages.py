@@ -1,0 +1,71 @@
+"""What clients are told while a database is away, or busy for too long."""
+
+import time
+
+import pytest
+from anyio import create_task_group
+
+from app.api import ApiDeps
+from app.api.databases import open_for_requests
+from app.api.views import scenarios as views
+from app.postgres import Database, open_database
+from tests.api.conftest import Start, connected
+from tests.api.test_errors import assert_problem
+from tests.proxy import proxied
+
+BODY = {"source": "clip.mp4", "detector": {"type": "marker"}}
+
+
+async def test_a_silent_database_is_told_of_within_two_seconds(
+    start: Start, deps: ApiDeps, scenarios_dsn: str
+) -> None:
+    async with (
+        proxied(scenarios_dsn) as proxy,
+        open_for_requests(proxy.dsn) as distant,
+        create_task_group() as tasks,
+        start(ApiDeps(distant, deps.predictions, deps.bus)) as app,
+        connected(app) as http,
+    ):
+        tasks.start_soon(distant.watch)
+        assert (await http.get("/scenarios")).status_code == 200
+        proxy.silence()
+        for path in ("/scenarios", "/runners", "/events"):
+            began = time.monotonic()
+            assert_problem(await http.get(path), 503, "unavailable")
+            assert time.monotonic() - began < 2
+        await proxy.open()
+        assert (await http.get("/scenarios")).status_code == 200
+        tasks.cancel_scope.cancel()
+
+
+async def test_what_was_done_but_cannot_be_shown_is_accepted(
+    start: Start, deps: ApiDeps, scenarios: Database
+) -> None:
+    async with (
+        open_database("postgresql://127.0.0.1:1/nothing") as away,
+        start(ApiDeps(scenarios, away, deps.bus)) as app,
+        connected(app) as http,
+    ):
+        created = await http.post("/scenarios", json=BODY)
+        assert created.status_code == 202
+        assert created.headers["location"] == f"/scenarios/{created.json()['id']}"
+        stopped = await http.post(f"/scenarios/{created.json()['id']}/stop")
+        assert stopped.status_code == 202
+    async with scenarios.connection() as connection:
+        assert await connection.fetchval("SELECT state FROM scenarios") == "inactive"
+
+
+async def test_a_query_that_takes_too_long_is_ended_and_says_what_to_do(
+    start: Start, deps: ApiDeps, scenarios_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def heavy(scenarios: Database, *_: object) -> None:
+        async with scenarios.connection() as connection:
+            await connection.execute("SELECT pg_sleep(60)")
+
+    monkeypatch.setattr(views, "list_scenarios", heavy)
+    async with (
+        open_database(scenarios_dsn, command_timeout=0.2) as busy,
+        start(ApiDeps(busy, deps.predictions, deps.bus)) as app,
+        connected(app) as http,
+    ):
+        assert "Ask for less" in assert_problem(await http.get("/scenarios"), 503, "unavailable")
