@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 from anyio import CapacityLimiter, Event, create_task_group
 
-from app.postgres import open_database
+from app.postgres import open_connection, open_database
 from app.runner import store
 from tests.torture import unfenced, witness
 from tests.torture.battery import Battery, size
@@ -149,27 +149,29 @@ class Haunted(NamedTuple):
         )
 
 
-async def haunt_all(dsn: str, rate: float, count: int, *, key: bool = True) -> Haunted:
-    """Let so many scenarios have a zombie each, while the share `rate` of the statements fails."""
+async def haunt_all(dsn: str, rate: float, enough: int, *, key: bool = True) -> Haunted:
+    """Let so many scenarios have a run that writes late, while the share `rate` of the statements fails.
+
+    With faults, a few runs learn that they are late before they write again.
+    """
     seed = random.randrange(2**32)
     print(f"seed {seed} with {rate:.0%} of faults")
     chance = random.Random(seed)
-    async with open_database(dsn, size=40) as database:
-        async with database.connection() as connection:
-            await witness.watch(connection)
-            if not key:
-                await connection.execute("ALTER TABLE predictions DROP CONSTRAINT predictions_pkey")
-        limit = CapacityLimiter(16)
+    limit = CapacityLimiter(16)
 
-        async def one(seed: int) -> None:
-            async with limit:
-                await haunt(database, rate, seed)
+    async def one(seed: int) -> None:
+        async with limit:
+            await haunt(database, rate, seed)
 
-        async with create_task_group() as group:
-            for _ in range(count):
-                group.start_soon(one, chance.getrandbits(64))
-        async with database.connection() as connection:
-            return await judge(connection)
+    async with open_database(dsn, size=40) as database, open_connection(dsn) as connection:
+        await witness.watch(connection)
+        if not key:
+            await connection.execute("ALTER TABLE predictions DROP CONSTRAINT predictions_pkey")
+        while missing := max(0, enough - (await witness.ask(connection)).zombies):
+            async with create_task_group() as group:
+                for _ in range(missing):
+                    group.start_soon(one, chance.getrandbits(64))
+        return await judge(connection)
 
 
 async def judge(predictions: Connection) -> Haunted:
@@ -197,9 +199,12 @@ async def test_no_late_write_passes_whatever_the_database_does(
     monkeypatch.setattr(store, "write", witness.declare_writers(store.write))
     left = await haunt_all(predictions_dsn, rate, EACH)
     battery.passed(
-        2, f"late writes at the store's level, {rate:.0%} database errors", f"{EACH:,} runs", str(left)
+        2,
+        f"late writes at the store's level, {rate:.0%} database errors",
+        f"{left.seen.zombies:,} runs",
+        str(left),
     )
-    assert left.seen.zombies == EACH
+    assert left.seen.zombies >= EACH
     assert (left.seen.stale, left.misplaced, left.uneven) == (0, 0, 0)
 
 
