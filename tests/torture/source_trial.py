@@ -271,7 +271,7 @@ class Trial:
     async def reclaimed(self, threads: int) -> int:
         """How many threads more than `threads` are left, once that is settled."""
         with suppress(AssertionError):
-            await until(lambda: self.threads() <= threads, timeout=IN_TIME, poll=0.1)
+            await until(lambda: self.threads() <= threads, timeout=2 * IN_TIME, poll=0.1)
         return max(0, self.threads() - threads)
 
     def memory(self) -> float:
