@@ -26,8 +26,8 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
     version: str
     api_keys: tuple[str, ...] = ()
     rate_limit: float = 100.0
-    publish_wait: float = 1.3
-    command_wait: float = 1.3
+    publish_wait: float = 1.2
+    command_wait: float = 1.2
     heartbeat_timeout: float = 10.0
     max_streams: int = 100
     keep_alive: float = 15.0
