@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, Literal
 
 from app.networks import Networks
 from app.runner.video import Recording, Sampled, VideoError, open_video
@@ -121,9 +121,9 @@ def read(path: Path) -> str:
     return f"{pictures} pictures"
 
 
-def peak_memory() -> float:
-    """Of this process since `forget_peak_memory`, in MiB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+def peak_memory(process: int | Literal["self"] = "self") -> float:
+    """Of a process since it began, or since `forget_peak_memory` in it, in MiB."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
     raise AssertionError("no VmHWM")
