@@ -29,7 +29,7 @@ pytestmark = [
 ]
 
 REASONS = {"crashes": "segmentation fault", "aborts": "aborted", "hangs": "was stuck", "eats": "MemoryError"}
-ROUNDS, NEIGHBOURS, FRAMES = size(1, 25), 2, 900
+ROUNDS, NEIGHBOURS, FRAMES = size(1, 10), 2, 900
 ALL = {"mode": "all"}
 
 
