@@ -121,7 +121,7 @@ def measure(rounds: int, seconds: int) -> None:
                 case = f"{label}, {sampling}"
                 process, thread = (median(each.cpu for each in costs[kind]) for kind in ("process", "thread"))
                 own = process - CAMERAS * start_cpu
-                rows.append(Row(f"{case}: CPU", "s/s", own / video, thread / video))
+                rows.append(Row(f"{case}: CPU", "ms/s", 1000 * own / video, 1000 * thread / video))
                 process, thread = (
                     median(each.wall for each in costs[kind]) for kind in ("process", "thread")
                 )
