@@ -26,6 +26,7 @@ SECONDS = size(8, 600)
 KILLS = size(1, 20)
 MARKER: dict[str, object] = {"type": "marker"}
 ALL = {"mode": "all"}
+NEVER = datetime.max.replace(tzinfo=UTC)
 RUNNERS = {"ahead": HOUR, "behind": -HOUR, "right": 0.0}
 
 pytestmark = pytest.mark.timeout(size(300, 3600))
@@ -45,7 +46,7 @@ class Death:
 
     runner_id: str
     since: datetime
-    to: datetime = datetime.max.replace(tzinfo=UTC)
+    to: datetime = NEVER
 
 
 @dataclass
