@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import asyncpg
 from anyio import TASK_STATUS_IGNORED, Event, create_task_group
 from anyio.abc import TaskStatus
 
@@ -74,8 +73,8 @@ class FrozenBus:
 class FrozenDatabase(Database):
     """A database as a runner that can be frozen sees it."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", ice: Ice) -> None:
-        super().__init__(pool, 10.0)
+    def __init__(self, database: Database, ice: Ice) -> None:
+        super().__init__(database._pool, 10.0, database._pulse)
         self._ice = ice
 
     @asynccontextmanager
@@ -95,7 +94,7 @@ async def test_a_frozen_runner_loses_its_runs_and_lets_go_when_it_wakes(
     tmp_path: Path, clips: Path, scenarios_dsn: str, scenarios: Database, predictions: Database
 ) -> None:
     ice = Ice()
-    frozen = FrozenDatabase(predictions._pool, ice)
+    frozen = FrozenDatabase(predictions, ice)
     spec = ScenarioSpec("minute.mp4", Marker(), sampling=All())
     scenario_id = uuid4()
     leave = Event()
