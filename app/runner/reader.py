@@ -90,7 +90,7 @@ class Reader:
                 else:
                     self._watch(video, checkpoint, pipeline)
         except VideoError as fault:
-            self.fault = fault
+            self.fault = fault.again()
         except Exception as fault:  # a fault of ours or of the decoder costs this run alone
             log.exception("reading failed", source=self._source.redacted)
             self.fault = VideoError(redact(f"reading the source failed: {fault!r}"), retryable=True)

@@ -88,7 +88,7 @@ class Opened(Struct, frozen=True):
                 raise not_text(self.remote.name if self.remote else "the source") from error
             # What came last may be cut off: for FFmpeg the failure is the end of the file.
             if self.remote is not None and self.remote.fault is not None:
-                raise self.remote.fault
+                raise self.remote.fault.again()
             if packet is None:
                 return
             yield packet
@@ -143,7 +143,7 @@ def _open(
                 # FFmpeg notices only after twice the time that a read takes too long.
                 container = _container(relay.url, _RTSP, timeout=(left, read_timeout / 2))
             except READ_ERRORS as error:
-                raise relay.fault or error from error
+                raise (relay.fault.again() if relay.fault else error) from error
             stack.enter_context(container)
             return Opened(container, _video_of(container, source), live=True)
         case "http":
@@ -169,7 +169,7 @@ def _open_playlist(
             url, _PLAYLIST, format="hls", io_open=playlist.open, timeout=(open_timeout, patience)
         )
     except READ_ERRORS as error:
-        raise playlist.fault or error from error
+        raise (playlist.fault.again() if playlist.fault else error) from error
     stack.enter_context(container)
     live = container.duration is None
     if live and playlist.target is not None:
@@ -199,7 +199,7 @@ def _open_http_file(file: HttpFile, source: Source) -> InputContainer:
         return _container(file, _WEB, format=form, buffer_size=_BUFFER)
     except READ_ERRORS as error:
         if file.fault is not None:
-            raise file.fault from error
+            raise file.fault.again() from error
         if file.kind == "file" and not file.seekable():
             raise no_ranges(source.redacted) from error
         raise not_a_video(source.redacted) from error

@@ -27,6 +27,10 @@ class VideoError(Exception):
         super().__init__(message)
         self.retryable = retryable
 
+    def again(self) -> "VideoError":
+        """The same, to be kept or raised once more: without what it came through, down to open decoders."""
+        return VideoError(str(self), retryable=self.retryable)
+
 
 class TruncatedError(VideoError):
     """The recording ends early; every readable frame was yielded. Never retryable."""

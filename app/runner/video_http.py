@@ -73,7 +73,7 @@ class HttpFile:
             try:
                 data = self._read(size)
             except VideoError as fault:
-                self.fault = fault
+                self.fault = fault.again()
                 return b""
             except StatusError as error:
                 if error.status < 500:

@@ -42,7 +42,7 @@ class Playlist:
             try:
                 return self._open(url, int(options.get("offset", 0)))
             except VideoError as fault:
-                self.fault = fault
+                self.fault = fault.again()
         return BytesIO()
 
     def _open(self, url: str, offset: int) -> "_Named":

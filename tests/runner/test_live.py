@@ -1,5 +1,6 @@
 """Live sources, against real servers on loopback."""
 
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -198,6 +199,31 @@ def test_a_camera_that_changes_its_size_goes_on(tmp_path: Path, stop: Event) -> 
             received = take(video.frames(All()), 55)
     sizes = {(frame.picture.width, frame.picture.height) for frame in received if frame.picture}
     assert sizes == {(256, 192), (320, 240)}
+
+
+def test_a_lost_camera_s_decoder_ends_with_it(tmp_path: Path, stop: Event) -> None:
+    """Its threads do not wait until garbage is collected."""
+
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    clips.marker_clip(tmp_path / "live.ts", frames=30, size=(256, 192), gop=15)
+    gc.collect()
+    gc.disable()
+    try:
+        with cameras.web_server(tmp_path) as server:
+            server.endless = True
+            with watched(f"{server.url}/live.ts", stop) as video:
+                frames = video.frames(All())
+                take(frames, 20)
+                working = threads()
+                for _ in range(2):
+                    state(frames, "reconnecting")
+                take(frames, 20)
+                # Python's server has a thread for each connection, until it notices that it has ended.
+                assert threads() <= working + 2
+    finally:
+        gc.enable()
 
 
 def live_playlist(folder: Path, seconds: float) -> None:
