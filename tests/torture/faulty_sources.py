@@ -278,6 +278,7 @@ class CameraProxy(FaultySource):
 
             group.start_soon(ask)
             due: float | None = None
+            stood_still = False
             with suppress(*_GONE):
                 async for data in camera:
                     if data.startswith(b"$") and due is None:
@@ -285,7 +286,8 @@ class CameraProxy(FaultySource):
                     if due is not None and current_time() >= due:
                         if self.fault is Fault.FROZEN and not self.healed:
                             self.onset = self.onset or time.time()
-                        elif self.fault is Fault.FROZEN and self.onset is not None:
+                            stood_still = True
+                        elif stood_still:
                             break  # it is started again
                         elif not self.healed:
                             await self.misbehave(stream, data)
