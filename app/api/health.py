@@ -10,7 +10,7 @@ from app.api.openapi import Answer, Doc
 from app.api.requests import ApiRequest
 from app.postgres import TRANSIENT, Database
 
-_TIMEOUT = 1.0
+_TIMEOUT = 0.9  # seconds, of the two in which every request is answered
 
 
 class Liveness(Struct, frozen=True):

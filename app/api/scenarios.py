@@ -83,7 +83,7 @@ _ACCEPTED = Answer(
 )
 _REPEAT = "Repeat the request."
 _LOST = f"The command may not have been received. {_REPEAT}"
-_ANSWER_WITHIN = 1.6  # seconds for a command and a look at what it did
+_ANSWER_WITHIN = 1.5  # seconds for a command and a look at what it did
 _NO_SUCH = {NOT_FOUND: f"There is no scenario {views.EXAMPLE.id}. GET /scenarios lists those that exist."}
 
 

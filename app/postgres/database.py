@@ -19,7 +19,8 @@ else:
     Connection = asyncpg.Connection | PoolConnectionProxy
 
 _CLOSE_TIMEOUT = 1.0
-_PARTING_TIMEOUT = 0.5  # for a server to answer as a connection is cleaned; then a new one is cheaper
+_PARTING_TIMEOUT = 0.25  # for a server to answer as a connection is cleaned: who is cancelled waits for it
+_SLACK = 1.0  # for its answer that a statement took too long
 
 
 class Database:
@@ -120,7 +121,7 @@ async def open_database(
         min_size=0,
         max_size=size,
         timeout=acquire_timeout,
-        command_timeout=command_timeout + _PARTING_TIMEOUT,
+        command_timeout=command_timeout + _SLACK,
         server_settings={
             "statement_timeout": str(int(command_timeout * 1000)),
             "idle_in_transaction_session_timeout": str(int(idle_timeout * 1000)),
