@@ -42,6 +42,13 @@ class Verdict(Struct, frozen=True):
         """All requests."""
         return self.by_phase.total()
 
+    def add(self, other: "Verdict") -> None:
+        """Count another's requests too."""
+        self.by_phase.update(other.by_phase)
+        self.faults.extend(other.faults)
+        self.undescribed.extend(other.undescribed)
+        self.accepted.extend(other.accepted)
+
     def lost(self) -> str:
         """The figures of a line in the battery's table."""
         return (

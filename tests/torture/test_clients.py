@@ -22,7 +22,8 @@ from tests.torture.battery import LONG, Battery, size
 from tests.torture.hostile_requests import Verdict, judge
 
 ROW = 10
-EXAMPLES, LEAST = (1200, 20_000) if LONG else (4, 700)
+EXAMPLES, LEAST = (3000, 20_000) if LONG else (4, 700)
+SEEDS = size(0, 10)
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 SLOW = size(200, 500)
 UNGUARDED = "tests.torture.unguarded_client:app"
@@ -31,7 +32,8 @@ JSON = {"content-type": "application/json"}
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[ServiceProcess]:
-    async with running(tmp_path) as started:
+    # One slot: what generated scenarios compute shall not take both cores from the API.
+    async with running(tmp_path, runner_slots=1) as started:
         yield started
         assert await started.is_ready()
         log = started.log.read_text()
@@ -67,6 +69,11 @@ async def test_generated_requests_get_what_the_document_says(
 ) -> None:
     """No answer ≥ 500, none that the document does not describe, and nothing accepted that it forbids."""
     verdict, said = await generate(service, tmp_path, "--max-examples", str(EXAMPLES))
+    for seed in range(SEEDS):  # how far a walk along the links goes is a matter of chance
+        walk = ("--phases", "stateful", "--seed", str(seed), "--max-examples", "100")
+        more, more_said = await generate(service, tmp_path, *walk)
+        verdict.add(more)
+        said += more_said
     wrong = [*verdict.faults, *verdict.undescribed, *verdict.accepted]
     assert not wrong, "\n".join(map(str, wrong[:20]))
     assert not said, said
