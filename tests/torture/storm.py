@@ -14,6 +14,7 @@ import httpx
 from anyio import Event, create_task_group, current_time, move_on_after, sleep
 
 from tests.fleet.fleet import Fleet
+from tests.service.process import ServiceProcess
 from tests.torture.ground_truth import Kill
 from tests.waiting import until
 
@@ -94,9 +95,8 @@ class Storm:
 
     async def _launch(self, name: str) -> None:
         await sleep(self.chance.uniform(0.1, 1.5))
-        member = self._fleet.members[name]
-        member.launch()
-        await until(member.is_ready, 120, poll=0.1)
+        self._fleet.members[name].launch()
+        await _ready(self._fleet.members[name])
         self._down.discard(name)
 
     def runner_id(self, name: str) -> str:
@@ -180,6 +180,20 @@ class Storm:
         return False
 
 
+async def _ready(member: ServiceProcess) -> None:
+    """Wait until a launched member is ready; launch it again where its port was another's meanwhile."""
+    while True:
+        try:
+            await until(member.is_ready, 120, poll=0.1)
+        except AssertionError as ended:
+            if "address already in use" not in str(ended):
+                raise
+            await sleep(0.5)
+            member.launch()
+        else:
+            return
+
+
 @asynccontextmanager
 async def storm(
     folder: Path,
@@ -197,7 +211,7 @@ async def storm(
         for name, role in roles.items():
             fleet.add(name, role, app=app)
         for member in fleet.members.values():
-            await member.ready(60)
+            await _ready(member)
         yield Storm(fleet, roles, folder, clips)
     finally:
         await fleet.end()
