@@ -219,13 +219,15 @@ async def test_without_care_for_lost_acknowledgements_frames_are_lost(
 ) -> None:
     async with site(tmp_path, app="tests.torture.unguarded_acknowledgements:app") as world:
         proxy = world.proxies["predictions"]
-        for _ in range(5):
+        for _ in range(15):
             scenario_id = await world.service.create(**CLIP)
             world.promises.clips.add(scenario_id)
             while (await world.ask("GET", f"/scenarios/{scenario_id}")).json().get("state") != "inactive":
+                proxy.silence()
+                await sleep(0.4)  # longer than between two batches
                 proxy.cut()
                 await proxy.open()
-                await sleep(0.3)
+                await sleep(0.2)
             lost = await world.lost()
             if lost.missing:
                 break
