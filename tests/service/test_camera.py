@@ -73,7 +73,7 @@ async def test_a_camera_that_says_nothing_can_be_stopped_and_deleted_at_once(tmp
     async with running(tmp_path) as service:
         with silent_camera() as url:
             scenario_id = await service.create(url, MARKER)
-            assert (await service.reaches(scenario_id, "in_startup_processing"))["source_state"] == "opening"
+            await until(lambda: shows(service, scenario_id, "opening"))
             assert (await service.http.post(f"/scenarios/{scenario_id}/stop")).status_code == 200
             assert (await service.ends(scenario_id, timeout=3))["outcome"] == "stopped"
             assert (await service.http.delete(f"/scenarios/{scenario_id}")).status_code == 204
