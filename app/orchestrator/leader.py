@@ -1,4 +1,7 @@
-"""What the leading orchestrator does: it ends leases, passes stops on and hands out runs."""
+"""What the leading orchestrator does: it ends leases, passes stops on and hands out runs.
+
+All orchestrators hear the heartbeats and renew leases, so that whoever takes over knows who was silent.
+"""
 
 import math
 import time
@@ -8,7 +11,7 @@ from functools import partial
 from uuid import UUID
 
 import structlog
-from anyio import TASK_STATUS_IGNORED, create_task_group
+from anyio import TASK_STATUS_IGNORED, create_task_group, sleep
 from anyio.abc import TaskStatus
 from msgspec import Struct
 
@@ -61,7 +64,10 @@ class Leader:
         self._alone = alone
         self._wake_leader = Wake()
         self._wake_relays = {topic: Wake() for topic in (runner_commands, results_commands)}
+        interval, timeout = timing.heartbeat_interval, timing.heartbeat_timeout
+        self._watchdog = Watchdog(bus, interval=min(interval, timeout / 10), longest_gap=timeout / 2)
         self._heard_since = datetime.min.replace(tzinfo=UTC)
+        self._leads = False
         self._adrift: dict[Instance, set[tuple[UUID, int]]] = {}
         self._namesakes: set[Instance] = set()
         self._suspects = 0  # that were lost together
@@ -76,37 +82,59 @@ class Leader:
         timeout = self._timing.heartbeat_timeout
         patience = _PATIENCE if self._alone else math.inf
         first = self._alone
-        if not self._alone:
-            task_status.started()
-        while True:
-            async with lead(self._dsn, self._wake, silence=timeout, patience=patience) as leadership:
-                if first:
-                    while not await self._try(self._end_every_lease):
-                        await self._wake_leader.wait(self._timing.heartbeat_interval)
-                    task_status.started()
-                    # From now on it may be refused for its own lost connection, until the server misses that.
-                    first, patience = False, timeout + _PATIENCE
-                await self._lead(leadership)
+        async with create_task_group() as group:
+            if not self._alone:
+                await group.start(self._listen)
+                task_status.started()
+            while True:
+                async with lead(self._dsn, self._wake, silence=timeout, patience=patience) as leadership:
+                    if first:
+                        while not await self._try(self._end_every_lease):
+                            await self._wake_leader.wait(self._timing.heartbeat_interval)
+                        await group.start(self._listen)
+                        task_status.started()
+                        # From now on its own lost connection may refuse it, until the server misses that.
+                        first, patience = False, timeout + _PATIENCE
+                    await self._lead(leadership)
 
     def _wake(self) -> None:
         self._wake_leader.set()
         for wake in self._wake_relays.values():
             wake.set()
 
+    async def _listen(self, *, task_status: TaskStatus[None]) -> None:
+        """Hear heartbeats and probes; while another leads, note all the same when nothing could be heard."""
+        async with create_task_group() as group:
+            await group.start(self._bus.consume, runner_heartbeats, self._hear)
+            group.start_soon(self._watchdog.probe)
+            task_status.started()
+            while True:
+                if not self._leads:
+                    await self._try(self._note_silence)
+                await sleep(self._timing.heartbeat_interval)
+
+    async def _note_silence(self) -> None:
+        now = await self._clock()
+        if not self._leads and self._watchdog.was_deaf():
+            self._heard_since = now
+
+    async def _clock(self) -> datetime:
+        async with self._database.connection() as connection:
+            return await leases.clock(connection)
+
     async def _lead(self, leadership: Leadership) -> None:
         log.info("leading")
-        interval, timeout = self._timing.heartbeat_interval, self._timing.heartbeat_timeout
-        watchdog = Watchdog(self._bus, interval=min(interval, timeout / 10), longest_gap=timeout / 2)
-        async with create_task_group() as group:
-            hear = partial(self._hear, watchdog)
-            await group.start(partial(self._bus.consume, runner_heartbeats, hear))
-            group.start_soon(watchdog.probe)
-            for topic, wake in self._wake_relays.items():
-                group.start_soon(relay, self._database, self._bus.publish, topic, wake)
-            while await leadership.is_held():
-                await self._try(partial(self._round, watchdog))
-                await self._wake_leader.wait(self._timing.heartbeat_interval)
-            group.cancel_scope.cancel()
+        self._leads = True
+        try:
+            async with create_task_group() as group:
+                for topic, wake in self._wake_relays.items():
+                    group.start_soon(relay, self._database, self._bus.publish, topic, wake)
+                while await leadership.is_held():
+                    await self._try(self._round)
+                    await self._wake_leader.wait(self._timing.heartbeat_interval)
+                group.cancel_scope.cancel()
+        finally:
+            self._leads = False
 
     async def _try(self, work: Callable[[], Awaitable[None]]) -> bool:
         """Whether it was done: a fault of the database's leaves it to the next try."""
@@ -117,11 +145,13 @@ class Leader:
             return False
         return True
 
-    async def _hear(self, watchdog: Watchdog, message: Message) -> None:
+    async def _hear(self, message: Message) -> None:
         if isinstance(message, Probe):
-            watchdog.hear(message)
+            self._watchdog.hear(message)
             return
         assert isinstance(message, RunnerHeartbeat)  # noqa: S101 - the topic holds nothing else
+        if not self._leads and self._watchdog.is_behind:
+            return  # an old heartbeat would renew leases falsely
         async with self._database.connection() as connection:
             standing = await leases.note_instance(connection, message)
             if standing == "new":
@@ -131,6 +161,8 @@ class Leader:
             adrift = await leases.renew(
                 connection, message.instance, message.runs, self._timing.heartbeat_timeout
             )
+        if not self._leads:
+            return
         # One heartbeat may have crossed the run's end on its way; two in a row are a lost message.
         runs = {(run.scenario_id, run.attempt) for run in adrift}
         for scenario_id, attempt in runs & self._adrift.pop(message.instance, set()):
@@ -151,11 +183,10 @@ class Leader:
             await store.lock(connection, stop.scenario_id)
             await store.tell(connection, stop.scenario_id, runner_commands, stop)
 
-    async def _round(self, watchdog: Watchdog) -> None:
-        async with self._database.connection() as connection:
-            now = await leases.clock(connection)
+    async def _round(self) -> None:
+        now = await self._clock()
         # Asked after the clock was read: should this process freeze from here on, `now` is still covered.
-        if watchdog.was_deaf():
+        if self._watchdog.was_deaf():
             self._heard_since = now
         self._suspects = 0
         await self._repeat(partial(self._end_lease, now))

@@ -1,4 +1,4 @@
-"""Whether the leader would hear a heartbeat: it sends itself probes through every partition."""
+"""Whether an orchestrator would hear a heartbeat: it sends itself probes through every partition."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ class Watchdog:
     """Silence counts only while hearing works.
 
     A gap in the probes (the broker is away, the consumer is behind, this process was frozen) makes
-    `was_deaf` true once, and the leader starts every lease's window anew.
+    `was_deaf` true once, and a leader starts every lease's window anew.
     """
 
     def __init__(self, bus: Bus, *, interval: float, longest_gap: float) -> None:
@@ -50,18 +50,23 @@ class Watchdog:
         """Take note of a probe that came back."""
         sent = self._sent.get(probe.number)
         if probe.sender != self._me or sent is None:
-            return  # another leader's, or delivered a second time
+            return  # another orchestrator's, or delivered a second time
         before = self._heard[probe.partition_key]
         now = self._clock()
         if max(now - sent, sent - before) > self._longest_gap:
             self._deaf = True
         self._heard[probe.partition_key] = max(sent, before)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether what is heard now may be old."""
+        return self._clock() - min(self._heard.values()) > self._longest_gap
+
     def was_deaf(self) -> bool:
         """Whether a heartbeat may have gone unheard since this was asked last, or may be now."""
         oldest = min(self._heard.values())
         for number in [number for number, sent in self._sent.items() if sent < oldest]:
             del self._sent[number]
-        deaf = self._deaf or self._clock() - oldest > self._longest_gap
+        deaf = self._deaf or self.is_behind
         self._deaf = False
         return deaf

@@ -1,5 +1,6 @@
 """Hand-outs, leases and leadership, with runners that the tests act for."""
 
+import time
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
@@ -304,6 +305,16 @@ async def lost(world: World, scenario_id: object) -> bool:
         return bool(await connection.fetchval("SELECT attempt > 1 FROM scenarios WHERE id = $1", scenario_id))
 
 
+async def silent_for(world: World, seconds: float) -> bool:
+    async with world.database.connection() as connection:
+        return bool(
+            await connection.fetchval(
+                "SELECT lease_renewed_at < clock_timestamp() - make_interval(secs => $1) FROM scenarios",
+                seconds,
+            )
+        )
+
+
 async def leaders(world: World) -> int:
     async with world.database.connection() as connection:
         count: int = await connection.fetchval(
@@ -326,6 +337,27 @@ async def test_another_orchestrator_takes_over_when_the_leader_loses_its_connect
         second = await world.create()
         await runner.started(second)
         assert await leaders(world) == 1
+
+
+async def test_silence_goes_on_counting_when_another_takes_over(world: World) -> None:
+    timing = Timing(heartbeat_interval=0.1, heartbeat_timeout=2.0)
+    async with (
+        world.orchestrator(timing=timing),
+        world.orchestrator(timing=timing),
+        world.runner() as runner,
+    ):
+        scenario_id = await world.create()
+        await runner.started(scenario_id)
+        runner.silent = True
+        silent_since = time.monotonic()
+        await until(lambda: silent_for(world, 1.5), timeout=3)
+        async with world.database.connection() as connection:
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+        await until(lambda: lost(world, scenario_id))
+        assert time.monotonic() - silent_since < 3.4  # and not two seconds from the new leader's start on
 
 
 async def test_a_frozen_leader_is_replaced(world: World) -> None:
