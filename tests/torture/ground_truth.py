@@ -139,7 +139,7 @@ class Kill(NamedTuple):
 class Interruption(NamedTuple):
     """A run that a kill interrupted, and when it was handed to another instance: never, where it was not.
 
-    `unwatched` is when the last leader died meanwhile: its successor has to watch for itself first.
+    `unwatched` is when the last leader died meanwhile: its successor may have begun to listen just then.
     """
 
     killed: datetime
