@@ -6,6 +6,7 @@ Run as a program, it is the camera: `python -m tests.cameras FOLDER PORT`.
 import asyncio
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -24,10 +25,11 @@ ROOT = Path(__file__).parent.parent
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A loopback port that nobody listens on now, and that no outgoing connection will be given."""
+    while True:
+        port = 15_000 + secrets.randbelow(15_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class RtspCamera:
