@@ -81,7 +81,7 @@ async def renew(
                progressed = s.progressed OR r.next_frame > s.next_frame
           FROM unnest($3::uuid[], $4::integer[], $5::bigint[]) AS r (id, attempt, next_frame)
          WHERE s.id = r.id AND s.attempt = r.attempt AND s.runner_id = $1 AND s.boot_id = $2
-        RETURNING s.id, s.state = 'in_shutdown_processing'
+        RETURNING s.id, s.attempt, s.state = 'in_shutdown_processing'
                         AND s.updated_at < now() - make_interval(secs => $6) AS overdue
         """,
         instance.runner_id,
@@ -91,8 +91,8 @@ async def renew(
         [run.next_frame for run in runs],
         stop_again_after,
     )
-    held = {row["id"] for row in rows if not row["overdue"]}
-    return [run for run in runs if run.scenario_id not in held]
+    held = {(row["id"], row["attempt"]) for row in rows if not row["overdue"]}
+    return [run for run in runs if (run.scenario_id, run.attempt) not in held]
 
 
 async def next_ended(

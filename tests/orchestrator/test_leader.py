@@ -19,9 +19,11 @@ from app.messages import (
     Instance,
     Message,
     Probe,
+    RunFailed,
     RunFinished,
     RunnerHeartbeat,
     RunReleased,
+    RunReport,
     RunStarted,
     RunStopped,
     StopRun,
@@ -148,6 +150,17 @@ async def test_a_runner_that_left_before_its_first_heartbeat_was_heard_gets_noth
         await leases.note_leaving(connection, left)
         await leases.note_instance(connection, RunnerHeartbeat(left, slots, ()))
         assert await leases.free_instance(connection, 30.0) is None
+
+
+async def test_an_older_attempt_is_to_be_let_go_also_where_its_runner_has_the_newer_one(world: World) -> None:
+    async with world.orchestrator(), world.runner("a") as a:
+        scenario_id = await world.create()
+        await a.started(scenario_id)
+        await a.report(RunFailed(scenario_id, 1, 10, error="it broke", retryable=True), ends=True)
+        await a.started(scenario_id, attempt=2)
+        older, newer = RunReport(scenario_id, 1, 10), RunReport(scenario_id, 2, 10)
+        async with world.database.connection() as connection:
+            assert await leases.renew(connection, a.instance, (older, newer), 30.0) == [older]
 
 
 async def test_what_reached_a_runner_too_late_is_soon_another_s(world: World) -> None:
