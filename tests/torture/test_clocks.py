@@ -163,6 +163,15 @@ async def unended(database: Database, truth: Truth) -> int:
     return left
 
 
+async def all_watched(database: Database, truth: Truth) -> bool:
+    """Whether there is a frame of every camera."""
+    async with database.connection() as connection:
+        watched: int = await connection.fetchval(
+            "SELECT count(DISTINCT scenario_id) FROM predictions WHERE scenario_id = ANY($1)", truth.cameras
+        )
+    return watched == len(truth.cameras)
+
+
 async def give_work(fleet: Fleet, database: Database, truth: Truth, working: Callable[[], bool]) -> None:
     """One short recording after the other."""
     while working():
@@ -233,6 +242,7 @@ async def test_wrong_clocks_neither_steal_nor_keep_leases(
             return await unended(scenarios, truth) == 0
 
         await until(all_stored, timeout=size(90, 300))
+        await until(lambda: all_watched(predictions, truth), timeout=60)
         for watched in truth.cameras:
             assert (await fleet.leader.http.post(f"/scenarios/{watched}/stop")).is_success
             await fleet.leader.ends(str(watched))
