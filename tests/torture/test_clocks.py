@@ -261,6 +261,7 @@ async def test_wrong_clocks_neither_steal_nor_keep_leases(
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("offset", "seen"), [(HOUR, "stolen"), (-HOUR, "overstayed")])
 async def test_the_verifier_sees_leases_judged_by_the_leaders_own_clock(
     tmp_path: Path,

@@ -279,6 +279,7 @@ async def test_in_a_fleet_it_is_given_up_and_its_neighbours_are_completed(
     assert whole == len(found), found
 
 
+@pytest.mark.long
 async def test_without_a_budget_it_is_tried_for_ever(
     tmp_path: Path, clips: Path, scenarios_dsn: str, predictions_dsn: str, battery: Battery
 ) -> None:

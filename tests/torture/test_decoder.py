@@ -140,6 +140,7 @@ async def test_what_decoding_does_wrong_costs_its_scenario_alone(
     assert memory < 1024
 
 
+@pytest.mark.long
 async def test_with_threads_the_verifier_sees_the_service_and_its_neighbours_die(
     tmp_path: Path, clips: Path, scenarios_dsn: str, predictions_dsn: str, battery: Battery
 ) -> None:

@@ -76,6 +76,7 @@ async def test_whatever_is_killed_nothing_is_lost_and_everything_goes_on_in_time
     assert away <= size(60, TIMEOUT + 2), sorted(broken, key=lambda each: -each.watched_seconds)[:10]
 
 
+@pytest.mark.long
 async def test_the_verifier_sees_frames_lost_and_doubled_where_rows_and_checkpoint_are_stored_apart(
     tmp_path: Path, clips: Path, kafka: str, battery: Battery
 ) -> None:
@@ -98,6 +99,7 @@ async def test_the_verifier_sees_frames_lost_and_doubled_where_rows_and_checkpoi
     assert found.doubled
 
 
+@pytest.mark.long
 async def test_the_verifier_sees_scenarios_stuck_where_leases_never_end(
     tmp_path: Path, clips: Path, kafka: str, battery: Battery
 ) -> None:

@@ -226,6 +226,7 @@ async def test_every_committed_event_arrives_in_order_and_has_its_effect_once(
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("guard", "seen"),
     [

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.timeout(size(180, 9000))
 
 STREAMS = 8
 FPS = 2
-SECONDS, WARM_UP = size(30, 6300), size(20, 900)
-SHORT_SLOPE = 1200  # MiB an hour: in half a minute, only what grows fast can be told from noise
+SECONDS, WARM_UP = size(20, 6300), size(15, 900)
+SHORT_SLOPE = 3000  # MiB an hour: in twenty seconds, only what grows fast can be told from noise
 SLOPE = size(SHORT_SLOPE, 1)
 
 
@@ -151,6 +151,7 @@ async def test_hours_of_work_leave_nothing_behind(
     )
 
 
+@pytest.mark.long
 async def test_where_sources_are_not_closed_the_soak_sees_it(
     tmp_path: Path, clips: Path, dsns: dict[str, str], battery: Battery
 ) -> None:

@@ -85,6 +85,7 @@ async def test_faults_are_noticed_and_cost_neighbours_nothing(
     assert loss <= MOST_LOSS
 
 
+@pytest.mark.long
 @pytest.mark.timeout(size(180, 180))
 async def test_without_deadlines_faults_go_unnoticed_and_threads_are_left(
     tmp_path: Path, scenarios_dsn: str, predictions_dsn: str, battery: Battery

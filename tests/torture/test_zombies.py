@@ -122,6 +122,7 @@ async def test_runs_that_wake_after_another_took_over_store_nothing(
     assert not found.damage, found
 
 
+@pytest.mark.long
 async def test_the_witness_sees_what_woken_runs_store_without_the_fence(
     tmp_path: Path, clips: Path, kafka: str, battery: Battery
 ) -> None:
