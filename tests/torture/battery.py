@@ -2,8 +2,8 @@
 
 Each row of the table is a test (`passed`) whose verifier reads the databases or the ground truth, never the
 service's own counters, and a test that the same verifier finds the damage once the guard is taken out
-(`unguarded`). With VA_TEST_LONG=1 (`make torture`) everything is tried at full length; otherwise tests that are
-marked `long` are left out.
+(`unguarded`). With VA_TEST_LONG=1 (`make torture`) everything is tried at full length; otherwise the tests
+that are marked `long` are left out.
 """
 
 import os
