@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, LifoQueue
 from threading import Lock
@@ -125,7 +126,8 @@ def confine() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         # Where memory runs out, this process is to be ended rather than a database.
-        Path("/proc/self/oom_score_adj").write_text("500")
+        with suppress(OSError):  # a container may keep it from being written
+            Path("/proc/self/oom_score_adj").write_text("500")
     for limit, wanted in limits.items():
         _, most = resource.getrlimit(limit)
         most = wanted if most == resource.RLIM_INFINITY else min(most, wanted)
