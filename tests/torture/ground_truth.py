@@ -137,26 +137,15 @@ class Kill(NamedTuple):
 
 
 class Interruption(NamedTuple):
-    """A run that a kill interrupted, and when it was handed to another instance: never, where it was not.
-
-    `unwatched` is when the last leader died meanwhile: its successor may have begun to listen just then.
-    """
+    """A run that a kill interrupted, and when it was handed to another instance: never, where it was not."""
 
     killed: datetime
     handed: datetime | None
-    unwatched: datetime | None
 
     @property
     def seconds(self) -> float:
         """How long nobody had the run."""
         return inf if self.handed is None else (self.handed - self.killed).total_seconds()
-
-    @property
-    def watched_seconds(self) -> float:
-        """The same, counted from the death of the last leader where one died meanwhile."""
-        if self.handed is None or self.unwatched is None:
-            return self.seconds
-        return (self.handed - self.unwatched).total_seconds()
 
 
 async def interruptions(scenarios: "Connection", kills: Sequence[Kill]) -> list[Interruption]:
@@ -172,9 +161,7 @@ async def interruptions(scenarios: "Connection", kills: Sequence[Kill]) -> list[
         died = _died(handed["at"], deaths.get(handed["runner_id"], []), boots[handed["runner_id"]])
         if died is None or (ended is not None and (ended["at"] < died or ended["to_state"] == "inactive")):
             continue
-        resumed = None if again is None else again["at"]
-        leaders = [kill.at for kill in kills if kill.led and resumed and died < kill.at < resumed]
-        found.append(Interruption(died, resumed, max(leaders, default=None)))
+        found.append(Interruption(died, None if again is None else again["at"]))
     return found
 
 

@@ -58,26 +58,24 @@ async def test_whatever_is_killed_nothing_is_lost_and_everything_goes_on_in_time
             stored = {str(row["id"]) for row in await scenarios.fetch("SELECT id FROM scenarios")}
     shares = Counter(kill.role for kill in fleet.kills)
     leaders = sum(kill.led for kill in fleet.kills)
-    away = percentile([each.watched_seconds for each in broken], 0.99)
-    in_all = percentile([each.seconds for each in broken], 0.99)
+    away = percentile([each.seconds for each in broken], 0.99)
     battery.passed(
         1,
         "`kill -9` of random members of a Kafka fleet, scenarios going on all the time",
         f"{len(fleet.kills)} kills ({', '.join(f'{n} of {role}s' for role, n in sorted(shares.items()))},"
         f" {leaders} of them leading), {len(broken)} runs interrupted",
-        f"{found}; restart p99 {away:.1f} s of {TIMEOUT + 2} s allowed, {in_all:.1f} s where it counts on"
-        " although the leader is killed too",
+        f"{found}; restart p99 {away:.1f} s of {TIMEOUT + 2} s allowed",
     )
     assert settled
     assert len(fleet.kills) == KILLS
     assert not found.damage, found
     assert (len(fleet.created), fleet.created) == (fleet.posted, stored)
     # A dozen kills, on a machine that may be busy with other tests, give no percentile.
-    assert away <= size(60, TIMEOUT + 2), sorted(broken, key=lambda each: -each.watched_seconds)[:10]
+    assert away <= size(60, TIMEOUT + 2), sorted(broken, key=lambda each: -each.seconds)[:10]
 
 
 @pytest.mark.long
-async def test_the_verifier_sees_frames_lost_and_doubled_where_rows_and_checkpoint_are_stored_apart(
+async def test_the_verifier_sees_frames_lost_or_doubled_where_rows_and_checkpoint_are_stored_apart(
     tmp_path: Path, clips: Path, kafka: str, battery: Battery
 ) -> None:
     async with (
@@ -90,13 +88,12 @@ async def test_the_verifier_sees_frames_lost_and_doubled_where_rows_and_checkpoi
         stop = Event()
         async with create_task_group() as group:
             group.start_soon(fleet.keep_going, 8, stop)
-            await fleet.kill(["runner1", "runner2"], 5, 8)
+            await fleet.kill(["runner1", "runner2"], 20, 30)
             stop.set()
         await fleet.settled(60)
         found = await verify(scenarios, predictions)
-    battery.unguarded(1, "storing rows and checkpoint at once", "5 kills of runners", str(found))
-    assert found.missing
-    assert found.doubled
+    battery.unguarded(1, "storing rows and checkpoint at once", "20 kills of runners", str(found))
+    assert found.missing + found.doubled
 
 
 @pytest.mark.long
