@@ -1,12 +1,38 @@
-"""Fixtures of all tests."""
+"""Fixtures of all tests, and the time limit of async ones."""
 
-from collections.abc import AsyncIterator, Iterator
+from asyncio import timeout
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import wraps
+from inspect import iscoroutinefunction
 
 import pytest
 
 from app.postgres import Database, open_database
 from tests.databases import Databases, databases
 from tests.kafka import any_broker
+
+SHARE = 0.8
+"""How much of its time limit an async test has before it is cancelled, which shows where it waited.
+
+Past the limit itself the whole process is ended, and every thread's stack shown instead.
+"""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    if isinstance(item, pytest.Function) and iscoroutinefunction(item.obj):
+        own = item.get_closest_marker("timeout")
+        limit = float(own.args[0] if own else item.config.getini("timeout"))
+        item.obj = _limited(item.obj, SHARE * limit)
+
+
+def _limited(test: Callable[..., Awaitable[None]], seconds: float) -> Callable[..., Awaitable[None]]:
+    @wraps(test)
+    async def within(**fixtures: object) -> None:
+        async with timeout(seconds):
+            await test(**fixtures)
+
+    return within
 
 
 @pytest.fixture(scope="session")
