@@ -1,26 +1,105 @@
-"""Prints results as ratios: machines differ, and so does one machine from minute to minute."""
+"""Results as ratios: machines differ, and so does one machine from minute to minute.
 
-from collections.abc import Iterable
+Every benchmark measures something and a reference in turns, and takes the medians of both.
+"""
 
+import argparse
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from inspect import isawaitable
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+import anyio
+import msgspec
 from msgspec import Struct
 
 
-class Row(Struct, frozen=True):
-    """One measurement and its reference, medians of the same alternations."""
+class Goal(Struct, frozen=True):
+    """What the ratio should be: at least, or at most, `ratio`; `plus` is in the row's unit."""
 
+    kind: Literal["≥", "≤"]
+    ratio: float
+    plus: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.ratio:.3g}" + (f" + {self.plus:g}" if self.plus else "")
+
+
+class Row(Struct, frozen=True):
+    """One measurement and its reference. `number` is the row's in docs/performance.md, empty for others."""
+
+    number: str
     name: str
     unit: str
     measured: float
     reference: float
+    goal: Goal | None = None
+    note: str = ""
 
     @property
     def ratio(self) -> float:
         return self.measured / self.reference
 
+    @property
+    def verdict(self) -> str:
+        """Whether the goal is met; empty where there is none."""
+        if self.goal is None:
+            return ""
+        bound = self.goal.ratio * self.reference + self.goal.plus
+        met = self.measured <= bound if self.goal.kind == "≤" else self.measured >= bound
+        return "met" if met else "missed"
 
-def show(title: str, rows: Iterable[Row]) -> None:
+
+Measure = Callable[[int], Iterable[Row] | Awaitable[Iterable[Row]]]
+
+
+def at_least(ratio: float) -> Goal:
+    return Goal("≥", ratio)
+
+
+def at_most(ratio: float, plus: float = 0.0) -> Goal:
+    return Goal("≤", ratio, plus)
+
+
+async def alternate(rounds: int, *works: Callable[[], float | Awaitable[float]]) -> list[float]:
+    """The median of what each work returns, over so many rounds in which each has its turn."""
+    results: list[list[float]] = [[] for _ in works]
+    for _ in range(rounds):
+        for work, values in zip(works, results, strict=True):
+            value = work()
+            values.append(await value if isawaitable(value) else value)
+    return [median(values) for values in results]
+
+
+def show(rows: Sequence[Row]) -> None:
     """Print a table to standard output."""
-    print(f"\n{title}")
-    print(f"{'':44}{'measured':>12}{'reference':>12}  {'unit':10}{'ratio':>7}")
+    print(
+        f"{'#':4}{'':58}{'measured':>11}{'reference':>11}  {'unit':13}{'ratio':>7}  {'goal':10}", flush=True
+    )
     for row in rows:
-        print(f"{row.name:44}{row.measured:12.2f}{row.reference:12.2f}  {row.unit:10}{row.ratio:7.2f}")
+        goal = f"{row.goal} {row.verdict}" if row.goal else ""
+        print(
+            f"{row.number:4}{row.name:58}{row.measured:11.4g}{row.reference:11.4g}  {row.unit:13}"
+            f"{row.ratio:7.3g}  {goal}"
+        )
+        if row.note:
+            print(f"{'':4}  {row.note}")
+
+
+def command(description: str | None, measure: Measure, rounds: int = 3) -> None:
+    """What `python -m benchmarks.<name>` does: measure, print a table, and write it where --json says."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rounds", type=int, default=rounds, help="alternations (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
+    options = parser.parse_args()
+    rows = list(anyio.run(partial(_measured, measure, options.rounds)))
+    show(rows)
+    if options.json is not None:
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(rows)))
+
+
+async def _measured(measure: Measure, rounds: int) -> Iterable[Row]:
+    rows = measure(rounds)
+    return await rows if isawaitable(rows) else rows

@@ -1,0 +1,52 @@
+"""What processes spend: CPU seconds and memory of a service, its decoders and its database server."""
+
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from tests.service.process import ServiceProcess
+
+
+def own_cpu() -> float:
+    """CPU seconds of this process and of its children that have ended."""
+    who = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in who)
+
+
+def of_service(service: ServiceProcess) -> list[psutil.Process]:
+    """The service's process and those below it."""
+    process = psutil.Process(service.process.pid)
+    return [process, *process.children(recursive=True)]
+
+
+def of_server(folder: Path) -> list[psutil.Process]:
+    """The embedded database server of a service that runs in `folder`, and its backends."""
+    pid = next(folder.glob("data/**/postmaster.pid")).read_text().partition("\n")[0]
+    process = psutil.Process(int(pid))
+    return [process, *process.children(recursive=True)]
+
+
+def cpu(processes: list[psutil.Process]) -> float:
+    """CPU seconds that the processes have spent so far, those of their ended children included."""
+    return sum(sum(times) for times in _each(processes))
+
+
+def _each(processes: list[psutil.Process]) -> Iterator[tuple[float, ...]]:
+    for process in processes:
+        try:
+            yield process.cpu_times()[:4]
+        except psutil.NoSuchProcess:
+            continue
+
+
+def memory(processes: list[psutil.Process]) -> int:
+    """Bytes of memory, pages that several of them share counted once."""
+    total = 0
+    for process in processes:
+        try:
+            total += process.memory_full_info().pss
+        except psutil.NoSuchProcess:
+            continue
+    return total
