@@ -195,6 +195,11 @@ class Site:
             self.promises.clips.add(made.json()["id"])
         return (made.status_code, seen.status_code, ready.status_code) == (201, 200, 200)
 
+    async def has_ended(self, scenario_id: str) -> bool:
+        """Whether the API says that a scenario is inactive."""
+        answer = await self.ask("GET", f"/scenarios/{scenario_id}")
+        return bool(answer.json().get("state") == "inactive")
+
     def restart_server(self, number: int) -> None:
         """End Postgres, in good order or at once; its keeper starts it again."""
         pid = int((self._data / "postmaster.pid").read_text().split()[0])
