@@ -1,0 +1,97 @@
+"""What each further 720p scenario takes of memory, against a bare decoder of the same clip.
+
+A bare decoder is what `app.runner` decodes with: PyAV with two threads, which keeps the newest picture. Both
+are looked at while they decode, half a clip later for each further one.
+"""
+
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import av
+import psutil
+from anyio import sleep, to_thread
+
+from benchmarks.clips import camera_clip
+from benchmarks.processes import memory, of_service
+from benchmarks.table import Row, alternate, at_most, command
+from tests.cameras import ROOT
+from tests.service.process import Json, running
+
+MORE = 4
+SECONDS = 600
+SAMPLINGS: dict[str, Json] = {"every frame": {"mode": "all"}, "2 frames/s": {"mode": "fps", "fps": 2}}
+_LOOKS, _EVERY = 10, 0.1
+
+
+def decode(clip: str, count: str) -> None:
+    """For a process of its own: decode so many times side by side, a line of input for each picture."""
+    decoders = []
+    for _ in range(int(count)):
+        container = av.open(clip)
+        container.streams.video[0].thread_type = "AUTO"
+        container.streams.video[0].codec_context.thread_count = 2
+        decoders.append(container.decode(video=0))
+    pictures = [next(decoder) for decoder in decoders]
+    for _ in range(60):
+        pictures = [next(decoder) for decoder in decoders]
+    print(len(pictures), flush=True)
+    sys.stdin.readline()
+
+
+def bare(clip: Path) -> float:
+    """MiB for each further decoder in a process."""
+    sizes = []
+    for count in (1, 1 + MORE):
+        script = "import sys; from benchmarks.memory import decode; decode(*sys.argv[1:])"
+        with subprocess.Popen(
+            [sys.executable, "-c", script, clip, str(count)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdout.readline()
+            sizes.append(memory([psutil.Process(process.pid)]))
+            process.stdin.close()
+    return (sizes[1] - sizes[0]) / MORE / 2**20
+
+
+async def of_scenarios(folder: Path, clip: Path, sampling: Json) -> float:
+    """MiB for each further scenario of a service that was started for it: memory is not given back."""
+    with TemporaryDirectory(dir=folder) as name:
+        async with running(Path(name), media_root=folder, runner_slots=1 + MORE) as service:
+            sizes = []
+            for count in (1, MORE):
+                for _ in range(count):
+                    scenario_id = await service.create(clip.name, {"type": "motion"}, sampling=sampling)
+                    await service.reaches(scenario_id, "active")
+                looks = []
+                for _ in range(_LOOKS):
+                    await sleep(_EVERY)
+                    looks.append(await to_thread.run_sync(memory, of_service(service)))
+                sizes.append(max(looks))
+    return (sizes[1] - sizes[0]) / MORE / 2**20
+
+
+async def measure(rounds: int) -> list[Row]:
+    """Alternate decoders and services `rounds` times."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        clip = camera_clip(folder / "clip.mp4", seconds=SECONDS, size=(1280, 720))
+        reference, *taken = await alternate(
+            rounds,
+            partial(to_thread.run_sync, bare, clip),
+            *(partial(of_scenarios, folder, clip, sampling) for sampling in SAMPLINGS.values()),
+        )
+    return [
+        Row("11", f"a further 720p scenario, motion, {sampling}", "MiB", each, reference, at_most(1.3))
+        for sampling, each in zip(SAMPLINGS, taken, strict=True)
+    ]
+
+
+if __name__ == "__main__":
+    command(__doc__, measure)
