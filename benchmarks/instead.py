@@ -5,6 +5,7 @@ The latter is measured where `make bench-pipeline` has installed it, in an envir
 
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -96,7 +97,10 @@ async def every_frame(site: Site, case: Case, rounds: int) -> list[Row]:
     async def service() -> float:
         return (await site.scenario(clip, case.seconds, detector, {"mode": "all"})).rate
 
-    works = [service, partial(to_thread.run_sync, script, "script", Path(sys.executable))]
+    works: list[Callable[[], Awaitable[float]]] = [
+        service,
+        partial(to_thread.run_sync, script, "script", Path(sys.executable)),
+    ]
     if PIPELINE.exists():
         works.append(partial(to_thread.run_sync, script, "pipeline_script", PIPELINE))
     own, *others = await alternate(rounds, *works)

@@ -27,7 +27,7 @@ def ffmpeg(clip: Path) -> float:
     """CPU milliseconds for a second of video."""
     program = shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
     began = own_cpu()
-    options = ["-v", "error", "-nostdin", "-threads", "1", "-i", clip, "-f", "null", "-"]
+    options = ["-v", "error", "-nostdin", "-threads", "1", "-i", str(clip), "-f", "null", "-"]
     subprocess.run([program, *options], check=True)
     return 1000 * (own_cpu() - began) / SECONDS
 

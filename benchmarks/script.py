@@ -62,10 +62,12 @@ class Motion:
         mask = cv2.morphologyEx(self._background.apply(small), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         scale = image.shape[1] / 640
-        boxes = [cv2.boundingRect(contour) for contour in contours if cv2.contourArea(contour) > 100]
-        return [
-            ("motion", 1.0, x * scale, y * scale, (x + w) * scale, (y + h) * scale) for x, y, w, h in boxes
-        ]
+        found: list[Box] = []
+        for contour in contours:
+            if cv2.contourArea(contour) > 100:
+                x, y, w, h = (side * scale for side in cv2.boundingRect(contour))
+                found.append(("motion", 1.0, x, y, x + w, y + h))
+        return found
 
 
 async def run(video: str, dsn: str, model: str) -> None:
