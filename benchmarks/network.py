@@ -6,6 +6,7 @@ same five objects in each picture, so that what follows inference has realistic 
 
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,7 +24,7 @@ class _Graph:
         self._numbers = count()
         self._random = np.random.default_rng(0)
 
-    def add(self, kind: str, *inputs: str, outputs: int = 1, **attributes: object) -> str:
+    def add(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
         """The name of the node's output, or, where there are several, what they begin with."""
         name = f"t{next(self._numbers)}"
         names = [name] if outputs == 1 else [f"{name}.{number}" for number in range(outputs)]
@@ -59,8 +60,9 @@ class _Graph:
     def sppf(self, x: str, channels: int) -> str:
         pooled = [self.conv(x, channels, channels // 2, 1)]
         for _ in range(3):
-            pool = {"kernel_shape": [5, 5], "strides": [1, 1], "pads": [2] * 4}
-            pooled.append(self.add("MaxPool", pooled[-1], **pool))
+            pooled.append(
+                self.add("MaxPool", pooled[-1], kernel_shape=[5, 5], strides=[1, 1], pads=[2, 2, 2, 2])
+            )
         return self.conv(self.add("Concat", *pooled, axis=1), 2 * channels, channels, 1)
 
     def doubled(self, x: str) -> str:
