@@ -5,7 +5,6 @@ The latter is measured where `make bench-pipeline` has installed it, in an envir
 
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -103,7 +102,7 @@ async def every_frame(site: Site, case: Case, rounds: int) -> list[Row]:
     ]
     if PIPELINE.exists():
         works.append(partial(to_thread.run_sync, script, "pipeline_script", PIPELINE))
-    own, *others = await alternate(rounds, *works)
+    own, *others = await alternate(rounds, service, *works)
     numbers = [("9", "a script", at_least(case.goal)), ("9c", "InferencePipeline", at_least(1.3))]
     return [
         Row(number, f"{case}, against {what}", "frames/s", own, other, goal)
