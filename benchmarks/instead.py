@@ -96,12 +96,10 @@ async def every_frame(site: Site, case: Case, rounds: int) -> list[Row]:
     async def service() -> float:
         return (await site.scenario(clip, case.seconds, detector, {"mode": "all"})).rate
 
-    works: list[Callable[[], Awaitable[float]]] = [
-        service,
-        partial(to_thread.run_sync, script, "script", Path(sys.executable)),
-    ]
+    scripts = [("script", Path(sys.executable))]
     if PIPELINE.exists():
-        works.append(partial(to_thread.run_sync, script, "pipeline_script", PIPELINE))
+        scripts.append(("pipeline_script", PIPELINE))
+    works = [partial(to_thread.run_sync, script, *each) for each in scripts]
     own, *others = await alternate(rounds, service, *works)
     numbers = [("9", "a script", at_least(case.goal)), ("9c", "InferencePipeline", at_least(1.3))]
     return [
