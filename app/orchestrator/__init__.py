@@ -6,7 +6,7 @@ from anyio import TASK_STATUS_IGNORED, create_task_group
 from anyio.abc import TaskStatus
 
 from app.bus import Bus
-from app.messages import ORCHESTRATOR, orchestrator_commands, runner_events
+from app.messages import ORCHESTRATOR, Message, orchestrator_commands, runner_events
 from app.orchestrator.leader import Leader, Timing
 from app.orchestrator.service import handle_command, handle_event
 from app.postgres import Database
@@ -28,6 +28,15 @@ async def run_orchestrator(
     async with create_task_group() as group:
         leader = Leader(dsn, database, bus, timing, alone=alone)
         await group.start(leader.run)
-        for topic, handle in ((orchestrator_commands, handle_command), (runner_events, handle_event)):
-            await group.start(partial(bus.consume, topic, partial(handle, database), group=ORCHESTRATOR))
+
+        async def on_command(message: Message) -> None:
+            await handle_command(database, message)
+            leader.note_move(message)
+
+        async def on_event(message: Message) -> None:
+            await handle_event(database, message)
+            leader.note_move(message)
+
+        for topic, handle in ((orchestrator_commands, on_command), (runner_events, on_event)):
+            await group.start(partial(bus.consume, topic, handle, group=ORCHESTRATOR))
         task_status.started()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 from anyio import TASK_STATUS_IGNORED, create_task_group, sleep
@@ -17,10 +17,12 @@ from msgspec import Struct
 
 from app.bus import Bus
 from app.messages import (
+    DeleteScenario,
     Instance,
     Message,
     Probe,
     RunnerHeartbeat,
+    RunStarted,
     StopRun,
     results_commands,
     runner_commands,
@@ -30,7 +32,7 @@ from app.orchestrator import leases, store
 from app.orchestrator.leadership import Leadership, lead
 from app.orchestrator.lifecycle import AssignRun, LoseRun, TellRunner, is_suspect
 from app.orchestrator.outbox import relay
-from app.orchestrator.service import apply
+from app.orchestrator.service import apply, apply_to
 from app.orchestrator.watchdog import Watchdog
 from app.postgres import TRANSIENT, Connection, Database
 from app.wake import Wake
@@ -38,6 +40,8 @@ from app.wake import Wake
 log = structlog.get_logger(__name__)
 
 _PRUNE_EVERY = 3600.0
+_HAND_OUTS = 50  # in one transaction at most
+_BETWEEN_NOTICES = 0.02
 _PATIENCE = 3.0  # seconds until a process that must be alone takes it that it is not
 
 
@@ -62,6 +66,8 @@ class Leader:
         self._bus = bus
         self._timing = timing
         self._alone = alone
+        self._id = uuid4()
+        self._moved = Wake()
         self._wake_leader = Wake()
         self._wake_relays = {topic: Wake() for topic in (runner_commands, results_commands)}
         interval, timeout = timing.heartbeat_interval, timing.heartbeat_timeout
@@ -71,7 +77,16 @@ class Leader:
         self._adrift: dict[Instance, set[tuple[UUID, int]]] = {}
         self._namesakes: set[Instance] = set()
         self._suspects = 0  # that were lost together
+        self._end_leases_at = 0.0
         self._prune_at = 0.0
+
+    def note_move(self, message: Message) -> None:
+        """A scenario moved because of this message: look what there is to do now, and tell others of it."""
+        self._moved.set()
+        if isinstance(message, DeleteScenario):
+            self._wake_relays[results_commands].set()
+        elif not isinstance(message, RunStarted):
+            self._wake_leader.set()
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Lead whenever possible, until cancelled.
@@ -83,11 +98,14 @@ class Leader:
         patience = _PATIENCE if self._alone else math.inf
         first = self._alone
         async with create_task_group() as group:
+            group.start_soon(self._announce)
             if not self._alone:
                 await group.start(self._listen)
                 task_status.started()
             while True:
-                async with lead(self._dsn, self._wake, silence=timeout, patience=patience) as leadership:
+                async with lead(
+                    self._dsn, self._wake, but_by=str(self._id), silence=timeout, patience=patience
+                ) as leadership:
                     if first:
                         while not await self._try(self._end_every_lease):
                             await self._wake_leader.wait(self._timing.heartbeat_interval)
@@ -101,6 +119,17 @@ class Leader:
         self._wake_leader.set()
         for wake in self._wake_relays.values():
             wake.set()
+
+    async def _announce(self) -> None:
+        """Tell event streams and other orchestrators, at once, but not for each of many moves."""
+        while True:
+            await self._moved.wait(math.inf)
+            await self._try(self._tell_others)
+            await sleep(_BETWEEN_NOTICES)
+
+    async def _tell_others(self) -> None:
+        async with self._database.connection() as connection:
+            await store.announce(connection, str(self._id))
 
     async def _listen(self, *, task_status: TaskStatus[None]) -> None:
         """Hear heartbeats and probes; while another leads, note all the same when nothing could be heard."""
@@ -155,6 +184,7 @@ class Leader:
         async with self._database.connection() as connection:
             standing = await leases.note_instance(connection, message)
             if standing == "new":
+                self._end_leases_at = 0.0
                 self._wake_leader.set()
             elif standing == "replaced":
                 self._warn_of_namesake(message.instance)
@@ -182,20 +212,30 @@ class Leader:
         async with self._database.transaction() as connection:
             await store.lock(connection, stop.scenario_id)
             await store.tell(connection, stop.scenario_id, runner_commands, stop)
+        self._wake_relays[runner_commands].set()
 
     async def _round(self) -> None:
+        if time.monotonic() >= self._end_leases_at:
+            self._end_leases_at = time.monotonic() + self._timing.heartbeat_interval
+            await self._end_leases()
+        async with self._database.connection() as connection:
+            due = await leases.look(connection)
+        if due.stops:
+            await self._repeat(self._tell)
+        if due.hand_outs:
+            await self._repeat(self._hand_out)
+        if time.monotonic() > self._prune_at:
+            async with self._database.connection() as connection:
+                await store.prune(connection)
+            self._prune_at = time.monotonic() + _PRUNE_EVERY
+
+    async def _end_leases(self) -> None:
         now = await self._clock()
         # Asked after the clock was read: should this process freeze from here on, `now` is still covered.
         if self._watchdog.was_deaf():
             self._heard_since = now
         self._suspects = 0
         await self._repeat(partial(self._end_lease, now))
-        await self._repeat(self._tell)
-        await self._repeat(self._hand_out)
-        if time.monotonic() > self._prune_at:
-            async with self._database.connection() as connection:
-                await store.prune(connection)
-            self._prune_at = time.monotonic() + _PRUNE_EVERY
 
     async def _repeat(self, step: Callable[[Connection], Awaitable[bool]]) -> None:
         """Take one step a transaction until there is nothing left to do."""
@@ -203,6 +243,8 @@ class Leader:
         while more:
             async with self._database.transaction() as connection:
                 more = await step(connection)
+            self._wake_relays[runner_commands].set()
+            self._moved.set()
 
     async def _end_lease(self, heard_until: datetime, connection: Connection) -> bool:
         timing = self._timing
@@ -233,11 +275,8 @@ class Leader:
         return scenario_id is not None
 
     async def _hand_out(self, connection: Connection) -> bool:
-        scenario_id = await leases.next_waiting(connection)
-        if scenario_id is None:
-            return False
-        instance = await leases.free_instance(connection, self._timing.grace)
-        if instance is None:
-            return False
-        await apply(connection, scenario_id, AssignRun(instance))
-        return True
+        free = await leases.free_slots(connection, self._timing.grace, _HAND_OUTS)
+        waiting = await store.lock_waiting(connection, len(free)) if free else []
+        for scenario, instance in zip(waiting, free, strict=False):
+            await apply_to(connection, scenario, AssignRun(instance))
+        return len(waiting) == _HAND_OUTS

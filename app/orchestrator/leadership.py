@@ -42,9 +42,9 @@ class Leadership:
 
 @asynccontextmanager
 async def lead(
-    dsn: str, wake: Callable[[], None], *, silence: float, patience: float = math.inf
+    dsn: str, wake: Callable[[], None], *, but_by: str = "", silence: float, patience: float = math.inf
 ) -> AsyncGenerator[Leadership, None]:
-    """Wait for the lock and hold it. `wake` is called whenever a scenario changed.
+    """Wait for the lock and hold it. `wake` is called when others than `but_by` say that scenarios moved.
 
     The server ends the session after `silence` seconds without a word, so that a frozen leader is replaced.
     A database that is away is waited for. Raises AlreadyRunningError once the lock has been another's for
@@ -53,7 +53,7 @@ async def lead(
     refused_since: float | None = None
     while True:
         try:
-            connection = await _take_lock(dsn, wake, silence)
+            connection = await _take_lock(dsn, wake, but_by, silence)
         except _LOST as error:
             log.warning("cannot ask for leadership", error=str(error) or type(error).__name__)
             refused_since = None
@@ -74,9 +74,14 @@ async def lead(
 
 
 async def _take_lock(
-    dsn: str, wake: Callable[[], None], silence: float
+    dsn: str, wake: Callable[[], None], but_by: str, silence: float
 ) -> "asyncpg.Connection[asyncpg.Record] | None":
     """A connection that holds the lock; None where another has it."""
+
+    def hear(_connection: object, _pid: int, _channel: str, sender: object) -> None:
+        if sender != but_by:
+            wake()
+
     connection = await asyncpg.connect(
         dsn,
         timeout=10,
@@ -85,7 +90,7 @@ async def _take_lock(
     )
     taken = False
     try:
-        await connection.add_listener(CHANNEL, lambda *_: wake())
+        await connection.add_listener(CHANNEL, hear)
         taken = await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK)
         return connection if taken else None
     finally:

@@ -1,10 +1,12 @@
 """Runner instances and the leases on runs, all judged by the database's clock alone."""
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from asyncpg import Record
 from msgspec import Struct
 
 from app.messages import Instance, RunnerHeartbeat, RunReport
@@ -136,56 +138,81 @@ async def next_held(connection: Connection) -> Ended | None:
 async def next_to_tell(connection: Connection) -> UUID | None:
     """A scenario whose stop is still to be passed on, locked."""
     scenario_id: UUID | None = await connection.fetchval(
-        "SELECT id FROM scenarios WHERE state = 'init_shutdown' LIMIT 1 FOR UPDATE SKIP LOCKED"
+        "SELECT id FROM scenarios WHERE runner_id IS NOT NULL AND state = 'init_shutdown'"
+        " LIMIT 1 FOR UPDATE SKIP LOCKED"
     )
     return scenario_id
 
 
-async def next_waiting(connection: Connection) -> UUID | None:
-    """The scenario that has waited longest of those that may be handed out now, locked."""
-    scenario_id: UUID | None = await connection.fetchval(
-        "SELECT id FROM scenarios WHERE state = 'init_startup' AND not_before <= clock_timestamp()"
-        " ORDER BY waiting_since, id LIMIT 1 FOR UPDATE SKIP LOCKED"
-    )
-    return scenario_id
+class Due(Struct, frozen=True):
+    """What a leader has to do: pass stops on, and hand out runs where there is a runner for them."""
+
+    stops: bool
+    hand_outs: bool
 
 
-async def free_instance(connection: Connection, grace: float) -> Instance | None:
-    """The instance with the largest share of its slots free, its row locked; None where all are busy.
-
-    One that was not heard of for `grace` seconds gets nothing: it may be dead, long before its leases end.
-    Free slots are slots less the runs assigned here: heartbeats know only what has already reached a runner.
-    """
+async def look(connection: Connection) -> Due:
+    """What there is to do, without locking anything."""
     row = await connection.fetchrow(
         """
-        SELECT r.runner_id, r.boot_id
+        SELECT EXISTS (SELECT FROM scenarios WHERE runner_id IS NOT NULL AND state = 'init_shutdown'),
+               EXISTS (SELECT FROM scenarios WHERE state = 'init_startup' AND not_before <= clock_timestamp())
+        """
+    )
+    assert row is not None  # noqa: S101 - it selects from nothing
+    return Due(*row)
+
+
+async def free_slots(connection: Connection, grace: float, limit: int) -> list[Instance]:
+    """Up to `limit` free slots: the instance of each, in the order in which they are to be taken, their rows
+    locked. Each is of the instance that then has the largest share of its slots free.
+
+    One that was not heard of for `grace` seconds has none: it may be dead, long before its leases end.
+    Free slots are slots less the runs assigned here: heartbeats know only what has already reached a runner.
+    """
+    rows = await connection.fetch(
+        """
+        SELECT r.runner_id, r.boot_id, r.slots, count(s.id) AS used
           FROM runners r LEFT JOIN scenarios s USING (runner_id, boot_id)
          WHERE NOT r.superseded AND r.left_at IS NULL
            AND r.heartbeat_at > clock_timestamp() - make_interval(secs => $1)
          GROUP BY r.runner_id, r.boot_id, r.slots
         HAVING count(s.id) < r.slots
-         ORDER BY count(s.id)::real / r.slots, r.runner_id
-         LIMIT 1
         """,
         grace,
     )
-    if row is None:
-        return None
-    instance = Instance(row["runner_id"], row["boot_id"])
-    return instance if await _lock_slot(connection, instance) else None
+    chosen = _spread(rows, limit)
+    return _spread(await _lock_slots(connection, set(chosen)), limit) if chosen else []
 
 
-async def _lock_slot(connection: Connection, instance: Instance) -> bool:
+def _spread(rows: Sequence[Record], limit: int) -> list[Instance]:
+    """The instances to which `limit` runs go, of those that these rows of slots and used slots tell about."""
+    free = [
+        (used / row["slots"], row["runner_id"], row["boot_id"])
+        for row in rows
+        for used in range(row["used"], row["slots"])
+    ]
+    return [Instance(runner_id, boot_id) for _, runner_id, boot_id in heapq.nsmallest(limit, free)]
+
+
+async def _lock_slots(connection: Connection, instances: Iterable[Instance]) -> list[Record]:
     # Counted by a statement after the lock: one that waited for another leader sees what that one assigned.
-    slots = await connection.fetchval(
-        "SELECT slots FROM runners"
-        " WHERE runner_id = $1 AND boot_id = $2 AND NOT superseded AND left_at IS NULL FOR UPDATE",
-        instance.runner_id,
-        instance.boot_id,
+    chosen = sorted(instances, key=lambda each: (each.runner_id, each.boot_id))
+    names = [each.runner_id for each in chosen], [each.boot_id for each in chosen]
+    await connection.execute(
+        """
+        SELECT FROM runners WHERE (runner_id, boot_id) IN (SELECT * FROM unnest($1::text[], $2::uuid[]))
+         ORDER BY runner_id, boot_id FOR UPDATE
+        """,
+        *names,
     )
-    used: int = await connection.fetchval(
-        "SELECT count(*) FROM scenarios WHERE runner_id = $1 AND boot_id = $2",
-        instance.runner_id,
-        instance.boot_id,
+    return await connection.fetch(
+        """
+        SELECT r.runner_id, r.boot_id, r.slots, count(s.id) AS used
+          FROM runners r LEFT JOIN scenarios s USING (runner_id, boot_id)
+         WHERE (r.runner_id, r.boot_id) IN (SELECT * FROM unnest($1::text[], $2::uuid[]))
+           AND NOT r.superseded AND r.left_at IS NULL
+         GROUP BY r.runner_id, r.boot_id, r.slots
+        """,
+        *names,
     )
-    return slots is not None and used < slots

@@ -15,12 +15,15 @@ log = structlog.get_logger(__name__)
 async def handle_command(database: Database, message: Message) -> None:
     """Carry out a command and record its answer; a command handled before has no second effect."""
     assert isinstance(message, OrchestratorCommand)  # noqa: S101 - the topic holds nothing else
-    async with database.transaction() as connection:
-        answered = await _carry_out(connection, message)
-        if answered is None:
-            return
-        await store.record_answer(connection, message.command_id, *answered)
-    log.info("command", command=type(message).__name__, scenario=str(message.scenario_id), answer=answered[0])
+    answer = await _create(database, message) if isinstance(message, CreateScenario) else None
+    if answer is None:
+        async with database.transaction() as connection:
+            answered = await _carry_out(connection, message)
+            if answered is None:
+                return
+            await store.record_answer(connection, message.command_id, *answered)
+        answer, _ = answered
+    log.info("command", command=type(message).__name__, scenario=str(message.scenario_id), answer=answer)
 
 
 async def handle_event(database: Database, message: Message) -> None:
@@ -42,10 +45,11 @@ async def apply(connection: Connection, scenario_id: UUID, message: Input) -> De
     scenario = await store.lock(connection, scenario_id)
     if scenario is None or scenario.deleted:
         return None
-    return await _apply_to(connection, scenario, message)
+    return await apply_to(connection, scenario, message)
 
 
-async def _apply_to(connection: Connection, scenario: Scenario, message: Input) -> Decision:
+async def apply_to(connection: Connection, scenario: Scenario, message: Input) -> Decision:
+    """Decide about a locked scenario inside its transaction, and save it."""
     decision = decide(scenario, message)
     await store.save(connection, scenario, decision)
     for step in decision.steps:
@@ -59,11 +63,14 @@ async def _apply_to(connection: Connection, scenario: Scenario, message: Input) 
     return decision
 
 
+async def _create(database: Database, command: CreateScenario) -> store.Answer | None:
+    """The answer where the id is new: one statement does it all."""
+    async with database.connection() as connection:
+        created = create(command.scenario_id, command.spec)
+        return "done" if await store.insert(connection, created, command.command_id) else None
+
+
 async def _carry_out(connection: Connection, command: OrchestratorCommand) -> tuple[store.Answer, str] | None:
-    if isinstance(command, CreateScenario) and await store.insert(
-        connection, create(command.scenario_id, command.spec)
-    ):
-        return "done", ""
     scenario = await store.lock(connection, command.scenario_id)
     if await store.was_handled(connection, command.command_id):
         return None
@@ -72,7 +79,7 @@ async def _carry_out(connection: Connection, command: OrchestratorCommand) -> tu
     if not isinstance(command, CreateScenario):
         if scenario.deleted:
             return "unknown", "The scenario was deleted."
-        decision = await _apply_to(connection, scenario, command)
+        decision = await apply_to(connection, scenario, command)
         return decision.answer, decision.detail
     if scenario.deleted:
         return "conflict", "This id belonged to a deleted scenario: choose another."

@@ -7,6 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 import msgspec
+from asyncpg import Record
 
 from app.messages import Instance, Message, Topic
 from app.orchestrator.lifecycle import Decision, Scenario, State
@@ -14,17 +15,25 @@ from app.postgres import Connection
 from app.scenario import Media, ScenarioSpec
 
 CHANNEL = "scenario_changed"
-"""Notified once for each transaction that moves a scenario: these are rare, and so is its lock at commit."""
+"""Notified soon after scenarios moved, and not by the transactions that move them: one that notifies holds a
+lock of the whole server while it commits, so that none would share its wait for the disk with another."""
 
 Answer = Literal["done", "conflict", "unknown", "mismatch"]
 
 _spec = msgspec.json.Decoder(ScenarioSpec)
 _media = msgspec.json.Decoder(Media)
+_SELECT = (
+    "SELECT id, spec, state, outcome, error, attempt, runner_id, boot_id, failures, next_frame, progressed,"
+    " media, deleted_at IS NOT NULL AS deleted FROM scenarios"
+)
 
 
-async def insert(connection: Connection, created: Decision) -> bool:
-    """Store a new scenario with the first line of its history; False where its id was ever used."""
-    row = await connection.fetchrow(
+async def insert(connection: Connection, created: Decision, command_id: UUID | None = None) -> bool:
+    """Store a new scenario with the first line of its history, and the answer to the command, if it was one.
+
+    False where its id was ever used: then nothing is stored.
+    """
+    is_new: bool = await connection.fetchval(
         """
         WITH created AS (
             INSERT INTO scenarios (id, spec, state, attempt) VALUES ($1, $2, $3, $4)
@@ -32,29 +41,39 @@ async def insert(connection: Connection, created: Decision) -> bool:
         ), told AS (
             INSERT INTO scenario_events (scenario_id, to_state, attempt, reason)
             SELECT id, $3, $4, $5 FROM created
+        ), answered AS (
+            INSERT INTO handled_commands (command_id, answer) SELECT $6, 'done' FROM created
+            WHERE $6::uuid IS NOT NULL ON CONFLICT DO NOTHING
         )
-        SELECT pg_notify($6, '') FROM created
+        SELECT EXISTS (SELECT FROM created)
         """,
         created.scenario.id,
         created.scenario.spec,
         created.scenario.state,
         created.scenario.attempt,
         created.steps[0].reason,
-        CHANNEL,
+        command_id,
     )
-    return row is not None
+    return is_new
 
 
 async def lock(connection: Connection, scenario_id: UUID) -> Scenario | None:
     """The scenario, locked until the transaction ends."""
-    row = await connection.fetchrow(
-        "SELECT id, spec, state, outcome, error, attempt, runner_id, boot_id, failures, next_frame,"
-        "       progressed, media, deleted_at IS NOT NULL AS deleted"
-        "  FROM scenarios WHERE id = $1 FOR UPDATE",
-        scenario_id,
+    row = await connection.fetchrow(f"{_SELECT} WHERE id = $1 FOR UPDATE", scenario_id)
+    return None if row is None else _scenario(row)
+
+
+async def lock_waiting(connection: Connection, limit: int) -> list[Scenario]:
+    """The scenarios that have waited longest of those that may be handed out now, locked."""
+    rows = await connection.fetch(
+        f"{_SELECT} WHERE state = 'init_startup' AND not_before <= clock_timestamp()"
+        " ORDER BY waiting_since, id LIMIT $1 FOR UPDATE SKIP LOCKED",
+        limit,
     )
-    if row is None:
-        return None
+    return [_scenario(row) for row in rows]
+
+
+def _scenario(row: Record) -> Scenario:
     return Scenario(
         id=row["id"],
         spec=_spec.decode(row["spec"]),
@@ -105,7 +124,7 @@ async def save(connection: Connection, before: Scenario, decision: Decision) -> 
               FROM unnest($18::text[], $19::jsonb[]) WITH ORDINALITY AS message (topic, message, n)
              ORDER BY n
         )
-        SELECT pg_notify($20, '') WHERE cardinality($15::text[]) > 0
+        SELECT
         """,
         after.id,
         after.state,
@@ -126,20 +145,19 @@ async def save(connection: Connection, before: Scenario, decision: Decision) -> 
         [step.reason for step in decision.steps],
         [topic.name for topic, _ in decision.send],
         [message for _, message in decision.send],
-        CHANNEL,
     )
 
 
 async def tell(connection: Connection, scenario_id: UUID, topic: Topic, message: Message) -> None:
     """Put one message about a locked scenario into the outbox."""
     await connection.execute(
-        "WITH sent AS (INSERT INTO outbox (topic, key, message) VALUES ($1, $2, $3))"
-        " SELECT pg_notify($4, '')",
-        topic.name,
-        str(scenario_id),
-        message,
-        CHANNEL,
+        "INSERT INTO outbox (topic, key, message) VALUES ($1, $2, $3)", topic.name, str(scenario_id), message
     )
+
+
+async def announce(connection: Connection, sender: str) -> None:
+    """Tell whoever listens that scenarios moved. `sender` is told, too, so that it need not hear itself."""
+    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, sender)
 
 
 async def was_handled(connection: Connection, command_id: UUID) -> bool:

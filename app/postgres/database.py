@@ -127,6 +127,7 @@ async def open_database(
             "idle_in_transaction_session_timeout": str(int(idle_timeout * 1000)),
         },
         init=prepare,
+        reset=_keep,
     )
     try:
         yield Database(pool, acquire_timeout, Pulse(dsn, silence))
@@ -146,6 +147,13 @@ async def open_connection(dsn: str, *, timeout: float = 30.0) -> AsyncGenerator[
     finally:
         with move_on_after(_CLOSE_TIMEOUT, shield=True):
             await connection.close()
+
+
+async def _keep(connection: Connection) -> None:
+    """Leave a connection that is given back as it is: nobody sets anything on one.
+
+    Without this, each use of a connection would end with a statement that resets what might have been set.
+    """
 
 
 @contextmanager

@@ -149,7 +149,7 @@ async def test_a_runner_that_left_before_its_first_heartbeat_was_heard_gets_noth
     async with world.database.connection() as connection:
         await leases.note_leaving(connection, left)
         await leases.note_instance(connection, RunnerHeartbeat(left, slots, ()))
-        assert await leases.free_instance(connection, 30.0) is None
+        assert await leases.free_slots(connection, 30.0, 1) == []
 
 
 async def test_an_older_attempt_is_to_be_let_go_also_where_its_runner_has_the_newer_one(world: World) -> None:

@@ -271,17 +271,38 @@ async def _next_to_tell(world: World) -> None:
             await service.apply(connection, scenario_id, TellRunner())
 
 
-@call(leases.next_waiting)
-async def _next_waiting(world: World) -> None:
-    async with world.scenarios.transaction() as connection:
-        if scenario_id := await leases.next_waiting(connection):
-            await service.apply(connection, scenario_id, AssignRun(world.any_instance()))
+@call(leases.look)
+async def _look(world: World) -> None:
+    async with world.scenarios.connection() as connection:
+        await leases.look(connection)
 
 
-@call(leases.free_instance)
-async def _free_instance(world: World) -> None:
+@call(leases.free_slots)
+async def _free_slots(world: World) -> None:
     async with world.scenarios.transaction() as connection:
-        await leases.free_instance(connection, 3600)
+        await leases.free_slots(connection, 3600, 3)
+
+
+@call(store.lock_waiting)
+async def _lock_waiting(world: World) -> None:
+    async with world.scenarios.transaction() as connection:
+        for scenario in await store.lock_waiting(connection, 3):
+            await service.apply_to(connection, scenario, AssignRun(world.any_instance()))
+
+
+@call(store.announce)
+async def _announce(world: World) -> None:
+    async with world.scenarios.connection() as connection:
+        await store.announce(connection, "somebody")
+
+
+@call(service.apply_to)
+async def _apply_to(world: World) -> None:
+    scenario_id = world.any_scenario()
+    async with world.scenarios.transaction() as connection:
+        scenario = await store.lock(connection, scenario_id)
+        assert scenario is not None
+        await service.apply_to(connection, scenario, world.any_input(scenario_id))
 
 
 @call(outbox.pending)

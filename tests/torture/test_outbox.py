@@ -14,7 +14,7 @@ from app.bus.kafka import KafkaBus, open_kafka_bus
 from app.messages import TOPICS, Instance, Message, RunReleased, StartRun, runner_commands
 from app.orchestrator import store
 from app.orchestrator.lifecycle import AssignRun, create
-from app.orchestrator.service import _apply_to
+from app.orchestrator.service import apply_to
 from app.postgres import Database, open_database
 from app.runner.store import Fence, FencedError, claim
 from app.scenario import Mock, ScenarioSpec
@@ -82,8 +82,8 @@ class Writers:
             assert scenario is not None
             if scenario.holder is not None:
                 back = RunReleased(scenario_id, scenario.attempt, 0, instance=scenario.holder)
-                scenario = (await _apply_to(connection, scenario, back)).scenario
-            await _apply_to(connection, scenario, AssignRun(instance))
+                scenario = (await apply_to(connection, scenario, back)).scenario
+            await apply_to(connection, scenario, AssignRun(instance))
             await sleep(delay)
             if not sure:
                 raise RollbackError
