@@ -9,6 +9,9 @@ from msgspec import Struct
 from app.postgres import Connection
 from app.runner.frames import Prediction
 
+BLOCK = 1024
+"""Frames of a block, for which `label_blocks` says how sure detections of each label are at best."""
+
 SourceState = Literal["opening", "open", "frozen", "reconnecting", "closed"]
 Eligible = Literal["all", "reference", "key"]
 
@@ -94,7 +97,8 @@ async def claim(connection: Connection, fence: Fence) -> Checkpoint:
             row["frames_sampled"], row["frames_dropped"], row["frames_failed"], row["detections"]
         ),
         position_seconds=row["position_seconds"],
-        unix_offset=row["claimed_at"] - time.monotonic(),
+        # A clock that was set back may not make times decrease: they are searched for by halving.
+        unix_offset=max(row["claimed_at"], row["position_seconds"]) - time.monotonic(),
     )
 
 
@@ -116,7 +120,18 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
             RETURNING scenario_id
         ), written AS (
             INSERT INTO predictions (scenario_id, frame, time, labels, confidences, boxes, track_ids, error)
-            SELECT moved.scenario_id, p.* FROM moved, unnest($17::prediction[]) AS p
+            SELECT scenario_id, (prediction).*
+              FROM (SELECT scenario_id, unnest($17::prediction[]) AS prediction FROM moved) AS rows
+        ), noted AS (
+            INSERT INTO label_blocks AS known (scenario_id, label, block, max_confidence)
+            SELECT scenario_id, found.*
+              FROM moved, unnest($18::text[], $19::bigint[], $20::real[]) AS found (label, block, confidence)
+             WHERE NOT EXISTS (
+                SELECT FROM label_blocks AS known
+                 WHERE known.scenario_id = moved.scenario_id AND known.label = found.label
+                   AND known.block = found.block AND known.max_confidence >= found.confidence)
+            ON CONFLICT (scenario_id, label, block)
+            DO UPDATE SET max_confidence = greatest(known.max_confidence, excluded.max_confidence)
         )
         SELECT count(*) FROM moved
         """,
@@ -137,6 +152,7 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
         batch.source_state,
         batch.finished,
         [_row(prediction) for prediction in batch.predictions],
+        *_blocks(batch.predictions),
     )
     return moved == 1
 
@@ -148,12 +164,25 @@ def _row(prediction: Prediction) -> tuple[object, ...]:
     return (
         prediction.frame,
         prediction.time,
-        [detection.label for detection in found],
+        "\n".join([detection.label for detection in found]),
         [detection.confidence for detection in found],
         [side for detection in found for side in detection.box],
         [detection.track_id for detection in found] if tracked else None,
         prediction.error,
     )
+
+
+def _blocks(predictions: list[Prediction]) -> tuple[list[str], list[int], list[float]]:
+    """Labels, blocks and the highest confidence of each; the label "" stands for any."""
+    highest: dict[tuple[str, int], float] = {}
+    for prediction in predictions:
+        block = prediction.frame // BLOCK
+        for detection in prediction.detections:
+            confidence = detection.confidence
+            for key in ((detection.label, block), ("", block)):
+                if confidence > highest.get(key, -1.0):
+                    highest[key] = confidence
+    return [label for label, _ in highest], [block for _, block in highest], list(highest.values())
 
 
 async def is_stored(connection: Connection, fence: Fence, batch: Batch) -> bool:
@@ -208,19 +237,37 @@ async def next_to_purge(connection: Connection) -> UUID | None:
 
 
 async def purge(connection: Connection, scenario_id: UUID, limit: int) -> int:
-    """Remove up to `limit` rows of a deleted scenario; the last call, which finds fewer, marks it purged."""
+    """Remove up to `limit` rows of a deleted scenario; the last call, which finds fewer, marks it purged.
+
+    It begins where the last one ended: dead rows stay in the way of whoever comes from the first.
+    """
     removed: int = await connection.fetchval(
         """
         WITH removed AS (
-            DELETE FROM predictions WHERE scenario_id = $1 AND frame IN
-                (SELECT frame FROM predictions WHERE scenario_id = $1 ORDER BY frame LIMIT $2)
-            RETURNING 1
+            DELETE FROM predictions
+             WHERE scenario_id = $1 AND frame = ANY (ARRAY(
+                SELECT frame FROM predictions
+                 WHERE scenario_id = $1
+                   AND frame >= (SELECT purged_before FROM checkpoints WHERE scenario_id = $1)
+                 ORDER BY frame LIMIT $2))
+            RETURNING frame, labels
+        ), forgotten AS (
+            DELETE FROM label_blocks AS known USING (
+                SELECT DISTINCT label, frame / $3 AS block
+                  FROM removed, unnest(string_to_array(labels, E'\n') || ARRAY['']) AS label) AS gone
+             WHERE known.scenario_id = $1 AND known.label = gone.label AND known.block = gone.block
+        ), summed AS (
+            SELECT count(*) AS rows, max(frame) + 1 AS purged_before FROM removed
+        ), marked AS (
+            UPDATE checkpoints
+               SET purged_before = coalesce(summed.purged_before, checkpoints.purged_before),
+                   purged = summed.rows < $2
+              FROM summed WHERE scenario_id = $1
         )
-        SELECT count(*) FROM removed
+        SELECT rows FROM summed
         """,
         scenario_id,
         limit,
+        BLOCK,
     )
-    if removed < limit:
-        await connection.execute("UPDATE checkpoints SET purged = true WHERE scenario_id = $1", scenario_id)
     return removed

@@ -49,11 +49,22 @@ async def add_prediction(
         "scenario_id": scenario_id,
         "frame": frame,
         "time": frame / 30,
-        "labels": [label for label, _ in found],
+        "labels": "\n".join(label for label, _ in found),
         "confidences": [confidence for _, confidence in found],
         "boxes": [side for n in range(len(found)) for side in (10.1 + n, 20.0, 30.0, 40.0)],
     }
     await _insert(predictions, "predictions", values | columns)
+    for label, confidence in [each for one in found for each in (one, ("", one[1]))]:
+        async with predictions.connection() as connection:
+            await connection.execute(
+                "INSERT INTO label_blocks AS known VALUES ($1, $2, $3, $4)"
+                " ON CONFLICT (scenario_id, label, block) DO UPDATE"
+                " SET max_confidence = greatest(known.max_confidence, excluded.max_confidence)",
+                scenario_id,
+                label,
+                frame // 1024,
+                confidence,
+            )
 
 
 async def add_event(scenarios: Database, scenario_id: UUID, to_state: str = "active", **columns: Any) -> int:

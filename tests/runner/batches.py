@@ -14,10 +14,15 @@ def prediction(frame: int, detections: int = 1) -> Prediction:
 
 def batch(start: int, end: int, *, finished: bool = False) -> Batch:
     """Frames `start` to `end`, every one of them sampled."""
+    return as_batch(start, end, [prediction(frame) for frame in range(start, end)], finished=finished)
+
+
+def as_batch(start: int, end: int, predictions: list[Prediction], *, finished: bool = False) -> Batch:
+    """The frames `start` to `end`, of which some were sampled."""
     return Batch(
         start=start,
         end=end,
-        predictions=[prediction(frame) for frame in range(start, end)],
+        predictions=predictions,
         counters=Counters(sampled=end, detections=end),
         position_seconds=end / 30,
         frames_per_second=100.0,

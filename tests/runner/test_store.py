@@ -1,5 +1,6 @@
 """The fence: who may write, what is written once, and what a lost acknowledgement means."""
 
+import time
 from contextlib import suppress
 from uuid import UUID, uuid4
 
@@ -40,6 +41,16 @@ async def frames(database: Database) -> list[int]:
     return [row["frame"] for row in rows]
 
 
+async def purge(database: Database, limit: int) -> int | None:
+    """How many rows of the scenario were removed; None where it is purged already."""
+    async with database.transaction() as connection:
+        found = await store.next_to_purge(connection)
+        if found is None:
+            return None
+        assert found == SCENARIO
+        return await store.purge(connection, found, limit)
+
+
 async def test_a_first_claim_begins_at_the_first_frame(predictions: Database) -> None:
     checkpoint = await claim(predictions, fence())
     assert checkpoint is not None
@@ -66,10 +77,10 @@ async def test_what_is_stored_comes_back_as_it_was(predictions: Database) -> Non
     async with predictions.connection() as connection:
         rows = await connection.fetch("SELECT * FROM predictions ORDER BY frame")
     assert [list(row.values())[1:] for row in rows] == [
-        [0, 0.0, ["aruco:0", "aruco:1"], [0.5, 0.5], [1.0, 2.0, 3.5, 4.25] * 2, None, None],
-        [1, 1 / 30, [], [], [], None, None],
-        [2, 0.1, ["a"], [1.0], [0.0, 1.0, 2.0, 3.0], [7], None],
-        [3, 0.2, [], [], [], None, "damaged data"],
+        [0, 0.0, "aruco:0\naruco:1", [0.5, 0.5], [1.0, 2.0, 3.5, 4.25] * 2, None, None],
+        [1, 1 / 30, "", [], [], None, None],
+        [2, 0.1, "a", [1.0], [0.0, 1.0, 2.0, 3.0], [7], None],
+        [3, 0.2, "", [], [], None, "damaged data"],
     ]
 
 
@@ -149,18 +160,36 @@ async def test_rows_are_removed_in_batches_and_no_others(predictions: Database) 
     await write(predictions, other, batch(0, 5))
     async with predictions.connection() as connection:
         await store.drop(connection, SCENARIO)
-    removed: list[int] = []
-    while True:
-        async with predictions.transaction() as connection:
-            found = await store.next_to_purge(connection)
-            if found is None:
-                break
-            assert found == SCENARIO
-            removed.append(await store.purge(connection, found, 10))
-    assert removed == [10, 10, 5]
+    removed = [await purge(predictions, 10) for _ in range(4)]
+    assert removed == [10, 10, 5, None]
     async with predictions.connection() as connection:
         left: list[UUID] = [
             row["scenario_id"]
             for row in await connection.fetch("SELECT DISTINCT scenario_id FROM predictions")
         ]
     assert left == [other.scenario_id]
+
+
+async def test_nothing_of_a_removed_scenario_is_left(predictions: Database) -> None:
+    who, other = fence(), Fence(uuid4(), 1, uuid4())
+    for each in (who, other):
+        await claim(predictions, each)
+        await write(predictions, each, batch(0, 2 * store.BLOCK + 5))
+    async with predictions.connection() as connection:
+        await store.drop(connection, SCENARIO)
+    while await purge(predictions, 700) is not None:
+        pass
+    async with predictions.connection() as connection:
+        blocks = await connection.fetch("SELECT DISTINCT scenario_id FROM label_blocks")
+    assert [row["scenario_id"] for row in blocks] == [other.scenario_id]
+    assert await frames(predictions) == []
+
+
+async def test_a_clock_that_was_set_back_does_not_make_times_decrease(predictions: Database) -> None:
+    ahead = time.time() + 3600
+    who = fence()
+    await claim(predictions, who)
+    assert await write(predictions, who, replace(batch(0, 5), position_seconds=ahead))
+    checkpoint = await claim(predictions, fence(2))
+    assert checkpoint is not None
+    assert ahead <= checkpoint.unix_offset + time.monotonic() < ahead + 60

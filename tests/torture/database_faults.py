@@ -268,7 +268,7 @@ class Site:
         if json.loads(row["spec"])["source"] == CLIP["source"]:
             expected = list(range(FRAMES))
             found.stuck += row["outcome"] != "completed"
-            found.wrong += sum(each["labels"] != [f"aruco:{each['frame'] % 1000}"] for each in stored)
+            found.wrong += sum(each["labels"] != f"aruco:{each['frame'] % 1000}" for each in stored)
         else:
             expected = list(range(len(frames)))
         found.frames += len(expected)

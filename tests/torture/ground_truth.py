@@ -107,7 +107,7 @@ def _judge_rows(found: Findings, expected: list[int], rows: Sequence[asyncpg.Rec
 def _shows_its_number(row: asyncpg.Record) -> bool:
     """Whether a row has the one marker that was drawn into its frame, where it was drawn, at its time."""
     frame: int = row["frame"]
-    if row["labels"] != [f"aruco:{frame % 1000}"] or abs(row["time"] - frame / 30) > 1e-6:
+    if row["labels"] != f"aruco:{frame % 1000}" or abs(row["time"] - frame / 30) > 1e-6:
         return False
     drawn = marker_box(frame, SIZE)
     return all(abs(found - side) <= 2 for found, side in zip(row["boxes"], drawn, strict=True))

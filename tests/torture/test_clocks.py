@@ -110,7 +110,7 @@ async def verify(scenarios: Database, predictions: Database, truth: Truth) -> Fi
             stored = await connection.fetch(
                 "SELECT frame, labels FROM predictions WHERE scenario_id = $1 ORDER BY frame", recording
             )
-            wanted = [(frame, [f"aruco:{frame % 1000}"]) for frame in range(FRAMES)]
+            wanted = [(frame, f"aruco:{frame % 1000}") for frame in range(FRAMES)]
             found = [(row["frame"], row["labels"]) for row in stored]
             figures.frames += FRAMES
             figures.wrong_frames += len({str(each) for each in wanted} ^ {str(each) for each in found})

@@ -101,7 +101,7 @@ class Verifier:
             handed,
             [each["frame"] for each in rows],
             sum(each["error"] is not None for each in rows),
-            sum(each["labels"] != [f"aruco:{each['frame'] % 1000}"] for each in rows),
+            sum(each["labels"] != f"aruco:{each['frame'] % 1000}" for each in rows),
         )
 
     async def ended(self, scenario_ids: Sequence[UUID]) -> bool:

@@ -179,7 +179,7 @@ async def judge(predictions: Connection) -> Haunted:
     """Compare each row's label with who had the fence for its frame."""
     misplaced = await predictions.fetchval(
         """
-        SELECT count(*) FROM predictions p WHERE labels[1] <> 'attempt:' ||
+        SELECT count(*) FROM predictions p WHERE labels <> 'attempt:' ||
             (SELECT attempt FROM witnessed_claims c
               WHERE c.scenario_id = p.scenario_id AND next_frame <= frame ORDER BY n DESC LIMIT 1)
         """

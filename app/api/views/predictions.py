@@ -7,7 +7,7 @@ from uuid import UUID
 from asyncpg import Record
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.postgres import Database
+from app.postgres import Connection, Database
 
 MAX_FRAME = 2**63 - 1
 Box = Annotated[
@@ -58,45 +58,40 @@ async def list_predictions(
 
     With a label or a confidence, only matching detections are returned, and only frames that have one.
     """
-    sql, arguments = _query(scenario_id, wanted, limit + 1)
-    async with predictions.connection() as connection:
-        rows = await connection.fetch(sql, *arguments)
-    more = rows[limit]["frame"] if len(rows) > limit else None
     threshold = None if wanted.min_confidence is None else _single(wanted.min_confidence)
+    async with predictions.connection() as connection:
+        first, last = await _frames(connection, scenario_id, wanted)
+        if wanted.label is None and threshold is None:
+            rows = await connection.fetch(_ALL, scenario_id, first, last, limit + 1)
+        else:
+            surely = float("-inf") if threshold is None else threshold
+            rows = await connection.fetch(_WITH, scenario_id, wanted.label, surely, first, last, limit + 1)
+    more = rows[limit]["frame"] if len(rows) > limit else None
     return [_view(row, wanted.label, threshold) for row in rows[:limit]], more
 
 
-def _query(scenario_id: UUID, wanted: Wanted, limit: int) -> tuple[str, list[object]]:
-    arguments: list[object] = [scenario_id, wanted.from_frame, wanted.to_frame, limit]
-    conditions = ["scenario_id = $1 AND frame >= $2 AND frame < $3"]
+_COLUMNS = "frame, time, labels, confidences, boxes, track_ids, error"
+_ALL = f"""
+    SELECT {_COLUMNS} FROM predictions
+     WHERE scenario_id = $1 AND frame BETWEEN $2 AND $3 ORDER BY frame LIMIT $4
+"""  # noqa: S608
+_WITH = f"SELECT {_COLUMNS} FROM predictions_with($1, $2, $3, $4, $5, $6)"  # noqa: S608
 
-    def add(condition: str, value: object) -> None:
-        arguments.append(value)
-        conditions.append(condition.format(f"${len(arguments)}"))
 
-    if wanted.from_time is not None:
-        add("time >= {}", wanted.from_time)
-    if wanted.to_time is not None:
-        add("time < {}", wanted.to_time)
-    if wanted.label is not None:
-        add("{} = ANY(labels)", wanted.label)
-    if wanted.min_confidence is not None:
-        add("{}::real <= ANY(confidences)", wanted.min_confidence)
-    if wanted.label is not None and wanted.min_confidence is not None:
-        label, confidence = len(arguments) - 1, len(arguments)
-        conditions.append(
-            f"EXISTS (SELECT FROM unnest(labels, confidences) AS found (label, confidence)"
-            f" WHERE label = ${label} AND confidence >= ${confidence})"
-        )
-    sql = (
-        "SELECT frame, time, labels, confidences, boxes, track_ids, error FROM predictions"  # noqa: S608
-        f" WHERE {' AND '.join(conditions)} ORDER BY frame LIMIT $4"
-    )
-    return sql, arguments
+async def _frames(connection: Connection, scenario_id: UUID, wanted: Wanted) -> tuple[int, int]:
+    """The first and the last of the frames that are asked for."""
+    first, end = wanted.from_frame, wanted.to_frame
+    if wanted.from_time is not None or wanted.to_time is not None:
+        sql = "SELECT first_frame_at($1, $2), first_frame_at($1, $3)"
+        [(after, before)] = await connection.fetch(sql, scenario_id, wanted.from_time, wanted.to_time)
+        first = first if after is None else max(first, after)
+        end = end if before is None else min(end, before)
+    return first, end - 1
 
 
 def _view(row: Record, label: str | None, threshold: float | None) -> Prediction:
-    labels, confidences, track_ids = row["labels"], row["confidences"], row["track_ids"]
+    confidences, track_ids = row["confidences"], row["track_ids"]
+    labels = row["labels"].split("\n") if confidences else ()
     # Stored in single precision: the digits past these are noise.
     boxes = [round(edge, 2) for edge in row["boxes"]]
     detections = [
