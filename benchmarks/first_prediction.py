@@ -1,0 +1,92 @@
+"""From POST /scenarios to the first stored prediction, against opening the file and detecting in it bare.
+
+The service is warm: it has analysed the file with this detector before. The clip is 720p H.264 with B-frames,
+sampled at 2 frames/s. The first prediction is there once another connection to the predictions database sees
+it. Bare is PyAV and the service's own detector, loaded already, one frame, in one thread.
+"""
+
+import time
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import uuid4
+
+import av
+from anyio import create_task_group, to_thread
+
+from app.postgres import Connection, open_connection
+from app.runner.detectors import Detector, make_detector
+from app.runner.picture import AvPicture
+from app.scenario import Detector as Config
+from app.scenario import Marker, Onnx
+from benchmarks import network
+from benchmarks.services import completed, predictions_of
+from benchmarks.table import Row, alternate, at_most, command
+from tests.clips import marker_clip
+from tests.service.process import Json, ServiceProcess, running
+from tests.waiting import until
+
+TURNS = 10  # of each kind in a round
+SIZE = (1280, 720)
+DETECTORS: dict[str, tuple[Json, Config]] = {
+    "marker": ({"type": "marker"}, Marker()),
+    "onnx, a nano at 320×192": ({"type": "onnx", "model": "nano.onnx"}, Onnx("nano.onnx")),
+}
+
+
+def bare(clip: Path, detector: Detector) -> float:
+    """Milliseconds to open the file, decode a frame, and detect in it."""
+    began = time.perf_counter()
+    with av.open(str(clip)) as container:
+        frame = next(container.decode(video=0))
+        detector.detect(AvPicture(frame), 0)
+    return (time.perf_counter() - began) * 1000
+
+
+async def first_prediction(
+    service: ServiceProcess, predictions: Connection, clip: str, detector: Json
+) -> float:
+    """Milliseconds from the request until the first prediction is there; returns once all are."""
+    scenario_id = uuid4()
+    seen = 0.0
+
+    async def watch() -> None:
+        nonlocal seen
+        sql = "SELECT EXISTS (SELECT FROM predictions WHERE scenario_id = $1)"
+        await until(lambda: predictions.fetchval(sql, scenario_id), poll=0.001)
+        seen = time.perf_counter()
+
+    async with create_task_group() as group:
+        group.start_soon(watch)
+        began = time.perf_counter()
+        await service.create(clip, detector, id=str(scenario_id))
+    await completed(service, str(scenario_id))
+    return (seen - began) * 1000
+
+
+async def measure(rounds: int) -> list[Row]:
+    """In turns, TURNS of each kind in a round."""
+    rows = []
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        clip = marker_clip(folder / "clip.mp4", frames=150, size=SIZE)
+        network.save(folder / "nano.onnx", 192, 320)
+        async with (
+            running(folder, media_root=folder, model_root=folder) as service,
+            predictions_of(service) as dsn,
+            open_connection(dsn) as predictions,
+        ):
+            for name, (asked, config) in DETECTORS.items():
+                detector = make_detector(config, folder)
+                served = partial(first_prediction, service, predictions, clip.name, asked)
+                alone = partial(to_thread.run_sync, bare, clip, detector)
+                await served()
+                await alone()
+                measured, reference = await alternate(TURNS * rounds, served, alone)
+                title = f"POST to first stored prediction, {name}"
+                rows.append(Row("10", title, "ms", measured, reference, at_most(1.5, plus=20)))
+    return rows
+
+
+if __name__ == "__main__":
+    command(__doc__, measure)
