@@ -1,6 +1,8 @@
 """The predictions database: checkpoints, the fence around them, and predictions; one function a query."""
 
+import struct
 import time
+from itertools import groupby
 from typing import Literal
 from uuid import UUID
 
@@ -151,37 +153,59 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
         batch.replay_sampled,
         batch.source_state,
         batch.finished,
-        [_row(prediction) for prediction in batch.predictions],
+        _rows(batch.predictions),
         *_blocks(batch.predictions),
     )
     return moved == 1
 
 
-def _row(prediction: Prediction) -> tuple[object, ...]:
-    """A value of the database's type `prediction`."""
-    found = prediction.detections
-    tracked = any(detection.track_id is not None for detection in found)
-    return (
-        prediction.frame,
-        prediction.time,
-        "\n".join([detection.label for detection in found]),
-        [detection.confidence for detection in found],
-        [side for detection in found for side in detection.box],
-        [detection.track_id for detection in found] if tracked else None,
-        prediction.error,
-    )
+def _rows(predictions: list[Prediction]) -> list[tuple[object, ...]]:
+    """Values of the database's type `prediction`."""
+    found = [detection for prediction in predictions for detection in prediction.detections]
+    labels = [detection.label for detection in found]
+    confidences = _packed([detection.confidence for detection in found])
+    boxes = _packed([side for detection in found for side in detection.box])
+    tracks = [detection.track_id for detection in found]
+    tracked = tracks.count(None) < len(tracks)
+    rows: list[tuple[object, ...]] = []
+    end = 0
+    for prediction in predictions:
+        start, end = end, end + len(prediction.detections)
+        rows.append(
+            (
+                prediction.frame,
+                prediction.time,
+                "\n".join(labels[start:end]),
+                confidences[4 * start : 4 * end],
+                boxes[16 * start : 16 * end],
+                _tracks(tracks[start:end]) if tracked else None,
+                prediction.error,
+            )
+        )
+    return rows
+
+
+def _packed(numbers: list[float]) -> bytes:
+    """In single precision, the most significant byte first."""
+    return struct.pack(f">{len(numbers)}f", *numbers)
+
+
+def _tracks(tracks: list[int | None]) -> list[int | None] | None:
+    return None if tracks.count(None) == len(tracks) else tracks
 
 
 def _blocks(predictions: list[Prediction]) -> tuple[list[str], list[int], list[float]]:
     """Labels, blocks and the highest confidence of each; the label "" stands for any."""
     highest: dict[tuple[str, int], float] = {}
-    for prediction in predictions:
-        block = prediction.frame // BLOCK
-        for detection in prediction.detections:
-            confidence = detection.confidence
-            for key in ((detection.label, block), ("", block)):
-                if confidence > highest.get(key, -1.0):
-                    highest[key] = confidence
+    for block, of_block in groupby(predictions, lambda prediction: prediction.frame // BLOCK):
+        best: dict[str, float] = {}
+        for prediction in of_block:
+            for detection in prediction.detections:
+                if detection.confidence > best.get(detection.label, -1.0):
+                    best[detection.label] = detection.confidence
+        if best:
+            highest |= {(label, block): confidence for label, confidence in best.items()}
+            highest["", block] = max(best.values())
     return [label for label, _ in highest], [block for _, block in highest], list(highest.values())
 
 

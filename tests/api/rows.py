@@ -1,5 +1,6 @@
 """Rows as the orchestrator and the runner would write them."""
 
+import struct
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -50,8 +51,8 @@ async def add_prediction(
         "frame": frame,
         "time": frame / 30,
         "labels": "\n".join(label for label, _ in found),
-        "confidences": [confidence for _, confidence in found],
-        "boxes": [side for n in range(len(found)) for side in (10.1 + n, 20.0, 30.0, 40.0)],
+        "confidences": packed(*(confidence for _, confidence in found)),
+        "boxes": packed(*(side for n in range(len(found)) for side in (10.1 + n, 20.0, 30.0, 40.0))),
     }
     await _insert(predictions, "predictions", values | columns)
     for label, confidence in [each for one in found for each in (one, ("", one[1]))]:
@@ -65,6 +66,11 @@ async def add_prediction(
                 frame // 1024,
                 confidence,
             )
+
+
+def packed(*numbers: float) -> bytes:
+    """Numbers as they are stored."""
+    return struct.pack(f">{len(numbers)}f", *numbers)
 
 
 async def add_event(scenarios: Database, scenario_id: UUID, to_state: str = "active", **columns: Any) -> int:

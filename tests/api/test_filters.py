@@ -15,7 +15,7 @@ from app.runner.frames import Detection, Prediction
 from app.runner.store import BLOCK, Fence
 from tests.runner.batches import as_batch
 
-LABELS = ("person", "car", "car park", "traffic light", "qr:ä|b", "per")
+LABELS = ("", "person", "car", "car park", "traffic light", "qr:ä|b", "per")
 SIZE = 4 * BLOCK
 
 

@@ -3,6 +3,7 @@
 from uuid import uuid4
 
 from app.postgres import migrate, migrations_of, open_connection
+from tests.api.rows import packed
 from tests.databases import Databases
 
 
@@ -26,12 +27,17 @@ async def test_stored_predictions_are_carried_over(server: Databases) -> None:
                     frame,
                     labels,
                     confidences,
-                    [1.0] * 4 * len(labels),
+                    list(range(4 * len(labels))),
                 )
         assert "003_label_blocks.sql" in await migrate(dsn, "app.runner")
         async with open_connection(dsn) as connection:
-            rows = await connection.fetch("SELECT labels FROM predictions ORDER BY frame")
-            assert [row["labels"] for row in rows] == ["car\ncar", "", "", "traffic light\ncar"]
+            rows = await connection.fetch("SELECT labels, confidences, boxes FROM predictions ORDER BY frame")
+            assert [tuple(row) for row in rows] == [
+                ("car\ncar", packed(0.25, 0.5), packed(*range(8))),
+                ("", b"", b""),
+                ("", packed(0.125), packed(*range(4))),
+                ("traffic light\ncar", packed(0.75, 0.25), packed(*range(8))),
+            ]
             blocks = await connection.fetch(
                 'SELECT label, block, max_confidence FROM label_blocks ORDER BY block, label COLLATE "C"'
             )

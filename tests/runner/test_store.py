@@ -12,6 +12,7 @@ from app.postgres import Database
 from app.runner import store
 from app.runner.frames import Detection, Prediction
 from app.runner.store import Batch, Counters, Fence, FencedError
+from tests.api.rows import packed
 from tests.runner.batches import batch, prediction
 
 SCENARIO = uuid4()
@@ -77,10 +78,10 @@ async def test_what_is_stored_comes_back_as_it_was(predictions: Database) -> Non
     async with predictions.connection() as connection:
         rows = await connection.fetch("SELECT * FROM predictions ORDER BY frame")
     assert [list(row.values())[1:] for row in rows] == [
-        [0, 0.0, "aruco:0\naruco:1", [0.5, 0.5], [1.0, 2.0, 3.5, 4.25] * 2, None, None],
-        [1, 1 / 30, "", [], [], None, None],
-        [2, 0.1, "a", [1.0], [0.0, 1.0, 2.0, 3.0], [7], None],
-        [3, 0.2, "", [], [], None, "damaged data"],
+        [0, 0.0, "aruco:0\naruco:1", packed(0.5, 0.5), packed(*[1.0, 2.0, 3.5, 4.25] * 2), None, None],
+        [1, 1 / 30, "", b"", b"", None, None],
+        [2, 0.1, "a", packed(1.0), packed(0.0, 1.0, 2.0, 3.0), [7], None],
+        [3, 0.2, "", b"", b"", None, "damaged data"],
     ]
 
 

@@ -5,6 +5,7 @@ the service is asked or used: neither its API and counters, nor its lifecycle an
 """
 
 import json
+import struct
 from collections.abc import Sequence
 from datetime import datetime
 from fractions import Fraction
@@ -110,7 +111,9 @@ def _shows_its_number(row: asyncpg.Record) -> bool:
     if row["labels"] != f"aruco:{frame % 1000}" or abs(row["time"] - frame / 30) > 1e-6:
         return False
     drawn = marker_box(frame, SIZE)
-    return all(abs(found - side) <= 2 for found, side in zip(row["boxes"], drawn, strict=True))
+    return all(
+        abs(found - side) <= 2 for found, side in zip(struct.unpack(">4f", row["boxes"]), drawn, strict=True)
+    )
 
 
 def _judge_history(events: list[tuple[str | None, str, int]], state: str) -> str | None:

@@ -78,7 +78,7 @@ class Verifier:
             return await self.completed(trouble, FRAMES)
         after: float | None = await self._predictions.fetchval(
             "SELECT min(time) FROM predictions"
-            " WHERE scenario_id = $1 AND time > $2 AND cardinality(confidences) > 0 AND error IS NULL",
+            " WHERE scenario_id = $1 AND time > $2 AND length(confidences) > 0 AND error IS NULL",
             trouble.scenario_id,
             onset + 0.5,
         )

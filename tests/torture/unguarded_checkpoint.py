@@ -31,7 +31,7 @@ async def _insert(connection: Connection, fence: Fence, batch: Batch) -> None:
         "INSERT INTO predictions (scenario_id, frame, time, labels, confidences, boxes, track_ids, error)"
         " SELECT $1, p.* FROM unnest($2::prediction[]) AS p",
         fence.scenario_id,
-        [store._row(prediction) for prediction in batch.predictions],
+        store._rows(batch.predictions),
     )
 
 

@@ -1,5 +1,6 @@
 """Pages of predictions, by frame."""
 
+import struct
 from ctypes import c_float
 from typing import Annotated
 from uuid import UUID
@@ -64,7 +65,7 @@ async def list_predictions(
         if wanted.label is None and threshold is None:
             rows = await connection.fetch(_ALL, scenario_id, first, last, limit + 1)
         else:
-            surely = float("-inf") if threshold is None else threshold
+            surely = threshold or 0.0
             rows = await connection.fetch(_WITH, scenario_id, wanted.label, surely, first, last, limit + 1)
     more = rows[limit]["frame"] if len(rows) > limit else None
     return [_view(row, wanted.label, threshold) for row in rows[:limit]], more
@@ -90,10 +91,10 @@ async def _frames(connection: Connection, scenario_id: UUID, wanted: Wanted) -> 
 
 
 def _view(row: Record, label: str | None, threshold: float | None) -> Prediction:
-    confidences, track_ids = row["confidences"], row["track_ids"]
+    confidences, track_ids = unpack(row["confidences"]), row["track_ids"]
     labels = row["labels"].split("\n") if confidences else ()
     # Stored in single precision: the digits past these are noise.
-    boxes = [round(edge, 2) for edge in row["boxes"]]
+    boxes = [round(edge, 2) for edge in unpack(row["boxes"])]
     detections = [
         Detection(
             found,
@@ -105,6 +106,11 @@ def _view(row: Record, label: str | None, threshold: float | None) -> Prediction
         if (label is None or found == label) and (threshold is None or confidences[n] >= threshold)
     ]
     return Prediction(row["frame"], row["time"], detections, row["error"] or UNSET)
+
+
+def unpack(numbers: bytes) -> tuple[float, ...]:
+    """Numbers as they are stored: in single precision, the most significant byte first."""
+    return struct.unpack(f">{len(numbers) // 4}f", numbers)
 
 
 def _single(value: float) -> float:

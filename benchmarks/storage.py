@@ -1,0 +1,144 @@
+"""Detections a second into the predictions database, and their bytes on disk.
+
+The service stores batches behind a fence, exactly once. The reference is one binary COPY of the same
+predictions into a table of the same columns, checks and index, turned into its rows by the same code. COPY of
+rows that were made ready beforehand is measured as well: such rows nobody has.
+"""
+
+import gc
+import time
+from collections.abc import Sequence
+from itertools import chain, pairwise
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from uuid import UUID, uuid4
+
+from app.postgres import Connection, Database, migrate, open_database
+from app.postgres.embedded import embedded_server
+from app.runner import store
+from app.runner.frames import Detection, Prediction
+from app.runner.pipeline import MAX_LINE
+from app.runner.store import Batch, Counters, Fence
+from benchmarks.table import Row, alternate, at_least, at_most, command
+
+FRAMES = 10 * MAX_LINE
+USUAL = 100  # frames of a batch, at 400 a second
+LABELS = ("person", "car", "truck", "bus", "bicycle", "dog", "backpack", "traffic light")
+SHARES = (40, 30, 8, 4, 6, 4, 4, 4)
+BYTES = 60.0
+
+
+def predictions(frames: int, seed: int = 0) -> list[Prediction]:
+    """Every frame of a video at 30 a second, with 4 or 5 objects in each."""
+    chance = Random(seed)
+    return [
+        Prediction(
+            frame,
+            frame / 30,
+            tuple(
+                Detection(label, chance.randrange(1024) / 1024, (x, y, x + 80.125, y + 160.5))
+                for label in chance.choices(LABELS, SHARES, k=chance.choice((4, 5)))
+                for x, y in [(chance.randrange(9600) / 8, chance.randrange(4480) / 8)]
+            ),
+        )
+        for frame in range(frames)
+    ]
+
+
+def batches(rows: Sequence[Prediction], size: int) -> list[Batch]:
+    """The rows in batches of so many frames, as a run hands them over."""
+    borders = [*range(0, len(rows), size), len(rows)]
+    made, detections = [], 0
+    for start, end in pairwise(borders):
+        detections += sum(len(row.detections) for row in rows[start:end])
+        counters = Counters(sampled=end, detections=detections)
+        state = Batch(
+            start, end, list(rows[start:end]), counters, end / 30, 400.0, "all", end, end, source_state="open"
+        )
+        made.append(state)
+    return made
+
+
+async def write(database: Database, rows: Sequence[Prediction], size: int = MAX_LINE) -> float:
+    """Seconds to store the rows as a new scenario."""
+    fence = Fence(uuid4(), 1, uuid4())
+    ready = batches(rows, size)
+    async with database.connection() as connection:
+        await store.claim(connection, fence)
+    began = time.perf_counter()
+    for batch in ready:
+        async with database.connection() as connection:
+            assert await store.write(connection, fence, batch)
+    return time.perf_counter() - began
+
+
+async def copy(connection: Connection, rows: Sequence[Prediction]) -> float:
+    """Seconds to copy the predictions, which become rows as they are sent."""
+    began = time.perf_counter()
+    parts = (rows[start : start + MAX_LINE] for start in range(0, len(rows), MAX_LINE))
+    scenario_id = uuid4()
+    records = chain.from_iterable(as_rows(part, scenario_id) for part in parts)
+    await connection.copy_records_to_table("copied", records=records)
+    return time.perf_counter() - began
+
+
+async def copy_ready(connection: Connection, ready: list[tuple[object, ...]]) -> float:
+    """Seconds to copy rows."""
+    began = time.perf_counter()
+    await connection.copy_records_to_table("copied", records=ready)
+    return time.perf_counter() - began
+
+
+def as_rows(part: Sequence[Prediction], scenario_id: UUID) -> list[tuple[object, ...]]:
+    """Rows of the table."""
+    return [(scenario_id, *row) for row in store._rows(list(part))]  # noqa: SLF001
+
+
+async def on_disk(connection: Connection) -> float:
+    """Bytes of everything that is stored, indexes included, for each detection."""
+    await connection.execute("VACUUM predictions, label_blocks")
+    size: int = await connection.fetchval(
+        "SELECT pg_total_relation_size('predictions') + pg_total_relation_size('label_blocks')"
+    )
+    stored: int = await connection.fetchval("SELECT sum(length(confidences) / 4) FROM predictions")
+    return size / stored
+
+
+async def measure(rounds: int) -> list[Row]:
+    """Alternate the references and the service `rounds` times."""
+    rows = predictions(FRAMES)
+    detections = sum(len(row.detections) for row in rows)
+    gc.freeze()  # a service does not hold all of these for the garbage collector to look through
+    with TemporaryDirectory() as name:
+        async with embedded_server(Path(name), databases=["predictions"]) as server:
+            dsn = server.dsn("predictions")
+            await migrate(dsn, "app.runner")
+            async with open_database(dsn) as database, database.connection() as connection:
+                await connection.execute("CREATE TABLE copied (LIKE predictions INCLUDING ALL)")
+                seconds = await alternate(
+                    rounds,
+                    lambda: copy(connection, rows),
+                    lambda: copy_ready(connection, as_rows(rows, uuid4())),
+                    lambda: write(database, rows),
+                    lambda: write(database, rows, USUAL),
+                )
+                size = await on_disk(connection)
+    copied, copied_ready, full, usual = (detections / each for each in seconds)
+    return [
+        Row(
+            "5",
+            f"stored, {MAX_LINE} frames a batch (a full line)",
+            "detections/s",
+            full,
+            copied,
+            at_least(0.8),
+        ),
+        Row("", "the same, against COPY of rows made ready", "detections/s", full, copied_ready),
+        Row("", f"stored, {USUAL} frames a batch, each flushed to disk", "detections/s", usual, copied),
+        Row("5", "on disk, with every index", "bytes/detection", size, BYTES, at_most(1)),
+    ]
+
+
+if __name__ == "__main__":
+    command(__doc__, measure, rounds=5)
