@@ -176,7 +176,8 @@ async def test_a_thousand_predictions_come_in_one_page(
     scenario_id = await add_scenario(scenarios)
     async with predictions.connection() as connection:
         await connection.execute(
-            "INSERT INTO predictions SELECT $1, n, n / 30.0, E'a\\nb', $2, $3 FROM generate_series(0, 1500) AS n",
+            "INSERT INTO predictions SELECT $1, n, n / 30.0, E'a\\nb', $2, $3"
+            " FROM generate_series(0, 1500) AS n",
             scenario_id,
             packed(0.5, 0.25),
             packed(1, 2, 3, 4, 5, 6, 7, 8),
