@@ -217,6 +217,8 @@ def _video_of(container: InputContainer, source: Source) -> VideoStream:
                     retryable=False,
                 )
             stream.codec_context.options = _LIMITS
+            # Each further thread makes a picture cost more processor time: scenarios are the parallelism.
+            stream.codec_context.thread_type, stream.codec_context.thread_count = "NONE", 1
             return stream
     raise VideoError(f"{source.redacted} has no video stream", retryable=False)
 

@@ -63,7 +63,6 @@ class Recording:
         self._incoming = iter(self._packets)
         self._beginning: list[tuple[Coded, Packet]] = []
         self._context = opened.stream.codec_context
-        self._context.thread_type, self._context.thread_count = "AUTO", 2
         picture = self._first_picture()
         self.media = Media(
             width=picture.width if picture else opened.stream.width,

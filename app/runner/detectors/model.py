@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
@@ -26,11 +27,15 @@ LARGEST_FILE = 2**31 - 1  # bytes: no ONNX message is larger
 LARGEST_METADATA = 1_000_000  # characters of one entry
 
 _models: "WeakValueDictionary[tuple[Path, int, int], Model]" = WeakValueDictionary()
+_recent: "deque[Model]" = deque(maxlen=2)
+"""Kept though nothing uses them: to load a model takes longer than a short clip."""
+
 _loading = Lock()
 
 
 def load_model(root: Path, name: str) -> "Model":
-    """The model in the file `name` below `root`. While anything holds it, it is not loaded again.
+    """The model in the file `name` below `root`. It is not loaded again while anything holds it, nor where it
+    is one of the two that were used last.
 
     Raises DetectorError where there is no such file, or where it is no model that can be used.
     """
@@ -46,6 +51,9 @@ def load_model(root: Path, name: str) -> "Model":
                 model = _models[key] = Model(_session(path))
             except DetectorError as error:
                 raise DetectorError(f"The model {name!r} cannot be used. {error}") from error.__cause__
+        if model in _recent:
+            _recent.remove(model)
+        _recent.append(model)
         return model
 
 

@@ -140,7 +140,7 @@ def test_a_network_that_wrongly_declares_to_take_any_size_gets_the_one_it_takes(
     assert found(tmp_path, picture((256, 168, WHITE))) == (Detection("bright", 1.0, BOX),)
 
 
-def test_runs_share_a_model_while_any_of_them_holds_it(tmp_path: Path) -> None:
+def test_runs_share_a_model_while_any_of_them_holds_it_or_it_was_used_last(tmp_path: Path) -> None:
     path = models.yolov8(tmp_path / "model.onnx", (64, 64))
     with ThreadPoolExecutor(4) as threads:
         first, *others = threads.map(lambda _: load_model(tmp_path, "model.onnx"), range(4))
@@ -152,6 +152,11 @@ def test_runs_share_a_model_while_any_of_them_holds_it(tmp_path: Path) -> None:
     assert load_model(tmp_path, "model.onnx") is first
     held = id(first)
     del first, others
+    gc.collect()
+    assert id(load_model(tmp_path, "model.onnx")) == held
+    for other in ("other.onnx", "another.onnx"):
+        models.yolov8(tmp_path / other, (64, 64))
+        load_model(tmp_path, other)
     gc.collect()
     assert held not in {id(kept) for kept in model._models.values()}
 
