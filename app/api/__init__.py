@@ -16,6 +16,7 @@ from litestar.handlers import HTTPRouteHandler
 from app.api import detectors, docs, events, health, metrics, predictions, runners, scenarios
 from app.api.feed import Feed
 from app.api.gate import Gate
+from app.api.kept import Kept
 from app.api.openapi import openapi_document
 from app.api.options import ApiDeps, ApiOptions
 from app.api.problems import answer_exception
@@ -47,7 +48,7 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 def create_app(options: ApiOptions, *, lifespan: Sequence[Lifespan] = (), resources: bool = True) -> Litestar:
     """The application. Without `resources`, for a process of other roles, it has health and metrics only."""
     routes = [*PROBES, *ROUTES] if resources else PROBES
-    state = State({"options": options, "deps": None, "feed": None, "needs_deps": resources})
+    state = State({"options": options, "deps": None, "feed": None, "kept": Kept(), "needs_deps": resources})
     state.openapi = openapi_document(routes, options.version)
     handlers = [*routes, *PAGES] if resources else routes
     app = Litestar(

@@ -3,16 +3,16 @@
 from typing import Annotated
 from uuid import UUID
 
-from litestar import get
+from litestar import MediaType, Response, get
 from litestar.params import FromPath
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, Struct, json, structs
 
 from app.api.cursors import make_cursor, read_cursor
 from app.api.openapi import Answer, Doc
 from app.api.problems import BAD_CURSOR, NOT_FOUND, no_scenario
 from app.api.requests import ApiRequest
 from app.api.views.predictions import EXAMPLE, MAX_FRAME, PredictionPage, Wanted, list_predictions
-from app.api.views.scenarios import exists
+from app.api.views.scenarios import is_completed
 
 Frame = Annotated[int, Meta(ge=0, le=MAX_FRAME)]
 Seconds = Annotated[float, Meta(ge=0)]
@@ -68,15 +68,29 @@ class PredictionQuery(Struct, frozen=True, forbid_unknown_fields=True):
         },
     ),
 )
-async def get_predictions(request: ApiRequest, scenario_id: FromPath[UUID]) -> PredictionPage:
+async def get_predictions(request: ApiRequest, scenario_id: FromPath[UUID]) -> Response[bytes]:
     """A page, by frame."""
+    deps, kept = request.deps, request.kept
+    question = (scenario_id, request.scope["query_string"])
+    answer = kept.get(question)
+    if answer is None or not await is_completed(deps.scenarios, scenario_id):
+        answer, is_final = await _answer(request, scenario_id)
+        if is_final:
+            kept.put(question, answer)
+    return Response(answer, media_type=MediaType.JSON)
+
+
+async def _answer(request: ApiRequest, scenario_id: UUID) -> tuple[bytes, bool]:
+    """The page, and whether it stays as it is."""
     query = request.parameters(PredictionQuery)
     wanted = query.wanted()
     bound = ("predictions", scenario_id, wanted)
     if query.cursor is not None:
         wanted = structs.replace(wanted, from_frame=read_cursor(query.cursor, bound, int))
     deps = request.deps
-    if not await exists(deps.scenarios, scenario_id):
+    completed = await is_completed(deps.scenarios, scenario_id)
+    if completed is None:
         raise no_scenario(scenario_id)
     items, more = await list_predictions(deps.predictions, scenario_id, wanted, query.limit)
-    return PredictionPage(items, None if more is None else make_cursor(more, bound))
+    page = PredictionPage(items, None if more is None else make_cursor(more, bound))
+    return json.encode(page), completed

@@ -9,6 +9,7 @@ from litestar.datastructures import State
 from litestar.exceptions import InternalServerException
 
 from app.api.feed import Feed
+from app.api.kept import Kept
 from app.api.options import ApiDeps, ApiOptions
 from app.api.problems import BAD_REQUEST, TOO_SLOW, UNSUPPORTED_MEDIA_TYPE, ProblemError, unavailable
 from app.api.validation import decode_body, decode_query
@@ -42,6 +43,12 @@ class ApiRequest(Request[None, str, State]):
         if feed is None:
             raise unavailable("The service is starting or stopping. Repeat the request in a moment.")
         return feed
+
+    @property
+    def kept(self) -> Kept:
+        """Answers that cannot change any more."""
+        kept: Kept = self.app.state.kept
+        return kept
 
     def parameters(self, model: type[T]) -> T:
         """The query string as a `model`. Raises ProblemError (400)."""

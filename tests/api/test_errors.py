@@ -146,7 +146,7 @@ async def test_an_unexpected_fault_is_logged_under_the_id_that_the_user_gets(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a secret")
 
-    monkeypatch.setattr(views, "find_scenario", fail)
+    monkeypatch.setattr(views, "find_row", fail)
     with capture_logs() as logs:
         response = await http.get(f"/scenarios/{uuid4()}")
     detail = assert_problem(response, 500, "internal")

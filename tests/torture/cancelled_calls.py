@@ -459,6 +459,23 @@ async def _find_scenario(world: World) -> None:
     await scenarios.find_scenario(world.scenarios, world.predictions, world.any_scenario())
 
 
+@call(scenarios.find_row)
+async def _find_row(world: World) -> None:
+    await scenarios.find_row(world.scenarios, world.any_scenario())
+
+
+@call(scenarios.show)
+async def _show(world: World) -> None:
+    row = await scenarios.find_row(world.scenarios, world.any_scenario())
+    assert row is not None
+    await scenarios.show(row, world.predictions)
+
+
+@call(scenarios.is_completed)
+async def _is_completed(world: World) -> None:
+    await scenarios.is_completed(world.scenarios, world.any_scenario())
+
+
 @call(scenarios.exists)
 async def _exists(world: World) -> None:
     await scenarios.exists(world.scenarios, world.any_scenario())

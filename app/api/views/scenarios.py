@@ -71,19 +71,27 @@ class Position(Struct, frozen=True, array_like=True):
 
 
 _COLUMNS = "id, spec, state, outcome, error, attempt, runner_id, media, created_at, updated_at"
+_ONE = f"SELECT {_COLUMNS} FROM scenarios WHERE id = $1 AND deleted_at IS NULL"  # noqa: S608
 _spec = msgspec.json.Decoder(ScenarioSpec)
 _media = msgspec.json.Decoder(Media)
 
 
 async def find_scenario(scenarios: Database, predictions: Database, scenario_id: UUID) -> Scenario | None:
     """The scenario, or None where there is none or it was deleted."""
-    sql = f"SELECT {_COLUMNS} FROM scenarios WHERE id = $1 AND deleted_at IS NULL"  # noqa: S608
+    row = await find_row(scenarios, scenario_id)
+    return None if row is None else await show(row, predictions)
+
+
+async def find_row(scenarios: Database, scenario_id: UUID) -> Record | None:
+    """The row behind a scenario, for `show`; None where there is none or it was deleted."""
     async with scenarios.connection() as connection:
-        row = await connection.fetchrow(sql, scenario_id)
-    if row is None:
-        return None
-    checkpoints = await find_checkpoints(predictions, [scenario_id])
-    return _view(row, checkpoints[scenario_id])
+        return await connection.fetchrow(_ONE, scenario_id)
+
+
+async def show(row: Record, predictions: Database) -> Scenario:
+    """The scenario of a row."""
+    checkpoints = await find_checkpoints(predictions, [row["id"]])
+    return _view(row, checkpoints[row["id"]])
 
 
 async def exists(scenarios: Database, scenario_id: UUID) -> bool:
@@ -91,6 +99,16 @@ async def exists(scenarios: Database, scenario_id: UUID) -> bool:
     sql = "SELECT EXISTS (SELECT FROM scenarios WHERE id = $1 AND deleted_at IS NULL)"
     async with scenarios.connection() as connection:
         return bool(await connection.fetchval(sql, scenario_id))
+
+
+async def is_completed(scenarios: Database, scenario_id: UUID) -> bool | None:
+    """Whether nothing more will be stored for a scenario; None where there is none or it was deleted."""
+    sql = (
+        "SELECT outcome IS NOT DISTINCT FROM 'completed' FROM scenarios WHERE id = $1 AND deleted_at IS NULL"
+    )
+    async with scenarios.connection() as connection:
+        completed: bool | None = await connection.fetchval(sql, scenario_id)
+    return completed
 
 
 async def list_scenarios(
