@@ -12,8 +12,10 @@ from anyio.abc import TaskStatus
 from msgspec.structs import replace
 
 from app.bus import Bus, Handler
+from app.bus.memory import open_memory_bus
 from app.messages import (
     RESULTS,
+    CreateScenario,
     DeleteScenario,
     DropResults,
     Instance,
@@ -29,13 +31,14 @@ from app.messages import (
     StopRun,
     StopScenario,
     Topic,
+    orchestrator_commands,
     results_commands,
 )
 from app.orchestrator import leases
 from app.orchestrator.leader import Timing
 from app.orchestrator.leadership import AlreadyRunningError, lead
 from app.scenario import Media
-from tests.orchestrator.conftest import TIMING, World
+from tests.orchestrator.conftest import SPEC, TIMING, World
 from tests.waiting import until
 
 MEDIA = Media(640, 360)
@@ -371,6 +374,28 @@ async def test_silence_goes_on_counting_when_another_takes_over(world: World) ->
             )
         await until(lambda: lost(world, scenario_id))
         assert time.monotonic() - silent_since < 3.4  # and not two seconds from the new leader's start on
+
+
+async def test_a_leader_hears_at_once_of_what_another_orchestrator_has_handled(world: World) -> None:
+    rare = Timing(heartbeat_interval=60.0, heartbeat_timeout=600.0)
+    async with world.orchestrator(timing=rare), world.runner() as runner, open_memory_bus() as elsewhere:
+        first = await world.create()
+        await runner.started(first)
+        async with world.orchestrator(elsewhere, timing=rare):
+            second = uuid4()
+            create = CreateScenario(uuid4(), second, SPEC)
+            await elsewhere.publish(orchestrator_commands, create, str(second))
+            await runner.started(second)
+
+
+async def test_many_runs_are_handed_out_at_once(world: World) -> None:
+    async with world.orchestrator(timing=PATIENT):
+        scenarios = [await world.create() for _ in range(120)]
+        async with world.runner(slots=1000) as runner:
+            for scenario_id in scenarios:
+                await runner.started(scenario_id)
+        moments = {(await world.row(scenario_id))["updated_at"] for scenario_id in scenarios}
+        assert len(moments) == 3  # one for each transaction
 
 
 async def test_a_frozen_leader_is_replaced(world: World) -> None:

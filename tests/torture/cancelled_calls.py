@@ -97,7 +97,8 @@ class World:
         self.instances = [Instance(f"runner-{number}", uuid4()) for number in range(3)]
         self.known: list[UUID] = []
         self.recorded = [uuid4() for _ in range(5)]
-        self.created: dict[UUID, UUID] = {}
+        self.created: dict[UUID, UUID] = {}  # scenario → the command that made it
+        self.stopped: dict[UUID, UUID] = {}  # → the one command that stops it
         self.seeded: set[UUID] = set()
         self.published: set[UUID] = set()
 
@@ -140,15 +141,27 @@ class World:
 
     def any_command(self) -> OrchestratorCommand:
         known = self.any_scenario()
-        fresh = CreateScenario(uuid4(), uuid4(), SPEC)
-        self.created[fresh.scenario_id] = fresh.command_id
-        asked: list[OrchestratorCommand] = [
-            fresh,
-            StopScenario(uuid4(), known),
-            StartScenario(uuid4(), known),
-            DeleteScenario(uuid4(), uuid4()),
+        asked: list[Callable[[], OrchestratorCommand]] = [
+            self._create,
+            self._stop_a_created_one,
+            lambda: StopScenario(uuid4(), known),
+            lambda: StartScenario(uuid4(), known),
+            lambda: DeleteScenario(uuid4(), uuid4()),
         ]
-        return self.chance.choice(asked)
+        return self.chance.choice(asked)()
+
+    def _create(self) -> OrchestratorCommand:
+        command = CreateScenario(uuid4(), uuid4(), SPEC)
+        self.created[command.scenario_id] = command.command_id
+        return command
+
+    def _stop_a_created_one(self) -> OrchestratorCommand:
+        left = self.created.keys() - self.stopped.keys()
+        if not left:
+            return self._create()
+        command = StopScenario(uuid4(), left.pop())
+        self.stopped[command.scenario_id] = command.command_id
+        return command
 
     def fence(self, scenario_id: UUID) -> results.Fence:
         """Always the same for a scenario."""

@@ -39,6 +39,10 @@ HALVES = """
          + (SELECT count(*) FROM unnest($1::uuid[], $2::uuid[]) AS asked (scenario_id, command_id) WHERE
                 EXISTS (SELECT FROM scenarios s WHERE s.id = asked.scenario_id)
                 <> EXISTS (SELECT FROM handled_commands h WHERE h.command_id = asked.command_id))
+         + (SELECT count(*) FROM unnest($3::uuid[], $4::uuid[]) AS asked (scenario_id, command_id) WHERE
+                EXISTS (SELECT FROM scenario_events e
+                         WHERE e.scenario_id = asked.scenario_id AND e.reason = 'stop was asked for')
+                AND NOT EXISTS (SELECT FROM handled_commands h WHERE h.command_id = asked.command_id))
 """
 HALF_BATCHES = """
     SELECT count(*) FROM checkpoints c, LATERAL (
@@ -158,8 +162,9 @@ class Rig:
 
     async def _halves(self) -> int:
         scenarios, predictions = self._lookers
-        created = self.world.created
-        found: int = await scenarios.fetchval(HALVES, list(created), list(created.values()))
+        created, stopped = self.world.created, self.world.stopped
+        asked = [list(each) for pairs in (created, stopped) for each in (pairs, pairs.values())]
+        found: int = await scenarios.fetchval(HALVES, *asked)
         found += await predictions.fetchval(HALF_BATCHES)
         rows = await scenarios.fetch("SELECT key FROM outbox WHERE topic = 'results_commands'")
         waiting = {row["key"] for row in rows}
