@@ -6,10 +6,10 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test torture bench lint audit format lock clean
+.PHONY: help run kafka test torture bench bench-pipeline lint audit format lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(STAMP) ## start the service
 	@options=$$($(BIN)/python -m app.settings) && exec $(BIN)/uvicorn app.main:app $$options \
@@ -27,11 +27,12 @@ torture: $(STAMP) ## run the fault and attack battery at full length, hours of i
 torture-%: $(STAMP)
 	@VA_TEST_LONG=1 $(BIN)/python -m pytest tests/torture/test_$*.py
 
-bench: $(STAMP) ## measure, as ratios to references of the same run
-	@$(BIN)/python -m benchmarks.end_to_end
-	@$(BIN)/python -m benchmarks.api_latency
-	@$(BIN)/python -m benchmarks.runner_cost
-	@$(BIN)/python -m benchmarks.decoding
+bench: $(STAMP) ## measure, as ratios to references of the same run; make bench JSON=FILE keeps them
+	@$(BIN)/python -m benchmarks $(if $(JSON),--json $(JSON))
+
+bench-pipeline: $(STAMP) ## install what one row of `make bench` compares with, in an environment of its own
+	@$(BIN)/python -m venv .venv-pipeline
+	@.venv-pipeline/bin/pip install --quiet --disable-pip-version-check inference asyncpg
 
 lint: $(STAMP) ## check style, types and import rules
 	@$(BIN)/ruff check --quiet .
@@ -53,7 +54,7 @@ lock: $(STAMP) ## renew requirements.lock from pyproject.toml; delete it first t
 		--generate-hashes --no-header --output-file requirements.lock
 
 clean: ## remove what was set up and cached; data, media and models stay
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
+	@rm -rf .venv .venv-pipeline .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
 	@find app tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # A virtual environment with exactly what requirements.lock names; made anew only when that file changes.

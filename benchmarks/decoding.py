@@ -4,7 +4,6 @@ Each measurement is of cameras that are read at the same time by a fresh interpr
 its processes, the wall time, and by how much their memory grew, shared pages being counted once.
 """
 
-import argparse
 import resource
 import subprocess
 import sys
@@ -26,13 +25,14 @@ from app.runner.reader import Reader
 from app.runner.store import Checkpoint, Counters
 from app.scenario import All, Fps, Sampling
 from app.source import parse_source
-from benchmarks.table import Row, show
+from benchmarks.table import Row, command
 from tests.clips import moving_boxes_clip
 
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
 SAMPLINGS: dict[str, Sampling] = {"every frame": All(), "2 frames/s": Fps(2)}
 KINDS: dict[str, type[Reader] | type[DecoderProcess]] = {"thread": Reader, "process": DecoderProcess}
 CAMERAS = 2
+SECONDS = 10
 _PACE = 0.02
 _FRESH = Checkpoint(0, False, None, 0, 0, Counters(), 0.0, 0.0)
 
@@ -95,55 +95,51 @@ def memory() -> int:
 
 def measured(clip: Path, sampling: str, kind: str, cameras: int) -> Cost:
     """`cost` in an interpreter of its own."""
-    command = [sys.executable, "-m", "benchmarks.decoding", "--one", str(clip), sampling, kind, str(cameras)]
-    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    one = [sys.executable, "-m", "benchmarks.decoding", "--one", str(clip), sampling, kind, str(cameras)]
+    answer = subprocess.run(one, check=True, stdout=subprocess.PIPE)
     return msgspec.json.decode(answer.stdout, type=Cost)
 
 
-def measure(rounds: int, seconds: int) -> None:
-    """Alternate thread and process `rounds` times for each case, and print what it comes to."""
-    rows, notes = [], []
+async def measure(rounds: int) -> list[Row]:
+    """Alternate thread and process `rounds` times for each case."""
+    rows = []
     with TemporaryDirectory() as name:
         folder = Path(name)
         still = moving_boxes_clip(folder / "start.mp4", frames=2, size=(64, 36))
         starts = [measured(still, "every frame", kind, 1) for _ in range(rounds) for kind in KINDS]
-        start_cpu = median(each.cpu for each in starts[1::2]) - median(each.cpu for each in starts[::2])
-        start_wall = median(each.wall for each in starts[1::2]) - median(each.wall for each in starts[::2])
-        notes.append(f"to start a process: {start_wall:.2f} s, {start_cpu:.2f} s of CPU, taken off above")
+        start = median(each.cpu for each in starts[1::2]) - median(each.cpu for each in starts[::2])
+        note = f"{start:.2f} CPU s to start a process are taken off"
         for label, size in SIZES.items():
-            clip = moving_boxes_clip(folder / f"{label}.mp4", frames=30 * seconds, size=size)
+            clip = moving_boxes_clip(folder / f"{label}.mp4", frames=30 * SECONDS, size=size)
             for sampling in SAMPLINGS:
                 costs: dict[str, list[Cost]] = {kind: [] for kind in KINDS}
                 for _ in range(rounds):
                     for kind, of_kind in costs.items():
                         of_kind.append(measured(clip, sampling, kind, CAMERAS))
-                video = CAMERAS * seconds
-                case = f"{label}, {sampling}"
-                process, thread = (median(each.cpu for each in costs[kind]) for kind in ("process", "thread"))
-                own = process - CAMERAS * start_cpu
-                rows.append(Row(f"{case}: CPU", "ms/s", 1000 * own / video, 1000 * thread / video))
-                process, thread = (
-                    median(each.wall for each in costs[kind]) for kind in ("process", "thread")
+                thread, process = (median(each.cpu for each in costs[kind]) for kind in KINDS)
+                scale = 1000 / CAMERAS / SECONDS
+                own = scale * (process - CAMERAS * start)
+                rows.append(
+                    Row(
+                        "",
+                        f"{label}, {sampling}, decoded in a process: CPU",
+                        "CPU ms/s",
+                        own,
+                        scale * thread,
+                        note=note,
+                    )
                 )
-                process, thread = 30 * video / (process - start_wall), 30 * video / thread
-                rows.append(Row(f"{case}: throughput", "frames/s", process, thread))
-                process, thread = (
-                    median(each.memory for each in costs[kind]) / CAMERAS for kind in ("process", "thread")
+                thread, process = (median(each.memory for each in costs[kind]) / CAMERAS for kind in KINDS)
+                rows.append(
+                    Row("", f"{label}, {sampling}, decoded in a process: memory", "MiB", process, thread)
                 )
-                rows.append(Row(f"{case}: memory of a camera", "MiB", process, thread))
-    show("decoding in a process for each camera, against a thread", rows)
-    print("\n".join(notes))
+    return rows
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=30, help="of video")
-    parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.one:
-        path, which, how, count = options.one
+    if sys.argv[1:2] == ["--one"]:
+        path, which, how, count = sys.argv[2:]
         result = cost(Path(path), SAMPLINGS[which], KINDS[how], int(count))
         sys.stdout.buffer.write(msgspec.json.encode(result))
     else:
-        measure(options.rounds, options.seconds)
+        command(__doc__, measure)

@@ -83,7 +83,7 @@ class Pipeline:
         self._ended = False
         self._stopped = False
         self._loop_waits = True
-        self.room = 2 * workers + 2
+        self.room = workers + 2
         """The most sampled frames that a recording has in it with their pictures."""
         for _ in range(workers):
             start_thread("detect", self._work)

@@ -1,0 +1,93 @@
+"""Everything that is measured, one module after the other, in one table: `make bench`.
+
+`--json FILE` writes it for keeping, with what it was measured on.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import av
+import msgspec
+import onnxruntime
+from msgspec import Struct
+
+from benchmarks.table import Row, show
+
+MODULES = (
+    "sampling",
+    "inference",
+    "storage",
+    "lifecycles",
+    "pages",
+    "instead",
+    "first_prediction",
+    "memory",
+    "api_latency",
+    "queries",
+    "decoding",
+)
+
+
+class Report(Struct, frozen=True):
+    """All rows, when and on what they were measured, and how long each module took, in seconds."""
+
+    at: datetime
+    machine: str
+    rows: list[Row]
+    seconds: dict[str, float]
+
+
+def machine() -> str:
+    """What the figures depend on besides this repository."""
+    versions = (
+        f"Python {platform.python_version()}, PyAV {av.__version__}, ONNX Runtime {onnxruntime.__version__}"
+    )
+    return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, {versions}"
+
+
+def measure(names: list[str], rounds: int | None) -> Report:
+    """Run the modules, each in a process of its own; one that fails ends it all."""
+    began = datetime.now(UTC)
+    rows: list[Row] = []
+    seconds = {}
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "rows.json"
+        for name in names:
+            print(f"\n{name}", flush=True)
+            start = time.monotonic()
+            command = [sys.executable, "-m", f"benchmarks.{name}", "--json", file]
+            subprocess.run([*command, *(["--rounds", str(rounds)] if rounds else [])], check=True)
+            seconds[name] = round(time.monotonic() - start, 1)
+            rows += msgspec.json.decode(file.read_bytes(), type=list[Row])
+    return Report(began, machine(), sorted(rows, key=_order), seconds)
+
+
+def _order(row: Row) -> tuple[int, str]:
+    """By the table of docs/performance.md; rows without a number come last."""
+    digits = "".join(filter(str.isdigit, row.number))
+    return (int(digits) if digits else 99, row.number)
+
+
+def main() -> None:
+    """Parse, measure, show and keep."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("modules", nargs="*", choices=[*MODULES, []], help="all, where none is named")
+    parser.add_argument("--rounds", type=int, help="alternations; each module has a number of its own")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there, too")
+    options = parser.parse_args()
+    report = measure(options.modules or list(MODULES), options.rounds)
+    print(f"\n{report.machine}; {sum(report.seconds.values()):.0f} s: {report.seconds}\n")
+    show(report.rows)
+    if options.json is not None:
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+
+
+if __name__ == "__main__":
+    main()
