@@ -62,7 +62,7 @@ def measure(names: list[str], rounds: int | None) -> Report:
         for name in names:
             print(f"\n{name}", flush=True)
             start = time.monotonic()
-            command = [sys.executable, "-m", f"benchmarks.{name}", "--json", file]
+            command = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(file)]
             subprocess.run([*command, *(["--rounds", str(rounds)] if rounds else [])], check=True)
             seconds[name] = round(time.monotonic() - start, 1)
             rows += msgspec.json.decode(file.read_bytes(), type=list[Row])

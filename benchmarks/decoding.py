@@ -68,7 +68,7 @@ def cost(clip: Path, sampling: Sampling, kind: type[Reader] | type[DecoderProces
         going = [pipeline for pipeline in going if not pipeline.take().over]
         time.sleep(_PACE)
         turn += 1
-        if turn % 25 == 0:
+        if turn % 5 == 0:
             highest = max(highest, memory())
     wall = time.perf_counter() - began
     while any(thread.name == "decode" for thread in threading.enumerate()):
