@@ -122,8 +122,7 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
             RETURNING scenario_id
         ), written AS (
             INSERT INTO predictions (scenario_id, frame, time, labels, confidences, boxes, track_ids, error)
-            SELECT scenario_id, (prediction).*
-              FROM (SELECT scenario_id, unnest($17::prediction[]) AS prediction FROM moved) AS rows
+            SELECT moved.scenario_id, p.* FROM moved, unnest($17::prediction[]) AS p
         ), noted AS (
             INSERT INTO label_blocks AS known (scenario_id, label, block, max_confidence)
             SELECT scenario_id, found.*
