@@ -127,6 +127,6 @@ async def test_a_frozen_runner_loses_its_runs_and_lets_go_when_it_wakes(
             "SELECT frame, labels FROM predictions WHERE scenario_id = $1 ORDER BY frame", scenario_id
         )
     assert [(row["frame"], row["labels"]) for row in rows] == [
-        (frame, [f"aruco:{frame % 1000}"]) for frame in range(1800)
+        (frame, f"aruco:{frame % 1000}") for frame in range(1800)
     ]
     assert await counts(scenarios, "SELECT attempt FROM scenarios WHERE id = $1", scenario_id) == 2
