@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -78,8 +79,8 @@ async def measure(rounds: int) -> list[Row]:
                 async with bare(folder, answer.content) as port:
                     served, reference = await alternate(
                         rounds,
-                        lambda path=path: rate(service.port, path),
-                        lambda port=port: rate(port, "/"),
+                        partial(rate, service.port, path),
+                        partial(rate, port, "/"),
                     )
                 size = f"{len(answer.content):,} bytes"
                 rows.append(

@@ -212,8 +212,8 @@ async def measure(rounds: int, detections: int = DETECTIONS, *, plans: bool = Fa
             )
         )
         rows.append(Row("", "storing a batch meanwhile, median", "ms", median(during), median(before)))
-        p99 = [quantiles(times, n=100)[98] for times in (during, before)]
-        rows.append(Row("", "storing a batch meanwhile, p99", "ms", *p99))
+        p99 = quantiles(during, n=100)[98], quantiles(before, n=100)[98]
+        rows.append(Row("", "storing a batch meanwhile, p99", "ms", p99[0], p99[1]))
         notes = ", ".join(f"{name} {size / detections:.1f}" for name, size in sizes.items())
         rows.append(
             Row(

@@ -6,6 +6,7 @@ A process of its own, which costs little: answers are counted by their bytes, al
 import argparse
 import asyncio
 import time
+from functools import partial
 from typing import cast
 
 import uvloop
@@ -45,6 +46,10 @@ async def length_of(request: bytes, port: int) -> int:
     return len(head) + body
 
 
+def _same(asker: Asker) -> Asker:
+    return asker
+
+
 async def ask(port: int, path: str, connections: int, seconds: float) -> float:
     """Answers a second, after a fifth as long to warm up."""
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
@@ -52,7 +57,7 @@ async def ask(port: int, path: str, connections: int, seconds: float) -> float:
     loop = asyncio.get_running_loop()
     askers = [Asker(request, length) for _ in range(connections)]
     for asker in askers:
-        await loop.create_connection(lambda asker=asker: asker, "127.0.0.1", port)
+        await loop.create_connection(partial(_same, asker), "127.0.0.1", port)
     await asyncio.sleep(seconds / 5)
     before, began = sum(asker.answers for asker in askers), time.perf_counter()
     await asyncio.sleep(seconds)

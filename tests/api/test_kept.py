@@ -60,8 +60,8 @@ async def test_a_completed_scenario_that_is_started_again_is_shown_as_it_is(
 async def test_answers_about_others_are_not_kept(
     http: httpx.AsyncClient, scenarios: Database, predictions: Database, outcome: str | None
 ) -> None:
-    ended = {"state": "inactive", "outcome": outcome, "error": "it broke"} if outcome else {}
-    scenario_id = await add_scenario(scenarios, **ended)
+    state = "inactive" if outcome else "active"
+    scenario_id = await add_scenario(scenarios, state=state, outcome=outcome, error="it broke")
     before = await read(http, scenario_id)
     await add_checkpoint(predictions, scenario_id, next_frame=1)
     await add_prediction(predictions, scenario_id, 0, ("cat", 0.5))
