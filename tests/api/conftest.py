@@ -14,6 +14,7 @@ from app.api import ApiDeps, ApiOptions, create_app, serve
 from app.bus import Bus
 from app.messages import Message, Topic
 from app.orchestrator.service import handle_command
+from app.orchestrator.store import announce
 from app.postgres import Database
 from tests.waiting import until
 
@@ -59,7 +60,13 @@ async def in_background(work: Coroutine[None, None, None]) -> AsyncIterator[asyn
 
 @pytest.fixture
 def bus(scenarios: Database) -> FakeBus:
-    return FakeBus(lambda message: handle_command(scenarios, message))
+
+    async def handle(message: Message) -> None:
+        await handle_command(scenarios, message)
+        async with scenarios.connection() as connection:
+            await announce(connection, "an orchestrator")
+
+    return FakeBus(handle)
 
 
 @pytest.fixture
