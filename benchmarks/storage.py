@@ -18,11 +18,11 @@ from app.postgres import Connection, Database, migrate, open_database
 from app.postgres.embedded import embedded_server
 from app.runner import store
 from app.runner.frames import Detection, Prediction
-from app.runner.pipeline import MAX_LINE
+from app.runner.pipeline import MAX_TAKEN
 from app.runner.store import Batch, Counters, Fence
 from benchmarks.table import Row, alternate, at_least, at_most, command
 
-FRAMES = 10 * MAX_LINE
+FRAMES = 40 * MAX_TAKEN
 USUAL = 100  # frames of a batch, at 400 a second
 LABELS = ("person", "car", "truck", "bus", "bicycle", "dog", "backpack", "traffic light")
 SHARES = (40, 30, 8, 4, 6, 4, 4, 4)
@@ -60,7 +60,7 @@ def batches(rows: Sequence[Prediction], size: int) -> list[Batch]:
     return made
 
 
-async def write(database: Database, rows: Sequence[Prediction], size: int = MAX_LINE) -> float:
+async def write(database: Database, rows: Sequence[Prediction], size: int = MAX_TAKEN) -> float:
     """Seconds to store the rows as a new scenario."""
     fence = Fence(uuid4(), 1, uuid4())
     ready = batches(rows, size)
@@ -76,7 +76,7 @@ async def write(database: Database, rows: Sequence[Prediction], size: int = MAX_
 async def copy(connection: Connection, rows: Sequence[Prediction]) -> float:
     """Seconds to copy the predictions, which become rows as they are sent."""
     began = time.perf_counter()
-    parts = (rows[start : start + MAX_LINE] for start in range(0, len(rows), MAX_LINE))
+    parts = (rows[start : start + MAX_TAKEN] for start in range(0, len(rows), MAX_TAKEN))
     scenario_id = uuid4()
     records = chain.from_iterable(as_rows(part, scenario_id) for part in parts)
     await connection.copy_records_to_table("copied", records=records)
@@ -128,7 +128,7 @@ async def measure(rounds: int) -> list[Row]:
     return [
         Row(
             "5",
-            f"stored, {MAX_LINE} frames a batch (a full line)",
+            f"stored, {MAX_TAKEN} frames a batch (the most)",
             "detections/s",
             full,
             copied,

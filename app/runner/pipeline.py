@@ -16,6 +16,9 @@ from app.runner.threads import start_thread
 MAX_LINE = 4096
 """Frames that may wait to be stored before decoding waits too."""
 
+MAX_TAKEN = 1024
+"""Entries taken at once: larger batches take longer for each frame, and keep the event loop from others."""
+
 
 class Item(Struct, eq=False):
     """A sampled frame on its way. `sampled` is its number among the recording's sampled frames, None where
@@ -114,10 +117,10 @@ class Pipeline:
             self._announce()
 
     def take(self) -> Ready:
-        """What is done, up to the first frame that is not."""
+        """What is done, up to the first frame that is not; MAX_TAKEN entries where there may be more."""
         entries: list[Item | Mark] = []
         with self._changed:
-            while self._line and self._line[0].is_done:
+            while self._is_ready() and len(entries) < MAX_TAKEN:
                 entries.append(self._line.popleft())
             over = self._is_over()
             self._loop_waits = not entries and not over
@@ -172,9 +175,15 @@ class Pipeline:
 
     def _announce(self) -> None:
         self._changed.notify_all()
-        if self._is_over() or (self._loop_waits and self._line and self._line[0].is_done):
+        if self._is_ending() or (self._loop_waits and self._is_ready()):
             self._loop_waits = False
             self._wake()
 
-    def _is_over(self) -> bool:
+    def _is_ready(self) -> bool:
+        return bool(self._line) and self._line[0].is_done
+
+    def _is_ending(self) -> bool:
         return self._busy == 0 and (self._stopped or (self._ended and not self._line))
+
+    def _is_over(self) -> bool:
+        return self._is_ending() and not self._is_ready()

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import structlog
 from anyio import sleep, to_thread
+from anyio.lowlevel import checkpoint
 from msgspec import Struct
 
 from app.messages import RunEvent, RunFailed, RunFinished, RunReleased, RunStarted, RunStopped, StartRun
@@ -19,7 +20,7 @@ from app.runner import metrics, store
 from app.runner.decoder_process import DecoderProcess
 from app.runner.detecting import Detecting
 from app.runner.detectors import DetectorError, make_detector
-from app.runner.pipeline import Pipeline
+from app.runner.pipeline import MAX_TAKEN, Pipeline
 from app.runner.reader import Reader
 from app.runner.store import Batch, Checkpoint, FencedError
 from app.runner.tally import Tally
@@ -80,11 +81,11 @@ class Run:
             self._emit(event)
 
     async def _execute(self) -> RunEvent:
-        checkpoint = await self._claim()
-        if checkpoint is None:
+        claimed = await self._claim()
+        if claimed is None:
             return self._ended_as_asked()
-        self.next_frame = checkpoint.next_frame
-        if checkpoint.finished:
+        self.next_frame = claimed.next_frame
+        if claimed.finished:
             return self._event(RunFinished)
         if self._asked is not None:
             return self._ended_as_asked()
@@ -102,19 +103,19 @@ class Run:
             self._tools.media_root,
             self._tools.networks,
             spec.sampling,
-            persistent=checkpoint.next_frame > 0 or spec.restart.policy == "always",
+            persistent=claimed.next_frame > 0 or spec.restart.policy == "always",
             wake=wake,
         )
         memory = detector.memory
-        detecting = Detecting(detector, make, checkpoint.counters)
+        detecting = Detecting(detector, make, claimed.counters)
         pipeline = Pipeline(
             detecting,
             workers=1 if memory is not None else self._tools.workers,
             wake=wake,
         )
         try:
-            reader.start(checkpoint, pipeline)
-            all_done = await self._store_what_comes(pipeline, reader, detecting, Tally(checkpoint, memory))
+            reader.start(claimed, pipeline)
+            all_done = await self._store_what_comes(pipeline, reader, detecting, Tally(claimed, memory))
         finally:
             reader.stop()
             pipeline.stop()
@@ -156,7 +157,10 @@ class Run:
                 return ready.all_done
             if shown != state and await self._show(state):
                 shown = state
-            await self._wake.wait(PACE)
+            if len(ready.entries) < MAX_TAKEN:
+                await self._wake.wait(PACE)
+            else:
+                await checkpoint()
 
     def _outcome(self, reader: Reader | DecoderProcess, all_done: bool) -> RunEvent:
         if all_done and reader.completed:

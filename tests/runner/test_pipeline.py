@@ -7,7 +7,7 @@ from threading import Event, Thread
 import pytest
 
 from app.runner.frames import Detection
-from app.runner.pipeline import MAX_LINE, Item, Mark, Pipeline
+from app.runner.pipeline import MAX_LINE, MAX_TAKEN, Item, Mark, Pipeline
 from tests.runner.pictures import ArrayPicture, plain
 from tests.waiting import until
 
@@ -108,6 +108,18 @@ async def test_a_recording_waits_for_a_database_that_takes_nothing() -> None:
         await until(lambda: len(returned) >= MAX_LINE)
         assert len(returned) == MAX_LINE
         assert len(await take_all(pipeline)) == MAX_LINE + 100
+
+
+async def test_what_is_done_is_taken_in_bounded_batches_also_after_a_stop() -> None:
+    pipeline = Pipeline(lambda _: FOUND, workers=2, wake=nothing)
+    for frame in range(MAX_TAKEN + 10):
+        pipeline.put(Item(frame, 0.0, frame, None, error="damaged"))
+    pipeline.stop()
+    first, rest = pipeline.take(), pipeline.take()
+    assert frames_of(first.entries) == list(range(MAX_TAKEN))
+    assert not first.over
+    assert frames_of(rest.entries) == list(range(MAX_TAKEN, MAX_TAKEN + 10))
+    assert rest.over
 
 
 async def test_a_live_source_loses_the_oldest_frames_that_nobody_began_with(gate: Gate) -> None:
