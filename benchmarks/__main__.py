@@ -32,6 +32,7 @@ MODULES = (
     "api_latency",
     "queries",
     "decoding",
+    "scaling",
 )
 
 

@@ -11,11 +11,16 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from uuid import uuid4
 
 import psutil
 from anyio import create_task_group, move_on_after, sleep, to_thread
 from msgspec import Struct
 
+from app.messages import Instance, RunReport
+from app.orchestrator import leases
+from app.postgres import migrate, open_database
+from app.postgres.embedded import embedded_server
 from benchmarks.clips import camera_clip
 from benchmarks.processes import cpu, memory, of_server, of_service
 from benchmarks.services import POLL, busy_seconds
@@ -30,6 +35,7 @@ RUNNERS = 3
 SECONDS = 60
 SIZE = (1280, 720)
 CAMERAS, WATCHED = 8, 15.0
+LEASES, RENEWALS = 100, 200
 MOTION = {"type": "motion"}
 
 
@@ -119,6 +125,28 @@ async def live(site: Site, camera: RtspCamera) -> Cost:
     return cost
 
 
+async def renewing(folder: Path) -> float:
+    """CPU milliseconds of the database server for each lease that is renewed, LEASES at a time."""
+    async with embedded_server(folder / "data" / "postgres", databases=["scenarios"]) as server:
+        dsn = server.dsn("scenarios")
+        await migrate(dsn, "app.orchestrator")
+        instance = Instance("runner", uuid4())
+        async with open_database(dsn) as database, database.connection() as connection:
+            rows = await connection.fetch(
+                "INSERT INTO scenarios (id, spec, state, attempt, runner_id, boot_id, lease_renewed_at)"
+                " SELECT gen_random_uuid(), '{}', 'active', 1, $1, $2, now() FROM generate_series(1, $3)"
+                " RETURNING id",
+                instance.runner_id,
+                instance.boot_id,
+                LEASES,
+            )
+            began = cpu(of_server(folder))
+            for number in range(RENEWALS):
+                reports = [RunReport(row["id"], 1, number) for row in rows]
+                assert not await leases.renew(connection, instance, reports, 10)
+            return 1000 * (cpu(of_server(folder)) - began) / LEASES / RENEWALS
+
+
 async def _look(site: Site, sizes: list[int]) -> None:
     """Note how much memory there is, until cancelled."""
     while True:
@@ -150,6 +178,11 @@ async def measure(rounds: int) -> list[Row]:
                 if where == "one process":
                     cost = middle([await live(site, camera) for _ in range(rounds)])
                     rows.append(_row(f"{CAMERAS} live cameras at 2 frames/s, {where}", cost, first))
+        place = folder / "leases"
+        place.mkdir()
+        renewal = median([await renewing(place) for _ in range(rounds)])
+        batch = first.database / 2
+        rows.append(Row("", "a lease renewed, against a recording's half second", "CPU ms", renewal, batch))
     return rows
 
 
