@@ -37,12 +37,14 @@ MODULES = (
 
 
 class Report(Struct, frozen=True):
-    """All rows, when and on what they were measured, and how long each module took, in seconds."""
+    """All rows, when and on what they were measured, how long each module took, in seconds, and those that
+    failed."""
 
     at: datetime
     machine: str
     rows: list[Row]
     seconds: dict[str, float]
+    missing: list[str]
 
 
 def machine() -> str:
@@ -54,9 +56,10 @@ def machine() -> str:
 
 
 def measure(names: list[str], rounds: int | None) -> Report:
-    """Run the modules, each in a process of its own; one that fails ends it all."""
+    """Run the modules, each in a process of its own. One that fails says why, and the others go on."""
     began = datetime.now(UTC)
     rows: list[Row] = []
+    missing: list[str] = []
     seconds = {}
     with TemporaryDirectory() as folder:
         file = Path(folder) / "rows.json"
@@ -64,10 +67,13 @@ def measure(names: list[str], rounds: int | None) -> Report:
             print(f"\n{name}", flush=True)
             start = time.monotonic()
             command = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(file)]
-            subprocess.run([*command, *(["--rounds", str(rounds)] if rounds else [])], check=True)
+            done = subprocess.run([*command, *(["--rounds", str(rounds)] if rounds else [])], check=False)
+            if done.returncode:
+                missing.append(name)
+                continue
             seconds[name] = round(time.monotonic() - start, 1)
             rows += msgspec.json.decode(file.read_bytes(), type=list[Row])
-    return Report(began, machine(), sorted(rows, key=_order), seconds)
+    return Report(began, machine(), sorted(rows, key=_order), seconds, missing)
 
 
 def _order(row: Row) -> tuple[int, str]:
@@ -88,6 +94,8 @@ def main() -> None:
     show(report.rows)
     if options.json is not None:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+    if report.missing:
+        sys.exit(f"not measured, for the reasons above: {', '.join(report.missing)}")
 
 
 if __name__ == "__main__":
