@@ -39,6 +39,8 @@ class LazyDecoder:
         self._waiting_bytes += packet.size
         while self._waiting_bytes > _MOST_BYTES:
             self._feed_through(self._waiting[0][0].number)
+        if self._is_held_back():
+            self._feed_through(coded.number)
 
     def settle(self, coded: Coded, *, wanted: bool) -> None:
         """Say whether a picture is wanted; called for each in the order shown."""
@@ -68,6 +70,12 @@ class LazyDecoder:
             if coded.frame is None and coded.number in self._fed and coded.number + _LATE >= self._newest:
                 return
             yield self._awaited.popleft()
+
+    def _is_held_back(self) -> bool:
+        """Whether the first picture is in the decoder, which gives it out once it has some more: somebody
+        waits for it. Later ones come with the next that is wanted."""
+        awaited = self.awaited
+        return self._newest < 0 and awaited is not None and awaited.number in self._fed
 
     def _drop_before(self, number: int) -> None:
         while self._waiting:
