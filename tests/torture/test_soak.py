@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(size(180, 9000))
 STREAMS = 8
 FPS = 2
 SECONDS, WARM_UP = size(20, 6300), size(15, 900)
-SHORT_SLOPE = 3000  # MiB an hour: in twenty seconds, only what grows fast can be told from noise
+SHORT_SLOPE = 6000  # MiB an hour: in twenty seconds, only what grows fast can be told from noise
 SLOPE = size(SHORT_SLOPE, 1)
 
 
