@@ -27,6 +27,7 @@ WRITERS, SCENARIOS = 50, 200
 EVENTS = size(3_000, 100_000)
 UNGUARDED = size(3_000, 10_000)
 KILL_EVERY = size(5, 50) / 10
+KILLS = 3  # at least
 LATE = "looking for late commits"
 SPEC = ScenarioSpec("clip.mp4", Mock())
 
@@ -196,6 +197,8 @@ async def play(
                 else:
                     load.start_soon(kill_leaders, started, consumer, writing)
                 await writers.write(events)
+                while guard != LATE and started.killed < KILLS:
+                    await writers.write(WRITERS)
                 writing.clear()
             await writers.close()
             last = {scenario_id: writers.committed[scenario_id][-1] for scenario_id in writers.scenarios}
@@ -217,7 +220,7 @@ async def test_every_committed_event_arrives_in_order_and_has_its_effect_once(
     figures = await play(EVENTS, scenarios_dsn, predictions, kafka)
     assert figures.wrong == 0, figures
     assert figures.committed >= EVENTS
-    assert figures.killed >= 3
+    assert figures.killed >= KILLS
     battery.passed(
         4,
         f"outbox: {WRITERS} writers that commit late, relays killed",
