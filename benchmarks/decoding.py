@@ -137,4 +137,4 @@ if __name__ == "__main__":
         result = cost(Path(path), SAMPLINGS[which], KINDS[how], int(count))
         sys.stdout.buffer.write(msgspec.json.encode(result))
     else:
-        command(__doc__, measure)
+        command(__doc__, measure, rounds=1)

@@ -6,7 +6,7 @@ a slow detector or database, a live source loses the oldest frame that nobody ha
 
 from collections import deque
 from collections.abc import Callable
-from threading import Condition
+from threading import Condition, Lock
 
 from msgspec import Struct
 
@@ -79,7 +79,9 @@ class Pipeline:
         """Set by the decoding thread before it puts anything, where the source cannot be made to wait."""
         self._wake = wake
         self._workers = workers
-        self._changed = Condition()
+        self._lock = Lock()
+        self._may_work = Condition(self._lock)
+        self._may_put = Condition(self._lock)
         self._line: deque[Item | Mark] = deque()
         self._pending: deque[Item] = deque()
         self._busy = 0
@@ -93,38 +95,42 @@ class Pipeline:
 
     def put(self, entry: Item | Mark) -> bool:
         """Hand over what was decoded, waiting for room; False where the pipeline was stopped."""
-        with self._changed:
+        with self._lock:
             if isinstance(entry, Mark):
                 self._put_mark(entry)
             elif self._make_room(entry):
                 self._line.append(entry)
                 if not entry.is_done:
                     self._pending.append(entry)
+                    self._may_work.notify()
             self._announce()
             return not self._stopped
 
     def end(self) -> None:
         """Nothing more will be put."""
-        with self._changed:
+        with self._lock:
             self._ended = True
+            self._may_work.notify_all()
             self._announce()
 
     def stop(self) -> None:
         """Finish the frames that detection has begun with, and nothing else."""
-        with self._changed:
+        with self._lock:
             self._stopped = True
             self._pending.clear()
+            self._may_work.notify_all()
+            self._may_put.notify()
             self._announce()
 
     def take(self) -> Ready:
         """What is done, up to the first frame that is not; MAX_TAKEN entries where there may be more."""
         entries: list[Item | Mark] = []
-        with self._changed:
+        with self._lock:
             while self._is_ready() and len(entries) < MAX_TAKEN:
                 entries.append(self._line.popleft())
             over = self._is_over()
             self._loop_waits = not entries and not over
-            self._changed.notify_all()
+            self._may_put.notify()
         return Ready(entries, over, over and not self._line)
 
     def _make_room(self, item: Item) -> bool:
@@ -133,7 +139,7 @@ class Pipeline:
             while not self._stopped and (
                 len(self._pending) + self._busy >= self.room or len(self._line) >= MAX_LINE
             ):
-                self._changed.wait()
+                self._may_put.wait()
             return not self._stopped
         if len(self._line) >= MAX_LINE:
             self._put_mark(Mark(item.frame + 1, item.time, dropped=1))
@@ -159,22 +165,22 @@ class Pipeline:
             except Exception as fault:  # whatever a detector does, it costs this frame alone
                 detections = None
                 error = f"the detector failed: {fault!r}"
-            with self._changed:
+            with self._lock:
                 item.detections, item.error, item.picture = detections, error, None
                 self._busy -= 1
+                self._may_put.notify()
                 self._announce()
 
     def _next(self) -> Item | None:
-        with self._changed:
+        with self._lock:
             while not self._pending:
                 if self._stopped or self._ended:
                     return None
-                self._changed.wait()
+                self._may_work.wait()
             self._busy += 1
             return self._pending.popleft()
 
     def _announce(self) -> None:
-        self._changed.notify_all()
         if self._is_ending() or (self._loop_waits and self._is_ready()):
             self._loop_waits = False
             self._wake()
