@@ -29,11 +29,11 @@ class Load:
     detections: float = _option(2.0, "detections in each sampled frame")
     cores: int = _option(8, "of each runner's machine, and of each database server")
     busy: float = _option(0.7, "how much of the cores is to be used")
-    runner_ms: float = _option(47.0, "CPU of a runner for a second of one camera: receive, decode, detect")
+    runner_ms: float = _option(48.0, "CPU of a runner for a second of one camera: receive, decode, detect")
     runner_mib: float = _option(41.0, "memory of a runner for each camera")
     process_mib: float = _option(150.0, "memory of a runner without any")
-    batch_ms: float = _option(1.2, "CPU of the predictions database for each batch")
-    renewal_ms: float = _option(0.03, "CPU of the scenarios database for each lease renewed")
+    batch_ms: float = _option(1.05, "CPU of the predictions database for each batch")
+    renewal_ms: float = _option(0.013, "CPU of the scenarios database for each lease renewed")
     heartbeat: float = _option(1.0, "seconds between heartbeats (VA_HEARTBEAT_INTERVAL)")
     orchestrators: int = _option(2, "each of them renews every lease")
     frame_bytes: float = _option(125.0, "on disk for each stored frame, index entries included")
@@ -76,7 +76,7 @@ def size(load: Load) -> Fleet:
         cameras_a_runner=each,
         runners=runners,
         runner_gib=(load.process_mib + min(each, load.cameras) * load.runner_mib) / 1024,
-        partitions=max(6, 2 * load.orchestrators, ceil(runners / 10)),
+        partitions=max(12, 2 * load.orchestrators),
         writes=writes,
         prediction_cores=writes * load.batch_ms / 1000,
         renewals=renewals,
