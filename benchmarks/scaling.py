@@ -175,9 +175,11 @@ async def measure(rounds: int) -> list[Row]:
                     cost = middle([await recorded(site, count) for _ in range(rounds)])
                     first = cost if first is _NONE else first
                     rows.append(_row(f"{count} recordings at 2 frames/s, {where}", cost, first))
-                if where == "one process":
-                    cost = middle([await live(site, camera) for _ in range(rounds)])
-                    rows.append(_row(f"{CAMERAS} live cameras at 2 frames/s, {where}", cost, first))
+        place = folder / "live"
+        place.mkdir()
+        async with one_process(place, folder) as site:
+            cost = middle([await live(site, camera) for _ in range(rounds)])
+            rows.append(_row(f"{CAMERAS} live cameras at 2 frames/s, one process", cost, first))
         place = folder / "leases"
         place.mkdir()
         renewal = median([await renewing(place) for _ in range(rounds)])
