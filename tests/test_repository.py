@@ -76,11 +76,13 @@ def _project() -> dict[str, list[str]]:
     }
 
 
-def test_the_readme_tells_of_each_runtime_dependency_what_it_is_for() -> None:
+def test_the_readme_tells_of_each_dependency_what_it_is_for() -> None:
     section = (ROOT / "README.md").read_text().split("## Dependencies")[1].split("\n## ")[0]
-    rows = dict(re.findall(r"^\| *\[?`?([\w.-]+)`?(?:\]\([^)]*\))? *\|(.+)\|$", section, re.MULTILINE))
-    told = {name.lower() for name, purpose in rows.items() if purpose.strip(" -|") and name != "package"}
-    assert told == set(_project()["runtime"])
+    parts = zip(section.split("For development only:"), ("runtime", "dev"), strict=True)
+    for part, kind in parts:
+        rows = re.findall(r"^\| *([\w., -]+?) *\|(.+)\|$", part, re.MULTILINE)
+        names = [name for name, purpose in rows if purpose.strip(" -|") and name != "package"]
+        assert {name.lower() for each in names for name in each.split(", ")} == set(_project()[kind])
 
 
 def test_the_lock_holds_each_dependency_with_hashes() -> None:

@@ -5,10 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.cameras import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 START = [sys.executable, "-m", "tools.kafka"]
@@ -16,17 +19,11 @@ START = [sys.executable, "-m", "tools.kafka"]
 
 @pytest.fixture
 def port() -> int:
-    """One that is free, and the one after it."""
-    with socket.socket() as one, socket.socket() as next_one:
-        while True:
-            one.bind(("127.0.0.1", 0))
-            number: int = one.getsockname()[1]
-            try:
-                next_one.bind(("127.0.0.1", number + 1))
-            except OSError:
-                continue
-            break
-    return number
+    """One that is free, and the one after it; neither will be given to an outgoing connection."""
+    while True:
+        number = free_port()
+        with suppress(OSError), socket.create_server(("127.0.0.1", number + 1)):
+            return number
 
 
 def _environment(folder: Path, **changes: str) -> dict[str, str]:
