@@ -52,7 +52,7 @@ def test_it_serves_until_a_signal_ends_it_and_keeps_its_data(tmp_path: Path, por
                 socket.create_connection(("127.0.0.1", port)).close()
                 assert psutil.Process(process.pid).children() == [], "something could outlive it"
                 process.send_signal(number)
-                process.wait(timeout=20)
+                process.wait(timeout=60)
             finally:
                 process.kill()
         clusters.append((tmp_path / "kafka" / "data" / "meta.properties").read_text())
