@@ -45,6 +45,8 @@ CASES = (
     Case(720, 1280, 192, 320, 20, 1.45),
     Case(1080, 1920, 192, 320, 15, 1.55),
 )
+COMPARED = CASES[1]
+"""With InferencePipeline, which takes long to start."""
 
 
 class Cost(Struct, frozen=True):
@@ -97,7 +99,7 @@ async def every_frame(site: Site, case: Case, rounds: int) -> list[Row]:
         return (await site.scenario(clip, case.seconds, detector, {"mode": "all"})).rate
 
     scripts = [("script", Path(sys.executable))]
-    if PIPELINE.exists():
+    if PIPELINE.exists() and case == COMPARED:
         scripts.append(("pipeline_script", PIPELINE))
     works = [partial(to_thread.run_sync, script, *each) for each in scripts]
     own, *others = await alternate(rounds, service, *works)
