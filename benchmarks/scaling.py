@@ -32,7 +32,7 @@ from tests.service.process import ServiceProcess, running
 
 COUNTS = (1, 2, 4, 8, 16)
 RUNNERS = 3
-SECONDS = 30
+SECONDS = 60
 SIZE = (1280, 720)
 CAMERAS, WATCHED = 8, 15.0
 LEASES, RENEWALS = 100, 200
