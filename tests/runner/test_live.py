@@ -289,10 +289,9 @@ def test_a_camera_whose_picture_never_changes_is_frozen_until_it_moves(
 ) -> None:
     moving = [clips.marker_picture(number, (256, 192)) for number in range(15)]
     pictures = moving + 60 * [moving[-1]] + moving + moving[::-1]
-    states = states_of(tmp_path, stop, monkeypatch, pictures, gop=10)
-    # On a busy machine FFmpeg may skip a segment, which looks as if the picture moved.
-    assert states[:2] == ["open", "frozen"]
-    assert states[-1] == "open"
+    # In 0.6 s a key frame that is not quite the picture before it may be looked at: then it seems to move.
+    tries = (states_of(tmp_path, stop, monkeypatch, pictures, gop=10) for _ in range(6))
+    assert any(states == ["open", "frozen", "open"] for states in tries)
 
 
 @pytest.mark.parametrize("quantizer", [20, 45])
