@@ -39,10 +39,9 @@ _FRESH = Checkpoint(0, False, None, 0, 0, Counters(), 0.0, 0.0)
 
 
 class Cost(Struct):
-    """Of all cameras together: seconds, and MiB."""
+    """Of all cameras together: CPU seconds, and MiB."""
 
     cpu: float
-    wall: float
     memory: float
 
 
@@ -55,7 +54,7 @@ def look(item: Item) -> tuple[Detection, ...]:
 
 def cost(clip: Path, sampling: Sampling, kind: type[Reader] | type[DecoderProcess], cameras: int) -> Cost:
     """Read a clip by so many cameras at once."""
-    idle, spent, began = memory(), cpu(), time.perf_counter()
+    idle, spent = memory(), cpu()
     highest = idle
     going = []
     for _ in range(cameras):
@@ -71,10 +70,9 @@ def cost(clip: Path, sampling: Sampling, kind: type[Reader] | type[DecoderProces
         turn += 1
         if turn % 5 == 0:
             highest = max(highest, memory())
-    wall = time.perf_counter() - began
     while any(thread.name == "decode" for thread in threading.enumerate()):
         time.sleep(_PACE)
-    return Cost(cpu() - spent, wall, (highest - idle) / 2**20)
+    return Cost(cpu() - spent, (highest - idle) / 2**20)
 
 
 def cpu() -> float:
