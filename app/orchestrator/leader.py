@@ -30,7 +30,16 @@ from app.messages import (
 )
 from app.orchestrator import leases, store
 from app.orchestrator.leadership import Leadership, lead
-from app.orchestrator.lifecycle import AssignRun, LoseRun, TellRunner, is_suspect
+from app.orchestrator.lifecycle import (
+    ALONE,
+    MAX_BACKOFF,
+    AssignRun,
+    LoseRun,
+    State,
+    TellRunner,
+    has_one_chance,
+    is_suspect,
+)
 from app.orchestrator.outbox import relay
 from app.orchestrator.service import apply, apply_to
 from app.orchestrator.watchdog import Watchdog
@@ -77,6 +86,7 @@ class Leader:
         self._adrift: dict[Instance, set[tuple[UUID, int]]] = {}
         self._namesakes: set[Instance] = set()
         self._suspects = 0  # that were lost together
+        self._reserved = 0.0  # seconds in which one of them is to be alone
         self._end_leases_at = 0.0
         self._prune_at = 0.0
 
@@ -234,7 +244,7 @@ class Leader:
         # Asked after the clock was read: should this process freeze from here on, `now` is still covered.
         if self._watchdog.was_deaf():
             self._heard_since = now
-        self._suspects = 0
+        self._suspects, self._reserved = 0, 0.0
         await self._repeat(partial(self._end_lease, now))
 
     async def _repeat(self, step: Callable[[Connection], Awaitable[bool]]) -> None:
@@ -256,17 +266,22 @@ class Leader:
     async def _end_every_lease(self) -> None:
         async with self._database.connection() as connection:
             await leases.supersede_all(connection)
-        self._suspects = 0
+        self._suspects, self._reserved = 0, 0.0
         await self._repeat(self._end_any_lease)
 
     async def _end_any_lease(self, connection: Connection) -> bool:
         return await self._lose(connection, await leases.next_held(connection))
 
     async def _lose(self, connection: Connection, ended: leases.Ended | None) -> bool:
-        if ended is not None:
-            lost = await apply(connection, ended.scenario_id, LoseRun(ended.reason, self._suspects))
-            self._suspects += lost is not None and is_suspect(lost.scenario.failures)
-        return ended is not None
+        if ended is None:
+            return False
+        loss = LoseRun(ended.reason, self._suspects, self._reserved)
+        lost = await apply(connection, ended.scenario_id, loss)
+        if lost is not None and lost.scenario.state == State.INIT_STARTUP:
+            self._suspects += is_suspect(lost.scenario)
+            if has_one_chance(lost.scenario):
+                self._reserved = min(lost.scenario.delay + ALONE, MAX_BACKOFF)
+        return True
 
     async def _tell(self, connection: Connection) -> bool:
         scenario_id = await leases.next_to_tell(connection)

@@ -97,17 +97,21 @@ async def renew(
     return [run for run in runs if (run.scenario_id, run.attempt) not in held]
 
 
+_LAST_CHANCES_FIRST = "ORDER BY s.progressed, (s.spec->'restart'->>'max_restarts')::integer - s.failures"
+
+
 async def next_ended(
     connection: Connection, timeout: float, grace: float, heard_since: datetime, heard_until: datetime
 ) -> Ended | None:
-    """A run whose lease has ended, its scenario locked until the transaction ends.
+    """A run whose lease has ended, its scenario locked until the transaction ends: the one with the fewest
+    restarts left first.
 
     A lease ends when nothing was heard of the run for `timeout` seconds (`grace` where its runner said that
     it leaves) in which something would have been, from `heard_since` to `heard_until`, or at once when a
     newer instance has its runner's name.
     """
     row = await connection.fetchrow(
-        """
+        f"""
         SELECT s.id, s.runner_id,
                CASE WHEN r.superseded THEN 'was started again'
                     WHEN r.left_at IS NOT NULL THEN 'left'
@@ -117,8 +121,8 @@ async def next_ended(
            AND (r.superseded
                 OR greatest(s.lease_renewed_at, $3) < $4::timestamptz
                    - make_interval(secs => CASE WHEN r.left_at IS NULL THEN $1 ELSE $2 END))
-         LIMIT 1 FOR UPDATE OF s SKIP LOCKED
-        """,
+         {_LAST_CHANCES_FIRST} LIMIT 1 FOR UPDATE OF s SKIP LOCKED
+        """,  # noqa: S608 - a constant
         timeout,
         grace,
         heard_since,
@@ -128,9 +132,11 @@ async def next_ended(
 
 
 async def next_held(connection: Connection) -> Ended | None:
-    """Any run that is held, locked: for a process that knows that whoever held it is gone."""
+    """The run that is held with the fewest restarts left, locked: for a process that knows that whoever held
+    it is gone."""
     scenario_id = await connection.fetchval(
-        "SELECT id FROM scenarios WHERE runner_id IS NOT NULL LIMIT 1 FOR UPDATE SKIP LOCKED"
+        "SELECT s.id FROM scenarios s WHERE s.runner_id IS NOT NULL"  # noqa: S608 - a constant
+        f" {_LAST_CHANCES_FIRST} LIMIT 1 FOR UPDATE SKIP LOCKED"
     )
     return None if scenario_id is None else Ended(scenario_id, "the service was started again")
 

@@ -59,6 +59,9 @@ MAX_BACKOFF = 30.0
 APART = 2.0
 """Seconds between the next attempts of suspects that were lost together: should one of them be why, the
 others get the time to store something. A suspect is a run that, like the one before it, stored nothing."""
+ALONE = 10.0
+"""Seconds that a run has to itself when one more loss would be its last: whatever was lost together with it
+waits so long. Time to load a model, open a source and store something."""
 
 
 class Scenario(Struct, frozen=True):
@@ -98,11 +101,13 @@ class TellRunner(Struct, frozen=True):
 class LoseRun(Struct, frozen=True):
     """The leader saw the lease end: nobody holds the run any more.
 
-    `others`: how many suspects were lost just before.
+    `suspects`: how many of them were lost just before. `reserved`: for how many seconds from now one of
+    those has its runner to itself.
     """
 
     reason: str
-    others: int = 0
+    suspects: int = 0
+    reserved: float = 0.0
 
 
 Input = OrchestratorCommand | RunEvent | AssignRun | TellRunner | LoseRun
@@ -157,8 +162,8 @@ def decide(scenario: Scenario, message: Input) -> Decision:
             return _assign(scenario, message)
         case TellRunner(), State.INIT_SHUTDOWN:
             return _tell(scenario)
-        case LoseRun(reason, others), State.IN_STARTUP_PROCESSING | State.ACTIVE:
-            return _retry(scenario, reason, others)
+        case LoseRun(reason), State.IN_STARTUP_PROCESSING | State.ACTIVE:
+            return _retry(scenario, reason, message.suspects, message.reserved)
         case LoseRun(reason), State.INIT_SHUTDOWN | State.IN_SHUTDOWN_PROCESSING:
             return _stopped(scenario, reason)
 
@@ -190,9 +195,15 @@ def backoff(failures: int) -> float:
     return 0.0 if failures < 2 else min(MAX_BACKOFF, 2.0 ** (failures - 2))
 
 
-def is_suspect(failures: int) -> bool:
+def is_suspect(scenario: Scenario) -> bool:
     """Whether a scenario may be why runs were lost. Once is bad luck."""
-    return failures >= 2
+    return scenario.failures >= 2
+
+
+def has_one_chance(scenario: Scenario) -> bool:
+    """Whether one more attempt that stores nothing would be the last."""
+    restart = scenario.spec.restart
+    return restart.policy == "on_failure" and 0 < scenario.failures == restart.max_restarts
 
 
 def _note_progress(scenario: Scenario, next_frame: int) -> Scenario:
@@ -253,7 +264,7 @@ def _tell(scenario: Scenario) -> Decision:
     return replace(decision, send=((runner_commands, stop),))
 
 
-def _retry(scenario: Scenario, error: str, others: int = 0) -> Decision:
+def _retry(scenario: Scenario, error: str, suspects: int = 0, reserved: float = 0.0) -> Decision:
     failures = 0 if scenario.progressed else scenario.failures + 1
     counted = replace(scenario, failures=failures)
     restart = scenario.spec.restart
@@ -262,5 +273,5 @@ def _retry(scenario: Scenario, error: str, others: int = 0) -> Decision:
     if restart.policy == "on_failure" and failures > restart.max_restarts:
         spent = f"{error} (given up after {failures} attempts in a row that stored nothing new)"
         return _end(counted, "failed", spent, spent)
-    apart = min(MAX_BACKOFF, APART * others) if is_suspect(failures) else 0.0
-    return _wait_again(counted, error, error=error, delay=backoff(failures) + apart)
+    apart = min(MAX_BACKOFF, APART * suspects) if is_suspect(counted) else 0.0
+    return _wait_again(counted, error, error=error, delay=max(backoff(failures) + apart, reserved))

@@ -51,12 +51,20 @@ class Tools(Struct, frozen=True):
 
 
 class Run:
-    """One attempt. `next_frame` is the first frame that is not stored yet."""
+    """One attempt. `next_frame` is the first frame that is not stored yet. `emit` is given its events;
+    `report` is called where an earlier attempt stored what its runner may not have lived to report."""
 
-    def __init__(self, command: StartRun, tools: Tools, emit: Callable[[RunEvent], None]) -> None:
+    def __init__(
+        self,
+        command: StartRun,
+        tools: Tools,
+        emit: Callable[[RunEvent], None],
+        report: Callable[[], None] = lambda: None,
+    ) -> None:
         self._command = command
         self._tools = tools
         self._emit = emit
+        self._report = report
         self._fence = store.Fence(command.scenario_id, command.attempt, uuid4())
         self._asked: Literal["stop", "release"] | None = None
         self._wake = Wake()
@@ -85,6 +93,8 @@ class Run:
         if claimed is None:
             return self._ended_as_asked()
         self.next_frame = claimed.next_frame
+        if self.next_frame:
+            self._report()
         if claimed.finished:
             return self._event(RunFinished)
         if self._asked is not None:

@@ -38,6 +38,7 @@ from app.runner import metrics
 from app.runner.purge import Purge
 from app.runner.run import Run, Tools
 from app.source import redact
+from app.wake import Wake
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +59,7 @@ class Runner:
         self._interval = heartbeat_interval
         self._runs: dict[tuple[UUID, int], Run] = {}
         self._leaving = False
+        self._report = Wake()
         self._none_left = Event()
 
     async def run(self, leave: Event, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
@@ -103,7 +105,7 @@ class Runner:
                 await self._bus.publish(runner_heartbeats, beat, self._instance.runner_id)
             except BusUnavailableError as error:  # the next one will say what is true by then
                 log.warning("cannot send a heartbeat", error=str(error))
-            await sleep(self._interval)
+            await self._report.wait(self._interval)
 
     async def _handle(self, group: TaskGroup, message: Message) -> None:
         assert isinstance(message, StartRun | StopRun)  # noqa: S101 - the topic holds nothing else
@@ -115,7 +117,7 @@ class Runner:
                 self._runs[key].stop("stop")
         elif key not in self._runs:
             send, events = create_memory_object_stream[RunEvent](2)  # that it started, and how it ended
-            run = Run(message, self._tools, send.send_nowait)
+            run = Run(message, self._tools, send.send_nowait, self._report.set)
             if self._leaving:
                 run.stop("release")
             self._runs[key] = run

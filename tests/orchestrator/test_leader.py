@@ -37,7 +37,8 @@ from app.messages import (
 from app.orchestrator import leases
 from app.orchestrator.leader import Timing
 from app.orchestrator.leadership import AlreadyRunningError, lead
-from app.scenario import Media
+from app.orchestrator.lifecycle import ALONE
+from app.scenario import Media, Restart
 from tests.orchestrator.conftest import SPEC, TIMING, World
 from tests.waiting import until
 
@@ -436,6 +437,27 @@ async def test_what_is_lost_together_again_and_again_is_begun_one_after_the_othe
             await until(lambda: lost_again(world, scenario_id))  # noqa: B023 - awaited at once
         due = sorted([(await world.row(scenario_id))["not_before"] for scenario_id in scenarios])
     assert all((late - early).total_seconds() > 1.5 for early, late in pairwise(due))
+
+
+async def test_the_last_chance_of_a_run_is_given_to_it_alone(world: World) -> None:
+    """What takes their process down may store something each time, and so never be suspected itself."""
+    frail = replace(SPEC, restart=Restart(max_restarts=1))
+    async with world.orchestrator(timing=PATIENT, alone=True), world.runner() as runner:
+        stores = await world.create()
+        stores_nothing = await world.create(frail)
+        await runner.started(stores_nothing)
+        await runner.started(stores)
+        runner.runs[stores, 1] = 7
+        await until(lambda: reported(world, stores, 7))
+    async with world.orchestrator(timing=PATIENT, alone=True), world.runner("runner-2") as runner:
+        await runner.started(stores_nothing, attempt=2)
+        row = await world.row(stores)
+        assert (row["state"], row["failures"]) == ("init_startup", 0)
+        assert (row["not_before"] - row["updated_at"]).total_seconds() == ALONE
+
+
+async def reported(world: World, scenario_id: UUID, frames: int) -> bool:
+    return bool((await world.row(scenario_id))["next_frame"] == frames)
 
 
 async def lost_again(world: World, scenario_id: UUID) -> bool:

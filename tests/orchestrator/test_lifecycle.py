@@ -33,6 +33,7 @@ from app.orchestrator.lifecycle import (
     backoff,
     create,
     decide,
+    has_one_chance,
 )
 from app.scenario import Marker, Media, Restart, ScenarioSpec
 
@@ -217,6 +218,17 @@ def test_who_is_lost_with_others_again_and_again_is_begun_apart_from_them() -> N
     assert delays(0, progressed=False) == [0, 0, 0, 0]
     assert delays(1, progressed=False) == [1, 3, 5, 31]
     assert delays(4, progressed=True) == [0, 0, 0, 0]
+
+
+def test_what_is_lost_with_a_run_that_has_one_chance_leaves_it_alone_for_a_while() -> None:
+    def after(failures: int, *, progressed: bool = False) -> Scenario:
+        scenario = in_state(State.ACTIVE, failures=failures, progressed=progressed)
+        return decide(scenario, LoseRun("lost", reserved=11.0)).scenario
+
+    limit = SPEC.restart.max_restarts
+    assert [has_one_chance(after(failures)) for failures in (limit - 2, limit - 1)] == [False, True]
+    assert not has_one_chance(after(limit - 1, progressed=True))
+    assert after(0, progressed=True).delay == 11.0
 
 
 def test_starting_again_renews_the_budget_and_forgets_the_outcome() -> None:

@@ -96,11 +96,11 @@ class World:
 
 
 @asynccontextmanager
-async def world(database: Database, folder: Path) -> AsyncIterator[World]:
+async def world(database: Database, folder: Path, heartbeat_interval: float = 0.05) -> AsyncIterator[World]:
     tools = Tools(database, folder, folder, Networks("loopback"), workers=1)
     async with open_memory_bus(transient=TRANSIENT) as memory, create_task_group() as group:
         bus = UnsteadyBus(memory)
-        runner = Runner(INSTANCE, 4, bus, tools, heartbeat_interval=0.05)
+        runner = Runner(INSTANCE, 4, bus, tools, heartbeat_interval=heartbeat_interval)
         acting = World(bus, runner, Event())
 
         async def consume(topic: Topic, name: str | None, *, task_status: TaskStatus[None]) -> None:
@@ -134,6 +134,20 @@ async def test_a_run_is_reported_until_its_end_is_published(predictions: Databas
         acting.bus.is_away = False
         await until(lambda: acting.kinds() == ["RunStarted", "RunStopped"])
         await until(lambda: acting.runner.held == [])
+
+
+async def test_what_an_earlier_attempt_had_stored_is_reported_at_once(
+    predictions: Database, tmp_path: Path
+) -> None:
+    """Where each attempt dies soon, nobody else would ever hear of it."""
+    async with world(predictions, tmp_path) as before:
+        scenario_id = await before.start()
+        await until(lambda: any(run.next_frame for beat in before.beats for run in beat.runs))
+    async with world(predictions, tmp_path, heartbeat_interval=1000) as acting:
+        await until(lambda: len(acting.beats) == 1)
+        await acting.command(StartRun(INSTANCE, scenario_id, 2, LONG))
+        await until(lambda: len(acting.beats) == 2)
+        assert acting.beats[1].runs[0].next_frame > 0
 
 
 async def test_a_command_that_comes_twice_begins_one_run(predictions: Database, tmp_path: Path) -> None:
