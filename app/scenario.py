@@ -101,7 +101,8 @@ class Marker(_DetectorConfig, frozen=True, tag="marker"):
 class Onnx(_DetectorConfig, frozen=True, tag="onnx"):
     """A YOLO network in an ONNX file below the model folder. Labels: from its metadata, else `class:<n>`.
 
-    Takes what the YOLO families from version 5 on export for detection, with float32 input and batch 1.
+    Takes what the YOLO families from version 5 on export for detection, with float32 input and batch 1;
+    inside, it may be quantized to 8 bits.
     """
 
     model: Annotated[str, Meta(min_length=1, max_length=500, description="a file below VA_MODEL_ROOT")]

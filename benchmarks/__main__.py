@@ -23,6 +23,7 @@ from benchmarks.table import Row, show
 MODULES = (
     "sampling",
     "inference",
+    "quantized",
     "storage",
     "lifecycles",
     "pages",

@@ -48,6 +48,12 @@ def test_a_square_is_found_where_it_is_drawn_in_every_layout(
     assert found(tmp_path, image, config) == (Detection("bright", confidence, BOX),)
 
 
+def test_a_model_of_8_bit_integers_finds_the_same(tmp_path: Path) -> None:
+    models.quantized(tmp_path / "model.onnx", NAMED)
+    (square,) = found(tmp_path, picture((256, 168, WHITE)), Onnx("model.onnx", confidence=0.9))
+    assert (square.label, square.box) == ("bright", BOX)
+
+
 @pytest.mark.parametrize("size", [(640, 640), None])
 def test_a_picture_taller_than_wide_keeps_its_proportions(tmp_path: Path, size: models.Size | None) -> None:
     models.yolov8(tmp_path / "model.onnx", size, NAMED)
