@@ -1,7 +1,8 @@
 """What each further 720p scenario takes of memory, against a bare decoder of the same clip.
 
 A bare decoder is PyAV with one thread, as a runner decodes, which keeps the newest picture. Decoders are
-looked at after two seconds of video, scenarios while they run.
+looked at after two seconds of video, scenarios while they run. The database server is looked at by itself,
+once it is warm: its buffers fill up to a bound, whatever the number of scenarios.
 """
 
 import subprocess
@@ -18,7 +19,7 @@ from benchmarks.clips import camera_clip
 from benchmarks.processes import memory, of_service
 from benchmarks.table import Row, alternate, at_most, command
 from tests.cameras import ROOT
-from tests.service.process import Json, running
+from tests.service.process import Json, ServiceProcess, running
 
 MORE = 4
 SECONDS = 600
@@ -27,6 +28,7 @@ TWO_A_SECOND: Json = {"mode": "fps", "fps": 2}
 NOTHING: Json = {"type": "mock", "max_detections": 0}
 MOTION: Json = {"type": "motion"}
 _LOOKS, _EVERY = 10, 0.1
+_WARM_UP = 10.0
 
 
 def decode(clip: str, count: str) -> None:
@@ -69,15 +71,44 @@ async def of_scenarios(folder: Path, clip: Path, detector: Json, sampling: Json)
         async with running(Path(name), media_root=folder, runner_slots=1 + MORE) as service:
             sizes = []
             for count in (1, MORE):
-                for _ in range(count):
-                    scenario_id = await service.create(clip.name, detector, sampling=sampling)
-                    await service.reaches(scenario_id, "active")
-                looks = []
-                for _ in range(_LOOKS):
-                    await sleep(_EVERY)
-                    looks.append(await to_thread.run_sync(memory, of_service(service)))
-                sizes.append(max(looks))
+                await start(service, count, clip, detector, sampling)
+                sizes.append(await most(of_service(service)[:1]))
     return (sizes[1] - sizes[0]) / MORE / 2**20
+
+
+async def of_server(folder: Path, clip: Path, detector: Json, sampling: Json) -> float:
+    """MiB of the database server for each further scenario, after as many had run for a while."""
+    with TemporaryDirectory(dir=folder) as name:
+        async with running(Path(name), media_root=folder, runner_slots=1 + MORE) as service:
+            warming = await start(service, 1 + MORE, clip, detector, sampling)
+            await sleep(_WARM_UP)
+            for scenario_id in warming:
+                await service.http.post(f"/scenarios/{scenario_id}/stop")
+            for scenario_id in warming:
+                await service.ends(scenario_id)
+            sizes = []
+            for count in (1, MORE):
+                await start(service, count, clip, detector, sampling)
+                sizes.append(await most(of_service(service)[1:]))
+    return (sizes[1] - sizes[0]) / MORE / 2**20
+
+
+async def start(service: ServiceProcess, count: int, clip: Path, detector: Json, sampling: Json) -> list[str]:
+    """Create so many scenarios, one after the other."""
+    started = []
+    for _ in range(count):
+        started.append(await service.create(clip.name, detector, sampling=sampling))
+        await service.reaches(started[-1], "active")
+    return started
+
+
+async def most(processes: list[psutil.Process]) -> int:
+    """The most bytes that they have within a second."""
+    looks = []
+    for _ in range(_LOOKS):
+        await sleep(_EVERY)
+        looks.append(await to_thread.run_sync(memory, processes))
+    return max(looks)
 
 
 async def measure(rounds: int) -> list[Row]:
@@ -92,11 +123,13 @@ async def measure(rounds: int) -> list[Row]:
             partial(of_scenarios, folder, clip, NOTHING, TWO_A_SECOND),
             partial(of_scenarios, folder, clip, MOTION, TWO_A_SECOND),
         )
+        server = await of_server(folder, clip, NOTHING, EVERY_FRAME)
     unit = "MiB"
     return [
         Row("11", "a further 720p scenario, every frame", unit, every, reference, at_most(1.3)),
         Row("11", "a further 720p scenario, 2 frames/s", unit, some, reference, at_most(1.3)),
         Row("", "… with what motion remembers of the scene", unit, motion, reference),
+        Row("", "… in the database server, once it is warm", unit, server, reference),
     ]
 
 
