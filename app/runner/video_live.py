@@ -24,7 +24,7 @@ from app.source import Source
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 4.0  # seconds between tries to open
 _BLIND, _BLINDED = 60.0, 6.0  # seconds of packets without a frame, at first and later, that are put up with
-_FROZEN = 7.0  # seconds of one and the same picture
+_FROZEN = 7.0  # seconds of one and the same key frame
 _LOOK_EVERY = 0.5  # seconds
 _MOST_AHEAD = 60.0  # seconds; timestamps further ahead are a jump, which nobody waits for
 _MICROSECOND = Fraction(1, 1_000_000)
@@ -142,28 +142,26 @@ class Camera:
 class _Stillness:
     """Tells whether one and the same picture comes again and again, bit for bit.
 
-    A camera's noise changes some pixel, unless the encoder finds it too faint to be told: but not beyond the
-    next key frame, so one must have come in between.
+    Only key frames are compared. Between them an encoder leaves out noise that it finds too faint, and shows
+    what stands still a little better each time, until the next key frame begins as the last one did.
     """
 
     def __init__(self) -> None:
         self.is_frozen = False
         self._picture: Image | None = None
         self._since = self._looked = 0.0
-        self._key = False
 
     def look(self, now: float, frame: av.VideoFrame) -> bool:
         """Whether the picture has just frozen, or just moved again."""
-        self._key = self._key or frame.key_frame
-        if now - self._looked < _LOOK_EVERY:
+        if not frame.key_frame or now - self._looked < _LOOK_EVERY:
             return False
         self._looked = now
         picture = AvPicture(frame).gray()
         was_frozen = self.is_frozen
         if self._picture is not None and np.array_equal(picture, self._picture):
-            self.is_frozen = self._key and now - self._since >= _FROZEN
+            self.is_frozen = now - self._since >= _FROZEN
         else:
-            self.is_frozen = self._key = False
+            self.is_frozen = False
             self._picture, self._since = picture, now
         return self.is_frozen != was_frozen
 
