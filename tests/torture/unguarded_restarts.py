@@ -4,7 +4,7 @@ from app.orchestrator import lifecycle
 from app.orchestrator.lifecycle import Decision, Scenario
 
 
-def _retry(scenario: Scenario, error: str, others: int = 0) -> Decision:
+def _retry(scenario: Scenario, error: str, *_others: float) -> Decision:
     return lifecycle._wait_again(scenario, error, error=error, delay=0.0)
 
 
