@@ -181,6 +181,7 @@ class Service:
                 settings.decoding,
             ),
             heartbeat_interval=settings.heartbeat_interval,
+            live_retention_days=settings.live_retention_days,
         )
 
     async def _addresses(self, stack: AsyncExitStack) -> dict[Kind, str]:

@@ -33,6 +33,10 @@ _Keys = Annotated[
 _Folder = Annotated[Path, Meta(description="a folder that exists", extra={"exists": Path.is_dir})]
 _File = Annotated[Path | None, Meta(description="a file that exists", extra={"exists": Path.is_file})]
 _Seconds = Annotated[float, Meta(gt=0, le=3600, description="a number of seconds above 0, at most 3600")]
+_Days = Annotated[
+    Annotated[float, Meta(gt=0, le=36_500)] | None,
+    Meta(description="a number of days above 0, at most 36500"),
+]
 _Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
 _Port = Annotated[int, Meta(ge=1, le=65535, description="a port number from 1 to 65535")]
 _Servers = Annotated[
@@ -87,6 +91,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = ""
     runner_slots: _Count = 4
     decoding: Annotated[Literal["thread", "process"], Meta(description="thread or process")] = "thread"
+    live_retention_days: _Days = None
     heartbeat_interval: _Seconds = 1.0
     heartbeat_timeout: _Seconds = 10.0
     postgres_bin: Annotated[

@@ -1,5 +1,7 @@
 """Removes the predictions of deleted scenarios: a tombstone at once, the rows in short batches behind it."""
 
+from collections.abc import Awaitable, Callable
+
 import structlog
 from anyio import current_time, sleep
 
@@ -32,11 +34,7 @@ class Purge:
         """Remove rows until cancelled."""
         while True:
             try:
-                began = current_time()
-                while await self._remove_some():
-                    # As long again: the server is for those who write and read, half of the time.
-                    await sleep(current_time() - began)
-                    began = current_time()
+                await gently(self._remove_some)
             except TRANSIENT as error:
                 log.warning("purge waits", error=repr(error))
                 await sleep(1)
@@ -52,3 +50,12 @@ class Purge:
         if removed < BATCH:
             log.info("removed all predictions", scenario=str(scenario_id))
         return True
+
+
+async def gently(remove_some: Callable[[], Awaitable[bool]]) -> None:
+    """Call it until it returns False, resting after each call for as long as that took: the server is for
+    those who write and read, half of the time."""
+    began = current_time()
+    while await remove_some():
+        await sleep(current_time() - began)
+        began = current_time()

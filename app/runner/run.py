@@ -152,7 +152,7 @@ class Run:
             state = reader.state
             if reader.opened is not None and not started:
                 started = True
-                tally.eligible = reader.opened.eligible
+                tally.eligible, tally.live = reader.opened.eligible, reader.opened.media.live
                 log.info("run started", next_frame=self.next_frame, media=reader.opened.media)
                 self._emit(self._event(RunStarted, media=reader.opened.media))
             batch = tally.fold(

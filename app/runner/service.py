@@ -36,6 +36,7 @@ from app.messages import (
 )
 from app.runner import metrics
 from app.runner.purge import Purge
+from app.runner.retention import forget_old
 from app.runner.run import Run, Tools
 from app.source import redact
 from app.wake import Wake
@@ -50,13 +51,21 @@ class Runner:
     """Holds runs by (scenario, attempt), each until publishing its end has returned."""
 
     def __init__(
-        self, instance: Instance, slots: int, bus: Bus, tools: Tools, *, heartbeat_interval: float
+        self,
+        instance: Instance,
+        slots: int,
+        bus: Bus,
+        tools: Tools,
+        *,
+        heartbeat_interval: float,
+        live_retention_days: float | None = None,
     ) -> None:
         self._instance = instance
         self._slots = slots
         self._bus = bus
         self._tools = tools
         self._interval = heartbeat_interval
+        self._retention = live_retention_days
         self._runs: dict[tuple[UUID, int], Run] = {}
         self._leaving = False
         self._report = Wake()
@@ -70,6 +79,8 @@ class Runner:
             await group.start(partial(self._bus.consume, runner_commands, handle))
             await group.start(partial(self._bus.consume, results_commands, purge.handle, group=RESULTS))
             group.start_soon(purge.run)
+            if self._retention is not None:
+                group.start_soon(forget_old, self._tools.database, self._retention)
             group.start_soon(self._beat)
             task_status.started()
             await leave.wait()

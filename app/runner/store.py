@@ -64,6 +64,7 @@ class Batch(Struct, frozen=True):
     replay_sampled: int
     source_state: SourceState
     finished: bool = False
+    live: bool = False
 
 
 class FencedError(Exception):
@@ -116,17 +117,17 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
                SET next_frame = $5, frames_sampled = $6, frames_dropped = $7, frames_failed = $8,
                    detections = $9, position_seconds = $10, frames_per_second = $11,
                    eligible = coalesce(eligible, $12), replay_frame = $13, replay_sampled = $14,
-                   source_state = $15, finished = $16, updated_at = now()
+                   source_state = $15, finished = $16, live = $17, updated_at = now()
              WHERE scenario_id = $1 AND attempt = $2 AND run_token = $3 AND next_frame = $4
                AND NOT dropped AND NOT finished
             RETURNING scenario_id
         ), written AS (
             INSERT INTO predictions (scenario_id, frame, time, labels, confidences, boxes, track_ids, error)
-            SELECT moved.scenario_id, p.* FROM moved, unnest($17::prediction[]) AS p
+            SELECT moved.scenario_id, p.* FROM moved, unnest($18::prediction[]) AS p
         ), noted AS (
             INSERT INTO label_blocks AS known (scenario_id, label, block, max_confidence)
             SELECT scenario_id, found.*
-              FROM moved, unnest($18::text[], $19::bigint[], $20::real[]) AS found (label, block, confidence)
+              FROM moved, unnest($19::text[], $20::bigint[], $21::real[]) AS found (label, block, confidence)
              WHERE NOT EXISTS (
                 SELECT FROM label_blocks AS known
                  WHERE known.scenario_id = moved.scenario_id AND known.label = found.label
@@ -152,6 +153,7 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
         batch.replay_sampled,
         batch.source_state,
         batch.finished,
+        batch.live,
         _rows(batch.predictions),
         *_blocks(batch.predictions),
     )
@@ -294,3 +296,52 @@ async def purge(connection: Connection, scenario_id: UUID, limit: int) -> int:
         BLOCK,
     )
     return removed
+
+
+async def live_scenarios(connection: Connection) -> list[UUID]:
+    """Those with a live source that were not deleted."""
+    rows = await connection.fetch("SELECT scenario_id FROM checkpoints WHERE live AND NOT dropped")
+    return [row["scenario_id"] for row in rows]
+
+
+async def forget_block(connection: Connection, scenario_id: UUID, older_than: float) -> bool:
+    """Remove the oldest block of a live source's predictions if all of it is more than `older_than` seconds
+    old; False where it is not.
+
+    The block that is written to is spared until nobody has claimed or written for as long: what a batch
+    knows of its labels would be out of date.
+    """
+    found: int = await connection.fetchval(
+        """
+        WITH limits AS (
+            SELECT extract(epoch FROM clock_timestamp())::double precision - $2 AS until
+        ), due AS (
+            SELECT oldest.block, newest.frame
+              FROM limits, checkpoints c
+             CROSS JOIN LATERAL (
+                SELECT frame / $3 AS block FROM predictions
+                 WHERE scenario_id = $1 AND frame >= c.purged_before
+                 ORDER BY frame LIMIT 1) AS oldest
+             CROSS JOIN LATERAL (
+                SELECT frame, time FROM predictions
+                 WHERE scenario_id = $1 AND frame < (oldest.block + 1) * $3
+                 ORDER BY frame DESC LIMIT 1) AS newest
+             WHERE c.scenario_id = $1 AND c.live AND NOT c.dropped AND newest.time < limits.until
+               AND ((oldest.block + 1) * $3 <= c.next_frame OR c.updated_at < to_timestamp(limits.until))
+               FOR UPDATE OF c SKIP LOCKED
+        ), removed AS (
+            DELETE FROM predictions AS p USING due
+             WHERE p.scenario_id = $1 AND p.frame BETWEEN due.block * $3 AND due.frame
+        ), forgotten AS (
+            DELETE FROM label_blocks AS known USING due
+             WHERE known.scenario_id = $1 AND known.block = due.block
+        ), moved AS (
+            UPDATE checkpoints SET purged_before = due.frame + 1 FROM due WHERE scenario_id = $1
+        )
+        SELECT count(*) FROM due
+        """,
+        scenario_id,
+        older_than,
+        BLOCK,
+    )
+    return found == 1

@@ -20,6 +20,7 @@ class Tally:
         self.counters = checkpoint.counters
         self.memory = memory
         self.eligible: Eligible = checkpoint.eligible or "all"
+        self.live = False
         self.position = checkpoint.position_seconds
         self._replay_at = {checkpoint.replay_sampled: checkpoint.replay_frame}
         self._rate: deque[tuple[float, int]] = deque([(time.monotonic(), checkpoint.next_frame)])
@@ -73,6 +74,7 @@ class Tally:
             replay_sampled=replay_sampled,
             source_state=source_state,
             finished=finished,
+            live=self.live,
         )
 
     def _note_segment(self, item: Item) -> None:

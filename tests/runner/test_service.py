@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from anyio import TASK_STATUS_IGNORED, Event, create_task_group, fail_after
 from anyio.abc import TaskStatus
+from msgspec.structs import replace
 from prometheus_client import REGISTRY
 
 from app.bus import BusUnavailableError, Handler
@@ -28,7 +29,7 @@ from app.messages import (
 )
 from app.networks import Networks
 from app.postgres import TRANSIENT, Database, open_database
-from app.runner import service
+from app.runner import retention, service, store
 from app.runner.run import Run, Tools
 from app.runner.service import Runner
 from app.scenario import All, Mock, ScenarioSpec
@@ -96,11 +97,24 @@ class World:
 
 
 @asynccontextmanager
-async def world(database: Database, folder: Path, heartbeat_interval: float = 0.05) -> AsyncIterator[World]:
+async def world(
+    database: Database,
+    folder: Path,
+    *,
+    heartbeat_interval: float = 0.05,
+    live_retention_days: float | None = None,
+) -> AsyncIterator[World]:
     tools = Tools(database, folder, folder, Networks("loopback"), workers=1)
     async with open_memory_bus(transient=TRANSIENT) as memory, create_task_group() as group:
         bus = UnsteadyBus(memory)
-        runner = Runner(INSTANCE, 4, bus, tools, heartbeat_interval=heartbeat_interval)
+        runner = Runner(
+            INSTANCE,
+            4,
+            bus,
+            tools,
+            heartbeat_interval=heartbeat_interval,
+            live_retention_days=live_retention_days,
+        )
         acting = World(bus, runner, Event())
 
         async def consume(topic: Topic, name: str | None, *, task_status: TaskStatus[None]) -> None:
@@ -233,3 +247,26 @@ async def test_a_runner_leaves_in_time_though_its_database_is_silent(
         acting.leave.set()
         with fail_after(1.5):
             await acting.left.wait()
+
+
+async def test_what_live_sources_gave_too_long_ago_is_removed(
+    predictions: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "POLL", 0.01)
+    live = replace(LONG, source=f"{LONG.source}&live=true")
+    async with world(predictions, tmp_path, live_retention_days=0.2 / retention.DAY) as acting:
+        scenario_id = await acting.start(live)
+        recorded = await acting.start(LONG)
+
+        async def frames(scenario: UUID) -> list[int]:
+            async with predictions.connection() as connection:
+                rows = await connection.fetch(
+                    "SELECT frame FROM predictions WHERE scenario_id = $1 ORDER BY frame", scenario
+                )
+            return [row["frame"] for row in rows]
+
+        async def forgotten() -> bool:
+            return (await frames(scenario_id) or [0])[0] >= store.BLOCK
+
+        await until(forgotten, timeout=40)
+        assert (await frames(recorded))[0] == 0

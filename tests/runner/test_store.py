@@ -13,7 +13,7 @@ from app.runner import store
 from app.runner.frames import Detection, Prediction
 from app.runner.store import Batch, Counters, Fence, FencedError
 from tests.api.rows import packed
-from tests.runner.batches import batch, prediction
+from tests.runner.batches import as_batch, batch, prediction
 
 SCENARIO = uuid4()
 
@@ -194,3 +194,87 @@ async def test_a_clock_that_was_set_back_does_not_make_times_decrease(prediction
     checkpoint = await claim(predictions, fence(2))
     assert checkpoint is not None
     assert ahead <= checkpoint.unix_offset + time.monotonic() < ahead + 60
+
+
+def live(start: int, end: int, began: float) -> Batch:
+    """Frames of a camera, one a second from `began`, in Unix time."""
+    found = [replace(prediction(frame), time=began + frame) for frame in range(start, end)]
+    return replace(as_batch(start, end, found), live=True, position_seconds=began + end)
+
+
+async def forget(database: Database, older_than: float) -> int:
+    """How many blocks were removed."""
+    async with database.connection() as connection:
+        blocks = 0
+        while await store.forget_block(connection, SCENARIO, older_than):
+            blocks += 1
+    return blocks
+
+
+async def blocks(database: Database) -> list[int]:
+    async with database.connection() as connection:
+        rows = await connection.fetch("SELECT DISTINCT block FROM label_blocks ORDER BY block")
+    return [row["block"] for row in rows]
+
+
+async def test_what_a_live_source_gave_is_forgotten_block_by_block(predictions: Database) -> None:
+    block, now = store.BLOCK, time.time()
+    who = fence()
+    await claim(predictions, who)
+    assert await write(predictions, who, live(0, 3 * block, now - 3 * block))
+    assert await forget(predictions, 2 * block + 60) == 0
+    assert await forget(predictions, 1.5 * block) == 1
+    assert await frames(predictions) == list(range(block, 3 * block))
+    assert await blocks(predictions) == [1, 2]
+    # What was written last may be written to still.
+    assert await write(predictions, who, live(3 * block, 3 * block + 5, now - 3 * block))
+    assert await forget(predictions, 0.5 * block) == 1
+    assert (await frames(predictions))[0] == 2 * block
+
+
+async def test_gaps_hold_up_nothing(predictions: Database) -> None:
+    block, now = store.BLOCK, time.time()
+    who = fence()
+    await claim(predictions, who)
+    assert await write(predictions, who, live(0, 5, now - 10_000))
+    gap = replace(as_batch(5, 7 * block + 3, []), live=True)
+    assert await write(predictions, who, gap)
+    assert await write(predictions, who, live(7 * block + 3, 8 * block, now - 10_000 - 7 * block))
+    assert await forget(predictions, 60) == 2
+    assert (await frames(predictions), await blocks(predictions)) == ([], [])
+
+
+async def test_the_block_that_is_written_to_is_spared_while_anybody_writes(predictions: Database) -> None:
+    now = time.time()
+    who = fence()
+    await claim(predictions, who)
+    assert await write(predictions, who, live(0, 9, now - 10_000))
+    assert await forget(predictions, 60) == 0
+    async with predictions.connection() as connection:
+        await connection.execute("UPDATE checkpoints SET updated_at = now() - interval '61 s'")
+    assert await forget(predictions, 60) == 1
+    assert await write(predictions, who, live(9, 20, now))
+    assert await frames(predictions) == list(range(9, 20))
+    assert await blocks(predictions) == [0]
+
+
+async def test_recordings_are_not_forgotten(predictions: Database) -> None:
+    who = fence()
+    await claim(predictions, who)
+    assert await write(predictions, who, batch(0, 3 * store.BLOCK))
+    assert await forget(predictions, 60) == 0
+    async with predictions.connection() as connection:
+        assert await store.live_scenarios(connection) == []
+
+
+async def test_a_live_scenario_that_is_deleted_is_purged_from_where_it_was_forgotten(
+    predictions: Database,
+) -> None:
+    block, who = store.BLOCK, fence()
+    await claim(predictions, who)
+    assert await write(predictions, who, live(0, 2 * block, time.time() - 1.5 * block))
+    assert await forget(predictions, block / 4) == 1
+    async with predictions.connection() as connection:
+        await store.drop(connection, SCENARIO)
+    assert await purge(predictions, 10_000) == block
+    assert await frames(predictions) == []

@@ -9,6 +9,9 @@ from importlib import import_module
 from typing import cast
 from uuid import UUID, uuid4
 
+from anyio import move_on_after
+from msgspec.structs import replace
+
 from app.api import ApiDeps, ApiOptions, commands
 from app.api.problems import ProblemError
 from app.api.views import history, predictions, progress, runners, scenarios
@@ -37,6 +40,7 @@ from app.orchestrator import leases, outbox, service, store
 from app.orchestrator.leadership import lead
 from app.orchestrator.lifecycle import AssignRun, Input, LoseRun, TellRunner, create, decide
 from app.postgres import Database
+from app.runner import retention
 from app.runner import store as results
 from app.scenario import Marker, Media, ScenarioSpec
 from app.wake import Wake
@@ -428,6 +432,27 @@ async def _purge(world: World) -> None:
     async with world.predictions.transaction() as connection:
         if scenario_id := await results.next_to_purge(connection):
             await results.purge(connection, scenario_id, 5)
+
+
+@call(results.forget_block)
+async def _forget_block(world: World) -> None:
+    fence = world.fence(uuid4())
+    async with world.predictions.connection() as connection:
+        await results.claim(connection, fence)
+        await results.write(connection, fence, replace(batch(0, results.BLOCK), live=True))
+        await results.forget_block(connection, fence.scenario_id, 3600)
+
+
+@call(results.live_scenarios)
+async def _live_scenarios(world: World) -> None:
+    async with world.predictions.connection() as connection:
+        await results.live_scenarios(connection)
+
+
+@call(retention.forget_old)
+async def _forget_old(world: World) -> None:
+    with move_on_after(0.05):
+        await retention.forget_old(world.predictions, 1)
 
 
 @call(history.list_changes)

@@ -50,7 +50,9 @@ HALF_BATCHES = """
           FROM predictions p WHERE p.scenario_id = c.scenario_id) AS found
      WHERE CASE WHEN c.purged THEN stored > 0
                 WHEN c.dropped THEN stored > c.next_frame
-                ELSE stored <> c.next_frame OR reached <> c.next_frame OR c.frames_sampled <> c.next_frame END
+                ELSE stored <> c.next_frame - c.purged_before
+                  OR greatest(reached, c.purged_before) <> c.next_frame
+                  OR c.frames_sampled <> c.next_frame END
 """
 
 
