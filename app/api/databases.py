@@ -9,5 +9,8 @@ LONGEST_QUERY = 10.0
 
 
 def open_for_requests(dsn: str) -> AbstractAsyncContextManager[Database]:
-    """A pool for requests: while `Database.watch` runs, they fail within 1.5 s of a database's silence."""
-    return open_database(dsn, size=10, acquire_timeout=1.0, command_timeout=LONGEST_QUERY, silence=0.8)
+    """A pool for requests: while `Database.watch` runs, they fail within 1.25 s of a database's silence.
+
+    A request that waited in vain for one database, until it came back, has the time left to wait for another.
+    """
+    return open_database(dsn, size=10, acquire_timeout=0.75, command_timeout=LONGEST_QUERY, silence=0.7)

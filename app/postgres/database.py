@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import asyncpg
 import msgspec
@@ -14,13 +14,22 @@ from app.postgres.faults import LOST
 from app.postgres.pulse import Pulse, SilentError
 
 if TYPE_CHECKING:
-    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+    _Plain = asyncpg.Connection[asyncpg.Record]
+    Connection = _Plain | PoolConnectionProxy[asyncpg.Record]
 else:
-    Connection = asyncpg.Connection | PoolConnectionProxy
+    _Plain = asyncpg.Connection
+    Connection = _Plain | PoolConnectionProxy
 
 _CLOSE_TIMEOUT = 1.0
 _PARTING_TIMEOUT = 0.25  # for a server to answer as a connection is cleaned: who is cancelled waits for it
 _SLACK = 1.0  # for its answer that a statement took too long
+
+
+class _Connection(_Plain):
+    """One of a pool's. The pool's own wrapping passes on what it does not know, like `losses`."""
+
+    losses = 0
+    """How often the server had been away when this was opened."""
 
 
 class Database:
@@ -72,7 +81,11 @@ class Database:
                 await self._pulse.answering()
                 try:
                     with self._pulse.bounding():
-                        return await self._pool.acquire()
+                        connection = await self._pool.acquire()
+                    if cast("_Connection", connection).losses == self._pulse.losses:
+                        return connection
+                    _throw_away(connection)
+                    await self._give_back(connection)
                 except SilentError:
                     continue
                 except (OSError, asyncpg.CannotConnectNowError):
@@ -116,6 +129,12 @@ async def open_database(
     does not keep its locks. While `Database.watch` runs, a server counts as away that takes more than
     `silence` to answer the simplest question.
     """
+    pulse = Pulse(dsn, silence)
+
+    async def init(connection: Connection) -> None:
+        cast("_Connection", connection).losses = pulse.losses
+        await prepare(connection)
+
     pool = await asyncpg.create_pool(
         dsn,
         min_size=0,
@@ -126,11 +145,12 @@ async def open_database(
             "statement_timeout": str(int(command_timeout * 1000)),
             "idle_in_transaction_session_timeout": str(int(idle_timeout * 1000)),
         },
-        init=prepare,
+        init=init,
         reset=_keep,
+        connection_class=_Connection,
     )
     try:
-        yield Database(pool, acquire_timeout, Pulse(dsn, silence))
+        yield Database(pool, acquire_timeout, pulse)
     finally:
         # A silent server would hold a polite close for ever; past the time-out the pool cuts its connections.
         with move_on_after(_CLOSE_TIMEOUT, shield=True):

@@ -42,6 +42,8 @@ class Pulse:
         self._answers.set()
         self._runs = False
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self.losses = 0
+        """How often it was found away. A connection from before that may lead nowhere, and never say so."""
 
     @property
     def is_away(self) -> bool:
@@ -119,6 +121,7 @@ class Pulse:
         self._connection = await asyncpg.connect(self._dsn, timeout=self._silence)
 
     def _lose(self) -> None:
+        self.losses += 1
         if not self.is_away:
             self._answers = Event()
         for scope in self._waits:

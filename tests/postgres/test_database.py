@@ -13,6 +13,7 @@ import pytest
 from msgspec import Struct
 
 from app.postgres import TRANSIENT, Connection, Database, open_connection, open_database
+from tests.proxy import proxied
 from tests.waiting import until
 
 
@@ -226,3 +227,25 @@ async def test_a_process_frozen_in_a_transaction_does_not_keep_its_locks(
             with pytest.raises(TRANSIENT):
                 await freeze(freezing)
             assert await works(freezing)
+
+
+async def test_connections_from_before_a_silence_are_not_used_again(scenarios_dsn: str) -> None:
+    """A gateway that was started anew knows nothing of them, and drops what is sent over them."""
+    async with (
+        proxied(scenarios_dsn) as proxy,
+        open_database(proxy.dsn, size=3, acquire_timeout=5, silence=0.2) as database,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(database.watch)
+        async with database.connection(), database.connection(), database.connection():
+            pass
+        proxy.silence()
+        proxy.forget()
+        with pytest.raises(TRANSIENT):
+            await works(database)
+        await proxy.open()
+        with anyio.fail_after(5):
+            async with database.connection() as one, database.connection() as two:
+                assert await one.fetchval("SELECT true")
+                assert await two.fetchval("SELECT true")
+        tasks.cancel_scope.cancel()
