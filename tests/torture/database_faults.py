@@ -40,6 +40,8 @@ AWAY = {
     "predictions": "the predictions database does not answer",
 }
 NAMES = ("scenarios", "predictions")
+BACK_WITHIN = 5.0
+"""Seconds after a database's return in which everything is to go on."""
 MOST_CONNECTIONS = 2 * (10 + 10 + 2) + 1
 """Of the service: for each database two pools of ten, each with one that keeps watch; and the leader's."""
 
@@ -195,6 +197,16 @@ class Site:
             self.promises.clips.add(made.json()["id"])
         return (made.status_code, seen.status_code, ready.status_code) == (201, 200, 200)
 
+    async def tell(self, path: str) -> None:
+        """Give a command, which others that wait for their next try may hold up for as long as they wait."""
+
+        async def is_taken() -> bool:
+            answer = await self.ask("POST", path)
+            assert answer.status_code in (200, 202, 404, 503), answer.text
+            return answer.status_code != 503
+
+        await until(is_taken, BACK_WITHIN, poll=0.1)
+
     async def has_ended(self, scenario_id: str) -> bool:
         """Whether the API says that a scenario is inactive."""
         answer = await self.ask("GET", f"/scenarios/{scenario_id}")
@@ -221,8 +233,7 @@ class Site:
         async with open_connection(self._dsns["scenarios"]) as connection:
             endless = await connection.fetch("SELECT id FROM scenarios WHERE spec->>'source' LIKE 'test:%'")
             for row in endless:
-                answer = await self.ask("POST", f"/scenarios/{row['id']}/stop")
-                assert answer.status_code in (200, 202, 404), answer.text
+                await self.tell(f"/scenarios/{row['id']}/stop")
 
             async def still() -> bool:
                 return not await connection.fetchval(

@@ -15,11 +15,11 @@ from app.api.databases import open_for_requests
 from app.postgres import TRANSIENT, Database, open_database
 from tests.proxy import Proxy, proxied
 from tests.torture.battery import LONG, Battery, size
-from tests.torture.database_faults import AWAY, CLIP, NAMES, Site, site
+from tests.torture.database_faults import AWAY, BACK_WITHIN, CLIP, NAMES, Site, site
 from tests.waiting import until
 
 CLIENTS = 3
-ANSWERED_WITHIN, BACK_WITHIN = 2.0, 5.0  # seconds
+ANSWERED_WITHIN = 2.0  # seconds
 SILENCE, SLOWNESS, OUTAGE = size(3, 60), size(3, 30), size(2, 20)  # seconds
 LATENCY = 5.0
 RESETS, RESTARTS = size(10, 200), size(2, 20)
