@@ -2,7 +2,7 @@
 
 import ctypes
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import Event
@@ -78,20 +78,22 @@ class Opened(Struct, frozen=True):
 
     def demux(self, *streams: _Stream) -> "Iterator[Packet[_Stream]]":
         """The packets of some streams. Raises what PyAV raises, and VideoError where the web failed."""
-        packets = cast("Iterator[Packet[_Stream]]", self.container.demux(*streams))
-        while True:
-            if self.remote is not None:
-                self.remote.begin(self.packet_timeout)
-            try:
-                packet = next(packets, None)
-            except UnicodeDecodeError as error:
-                raise not_text(self.remote.name if self.remote else "the source") from error
-            # What came last may be cut off: for FFmpeg the failure is the end of the file.
-            if self.remote is not None and self.remote.fault is not None:
-                raise self.remote.fault.again()
-            if packet is None:
-                return
-            yield packet
+        # Dropped before its end, PyAV's generator keeps what it has allocated.
+        demuxed = cast("Generator[Packet[_Stream], None, None]", self.container.demux(*streams))
+        with closing(demuxed) as packets:
+            while True:
+                if self.remote is not None:
+                    self.remote.begin(self.packet_timeout)
+                try:
+                    packet = next(packets, None)
+                except UnicodeDecodeError as error:
+                    raise not_text(self.remote.name if self.remote else "the source") from error
+                # What came last may be cut off: for FFmpeg the failure is the end of the file.
+                if self.remote is not None and self.remote.fault is not None:
+                    raise self.remote.fault.again()
+                if packet is None:
+                    return
+                yield packet
 
 
 @contextmanager

@@ -1,5 +1,8 @@
 """Recordings of every kind, read as runs read them."""
 
+import ctypes
+import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -122,6 +125,15 @@ def marker(picture: Picture | None) -> int | None:
     detector = cv2.aruco.ArucoDetector(cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_5X5_1000))
     found, ids, _ = detector.detectMarkers(picture.gray())
     return int(ids[0][0]) if found else None
+
+
+def allocated() -> int:
+    """Bytes that the C library has given out and not got back."""
+    ask = ctypes.CDLL(None).mallinfo2
+    ask.restype = type("Mallinfo", (ctypes.Structure,), {"_fields_": [("found", ctypes.c_size_t * 10)]})
+    gc.collect()
+    found = ask().found
+    return int(found[4] + found[7])  # hblkhd, what was mapped alone, and uordblks, the rest
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -301,3 +313,19 @@ def test_a_recording_of_one_frame_is_read(tmp_path: Path) -> None:
 
 def test_beginning_past_the_end_gives_nothing(media: Path) -> None:
     assert read(media, "h264.mp4", start=FRAMES + 5) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc")
+def test_a_read_that_ends_early_gives_back_what_it_allocated(media: Path) -> None:
+    def begin_each() -> None:
+        for _ in range(100):
+            with opened(media, "h264.mp4") as video:
+                next(iter(video.frames(All(), "all", 0)))
+
+    def grown() -> float:
+        before = allocated()
+        begin_each()
+        return (allocated() - before) / 100
+
+    grown()
+    assert min(grown() for _ in range(3)) < 50
