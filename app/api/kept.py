@@ -5,8 +5,9 @@ after that, and ids are never used again. So an answer about it is right for as 
 scenarios database says that it is completed; that is looked at for every request.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Hashable
+from uuid import UUID
 
 MOST = 64 * 2**20
 """Bytes that are kept."""
@@ -20,21 +21,34 @@ class Kept:
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._size = 0
-        self._answers: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._answers: OrderedDict[tuple[UUID, Hashable], bytes] = OrderedDict()
+        self._questions: defaultdict[UUID, set[Hashable]] = defaultdict(set)
 
-    def get(self, question: Hashable) -> bytes | None:
-        """The answer to this question, if it was kept."""
-        answer = self._answers.get(question)
+    def get(self, scenario_id: UUID, question: Hashable) -> bytes | None:
+        """The answer to this question about a scenario, if it was kept."""
+        answer = self._answers.get((scenario_id, question))
         if answer is not None:
-            self._answers.move_to_end(question)
+            self._answers.move_to_end((scenario_id, question))
         return answer
 
-    def put(self, question: Hashable, answer: bytes) -> None:
+    def put(self, scenario_id: UUID, question: Hashable, answer: bytes) -> None:
         """Keep an answer, and forget those that were not used for longest."""
-        if question in self._answers:
+        if (scenario_id, question) in self._answers:
             return
-        self._answers[question] = answer
+        self._answers[scenario_id, question] = answer
+        self._questions[scenario_id].add(question)
         self._size += len(answer) + _EACH
         while self._size > self._most:
-            _, forgotten = self._answers.popitem(last=False)
-            self._size -= len(forgotten) + _EACH
+            self._remove(*next(iter(self._answers)))
+
+    def forget(self, scenario_id: UUID) -> None:
+        """Make room: nobody will ask about this scenario again, or no more be answered the same."""
+        for question in tuple(self._questions.get(scenario_id, ())):
+            self._remove(scenario_id, question)
+
+    def _remove(self, scenario_id: UUID, question: Hashable) -> None:
+        self._size -= len(self._answers.pop((scenario_id, question))) + _EACH
+        questions = self._questions[scenario_id]
+        questions.remove(question)
+        if not questions:
+            del self._questions[scenario_id]

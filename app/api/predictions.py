@@ -71,12 +71,12 @@ class PredictionQuery(Struct, frozen=True, forbid_unknown_fields=True):
 async def get_predictions(request: ApiRequest, scenario_id: FromPath[UUID]) -> Response[bytes]:
     """A page, by frame."""
     deps, kept = request.deps, request.kept
-    question = (scenario_id, request.scope["query_string"])
-    answer = kept.get(question)
+    question = request.scope["query_string"]
+    answer = kept.get(scenario_id, question)
     if answer is None or not await is_completed(deps.scenarios, scenario_id):
         answer, is_final = await _answer(request, scenario_id)
         if is_final:
-            kept.put(question, answer)
+            kept.put(scenario_id, question, answer)
     return Response(answer, media_type=MediaType.JSON)
 
 

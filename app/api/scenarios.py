@@ -189,11 +189,11 @@ async def get_scenario(request: ApiRequest, scenario_id: FromPath[UUID]) -> Resp
     if row is None:
         raise no_scenario(scenario_id)
     question = tuple(row)
-    answer = kept.get(question)
+    answer = kept.get(scenario_id, question)
     if answer is None:
         answer = msgspec.json.encode(await views.show(row, deps.predictions))
         if row["outcome"] == "completed":
-            kept.put(question, answer)
+            kept.put(scenario_id, question, answer)
     return Response(answer, media_type=MediaType.JSON)
 
 
@@ -236,6 +236,7 @@ async def start_scenario(
     request: ApiRequest, scenario_id: FromPath[UUID]
 ) -> Response[Scenario] | Response[Accepted]:
     """200 with the scenario, or 202 where it cannot be shown in time."""
+    request.kept.forget(scenario_id)
     return await _move(request, StartScenario(uuid4(), scenario_id))
 
 
@@ -258,6 +259,7 @@ async def delete_scenario(
     request: ApiRequest, scenario_id: FromPath[UUID]
 ) -> Response[None] | Response[Accepted]:
     """204, or 202 where it was not handled in time."""
+    request.kept.forget(scenario_id)
     if not await _command(request, DeleteScenario(uuid4(), scenario_id)):
         return _accepted(scenario_id)
     return Response(None, status_code=204)

@@ -1,9 +1,10 @@
 """Answers that are kept: they are as right as those that are not."""
 
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from litestar import Litestar
 
 from app.api.kept import Kept
 from app.postgres import Database
@@ -71,10 +72,36 @@ async def test_answers_about_others_are_not_kept(
 
 def test_the_answers_used_last_are_kept() -> None:
     kept = Kept(most=3 * 2000)
-    for question in range(3):
-        kept.put(question, bytes(1000))
-    assert kept.get(0) is not None
-    kept.put(3, bytes(1000))
-    assert [kept.get(question) is not None for question in range(4)] == [True, False, True, True]
-    kept.put(4, bytes(10_000))
-    assert kept.get(4) is None
+    names = [uuid4() for _ in range(5)]
+    for name in names[:3]:
+        kept.put(name, "it", bytes(1000))
+    assert kept.get(names[0], "it") is not None
+    kept.put(names[3], "it", bytes(1000))
+    assert [kept.get(name, "it") is not None for name in names[:4]] == [True, False, True, True]
+    kept.put(names[4], "it", bytes(10_000))
+    assert kept.get(names[4], "it") is None
+
+
+def test_what_is_forgotten_makes_room() -> None:
+    kept = Kept(most=3 * 2000)
+    first, second, third = (uuid4() for _ in range(3))
+    for question in range(2):
+        kept.put(first, question, bytes(1000))
+    kept.put(second, 0, bytes(1000))
+    kept.forget(first)
+    kept.forget(first)
+    for question in range(2):
+        assert kept.get(first, question) is None
+        kept.put(third, question, bytes(1000))
+    assert kept.get(second, 0) is not None
+
+
+async def test_deleting_and_starting_a_scenario_make_room(
+    http: httpx.AsyncClient, app: Litestar, scenarios: Database
+) -> None:
+    for method, path in (("DELETE", ""), ("POST", "/start")):
+        scenario_id = await add_scenario(scenarios, state="inactive", outcome="completed")
+        await read(http, scenario_id)
+        assert app.state.kept.get(scenario_id, b"") is not None
+        await http.request(method, f"/scenarios/{scenario_id}{path}")
+        assert app.state.kept.get(scenario_id, b"") is None
