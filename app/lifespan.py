@@ -1,13 +1,12 @@
 """Around a server's life: faults in one line, the signal that ends it, parts that may not die unseen."""
 
-import ctypes
 import os
 import signal
 import sys
 import threading
 from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -21,16 +20,6 @@ if sys.platform != "win32":
     import resource
 
 _MANY_FILES = 65_536
-# What mallopt sets: the names of malloc.h without their M_, which are also those of environment variables.
-_MALLOC = {
-    # Threads come and go with runs, frames are large, and what one arena has free another cannot use: eight
-    # streams with a start and a stop a second took 400 MiB on two processors and grew, and now keep to 280.
-    "ARENA_MAX": (-8, 2),
-    # Frames and tensors that are given back at once cost page faults at every use: 4 % of all frames/s.
-    "MMAP_THRESHOLD_": (-3, 32 * 2**20),
-    "TRIM_THRESHOLD_": (-1, 64 * 2**20),
-}
-
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
@@ -73,16 +62,6 @@ def allow_many_files() -> None:
         wanted = _MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, _MANY_FILES)
         if soft < wanted:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def share_memory() -> None:
-    """Have glibc keep memory between frames, and share it between threads; what MALLOC_* say goes first."""
-    if sys.platform == "linux":
-        with suppress(AttributeError):  # another C library than glibc
-            mallopt = ctypes.CDLL(None).mallopt
-            for name, setting in _MALLOC.items():
-                if f"MALLOC_{name}" not in os.environ:
-                    mallopt(*setting)
 
 
 @contextmanager

@@ -33,11 +33,11 @@ from app.lifespan import (
     allow_many_files,
     on_termination,
     said_in_one_line,
-    share_memory,
     start,
     start_in_background,
     tasks,
 )
+from app.memory import share_memory
 from app.messages import Instance
 from app.orchestrator import run_orchestrator
 from app.orchestrator.leader import Timing

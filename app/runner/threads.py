@@ -8,6 +8,8 @@ from contextvars import Context, copy_context
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
+from app.memory import return_memory
+
 NICENESS = 10
 """How far slow work gives way to the event loop."""
 
@@ -56,6 +58,8 @@ def _serve(first: _Job, patient: bool) -> None:
         thread.name = "idle"
         idle.append(inbox)
         job = _next(inbox, idle)
+    if not idle:  # whatever came at once is over
+        return_memory()
 
 
 def _next(inbox: "SimpleQueue[_Job]", idle: "list[SimpleQueue[_Job]]") -> _Job | None:

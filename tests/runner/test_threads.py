@@ -6,6 +6,7 @@ import threading
 from contextvars import ContextVar
 from queue import SimpleQueue
 
+import psutil
 import pytest
 
 from app.runner import threads
@@ -82,3 +83,27 @@ async def test_a_thread_that_waits_in_vain_ends(monkeypatch: pytest.MonkeyPatch)
     await until(lambda: not thread.is_alive())
     again, _, _ = do()
     assert again is not thread
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc")
+async def test_what_threads_freed_is_returned_once_the_last_of_them_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads, "_LINGER", 0.1)
+    process = psutil.Process()
+    before = process.memory_info().rss
+
+    def work(done: threading.Event) -> None:
+        pieces = [bytearray(100_000) for _ in range(2000)]
+        del pieces[::2], pieces[-1]  # the rest keeps the arena from being cut off at its end
+        kept.append(pieces)
+        done.set()
+
+    kept: list[list[bytearray]] = []
+    done = [threading.Event() for _ in range(3)]
+    for each in done:
+        start_thread("decode", work, each)
+    for each in done:
+        await until(each.is_set)
+    grown = process.memory_info().rss - before
+    await until(lambda: process.memory_info().rss - before < 0.6 * grown)
