@@ -24,7 +24,7 @@ from app.source import Source
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 4.0  # seconds between tries to open
 _BLIND, _BLINDED = 60.0, 6.0  # seconds of packets without a frame, at first and later, that are put up with
-_FROZEN = 6.0  # seconds of one and the same key frame: with 3 s from one to the next, under 10 s in all
+_FROZEN = 4.5  # seconds of one and the same key frame: seen within 9 where these come up to 3 s apart
 _LOOK_EVERY = 0.5  # seconds
 _MOST_AHEAD = 60.0  # seconds; timestamps further ahead are a jump, which nobody waits for
 _MICROSECOND = Fraction(1, 1_000_000)
