@@ -15,7 +15,18 @@ from litestar.types import HTTPScope
 
 from app.api.problems import FORBIDDEN, KEY_NEEDED, ProblemError
 
-_FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip")
+_FORWARDED = frozenset(
+    [
+        b"forwarded",
+        b"via",
+        b"x-real-ip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"cf-connecting-ip",
+        b"true-client-ip",
+    ]
+)
+"""What proxies add, beside everything that begins with `x-forwarded-`."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -74,7 +85,11 @@ def _key_needed(detail: str) -> ProblemError:
 
 def _is_local(scope: HTTPScope, headers: dict[bytes, bytes]) -> bool:
     client = scope.get("client")
-    return client is not None and _is_loopback(client[0]) and not any(name in headers for name in _FORWARDED)
+    return client is not None and _is_loopback(client[0]) and not any(map(_is_of_proxies, headers))
+
+
+def _is_of_proxies(header: bytes) -> bool:
+    return header in _FORWARDED or header.startswith(b"x-forwarded-")
 
 
 def _check_browser(method: str, headers: dict[bytes, bytes]) -> None:
