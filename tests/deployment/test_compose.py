@@ -162,3 +162,12 @@ def test_the_servers_are_of_the_versions_that_the_tests_run(services: Yaml) -> N
     assert services["kafka"]["image"] == f"apache/kafka:{kafka[1]}"
     assert services["scenarios-db"]["image"] == f"postgres:{postgres[1]}"
     assert services["predictions-db"]["image"] == services["scenarios-db"]["image"]
+
+
+def test_every_setting_that_makes_sense_in_a_container_is_handed_on() -> None:
+    """What is not handed on would be ignored in `.env` without a word."""
+    services = compose(VA_API_KEYS=KEY)["services"]
+    handed_on = {name for process in PROCESSES for name in services[process]["environment"]}
+    of_the_image = {"VA_HOST", "VA_PORT", "VA_DATA_DIR", "VA_MEDIA_ROOT", "VA_MODEL_ROOT", "VA_POSTGRES_BIN"}
+    of_this_cluster = {name for name in VARIABLES if name.startswith("VA_KAFKA_")} | {"VA_RUNNER_ID"}
+    assert set(VARIABLES) - handed_on <= of_the_image | of_this_cluster
