@@ -31,6 +31,7 @@ _HEADERS = {
     ),
 }
 _SHOWN = 500  # bytes of a path in the log
+_METHODS = frozenset(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
 _AT_ONCE = 50  # requests that each key or address may have open, event streams among them
 _WITHOUT_KEY = 20.0  # requests a second to pages that need no key, for each address
 _FAILED = 0.5  # refusals a second for each address; then it is no longer told why
@@ -78,7 +79,9 @@ class Gate:
             await error.send(observed)
         finally:
             seconds = perf_counter() - started
-            method, route = scope["method"], str(scope.get("path_template", "unmatched"))
+            # Each label is kept for ever: whatever else a client calls its method has one name.
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            route = str(scope.get("path_template", "unmatched"))
             REQUESTS.labels(route, method, str(status)).inc()
             if not streams:
                 DURATION.labels(route, method).observe(seconds)

@@ -121,6 +121,15 @@ async def test_metrics_count_requests_and_scenarios(http: httpx.AsyncClient, sce
     assert after["videoanalysis_scenarios", (("state", "init_startup"),)] == 0
 
 
+async def test_methods_that_clients_invent_are_counted_as_one(http: httpx.AsyncClient) -> None:
+    """What is counted by name is kept for ever."""
+    for name in ("INVENTED", "MADE-UP"):
+        assert (await http.request(name, "/scenarios")).status_code == 405
+    methods = {dict(labels).get("method") for _, labels in await samples(http)}
+    assert "other" in methods
+    assert not methods & {"INVENTED", "MADE-UP"}
+
+
 async def test_metrics_are_told_without_a_database(start: Start, deps: ApiDeps, silent: str) -> None:
     async with (
         open_database(silent) as away,
