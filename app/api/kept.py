@@ -6,13 +6,12 @@ scenarios database says that it is completed; that is looked at for every reques
 """
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Hashable
 from uuid import UUID
 
 MOST = 64 * 2**20
 """Bytes that are kept."""
 
-_EACH = 1000  # bytes that an answer takes besides its own: what it is found by, and room in tables
+_EACH = 1000  # bytes that an answer takes besides its own and those of its question: room in tables
 
 
 class Kept:
@@ -21,23 +20,23 @@ class Kept:
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._size = 0
-        self._answers: OrderedDict[tuple[UUID, Hashable], bytes] = OrderedDict()
-        self._questions: defaultdict[UUID, set[Hashable]] = defaultdict(set)
+        self._answers: OrderedDict[tuple[UUID, bytes], bytes] = OrderedDict()
+        self._questions: defaultdict[UUID, set[bytes]] = defaultdict(set)
 
-    def get(self, scenario_id: UUID, question: Hashable) -> bytes | None:
+    def get(self, scenario_id: UUID, question: bytes) -> bytes | None:
         """The answer to this question about a scenario, if it was kept."""
         answer = self._answers.get((scenario_id, question))
         if answer is not None:
             self._answers.move_to_end((scenario_id, question))
         return answer
 
-    def put(self, scenario_id: UUID, question: Hashable, answer: bytes) -> None:
+    def put(self, scenario_id: UUID, question: bytes, answer: bytes) -> None:
         """Keep an answer, and forget those that were not used for longest."""
         if (scenario_id, question) in self._answers:
             return
         self._answers[scenario_id, question] = answer
         self._questions[scenario_id].add(question)
-        self._size += len(answer) + _EACH
+        self._size += len(question) + len(answer) + _EACH
         while self._size > self._most:
             self._remove(*next(iter(self._answers)))
 
@@ -46,8 +45,8 @@ class Kept:
         for question in tuple(self._questions.get(scenario_id, ())):
             self._remove(scenario_id, question)
 
-    def _remove(self, scenario_id: UUID, question: Hashable) -> None:
-        self._size -= len(self._answers.pop((scenario_id, question))) + _EACH
+    def _remove(self, scenario_id: UUID, question: bytes) -> None:
+        self._size -= len(question) + len(self._answers.pop((scenario_id, question))) + _EACH
         questions = self._questions[scenario_id]
         questions.remove(question)
         if not questions:

@@ -71,7 +71,7 @@ class PredictionQuery(Struct, frozen=True, forbid_unknown_fields=True):
 async def get_predictions(request: ApiRequest, scenario_id: FromPath[UUID]) -> Response[bytes]:
     """A page, by frame."""
     deps, kept = request.deps, request.kept
-    question = request.scope["query_string"]
+    question = b"predictions " + request.scope["query_string"]
     answer = kept.get(scenario_id, question)
     if answer is None or not await is_completed(deps.scenarios, scenario_id):
         answer, is_final = await _answer(request, scenario_id)

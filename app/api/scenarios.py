@@ -188,7 +188,7 @@ async def get_scenario(request: ApiRequest, scenario_id: FromPath[UUID]) -> Resp
     row = await views.find_row(deps.scenarios, scenario_id)
     if row is None:
         raise no_scenario(scenario_id)
-    question = tuple(row)
+    question = f"scenario {row['attempt']} {row['updated_at']}".encode()
     answer = kept.get(scenario_id, question)
     if answer is None:
         answer = msgspec.json.encode(await views.show(row, deps.predictions))

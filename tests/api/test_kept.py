@@ -71,29 +71,39 @@ async def test_answers_about_others_are_not_kept(
 
 
 def test_the_answers_used_last_are_kept() -> None:
-    kept = Kept(most=3 * 2000)
+    kept = Kept(most=3 * 2010)
     names = [uuid4() for _ in range(5)]
     for name in names[:3]:
-        kept.put(name, "it", bytes(1000))
-    assert kept.get(names[0], "it") is not None
-    kept.put(names[3], "it", bytes(1000))
-    assert [kept.get(name, "it") is not None for name in names[:4]] == [True, False, True, True]
-    kept.put(names[4], "it", bytes(10_000))
-    assert kept.get(names[4], "it") is None
+        kept.put(name, b"it", bytes(1000))
+    assert kept.get(names[0], b"it") is not None
+    kept.put(names[3], b"it", bytes(1000))
+    assert [kept.get(name, b"it") is not None for name in names[:4]] == [True, False, True, True]
+    kept.put(names[4], b"it", bytes(10_000))
+    assert kept.get(names[4], b"it") is None
 
 
 def test_what_is_forgotten_makes_room() -> None:
     kept = Kept(most=3 * 2000)
     first, second, third = (uuid4() for _ in range(3))
-    for question in range(2):
-        kept.put(first, question, bytes(1000))
-    kept.put(second, 0, bytes(1000))
+    for question in (b"0", b"1"):
+        kept.put(first, question, bytes(990))
+    kept.put(second, b"0", bytes(990))
     kept.forget(first)
     kept.forget(first)
-    for question in range(2):
+    for question in (b"0", b"1"):
         assert kept.get(first, question) is None
-        kept.put(third, question, bytes(1000))
-    assert kept.get(second, 0) is not None
+        kept.put(third, question, bytes(990))
+    assert kept.get(second, b"0") is not None
+
+
+def test_a_long_question_takes_its_room_too() -> None:
+    kept = Kept(most=11_000)
+    name = uuid4()
+    questions = [b"%d" % number * 4000 for number in range(5)]
+    for question in questions:
+        kept.put(name, question, b"{}")
+    found = [kept.get(name, question) is not None for question in questions]
+    assert found == [False, False, False, True, True]
 
 
 async def test_deleting_and_starting_a_scenario_make_room(
@@ -102,6 +112,6 @@ async def test_deleting_and_starting_a_scenario_make_room(
     for method, path in (("DELETE", ""), ("POST", "/start")):
         scenario_id = await add_scenario(scenarios, state="inactive", outcome="completed")
         await read(http, scenario_id)
-        assert app.state.kept.get(scenario_id, b"") is not None
+        assert app.state.kept.get(scenario_id, b"predictions ") is not None
         await http.request(method, f"/scenarios/{scenario_id}{path}")
-        assert app.state.kept.get(scenario_id, b"") is None
+        assert app.state.kept.get(scenario_id, b"predictions ") is None
