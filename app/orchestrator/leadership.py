@@ -10,14 +10,13 @@ import structlog
 from anyio import sleep
 
 from app.orchestrator.store import CHANNEL
-from app.postgres import TRANSIENT
+from app.postgres.faults import LOST, REFUSED
 
 log = structlog.get_logger(__name__)
 
 _LOCK = 0x76615F6C656164  # "va_lead"; any constant will do, so long as every process uses it
 _RETRY = 1.0
-# The latter two are what using a connection raises that was lost before.
-_LOST: tuple[type[Exception], ...] = (*TRANSIENT, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_AWAY = (*LOST, *REFUSED)
 
 
 class AlreadyRunningError(Exception):
@@ -34,7 +33,7 @@ class Leadership:
         """Ask the server over the lock's own connection."""
         try:
             await self._connection.execute("SELECT")
-        except _LOST as error:
+        except _AWAY as error:
             log.warning("leadership lost", error=str(error) or type(error).__name__)
             return False
         return True
@@ -54,7 +53,7 @@ async def lead(
     while True:
         try:
             connection = await _take_lock(dsn, wake, but_by, silence)
-        except _LOST as error:
+        except _AWAY as error:
             log.warning("cannot ask for leadership", error=str(error) or type(error).__name__)
             refused_since = None
         else:

@@ -10,7 +10,7 @@ from anyio import CancelScope, fail_after, move_on_after
 from asyncpg.pool import PoolConnectionProxy
 from asyncpg.transaction import Transaction
 
-from app.postgres.faults import LOST
+from app.postgres.faults import LOST, REFUSED
 from app.postgres.pulse import Pulse, SilentError
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ class Database:
                     await self._give_back(connection)
                 except SilentError:
                     continue
+                except REFUSED as error:  # whatever needs a connection is not to blame
+                    raise ConnectionRefusedError(f"the database lets nobody in: {error}") from error
                 except (OSError, asyncpg.CannotConnectNowError):
                     if not self._pulse.doubt():
                         raise

@@ -18,3 +18,10 @@ TRANSIENT: tuple[type[Exception], ...] = (
 
 LOST: tuple[type[Exception], ...] = (*TRANSIENT, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """Those, and what using a connection raises that was lost before."""
+
+REFUSED: tuple[type[Exception], ...] = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
+"""What a server answers that lets this user in no more, or has no such database: while a service starts its
+settings are wrong, later somebody is changing a password or moving a database."""

@@ -249,3 +249,20 @@ async def test_connections_from_before_a_silence_are_not_used_again(scenarios_ds
                 assert await one.fetchval("SELECT true")
                 assert await two.fetchval("SELECT true")
         tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("user", "name"), [("nobody", None), (None, "nowhere")])
+async def test_being_let_in_no_more_passes_like_any_outage(
+    scenarios_dsn: str, user: str | None, name: str | None
+) -> None:
+    """A password that is being changed is not the fault of whoever needs a connection just then."""
+    async with open_connection(scenarios_dsn) as connection:
+        known = await connection.fetchrow("SELECT current_user AS user, current_database() AS name")
+    assert known is not None
+    other = scenarios_dsn.replace(f"//{known['user']}@", f"//{user or known['user']}@").replace(
+        f"/{known['name']}?", f"/{name or known['name']}?"
+    )
+    assert other != scenarios_dsn
+    async with open_database(other) as database:
+        with pytest.raises(TRANSIENT, match="lets nobody in"):
+            await works(database)
