@@ -236,8 +236,8 @@ class Leader:
             await self._repeat(self._hand_out)
         if time.monotonic() > self._prune_at:
             async with self._database.connection() as connection:
-                await store.prune(connection)
-            self._prune_at = time.monotonic() + _PRUNE_EVERY
+                more = await store.prune(connection)
+            self._prune_at = time.monotonic() + (0 if more else _PRUNE_EVERY)
 
     async def _end_leases(self) -> None:
         now = await self._clock()

@@ -180,7 +180,18 @@ async def record_answer(connection: Connection, command_id: UUID, answer: Answer
     )
 
 
-async def prune(connection: Connection) -> None:
-    """Forget answers that no redelivery can ask for any more, and runner instances long gone."""
-    await connection.execute("DELETE FROM handled_commands WHERE handled_at < now() - interval '8 days'")
+async def prune(connection: Connection, most: int = 5000) -> bool:
+    """Forget up to `most` answers that no redelivery can ask for any more, and runner instances long gone.
+
+    Returns whether there may be more.
+    """
     await connection.execute("DELETE FROM runners WHERE heartbeat_at < now() - interval '1 day'")
+    done = await connection.execute(
+        """
+        DELETE FROM handled_commands WHERE command_id = ANY (ARRAY(
+            SELECT command_id FROM handled_commands WHERE handled_at < now() - interval '8 days'
+             ORDER BY handled_at LIMIT $1))
+        """,
+        most,
+    )
+    return done == f"DELETE {most}"

@@ -5,6 +5,8 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from app.messages import CreateScenario, DeleteScenario, StartScenario, StopScenario
+from app.orchestrator import store
+from app.postgres import Database
 from tests.orchestrator.conftest import SPEC, World
 
 
@@ -70,3 +72,15 @@ async def test_deleting_and_starting_are_refused_while_it_runs(world: World) -> 
         assert await world.send(DeleteScenario(uuid4(), scenario_id)) == "conflict"
         assert await world.send(StopScenario(uuid4(), scenario_id)) == "done"
         assert await world.send(StartScenario(uuid4(), scenario_id)) == "conflict"
+
+
+async def test_old_answers_are_forgotten_a_few_at_a_time(scenarios: Database) -> None:
+    async with scenarios.connection() as connection:
+        for _ in range(3):
+            await store.record_answer(connection, uuid4(), "done", "")
+        await connection.execute("UPDATE handled_commands SET handled_at = now() - interval '9 days'")
+        await store.record_answer(connection, uuid4(), "done", "")
+        assert await store.prune(connection, most=2)
+        assert await connection.fetchval("SELECT count(*) FROM handled_commands") == 2
+        assert not await store.prune(connection, most=2)
+        assert await connection.fetchval("SELECT count(*) FROM handled_commands") == 1
