@@ -90,8 +90,12 @@ class Pipeline:
         self._loop_waits = True
         self.room = workers + 2
         """The most sampled frames that a recording has in it with their pictures."""
-        for _ in range(workers):
-            start_thread("detect", self._work)
+        try:
+            for _ in range(workers):
+                start_thread("detect", self._work)
+        except RuntimeError:  # no more threads can be started: those that were must not wait for ever
+            self.stop()
+            raise
 
     def put(self, entry: Item | Mark) -> bool:
         """Hand over what was decoded, waiting for room; False where the pipeline was stopped."""

@@ -6,6 +6,7 @@ from threading import Event, Thread
 
 import pytest
 
+from app.runner import pipeline
 from app.runner.frames import Detection
 from app.runner.pipeline import MAX_LINE, MAX_TAKEN, Item, Mark, Pipeline
 from tests.runner.pictures import ArrayPicture, plain
@@ -209,3 +210,20 @@ async def test_the_event_loop_is_woken_at_the_end_even_where_it_does_not_wait(ga
     woken.clear()
     pipeline.end()
     assert woken
+
+
+async def test_where_no_more_threads_can_be_started_those_that_were_end(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Thread] = []
+
+    def start(name: str, work: Callable[[], None]) -> None:
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(Thread(target=work, name=name, daemon=True))
+        started[0].start()
+
+    monkeypatch.setattr(pipeline, "start_thread", start)
+    with pytest.raises(RuntimeError):
+        Pipeline(gate.detect, workers=2, wake=lambda: None)
+    await until(lambda: not started[0].is_alive())
