@@ -9,17 +9,23 @@ import re
 import secrets
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
+
+import av
+from av.bitstream import BitStreamFilterContext
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,6 +36,77 @@ def free_port() -> int:
         port = 15_000 + secrets.randbelow(15_000)
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
+
+
+class TalkingCamera:
+    """An RTSP server, for one client, with a picture that stops after a while and sound that goes on."""
+
+    def __init__(self, clip: Path, frames: int) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"rtsp://127.0.0.1:{self._server.getsockname()[1]}/camera"
+        with av.open(clip) as container:
+            stream = container.streams.video[0]
+            to_units = BitStreamFilterContext("h264_mp4toannexb", stream)
+            coded = [bytes(out) for packet in container.demux(stream) for out in to_units.filter(packet)]
+        self._frames = [[unit for unit in re.split(b"\0\0\0?\1", data) if unit] for data in coded[:frames]]
+
+    def __enter__(self) -> Self:
+        Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            client, _ = self._server.accept()
+            with client, client.makefile("rb") as lines:
+                while self._answer(client, lines) != "PLAY":
+                    pass
+                self._play(client)
+
+    def _answer(self, client: socket.socket, lines: BinaryIO) -> str:
+        request = b"".join(iter(lines.readline, b"\r\n")).decode()
+        if not request:
+            raise ConnectionError
+        method, body, headers = request.split()[0], "", [re.search(r"CSeq: \d+", request)[0]]  # type: ignore[index]
+        match method:
+            case "DESCRIBE":
+                headers += ["Content-Type: application/sdp"]
+                sets = [unit for unit in self._frames[0] if unit[0] & 31 in (7, 8)]
+                body = (
+                    "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\n"
+                    "a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1;sprop-parameter-sets="
+                    f"{','.join(b64encode(unit).decode() for unit in sets)}\r\na=control:picture\r\n"
+                    "m=audio 0 RTP/AVP 0\r\na=control:sound\r\n"
+                )
+            case "SETUP":
+                channel = 0 if "/picture" in request else 2
+                headers += [
+                    "Session: 1;timeout=60",
+                    f"Transport: RTP/AVP/TCP;unicast;interleaved={channel}-{channel + 1}",
+                ]
+            case "PLAY":
+                headers += ["Session: 1"]
+            case _:
+                headers += ["Public: DESCRIBE, SETUP, PLAY"]
+        head = "\r\n".join(["RTSP/1.0 200 OK", *headers, f"Content-Length: {len(body)}"])
+        client.sendall(f"{head}\r\n\r\n{body}".encode())
+        return method
+
+    def _play(self, client: socket.socket) -> None:
+        def send(channel: int, kind: int, number: int, when: int, data: bytes) -> None:
+            packet = struct.pack(">BBHII", 0x80, kind, number & 0xFFFF, when, channel) + data
+            client.sendall(struct.pack(">cBH", b"$", channel, len(packet)) + packet)
+
+        number = 0
+        for tick in count():
+            units = self._frames[tick] if tick < len(self._frames) else []
+            for place, unit in enumerate(units, 1):
+                send(0, 96 | 0x80 * (place == len(units)), number, 9000 * tick, unit)
+                number += 1
+            send(2, 0, tick, 800 * tick, b"\xff" * 800)
+            time.sleep(0.1)
 
 
 class RtspCamera:

@@ -51,6 +51,7 @@ _RTSP = {
     "rtsp_transport": "tcp",
     "protocol_whitelist": "rtsp,tcp",
     "format_whitelist": "rtsp",
+    "allowed_media_types": "video",  # sound that goes on would hide that the picture does not
 }
 _PATIENCE = 30.0  # seconds for a packet from the web: a playlist's next segment has to be waited for
 _LATE = 3  # target durations without a new segment: it should be there after one and a half

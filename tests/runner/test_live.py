@@ -108,6 +108,16 @@ def test_a_camera_that_falls_silent_is_noticed_within_the_deadline(clip: Path, s
         take(frames, 5)
 
 
+def test_a_camera_whose_picture_stops_while_its_sound_goes_on_is_noticed(tmp_path: Path, stop: Event) -> None:
+    clip = clips.marker_clip(tmp_path / "small.mp4", frames=20, gop=5, size=(256, 192), bframes=0)
+    with cameras.TalkingCamera(clip, frames=20) as camera, watched(camera.url, stop) as video:
+        frames = video.frames(All())
+        take(frames, 10)
+        begun = time.monotonic()
+        assert "did not answer in time" in (state(frames, "reconnecting").error or "")
+        assert time.monotonic() - begun < 6
+
+
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])
 def test_a_server_that_accepts_and_says_nothing_is_a_fault_within_the_deadline(
     stop: Event, scheme: str
