@@ -140,17 +140,18 @@ class DecoderProcess:
         return False
 
     def _take(self, message: Message, memory: mmap.mmap, pipeline: Pipeline) -> bool:
-        """Whether it was the last message."""
+        """Whether it was the last message, or no more are wanted: what was said cannot be taken back."""
         match message:
             case Noted():
                 pipeline.live = message.live
                 self.state, self.opened = message.state, self.opened or message.opened
                 self._wake()
             case Passed():
-                pipeline.put(Mark(message.end, message.time, message.dropped))
+                return not pipeline.put(Mark(message.end, message.time, message.dropped))
             case Shown(pixels=pixels):
                 picture = SharedPicture(pixels, memory, self._release) if pixels else None
-                pipeline.put(Item(message.frame, message.time, message.sampled, picture, message.error))
+                item = Item(message.frame, message.time, message.sampled, picture, message.error)
+                return not pipeline.put(item)
             case Logged():
                 getattr(log, message.level)(message.event, **message.fields)
             case Ended():

@@ -100,6 +100,8 @@ class Pipeline:
     def put(self, entry: Item | Mark) -> bool:
         """Hand over what was decoded, waiting for room; False where the pipeline was stopped."""
         with self._lock:
+            if self._stopped:  # whatever settles frames after one that was refused would settle that too
+                return False
             if isinstance(entry, Mark):
                 self._put_mark(entry)
             elif self._make_room(entry):

@@ -1,16 +1,18 @@
 """Decoding in a process of its own: the same results, and an end to it whatever it does."""
 
+import mmap
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import anyio
+import msgspec
 import numpy as np
 import psutil
 import pytest
@@ -18,7 +20,7 @@ import pytest
 from app.networks import Networks
 from app.runner import decoder_process
 from app.runner.decoder import Outlet
-from app.runner.decoder_messages import Message, Passed, Shown
+from app.runner.decoder_messages import Ended, Message, Passed, Shown
 from app.runner.decoder_pictures import Pixels
 from app.runner.decoder_process import DecoderProcess
 from app.runner.detectors import make_detector
@@ -313,3 +315,41 @@ def test_a_recording_waits_for_room_until_it_is_stopped() -> None:
     waiting.join(5)
     assert more == [True, False]
     assert not waiting.is_alive()
+
+
+async def test_what_comes_after_a_stop_settles_nothing(folder: Path) -> None:
+    """The process may have said already that it is done, of frames that nobody has taken."""
+    begun, go = Event(), Event()
+
+    def detect(item: Item) -> tuple[Detection, ...]:
+        begun.set()
+        go.wait(10)
+        return ()
+
+    pipeline = Pipeline(detect, workers=1, wake=lambda: None)
+    pipeline.put(Item(7, 0.7, 7, AvPicture(frame("yuv420p"))))
+    await until(begun.is_set)
+    process = DecoderProcess(
+        parse_source("clip.mp4"), folder, Networks(""), All(), persistent=False, wake=lambda: None
+    )
+    said: list[Message] = [
+        Shown(8, 0.8, 8, None, None),
+        Passed(9, 0.8),
+        Ended(completed=True, fault=None, retryable=False),
+    ]
+    with closing(process._link), closing(process._far) as far, mmap.mmap(-1, 4096) as memory:
+        far.sendall(b"".join(msgspec.json.encode(message) + b"\n" for message in said))
+        pipeline.stop()
+        assert process._read(memory, pipeline)
+    pipeline.end()
+    go.set()
+    entries: list[Item | Mark] = []
+
+    def over() -> bool:
+        ready = pipeline.take()
+        entries.extend(ready.entries)
+        return ready.over
+
+    await until(over)
+    assert [getattr(entry, "frame", None) for entry in entries] == [7]
+    assert not process.completed
