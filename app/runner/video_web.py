@@ -61,8 +61,8 @@ class Web:
             response.close()
             if response.status >= 400 or location is None:
                 break
-            url, before = urljoin(url, location), url
-            if urlsplit(url)[:2] != urlsplit(before)[:2]:
+            url, before = _follow(url, location), url
+            if _split(url)[:3] != _split(before)[:3]:
                 headers = {name: value for name, value in headers.items() if name != "Authorization"}
         raise StatusError(response.status)
 
@@ -130,6 +130,14 @@ class _Received(io.RawIOBase):
     def close(self) -> None:
         self._hold.close()
         super().close()
+
+
+def _follow(url: str, location: str) -> str:
+    """The address that a redirect leads to. Raises ForbiddenAddressError where it is none."""
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise ForbiddenAddressError("it leads to what is no address on the web") from None
 
 
 def _split(url: str) -> tuple[bool, str, int, str]:
