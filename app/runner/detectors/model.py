@@ -84,7 +84,8 @@ class Model:
             answer = self.infer(np.zeros((1, 3, self.height, self.width), np.float32))
         except Exception as error:
             raise DetectorError(f"It fails on an empty picture: {_reason(error)}") from error
-        self.layout = layout_of(answer.shape, self.height, self.width, len(self.labels))
+        more = task != "detect"
+        self.layout = layout_of(answer.shape, self.height, self.width, len(self.labels), more=more)
         self.elastic = sides == (None, None) and self._takes_half_the_height()
 
     def infer(self, pictures: Floats) -> Floats:

@@ -41,11 +41,11 @@ class Candidates(NamedTuple):
         return Candidates(self.boxes[chosen], self.scores[chosen], self.classes[chosen])
 
 
-def layout_of(shape: tuple[int, ...], height: int, width: int, named: int) -> Layout:
+def layout_of(shape: tuple[int, ...], height: int, width: int, named: int, *, more: bool = False) -> Layout:
     """The layout of an answer of this shape to one picture of height × width.
 
-    `named` is how many classes the metadata names, 0 where it does not say. Columns beyond the classes, as
-    of masks or key points, are not looked at. Raises DetectorError for any other answer.
+    `named` is how many classes the metadata names, 0 where it does not say; `more`, whether masks or key
+    points follow what tells of the box, which are not looked at. Raises DetectorError for any other answer.
     """
     if len(shape) == 3 and shape[0] == 1:
         _, down, across = shape
@@ -53,7 +53,7 @@ def layout_of(shape: tuple[int, ...], height: int, width: int, named: int) -> La
         if 0 < classes <= down - _BOX and down < across and across != 6:
             return Layout("columns", classes)
         # A YOLOv5 of one class has six columns as well: what tells it apart is one row for each anchor.
-        if across == 6 and down not in _anchor_counts(height, width):
+        if (across == 6 or (more and across > 6)) and down not in _anchor_counts(height, width):
             return Layout("finished", named)
         classes = named or across - _BOX - 1
         if 0 < classes <= across - _BOX - 1 and across < down:

@@ -32,6 +32,21 @@ def test_the_layout_is_known_by_the_answer_s_shape(
 
 
 @pytest.mark.parametrize(
+    ("shape", "named", "layout"),
+    [
+        ((1, 300, 38), 3, Layout("finished", 3)),  # with 32 mask coefficients
+        ((1, 300, 57), 1, Layout("finished", 1)),  # with 17 key points
+        ((1, 56, V8_ANCHORS), 1, Layout("columns", 1)),
+        ((1, V5_ANCHORS, 117), 80, Layout("rows", 80)),
+    ],
+)
+def test_the_layout_is_known_where_masks_or_key_points_follow(
+    shape: tuple[int, ...], named: int, layout: Layout
+) -> None:
+    assert layout_of(shape, 640, 640, named, more=True) == layout
+
+
+@pytest.mark.parametrize(
     ("shape", "named"),
     [
         ((1, 1000), 0),
