@@ -77,7 +77,7 @@ def _configured(extradata: bytes, size: int) -> Iterator[bytes]:
         place += 3
         for _ in range(count):
             length = int.from_bytes(extradata[place : place + 2])
-            yield extradata[place + 2 : place + 2 + length]
+            yield extradata[place + 2 : place + 2 + min(length, _MOST_BYTES)]
             place += 2 + length
 
 
