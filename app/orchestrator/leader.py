@@ -291,7 +291,10 @@ class Leader:
 
     async def _hand_out(self, connection: Connection) -> bool:
         free = await leases.free_slots(connection, self._timing.grace, _HAND_OUTS)
+        # First of all locks, with which a transaction gets its place in the order that event streams tell
+        # changes in: so it comes after whatever has made these scenarios wait.
         waiting = await store.lock_waiting(connection, len(free)) if free else []
-        for scenario, instance in zip(waiting, free, strict=False):
+        slots = await leases.lock_slots(connection, free[: len(waiting)])
+        for scenario, instance in zip(waiting, slots, strict=False):
             await apply_to(connection, scenario, AssignRun(instance))
         return len(waiting) == _HAND_OUTS

@@ -170,8 +170,8 @@ async def look(connection: Connection) -> Due:
 
 
 async def free_slots(connection: Connection, grace: float, limit: int) -> list[Instance]:
-    """Up to `limit` free slots: the instance of each, in the order in which they are to be taken, their rows
-    locked. Each is of the instance that then has the largest share of its slots free.
+    """Up to `limit` free slots: the instance of each, in the order in which they are to be taken. Each is of
+    the instance that then has the largest share of its slots free. Nothing is locked.
 
     One that was not heard of for `grace` seconds has none: it may be dead, long before its leases end.
     Free slots are slots less the runs assigned here: heartbeats know only what has already reached a runner.
@@ -187,8 +187,12 @@ async def free_slots(connection: Connection, grace: float, limit: int) -> list[I
         """,
         grace,
     )
-    chosen = _spread(rows, limit)
-    return _spread(await _lock_slots(connection, set(chosen)), limit) if chosen else []
+    return _spread(rows, limit)
+
+
+async def lock_slots(connection: Connection, free: Sequence[Instance]) -> list[Instance]:
+    """As many of these free slots as are still free, their instances' rows locked."""
+    return _spread(await _lock_instances(connection, set(free)), len(free)) if free else []
 
 
 def _spread(rows: Sequence[Record], limit: int) -> list[Instance]:
@@ -201,7 +205,7 @@ def _spread(rows: Sequence[Record], limit: int) -> list[Instance]:
     return [Instance(runner_id, boot_id) for _, runner_id, boot_id in heapq.nsmallest(limit, free)]
 
 
-async def _lock_slots(connection: Connection, instances: Iterable[Instance]) -> list[Record]:
+async def _lock_instances(connection: Connection, instances: Iterable[Instance]) -> list[Record]:
     # Counted by a statement after the lock: one that waited for another leader sees what that one assigned.
     chosen = sorted(instances, key=lambda each: (each.runner_id, each.boot_id))
     names = [each.runner_id for each in chosen], [each.boot_id for each in chosen]

@@ -34,10 +34,11 @@ from app.messages import (
     orchestrator_commands,
     results_commands,
 )
-from app.orchestrator import leases
+from app.orchestrator import leases, store
 from app.orchestrator.leader import Timing
 from app.orchestrator.leadership import AlreadyRunningError, lead
-from app.orchestrator.lifecycle import ALONE
+from app.orchestrator.lifecycle import ALONE, Scenario
+from app.postgres import Connection
 from app.scenario import Media, Restart
 from tests.orchestrator.conftest import SPEC, TIMING, World
 from tests.waiting import until
@@ -397,6 +398,29 @@ async def test_many_runs_are_handed_out_at_once(world: World) -> None:
                 await runner.started(scenario_id)
         moments = {(await world.row(scenario_id))["updated_at"] for scenario_id in scenarios}
         assert len(moments) == 3  # one for each transaction
+
+
+async def test_a_hand_out_never_comes_before_what_it_follows_in_the_order_of_streams(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock_waiting = store.lock_waiting
+    late: list[UUID] = []
+
+    async def once_another_was_created(connection: Connection, limit: int) -> list[Scenario]:
+        if not late:
+            late.append(await world.create())
+        return await lock_waiting(connection, limit)
+
+    monkeypatch.setattr(store, "lock_waiting", once_another_was_created)
+    async with world.orchestrator(), world.runner() as runner:
+        await world.create()
+        await until(lambda: late)
+        await runner.started(late[0])
+    async with world.database.connection() as connection:
+        told = await connection.fetch(
+            "SELECT to_state FROM scenario_events WHERE scenario_id = $1 ORDER BY xid, id", late[0]
+        )
+    assert [row["to_state"] for row in told] == ["init_startup", "in_startup_processing"]
 
 
 async def test_a_frozen_leader_is_replaced(world: World) -> None:

@@ -296,8 +296,14 @@ async def _look(world: World) -> None:
 
 @call(leases.free_slots)
 async def _free_slots(world: World) -> None:
-    async with world.scenarios.transaction() as connection:
+    async with world.scenarios.connection() as connection:
         await leases.free_slots(connection, 3600, 3)
+
+
+@call(leases.lock_slots)
+async def _lock_slots(world: World) -> None:
+    async with world.scenarios.transaction() as connection:
+        await leases.lock_slots(connection, [world.any_instance() for _ in range(3)])
 
 
 @call(store.lock_waiting)
