@@ -8,7 +8,7 @@ from litestar.params import FromPath
 from litestar.response import Stream
 from msgspec import Meta, Struct
 
-from app.api.cursors import make_cursor, read_cursor
+from app.api.cursors import Number, make_cursor, read_cursor
 from app.api.openapi import Answer, Doc
 from app.api.problems import BAD_CURSOR, BAD_REQUEST, NOT_FOUND, TOO_MANY_STREAMS, no_scenario
 from app.api.requests import ApiRequest
@@ -41,12 +41,12 @@ async def get_history(request: ApiRequest, scenario_id: FromPath[UUID]) -> Chang
     """A page, oldest first."""
     query = request.parameters(HistoryQuery)
     bound = ("events", scenario_id)
-    after = 0 if query.cursor is None else read_cursor(query.cursor, bound, int)
+    after = 0 if query.cursor is None else read_cursor(query.cursor, bound, Number).value
     scenarios = request.deps.scenarios
     if not await exists(scenarios, scenario_id):
         raise no_scenario(scenario_id)
     items, more = await list_changes(scenarios, scenario_id, after, query.limit)
-    return ChangePage(items, None if more is None else make_cursor(more, bound))
+    return ChangePage(items, None if more is None else make_cursor(Number(more), bound))
 
 
 EventId = Annotated[

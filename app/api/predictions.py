@@ -7,7 +7,7 @@ from litestar import MediaType, Response, get
 from litestar.params import FromPath
 from msgspec import Meta, Struct, json, structs
 
-from app.api.cursors import make_cursor, read_cursor
+from app.api.cursors import Number, make_cursor, read_cursor
 from app.api.openapi import Answer, Doc
 from app.api.problems import BAD_CURSOR, NOT_FOUND, no_scenario
 from app.api.requests import ApiRequest
@@ -86,11 +86,11 @@ async def _answer(request: ApiRequest, scenario_id: UUID) -> tuple[bytes, bool]:
     wanted = query.wanted()
     bound = ("predictions", scenario_id, wanted)
     if query.cursor is not None:
-        wanted = structs.replace(wanted, from_frame=read_cursor(query.cursor, bound, int))
+        wanted = structs.replace(wanted, from_frame=read_cursor(query.cursor, bound, Number).value)
     deps = request.deps
     completed = await is_completed(deps.scenarios, scenario_id)
     if completed is None:
         raise no_scenario(scenario_id)
     items, more = await list_predictions(deps.predictions, scenario_id, wanted, query.limit)
-    page = PredictionPage(items, None if more is None else make_cursor(more, bound))
+    page = PredictionPage(items, None if more is None else make_cursor(Number(more), bound))
     return json.encode(page), completed

@@ -6,6 +6,8 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from app.api.cursors import make_cursor
+from app.api.views.predictions import Wanted
 from app.postgres import Database
 from tests.api.rows import add_prediction, add_scenario, packed
 
@@ -140,6 +142,25 @@ async def test_a_cursor_fits_only_the_query_it_came_from(
         response = await http.get(wrong_path, params=query)
         assert (response.status_code, response.json()["type"]) == (400, "/problems/bad-cursor"), query
     assert (await http.get(path, params={"label": "cat", "cursor": cursor})).status_code == 200
+
+
+async def test_a_cursor_that_nobody_handed_out_is_refused(
+    http: httpx.AsyncClient, scenarios: Database
+) -> None:
+    scenario_id = await add_scenario(scenarios)
+    path = f"/scenarios/{scenario_id}"
+    forged: list[tuple[str, object, object]] = [
+        *(
+            (f"{path}/predictions", ("predictions", scenario_id, Wanted()), [n])
+            for n in (2**63, 2**64 - 1, -1)
+        ),
+        (f"{path}/events", ("events", scenario_id), [2**63]),
+        ("/scenarios", ("scenarios", None), ["0001-01-01T00:00:00+23:59", str(scenario_id)]),
+        ("/scenarios", ("scenarios", None), ["9999-12-31T23:59:59-23:59", str(scenario_id)]),
+    ]
+    for path, query, position in forged:
+        response = await http.get(path, params={"cursor": make_cursor(position, query)})
+        assert (response.status_code, response.json()["type"]) == (400, "/problems/bad-cursor"), position
 
 
 @pytest.mark.parametrize(
