@@ -133,13 +133,14 @@ def _url(kind: Literal["rtsp", "http"], text: str, *, live: bool | None) -> Sour
     if " " in text:
         raise SourceError("the address contains a space: write it as %20")
     netloc = parts.netloc.rpartition("@")
+    # What is asked of a relay may be the address of a camera in its turn.
     query = [
-        (name, "***" if _SECRET.search(name) else value)
+        (name, "***" if _SECRET.search(name) else redact(value))
         for name, value in parse_qsl(parts.query, keep_blank_values=True)
     ]
     redacted = parts._replace(
         netloc=("***@" if netloc[1] else "") + netloc[2],
-        path=_SECRET_IN_PATH.sub(r"\1\2***", parts.path),
+        path=redact(parts.path),
         query=urlencode(query, safe="*/:,"),
         fragment="",
     ).geturl()

@@ -127,6 +127,21 @@ def test_credentials_in_the_path_do_not_show_either() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://relay/?src=rtsp://admin:s3cret@cam/x&n=1", "http://relay/?src=rtsp://***%40cam/x&n=1"),
+        ("http://relay/?src=rtsp%3A%2F%2Fadmin%3As3cret%40cam", "http://relay/?src=rtsp://***%40cam"),
+        ("http://relay/proxy/rtsp://admin:s3cret@cam/x", "http://relay/proxy/rtsp://***@cam/x"),
+        ("http://relay/?to=http://cam/?token=s3cret", "http://relay/?to=http://cam/%3Ftoken%3D***"),
+        ("http://cam/?channel=1;password=s3cret", "http://cam/?channel=1%3Bpassword%3D***"),
+        ("http://cam/x;token=s3cret", "http://cam/x;token=***"),
+    ],
+)
+def test_credentials_of_an_address_within_an_address_do_not_show(text: str, shown: str) -> None:
+    assert parse_source(text).redacted == shown
+
+
 def test_credentials_are_taken_out_of_any_text() -> None:
     text = "cannot open rtsp://a:s3cr@et@cam/x?token=s3cret&n=1 nor 'postgresql://va:s3cret@db:5432/x', see https://h/a@b"
     assert redact(text) == (
