@@ -14,7 +14,7 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from app.runner.video_errors import VideoError, status_error, unreachable
-from app.runner.video_web import StatusError, Web
+from app.runner.video_web import NoAddressError, StatusError, Web
 
 _PLAYLISTS = frozenset(["application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl"])
 _WAITS = (0.0, 0.25, 0.5, 1.0)  # seconds before each try to go on where the connection was dropped
@@ -36,7 +36,10 @@ class HttpFile:
         self._asked = url
         self._web = web
         self._stop = stop
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # of a playlist's making
+            raise unreachable(NoAddressError(), name) from None
         login = parts.netloc.rpartition("@")[0]
         self._login = (
             {"Authorization": "Basic " + b64encode(unquote(login).encode()).decode()} if login else {}

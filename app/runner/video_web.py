@@ -28,6 +28,13 @@ class StatusError(HTTPException):
         self.status = status
 
 
+class NoAddressError(ForbiddenAddressError):
+    """What should lead somewhere is no address."""
+
+    def __init__(self) -> None:
+        super().__init__("it leads to what is no address on the web")
+
+
 class Web:
     """The web servers on `networks`. Not thread safe.
 
@@ -133,15 +140,15 @@ class _Received(io.RawIOBase):
 
 
 def _follow(url: str, location: str) -> str:
-    """The address that a redirect leads to. Raises ForbiddenAddressError where it is none."""
+    """The address that a redirect leads to. Raises NoAddressError where it is none."""
     try:
         return urljoin(url, location)
     except ValueError:
-        raise ForbiddenAddressError("it leads to what is no address on the web") from None
+        raise NoAddressError from None
 
 
 def _split(url: str) -> tuple[bool, str, int, str]:
-    """Whether it is https, the host, the port, and what to ask for there. Raises ForbiddenAddressError."""
+    """Whether it is https, the host, the port, and what to ask for there. Raises NoAddressError."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -149,7 +156,7 @@ def _split(url: str) -> tuple[bool, str, int, str]:
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https"):
-        raise ForbiddenAddressError("it leads to what is no address on the web")
+        raise NoAddressError
     secure = parts.scheme == "https"
     return secure, host, port or (443 if secure else 80), target
 

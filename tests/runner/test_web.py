@@ -10,6 +10,7 @@ import pytest
 from app.networks import Networks
 from app.runner.video_errors import VideoError
 from app.runner.video_http import HttpFile
+from app.runner.video_playlist import Playlist
 from app.runner.video_web import Web
 
 
@@ -80,3 +81,9 @@ def test_a_redirect_to_what_is_no_address_is_told_in_words(servers: tuple[Server
     server.location = "http://[x/"
     with pytest.raises(VideoError, match="no address on the web"):
         read(f"http://{server.at}/old")
+
+
+def test_a_name_in_a_playlist_that_is_no_address_is_told_in_words() -> None:
+    playlist = Playlist("the list", Web(Networks("loopback"), silence=1.0, seconds=1.0), Event())
+    playlist.open("http://a]b/1.ts", 0, {})
+    assert "no address on the web" in str(playlist.fault)
