@@ -202,7 +202,7 @@ def _parse(variable: str, text: str) -> object:
     )
     try:
         value: object = msgspec.convert(raw, _FIELDS[name].type, strict=False, dec_hook=_decode)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, RuntimeError):  # RuntimeError: ~name of nobody
         value = None
     # A default folder is made when it is needed; one that somebody chose is expected to hold something.
     exists = (_TYPES[name].extra or {}).get("exists")

@@ -156,6 +156,7 @@ def test_an_empty_value_counts_as_unset(tmp_path: Path) -> None:
         ("VA_HEARTBEAT_TIMEOUT", "soon", "a number of seconds above 0, at most 3600"),
         ("VA_MEDIA_ROOT", "/no/such/folder", "a folder that exists"),
         ("VA_MODEL_ROOT", "/no/such/folder", "a folder that exists"),
+        ("VA_DATA_DIR", "~nobody-of-that-name/data", "a folder"),
         (
             "VA_SOURCE_NETWORKS",
             "public,garden",
