@@ -51,6 +51,7 @@ from app.settings import Role, Settings, SettingsError, load
 log = structlog.get_logger(__name__)
 
 _DATABASE_PATIENCE = 60.0
+_ADDRESS = "write postgresql://user:password@host:5432/database, and in a password %2F for /, %40 for @"
 
 
 class Kind(Struct, frozen=True):
@@ -205,16 +206,25 @@ class Service:
         return {kind: given[kind] or server.dsn(kind.name) for kind in needed}
 
     async def _open(self, stack: AsyncExitStack, kind: Kind, dsn: str) -> Database:
-        """A pool of connections to a database whose schema is up to date."""
+        """A pool of connections to a database whose schema is up to date. Raises StartError."""
         self._waiting_for = f"the {kind.name} database"
-        if kind.owner in self._settings.roles:
-            await self._bring_up_to_date(dsn, kind)
-        else:
-            await wait_for_schema(dsn, kind.package)
+        try:
+            if kind.owner in self._settings.roles:
+                await self._bring_up_to_date(dsn, kind)
+            else:
+                await wait_for_schema(dsn, kind.package, patience=_DATABASE_PATIENCE)
+        except TRANSIENT as error:
+            raise StartError(f"the database of {kind.variable} does not answer: {error}") from error
+        except (asyncpg.PostgresError, MigrationError) as error:
+            raise StartError(f"the database of {kind.variable} cannot be used: {error}") from error
+        except ValueError as error:
+            # What Python says of an address may quote a part of the password.
+            said = str(error) if isinstance(error, asyncpg.InterfaceError) else _ADDRESS
+            raise StartError(f"{kind.variable} is no address of a database: {said}") from None
         return await _watched(stack, open_database(dsn, size=10))
 
     async def _bring_up_to_date(self, dsn: str, kind: Kind) -> None:
-        """Migrate, waiting a while for a server that is still starting."""
+        """Migrate, waiting a while for a server that is still starting. Raises what the last try did."""
         deadline = time.monotonic() + _DATABASE_PATIENCE
         while True:
             try:
@@ -222,10 +232,8 @@ class Service:
                     log.info("migrated", database=kind.name, migration=name)
             except TRANSIENT as error:
                 if time.monotonic() > deadline:
-                    raise StartError(f"the database of {kind.variable} does not answer: {error}") from error
+                    raise
                 log.warning("waiting for a database", variable=kind.variable, error=str(error))
-            except (asyncpg.PostgresError, MigrationError) as error:
-                raise StartError(f"the database of {kind.variable} cannot be used: {error}") from error
             else:
                 return
             await sleep(1)

@@ -1,5 +1,6 @@
 """Schemas: each package's `migrations/*.sql`, applied in order and once."""
 
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from app.postgres.faults import TRANSIENT
 
 log = structlog.get_logger(__name__)
 
-_NOT_YET: tuple[type[Exception], ...] = (asyncpg.UndefinedTableError, *TRANSIENT)
 _LOCK = 0x76615F6D6967  # "va_mig"; any constant will do, so long as every process uses it
 _LONGEST = 24 * 3600.0
 
@@ -74,18 +74,28 @@ async def _apply(connection: Connection, package: str, name: str, sql: str) -> N
         raise MigrationError(f"migration {name} of {package} failed and changed nothing: {said}") from error
 
 
-async def wait_for_schema(dsn: str, package: str, *, poll: float = 0.5) -> None:
-    """Return once another process has applied every migration of `package`. Waits for ever, saying so."""
+async def wait_for_schema(dsn: str, package: str, *, poll: float = 0.5, patience: float = 60.0) -> None:
+    """Return once another process has applied every migration of `package`. Waits for ever, saying so.
+
+    Raises what the database does, one of TRANSIENT once it was away for `patience` seconds.
+    """
     wanted = set(migrations_of(package))
     said = False
+    answered = time.monotonic()
     while True:
         missing = wanted
         try:
             async with open_connection(dsn) as connection:
                 rows = await connection.fetch("SELECT name FROM schema_migrations")
                 missing = wanted - {row["name"] for row in rows}
-        except _NOT_YET as error:
+        except TRANSIENT as error:
+            if time.monotonic() - answered > patience:
+                raise
             log.debug("schema not readable yet", error=repr(error))
+        except asyncpg.UndefinedTableError:
+            answered = time.monotonic()
+        else:
+            answered = time.monotonic()
         if not missing:
             return
         if not said:

@@ -157,6 +157,13 @@ async def test_a_schema_is_waited_for_from_before_its_server_is_there(
             await ready.wait()
 
 
+async def test_a_schema_is_not_waited_for_where_its_server_stays_away(
+    package: Package, tmp_path: Path
+) -> None:
+    with pytest.raises(TRANSIENT), anyio.fail_after(5):
+        await wait_for_schema(f"postgresql:///x?host={tmp_path}", package(m1=""), poll=0.01, patience=0.1)
+
+
 def test_finding_migrations_runs_none_of_the_package(package: Package, tmp_path: Path) -> None:
     (tmp_path / "shop" / "__init__.py").write_text("raise RuntimeError")
     assert migrations_of(package(m1="SELECT")) == {"m1.sql": "SELECT"}

@@ -8,6 +8,7 @@ import pytest
 from anyio import to_thread
 
 from tests.cameras import ROOT, free_port
+from tests.databases import Databases
 from tests.proxy import proxied
 from tests.service.process import ServiceProcess, running
 from tests.waiting import until
@@ -43,6 +44,30 @@ def test_a_wrong_setting_stops_the_start_with_one_line_that_names_it(
     tmp_path: Path, variables: dict[str, str], said: str
 ) -> None:
     assert said in words_at_the_end(tmp_path, **variables)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("postgresql://va:hunter2@127.0.0.1:1/x?sslmode=sometimes", "sslmode"),
+        ("postgresql://va:hunter2/3@127.0.0.1/x", "%2F for /"),
+    ],
+)
+def test_an_address_of_a_database_that_is_none_is_told_in_one_line_without_its_password(
+    tmp_path: Path, address: str, said: str
+) -> None:
+    words = words_at_the_end(tmp_path, VA_SCENARIOS_DSN=address, VA_PREDICTIONS_DSN=address)
+    assert "VA_SCENARIOS_DSN is no address of a database" in words
+    assert said in words
+    assert "hunter2" not in words
+
+
+def test_an_api_that_its_database_refuses_says_so_in_one_line(tmp_path: Path, server: Databases) -> None:
+    address = server.dsn("no_such_database")
+    fleet = {"VA_BUS": "kafka", "VA_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "VA_ROLES": "api"}
+    words = words_at_the_end(tmp_path, VA_SCENARIOS_DSN=address, VA_PREDICTIONS_DSN=address, **fleet)
+    assert "the database of VA_SCENARIOS_DSN cannot be used" in words
+    assert "no_such_database" in words
 
 
 async def test_a_second_process_on_the_same_data_says_so_and_exits(tmp_path: Path) -> None:
