@@ -177,6 +177,8 @@ class Run:
             return self._event(RunFinished)
         if all_done and reader.fault is not None:
             return self._event(RunFailed, error=str(reader.fault), retryable=reader.fault.retryable)
+        if self._asked is None:  # given back, it would say that this runner leaves
+            return self._event(RunFailed, error="the run ended before its source did", retryable=True)
         return self._ended_as_asked()
 
     def _ended_as_asked(self) -> RunEvent:

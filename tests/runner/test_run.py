@@ -1,6 +1,7 @@
 """One attempt against a real database and real sources: how it begins, how it ends, what it stores."""
 
 import random
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import msgspec
 import pytest
 from anyio import Event, create_task_group, fail_after, sleep
 from msgspec.structs import replace
@@ -20,6 +22,7 @@ from app.messages import (
     DropResults,
     Instance,
     RunEvent,
+    RunFailed,
     RunFinished,
     RunReleased,
     RunStarted,
@@ -28,9 +31,12 @@ from app.messages import (
 )
 from app.networks import Networks
 from app.postgres import Connection, Database, open_database
-from app.runner import reader, store, video
+from app.runner import decoder_process, reader, store, video
 from app.runner import run as run_module
+from app.runner.decoder_messages import Ended
 from app.runner.detectors import Detector, make_detector
+from app.runner.frames import Detection, Picture
+from app.runner.pipeline import Pipeline
 from app.runner.purge import Purge
 from app.runner.run import Decoding, Run, Tools
 from app.runner.store import Counters, Fence
@@ -343,6 +349,46 @@ async def test_nothing_is_left_of_a_scenario_that_is_deleted_while_a_run_still_s
         await until(purged)
         assert await world.stored() == []
         group.cancel_scope.cancel()
+
+
+async def test_a_run_that_nobody_asked_to_end_is_not_given_back(
+    threaded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_up = threading.Event()
+    stop = Pipeline.stop
+
+    def stop_and_tell(pipeline: Pipeline) -> None:
+        stop(pipeline)
+        given_up.set()
+
+    class WorksTooLate:
+        memory = None
+
+        def detect(self, _picture: Picture, frame: int) -> tuple[Detection, ...]:
+            if frame == 5:
+                given_up.wait(10)
+                return ()
+            raise ValueError("no")
+
+    monkeypatch.setattr(Pipeline, "stop", stop_and_tell)
+    monkeypatch.setattr(run_module, "make_detector", lambda *_: WorksTooLate())
+    await threaded.run(spec(TEN_THOUSAND_FRAMES)).execute()
+    started, ended = threaded.events
+    assert isinstance(started, RunStarted)
+    assert isinstance(ended, RunFailed)
+    assert ended.retryable
+
+
+async def test_a_run_whose_decoding_process_says_nothing_of_an_end_is_not_given_back(
+    predictions: Database, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = msgspec.json.encode(Ended(completed=False, fault=None, retryable=False)) + b"\n"
+    says_so = f"import socket; link = socket.socket(fileno=0); link.recv(1); link.sendall({last!r})"
+    monkeypatch.setattr(decoder_process, "COMMAND", (sys.executable, "-c", says_so))
+    world = World(predictions, clips, "process")
+    await world.run(spec("short.mp4")).execute()
+    (ended,) = world.events
+    assert isinstance(ended, RunFailed)
 
 
 async def test_a_run_that_is_cancelled_leaves_no_thread_behind(world: World) -> None:
