@@ -25,6 +25,7 @@ from app.postgres import Connection, Database, migrate, open_database
 from app.postgres.embedded import embedded_server
 from app.runner import store
 from app.runner.frames import Detection, Prediction
+from app.runner.packing import pack
 from app.runner.purge import Purge
 from app.runner.store import Fence
 from benchmarks.storage import as_rows, batches, predictions
@@ -47,15 +48,15 @@ async def fill(connection: Connection, scenario_id: UUID, frames: int) -> None:
     for start in range(0, frames, PART):
         part = [_shifted(row, start, chance) for row in some[: frames - start]]
         await connection.copy_records_to_table("predictions", records=as_rows(part, scenario_id))
-        labels, blocks, confidences = store._blocks(part)  # noqa: SLF001
+        best = pack(part).best
         await connection.execute(
             "INSERT INTO label_blocks AS known SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::real[])"
             " ON CONFLICT (scenario_id, label, block)"
             " DO UPDATE SET max_confidence = greatest(known.max_confidence, excluded.max_confidence)",
             scenario_id,
-            labels,
-            blocks,
-            confidences,
+            best.labels,
+            best.blocks,
+            best.confidences,
         )
 
 

@@ -6,9 +6,10 @@ rows that were made ready beforehand is measured as well: such rows nobody has.
 """
 
 import gc
+import struct
 import time
 from collections.abc import Sequence
-from itertools import chain, pairwise
+from itertools import accumulate, chain, pairwise, starmap
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -91,8 +92,26 @@ async def copy_ready(connection: Connection, ready: list[tuple[object, ...]]) ->
 
 
 def as_rows(part: Sequence[Prediction], scenario_id: UUID) -> list[tuple[object, ...]]:
-    """Rows of the table."""
-    return [(scenario_id, *row) for row in store._rows(list(part))]  # noqa: SLF001
+    """Rows of the table, which nothing that is known to us makes faster."""
+    found = [detection for prediction in part for detection in prediction.detections]
+    labels = [detection.label for detection in found]
+    confidences = struct.pack(f">{len(found)}f", *[detection.confidence for detection in found])
+    boxes = b"".join(starmap(struct.Struct(">4f").pack, [detection.box for detection in found]))
+    borders = pairwise(accumulate((len(prediction.detections) for prediction in part), initial=0))
+    join = "\n".join
+    return [
+        (
+            scenario_id,
+            prediction.frame,
+            prediction.time,
+            join(labels[start:end]),
+            confidences[4 * start : 4 * end],
+            boxes[16 * start : 16 * end],
+            None,
+            prediction.error,
+        )
+        for prediction, (start, end) in zip(part, borders, strict=True)
+    ]
 
 
 async def on_disk(connection: Connection) -> float:

@@ -1,8 +1,6 @@
 """The predictions database: checkpoints, the fence around them, and predictions; one function a query."""
 
-import struct
 import time
-from itertools import groupby
 from typing import Literal
 from uuid import UUID
 
@@ -10,9 +8,7 @@ from msgspec import Struct
 
 from app.postgres import Connection
 from app.runner.frames import Prediction
-
-BLOCK = 1024
-"""Frames of a block, for which `label_blocks` says how sure detections of each label are at best."""
+from app.runner.packing import BLOCK, FRAME_END, pack
 
 SourceState = Literal["opening", "open", "frozen", "reconnecting", "closed"]
 Eligible = Literal["all", "reference", "key"]
@@ -110,6 +106,7 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
 
     It is one statement, so that a process that is frozen at any moment holds no lock that another waits for.
     """
+    packed = pack(batch.predictions)
     moved: int = await connection.fetchval(
         """
         WITH moved AS (
@@ -123,15 +120,25 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
             RETURNING scenario_id
         ), written AS (
             INSERT INTO predictions (scenario_id, frame, time, labels, confidences, boxes, track_ids, error)
-            SELECT moved.scenario_id, p.* FROM moved, unnest($18::prediction[]) AS p
+            SELECT scenario_id, frame, time, labels,
+                   substr($21::bytea, 4 * start + 1, 4 * (stop - start)),
+                   substr($22::bytea, 16 * start + 1, 16 * (stop - start)),
+                   CASE WHEN cardinality(array_remove(($23::bigint[])[start + 1:stop], NULL)) > 0
+                        THEN ($23::bigint[])[start + 1:stop] END,
+                   error
+              FROM moved, ROWS FROM (
+                unnest($18::bigint[], $19::double precision[], $20::integer[], $20[2:], $24::text[]),
+                string_to_table($25, $26)
+              ) AS p (frame, time, start, stop, error, labels)
+             WHERE frame IS NOT NULL
         ), noted AS (
             INSERT INTO label_blocks AS known (scenario_id, label, block, max_confidence)
             SELECT scenario_id, found.*
-              FROM moved, unnest($19::text[], $20::bigint[], $21::real[]) AS found (label, block, confidence)
-             WHERE NOT EXISTS (
-                SELECT FROM label_blocks AS known
+              FROM moved, unnest($27::text[], $28::bigint[], $29::real[]) AS found (label, block, confidence)
+             WHERE confidence > coalesce((
+                SELECT max_confidence FROM label_blocks AS known
                  WHERE known.scenario_id = moved.scenario_id AND known.label = found.label
-                   AND known.block = found.block AND known.max_confidence >= found.confidence)
+                   AND known.block = found.block), -1)
             ON CONFLICT (scenario_id, label, block)
             DO UPDATE SET max_confidence = greatest(known.max_confidence, excluded.max_confidence)
         )
@@ -154,60 +161,20 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
         batch.source_state,
         batch.finished,
         batch.live,
-        _rows(batch.predictions),
-        *_blocks(batch.predictions),
+        packed.frames,
+        packed.times,
+        packed.borders,
+        packed.confidences,
+        packed.boxes,
+        packed.track_ids,
+        packed.errors,
+        packed.labels,
+        FRAME_END,
+        packed.best.labels,
+        packed.best.blocks,
+        packed.best.confidences,
     )
     return moved == 1
-
-
-def _rows(predictions: list[Prediction]) -> list[tuple[object, ...]]:
-    """Values of the database's type `prediction`."""
-    found = [detection for prediction in predictions for detection in prediction.detections]
-    labels = [detection.label for detection in found]
-    confidences = _packed([detection.confidence for detection in found])
-    boxes = _packed([side for detection in found for side in detection.box])
-    tracks = [detection.track_id for detection in found]
-    tracked = tracks.count(None) < len(tracks)
-    rows: list[tuple[object, ...]] = []
-    end = 0
-    for prediction in predictions:
-        start, end = end, end + len(prediction.detections)
-        rows.append(
-            (
-                prediction.frame,
-                prediction.time,
-                "\n".join(labels[start:end]),
-                confidences[4 * start : 4 * end],
-                boxes[16 * start : 16 * end],
-                _tracks(tracks[start:end]) if tracked else None,
-                prediction.error,
-            )
-        )
-    return rows
-
-
-def _packed(numbers: list[float]) -> bytes:
-    """In single precision, the most significant byte first."""
-    return struct.pack(f">{len(numbers)}f", *numbers)
-
-
-def _tracks(tracks: list[int | None]) -> list[int | None] | None:
-    return None if tracks.count(None) == len(tracks) else tracks
-
-
-def _blocks(predictions: list[Prediction]) -> tuple[list[str], list[int], list[float]]:
-    """Labels, blocks and the highest confidence of each; the label "" stands for any."""
-    highest: dict[tuple[str, int], float] = {}
-    for block, of_block in groupby(predictions, lambda prediction: prediction.frame // BLOCK):
-        best: dict[str, float] = {}
-        for prediction in of_block:
-            for detection in prediction.detections:
-                if detection.confidence > best.get(detection.label, -1.0):
-                    best[detection.label] = detection.confidence
-        if best:
-            highest |= {(label, block): confidence for label, confidence in best.items()}
-            highest["", block] = max(best.values())
-    return [label for label, _ in highest], [block for _, block in highest], list(highest.values())
 
 
 async def is_stored(connection: Connection, fence: Fence, batch: Batch) -> bool:

@@ -12,7 +12,8 @@ from app.api.views.predictions import Wanted, list_predictions
 from app.postgres import Database
 from app.runner import store
 from app.runner.frames import Detection, Prediction
-from app.runner.store import BLOCK, Fence
+from app.runner.packing import BLOCK
+from app.runner.store import Fence
 from tests.runner.batches import as_batch
 
 LABELS = ("", "person", "car", "car park", "traffic light", "qr:ä|b", "per")

@@ -29,7 +29,8 @@ from app.messages import (
 )
 from app.networks import Networks
 from app.postgres import TRANSIENT, Database, open_database
-from app.runner import retention, service, store
+from app.runner import retention, service
+from app.runner.packing import BLOCK
 from app.runner.run import Run, Tools
 from app.runner.service import Runner
 from app.scenario import All, Mock, ScenarioSpec
@@ -266,7 +267,7 @@ async def test_what_live_sources_gave_too_long_ago_is_removed(
             return [row["frame"] for row in rows]
 
         async def forgotten() -> bool:
-            return (await frames(scenario_id) or [0])[0] >= store.BLOCK
+            return (await frames(scenario_id) or [0])[0] >= BLOCK
 
         await until(forgotten, timeout=40)
         assert (await frames(recorded))[0] == 0

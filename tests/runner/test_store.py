@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from app.postgres import Database
 from app.runner import store
 from app.runner.frames import Detection, Prediction
+from app.runner.packing import BLOCK
 from app.runner.store import Batch, Counters, Fence, FencedError
 from tests.api.rows import packed
 from tests.runner.batches import as_batch, batch, prediction
@@ -83,6 +84,15 @@ async def test_what_is_stored_comes_back_as_it_was(predictions: Database) -> Non
         [2, 0.1, "a", packed(1.0), packed(0.0, 1.0, 2.0, 3.0), [7], None],
         [3, 0.2, "", b"", b"", None, "damaged data"],
     ]
+
+
+async def test_frames_without_anything_are_stored(predictions: Database) -> None:
+    who = fence()
+    await claim(predictions, who)
+    assert await write(predictions, who, as_batch(0, 1, [prediction(0, 0)]))
+    assert await write(predictions, who, as_batch(1, 9, []))
+    assert await write(predictions, who, as_batch(9, 12, [prediction(9, 0), prediction(11, 0)]))
+    assert await frames(predictions) == [0, 9, 11]
 
 
 async def test_an_older_or_equal_attempt_cannot_claim(predictions: Database) -> None:
@@ -175,7 +185,7 @@ async def test_nothing_of_a_removed_scenario_is_left(predictions: Database) -> N
     who, other = fence(), Fence(uuid4(), 1, uuid4())
     for each in (who, other):
         await claim(predictions, each)
-        await write(predictions, each, batch(0, 2 * store.BLOCK + 5))
+        await write(predictions, each, batch(0, 2 * BLOCK + 5))
     async with predictions.connection() as connection:
         await store.drop(connection, SCENARIO)
     while await purge(predictions, 700) is not None:
@@ -218,7 +228,7 @@ async def blocks(database: Database) -> list[int]:
 
 
 async def test_what_a_live_source_gave_is_forgotten_block_by_block(predictions: Database) -> None:
-    block, now = store.BLOCK, time.time()
+    block, now = BLOCK, time.time()
     who = fence()
     await claim(predictions, who)
     assert await write(predictions, who, live(0, 3 * block, now - 3 * block))
@@ -233,7 +243,7 @@ async def test_what_a_live_source_gave_is_forgotten_block_by_block(predictions: 
 
 
 async def test_gaps_hold_up_nothing(predictions: Database) -> None:
-    block, now = store.BLOCK, time.time()
+    block, now = BLOCK, time.time()
     who = fence()
     await claim(predictions, who)
     assert await write(predictions, who, live(0, 5, now - 10_000))
@@ -261,7 +271,7 @@ async def test_the_block_that_is_written_to_is_spared_while_anybody_writes(predi
 async def test_recordings_are_not_forgotten(predictions: Database) -> None:
     who = fence()
     await claim(predictions, who)
-    assert await write(predictions, who, batch(0, 3 * store.BLOCK))
+    assert await write(predictions, who, batch(0, 3 * BLOCK))
     assert await forget(predictions, 60) == 0
     async with predictions.connection() as connection:
         assert await store.live_scenarios(connection) == []
@@ -270,7 +280,7 @@ async def test_recordings_are_not_forgotten(predictions: Database) -> None:
 async def test_a_live_scenario_that_is_deleted_is_purged_from_where_it_was_forgotten(
     predictions: Database,
 ) -> None:
-    block, who = store.BLOCK, fence()
+    block, who = BLOCK, fence()
     await claim(predictions, who)
     assert await write(predictions, who, live(0, 2 * block, time.time() - 1.5 * block))
     assert await forget(predictions, block / 4) == 1

@@ -42,6 +42,7 @@ from app.orchestrator.lifecycle import AssignRun, Input, LoseRun, TellRunner, cr
 from app.postgres import Database
 from app.runner import retention
 from app.runner import store as results
+from app.runner.packing import BLOCK
 from app.scenario import Marker, Media, ScenarioSpec
 from app.wake import Wake
 from tests.runner.batches import batch
@@ -445,7 +446,7 @@ async def _forget_block(world: World) -> None:
     fence = world.fence(uuid4())
     async with world.predictions.connection() as connection:
         await results.claim(connection, fence)
-        await results.write(connection, fence, replace(batch(0, results.BLOCK), live=True))
+        await results.write(connection, fence, replace(batch(0, BLOCK), live=True))
         await results.forget_block(connection, fence.scenario_id, 3600)
 
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from app.postgres import Connection
 from app.runner import store
 from app.runner.store import Batch, Fence
+from tests.api.rows import packed
 
 _PAUSE = 0.3  # seconds between the two, as of a slow disk
 _write = store.write
@@ -27,11 +28,21 @@ async def _write_apart(connection: Connection, fence: Fence, batch: Batch) -> bo
 
 
 async def _insert(connection: Connection, fence: Fence, batch: Batch) -> None:
-    await connection.execute(
-        "INSERT INTO predictions (scenario_id, frame, time, labels, confidences, boxes, track_ids, error)"
-        " SELECT $1, p.* FROM unnest($2::prediction[]) AS p",
-        fence.scenario_id,
-        store._rows(batch.predictions),
+    await connection.executemany(
+        "INSERT INTO predictions (scenario_id, frame, time, labels, confidences, boxes, error)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        [
+            (
+                fence.scenario_id,
+                each.frame,
+                each.time,
+                "\n".join(detection.label for detection in each.detections),
+                packed(*(detection.confidence for detection in each.detections)),
+                packed(*(side for detection in each.detections for side in detection.box)),
+                each.error,
+            )
+            for each in batch.predictions
+        ],
     )
 
 
