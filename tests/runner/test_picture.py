@@ -76,6 +76,15 @@ def test_full_range_in_frames_that_do_not_name_it_is_minded() -> None:
     assert np.abs(difference).max() == 0
 
 
+@pytest.mark.parametrize("factor", [2, 3, 4, 6, 8, 12])
+def test_shrinking_averages_all_the_pixels_that_it_covers(factor: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (480, 960), np.uint8)
+    picture = AvPicture(av.VideoFrame.from_ndarray(noise, format="gray"))
+    small = picture.gray((960 // factor, 480 // factor))
+    covered = noise.reshape(480 // factor, factor, 960 // factor, factor)
+    assert np.abs(small - covered.mean(axis=(1, 3))).max() <= 1.5
+
+
 @pytest.mark.parametrize("format", ["yuv420p", "yuv420p10le", "yuvj422p"])
 def test_many_threads_may_read_one_picture(format: str) -> None:  # noqa: A002
     picture = AvPicture(frame(format, 640, 360))

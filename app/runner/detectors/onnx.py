@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,11 +75,9 @@ class _Canvas:
             self._pixels = np.full((1, 3, *self._sides(height, width)), BORDER, np.float32)
             self._drawn = width, height
         top, left = (self._pixels.shape[2] - height) // 2, (self._pixels.shape[3] - width) // 2
-        np.multiply(
-            picture.bgr((width, height))[:, :, ::-1].transpose(2, 0, 1),
-            np.float32(1 / 255),
-            out=self._pixels[0, :, top : top + height, left : left + width],
-        )
+        rooms = self._pixels[0, ::-1, top : top + height, left : left + width]
+        for colour, room in zip(cv2.split(picture.bgr((width, height))), rooms, strict=True):
+            np.multiply(colour, np.float32(1 / 255), out=room)
         across, down = picture.width / width, picture.height / height
         return _Placed(
             self._pixels,
