@@ -46,6 +46,7 @@ from app.postgres import TRANSIENT, Database, MigrationError, migrate, open_data
 from app.postgres.embedded import EmbeddedServerError, embedded_server
 from app.runner.run import Tools
 from app.runner.service import Runner
+from app.runner.workers import Workers
 from app.settings import Role, Settings, SettingsError, load
 
 log = structlog.get_logger(__name__)
@@ -168,7 +169,6 @@ class Service:
     def _runner(self, bus: Bus, predictions: Database) -> Runner:
         settings = self._settings
         name = settings.runner_id or f"{gethostname()}:{settings.port}"
-        workers = max(1, min(4, os.cpu_count() or 1))
         return Runner(
             Instance(name, uuid4()),
             settings.runner_slots,
@@ -178,7 +178,7 @@ class Service:
                 settings.media_root,
                 settings.model_root,
                 settings.source_networks,
-                workers,
+                Workers(os.cpu_count() or 1),
                 settings.decoding,
             ),
             heartbeat_interval=settings.heartbeat_interval,

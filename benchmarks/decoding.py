@@ -24,6 +24,7 @@ from app.runner.frames import Detection
 from app.runner.pipeline import Item, Pipeline
 from app.runner.reader import Reader
 from app.runner.store import Checkpoint, Counters
+from app.runner.workers import Workers
 from app.scenario import All, Fps, Sampling
 from app.source import parse_source
 from benchmarks.clips import camera_clip
@@ -56,9 +57,10 @@ def cost(clip: Path, sampling: Sampling, kind: type[Reader] | type[DecoderProces
     """Read a clip by so many cameras at once."""
     idle, spent = memory(), cpu()
     highest = idle
+    workers = Workers(2)
     going = []
     for _ in range(cameras):
-        pipeline = Pipeline(look, workers=2, wake=lambda: None)
+        pipeline = Pipeline(look, workers=workers, most=2, wake=lambda: None)
         source = parse_source(clip.name)
         reader = kind(source, clip.parent, Networks(""), sampling, persistent=False, wake=lambda: None)
         reader.start(_FRESH, pipeline)

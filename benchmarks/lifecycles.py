@@ -37,6 +37,7 @@ from app.postgres.binaries import find_binaries
 from app.postgres.embedded import Server, embedded_server
 from app.runner.run import Tools
 from app.runner.service import Runner
+from app.runner.workers import Workers
 from app.scenario import All, Mock, ScenarioSpec
 from benchmarks.table import Row, alternate, at_least, command
 from tests.clips import encode
@@ -66,7 +67,7 @@ async def through_the_service(folder: Path, server: Server, kind: str, broker: s
         stack.callback(group.cancel_scope.cancel)
         dsn = server.dsn(names[0])
         await group.start(partial(run_orchestrator, dsn, scenarios, bus, Timing(), alone=broker is None))
-        tools = Tools(predictions, folder, folder, Networks(""), max(1, min(4, os.cpu_count() or 1)))
+        tools = Tools(predictions, folder, folder, Networks(""), Workers(os.cpu_count() or 1))
         runner = Runner(Instance("bench", uuid4()), SLOTS, bus, tools, heartbeat_interval=1.0)
         await group.start(partial(runner.run, Event()))
         await _all_end(scenarios, bus, IN_FLIGHT)

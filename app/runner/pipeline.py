@@ -1,4 +1,4 @@
-"""decode → detect, overlapped, in threads of a run's own; what is done comes out in order.
+"""decode → detect, overlapped, in threads; what is done comes out in order.
 
 The event loop only takes what is ready, many frames at a time. Everything is bounded: a recording waits for
 a slow detector or database, a live source loses the oldest frame that nobody has begun to look at.
@@ -11,7 +11,7 @@ from threading import Condition, Lock
 from msgspec import Struct
 
 from app.runner.frames import Detection, Picture
-from app.runner.threads import start_thread
+from app.runner.workers import Workers
 
 MAX_LINE = 4096
 """Frames that may wait to be stored before decoding waits too."""
@@ -61,7 +61,7 @@ class Ready(Struct):
 
 
 class Pipeline:
-    """One run's line of frames, and the threads that detect.
+    """One run's line of frames, of which up to `most` workers look at one each.
 
     `put` and `end` are for the one thread that decodes, everything else is for the event loop. `wake` is
     called, from any thread, when `take` would give something after it gave nothing, and when all is over.
@@ -71,7 +71,8 @@ class Pipeline:
         self,
         detect: Callable[[Item], tuple[Detection, ...]],
         *,
-        workers: int,
+        workers: Workers,
+        most: int,
         wake: Callable[[], None],
     ) -> None:
         self._detect = detect
@@ -79,23 +80,18 @@ class Pipeline:
         """Set by the decoding thread before it puts anything, where the source cannot be made to wait."""
         self._wake = wake
         self._workers = workers
+        self._most = most
         self._lock = Lock()
-        self._may_work = Condition(self._lock)
         self._may_put = Condition(self._lock)
         self._line: deque[Item | Mark] = deque()
         self._pending: deque[Item] = deque()
+        self._turns = 0  # that workers do or have been asked for
         self._busy = 0
         self._ended = False
         self._stopped = False
         self._loop_waits = True
-        self.room = workers + 2
+        self.room = most + 2
         """The most sampled frames that a recording has in it with their pictures."""
-        try:
-            for _ in range(workers):
-                start_thread("detect", self._work)
-        except RuntimeError:  # no more threads can be started: those that were must not wait for ever
-            self.stop()
-            raise
 
     def put(self, entry: Item | Mark) -> bool:
         """Hand over what was decoded, waiting for room; False where the pipeline was stopped."""
@@ -108,7 +104,9 @@ class Pipeline:
                 self._line.append(entry)
                 if not entry.is_done:
                     self._pending.append(entry)
-                    self._may_work.notify()
+                    if self._turns < self._most:
+                        self._workers.offer(self._turn)
+                        self._turns += 1
             self._announce()
             return not self._stopped
 
@@ -116,7 +114,6 @@ class Pipeline:
         """Nothing more will be put."""
         with self._lock:
             self._ended = True
-            self._may_work.notify_all()
             self._announce()
 
     def stop(self) -> None:
@@ -124,13 +121,13 @@ class Pipeline:
         with self._lock:
             self._stopped = True
             self._pending.clear()
-            self._may_work.notify_all()
             self._may_put.notify()
             self._announce()
 
     def take(self) -> Ready:
         """What is done, up to the first frame that is not; MAX_TAKEN entries where there may be more."""
         entries: list[Item | Mark] = []
+        self._workers.look()
         with self._lock:
             while self._is_ready() and len(entries) < MAX_TAKEN:
                 entries.append(self._line.popleft())
@@ -150,7 +147,7 @@ class Pipeline:
         if len(self._line) >= MAX_LINE:
             self._put_mark(Mark(item.frame + 1, item.time, dropped=1))
             return False
-        if self._pending and len(self._pending) + self._busy > self._workers:
+        if self._pending and len(self._pending) + self._busy > self._most:
             oldest = self._pending.popleft()
             oldest.dropped = True
             oldest.picture = None
@@ -163,28 +160,30 @@ class Pipeline:
         else:
             self._line.append(mark)
 
-    def _work(self) -> None:
-        while (item := self._next()) is not None:
-            try:
-                detections = self._detect(item)
-                error = None
-            except Exception as fault:  # whatever a detector does, it costs this frame alone
-                detections = None
-                error = f"the detector failed: {fault!r}"
-            with self._lock:
-                item.detections, item.error, item.picture = detections, error, None
-                self._busy -= 1
-                self._may_put.notify()
-                self._announce()
-
-    def _next(self) -> Item | None:
+    def _turn(self) -> None:
+        """Look at one frame, in a worker's thread, and ask for another turn while there are more."""
         with self._lock:
-            while not self._pending:
-                if self._stopped or self._ended:
-                    return None
-                self._may_work.wait()
+            if not self._pending:
+                self._turns -= 1
+                return
             self._busy += 1
-            return self._pending.popleft()
+            item = self._pending.popleft()
+            if not self._pending:  # not for each frame: the decoder would wake, decode one, and sleep again
+                self._may_put.notify()
+        try:
+            detections = self._detect(item)
+            error = None
+        except Exception as fault:  # whatever a detector does, it costs this frame alone
+            detections = None
+            error = f"the detector failed: {fault!r}"
+        with self._lock:
+            item.detections, item.error, item.picture = detections, error, None
+            self._busy -= 1
+            self._announce()
+            if not self._pending:
+                self._turns -= 1
+                return
+        self._workers.offer(self._turn)
 
     def _announce(self) -> None:
         if self._is_ending() or (self._loop_waits and self._is_ready()):

@@ -24,6 +24,7 @@ from app.runner.pipeline import MAX_TAKEN, Pipeline
 from app.runner.reader import Reader
 from app.runner.store import Batch, Checkpoint, FencedError
 from app.runner.tally import Tally
+from app.runner.workers import Workers
 from app.source import SourceError, parse_source
 from app.wake import Wake
 
@@ -32,6 +33,9 @@ log = structlog.get_logger(__name__)
 PACE = 0.25
 """Seconds between batches: the first is stored at once, later frames gather."""
 
+MOST_WORKERS = 4
+"""Frames of one run that are looked at at the same time: each is held with its picture."""
+
 _FIRST_BACKOFF, _MAX_BACKOFF = 0.1, 5.0
 
 
@@ -39,14 +43,13 @@ Decoding = Literal["thread", "process"]
 
 
 class Tools(Struct, frozen=True):
-    """What all runs of a runner share. For each run, `workers` threads detect, and one thread or process
-    decodes."""
+    """What all runs of a runner share. For each run one thread or process decodes."""
 
     database: Database
     media_root: Path
     model_root: Path
     networks: Networks
-    workers: int
+    workers: Workers
     decoding: Decoding = "thread"
 
 
@@ -120,7 +123,8 @@ class Run:
         detecting = Detecting(detector, make, claimed.counters)
         pipeline = Pipeline(
             detecting,
-            workers=1 if memory is not None else self._tools.workers,
+            workers=self._tools.workers,
+            most=1 if memory is not None else min(MOST_WORKERS, self._tools.workers.count),
             wake=wake,
         )
         try:

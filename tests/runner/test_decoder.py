@@ -29,6 +29,7 @@ from app.runner.picture import AvPicture
 from app.runner.pipeline import Item, Mark, Pipeline
 from app.runner.reader import Reader
 from app.runner.store import Checkpoint, Counters
+from app.runner.workers import Workers
 from app.scenario import All, Detector, Fps, Keyframes, Marker, Mock, Motion, Onnx, Sampling
 from app.source import parse_source
 from tests.cameras import ROOT, RtspCamera
@@ -61,7 +62,7 @@ class Reading:
         self._changed = Event()
         self._detector = make_detector(options.get("detector", Mock()), folder)
         sampling: Sampling = options.get("sampling", All())
-        self.pipeline = Pipeline(self._detect, workers=1, wake=self._changed.set)
+        self.pipeline = Pipeline(self._detect, workers=Workers(1), most=1, wake=self._changed.set)
         self.reader = kind(
             parse_source(options.get("source", "clip.mp4")),
             folder,
@@ -326,7 +327,7 @@ async def test_what_comes_after_a_stop_settles_nothing(folder: Path) -> None:
         go.wait(10)
         return ()
 
-    pipeline = Pipeline(detect, workers=1, wake=lambda: None)
+    pipeline = Pipeline(detect, workers=Workers(1), most=1, wake=lambda: None)
     pipeline.put(Item(7, 0.7, 7, AvPicture(frame("yuv420p"))))
     await until(begun.is_set)
     process = DecoderProcess(

@@ -6,9 +6,10 @@ from threading import Event, Thread
 
 import pytest
 
-from app.runner import pipeline
+from app.runner import workers
 from app.runner.frames import Detection
 from app.runner.pipeline import MAX_LINE, MAX_TAKEN, Item, Mark, Pipeline
+from app.runner.workers import Workers
 from tests.runner.pictures import ArrayPicture, plain
 from tests.waiting import until
 
@@ -84,7 +85,7 @@ async def take_all(pipeline: Pipeline) -> list[Item | Mark]:
 
 
 async def test_what_is_done_comes_out_in_order_whatever_finishes_first(gate: Gate) -> None:
-    pipeline = Pipeline(gate.detect, workers=2, wake=nothing)
+    pipeline = Pipeline(gate.detect, workers=Workers(2), most=2, wake=nothing)
     with feeding(pipeline, [item(0), item(1), Mark(5, 0.2)]):
         await until(lambda: len(gate.begun) == 2)
         gate.let_go(1)
@@ -95,7 +96,7 @@ async def test_what_is_done_comes_out_in_order_whatever_finishes_first(gate: Gat
 
 
 async def test_a_recording_waits_for_a_slow_detector(gate: Gate) -> None:
-    pipeline = Pipeline(gate.detect, workers=2, wake=nothing)
+    pipeline = Pipeline(gate.detect, workers=Workers(2), most=2, wake=nothing)
     with feeding(pipeline, [item(frame) for frame in range(50)]) as returned:
         await until(lambda: len(gate.begun) == 2 and len(returned) >= 4)
         assert len(returned) == 4
@@ -104,7 +105,7 @@ async def test_a_recording_waits_for_a_slow_detector(gate: Gate) -> None:
 
 
 async def test_a_recording_waits_for_a_database_that_takes_nothing() -> None:
-    pipeline = Pipeline(lambda _: FOUND, workers=2, wake=nothing)
+    pipeline = Pipeline(lambda _: FOUND, workers=Workers(2), most=2, wake=nothing)
     with feeding(pipeline, [item(frame) for frame in range(MAX_LINE + 100)]) as returned:
         await until(lambda: len(returned) >= MAX_LINE)
         assert len(returned) == MAX_LINE
@@ -112,7 +113,7 @@ async def test_a_recording_waits_for_a_database_that_takes_nothing() -> None:
 
 
 async def test_what_is_done_is_taken_in_bounded_batches_also_after_a_stop() -> None:
-    pipeline = Pipeline(lambda _: FOUND, workers=2, wake=nothing)
+    pipeline = Pipeline(lambda _: FOUND, workers=Workers(2), most=2, wake=nothing)
     for frame in range(MAX_TAKEN + 10):
         pipeline.put(Item(frame, 0.0, frame, None, error="damaged"))
     pipeline.stop()
@@ -124,7 +125,7 @@ async def test_what_is_done_is_taken_in_bounded_batches_also_after_a_stop() -> N
 
 
 async def test_a_live_source_loses_the_oldest_frames_that_nobody_began_with(gate: Gate) -> None:
-    pipeline = Pipeline(gate.detect, workers=1, wake=nothing)
+    pipeline = Pipeline(gate.detect, workers=Workers(1), most=1, wake=nothing)
     pipeline.live = True
     pipeline.put(item(10))
     await until(lambda: gate.begun == [10])
@@ -139,7 +140,7 @@ async def test_a_live_source_loses_the_oldest_frames_that_nobody_began_with(gate
 
 
 async def test_a_live_source_counts_what_it_loses_when_nothing_is_stored() -> None:
-    pipeline = Pipeline(lambda _: FOUND, workers=1, wake=nothing)
+    pipeline = Pipeline(lambda _: FOUND, workers=Workers(1), most=1, wake=nothing)
     pipeline.live = True
     for frame in range(MAX_LINE + 10):
         pipeline.put(item(frame))
@@ -151,7 +152,7 @@ async def test_a_live_source_counts_what_it_loses_when_nothing_is_stored() -> No
 
 
 async def test_stopping_finishes_what_was_begun_and_nothing_else(gate: Gate) -> None:
-    pipeline = Pipeline(gate.detect, workers=2, wake=nothing)
+    pipeline = Pipeline(gate.detect, workers=Workers(2), most=2, wake=nothing)
     with feeding(pipeline, [item(frame) for frame in range(50)]) as returned:
         await until(lambda: len(gate.begun) == 2)
         pipeline.stop()
@@ -169,7 +170,7 @@ async def test_a_fault_of_the_detector_costs_one_frame() -> None:
             raise ValueError("no such colour")
         return FOUND
 
-    pipeline = Pipeline(detect, workers=1, wake=nothing)
+    pipeline = Pipeline(detect, workers=Workers(1), most=1, wake=nothing)
     with feeding(pipeline, [item(0), item(1), item(2)]):
         taken = await take_all(pipeline)
     errors = [entry.error for entry in taken if isinstance(entry, Item)]
@@ -179,7 +180,7 @@ async def test_a_fault_of_the_detector_costs_one_frame() -> None:
 
 
 async def test_pictures_are_let_go_as_soon_as_they_were_looked_at() -> None:
-    pipeline = Pipeline(lambda _: FOUND, workers=1, wake=nothing)
+    pipeline = Pipeline(lambda _: FOUND, workers=Workers(1), most=1, wake=nothing)
     with feeding(pipeline, [item(0)]):
         (entry,) = await take_all(pipeline)
     assert isinstance(entry, Item)
@@ -189,7 +190,7 @@ async def test_pictures_are_let_go_as_soon_as_they_were_looked_at() -> None:
 async def test_the_event_loop_is_woken_once_there_is_something_to_take(gate: Gate) -> None:
     woken: list[bool] = []
     wake: Callable[[], None] = lambda: woken.append(True)  # noqa: E731
-    pipeline = Pipeline(gate.detect, workers=1, wake=wake)
+    pipeline = Pipeline(gate.detect, workers=Workers(1), most=1, wake=wake)
     with feeding(pipeline, [item(0), item(1)]):
         await until(lambda: gate.begun == [0])
         assert pipeline.take().entries == []
@@ -202,7 +203,7 @@ async def test_the_event_loop_is_woken_once_there_is_something_to_take(gate: Gat
 
 async def test_the_event_loop_is_woken_at_the_end_even_where_it_does_not_wait(gate: Gate) -> None:
     woken: list[bool] = []
-    pipeline = Pipeline(gate.detect, workers=1, wake=lambda: woken.append(True))
+    pipeline = Pipeline(gate.detect, workers=Workers(1), most=1, wake=lambda: woken.append(True))
     pipeline.put(item(0))
     gate.let_go(0)
     await until(lambda: woken)
@@ -212,18 +213,41 @@ async def test_the_event_loop_is_woken_at_the_end_even_where_it_does_not_wait(ga
     assert woken
 
 
-async def test_where_no_more_threads_can_be_started_those_that_were_end(
+async def test_one_worker_looks_at_one_frame_at_a_time_where_only_one_may(gate: Gate) -> None:
+    pipeline = Pipeline(gate.detect, workers=Workers(2), most=1, wake=nothing)
+    with feeding(pipeline, [item(0), item(1)]):
+        await until(lambda: gate.begun == [0])
+        gate.let_go(0)
+        await until(lambda: gate.begun == [0, 1])
+        gate.let_go(1)
+        assert frames_of(await take_all(pipeline)) == [0, 1]
+
+
+async def test_runs_that_share_workers_take_turns(gate: Gate) -> None:
+    shared = Workers(1)
+    first = Pipeline(gate.detect, workers=shared, most=1, wake=nothing)
+    second = Pipeline(gate.detect, workers=shared, most=1, wake=nothing)
+    with (
+        feeding(first, [item(0), item(1), item(2)]) as fed_first,
+        feeding(second, [item(10), item(11), item(12)]) as fed_second,
+    ):
+        await until(lambda: len(fed_first) == len(fed_second) == 3)
+        gate.let_go(0, 1, 2, 10, 11, 12)
+        await take_all(first)
+        await take_all(second)
+    assert gate.begun == ([0, 10, 1, 11, 2, 12] if gate.begun[0] == 0 else [10, 0, 11, 1, 12, 2])
+
+
+async def test_where_no_thread_can_be_started_nothing_is_taken_on(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started: list[Thread] = []
+    def start(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
 
-    def start(name: str, work: Callable[[], None]) -> None:
-        if started:
-            raise RuntimeError("can't start new thread")
-        started.append(Thread(target=work, name=name, daemon=True))
-        started[0].start()
-
-    monkeypatch.setattr(pipeline, "start_thread", start)
-    with pytest.raises(RuntimeError):
-        Pipeline(gate.detect, workers=2, wake=lambda: None)
-    await until(lambda: not started[0].is_alive())
+    pipeline = Pipeline(gate.detect, workers=Workers(2), most=2, wake=nothing)
+    with monkeypatch.context() as patched:
+        patched.setattr(workers, "start_thread", start)
+        with pytest.raises(RuntimeError):
+            pipeline.put(item(0))
+    pipeline.stop()
+    assert pipeline.take().over

@@ -40,6 +40,7 @@ from app.runner.pipeline import Pipeline
 from app.runner.purge import Purge
 from app.runner.run import Decoding, Run, Tools
 from app.runner.store import Counters, Fence
+from app.runner.workers import Workers
 from app.scenario import All, Fps, Mock, Motion, Restart, ScenarioSpec
 from tests.cameras import free_port, silent_camera
 from tests.clips import marker_clip
@@ -73,7 +74,7 @@ class World:
     def run(self, spec: ScenarioSpec, *, attempt: int = 1, database: Database | None = None) -> Run:
         """An attempt that is still to be executed."""
         database = database or self.database
-        tools = Tools(database, self._clips, self._clips, Networks("loopback"), 2, self.decoding)
+        tools = Tools(database, self._clips, self._clips, Networks("loopback"), Workers(2), self.decoding)
         command = StartRun(INSTANCE, self.scenario_id, attempt, spec)
         return Run(command, tools, self.events.append)
 

@@ -33,6 +33,7 @@ from app.runner import retention, service
 from app.runner.packing import BLOCK
 from app.runner.run import Run, Tools
 from app.runner.service import Runner
+from app.runner.workers import Workers
 from app.scenario import All, Mock, ScenarioSpec
 from tests.proxy import proxied
 from tests.waiting import until
@@ -105,7 +106,7 @@ async def world(
     heartbeat_interval: float = 0.05,
     live_retention_days: float | None = None,
 ) -> AsyncIterator[World]:
-    tools = Tools(database, folder, folder, Networks("loopback"), workers=1)
+    tools = Tools(database, folder, folder, Networks("loopback"), workers=Workers(1))
     async with open_memory_bus(transient=TRANSIENT) as memory, create_task_group() as group:
         bus = UnsteadyBus(memory)
         runner = Runner(

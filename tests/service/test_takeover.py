@@ -18,6 +18,7 @@ from app.orchestrator.leader import Timing
 from app.postgres import TRANSIENT, Connection, Database
 from app.runner.run import Tools
 from app.runner.service import Runner
+from app.runner.workers import Workers
 from app.scenario import All, Marker, ScenarioSpec
 from tests.waiting import until
 
@@ -100,7 +101,7 @@ async def test_a_frozen_runner_loses_its_runs_and_lets_go_when_it_wakes(
     leave = Event()
 
     def runner(name: str, bus: Bus, database: Database) -> Runner:
-        tools = Tools(database, clips, tmp_path, Networks("public"), workers=1)
+        tools = Tools(database, clips, tmp_path, Networks("public"), workers=Workers(1))
         return Runner(Instance(name, uuid4()), 4, bus, tools, heartbeat_interval=TIMING.heartbeat_interval)
 
     async with open_memory_bus(transient=TRANSIENT) as bus, create_task_group() as group:

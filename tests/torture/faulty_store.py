@@ -16,6 +16,7 @@ from app.postgres import TRANSIENT, Connection, Database
 from app.runner.frames import Detection, Prediction
 from app.runner.run import Run, Tools
 from app.runner.store import Batch, FencedError
+from app.runner.workers import Workers
 from app.scenario import Marker, ScenarioSpec
 from tests.runner.batches import batch
 
@@ -106,7 +107,7 @@ class Attempt:
         self, scenario_id: UUID, number: int, database: FaultyDatabase, chance: random.Random
     ) -> None:
         command = StartRun(Instance("runner", uuid4()), scenario_id, number, _SPEC)
-        tools = Tools(cast("Database", database), Path(), Path(), Networks("public"), workers=1)
+        tools = Tools(cast("Database", database), Path(), Path(), Networks("public"), workers=Workers(1))
         self._run = Run(command, tools, lambda _: None)
         self._number = number
         self._chance = chance
