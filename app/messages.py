@@ -97,7 +97,9 @@ class RunStopped(_RunEvent, frozen=True):
 
 
 class RunFinished(_RunEvent, frozen=True):
-    """The recording is stored to its end."""
+    """The recording is stored to its end. With `media` it tells that the run started, too."""
+
+    media: Media | None = None
 
 
 class RunFailed(_RunEvent, frozen=True, kw_only=True):

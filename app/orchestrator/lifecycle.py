@@ -181,6 +181,10 @@ def decide(scenario: Scenario, message: Input) -> Decision:
             return _wait_again(scenario, "the runner gave the run back", delay=0.0)
         case ((RunReleased() | RunStopped()), State.INIT_SHUTDOWN | State.IN_SHUTDOWN_PROCESSING):
             return _stopped(scenario, "the run ended")
+        case RunFinished(scenario_id, attempt, next_frame, media), _ if media is not None:
+            started = decide(scenario, RunStarted(scenario_id, attempt, next_frame, media=media))
+            ended = decide(started.scenario, RunFinished(scenario_id, attempt, next_frame))
+            return replace(ended, steps=started.steps + ended.steps)
         case RunFinished(), State.INIT_STARTUP:
             return Decision(scenario)
         case RunFinished(), _ if scenario.outcome != "completed":

@@ -45,6 +45,7 @@ class Outlet:
 
     def __init__(self, link: socket.socket, memory: Image, slots: int) -> None:
         self.live = False
+        self.closing = False
         self._link = link
         self._memory = memory
         self._sending = Lock()

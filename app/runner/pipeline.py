@@ -78,6 +78,9 @@ class Pipeline:
         self._detect = detect
         self.live = False
         """Set by the decoding thread before it puts anything, where the source cannot be made to wait."""
+        self.closing = False
+        """Set by the decoding thread before it puts what should be last: what is ready then can wait for
+        the end, and be taken with it."""
         self._wake = wake
         self._workers = workers
         self._most = most
@@ -186,7 +189,7 @@ class Pipeline:
         self._workers.offer(self._turn)
 
     def _announce(self) -> None:
-        if self._is_ending() or (self._loop_waits and self._is_ready()):
+        if self._is_ending() or (self._loop_waits and self._is_ready() and (self._ended or not self.closing)):
             self._loop_waits = False
             self._wake()
 

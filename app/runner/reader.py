@@ -32,6 +32,7 @@ class Line(Protocol):
     """Where a Reader puts what it read: a Pipeline, or the way to one. See there."""
 
     live: bool
+    closing: bool
 
     def put(self, entry: Item | Mark) -> bool: ...
 
@@ -103,6 +104,8 @@ class Reader:
         for entry in video.frames(self._sampling, eligible, checkpoint.replay_frame):
             if self.opened is None:
                 self._note("open", Opened(video.media, eligible))
+            if (entry.frame + 1 if isinstance(entry, SampledFrame) else entry.end) == video.media.frames:
+                pipeline.closing = True
             if isinstance(entry, SampledFrame):
                 put = pipeline.put(Item(entry.frame, entry.time, sampled, entry.picture, entry.error))
                 sampled += 1

@@ -12,6 +12,7 @@ import structlog
 from anyio import sleep, to_thread
 from anyio.lowlevel import checkpoint
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app.messages import RunEvent, RunFailed, RunFinished, RunReleased, RunStarted, RunStopped, StartRun
 from app.networks import Networks
@@ -25,6 +26,7 @@ from app.runner.reader import Reader
 from app.runner.store import Batch, Checkpoint, FencedError
 from app.runner.tally import Tally
 from app.runner.workers import Workers
+from app.scenario import Media
 from app.source import SourceError, parse_source
 from app.wake import Wake
 
@@ -71,6 +73,8 @@ class Run:
         self._fence = store.Fence(command.scenario_id, command.attempt, uuid4())
         self._asked: Literal["stop", "release"] | None = None
         self._wake = Wake()
+        self._untold: Media | None = None
+        """What RunStarted would have told, where all was over before it could be sent."""
         self.next_frame = 0
 
     def stop(self, how: Literal["stop", "release"]) -> None:
@@ -89,6 +93,11 @@ class Run:
             metrics.ENDED.labels(how="Fenced").inc()
         else:
             metrics.ENDED.labels(how=type(event).__name__).inc()
+            if self._untold is not None:
+                if isinstance(event, RunFinished):
+                    event = replace(event, media=self._untold)
+                else:
+                    self._emit(self._event(RunStarted, media=self._untold))
             self._emit(event)
 
     async def _execute(self) -> RunEvent:
@@ -110,6 +119,12 @@ class Run:
         except (SourceError, DetectorError) as error:
             return self._event(RunFailed, error=str(error), retryable=False)
         wake = _from_threads(self._wake.set)
+
+        def noted() -> None:
+            # What opening a recording told comes with its first frame.
+            if pipeline.live:
+                wake()
+
         kind = DecoderProcess if self._tools.decoding == "process" else Reader
         reader = kind(
             source,
@@ -117,7 +132,7 @@ class Run:
             self._tools.networks,
             spec.sampling,
             persistent=claimed.next_frame > 0 or spec.restart.policy == "always",
-            wake=wake,
+            wake=noted,
         )
         memory = detector.memory
         detecting = Detecting(detector, make, claimed.counters)
@@ -158,7 +173,10 @@ class Run:
                 started = True
                 tally.eligible, tally.live = reader.opened.eligible, reader.opened.media.live
                 log.info("run started", next_frame=self.next_frame, media=reader.opened.media)
-                self._emit(self._event(RunStarted, media=reader.opened.media))
+                if ready.over:
+                    self._untold = reader.opened.media
+                else:
+                    self._emit(self._event(RunStarted, media=reader.opened.media))
             batch = tally.fold(
                 ready.entries,
                 source_state="closed" if ready.over else state,

@@ -51,6 +51,7 @@ INPUTS: dict[str, Input] = {
     "lose": LoseRun("runner-1 was not heard of"),
     "started": RunStarted(ID, 1, 0, media=MEDIA),
     "finished": RunFinished(ID, 1, 1800),
+    "over": RunFinished(ID, 1, 1800, MEDIA),
     "failed": RunFailed(ID, 1, 0, error="it broke", retryable=True),
     "hopeless": RunFailed(ID, 1, 0, error="no such file", retryable=False),
     "stopped": RunStopped(ID, 1, 100),
@@ -59,13 +60,13 @@ INPUTS: dict[str, Input] = {
 
 # What becomes of each state: "-" nothing, "!" refused, else the states it moves through.
 TABLE = """
-              start           stop                       delete  assign                 tell                    lose              started finished           failed          hopeless        stopped           released
-init_startup  -               init_shutdown,stopped      !       in_startup_processing  -                       -                 -       -                  -               -               -                 -
-in_startup_processing -       init_shutdown              !       -                      -                       init_startup      active  completed          init_startup    failed          init_startup      init_startup
-active        -               init_shutdown              !       -                      -                       init_startup      -       completed          init_startup    failed          init_startup      init_startup
-init_shutdown !               -                          !       -                      in_shutdown_processing  stopped           -       completed          failed          failed          stopped           stopped
-in_shutdown_processing !      -                          !       -                      -                       stopped           -       completed          failed          failed          stopped           stopped
-inactive      init_startup    -                          deleted -                      -                       -                 -       completed          -               -               -                 -
+              start           stop                       delete  assign                 tell                    lose              started finished           over              failed          hopeless        stopped           released
+init_startup  -               init_shutdown,stopped      !       in_startup_processing  -                       -                 -       -                  -                 -               -               -                 -
+in_startup_processing -       init_shutdown              !       -                      -                       init_startup      active  completed          active,completed  init_startup    failed          init_startup      init_startup
+active        -               init_shutdown              !       -                      -                       init_startup      -       completed          completed         init_startup    failed          init_startup      init_startup
+init_shutdown !               -                          !       -                      in_shutdown_processing  stopped           -       completed          completed         failed          failed          stopped           stopped
+in_shutdown_processing !      -                          !       -                      -                       stopped           -       completed          completed         failed          failed          stopped           stopped
+inactive      init_startup    -                          deleted -                      -                       -                 -       completed          completed         -               -               -                 -
 """  # noqa: E501
 
 
@@ -122,7 +123,7 @@ def test_table(state: State, name: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("name", ["started", "finished", "failed", "hopeless", "stopped", "released"])
+@pytest.mark.parametrize("name", ["started", "finished", "over", "failed", "hopeless", "stopped", "released"])
 def test_an_event_of_an_older_attempt_changes_nothing(state: State, name: str) -> None:
     scenario = in_state(state, attempt=2)
     assert decide(scenario, INPUTS[name]).scenario == scenario

@@ -95,6 +95,20 @@ async def test_what_is_done_comes_out_in_order_whatever_finishes_first(gate: Gat
         assert frames_of(await take_all(pipeline)) == [0, 1, -5]
 
 
+async def test_what_should_be_last_waits_for_the_end_to_be_taken_with_it() -> None:
+    woken: list[None] = []
+    pipeline = Pipeline(lambda _: FOUND, workers=1, wake=lambda: woken.append(None))
+    pipeline.closing = True
+    entry = item(0)
+    pipeline.put(entry)
+    await until(lambda: entry.is_done)
+    assert woken == []
+    pipeline.end()
+    await until(lambda: woken)
+    ready = pipeline.take()
+    assert (frames_of(ready.entries), ready.over, ready.all_done) == ([0], True, True)
+
+
 async def test_a_recording_waits_for_a_slow_detector(gate: Gate) -> None:
     pipeline = Pipeline(gate.detect, workers=Workers(2), most=2, wake=nothing)
     with feeding(pipeline, [item(frame) for frame in range(50)]) as returned:

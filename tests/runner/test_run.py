@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import asyncpg
 import msgspec
+import numpy as np
 import pytest
 from anyio import Event, create_task_group, fail_after, sleep
 from msgspec.structs import replace
@@ -43,7 +44,7 @@ from app.runner.store import Counters, Fence
 from app.runner.workers import Workers
 from app.scenario import All, Fps, Mock, Motion, Restart, ScenarioSpec
 from tests.cameras import free_port, silent_camera
-from tests.clips import marker_clip
+from tests.clips import encode, marker_clip
 from tests.proxy import Proxy, proxied
 from tests.runner.batches import batch
 from tests.waiting import until
@@ -131,10 +132,37 @@ def spec(
 
 async def test_a_recording_is_stored_to_its_end_and_says_so(world: World) -> None:
     await world.run(spec("short.mp4")).execute()
-    assert [type(event) for event in world.events] == [RunStarted, RunFinished]
+    *before, finished = world.events
+    assert isinstance(finished, RunFinished)
+    started = before or [finished]  # the end may tell of the start, too
+    assert [
+        event.media.frames for event in started if isinstance(event, RunStarted | RunFinished) and event.media
+    ] == [90]
     assert [row["frame"] for row in await world.stored()] == list(range(90))
     checkpoint = await world.checkpoint()
     assert (checkpoint["finished"], checkpoint["source_state"]) == (True, "closed")
+
+
+async def test_a_recording_that_is_over_at_once_is_stored_and_told_of_once(
+    predictions: Database, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "PACE", 20.0)  # nothing is looked at before its time
+    encode(clips / "frame.mp4", [np.zeros((64, 64), np.uint8)])
+    world = World(predictions, clips)
+    writes = []
+    write = store.write
+
+    async def counted(connection: Connection, fence: Fence, batch: store.Batch) -> bool:
+        writes.append(batch)
+        return await write(connection, fence, batch)
+
+    monkeypatch.setattr(store, "write", counted)
+    await world.run(spec("frame.mp4")).execute()
+    (finished,) = world.events
+    assert isinstance(finished, RunFinished)
+    assert finished.media is not None
+    assert (finished.media.width, finished.media.frames, finished.next_frame) == (64, 1, 1)
+    assert [(batch.end, batch.finished) for batch in writes] == [(1, True)]
 
 
 async def test_what_sampling_chooses_from_is_stored_however_late_the_event_loop_is(

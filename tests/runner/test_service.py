@@ -18,6 +18,7 @@ from app.messages import (
     Instance,
     Message,
     RunFailed,
+    RunFinished,
     RunnerHeartbeat,
     RunnerLeaving,
     StartRun,
@@ -95,7 +96,13 @@ class World:
         return scenario_id
 
     def kinds(self) -> list[str]:
-        return [type(event).__name__ for event in self.events]
+        """What it told: an end may tell of the start, too."""
+        kinds = []
+        for event in self.events:
+            if isinstance(event, RunFinished) and event.media is not None:
+                kinds.append("RunStarted")
+            kinds.append(type(event).__name__)
+        return kinds
 
 
 @asynccontextmanager
