@@ -20,7 +20,7 @@ from app.postgres import TRANSIENT, Database
 from app.runner import metrics, store
 from app.runner.decoder_process import DecoderProcess
 from app.runner.detecting import Detecting
-from app.runner.detectors import DetectorError, make_detector
+from app.runner.detectors import LOADS, DetectorError, make_detector
 from app.runner.pipeline import MAX_TAKEN, Pipeline
 from app.runner.reader import Reader
 from app.runner.store import Batch, Checkpoint, FencedError
@@ -115,7 +115,8 @@ class Run:
         make = partial(make_detector, spec.detector, self._tools.model_root)
         try:
             source = parse_source(spec.source)
-            detector = await to_thread.run_sync(make, abandon_on_cancel=True)
+            loads = isinstance(spec.detector, LOADS)
+            detector = await to_thread.run_sync(make, abandon_on_cancel=True) if loads else make()
         except (SourceError, DetectorError) as error:
             return self._event(RunFailed, error=str(error), retryable=False)
         wake = _from_threads(self._wake.set)

@@ -14,7 +14,7 @@ import asyncpg
 import msgspec
 import numpy as np
 import pytest
-from anyio import Event, create_task_group, fail_after, sleep
+from anyio import Event, create_task_group, fail_after, sleep, to_thread
 from msgspec.structs import replace
 from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.testing import capture_logs
@@ -163,6 +163,17 @@ async def test_a_recording_that_is_over_at_once_is_stored_and_told_of_once(
     assert finished.media is not None
     assert (finished.media.width, finished.media.frames, finished.next_frame) == (64, 1, 1)
     assert [(batch.end, batch.finished) for batch in writes] == [(1, True)]
+
+
+async def test_a_detector_that_reads_no_files_needs_no_thread(
+    threaded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(*_: object, **__: object) -> None:
+        raise AssertionError("a thread for nothing")
+
+    monkeypatch.setattr(to_thread, "run_sync", start)
+    await threaded.run(spec("short.mp4")).execute()
+    assert isinstance(threaded.events[-1], RunFinished)
 
 
 async def test_what_sampling_chooses_from_is_stored_however_late_the_event_loop_is(

@@ -16,6 +16,7 @@ from app.scenario import Detector as DetectorConfig
 from app.scenario import Face, Marker, Mock, Motion, Onnx, People
 
 __all__ = [
+    "LOADS",
     "Detector",
     "DetectorError",
     "DetectorFactory",
@@ -30,8 +31,12 @@ __all__ = [
 cv2.setNumThreads(1)
 
 
+LOADS = People | Face | Onnx
+"""Detectors that read files as they are made, which takes time."""
+
+
 def make_detector(config: DetectorConfig, model_root: Path) -> Detector:
-    """A new detector; one with a memory begins without any. Loading a model takes time: call it in a thread.
+    """A new detector; one with a memory begins without any. Call it in a thread where it is one of LOADS.
 
     Raises DetectorError where the configuration asks for something that is not there.
     """
