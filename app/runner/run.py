@@ -28,6 +28,7 @@ from app.runner.tally import Tally
 from app.runner.workers import Workers
 from app.scenario import Media
 from app.source import SourceError, parse_source
+from app.together import Together
 from app.wake import Wake
 
 log = structlog.get_logger(__name__)
@@ -65,11 +66,13 @@ class Run:
         tools: Tools,
         emit: Callable[[RunEvent], None],
         report: Callable[[], None] = lambda: None,
+        claims: Together[store.Fence, Checkpoint] | None = None,
     ) -> None:
         self._command = command
         self._tools = tools
         self._emit = emit
         self._report = report
+        self._claims = claims
         self._fence = store.Fence(command.scenario_id, command.attempt, uuid4())
         self._asked: Literal["stop", "release"] | None = None
         self._wake = Wake()
@@ -215,6 +218,8 @@ class Run:
         Raises FencedError.
         """
         backoff = _FIRST_BACKOFF
+        if self._claims is not None and (claimed := await self._claims.ask(self._fence)) is not None:
+            return claimed
         while True:
             try:
                 async with self._tools.database.connection() as connection:

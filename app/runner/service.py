@@ -1,5 +1,6 @@
 """A runner: takes runs that bear its instance, reports that it holds them, and what became of them."""
 
+from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
@@ -34,11 +35,12 @@ from app.messages import (
     runner_events,
     runner_heartbeats,
 )
-from app.runner import metrics
+from app.runner import metrics, store
 from app.runner.purge import Purge
 from app.runner.retention import forget_old
 from app.runner.run import Run, Tools
 from app.source import redact
+from app.together import Together
 from app.wake import Wake
 
 log = structlog.get_logger(__name__)
@@ -69,6 +71,7 @@ class Runner:
         self._runs: dict[tuple[UUID, int], Run] = {}
         self._leaving = False
         self._report = Wake()
+        self._claims = Together(self._claim)
         self._none_left = Event()
 
     async def run(self, leave: Event, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
@@ -82,6 +85,7 @@ class Runner:
             if self._retention is not None:
                 group.start_soon(forget_old, self._tools.database, self._retention)
             group.start_soon(self._beat)
+            group.start_soon(self._claims.run)
             task_status.started()
             await leave.wait()
             await self._leave()
@@ -128,12 +132,16 @@ class Runner:
                 self._runs[key].stop("stop")
         elif key not in self._runs:
             send, events = create_memory_object_stream[RunEvent](2)  # that it started, and how it ended
-            run = Run(message, self._tools, send.send_nowait, self._report.set)
+            run = Run(message, self._tools, send.send_nowait, self._report.set, self._claims)
             if self._leaving:
                 run.stop("release")
             self._runs[key] = run
             metrics.RUNS.set(len(self._runs))
             group.start_soon(self._hold, message, run, send, events)
+
+    async def _claim(self, fences: Sequence[store.Fence]) -> list[store.Checkpoint | None]:
+        async with self._tools.database.connection() as connection:
+            return await store.claim_all(connection, fences)
 
     async def _hold(
         self,

@@ -1,9 +1,11 @@
 """The predictions database: checkpoints, the fence around them, and predictions; one function a query."""
 
 import time
+from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
+from asyncpg import Record
 from msgspec import Struct
 
 from app.postgres import Connection
@@ -69,9 +71,19 @@ class FencedError(Exception):
 
 async def claim(connection: Connection, fence: Fence) -> Checkpoint:
     """Take the fence. Raises FencedError where a newer attempt has it, or the scenario was deleted."""
-    row = await connection.fetchrow(
+    (claimed,) = await claim_all(connection, [fence])
+    if claimed is None:
+        raise FencedError
+    return claimed
+
+
+async def claim_all(connection: Connection, fences: Sequence[Fence]) -> list[Checkpoint | None]:
+    """Take fences of several scenarios; None for each that cannot be taken."""
+    rows = await connection.fetch(
         """
-        INSERT INTO checkpoints AS c (scenario_id, attempt, run_token) VALUES ($1, $2, $3)
+        INSERT INTO checkpoints AS c (scenario_id, attempt, run_token)
+        SELECT * FROM unnest($1::uuid[], $2::integer[], $3::uuid[]) AS asked (scenario_id, attempt, run_token)
+         ORDER BY scenario_id
         ON CONFLICT (scenario_id) DO UPDATE
            SET attempt = excluded.attempt, run_token = excluded.run_token, source_state = 'opening',
                frames_per_second = 0, updated_at = now()
@@ -80,12 +92,15 @@ async def claim(connection: Connection, fence: Fence) -> Checkpoint:
                 OR (c.attempt = excluded.attempt AND c.run_token = excluded.run_token))
         RETURNING *, extract(epoch FROM clock_timestamp())::double precision AS claimed_at
         """,
-        fence.scenario_id,
-        fence.attempt,
-        fence.run_token,
+        [fence.scenario_id for fence in fences],
+        [fence.attempt for fence in fences],
+        [fence.run_token for fence in fences],
     )
-    if row is None:
-        raise FencedError
+    claimed = {row["scenario_id"]: _checkpoint(row) for row in rows}
+    return [claimed.get(fence.scenario_id) for fence in fences]
+
+
+def _checkpoint(row: Record) -> Checkpoint:
     return Checkpoint(
         next_frame=row["next_frame"],
         finished=row["finished"],

@@ -1,6 +1,6 @@
 """A runner on a real database and an in-memory bus that can be away."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -29,11 +29,12 @@ from app.messages import (
     runner_heartbeats,
 )
 from app.networks import Networks
-from app.postgres import TRANSIENT, Database, open_database
-from app.runner import retention, service
+from app.postgres import TRANSIENT, Connection, Database, open_database
+from app.runner import retention, service, store
 from app.runner.packing import BLOCK
 from app.runner.run import Run, Tools
 from app.runner.service import Runner
+from app.runner.store import Checkpoint, Fence
 from app.runner.workers import Workers
 from app.scenario import All, Mock, ScenarioSpec
 from tests.proxy import proxied
@@ -182,6 +183,26 @@ async def test_a_command_that_comes_twice_begins_one_run(predictions: Database, 
         await acting.command(command)
         await until(lambda: acting.runner.held == [])
         assert acting.kinds() == ["RunStarted", "RunFinished"]
+
+
+async def test_runs_that_begin_together_claim_together(
+    predictions: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+    claim_all = store.claim_all
+    async with world(predictions, tmp_path) as acting:
+
+        async def counted(connection: Connection, fences: Sequence[Fence]) -> list[Checkpoint | None]:
+            batches.append(len(fences))
+            await until(lambda: len(acting.runner.held) == 4)
+            return await claim_all(connection, fences)
+
+        monkeypatch.setattr(store, "claim_all", counted)
+        for _ in range(4):
+            await acting.start()
+        await until(lambda: acting.kinds() == 4 * ["RunStarted"])
+        assert sum(batches) == 4
+        assert len(batches) <= 2
 
 
 async def test_what_bears_another_instance_is_left_alone(predictions: Database, tmp_path: Path) -> None:

@@ -103,6 +103,19 @@ async def test_an_older_or_equal_attempt_cannot_claim(predictions: Database) -> 
     assert await claim(predictions, holder) is not None
 
 
+async def test_claims_that_are_made_together_are_judged_one_by_one(predictions: Database) -> None:
+    await claim(predictions, fence(attempt=2))
+    others = [Fence(uuid4(), 1, uuid4()) for _ in range(2)]
+    async with predictions.connection() as connection:
+        first, fenced, last = await store.claim_all(connection, [others[0], fence(attempt=1), others[1]])
+        again = await store.claim_all(connection, [replace(others[0], run_token=uuid4()), others[1]])
+    assert fenced is None
+    assert first is not None
+    assert last is not None
+    assert (first.next_frame, last.next_frame) == (0, 0)
+    assert [each is None for each in again] == [True, False]
+
+
 async def test_a_fenced_run_writes_nothing(predictions: Database) -> None:
     first, second = fence(1), fence(2)
     await claim(predictions, first)

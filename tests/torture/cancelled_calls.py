@@ -389,6 +389,12 @@ async def _send_command(world: World) -> None:
         await commands.send_command(world.deps, ApiOptions(version="1"), world.any_command(), "Repeat.")
 
 
+@call(results.claim_all)
+async def _claim_all(world: World) -> None:
+    async with world.predictions.connection() as connection:
+        await results.claim_all(connection, [world.fence(each) for each in world.recorded])
+
+
 @call(results.claim)
 async def _claim(world: World) -> None:
     async with world.predictions.connection() as connection:

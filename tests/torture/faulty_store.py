@@ -96,6 +96,9 @@ class _Statements:
     async def fetchval(self, *arguments: Any) -> Any:
         return await self._database.write(self._connection, lambda: self._connection.fetchval(*arguments))
 
+    async def fetch(self, *arguments: Any) -> Any:
+        return await self._database.carry_out(self._connection, lambda: self._connection.fetch(*arguments))
+
     async def fetchrow(self, *arguments: Any) -> Any:
         return await self._database.carry_out(self._connection, lambda: self._connection.fetchrow(*arguments))
 
