@@ -6,10 +6,24 @@ from anyio import TASK_STATUS_IGNORED, create_task_group
 from anyio.abc import TaskStatus
 
 from app.bus import Bus
-from app.messages import ORCHESTRATOR, Message, orchestrator_commands, runner_events
+from app.messages import (
+    ORCHESTRATOR,
+    CreateScenario,
+    Message,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    RunStopped,
+    orchestrator_commands,
+    runner_events,
+)
 from app.orchestrator.leader import Leader, Timing
-from app.orchestrator.service import handle_command, handle_event
+from app.orchestrator.service import create_all, handle_command, handle_event, take_all
 from app.postgres import Database
+from app.together import Together
+
+# What one scenario needs at least is done for many at once; the rest is rare.
+_FREQUENT = RunStarted | RunStopped | RunFinished | RunFailed
 
 
 async def run_orchestrator(
@@ -29,12 +43,19 @@ async def run_orchestrator(
         leader = Leader(dsn, database, bus, timing, alone=alone)
         await group.start(leader.run)
 
+        creations = Together(partial(create_all, database))
+        events = Together(partial(take_all, database))
+        group.start_soon(creations.run)
+        group.start_soon(events.run)
+
         async def on_command(message: Message) -> None:
-            await handle_command(database, message)
+            if not (isinstance(message, CreateScenario) and await creations.ask(message)):
+                await handle_command(database, message)
             leader.note_move(message)
 
         async def on_event(message: Message) -> None:
-            await handle_event(database, message)
+            if not (isinstance(message, _FREQUENT) and await events.ask(message)):
+                await handle_event(database, message)
             leader.note_move(message)
 
         for topic, handle in ((orchestrator_commands, on_command), (runner_events, on_event)):

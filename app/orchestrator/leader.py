@@ -41,7 +41,7 @@ from app.orchestrator.lifecycle import (
     is_suspect,
 )
 from app.orchestrator.outbox import relay
-from app.orchestrator.service import apply, apply_to
+from app.orchestrator.service import apply, apply_each
 from app.orchestrator.watchdog import Watchdog
 from app.postgres import TRANSIENT, Connection, Database
 from app.wake import Wake
@@ -295,6 +295,5 @@ class Leader:
         # changes in: so it comes after whatever has made these scenarios wait.
         waiting = await store.lock_waiting(connection, len(free)) if free else []
         slots = await leases.lock_slots(connection, free[: len(waiting)])
-        for scenario, instance in zip(waiting, slots, strict=False):
-            await apply_to(connection, scenario, AssignRun(instance))
+        await apply_each(connection, zip(waiting, map(AssignRun, slots), strict=False))
         return len(waiting) == _HAND_OUTS

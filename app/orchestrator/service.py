@@ -1,5 +1,7 @@
 """Commands and run events, each in one transaction: lock the scenario, decide, save."""
 
+from collections.abc import Iterable, Sequence
+from typing import Literal
 from uuid import UUID
 
 import structlog
@@ -15,15 +17,14 @@ log = structlog.get_logger(__name__)
 async def handle_command(database: Database, message: Message) -> None:
     """Carry out a command and record its answer; a command handled before has no second effect."""
     assert isinstance(message, OrchestratorCommand)  # noqa: S101 - the topic holds nothing else
-    answer = await _create(database, message) if isinstance(message, CreateScenario) else None
-    if answer is None:
-        async with database.transaction() as connection:
-            answered = await _carry_out(connection, message)
-            if answered is None:
-                return
-            await store.record_answer(connection, message.command_id, *answered)
-        answer, _ = answered
-    log.info("command", command=type(message).__name__, scenario=str(message.scenario_id), answer=answer)
+    if isinstance(message, CreateScenario) and (await create_all(database, [message]))[0]:
+        return
+    async with database.transaction() as connection:
+        answered = await _carry_out(connection, message)
+        if answered is None:
+            return
+        await store.record_answer(connection, message.command_id, *answered)
+    _log_command(message, answered[0])
 
 
 async def handle_event(database: Database, message: Message) -> None:
@@ -50,24 +51,52 @@ async def apply(connection: Connection, scenario_id: UUID, message: Input) -> De
 
 async def apply_to(connection: Connection, scenario: Scenario, message: Input) -> Decision:
     """Decide about a locked scenario inside its transaction, and save it."""
-    decision = decide(scenario, message)
-    await store.save(connection, scenario, decision)
-    for step in decision.steps:
-        log.info(
-            "scenario moved",
-            scenario=str(scenario.id),
-            attempt=decision.scenario.attempt,
-            state=step.after.value,
-            reason=step.reason,
-        )
+    (decision,) = await apply_each(connection, [(scenario, message)])
     return decision
 
 
-async def _create(database: Database, command: CreateScenario) -> store.Answer | None:
-    """The answer where the id is new: one statement does it all."""
+async def apply_each(connection: Connection, inputs: Iterable[tuple[Scenario, Input]]) -> list[Decision]:
+    """Decide about locked scenarios, each of which is there once, inside their transaction, and save them."""
+    decided = [(scenario, decide(scenario, message)) for scenario, message in inputs]
+    await store.save(connection, decided)
+    for scenario, decision in decided:
+        for step in decision.steps:
+            log.info(
+                "scenario moved",
+                scenario=str(scenario.id),
+                attempt=decision.scenario.attempt,
+                state=step.after.value,
+                reason=step.reason,
+            )
+    return [decision for _, decision in decided]
+
+
+async def create_all(database: Database, commands: Sequence[CreateScenario]) -> list[Literal[True] | None]:
+    """Create those that are new, and answer them, in one statement. None for the others."""
     async with database.connection() as connection:
-        created = create(command.scenario_id, command.spec)
-        return "done" if await store.insert(connection, created, command.command_id) else None
+        created = await store.insert(
+            connection,
+            [(create(each.scenario_id, each.spec), each.command_id) for each in commands],
+        )
+    for each in commands:
+        if each.scenario_id in created:
+            _log_command(each, "done")
+    return [each.scenario_id in created or None for each in commands]
+
+
+async def take_all(database: Database, events: Sequence[RunEvent]) -> list[Literal[True] | None]:
+    """Take note of events in one transaction. None for those that cannot be: the scenario is locked by
+    another, or unknown, or has an earlier event among these."""
+    first: dict[UUID, RunEvent] = {}
+    for event in events:
+        first.setdefault(event.scenario_id, event)
+    async with database.transaction() as connection:
+        locked = await store.lock_free(connection, list(first))
+        await apply_each(
+            connection, [(scenario, first[scenario.id]) for scenario in locked if not scenario.deleted]
+        )
+    taken = {scenario.id for scenario in locked}
+    return [(event.scenario_id in taken and event is first[event.scenario_id]) or None for event in events]
 
 
 async def _carry_out(connection: Connection, command: OrchestratorCommand) -> tuple[store.Answer, str] | None:
@@ -86,3 +115,7 @@ async def _carry_out(connection: Connection, command: OrchestratorCommand) -> tu
     if scenario.spec != command.spec:
         return "mismatch", "This id belongs to a scenario that was asked for differently: choose another."
     return "done", "It existed already."
+
+
+def _log_command(command: OrchestratorCommand, answer: store.Answer) -> None:
+    log.info("command", command=type(command).__name__, scenario=str(command.scenario_id), answer=answer)

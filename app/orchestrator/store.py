@@ -3,6 +3,7 @@
 Writers lock the scenario's row before they draw an outbox id, so ids are in order for each scenario.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
@@ -28,39 +29,51 @@ _SELECT = (
 )
 
 
-async def insert(connection: Connection, created: Decision, command_id: UUID | None = None) -> bool:
-    """Store a new scenario with the first line of its history, and the answer to the command, if it was one.
+async def insert(connection: Connection, created: Sequence[tuple[Decision, UUID | None]]) -> set[UUID]:
+    """Store new scenarios, each with the first line of its history, and the answer to the command of this id,
+    if it was one.
 
-    False where its id was ever used: then nothing is stored.
+    Returns the ids that were new: where one was ever used, nothing is stored.
     """
-    is_new: bool = await connection.fetchval(
+    rows = await connection.fetch(
         """
-        WITH created AS (
-            INSERT INTO scenarios (id, spec, state, attempt) VALUES ($1, $2, $3, $4)
+        WITH asked AS (
+            SELECT * FROM unnest($1::uuid[], $2::jsonb[], $3::text[], $4::integer[], $5::text[], $6::uuid[])
+                       AS asked (id, spec, state, attempt, reason, command_id)
+        ), created AS (
+            INSERT INTO scenarios (id, spec, state, attempt)
+            SELECT id, spec, state, attempt FROM asked ORDER BY id
             ON CONFLICT (id) DO NOTHING RETURNING id
         ), told AS (
             INSERT INTO scenario_events (scenario_id, to_state, attempt, reason)
-            SELECT id, $3, $4, $5 FROM created
+            SELECT id, state, attempt, reason FROM created JOIN asked USING (id)
         ), answered AS (
-            INSERT INTO handled_commands (command_id, answer) SELECT $6, 'done' FROM created
-            WHERE $6::uuid IS NOT NULL ON CONFLICT DO NOTHING
+            INSERT INTO handled_commands (command_id, answer)
+            SELECT command_id, 'done' FROM created JOIN asked USING (id) WHERE command_id IS NOT NULL
+            ON CONFLICT DO NOTHING
         )
-        SELECT EXISTS (SELECT FROM created)
+        SELECT id FROM created
         """,
-        created.scenario.id,
-        created.scenario.spec,
-        created.scenario.state,
-        created.scenario.attempt,
-        created.steps[0].reason,
-        command_id,
+        [each.scenario.id for each, _ in created],
+        [each.scenario.spec for each, _ in created],
+        [each.scenario.state for each, _ in created],
+        [each.scenario.attempt for each, _ in created],
+        [each.steps[0].reason for each, _ in created],
+        [command_id for _, command_id in created],
     )
-    return is_new
+    return {row["id"] for row in rows}
 
 
 async def lock(connection: Connection, scenario_id: UUID) -> Scenario | None:
     """The scenario, locked until the transaction ends."""
     row = await connection.fetchrow(f"{_SELECT} WHERE id = $1 FOR UPDATE", scenario_id)
     return None if row is None else _scenario(row)
+
+
+async def lock_free(connection: Connection, scenario_ids: Sequence[UUID]) -> list[Scenario]:
+    """Those of the scenarios that nobody else has locked, locked until the transaction ends."""
+    rows = await connection.fetch(f"{_SELECT} WHERE id = ANY($1) FOR UPDATE SKIP LOCKED", scenario_ids)
+    return [_scenario(row) for row in rows]
 
 
 async def lock_waiting(connection: Connection, limit: int) -> list[Scenario]:
@@ -90,61 +103,77 @@ def _scenario(row: Record) -> Scenario:
     )
 
 
-async def save(connection: Connection, before: Scenario, decision: Decision) -> None:
-    """Write what was decided about a locked scenario, if anything: row, history and outbox at once."""
-    after = decision.scenario
-    if after == before:
+async def save(connection: Connection, decided: Sequence[tuple[Scenario, Decision]]) -> None:
+    """Write what was decided about locked scenarios, if anything: rows, history and outbox at once."""
+    changed = [(before, decision) for before, decision in decided if decision.scenario != before]
+    if not changed:
         return
-    holder = after.holder
-    who = holder or before.holder
+    after = [decision.scenario for _, decision in changed]
+    steps = [
+        (decision.scenario, decision.scenario.holder or before.holder, step)
+        for before, decision in changed
+        for step in decision.steps
+    ]
+    sent = [(decision.scenario.id, *each) for _, decision in changed for each in decision.send]
     await connection.execute(
         """
         WITH saved AS (
-            UPDATE scenarios
-               SET state = $2, outcome = $3, error = $4, attempt = $5, runner_id = $6, boot_id = $7,
-                   lease_renewed_at = CASE WHEN $6::text IS NULL THEN NULL
-                                           WHEN runner_id IS NULL THEN clock_timestamp()
-                                           ELSE lease_renewed_at END,
-                   failures = $8, next_frame = $9, progressed = $10, media = $11,
-                   not_before = now() + make_interval(secs => $12),
-                   waiting_since = CASE WHEN state = 'inactive' AND $2 = 'init_startup' THEN now()
-                                        ELSE waiting_since END,
-                   deleted_at = CASE WHEN $13 THEN coalesce(deleted_at, now()) END,
+            UPDATE scenarios AS s
+               SET state = new.state, outcome = new.outcome, error = new.error, attempt = new.attempt,
+                   runner_id = new.runner_id, boot_id = new.boot_id,
+                   lease_renewed_at = CASE WHEN new.runner_id IS NULL THEN NULL
+                                           WHEN s.runner_id IS NULL THEN clock_timestamp()
+                                           ELSE s.lease_renewed_at END,
+                   failures = new.failures, next_frame = new.next_frame, progressed = new.progressed,
+                   media = new.media, not_before = now() + make_interval(secs => new.delay),
+                   waiting_since = CASE WHEN s.state = 'inactive' AND new.state = 'init_startup' THEN now()
+                                        ELSE s.waiting_since END,
+                   deleted_at = CASE WHEN new.deleted THEN coalesce(s.deleted_at, now()) END,
                    updated_at = now()
-             WHERE id = $1
+              FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::text[],
+                          $7::uuid[], $8::integer[], $9::bigint[], $10::boolean[], $11::jsonb[],
+                          $12::double precision[], $13::boolean[])
+                   AS new (id, state, outcome, error, attempt, runner_id,
+                           boot_id, failures, next_frame, progressed, media,
+                           delay, deleted)
+             WHERE s.id = new.id
         ), told AS (
             INSERT INTO scenario_events (scenario_id, from_state, to_state, attempt, runner_id, reason)
-            SELECT $1, before, after, $5, $14, reason
-              FROM unnest($15::text[], $16::text[], $17::text[])
-                   WITH ORDINALITY AS step (before, after, reason, n)
+            SELECT id, before, after, attempt, runner_id, reason
+              FROM unnest($14::uuid[], $15::text[], $16::text[], $17::integer[], $18::text[], $19::text[])
+                   WITH ORDINALITY AS step (id, before, after, attempt, runner_id, reason, n)
              ORDER BY n
         ), sent AS (
             INSERT INTO outbox (topic, key, message)
-            SELECT topic, $1::uuid::text, message
-              FROM unnest($18::text[], $19::jsonb[]) WITH ORDINALITY AS message (topic, message, n)
+            SELECT topic, id::text, message
+              FROM unnest($20::uuid[], $21::text[], $22::jsonb[])
+                   WITH ORDINALITY AS message (id, topic, message, n)
              ORDER BY n
         )
         SELECT
         """,
-        after.id,
-        after.state,
-        after.outcome,
-        after.error,
-        after.attempt,
-        holder.runner_id if holder else None,
-        holder.boot_id if holder else None,
-        after.failures,
-        after.next_frame,
-        after.progressed,
-        after.media,
-        after.delay,
-        after.deleted,
-        who.runner_id if who else None,
-        [step.before for step in decision.steps],
-        [step.after for step in decision.steps],
-        [step.reason for step in decision.steps],
-        [topic.name for topic, _ in decision.send],
-        [message for _, message in decision.send],
+        [each.id for each in after],
+        [each.state for each in after],
+        [each.outcome for each in after],
+        [each.error for each in after],
+        [each.attempt for each in after],
+        [each.holder.runner_id if each.holder else None for each in after],
+        [each.holder.boot_id if each.holder else None for each in after],
+        [each.failures for each in after],
+        [each.next_frame for each in after],
+        [each.progressed for each in after],
+        [each.media for each in after],
+        [each.delay for each in after],
+        [each.deleted for each in after],
+        [scenario.id for scenario, _, _ in steps],
+        [step.before for _, _, step in steps],
+        [step.after for _, _, step in steps],
+        [scenario.attempt for scenario, _, _ in steps],
+        [who.runner_id if who else None for _, who, _ in steps],
+        [step.reason for _, _, step in steps],
+        [scenario_id for scenario_id, _, _ in sent],
+        [topic.name for _, topic, _ in sent],
+        [message for _, _, message in sent],
     )
 
 

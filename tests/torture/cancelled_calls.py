@@ -115,7 +115,7 @@ class World:
         for _ in range(20):
             async with self.scenarios.transaction() as connection:
                 scenario_id = uuid4()
-                await store.insert(connection, create(scenario_id, SPEC))
+                await store.insert(connection, [(create(scenario_id, SPEC), None)])
                 self.known.append(scenario_id)
         for _ in range(200):
             await self.seed_outbox()
@@ -129,6 +129,9 @@ class World:
 
     def any_scenario(self) -> UUID:
         return self.chance.choice(self.known)
+
+    def some_scenarios(self) -> list[UUID]:
+        return self.chance.sample(self.known, 3)
 
     def any_instance(self) -> Instance:
         return self.chance.choice(self.instances)
@@ -147,7 +150,7 @@ class World:
     def any_command(self) -> OrchestratorCommand:
         known = self.any_scenario()
         asked: list[Callable[[], OrchestratorCommand]] = [
-            self._create,
+            self.new_scenario,
             self._stop_a_created_one,
             lambda: StopScenario(uuid4(), known),
             lambda: StartScenario(uuid4(), known),
@@ -155,7 +158,7 @@ class World:
         ]
         return self.chance.choice(asked)()
 
-    def _create(self) -> OrchestratorCommand:
+    def new_scenario(self) -> CreateScenario:
         command = CreateScenario(uuid4(), uuid4(), SPEC)
         self.created[command.scenario_id] = command.command_id
         return command
@@ -163,7 +166,7 @@ class World:
     def _stop_a_created_one(self) -> OrchestratorCommand:
         left = self.created.keys() - self.stopped.keys()
         if not left:
-            return self._create()
+            return self.new_scenario()
         command = StopScenario(uuid4(), left.pop())
         self.stopped[command.scenario_id] = command.command_id
         return command
@@ -192,7 +195,7 @@ def call(function: Callable[..., object]) -> Callable[[Call], Call]:
 @call(store.insert)
 async def _insert(world: World) -> None:
     async with world.scenarios.transaction() as connection:
-        await store.insert(connection, create(uuid4(), SPEC))
+        await store.insert(connection, [(create(uuid4(), SPEC), None) for _ in range(3)])
 
 
 @call(store.lock)
@@ -204,9 +207,14 @@ async def _lock(world: World) -> None:
 @call(store.save)
 async def _save(world: World) -> None:
     async with world.scenarios.transaction() as connection:
-        before = await store.lock(connection, world.any_scenario())
-        assert before is not None
-        await store.save(connection, before, decide(before, world.any_input(before.id)))
+        locked = await store.lock_free(connection, world.some_scenarios())
+        await store.save(connection, [(each, decide(each, world.any_input(each.id))) for each in locked])
+
+
+@call(store.lock_free)
+async def _lock_free(world: World) -> None:
+    async with world.scenarios.transaction() as connection:
+        await store.lock_free(connection, world.some_scenarios())
 
 
 @call(store.tell)
@@ -329,6 +337,13 @@ async def _apply_to(world: World) -> None:
         await service.apply_to(connection, scenario, world.any_input(scenario_id))
 
 
+@call(service.apply_each)
+async def _apply_each(world: World) -> None:
+    async with world.scenarios.transaction() as connection:
+        locked = await store.lock_free(connection, world.some_scenarios())
+        await service.apply_each(connection, [(each, world.any_input(each.id)) for each in locked])
+
+
 @call(outbox.pending)
 async def _pending(world: World) -> None:
     async with world.scenarios.connection() as connection:
@@ -374,6 +389,17 @@ async def _handle_event(world: World) -> None:
             ]
         ),
     )
+
+
+@call(service.create_all)
+async def _create_all(world: World) -> None:
+    await service.create_all(world.scenarios, [world.new_scenario() for _ in range(3)])
+
+
+@call(service.take_all)
+async def _take_all(world: World) -> None:
+    events = [RunStarted(each, 1, 0, media=MEDIA) for each in world.some_scenarios()]
+    await service.take_all(world.scenarios, events)
 
 
 @call(service.apply)

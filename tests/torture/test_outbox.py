@@ -51,7 +51,7 @@ class Writers:
     async def create(self) -> None:
         async with self._database.connection() as connection:
             for scenario_id in self.scenarios:
-                assert await store.insert(connection, create(scenario_id, SPEC))
+                assert await store.insert(connection, [(create(scenario_id, SPEC), None)])
 
     async def write(self, events: int) -> None:
         """So many events, all writers together."""

@@ -1,0 +1,123 @@
+"""Events and new scenarios that wait together: one transaction for all, and nobody waits for one of them."""
+
+from uuid import UUID, uuid4
+
+from anyio import create_task_group, sleep_forever
+from anyio.abc import TaskStatus
+
+from app.messages import (
+    CreateScenario,
+    Instance,
+    RunEvent,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    orchestrator_commands,
+    runner_events,
+)
+from app.orchestrator import store
+from app.orchestrator.lifecycle import AssignRun
+from app.orchestrator.service import apply, create_all, take_all
+from app.scenario import Media
+from tests.orchestrator.conftest import SPEC, World
+from tests.waiting import until
+
+MEDIA = Media(640, 360, frames=1)
+
+
+async def running(world: World, count: int) -> list[UUID]:
+    """New scenarios that were handed out."""
+    made = [CreateScenario(uuid4(), uuid4(), SPEC) for _ in range(count)]
+    assert await create_all(world.database, made) == count * [True]
+    for each in made:
+        async with world.database.transaction() as connection:
+            await apply(connection, each.scenario_id, AssignRun(Instance("runner-1", uuid4())))
+    return [each.scenario_id for each in made]
+
+
+async def transactions(world: World, to_state: str) -> list[int]:
+    """Of the transactions that moved scenarios to the state, how many each moved."""
+    sql = "SELECT count(*) FROM scenario_events WHERE to_state = $1 GROUP BY xid"
+    async with world.database.connection() as connection:
+        return [row["count"] for row in await connection.fetch(sql, to_state)]
+
+
+async def test_events_of_several_scenarios_are_one_transaction(world: World) -> None:
+    first, second, third = await running(world, 3)
+    events: list[RunEvent] = [
+        RunStarted(first, 1, 0, media=MEDIA),
+        RunFinished(second, 1, 1, MEDIA),
+        RunFailed(third, 1, 0, error="no such file", retryable=False),
+    ]
+    assert await take_all(world.database, events) == 3 * [True]
+    assert [(await world.row(each))["outcome"] for each in (first, second, third)] == [
+        None,
+        "completed",
+        "failed",
+    ]
+    assert (await world.states(second))[-2:] == ["active", "inactive"]
+    assert await transactions(world, "inactive") == [2]
+    assert await transactions(world, "active") == [2]
+
+
+async def test_new_scenarios_are_one_transaction_and_those_that_exist_are_left_out(world: World) -> None:
+    (known,) = await running(world, 1)
+    new = [CreateScenario(uuid4(), uuid4(), SPEC) for _ in range(3)]
+    assert await create_all(world.database, [*new, CreateScenario(uuid4(), known, SPEC)]) == [
+        *3 * [True],
+        None,
+    ]
+    assert sorted(await transactions(world, "init_startup")) == [1, 3]
+
+
+async def test_an_event_does_not_wait_for_another_scenario_that_is_locked(world: World) -> None:
+    free, held = await running(world, 2)
+
+    async def hold(*, task_status: TaskStatus[None]) -> None:
+        async with world.database.transaction() as connection:
+            await store.lock(connection, held)
+            task_status.started()
+            await sleep_forever()
+
+    async with create_task_group() as group:
+        await group.start(hold)
+        events = [RunFinished(held, 1, 1, MEDIA), RunFinished(free, 1, 1, MEDIA)]
+        assert await take_all(world.database, events) == [None, True]
+        group.cancel_scope.cancel()
+
+
+async def test_a_later_event_of_a_scenario_waits_for_the_earlier_one(world: World) -> None:
+    (scenario_id,) = await running(world, 1)
+    events: list[RunEvent] = [RunStarted(scenario_id, 1, 0, media=MEDIA), RunFinished(scenario_id, 1, 1)]
+    assert await take_all(world.database, events) == [True, None]
+    assert (await world.row(scenario_id))["state"] == "active"
+
+
+async def test_an_event_that_cannot_be_stored_costs_nobody_else(world: World) -> None:
+    async with world.orchestrator():
+        *good, bad = await running(world, 6)
+        async with create_task_group() as group:
+            # PostgreSQL takes no null characters.
+            failed = RunFailed(bad, 1, 0, error="\0", retryable=False)
+            group.start_soon(world.bus.publish, runner_events, failed, str(bad))
+            for each in good:
+                group.start_soon(world.bus.publish, runner_events, RunFinished(each, 1, 1, MEDIA), str(each))
+        assert [(await world.row(each))["outcome"] for each in good] == 5 * ["completed"]
+        assert (await world.row(bad))["outcome"] is None
+        (letter,) = world.bus.dead_letters(runner_events)
+        assert letter.key == str(bad)
+
+
+async def test_what_waits_together_is_done_together(world: World) -> None:
+    keys = world.bus.partition_keys(orchestrator_commands)
+    async with world.orchestrator(), create_task_group() as group:
+        for key in keys:
+            group.start_soon(
+                world.bus.publish, orchestrator_commands, CreateScenario(uuid4(), uuid4(), SPEC), key
+            )
+
+        async def all_there() -> bool:
+            return sum(await transactions(world, "init_startup")) == len(keys)
+
+        await until(all_there)
+        assert len(await transactions(world, "init_startup")) < len(keys)
