@@ -97,7 +97,7 @@ async def test_what_is_done_comes_out_in_order_whatever_finishes_first(gate: Gat
 
 async def test_what_should_be_last_waits_for_the_end_to_be_taken_with_it() -> None:
     woken: list[None] = []
-    pipeline = Pipeline(lambda _: FOUND, workers=1, wake=lambda: woken.append(None))
+    pipeline = Pipeline(lambda _: FOUND, workers=Workers(1), most=1, wake=lambda: woken.append(None))
     pipeline.closing = True
     entry = item(0)
     pipeline.put(entry)
