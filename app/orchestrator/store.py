@@ -212,9 +212,13 @@ async def record_answer(connection: Connection, command_id: UUID, answer: Answer
 async def prune(connection: Connection, most: int = 5000) -> bool:
     """Forget up to `most` answers that no redelivery can ask for any more, and runner instances long gone.
 
-    Returns whether there may be more.
+    Those that were replaced are known for longer: one that was only frozen would count as new when it wakes,
+    and replace the one that took its place. Returns whether there may be more.
     """
-    await connection.execute("DELETE FROM runners WHERE heartbeat_at < now() - interval '1 day'")
+    await connection.execute(
+        "DELETE FROM runners WHERE heartbeat_at < now()"
+        " - CASE WHEN superseded THEN interval '90 days' ELSE interval '1 day' END"
+    )
     done = await connection.execute(
         """
         DELETE FROM handled_commands WHERE command_id = ANY (ARRAY(

@@ -4,8 +4,15 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from app.messages import CreateScenario, DeleteScenario, StartScenario, StopScenario
-from app.orchestrator import store
+from app.messages import (
+    CreateScenario,
+    DeleteScenario,
+    Instance,
+    RunnerHeartbeat,
+    StartScenario,
+    StopScenario,
+)
+from app.orchestrator import leases, store
 from app.postgres import Database
 from tests.orchestrator.conftest import SPEC, World
 
@@ -84,3 +91,18 @@ async def test_old_answers_are_forgotten_a_few_at_a_time(scenarios: Database) ->
         assert await connection.fetchval("SELECT count(*) FROM handled_commands") == 2
         assert not await store.prune(connection, most=2)
         assert await connection.fetchval("SELECT count(*) FROM handled_commands") == 1
+
+
+async def test_an_instance_that_was_replaced_is_still_known_as_such_when_it_wakes_days_later(
+    scenarios: Database,
+) -> None:
+    older, newer = (RunnerHeartbeat(Instance("runner", uuid4()), 4, ()) for _ in range(2))
+    async with scenarios.connection() as connection:
+        assert [await leases.note_instance(connection, beat) for beat in (older, newer)] == ["new", "new"]
+        await connection.execute(
+            "UPDATE runners SET heartbeat_at = now() - interval '2 days' WHERE boot_id = $1",
+            older.instance.boot_id,
+        )
+        await store.prune(connection)
+        assert await leases.note_instance(connection, older) == "replaced"
+        assert await leases.note_instance(connection, newer) == "known"
