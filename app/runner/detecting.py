@@ -3,7 +3,7 @@
 from app.runner.detectors import Detector, DetectorFactory, Segments
 from app.runner.frames import Detection
 from app.runner.pipeline import Item
-from app.runner.store import Counters
+from app.runner.store import Checkpoint
 
 HOPELESS = 20
 """Frames in which a detector must have failed, and in none worked, for it to be given up."""
@@ -15,14 +15,16 @@ class Detecting:
     A live source cannot be replayed: there a detector remembers from where the run began.
     """
 
-    def __init__(self, detector: Detector, make: DetectorFactory, counters: Counters) -> None:
-        """`counters` cover the frames before the run."""
+    def __init__(self, detector: Detector, make: DetectorFactory, claimed: Checkpoint) -> None:
+        """`claimed` tells of the frames before the run."""
+        counters = claimed.counters
         self._detector = detector
         self._segments = (
             Segments(make, detector.memory, counters.sampled) if detector.memory is not None else None
         )
         self._worked = counters.sampled > counters.failed
         self._failed = 0
+        self._hopeless = claimed.hopeless
         self._error = ""
 
     def __call__(self, item: Item) -> tuple[Detection, ...]:
@@ -39,11 +41,17 @@ class Detecting:
     def fault(self, *, complete: bool) -> str | None:
         """Why to give up, or None: one frame that works is enough for the detector to be kept.
 
-        `complete`: all frames of the recording were looked at, however few they are.
+        `complete`: all frames of the recording were looked at, however few they are, in this run or before.
         """
-        if self._worked or self._failed < (1 if complete else HOPELESS):
+        if self._worked:
             return None
-        return f"the detector failed in every one of {self._failed} frames, the last time with {self._error}"
+        if self._failed >= (1 if complete else HOPELESS):
+            return (
+                f"the detector failed in every one of {self._failed} frames, the last time with {self._error}"
+            )
+        if complete and self._hopeless is not None:
+            return f"{self._hopeless}, as in every frame before"
+        return None
 
     def _detect(self, item: Item) -> tuple[Detection, ...]:
         assert item.picture is not None  # noqa: S101 - what has none is not detected in

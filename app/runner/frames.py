@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 
+DETECTOR_FAILED = "the detector failed: "
+"""What a prediction's error begins with, where its frame could be decoded."""
+
 
 class Picture(Protocol):
     """One decoded frame. Conversions are made when asked for, in the thread that asks."""

@@ -10,7 +10,7 @@ from threading import Condition, Lock
 
 from msgspec import Struct
 
-from app.runner.frames import Detection, Picture
+from app.runner.frames import DETECTOR_FAILED, Detection, Picture
 from app.runner.workers import Workers
 
 MAX_LINE = 4096
@@ -178,7 +178,7 @@ class Pipeline:
             error = None
         except Exception as fault:  # whatever a detector does, it costs this frame alone
             detections = None
-            error = f"the detector failed: {fault!r}"
+            error = f"{DETECTOR_FAILED}{fault!r}"
         with self._lock:
             item.detections, item.error, item.picture = detections, error, None
             self._busy -= 1

@@ -139,7 +139,7 @@ class Run:
             wake=noted,
         )
         memory = detector.memory
-        detecting = Detecting(detector, make, claimed.counters)
+        detecting = Detecting(detector, make, claimed)
         pipeline = Pipeline(
             detecting,
             workers=self._tools.workers,

@@ -9,7 +9,7 @@ from asyncpg import Record
 from msgspec import Struct
 
 from app.postgres import Connection
-from app.runner.frames import Prediction
+from app.runner.frames import DETECTOR_FAILED, Prediction
 from app.runner.packing import BLOCK, FRAME_END, pack
 
 SourceState = Literal["opening", "open", "frozen", "reconnecting", "closed"]
@@ -36,7 +36,8 @@ class Counters(Struct, frozen=True):
 class Checkpoint(Struct, frozen=True):
     """Where a scenario stands. Detectors with a memory are fed again from `replay_frame`, which is sampled
     frame number `replay_sampled`. `unix_offset` is by how much the database's Unix time is ahead of this
-    process's `time.monotonic()`, in seconds."""
+    process's `time.monotonic()`, in seconds. `hopeless` is the last error of a detector, where all of the
+    sampled frames failed."""
 
     next_frame: int
     finished: bool
@@ -46,6 +47,7 @@ class Checkpoint(Struct, frozen=True):
     counters: Counters
     position_seconds: float
     unix_offset: float
+    hopeless: str | None = None
 
 
 class Batch(Struct, frozen=True):
@@ -90,11 +92,16 @@ async def claim_all(connection: Connection, fences: Sequence[Fence]) -> list[Che
          WHERE NOT c.dropped
            AND (c.attempt < excluded.attempt
                 OR (c.attempt = excluded.attempt AND c.run_token = excluded.run_token))
-        RETURNING *, extract(epoch FROM clock_timestamp())::double precision AS claimed_at
+        RETURNING *, extract(epoch FROM clock_timestamp())::double precision AS claimed_at,
+                  CASE WHEN frames_sampled > 0 AND frames_sampled = frames_failed THEN (
+                      SELECT error FROM predictions AS p
+                       WHERE p.scenario_id = c.scenario_id AND starts_with(p.error, $4)
+                       ORDER BY frame DESC LIMIT 1) END AS hopeless
         """,
         [fence.scenario_id for fence in fences],
         [fence.attempt for fence in fences],
         [fence.run_token for fence in fences],
+        DETECTOR_FAILED,
     )
     claimed = {row["scenario_id"]: _checkpoint(row) for row in rows}
     return [claimed.get(fence.scenario_id) for fence in fences]
@@ -113,6 +120,7 @@ def _checkpoint(row: Record) -> Checkpoint:
         position_seconds=row["position_seconds"],
         # A clock that was set back may not make times decrease: they are searched for by halving.
         unix_offset=max(row["claimed_at"], row["position_seconds"]) - time.monotonic(),
+        hopeless=row["hopeless"],
     )
 
 

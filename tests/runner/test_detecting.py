@@ -13,9 +13,11 @@ from app.runner.detectors import make_detector
 from app.runner.frames import Detection, Picture
 from app.runner.picture import AvPicture
 from app.runner.pipeline import Item
-from app.runner.store import Counters
+from app.runner.store import Checkpoint, Counters
 from app.scenario import Mock
 from tests.clips import marker_picture
+
+NONE = Counters()
 
 
 class Fallible:
@@ -32,10 +34,13 @@ class Fallible:
         return ()
 
 
-def after(fails: Iterable[bool], frames: int, counters: Counters | None = None) -> Detecting:
+def after(
+    fails: Iterable[bool], frames: int, counters: Counters = NONE, hopeless: str | None = None
+) -> Detecting:
     """What detects, after so many frames."""
     make = partial(make_detector, Mock(), Path())
-    detecting = Detecting(Fallible(fails), make, counters or Counters())
+    claimed = Checkpoint(counters.sampled, False, None, 0, 0, counters, 0.0, 0.0, hopeless)
+    detecting = Detecting(Fallible(fails), make, claimed)
     picture = AvPicture(av.VideoFrame.from_ndarray(marker_picture(0), "gray"))
     for frame in range(frames):
         try:
@@ -68,3 +73,14 @@ def test_of_a_short_recording_all_frames_must_have_failed() -> None:
     assert after([True, True, True], 3).fault(complete=True) is not None
     assert after([True, False, True], 3).fault(complete=True) is None
     assert after([], 0).fault(complete=True) is None
+
+
+def test_what_failed_in_all_frames_before_counts_at_the_end_and_not_before_it() -> None:
+    before = Counters(sampled=100, failed=100)
+    error = "the detector failed: ValueError('the model takes 640 × 640')"
+    ended = after([], 0, before, error).fault(complete=True)
+    assert ended is not None
+    assert "takes 640 × 640" in ended
+    assert after([], 0, before, error).fault(complete=False) is None  # it may have been mended
+    assert after([False], 1, before, error).fault(complete=True) is None
+    assert after([], 0, before).fault(complete=True) is None  # none of them could be decoded

@@ -36,7 +36,7 @@ from app.runner import decoder_process, reader, store, video
 from app.runner import run as run_module
 from app.runner.decoder_messages import Ended
 from app.runner.detectors import Detector, make_detector
-from app.runner.frames import Detection, Picture
+from app.runner.frames import Detection, Picture, Prediction
 from app.runner.pipeline import Pipeline
 from app.runner.purge import Purge
 from app.runner.run import Decoding, Run, Tools
@@ -196,6 +196,32 @@ async def test_what_sampling_chooses_from_is_stored_however_late_the_event_loop_
         may_open.set()
         time.sleep(0.5)  # noqa: ASYNC251 - the loop is busy while the source is opened and read
     assert (await threaded.checkpoint())["eligible"] == "reference"
+
+
+async def test_a_detector_that_failed_in_every_frame_is_told_of_also_by_an_attempt_that_comes_after(
+    threaded: World,
+) -> None:
+    """As where a process dies after it stored the last frame, and before it says why it gives up."""
+    before = Fence(threaded.scenario_id, 1, uuid4())
+    errors = [
+        Prediction(frame, frame / 30, error="the detector failed: ValueError('odd')") for frame in range(90)
+    ]
+    stored = replace(
+        batch(0, 90),
+        predictions=errors,
+        replay_frame=90,
+        replay_sampled=90,
+        counters=Counters(sampled=90, failed=90),
+    )
+    async with threaded.database.connection() as connection:
+        await store.claim(connection, before)
+        assert await store.write(connection, before, stored)
+    await threaded.run(spec("short.mp4"), attempt=2).execute()
+    failed = threaded.events[-1]
+    assert isinstance(failed, RunFailed)
+    assert "ValueError('odd')" in failed.error
+    assert not failed.retryable
+    assert not (await threaded.checkpoint())["finished"]
 
 
 async def test_a_live_source_goes_on_with_the_next_frame_whatever_its_detector_remembers(
