@@ -22,9 +22,10 @@ class LazyDecoder:
     follows a key frame may lean on pictures before it. With `keys_only`, each is decoded by itself.
     """
 
-    def __init__(self, context: VideoCodecContext, *, keys_only: bool) -> None:
+    def __init__(self, context: VideoCodecContext) -> None:
         self._context = context
-        self._keys_only = keys_only
+        self._keys_only = False
+        self._begun = 0  # pictures that were fed before anybody knew which would be wanted
         self._waiting: deque[tuple[Coded, Packet]] = deque()
         self._waiting_bytes = 0
         self._gap = False  # packets were dropped since the last one that was fed
@@ -33,8 +34,24 @@ class LazyDecoder:
         self._key = -1  # the last settled key frame
         self._awaited: deque[Coded] = deque()
 
+    def begin(self, coded: Coded, packet: Packet) -> None:
+        """Decode the recording's next picture in file order, whether or not it will be wanted."""
+        self._begun = coded.number + 1
+        self._feed(coded, packet)
+
+    def choose(self, *, from_start: bool, keys_only: bool) -> None:
+        """What is asked for, before anything is added. What has begun goes on only from the start: there the
+        first picture is wanted."""
+        self._keys_only = keys_only
+        if not from_start:
+            self._context.flush_buffers()
+            self._fed.clear()
+            self._begun, self._newest = 0, -1
+
     def add(self, coded: Coded, packet: Packet) -> None:
         """Take the next packet in file order."""
+        if coded.number < self._begun:
+            return
         self._waiting.append((coded, packet))
         self._waiting_bytes += packet.size
         while self._waiting_bytes > _MOST_BYTES:
@@ -94,10 +111,13 @@ class LazyDecoder:
                 self._drain()
                 self._context.flush_buffers()
                 self._gap = False
-            # The decoder hands a packet's timestamp to the frame it makes of it: that tells which one it is.
-            packet.pts = packet.dts = coded.number
-            self._fed[coded.number] = coded
-            self._decode(packet)
+            self._feed(coded, packet)
+
+    def _feed(self, coded: Coded, packet: Packet) -> None:
+        # The decoder hands a packet's timestamp to the frame it makes of it: that tells which one it is.
+        packet.pts = packet.dts = coded.number
+        self._fed[coded.number] = coded
+        self._decode(packet)
 
     def _drain(self) -> None:
         if self._context.is_open:

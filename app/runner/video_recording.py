@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from fractions import Fraction
 
 from av.error import FFmpegError, InvalidDataError
@@ -62,7 +61,7 @@ class Recording:
         self._packets = Packets(opened, all_streams=self._length.of_all_streams)
         self._incoming = iter(self._packets)
         self._beginning: list[tuple[Coded, Packet]] = []
-        self._context = opened.stream.codec_context
+        self._decoder = LazyDecoder(opened.stream.codec_context)
         picture = self._first_picture()
         self.media = Media(
             width=picture.width if picture else opened.stream.width,
@@ -95,7 +94,8 @@ class Recording:
         """
         tick = self._packets.tick
         sampler = Sampler(sampling, tick)
-        decoder = LazyDecoder(self._context, keys_only=eligible == "key")
+        decoder = self._decoder
+        decoder.choose(from_start=start == 0, keys_only=eligible == "key")
         order = ShownOrder()
         first = end = ticks = received = 0
         whole = -1  # the last frame that is there in full
@@ -160,23 +160,21 @@ class Recording:
         return picture
 
     def _first_picture(self) -> AvPicture | None:
-        """Decode until there is one, then forget it: only pictures tell their size, and which way is up."""
+        """Decode until there is one: only pictures tell their size, and which way is up."""
         try:
-            self._context.open(strict=False)
+            self._opened.stream.codec_context.open(strict=False)
         except (FFmpegError, ValueError) as error:
             raise unknown_codec(self._source.redacted) from error
         frame = None
         while frame is None and len(self._beginning) < _FIRST_PICTURE:
-            picture = self._next()
-            packet = None
-            if picture is not None:
+            if picture := self._next():
                 self._beginning.append(picture)
-                packet = picture[1]
-            with suppress(FFmpegError):
-                frame = next(iter(self._context.decode(packet)), None)
-            if packet is None:
+                self._decoder.begin(*picture)
+            else:
+                self._decoder.finish()
+            frame = next((coded.frame for coded, _ in self._beginning if coded.frame), None)
+            if picture is None:
                 break
-        self._context.flush_buffers()
         return AvPicture(frame) if frame else None
 
 

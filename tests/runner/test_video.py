@@ -28,6 +28,7 @@ from tests import clips
 
 FRAMES = 96
 SIZE = (256, 192)
+FIRST = 4  # pictures that an H.264 decoder takes before it gives the first one out
 KINDS: dict[str, clips.Encoding] = {
     "h264.mp4": {"gop": 24},
     "h264_open.mp4": {"gop": 24, "open_gop": True},
@@ -202,13 +203,13 @@ def test_reading_what_is_there_chooses_what_to_decode(media: Path) -> None:
     ("sampling", "eligible", "start", "most"),
     [
         (All(), "all", 0, FRAMES),
-        (All(), "all", 50, 48),  # its group of 24 pictures, and what follows
+        (All(), "all", 50, FIRST + 48),  # its group of 24 pictures, and what follows
         (Fps(2), "all", 0, 80),
         (Fps(2), "reference", 0, 48),
         (Fps(0.5), "all", 0, 16),
-        (Fps(2), "key", 0, 4),
-        (Keyframes(), "key", 0, 4),
-        (Keyframes(), "key", 50, 1),
+        (Fps(2), "key", 0, FIRST + 3),
+        (Keyframes(), "key", 0, FIRST + 3),
+        (Keyframes(), "key", 50, FIRST + 1),
     ],
 )
 def test_no_more_is_decoded_than_the_samples_need(
