@@ -40,6 +40,7 @@ _FORMATS = (
 """Formats that hold their own data. Playlists, scripts and image patterns would open other files."""
 
 _FILE = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+_INDEXED = {"skip_frame": "all", "probesize": "32"}  # FFmpeg decodes a picture to learn what the index tells
 _WEB = {"format_whitelist": f"{_FORMATS},mpjpeg", "protocol_whitelist": "none"}
 _PLAYLIST = {
     "format_whitelist": f"{_FORMATS},hls,aac,mp3,webvtt",
@@ -190,10 +191,21 @@ def _container(file: str | HttpFile, options: dict[str, str], **others: Any) -> 
 
 def _open_file(path: str) -> InputContainer:
     try:
+        if _is_mp4(path):
+            container = _container(path, _FILE | _INDEXED)
+            # In fragments there is no index to tell how far pictures are shown out of their order.
+            if container.format.name.startswith("mov") and any(s.frames for s in container.streams.video):
+                return container
+            container.close()
         return _container(path, _FILE)
     except AvEOFError:
         # A fragmented mp4 that ends early opens only where it cannot look ahead.
         return _container(path, _FILE | {"seekable": "0"})
+
+
+def _is_mp4(path: str) -> bool:
+    with Path(path).open("rb") as file:
+        return file.read(8)[4:] == b"ftyp"
 
 
 def _open_http_file(file: HttpFile, source: Source) -> InputContainer:

@@ -20,6 +20,7 @@ from app.runner import video_decoder, video_recording
 from app.runner.frames import Picture
 from app.runner.sampling import Eligible
 from app.runner.video import Recording, Sampled, Settled, open_video
+from app.runner.video_container import open_container
 from app.runner.video_decoder import LazyDecoder
 from app.runner.video_packets import Packet
 from app.scenario import All, Fps, Keyframes, Sampling
@@ -230,6 +231,27 @@ def test_no_more_is_decoded_than_the_samples_need(
     monkeypatch.setattr(LazyDecoder, "_decode", counted)
     read(media, "h264.mp4", sampling, eligible, start)
     assert 0 < len(decoded) <= most
+
+
+@pytest.mark.parametrize(
+    ("name", "decodes"),
+    [("h264.mp4", False), ("h264_open.mp4", False), ("fragments.mp4", True), ("h264.ts", True)],
+)
+def test_opening_decodes_a_picture_only_where_it_tells_what_no_index_does(
+    media: Path, name: str, decodes: bool
+) -> None:
+    if name == "fragments.mp4":
+        fragments = {"movflags": "frag_keyframe+empty_moov"}
+        clips.marker_clip(media / name, frames=FRAMES, size=SIZE, muxer_options=fragments)
+    source, stop = parse_source(name), Event()
+    with (
+        av.open(media / name) as usual,
+        open_container(source, media, Networks(""), stop=stop, open_timeout=5, read_timeout=5) as opened,
+    ):
+        assert (opened.stream.codec_context.pix_fmt is not None) == decodes
+        for told in ("average_rate", "time_base", "start_time", "duration", "frames"):
+            assert getattr(opened.stream, told) == getattr(usual.streams.video[0], told), told
+        assert opened.stream.codec_context.has_b_frames == usual.streams.video[0].codec_context.has_b_frames
 
 
 def test_what_cannot_be_kept_back_is_decoded_with_the_same_result(
