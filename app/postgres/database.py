@@ -2,16 +2,17 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 import asyncpg
 import msgspec
-from anyio import CancelScope, fail_after, move_on_after
+from anyio import CancelScope, current_time, move_on_after
 from asyncpg.pool import PoolConnectionProxy
 from asyncpg.transaction import Transaction
 
 from app.postgres.faults import LOST, REFUSED
-from app.postgres.pulse import Pulse, SilentError
+from app.postgres.pulse import LateError, Pulse, SilentError
 
 if TYPE_CHECKING:
     _Plain = asyncpg.Connection[asyncpg.Record]
@@ -22,6 +23,7 @@ else:
 
 _CLOSE_TIMEOUT = 1.0
 _PARTING_TIMEOUT = 0.25  # for a server to answer as a connection is cleaned: who is cancelled waits for it
+_IDLE = 60.0  # seconds after which a connection may lead nowhere: what is between forgets those not used
 _SLACK = 1.0  # for its answer that a statement took too long
 
 
@@ -42,6 +44,19 @@ class Database:
         self._pool = pool
         self._acquire_timeout = acquire_timeout
         self._pulse = pulse
+        self._waiting = 0
+        self._is_closing = False
+        self._spare: PoolConnectionProxy[asyncpg.Record] | None = None
+        self._spare_since = 0.0
+
+    async def close(self) -> None:
+        """Close every connection, whatever state it is in."""
+        self._is_closing = True
+        if self._spare is not None:
+            await self._give_back(self._spare)
+        # A silent server would hold a polite close for ever; past the time-out the pool cuts its connections.
+        with move_on_after(_CLOSE_TIMEOUT, shield=True):
+            await self._pool.close()
 
     async def watch(self) -> None:
         """Until cancelled, notice within seconds when the server falls silent, and when it answers again.
@@ -53,12 +68,15 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """Borrow a connection. Raises TimeoutError where none comes free in time."""
-        connection = await self._acquire()
+        connection = self._take_spare() or await self._acquire()
+        clean = False
         try:
             with self._pulse.bounding(), _loss_is_transient(connection):
                 yield connection
+            clean = True
         finally:
-            await self._give_back(connection)
+            if not (clean and self._keep_spare(connection)):
+                await self._give_back(connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -75,24 +93,51 @@ class Database:
             with _thrown_away_unless_done(connection):
                 await transaction.commit()
 
+    def _take_spare(self) -> "PoolConnectionProxy[asyncpg.Record] | None":
+        """The connection that was used last, if it can be used again: the pool takes its time with each."""
+        connection, self._spare = self._spare, None
+        if connection is None or _is_lost(connection):
+            return None
+        is_old = monotonic() - self._spare_since > _IDLE or self._is_from_before_a_loss(connection)
+        if is_old or self._pulse.is_away:
+            _throw_away(connection)
+            return None
+        return connection
+
+    def _keep_spare(self, connection: "PoolConnectionProxy[asyncpg.Record]") -> bool:
+        """Keep a connection for who comes next; False where somebody waits for one, or it is of no use."""
+        if self._spare or self._waiting or self._is_closing or self._pulse.is_away or _is_lost(connection):
+            return False
+        self._spare, self._spare_since = connection, monotonic()
+        return True
+
+    def _is_from_before_a_loss(self, connection: "PoolConnectionProxy[asyncpg.Record]") -> bool:
+        return cast("_Connection", connection).losses != self._pulse.losses
+
     async def _acquire(self) -> "PoolConnectionProxy[asyncpg.Record]":
-        with fail_after(self._acquire_timeout):
-            while True:
-                await self._pulse.answering()
-                try:
-                    with self._pulse.bounding():
+        deadline = current_time() + self._acquire_timeout
+        while True:
+            try:
+                with self._pulse.bounding(deadline):
+                    await self._pulse.answering()
+                    self._waiting += 1
+                    try:
                         connection = await self._pool.acquire()
-                    if cast("_Connection", connection).losses == self._pulse.losses:
-                        return connection
-                    _throw_away(connection)
-                    await self._give_back(connection)
-                except SilentError:
-                    continue
-                except REFUSED as error:  # whatever needs a connection is not to blame
-                    raise ConnectionRefusedError(f"the database lets nobody in: {error}") from error
-                except (OSError, asyncpg.CannotConnectNowError):
-                    if not self._pulse.doubt():
-                        raise
+                    finally:
+                        self._waiting -= 1
+                if not self._is_from_before_a_loss(connection):
+                    return connection
+                _throw_away(connection)
+                await self._give_back(connection)
+            except SilentError:
+                continue
+            except LateError:
+                raise
+            except REFUSED as error:  # whatever needs a connection is not to blame
+                raise ConnectionRefusedError(f"the database lets nobody in: {error}") from error
+            except (OSError, asyncpg.CannotConnectNowError):
+                if not self._pulse.doubt():
+                    raise
 
     async def _give_back(self, connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
         """Let the pool clean it and have it back, whoever cancels; where the server is silent, as a loss."""
@@ -151,12 +196,11 @@ async def open_database(
         reset=_keep,
         connection_class=_Connection,
     )
+    database = Database(pool, acquire_timeout, pulse)
     try:
-        yield Database(pool, acquire_timeout, pulse)
+        yield database
     finally:
-        # A silent server would hold a polite close for ever; past the time-out the pool cuts its connections.
-        with move_on_after(_CLOSE_TIMEOUT, shield=True):
-            await pool.close()
+        await database.close()
 
 
 @asynccontextmanager

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
+from time import monotonic
 
 import asyncpg
 import structlog
@@ -24,6 +26,10 @@ _AWAY: tuple[type[Exception], ...] = (
 
 class SilentError(TimeoutError):
     """The server fell silent."""
+
+
+class LateError(TimeoutError):
+    """A wait took too long, whoever is to blame."""
 
 
 class Pulse:
@@ -62,16 +68,21 @@ class Pulse:
         return self._runs
 
     @contextmanager
-    def bounding(self) -> Iterator[None]:
-        """Ends the block with SilentError where the server falls silent in the middle of it."""
-        with CancelScope() as scope:
-            self._waits[scope] = current_time()
+    def bounding(self, deadline: float = inf) -> Iterator[None]:
+        """Ends the block with SilentError where the server falls silent in the middle of it.
+
+        At the deadline, by the clock of `current_time`, it ends with LateError.
+        """
+        with CancelScope(deadline=deadline) as scope:
+            self._waits[scope] = monotonic()
             self._needed.set()
             try:
                 yield
             finally:
                 del self._waits[scope]
         if scope.cancelled_caught:
+            if current_time() >= deadline:
+                raise LateError("the database had no time for this")
             raise SilentError("the database does not answer")
 
     async def run(self) -> None:
@@ -91,7 +102,7 @@ class Pulse:
             self._hang_up()
 
     def _somebody_waits(self) -> bool:
-        return bool(self._waits) and current_time() - next(iter(self._waits.values())) >= _POLL
+        return bool(self._waits) and monotonic() - next(iter(self._waits.values())) >= _POLL
 
     async def _ask(self) -> None:
         was_away = self.is_away

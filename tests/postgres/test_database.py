@@ -266,3 +266,36 @@ async def test_being_let_in_no_more_passes_like_any_outage(
     async with open_database(other) as database:
         with pytest.raises(TRANSIENT, match="lets nobody in"):
             await works(database)
+
+
+async def test_a_connection_that_is_given_back_goes_to_who_waits(narrow: Database) -> None:
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(works, narrow)
+
+
+async def test_a_connection_that_was_lost_while_nobody_used_it_is_renewed(
+    scenarios_dsn: str, narrow: Database
+) -> None:
+    pid = await backend(narrow)
+    async with open_connection(scenarios_dsn) as other:
+        await other.execute("SELECT pg_terminate_backend($1, 5000)", pid)
+    assert await backend(narrow) != pid
+
+
+async def test_a_connection_that_was_not_used_for_long_is_not_used_again(
+    narrow: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await backend(narrow)
+    assert await backend(narrow) == first
+    monkeypatch.setattr("app.postgres.database._IDLE", -1)
+    assert await backend(narrow) != first
+
+
+async def test_a_pool_that_nobody_uses_closes_at_once(
+    scenarios_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.postgres.database._CLOSE_TIMEOUT", 60)
+    with anyio.fail_after(30):
+        async with open_database(scenarios_dsn) as database:
+            assert await works(database)
