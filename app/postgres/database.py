@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 import msgspec
@@ -13,6 +14,7 @@ from asyncpg.transaction import Transaction
 
 from app.postgres.faults import LOST, REFUSED
 from app.postgres.pulse import LateError, Pulse, SilentError
+from app.postgres.shared import Shared
 
 if TYPE_CHECKING:
     _Plain = asyncpg.Connection[asyncpg.Record]
@@ -48,6 +50,7 @@ class Database:
         self._is_closing = False
         self._spare: PoolConnectionProxy[asyncpg.Record] | None = None
         self._spare_since = 0.0
+        self._shared: dict[str, Shared[Any, asyncpg.Record]] = {}
 
     async def close(self) -> None:
         """Close every connection, whatever state it is in."""
@@ -69,14 +72,14 @@ class Database:
     async def connection(self) -> AsyncIterator[Connection]:
         """Borrow a connection. Raises TimeoutError where none comes free in time."""
         connection = self._take_spare() or await self._acquire()
-        clean = False
+        used: PoolConnectionProxy[asyncpg.Record] | None = connection
         try:
             with self._pulse.bounding(), _loss_is_transient(connection):
                 yield connection
-            clean = True
+            used = self._keep_spare(connection)
         finally:
-            if not (clean and self._keep_spare(connection)):
-                await self._give_back(connection)
+            if used is not None:
+                await self._give_back(used)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -93,6 +96,19 @@ class Database:
             with _thrown_away_unless_done(connection):
                 await transaction.commit()
 
+    async def find(self, sql: str, key: object) -> asyncpg.Record | None:
+        """The row whose first column is `key`; `sql` selects such rows for an array of keys, `$1`.
+
+        It is asked for together with whatever others look for in the same way.
+        """
+        if sql not in self._shared:
+            self._shared[sql] = Shared(partial(self._rows, sql))
+        return await self._shared[sql].find(key)
+
+    async def _rows(self, sql: str, keys: set[object]) -> dict[object, asyncpg.Record]:
+        async with self.connection() as connection:
+            return {row[0]: row for row in await connection.fetch(sql, keys)}
+
     def _take_spare(self) -> "PoolConnectionProxy[asyncpg.Record] | None":
         """The connection that was used last, if it can be used again: the pool takes its time with each."""
         connection, self._spare = self._spare, None
@@ -104,12 +120,14 @@ class Database:
             return None
         return connection
 
-    def _keep_spare(self, connection: "PoolConnectionProxy[asyncpg.Record]") -> bool:
-        """Keep a connection for who comes next; False where somebody waits for one, or it is of no use."""
-        if self._spare or self._waiting or self._is_closing or self._pulse.is_away or _is_lost(connection):
-            return False
-        self._spare, self._spare_since = connection, monotonic()
-        return True
+    def _keep_spare(
+        self, connection: "PoolConnectionProxy[asyncpg.Record]"
+    ) -> "PoolConnectionProxy[asyncpg.Record] | None":
+        """Keep a connection for who comes next. What this returns goes back to the pool instead."""
+        if self._waiting or self._is_closing or self._pulse.is_away or _is_lost(connection):
+            return connection
+        before, self._spare, self._spare_since = self._spare, connection, monotonic()
+        return before
 
     def _is_from_before_a_loss(self, connection: "PoolConnectionProxy[asyncpg.Record]") -> bool:
         return cast("_Connection", connection).losses != self._pulse.losses

@@ -10,6 +10,7 @@ from app.api.databases import open_for_requests
 from app.api.views import scenarios as views
 from app.postgres import Database, open_database
 from tests.api.conftest import Start, connected
+from tests.api.rows import add_scenario
 from tests.api.test_errors import assert_problem
 from tests.proxy import proxied
 
@@ -35,6 +36,35 @@ async def test_a_silent_database_is_told_of_within_two_seconds(
             assert time.monotonic() - began < 2
         await proxy.open()
         assert (await http.get("/scenarios")).status_code == 200
+        tasks.cancel_scope.cancel()
+
+
+async def test_those_who_share_a_look_at_a_silent_database_are_all_told_within_two_seconds(
+    start: Start, deps: ApiDeps, scenarios: Database, scenarios_dsn: str
+) -> None:
+    path = f"/scenarios/{await add_scenario(scenarios, state='inactive', outcome='completed')}"
+    async with (
+        proxied(scenarios_dsn) as proxy,
+        open_for_requests(proxy.dsn) as distant,
+        create_task_group() as tasks,
+        start(ApiDeps(distant, deps.predictions, deps.bus)) as app,
+        connected(app) as http,
+    ):
+        tasks.start_soon(distant.watch)
+        assert (await http.get(path)).status_code == 200
+        proxy.silence()
+
+        async def ask() -> None:
+            for _ in range(3):
+                began = time.monotonic()
+                assert_problem(await http.get(path), 503, "unavailable")
+                assert time.monotonic() - began < 2
+
+        async with create_task_group() as askers:
+            for _ in range(30):
+                askers.start_soon(ask)
+        await proxy.open()
+        assert (await http.get(path)).status_code == 200
         tasks.cancel_scope.cancel()
 
 

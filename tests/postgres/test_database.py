@@ -299,3 +299,26 @@ async def test_a_pool_that_nobody_uses_closes_at_once(
     with anyio.fail_after(30):
         async with open_database(scenarios_dsn) as database:
             assert await works(database)
+
+
+async def test_those_who_look_for_rows_at_once_share_a_statement(scenarios: Database) -> None:
+    async with scenarios.connection() as connection:
+        await connection.execute(
+            "CREATE TABLE things AS SELECT n, 'thing ' || n AS name FROM generate_series(1, 9) n"
+        )
+        await connection.execute("CREATE SEQUENCE statements")
+    sql = (
+        "SELECT n, name, said FROM things, (SELECT nextval('statements') AS said) s WHERE n = ANY($1::int[])"
+    )
+    found = {}
+
+    async def look(n: int) -> None:
+        found[n] = await scenarios.find(sql, n)
+
+    async with anyio.create_task_group() as tasks:
+        for n in range(12):
+            tasks.start_soon(look, n)
+    assert [n for n, row in found.items() if row is None] == [0, 10, 11]
+    rows = [row for row in found.values() if row is not None]
+    assert all(row["name"] == f"thing {row['n']}" for row in rows)
+    assert max(row["said"] for row in rows) == 2

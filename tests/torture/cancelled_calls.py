@@ -521,6 +521,11 @@ async def _list_predictions(world: World) -> None:
     await predictions.list_predictions(world.predictions, world.chance.choice(world.recorded), wanted, 100)
 
 
+@call(progress.find_checkpoint)
+async def _find_checkpoint(world: World) -> None:
+    await progress.find_checkpoint(world.predictions, world.any_scenario())
+
+
 @call(progress.find_checkpoints)
 async def _find_checkpoints(world: World) -> None:
     await progress.find_checkpoints(world.predictions, world.recorded)

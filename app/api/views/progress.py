@@ -45,6 +45,7 @@ class Checkpoint(Struct, frozen=True):
 
 
 _UNCLAIMED = Checkpoint()
+_THESE = f"SELECT {', '.join(Checkpoint.__struct_fields__)} FROM checkpoints WHERE scenario_id = ANY($1)"  # noqa: S608
 
 
 class Checkpoints:
@@ -61,10 +62,14 @@ async def find_checkpoints(predictions: Database, scenario_ids: Sequence[UUID]) 
     """The checkpoints of these scenarios."""
     if not scenario_ids:
         return Checkpoints([])
-    columns = ", ".join(Checkpoint.__struct_fields__)
-    sql = f"SELECT {columns} FROM checkpoints WHERE scenario_id = ANY($1)"  # noqa: S608
     async with predictions.connection() as connection:
-        return Checkpoints(Checkpoint(*row) for row in await connection.fetch(sql, scenario_ids))
+        return Checkpoints(Checkpoint(*row) for row in await connection.fetch(_THESE, scenario_ids))
+
+
+async def find_checkpoint(predictions: Database, scenario_id: UUID) -> Checkpoint:
+    """The checkpoint of one scenario, read for all who ask for one at the same time."""
+    row = await predictions.find(_THESE, scenario_id)
+    return _UNCLAIMED if row is None else Checkpoint(*row)
 
 
 def progress_of(scenario: Record, media: Media | None, checkpoint: Checkpoint) -> Progress:

@@ -12,6 +12,7 @@ from app.api.views.progress import (
     Checkpoint,
     Progress,
     SourceState,
+    find_checkpoint,
     find_checkpoints,
     progress_of,
     source_state_of,
@@ -71,7 +72,7 @@ class Position(Struct, frozen=True, array_like=True):
 
 
 _COLUMNS = "id, spec, state, outcome, error, attempt, runner_id, media, created_at, updated_at"
-_ONE = f"SELECT {_COLUMNS} FROM scenarios WHERE id = $1 AND deleted_at IS NULL"  # noqa: S608
+_THESE = f"SELECT {_COLUMNS} FROM scenarios WHERE id = ANY($1) AND deleted_at IS NULL"  # noqa: S608
 _spec = msgspec.json.Decoder(ScenarioSpec)
 _media = msgspec.json.Decoder(Media)
 
@@ -84,14 +85,12 @@ async def find_scenario(scenarios: Database, predictions: Database, scenario_id:
 
 async def find_row(scenarios: Database, scenario_id: UUID) -> Record | None:
     """The row behind a scenario, for `show`; None where there is none or it was deleted."""
-    async with scenarios.connection() as connection:
-        return await connection.fetchrow(_ONE, scenario_id)
+    return await scenarios.find(_THESE, scenario_id)
 
 
 async def show(row: Record, predictions: Database) -> Scenario:
     """The scenario of a row."""
-    checkpoints = await find_checkpoints(predictions, [row["id"]])
-    return _view(row, checkpoints[row["id"]])
+    return _view(row, await find_checkpoint(predictions, row["id"]))
 
 
 async def exists(scenarios: Database, scenario_id: UUID) -> bool:
@@ -103,12 +102,8 @@ async def exists(scenarios: Database, scenario_id: UUID) -> bool:
 
 async def is_completed(scenarios: Database, scenario_id: UUID) -> bool | None:
     """Whether nothing more will be stored for a scenario; None where there is none or it was deleted."""
-    sql = (
-        "SELECT outcome IS NOT DISTINCT FROM 'completed' FROM scenarios WHERE id = $1 AND deleted_at IS NULL"
-    )
-    async with scenarios.connection() as connection:
-        completed: bool | None = await connection.fetchval(sql, scenario_id)
-    return completed
+    row = await find_row(scenarios, scenario_id)
+    return None if row is None else row["outcome"] == "completed"
 
 
 async def list_scenarios(
