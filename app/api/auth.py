@@ -6,6 +6,7 @@ a web page whose name was pointed at 127.0.0.1 (the Host must be loopback's), an
 across sites (its Origin must be this host).
 """
 
+from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -28,6 +29,7 @@ _FORWARDED = frozenset(
 )
 """What proxies add, beside everything that begins with `x-forwarded-`."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
+_REMEMBERED = 100  # texts read last; a Host may be 64 KiB long
 
 
 def admit(scope: HTTPScope, api_keys: tuple[str, ...]) -> str:
@@ -110,6 +112,7 @@ def _check_browser(method: str, headers: dict[bytes, bytes]) -> None:
         raise ProblemError(FORBIDDEN, "A page of another site may not do this without an API key.")
 
 
+@lru_cache(_REMEMBERED)
 def _host_name(host: str) -> str:
     try:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")
@@ -122,6 +125,7 @@ def _is_loopback(text: str) -> bool:
     return address is not None and address.is_loopback
 
 
+@lru_cache(_REMEMBERED)
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
         ip = ip_address(text)

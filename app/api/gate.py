@@ -1,5 +1,6 @@
 """What every request passes, whatever its path: admission, limits, headers, one log line, metrics."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,24 +13,26 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from app.api.auth import admit, network_of
 from app.api.limits import RateLimit
-from app.api.metrics import DURATION, REQUESTS
+from app.api.metrics import duration_of, requests_of
 from app.api.options import ApiOptions
 from app.api.problems import KEY_NEEDED, TOO_MANY_REQUESTS, ProblemError
 
 log = structlog.get_logger(__name__)
+_level = logging.getLogger(__name__)  # asked first: a line takes time to make, and few of them are wanted
 
-_HEADERS = {
-    b"cache-control": b"no-store",
-    b"x-content-type-options": b"nosniff",
-    b"referrer-policy": b"no-referrer",
-    b"cross-origin-resource-policy": b"same-origin",
-    b"cross-origin-opener-policy": b"same-origin",
-    b"permissions-policy": b"camera=(), microphone=(), geolocation=(), display-capture=()",
-    b"x-frame-options": b"DENY",  # for browsers that don't know frame-ancestors
-    b"content-security-policy": (
-        b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_HEADERS = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=(), display-capture=()"),
+    (b"x-frame-options", b"DENY"),  # for browsers that don't know frame-ancestors
+    (
+        b"content-security-policy",
+        b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
-}
+)
 _SHOWN = 500  # bytes of a path in the log
 _METHODS = frozenset(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
 _AT_ONCE = 50  # requests that each key or address may have open, event streams among them
@@ -65,10 +68,8 @@ class Gate:
                 status = message["status"]
                 headers = dict(message["headers"])
                 streams = headers.get(b"content-type", b"").startswith(b"text/event-stream")
-                message["headers"] = [
-                    *message["headers"],
-                    *((name, value) for name, value in _HEADERS.items() if name not in headers),
-                ]
+                missing = [header for header in _HEADERS if header[0] not in headers]
+                message["headers"] = [*message["headers"], *missing]
             await send(message)
 
         try:
@@ -78,15 +79,19 @@ class Gate:
         except ProblemError as error:
             await error.send(observed)
         finally:
-            seconds = perf_counter() - started
-            # Each label is kept for ever: whatever else a client calls its method has one name.
-            method = scope["method"] if scope["method"] in _METHODS else "other"
-            route = str(scope.get("path_template", "unmatched"))
-            REQUESTS.labels(route, method, str(status)).inc()
-            if not streams:
-                DURATION.labels(route, method).observe(seconds)
-            write = log.debug if method in ("GET", "HEAD") and status < 500 else log.info
-            write(
+            self._observe(scope, status, perf_counter() - started, streams=streams)
+
+    def _observe(self, scope: HTTPScope, status: int, seconds: float, *, streams: bool) -> None:
+        # Each label is kept for ever: whatever else a client calls its method has one name.
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        route = str(scope.get("path_template", "unmatched"))
+        requests_of(route, method, status).inc()
+        if not streams:
+            duration_of(route, method).observe(seconds)
+        level = logging.DEBUG if method in ("GET", "HEAD") and status < 500 else logging.INFO
+        if _level.isEnabledFor(level):
+            log.log(
+                level,
                 "request",
                 method=method,
                 route=route,

@@ -1,5 +1,6 @@
 """Prometheus text: this process's own counters, and the scenarios by state."""
 
+from functools import cache
 from typing import get_args
 
 import structlog
@@ -15,11 +16,23 @@ from app.postgres import TRANSIENT, Database
 
 log = structlog.get_logger(__name__)
 
-REQUESTS = Counter("videoanalysis_http_requests", "HTTP requests", ["route", "method", "status"])
-DURATION = Histogram(
+_REQUESTS = Counter("videoanalysis_http_requests", "HTTP requests", ["route", "method", "status"])
+_DURATION = Histogram(
     "videoanalysis_http_request_seconds", "Time to answer, event streams left out", ["route", "method"]
 )
 _TIMEOUT = 1.0
+
+
+@cache
+def requests_of(route: str, method: str, status: int) -> Counter:
+    """What counts such requests. Each is kept for ever."""
+    return _REQUESTS.labels(route, method, str(status))
+
+
+@cache
+def duration_of(route: str, method: str) -> Histogram:
+    """What the seconds are told to that such requests took. Each is kept for ever."""
+    return _DURATION.labels(route, method)
 
 
 @get(

@@ -3,10 +3,11 @@
 from typing import Annotated
 from uuid import UUID
 
-from litestar import MediaType, Response, get
+from litestar import get
 from litestar.params import FromPath
 from msgspec import Meta, Struct, json, structs
 
+from app.api.answers import Json
 from app.api.cursors import Number, make_cursor, read_cursor
 from app.api.openapi import Answer, Doc
 from app.api.problems import BAD_CURSOR, NOT_FOUND, no_scenario
@@ -68,7 +69,7 @@ class PredictionQuery(Struct, frozen=True, forbid_unknown_fields=True):
         },
     ),
 )
-async def get_predictions(request: ApiRequest, scenario_id: FromPath[UUID]) -> Response[bytes]:
+async def get_predictions(request: ApiRequest, scenario_id: FromPath[UUID]) -> Json:
     """A page, by frame."""
     deps, kept = request.deps, request.kept
     question = b"predictions " + request.scope["query_string"]
@@ -77,7 +78,7 @@ async def get_predictions(request: ApiRequest, scenario_id: FromPath[UUID]) -> R
         answer, is_final = await _answer(request, scenario_id)
         if is_final:
             kept.put(scenario_id, question, answer)
-    return Response(answer, media_type=MediaType.JSON)
+    return Json(answer)
 
 
 async def _answer(request: ApiRequest, scenario_id: UUID) -> tuple[bytes, bool]:

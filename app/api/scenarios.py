@@ -7,10 +7,11 @@ from uuid import UUID, uuid4, uuid5
 
 import msgspec
 from anyio import CancelScope, current_time
-from litestar import MediaType, Response, delete, get, post
+from litestar import Response, delete, get, post
 from litestar.params import FromPath
 from msgspec import Meta, Struct
 
+from app.api.answers import Json
 from app.api.commands import send_command
 from app.api.cursors import make_cursor, read_cursor
 from app.api.openapi import Answer, Doc
@@ -182,7 +183,7 @@ async def list_scenarios(request: ApiRequest) -> ScenarioPage:
         problems=_NO_SUCH,
     ),
 )
-async def get_scenario(request: ApiRequest, scenario_id: FromPath[UUID]) -> Response[bytes]:
+async def get_scenario(request: ApiRequest, scenario_id: FromPath[UUID]) -> Json:
     """The scenario, or 404."""
     deps, kept = request.deps, request.kept
     row = await views.find_row(deps.scenarios, scenario_id)
@@ -194,7 +195,7 @@ async def get_scenario(request: ApiRequest, scenario_id: FromPath[UUID]) -> Resp
         answer = msgspec.json.encode(await views.show(row, deps.predictions))
         if row["outcome"] == "completed":
             kept.put(scenario_id, question, answer)
-    return Response(answer, media_type=MediaType.JSON)
+    return Json(answer)
 
 
 @post(

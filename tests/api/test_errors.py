@@ -159,7 +159,10 @@ async def test_an_unexpected_fault_is_logged_under_the_id_that_the_user_gets(
     assert isinstance(fault["exc_info"], ZeroDivisionError)
 
 
-async def test_each_request_leaves_one_line_in_the_log(http: httpx.AsyncClient) -> None:
+async def test_each_request_leaves_one_line_in_the_log(
+    http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
     scenario_id = uuid4()
     with capture_logs() as logs:
         await http.get(f"/scenarios/{scenario_id}?secret=1")
@@ -171,9 +174,16 @@ async def test_each_request_leaves_one_line_in_the_log(http: httpx.AsyncClient) 
     ]
     assert all(line["ms"] > 0 for line in lines)
     assert "secret" not in str(lines)
+    caplog.set_level("INFO")
+    with capture_logs() as logs:
+        await http.get(f"/scenarios/{scenario_id}")
+    assert not [line for line in logs if line["event"] == "request"]
 
 
-async def test_a_path_cannot_forge_a_line_in_the_log(http: httpx.AsyncClient) -> None:
+async def test_a_path_cannot_forge_a_line_in_the_log(
+    http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     with capture_logs() as lines:
         await http.post("/x%0a2026-11-23%20[error]%20forged")
     assert lines[0]["path"] == "/x%0a2026-11-23%20[error]%20forged"
