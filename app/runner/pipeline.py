@@ -89,6 +89,7 @@ class Pipeline:
         self._line: deque[Item | Mark] = deque()
         self._pending: deque[Item] = deque()
         self._turns = 0  # that workers do or have been asked for
+        self._is_begun = False
         self._busy = 0
         self._ended = False
         self._stopped = False
@@ -107,9 +108,8 @@ class Pipeline:
                 self._line.append(entry)
                 if not entry.is_done:
                     self._pending.append(entry)
-                    if self._turns < self._most:
-                        self._workers.offer(self._turn)
-                        self._turns += 1
+                    if self._is_worth_a_turn():
+                        self._ask_for_turn()
             self._announce()
             return not self._stopped
 
@@ -117,6 +117,8 @@ class Pipeline:
         """Nothing more will be put."""
         with self._lock:
             self._ended = True
+            if not self._turns:
+                self._ask_for_turn()
             self._announce()
 
     def stop(self) -> None:
@@ -132,6 +134,8 @@ class Pipeline:
         entries: list[Item | Mark] = []
         self._workers.look()
         with self._lock:
+            if not self._turns:
+                self._ask_for_turn()
             while self._is_ready() and len(entries) < MAX_TAKEN:
                 entries.append(self._line.popleft())
             over = self._is_over()
@@ -162,6 +166,19 @@ class Pipeline:
             last.end, last.time, last.dropped = mark.end, mark.time, last.dropped + mark.dropped
         else:
             self._line.append(mark)
+
+    def _is_worth_a_turn(self) -> bool:
+        """Workers that are faster than the decoder are not woken for each frame: that costs more than a look.
+
+        What waits meanwhile is looked at when there is little room left, or when the event loop comes by.
+        """
+        return self.live or self._turns > 0 or not self._is_begun or len(self._pending) >= self.room - 1
+
+    def _ask_for_turn(self) -> None:
+        if self._pending and self._turns < self._most:
+            self._workers.offer(self._turn)
+            self._turns += 1
+            self._is_begun = True
 
     def _turn(self) -> None:
         """Look at one frame, in a worker's thread, and ask for another turn while there are more."""

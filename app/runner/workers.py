@@ -50,7 +50,7 @@ class Workers:
     def _start_one(self) -> None:
         if self.threads - self._stuck >= self.count:
             return
-        with suppress(RuntimeError) if self.threads > self._stuck else nullcontext():
+        with suppress(RuntimeError) if self.threads else nullcontext():  # those that are there do it later
             Context().run(start_thread, "detect", self._serve)  # whoever asked first, it serves all
             self.threads += 1
 

@@ -237,6 +237,36 @@ async def test_one_worker_looks_at_one_frame_at_a_time_where_only_one_may(gate: 
         assert frames_of(await take_all(pipeline)) == [0, 1]
 
 
+async def test_frames_that_come_slowly_wait_for_others_no_longer_than_until_the_event_loop_comes_by() -> None:
+    begun: list[int] = []
+
+    def detect(entry: Item) -> tuple[Detection, ...]:
+        begun.append(entry.frame)
+        return FOUND
+
+    pipeline = Pipeline(detect, workers=Workers(1), most=1, wake=nothing)
+    pipeline.put(item(0))
+    taken = 0
+
+    def first_taken() -> bool:
+        nonlocal taken
+        taken += len(pipeline.take().entries)
+        return taken == 1
+
+    await until(first_taken)
+    assert begun == [0]
+    pipeline.put(item(1))
+    assert begun == [0]  # no thread was woken for it
+    pipeline.take()
+    await until(lambda: begun == [0, 1])
+    pipeline.put(item(2))
+    pipeline.put(item(3))  # little room is left
+    await until(lambda: begun == [0, 1, 2, 3])
+    pipeline.put(item(4))
+    pipeline.end()
+    await until(lambda: begun == [0, 1, 2, 3, 4])
+
+
 async def test_runs_that_share_workers_take_turns(gate: Gate) -> None:
     shared = Workers(1)
     first = Pipeline(gate.detect, workers=shared, most=1, wake=nothing)
