@@ -180,12 +180,12 @@ class Pipeline:
             self._turns += 1
             self._is_begun = True
 
-    def _turn(self) -> None:
-        """Look at one frame, in a worker's thread, and ask for another turn while there are more."""
+    def _turn(self) -> bool:
+        """Look at one frame, in a worker's thread. Returns whether there are more."""
         with self._lock:
             if not self._pending:
                 self._turns -= 1
-                return
+                return False
             self._busy += 1
             item = self._pending.popleft()
             if not self._pending:  # not for each frame: the decoder would wake, decode one, and sleep again
@@ -200,10 +200,10 @@ class Pipeline:
             item.detections, item.error, item.picture = detections, error, None
             self._busy -= 1
             self._announce()
-            if not self._pending:
+            more = bool(self._pending)
+            if not more:
                 self._turns -= 1
-                return
-        self._workers.offer(self._turn)
+            return more
 
     def _announce(self) -> None:
         if self._is_ending() or (self._loop_waits and self._is_ready() and (self._ended or not self.closing)):

@@ -14,7 +14,8 @@ PATIENCE = 10.0
 
 _LINGER = 1.0  # seconds that a thread waits for a turn before it is given back
 
-Turn = Callable[[], None]
+Turn = Callable[[], bool]
+"""One piece of work. It returns whether there is more, and must not raise."""
 
 
 class Workers:
@@ -34,7 +35,10 @@ class Workers:
         self._since: dict[int, float] = {}
 
     def offer(self, turn: Turn) -> None:
-        """Have a turn done, which must not raise. Raises RuntimeError where there is no thread for it."""
+        """Have a turn done, and others after it while it says so.
+
+        Raises RuntimeError where there is no thread for it.
+        """
         with self._lock:
             self._start_one()
             self._turns.put(turn)
@@ -55,19 +59,32 @@ class Workers:
             self.threads += 1
 
     def _serve(self) -> None:
-        me = get_ident()
         while (turn := self._next()) is not None:
+            if self._do(turn):
+                self._turns.put(turn)
+            del turn
+
+    def _do(self, turn: Turn) -> bool:
+        """Do a turn, and others after it while nobody else waits for one. Returns whether there is more."""
+        me = get_ident()
+        while True:
             self._since[me] = time.monotonic()
-            turn()
-            del turn, self._since[me]
+            more = turn()
+            if not more or not self._turns.empty() or self._are_too_many():
+                break
+        del self._since[me]
+        return more
 
     def _next(self) -> Turn | None:
         """The next turn; None where the thread is not needed any more."""
         while True:
-            if self.threads - self._stuck <= self.count:
+            if not self._are_too_many():
                 with suppress(Empty):
                     return self._turns.get(timeout=_LINGER)
             with self._lock:
-                if self.threads - self._stuck > self.count or self._turns.empty():
+                if self._are_too_many() or self._turns.empty():
                     self.threads -= 1
                     return None
+
+    def _are_too_many(self) -> bool:
+        return self.threads - self._stuck > self.count

@@ -1,12 +1,11 @@
 """Threads that all runs share."""
 
-from collections.abc import Callable
 from threading import Event, current_thread
 
 import pytest
 
 from app.runner import workers as module
-from app.runner.workers import Workers
+from app.runner.workers import Turn, Workers
 from tests.waiting import until
 
 
@@ -18,11 +17,12 @@ class Turns:
         self.threads: set[str] = set()
         self.go = Event()
 
-    def turn(self, number: int) -> Callable[[], None]:
-        def work() -> None:
+    def turn(self, number: int) -> Turn:
+        def work() -> bool:
             self.begun.append(number)
             self.threads.add(f"{current_thread().ident}")
             self.go.wait(10)
+            return False
 
         return work
 
@@ -36,6 +36,28 @@ async def test_no_more_than_so_many_are_done_at_once_and_the_rest_in_their_order
     await until(lambda: len(turns.begun) == 20)
     assert sorted(turns.begun) == list(range(20))
     assert len(turns.threads) <= 2
+
+
+async def test_whoever_has_more_to_do_waits_for_others_to_have_their_turn() -> None:
+    done: list[str] = []
+    began, go = Event(), Event()
+
+    def several(name: str) -> Turn:
+        def work() -> bool:
+            began.set()
+            go.wait(10)
+            done.append(name)
+            return done.count(name) < 3
+
+        return work
+
+    workers = Workers(1)
+    workers.offer(several("a"))
+    await until(began.is_set)
+    workers.offer(several("b"))
+    go.set()
+    await until(lambda: len(done) == 6)
+    assert done == ["a", "b"] * 3
 
 
 async def test_threads_that_are_not_needed_are_given_back_and_begun_again(
