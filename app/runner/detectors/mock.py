@@ -16,6 +16,8 @@ class MockDetector:
         self._config = config
 
     def detect(self, picture: Picture, frame: int) -> tuple[Detection, ...]:
+        if not self._config.max_detections:
+            return ()
         # Only `random()` is promised to draw the same numbers in every version of Python.
         random = Random(f"{self._config.seed}:{frame}").random  # noqa: S311
         found = []
