@@ -54,13 +54,22 @@ TAKES = ("Connection", "Database", "ApiDeps", "dsn")
 LOOPS = {"app.orchestrator.run_orchestrator", "app.api.serve"}
 """What runs for as long as the process: it calls the others, and is cancelled once."""
 
+BASICS = {"close", "watch", "connection", "transaction"}
+"""What a database has that runs as long as it does, and that every call goes through."""
+
 Call = Callable[["World"], Awaitable[None]]
 CALLS: dict[str, Call] = {}
 
 
 def functions() -> set[str]:
-    """The public asynchronous functions that are given a connection, a database or its address."""
-    found = set()
+    """The public asynchronous functions that are given a connection, a database or its address, and what a
+    database can be asked for itself."""
+    found = {
+        _name(method)
+        for name, method in vars(Database).items()
+        if inspect.isfunction(method) and _is_asynchronous(inspect.unwrap(method))
+        if not name.startswith("_") and name not in BASICS
+    }
     for part in PARTS:
         package = import_module(part)
         names = [part, *(each.name for each in pkgutil.walk_packages(package.__path__, f"{part}."))]
@@ -69,15 +78,23 @@ def functions() -> set[str]:
                 function = inspect.unwrap(value) if inspect.isfunction(value) else None
                 if function is None or name.startswith("_") or function.__module__ != module.__name__:
                     continue
-                if not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
+                if not _is_asynchronous(function):
                     continue
                 if any(
                     word in str(each)
                     for each in inspect.signature(function).parameters.values()
                     for word in TAKES
                 ):
-                    found.add(f"{module.__name__}.{name}")
+                    found.add(_name(function))
     return found - LOOPS
+
+
+def _is_asynchronous(function: Callable[..., object]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def _name(function: Callable[..., object]) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
 
 
 class HandlingBus:
@@ -183,13 +200,20 @@ class World:
 
 def call(function: Callable[..., object]) -> Callable[[Call], Call]:
     """Registers how one of the functions is called."""
-    inner = inspect.unwrap(function)
 
     def register(how: Call) -> Call:
-        CALLS[f"{inner.__module__}.{inner.__name__}"] = how
+        CALLS[_name(inspect.unwrap(function))] = how
         return how
 
     return register
+
+
+@call(Database.find)
+async def _find(world: World) -> None:
+    wanted = world.any_scenario()
+    found = await world.scenarios.find("SELECT id FROM scenarios WHERE id = ANY($1)", wanted)
+    assert found is not None
+    assert found["id"] == wanted
 
 
 @call(store.insert)
