@@ -6,10 +6,14 @@ As a program it is the process that decodes.
 import ctypes
 import hashlib
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from app.runner.decoder import main
+from app.runner.decoder_messages import Ended
 from app.runner.sampling import Eligible
 from app.runner.video_recording import Recording, Sampled, Settled
 from app.scenario import Sampling
@@ -21,7 +25,7 @@ _frames = Recording.frames
 
 
 def harm(name: str) -> None:
-    """Crash, hang or eat memory, never to return; nothing for other names."""
+    """Crash, hang, eat memory or end without a word of why, never to return; nothing for other names."""
     match Path(name).stem:
         case "crashes":
             ctypes.string_at(0)
@@ -33,6 +37,10 @@ def harm(name: str) -> None:
             eaten = []
             while True:
                 eaten.append(b"\1" * 2**26)
+        case "quits":
+            last = msgspec.json.encode(Ended(completed=False, fault=None, retryable=False))
+            socket.socket(fileno=0).sendall(last + b"\n")
+            os._exit(0)
 
 
 def fragile(

@@ -45,17 +45,21 @@ class Findings(Struct):
     wrong: int = 0
     stuck: int = 0
     illegal: list[str] = field(default_factory=list)
+    idle: int = 0
+    """Runners that get nothing more though nobody asked them to leave."""
 
     @property
     def damage(self) -> bool:
         """Whether anything is not as it must be."""
-        return bool(self.missing or self.doubled or self.wrong or self.stuck or self.illegal)
+        lost = self.missing + self.doubled + self.wrong
+        return bool(lost or self.stuck or self.illegal or self.idle)
 
     def __str__(self) -> str:
         return (
             f"{self.missing:,} missing, {self.doubled:,} doubled, {self.wrong:,} wrong of {self.frames:,}"
             f" frames; {self.stuck:,} stuck of {self.scenarios:,} scenarios;"
-            f" {len(self.illegal):,} illegal histories"
+            f" {len(self.illegal):,} illegal histories;"
+            f" {self.idle:,} runners idle"
         )
 
 
@@ -77,8 +81,8 @@ def expected_frames(spec: dict[str, Any]) -> list[int]:
 
 
 async def verify(scenarios: "Connection", predictions: "Connection") -> Findings:
-    """Compare everything that is stored with what the scenarios were asked for."""
-    found = Findings()
+    """Compare everything that is stored with what was asked for, before any runner is told to leave."""
+    found = Findings(idle=await idle_runners(scenarios))
     for scenario in await scenarios.fetch("SELECT id, spec, state, outcome FROM scenarios"):
         found.scenarios += 1
         found.stuck += (scenario["state"], scenario["outcome"]) != ("inactive", "completed")
@@ -93,6 +97,12 @@ async def verify(scenarios: "Connection", predictions: "Connection") -> Findings
             scenario["id"],
         )
         _judge_rows(found, expected_frames(json.loads(scenario["spec"])), rows)
+    return found
+
+
+async def idle_runners(scenarios: "Connection") -> int:
+    """How many instances are taken to be leaving, and get nothing more."""
+    found: int = await scenarios.fetchval("SELECT count(*) FROM runners WHERE left_at IS NOT NULL")
     return found
 
 

@@ -29,7 +29,7 @@ from tests.torture.fatal_detectors import (
     RAISES,
     RAISES_AT_FIRST,
 )
-from tests.torture.ground_truth import make_clips
+from tests.torture.ground_truth import idle_runners, make_clips
 from tests.torture.storm import Storm
 from tests.waiting import until
 
@@ -111,6 +111,10 @@ class Verifier:
         )
         return going == 0
 
+    async def idle(self) -> int:
+        """How many runners get nothing more. Ask before any was told to end."""
+        return await idle_runners(self._scenarios)
+
 
 def mock(seed: int) -> dict[str, Any]:
     return {"type": "mock", "seed": seed}
@@ -180,6 +184,7 @@ async def test_an_exception_every_time_ends_the_scenario_with_its_reason(
         everyone = [*raising, *broken, *no_model, recovers, *neighbours]
         await until(lambda: verifier.ended(everyone), timeout=120, poll=0.2)
         found = {each: await verifier.look(each) for each in everyone}
+        idle = await verifier.idle()
     attempts = max(found[each].attempts for each in (*raising, *broken, *no_model))
     whole = sum(found[each].is_whole for each in neighbours)
     battery.passed(
@@ -204,6 +209,7 @@ async def test_an_exception_every_time_ends_the_scenario_with_its_reason(
     assert (found[recovers].outcome, found[recovers].frames) == ("completed", list(range(FRAMES)))
     assert found[recovers].failed == 15
     assert whole == NEIGHBOURS
+    assert idle == 0
 
 
 @pytest.mark.parametrize("seed", [ABORTS, IS_KILLED, ABORTS_LATER])
@@ -225,6 +231,7 @@ async def test_what_takes_its_process_down_every_time_is_given_up_and_its_neighb
             group.cancel_scope.cancel()
         crashed = await verifier.look(fatal)
         found = [await verifier.look(each) for each in neighbours]
+        idle = await verifier.idle()
     whole = sum(each.is_whole for each in found)
     battery.passed(
         11,
@@ -240,6 +247,7 @@ async def test_what_takes_its_process_down_every_time_is_given_up_and_its_neighb
     assert crashed.frames == list(range(len(crashed.frames)))
     assert len(crashed.frames) <= LATER
     assert whole == NEIGHBOURS, found
+    assert idle == 0
 
 
 async def test_in_a_fleet_it_is_given_up_and_its_neighbours_are_completed(
@@ -264,6 +272,7 @@ async def test_in_a_fleet_it_is_given_up_and_its_neighbours_are_completed(
                 group.cancel_scope.cancel()
             crashed = [await verifier.look(each) for each in fatal]
             found = [await verifier.look(each) for each in neighbours]
+            idle = await verifier.idle()
     whole = sum(each.is_whole for each in found)
     battery.passed(
         11,
@@ -277,6 +286,7 @@ async def test_in_a_fleet_it_is_given_up_and_its_neighbours_are_completed(
         assert "given up after" in (each.error or "")
         assert each.attempts == RESTARTS + 1
     assert whole == len(found), found
+    assert idle == 0
 
 
 @pytest.mark.long

@@ -1,4 +1,4 @@
-"""Row 8: decoding that crashes, hangs or eats memory, each scenario in a process of its own.
+"""Row 8: decoding that crashes, hangs, eats memory or just ends, each scenario in a process of its own.
 
 The verifier reads both databases, and the system's account of the service's process.
 """
@@ -20,7 +20,7 @@ from msgspec import Struct
 from tests.service.process import ServiceProcess, running
 from tests.torture.battery import Battery, size
 from tests.torture.fragile_decoder import FRAME
-from tests.torture.ground_truth import make_clips
+from tests.torture.ground_truth import idle_runners, make_clips
 from tests.waiting import until
 
 pytestmark = [
@@ -28,35 +28,43 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds a process's memory"),
 ]
 
-REASONS = {"crashes": "segmentation fault", "aborts": "aborted", "hangs": "was stuck", "eats": "MemoryError"}
+REASONS = {
+    "crashes": "segmentation fault",
+    "aborts": "aborted",
+    "hangs": "was stuck",
+    "eats": "MemoryError",
+    "quits": "ended before its source did",
+}
 ROUNDS, NEIGHBOURS, FRAMES = size(1, 10), 2, 900
 ALL = {"mode": "all"}
 
 
 class Findings(Struct):
     """What the databases say of the scenarios next to harmful ones, and of those. `told` maps sources to
-    how they ended."""
+    how they ended; `idle` runners get nothing more, as if somebody had asked them to leave."""
 
     frames: int = 0
     missing: int = 0
     doubled: int = 0
     unfinished: int = 0
     restarted: int = 0
+    idle: int = 0
     told: list[tuple[str, str | None]] = []
     most_attempts: int = 0
 
     def __str__(self) -> str:
         return (
             f"{self.missing:,} missing, {self.doubled:,} doubled of {self.frames:,} frames; neighbours:"
-            f" {self.unfinished} unfinished, {self.restarted} restarted"
+            f" {self.unfinished} unfinished, {self.restarted} restarted; {self.idle} runners idle"
         )
 
 
 async def verify(scenarios_dsn: str, predictions_dsn: str) -> Findings:
-    """Compare what is stored with what each clip holds."""
+    """Compare what is stored with what each clip holds, while the service runs or has died."""
     found = Findings()
     scenarios, predictions = await asyncpg.connect(scenarios_dsn), await asyncpg.connect(predictions_dsn)
     try:
+        found.idle = await idle_runners(scenarios)
         for row in await scenarios.fetch("SELECT id, spec::jsonb ->> 'source' AS source, * FROM scenarios"):
             name = Path(row["source"]).stem
             harmful = name in REASONS
@@ -90,12 +98,17 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @asynccontextmanager
 async def fragile(
-    folder: Path, clips: Path, scenarios_dsn: str, predictions_dsn: str, decoding: str
+    folder: Path,
+    clips: Path,
+    scenarios_dsn: str,
+    predictions_dsn: str,
+    decoding: str,
+    app: str = "tests.torture.fragile_service:app",
 ) -> AsyncIterator[ServiceProcess]:
     """A service whose decoding does harm."""
     async with running(
         folder,
-        app="tests.torture.fragile_service:app",
+        app=app,
         media_root=clips,
         scenarios_dsn=scenarios_dsn,
         predictions_dsn=predictions_dsn,
@@ -126,14 +139,15 @@ async def test_what_decoding_does_wrong_costs_its_scenario_alone(
                 await service.ends(scenario_id, timeout=200)
         memory = peak_memory(service)
         await until(lambda: not psutil.Process(service.process.pid).children(recursive=True))
-    found = await verify(scenarios_dsn, predictions_dsn)
+        found = await verify(scenarios_dsn, predictions_dsn)
     battery.passed(
         8,
-        "decoding that crashes, aborts, hangs or eats memory, with `VA_DECODING=process`",
+        "decoding that crashes, aborts, hangs, eats memory or just ends, with `VA_DECODING=process`",
         f"{len(found.told)} harmful scenarios beside {NEIGHBOURS * ROUNDS} others",
         f"{found}; the service's own memory at most {memory} MiB",
     )
     assert (found.missing, found.doubled, found.unfinished, found.restarted) == (0, 0, 0, 0), found
+    assert found.idle == 0, found
     assert len(found.told) == ROUNDS * len(REASONS)
     assert [told for told in found.told if REASONS[told[0]] not in (told[1] or "")] == []
     assert found.most_attempts <= 2  # the first stored something
@@ -158,6 +172,23 @@ async def test_with_threads_the_verifier_sees_the_service_and_its_neighbours_die
     assert code == -signal.SIGSEGV
     assert found.unfinished == 1
     assert found.missing > 0
+
+
+@pytest.mark.long
+async def test_the_verifier_sees_a_runner_idle_where_a_run_that_just_ended_counts_as_given_back(
+    tmp_path: Path, clips: Path, scenarios_dsn: str, predictions_dsn: str, battery: Battery
+) -> None:
+    app = "tests.torture.unguarded_ends:app"
+    async with fragile(tmp_path, clips, scenarios_dsn, predictions_dsn, "process", app) as service:
+        await start(service, "quits")
+
+        async def is_idle() -> bool:
+            return (await verify(scenarios_dsn, predictions_dsn)).idle > 0
+
+        await until(is_idle, timeout=60)
+        found = await verify(scenarios_dsn, predictions_dsn)
+    battery.unguarded(8, "failing runs that just ended", "1 run", str(found))
+    assert found.idle == 1
 
 
 async def test_a_shutdown_takes_decoders_along_even_frozen_ones(
