@@ -4,6 +4,7 @@ from app.runner import run
 from tests.torture import fatal_detectors
 
 vars(run)["make_detector"] = fatal_detectors.make
+run.Run._event = fatal_detectors.event  # type: ignore[method-assign]
 
 from app.main import app  # noqa: E402 - the detectors are there before it starts
 

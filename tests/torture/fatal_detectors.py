@@ -2,14 +2,19 @@
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
+from app.messages import RunEvent, RunFailed
 from app.runner.detectors import Detector, make_detector
 from app.runner.frames import Detection, Picture
+from app.runner.run import Run
 from app.scenario import Detector as DetectorConfig
 from app.scenario import Mock
 
-RAISES, ABORTS, ABORTS_LATER, IS_KILLED, BROKEN, RAISES_AT_FIRST = range(4_000_000_000, 4_000_000_006)
+RAISES, ABORTS, ABORTS_LATER, IS_KILLED, BROKEN, RAISES_AT_FIRST, RAISES_AND_IS_KILLED = range(
+    4_000_000_000, 4_000_000_007
+)
 LATER, AT_FIRST = 40, 15
 """Frames, before the one in which it aborts, and in which it raises."""
 
@@ -24,13 +29,27 @@ class Fatal:
 
     def detect(self, picture: Picture, frame: int) -> tuple[Detection, ...]:  # noqa: ARG002
         match self._seed:
-            case _ if self._seed == RAISES or (self._seed == RAISES_AT_FIRST and frame < AT_FIRST):
+            case _ if self._seed in (RAISES, RAISES_AND_IS_KILLED) or (
+                self._seed == RAISES_AT_FIRST and frame < AT_FIRST
+            ):
                 raise ValueError("the model takes other pictures")
             case _ if self._seed == ABORTS or (self._seed == ABORTS_LATER and frame >= LATER):
                 os.abort()
             case _ if self._seed == IS_KILLED:  # as by the system, where memory has run out
                 os.kill(os.getpid(), signal.SIGKILL)
         return ()
+
+
+_event = Run._event
+
+
+def event(self: Run, kind: Callable[..., RunEvent], **details: object) -> RunEvent:
+    """`Run._event`, but that a first attempt is killed once it knows that its detector never works."""
+    config = self._command.spec.detector
+    fatal = isinstance(config, Mock) and config.seed == RAISES_AND_IS_KILLED
+    if fatal and kind is RunFailed and self._command.attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return _event(self, kind, **details)
 
 
 def make(config: DetectorConfig, model_root: Path) -> Detector:

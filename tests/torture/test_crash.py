@@ -27,6 +27,7 @@ from tests.torture.fatal_detectors import (
     IS_KILLED,
     LATER,
     RAISES,
+    RAISES_AND_IS_KILLED,
     RAISES_AT_FIRST,
 )
 from tests.torture.ground_truth import idle_runners, make_clips
@@ -35,7 +36,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(size(240, 900))
 
-FRAMES = 300
+FRAMES, FEW = 300, 8
 CLIP = f"{FRAMES}.mp4"
 ROUNDS = size(1, 5)
 RESTARTS = size(2, 5)
@@ -47,7 +48,7 @@ APP = "tests.torture.fatal_app:app"
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make_clips(tmp_path_factory.mktemp("clips"), FRAMES)
+    folder = make_clips(tmp_path_factory.mktemp("clips"), FRAMES, FEW)
     (folder / "broken.onnx").write_bytes(b"no model")
     return folder
 
@@ -248,6 +249,52 @@ async def test_what_takes_its_process_down_every_time_is_given_up_and_its_neighb
     assert len(crashed.frames) <= LATER
     assert whole == NEIGHBOURS, found
     assert idle == 0
+
+
+async def fail_and_be_killed(
+    folder: Path, clips: Path, dsns: tuple[str, str], app: str = APP
+) -> tuple[Found, int]:
+    """A detector that fails in every frame of a short clip, killed with its process when all of them are
+    stored and before that is reported; and how often the process died."""
+    deaths: Counter[int] = Counter()
+    async with one_process(folder, clips, dsns, app) as (service, verifier):
+        async with create_task_group() as group:
+            group.start_soon(supervise, [service], deaths)
+            fatal = await create(service, mock(RAISES_AND_IS_KILLED), source=f"{FEW}.mp4")
+            await until(lambda: verifier.ended([fatal]), timeout=120, poll=0.2)
+            group.cancel_scope.cancel()
+        assert await verifier.idle() == 0
+        return await verifier.look(fatal), deaths[0]
+
+
+async def test_what_failed_in_every_frame_has_failed_though_its_process_died_before_it_said_so(
+    tmp_path: Path, clips: Path, scenarios_dsn: str, predictions_dsn: str, battery: Battery
+) -> None:
+    found, deaths = await fail_and_be_killed(tmp_path, clips, (scenarios_dsn, predictions_dsn))
+    battery.passed(
+        11,
+        "a detector that fails in every frame, killed with its process before it could be reported",
+        f"{deaths} death",
+        f"{found.outcome} after {found.attempts} attempts, {found.failed} of {FEW} frames with their error",
+    )
+    assert (found.outcome, found.attempts, deaths) == ("failed", 2, 1)
+    assert "the model takes other pictures" in (found.error or "")
+    assert (found.frames, found.failed) == (list(range(FEW)), FEW)
+
+
+@pytest.mark.long
+async def test_without_a_look_at_what_is_stored_it_would_have_been_completed(
+    tmp_path: Path, clips: Path, scenarios_dsn: str, predictions_dsn: str, battery: Battery
+) -> None:
+    dsns = (scenarios_dsn, predictions_dsn)
+    found, deaths = await fail_and_be_killed(tmp_path, clips, dsns, "tests.torture.unguarded_failures:app")
+    battery.unguarded(
+        11,
+        "a look at the errors that an earlier attempt has stored",
+        f"{deaths} death",
+        f"{found.outcome}, {found.failed} of {FEW} frames with their error",
+    )
+    assert (found.outcome, found.failed) == ("completed", FEW)
 
 
 async def test_in_a_fleet_it_is_given_up_and_its_neighbours_are_completed(
