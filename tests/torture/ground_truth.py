@@ -45,6 +45,8 @@ class Findings(Struct):
     wrong: int = 0
     stuck: int = 0
     illegal: list[str] = field(default_factory=list)
+    disordered: int = 0
+    """Scenarios of which event streams tell another order than what came about."""
     idle: int = 0
     """Runners that get nothing more though nobody asked them to leave."""
 
@@ -52,13 +54,13 @@ class Findings(Struct):
     def damage(self) -> bool:
         """Whether anything is not as it must be."""
         lost = self.missing + self.doubled + self.wrong
-        return bool(lost or self.stuck or self.illegal or self.idle)
+        return bool(lost or self.stuck or self.illegal or self.disordered or self.idle)
 
     def __str__(self) -> str:
         return (
             f"{self.missing:,} missing, {self.doubled:,} doubled, {self.wrong:,} wrong of {self.frames:,}"
             f" frames; {self.stuck:,} stuck of {self.scenarios:,} scenarios;"
-            f" {len(self.illegal):,} illegal histories;"
+            f" {len(self.illegal):,} illegal histories, {self.disordered:,} told out of order;"
             f" {self.idle:,} runners idle"
         )
 
@@ -87,17 +89,25 @@ async def verify(scenarios: "Connection", predictions: "Connection") -> Findings
         found.scenarios += 1
         found.stuck += (scenario["state"], scenario["outcome"]) != ("inactive", "completed")
         events = await scenarios.fetch(
-            "SELECT from_state, to_state, attempt FROM scenario_events WHERE scenario_id = $1 ORDER BY id",
+            "SELECT from_state, to_state, attempt, xid FROM scenario_events"
+            " WHERE scenario_id = $1 ORDER BY id",
             scenario["id"],
         )
-        if wrong := _judge_history([tuple(event) for event in events], scenario["state"]):
+        if wrong := _judge_history([tuple(event)[:3] for event in events], scenario["state"]):
             found.illegal.append(f"{scenario['id']}: {wrong}")
+        found.disordered += is_disordered(events)
         rows = await predictions.fetch(
             "SELECT frame, time, labels, boxes FROM predictions WHERE scenario_id = $1 ORDER BY frame",
             scenario["id"],
         )
         _judge_rows(found, expected_frames(json.loads(scenario["spec"])), rows)
     return found
+
+
+def is_disordered(events: Sequence[asyncpg.Record]) -> bool:
+    """Whether streams, which tell by (xid, id), tell a scenario's events otherwise than in their order."""
+    xids = [event["xid"] for event in events]
+    return xids != sorted(xids)
 
 
 async def idle_runners(scenarios: "Connection") -> int:

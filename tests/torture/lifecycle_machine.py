@@ -175,6 +175,27 @@ class Orchestration(RuleBasedStateMachine):
         self._read()
         self.model = next((model for model in orders if not self._differences(model)), orders[0])
 
+    @precondition(lambda self: len(self.scenarios) < 6)
+    @rule(spec=specs, later=st.integers(1, 5))
+    def create_while_runs_are_handed_out(self, spec: ScenarioSpec, later: int) -> None:
+        """The create comes so many questions to the database later than the hand-out begins."""
+        self.scenarios.append(uuid4())
+        create = CreateScenario(uuid4(), self.scenarios[-1], spec)
+
+        async def both() -> None:
+            await self.ground.connection.execute(_NOW)
+            async with create_task_group() as group:
+                group.start_soon(self.leader._repeat, self.leader._hand_out)
+                for _ in range(later):
+                    await self.ground.connection.execute("SELECT")
+                await self._handle(create)
+
+        self._sent(create)
+        self.ground.run(both())
+        self._read()
+        self.model.take(create)
+        self._assign()
+
     # What runners do.
 
     @precondition(lambda self: self.held)
@@ -221,11 +242,10 @@ class Orchestration(RuleBasedStateMachine):
             self._lead(self.leader._tell)
             self.model.tell()
         if what in ("all", "hand out"):
-            self.ground.run(self.ground.connection.execute("UPDATE scenarios SET not_before = '-infinity'"))
+            self.ground.run(self.ground.connection.execute(_NOW))
             self._lead(self.leader._hand_out)
             self._read()
-            for start in self._outbox_starts()[len(self.starts) :]:
-                self.model.assign(start.scenario_id, start.instance)
+            self._assign()
             stuck = any(
                 life.state == "init_startup" and self.model.free(instance)
                 for life in self.model.lives.values()
@@ -327,6 +347,11 @@ class Orchestration(RuleBasedStateMachine):
     def _lead(self, step: Any) -> None:
         self.ground.run(self.leader._repeat(step))
 
+    def _assign(self) -> None:
+        """What was handed out since the last look."""
+        for start in self._outbox_starts()[len(self.starts) :]:
+            self.model.assign(start.scenario_id, start.instance)
+
     def _note_lost(self, *instances: Instance) -> None:
         """What was handed to these may be lost from now on."""
         self.truth.lost |= {
@@ -374,6 +399,7 @@ def _message(row: OutboxRow) -> Message:
     return topic.decode(row.message)
 
 
+_NOW = "UPDATE scenarios SET not_before = '-infinity'"
 _AGE = [
     f"UPDATE {table} - interval '10 days' WHERE runner_id = $1 AND boot_id = $2"
     for table in (

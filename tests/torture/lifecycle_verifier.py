@@ -21,6 +21,7 @@ from app.messages import (
     StopScenario,
 )
 from app.postgres import Connection
+from tests.torture.ground_truth import is_disordered
 
 LEGAL = {
     None: {"init_startup"},
@@ -78,7 +79,7 @@ async def verify(connection: Connection, truth: Truth) -> Verdict:
     """Judge every scenario in the database."""
     verdict = Verdict()
     history = await connection.fetch(
-        "SELECT scenario_id, from_state, to_state, attempt, runner_id FROM scenario_events ORDER BY id"
+        "SELECT scenario_id, from_state, to_state, attempt, runner_id, xid FROM scenario_events ORDER BY id"
     )
     outbox = await connection.fetch("SELECT key, message FROM outbox ORDER BY id")
     for row in await connection.fetch("SELECT * FROM scenarios"):
@@ -87,6 +88,8 @@ async def verify(connection: Connection, truth: Truth) -> Verdict:
         verdict.transitions += len(events)
         verdict.messages += len(sent)
         wrong = [*_transitions(row, events, truth), *_commands(row, events, truth), *_messages(events, sent)]
+        if is_disordered(events):
+            wrong.append("event streams tell another order")
         verdict.illegal += [f"{row['id']}: {each}" for each in wrong]
     handled = await connection.fetch("SELECT command_id FROM handled_commands")
     if {each["command_id"] for each in handled} != set(truth.commands):

@@ -12,9 +12,11 @@ from msgspec.structs import replace
 
 from app.messages import RunEvent
 from app.orchestrator import service, store
+from app.orchestrator.leader import Leader
 from app.orchestrator.lifecycle import Decision, Input, Scenario, decide
 from app.postgres import Connection
 from tests.databases import Databases
+from tests.torture import slots_first
 from tests.torture.battery import Battery, size
 from tests.torture.lifecycle_ground import Ground, ground
 from tests.torture.lifecycle_machine import Orchestration
@@ -89,9 +91,18 @@ def without_locking_the_scenario(patch: Patch) -> None:
     patch.setattr(store, "lock", unlocked)
 
 
+def without_locking_scenarios_before_slots(patch: Patch) -> None:
+    patch.setattr(Leader, "_hand_out", slots_first.hand_out)
+
+
 @pytest.mark.parametrize(
     "without",
-    [without_fencing_off_older_attempts, without_remembering_commands, without_locking_the_scenario],
+    [
+        without_fencing_off_older_attempts,
+        without_remembering_commands,
+        without_locking_the_scenario,
+        without_locking_scenarios_before_slots,
+    ],
 )
 @pytest.mark.timeout(size(300, 3600))
 def test_the_verifier_sees_what_a_missing_guard_lets_through(
