@@ -44,6 +44,11 @@ class Storm:
         self.posted = 0
         self.created: set[str] = set()
 
+    @property
+    def apis(self) -> list[ServiceProcess]:
+        """The members that answer requests."""
+        return [self._fleet.members[name] for name, role in self._roles.items() if "api" in role]
+
     @asynccontextmanager
     async def database(self, name: str) -> AsyncIterator["Connection"]:
         """A connection to one of the fleet's databases."""
@@ -154,10 +159,9 @@ class Storm:
             "restart": {"max_restarts": 1000},
             **_ASKED[number % len(_ASKED)],
         }
-        apis = [self._fleet.members[name] for name, role in self._roles.items() if "api" in role]
         while True:
             try:
-                answer = await self.chance.choice(apis).http.post(
+                answer = await self.chance.choice(self.apis).http.post(
                     "/scenarios", json=body, headers={"Idempotency-Key": f"clip {number}"}
                 )
             except httpx.TransportError:

@@ -5,15 +5,18 @@
 
 import random
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from anyio import Event, create_task_group
+from anyio import Event, create_task_group, move_on_after, sleep
 
 from tests.fleet.fleet import SETTINGS
 from tests.torture.battery import LONG, Battery, size
+from tests.torture.follower import Follower, changes
 from tests.torture.ground_truth import Interruption, interruptions, make_clips, percentile, verify
 from tests.torture.storm import storm
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(size(400, 6000))
 
@@ -46,11 +49,18 @@ async def test_whatever_is_killed_nothing_is_lost_and_everything_goes_on_in_time
         stop = Event()
         async with fleet.database("scenarios") as scenarios, fleet.database("predictions") as predictions:
             started = await scenarios.fetchval("SELECT pg_postmaster_start_time()")
+            follower = Follower(fleet.apis)
             async with create_task_group() as group:
-                group.start_soon(fleet.keep_going, GOING, stop)
-                await fleet.kill(ROLES, KILLS, SECONDS)
-                stop.set()
-            settled = await fleet.settled(size(60, 300))
+                await group.start(follower.follow)
+                async with create_task_group() as busy:
+                    busy.start_soon(fleet.keep_going, GOING, stop)
+                    await fleet.kill(ROLES, KILLS, SECONDS)
+                    stop.set()
+                settled = await fleet.settled(size(60, 300))
+                changed = await changes(scenarios)
+                with suppress(AssertionError):
+                    await until(lambda: len(follower.told) >= len(changed), timeout=30)
+                group.cancel_scope.cancel()
             fleet.assert_all_run()
             found = await verify(scenarios, predictions)
             broken = await interruptions(scenarios, fleet.kills)
@@ -64,11 +74,13 @@ async def test_whatever_is_killed_nothing_is_lost_and_everything_goes_on_in_time
         "`kill -9` of random members of a Kafka fleet, scenarios going on all the time",
         f"{len(fleet.kills)} kills ({', '.join(f'{n} of {role}s' for role, n in sorted(shares.items()))},"
         f" {leaders} of them leading), {len(broken)} runs interrupted",
-        f"{found}; restart p99 {away:.1f} s of {TIMEOUT + 2} s allowed",
+        f"{found}; {len(follower.told):,} of {len(changed):,} changes told by {follower.streams} streams;"
+        f" restart p99 {away:.1f} s of {TIMEOUT + 2} s allowed",
     )
     assert settled
     assert len(fleet.kills) == KILLS
     assert not found.damage, found
+    assert follower.told == changed
     assert (len(fleet.created), fleet.created) == (fleet.posted, stored)
     # A dozen kills, on a machine that may be busy with other tests, give no percentile.
     assert away <= size(60, TIMEOUT + 2), sorted(broken, key=lambda each: -each.seconds)[:10]
@@ -94,6 +106,29 @@ async def test_the_verifier_sees_frames_lost_or_doubled_where_rows_and_checkpoin
         found = await verify(scenarios, predictions)
     battery.unguarded(1, "storing rows and checkpoint at once", "20 kills of runners", str(found))
     assert found.missing + found.doubled
+
+
+@pytest.mark.long
+async def test_the_verifier_sees_changes_told_out_of_order_where_slots_are_locked_before_scenarios(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, kafka: str, battery: Battery
+) -> None:
+    short = make_clips(tmp_path_factory.mktemp("short"), 30)
+    async with (
+        storm(tmp_path, short, kafka, SMALL, app="tests.torture.unguarded_order:app") as fleet,
+        fleet.database("scenarios") as scenarios,
+        fleet.database("predictions") as predictions,
+    ):
+        stop = Event()
+        async with create_task_group() as group:
+            group.start_soon(fleet.keep_going, 30, stop)
+            with move_on_after(60):
+                while not (await verify(scenarios, predictions)).disordered:  # noqa: ASYNC110 - nothing tells
+                    await sleep(0.5)
+            stop.set()
+        await fleet.settled(60)
+        found = await verify(scenarios, predictions)
+    battery.unguarded(1, "locking scenarios before slots", "30 scenarios going", str(found))
+    assert found.disordered
 
 
 @pytest.mark.long
