@@ -25,7 +25,7 @@ _spec = msgspec.json.Decoder(ScenarioSpec)
 _media = msgspec.json.Decoder(Media)
 _SELECT = (
     "SELECT id, spec, state, outcome, error, attempt, runner_id, boot_id, failures, next_frame, progressed,"
-    " media, deleted_at IS NOT NULL AS deleted FROM scenarios"
+    " media, deleted_at IS NOT NULL AS deleted, age(xmin) < 0 AS is_ahead FROM scenarios"
 )
 
 
@@ -71,9 +71,10 @@ async def lock(connection: Connection, scenario_id: UUID) -> Scenario | None:
 
 
 async def lock_free(connection: Connection, scenario_ids: Sequence[UUID]) -> list[Scenario]:
-    """Those of the scenarios that nobody else has locked, locked until the transaction ends."""
+    """Those of the scenarios that nobody else has locked, or has changed meanwhile, locked until the
+    transaction ends."""
     rows = await connection.fetch(f"{_SELECT} WHERE id = ANY($1) FOR UPDATE SKIP LOCKED", scenario_ids)
-    return [_scenario(row) for row in rows]
+    return _in_order(rows)
 
 
 async def lock_waiting(connection: Connection, limit: int) -> list[Scenario]:
@@ -83,7 +84,13 @@ async def lock_waiting(connection: Connection, limit: int) -> list[Scenario]:
         " ORDER BY waiting_since, id LIMIT $1 FOR UPDATE SKIP LOCKED",
         limit,
     )
-    return [_scenario(row) for row in rows]
+    return _in_order(rows)
+
+
+def _in_order(rows: Sequence[Record]) -> list[Scenario]:
+    """The scenarios, but for those that a later transaction changed before they were locked: with its first
+    lock this one got its place in the order that event streams tell changes in."""
+    return [_scenario(row) for row in rows if not row["is_ahead"]]
 
 
 def _scenario(row: Record) -> Scenario:

@@ -1,7 +1,10 @@
 """Events and new scenarios that wait together: one transaction for all, and nobody waits for one of them."""
 
+from collections.abc import Sequence
+from typing import Any, cast
 from uuid import UUID, uuid4
 
+import pytest
 from anyio import create_task_group, sleep_forever
 from anyio.abc import TaskStatus
 
@@ -12,12 +15,14 @@ from app.messages import (
     RunFailed,
     RunFinished,
     RunStarted,
+    StopScenario,
     orchestrator_commands,
     runner_events,
 )
 from app.orchestrator import store
-from app.orchestrator.lifecycle import AssignRun
-from app.orchestrator.service import apply, create_all, take_all
+from app.orchestrator.lifecycle import AssignRun, Scenario
+from app.orchestrator.service import apply, create_all, handle_command, take_all
+from app.postgres import Connection
 from app.scenario import Media
 from tests.orchestrator.conftest import SPEC, World
 from tests.waiting import until
@@ -84,6 +89,51 @@ async def test_an_event_does_not_wait_for_another_scenario_that_is_locked(world:
         events = [RunFinished(held, 1, 1, MEDIA), RunFinished(free, 1, 1, MEDIA)]
         assert await take_all(world.database, events) == [None, True]
         group.cancel_scope.cancel()
+
+
+class Gated:
+    """A connection that looks at each scenario only once the advisory lock of its id is free."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, query: str, *values: object) -> Any:
+        gated = query.replace("SELECT id", "SELECT pg_advisory_xact_lock_shared(hashtext(id::text)), id")
+        return await self._connection.fetch(gated, *values)
+
+
+async def test_no_event_is_told_before_what_came_between_the_locks_of_its_transaction(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = await running(world, 2)
+    lock_free = store.lock_free
+    taken: list[bool | None] = []
+
+    async def one_by_one(connection: Connection, scenario_ids: Sequence[UUID]) -> list[Scenario]:
+        return await lock_free(cast("Connection", Gated(connection)), scenario_ids)
+
+    async def take() -> None:
+        taken.extend(
+            await take_all(world.database, [RunFinished(each, 1, 1, MEDIA) for each in (first, second)])
+        )
+
+    async def waits() -> bool:
+        async with world.database.connection() as connection:
+            sql = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+            return bool(await connection.fetchval(sql))
+
+    monkeypatch.setattr(store, "lock_free", one_by_one)
+    async with create_task_group() as group, world.database.transaction() as gate:
+        await gate.execute("SELECT pg_advisory_xact_lock(hashtext($1))", str(second))
+        group.start_soon(take)
+        await until(waits)
+        await handle_command(world.database, StopScenario(uuid4(), second))
+    async with world.database.connection() as connection:
+        told = await connection.fetch(
+            "SELECT to_state FROM scenario_events WHERE scenario_id = $1 ORDER BY xid, id", second
+        )
+    assert [row["to_state"] for row in told] == await world.states(second)
+    assert taken == [True, None]
 
 
 async def test_a_later_event_of_a_scenario_waits_for_the_earlier_one(world: World) -> None:

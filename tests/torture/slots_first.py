@@ -1,5 +1,7 @@
 """Handing out runs in transactions that get their place in the order of events too early."""
 
+from typing import Any, cast
+
 from app.orchestrator import leases, store
 from app.orchestrator.leader import Leader
 from app.orchestrator.lifecycle import AssignRun
@@ -7,12 +9,25 @@ from app.orchestrator.service import apply_each
 from app.postgres import Connection
 
 _MOST = 50
+_AHEAD = "age(xmin) < 0"
+
+
+class _Unordered:
+    """A connection on which no scenario is ahead of its transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, query: str, *values: object) -> Any:
+        assert _AHEAD in query
+        return await self._connection.fetch(query.replace(_AHEAD, "false"), *values)
 
 
 async def hand_out(self: Leader, connection: Connection) -> bool:
-    """`Leader._hand_out`, but that it locks the slots first."""
+    """`Leader._hand_out`, but that it locks the slots first, and then takes whatever waits."""
     free = await leases.free_slots(connection, self._timing.grace, _MOST)
     slots = await leases.lock_slots(connection, free)
-    waiting = await store.lock_waiting(connection, len(slots)) if slots else []
+    unordered = cast("Connection", _Unordered(connection))
+    waiting = await store.lock_waiting(unordered, len(slots)) if slots else []
     await apply_each(connection, zip(waiting, map(AssignRun, slots), strict=False))
     return len(waiting) == _MOST

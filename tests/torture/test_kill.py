@@ -109,7 +109,7 @@ async def test_the_verifier_sees_frames_lost_or_doubled_where_rows_and_checkpoin
 
 
 @pytest.mark.long
-async def test_the_verifier_sees_changes_told_out_of_order_where_slots_are_locked_before_scenarios(
+async def test_the_verifier_sees_changes_told_out_of_order_where_hand_outs_are_not_held_to_it(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, kafka: str, battery: Battery
 ) -> None:
     short = make_clips(tmp_path_factory.mktemp("short"), 30)
@@ -127,7 +127,7 @@ async def test_the_verifier_sees_changes_told_out_of_order_where_slots_are_locke
             stop.set()
         await fleet.settled(60)
         found = await verify(scenarios, predictions)
-    battery.unguarded(1, "locking scenarios before slots", "30 scenarios going", str(found))
+    battery.unguarded(1, "handing out in order", "30 scenarios going", str(found))
     assert found.disordered
 
 

@@ -91,7 +91,7 @@ def without_locking_the_scenario(patch: Patch) -> None:
     patch.setattr(store, "lock", unlocked)
 
 
-def without_locking_scenarios_before_slots(patch: Patch) -> None:
+def without_handing_out_in_order(patch: Patch) -> None:
     patch.setattr(Leader, "_hand_out", slots_first.hand_out)
 
 
@@ -101,7 +101,7 @@ def without_locking_scenarios_before_slots(patch: Patch) -> None:
         without_fencing_off_older_attempts,
         without_remembering_commands,
         without_locking_the_scenario,
-        without_locking_scenarios_before_slots,
+        without_handing_out_in_order,
     ],
 )
 @pytest.mark.timeout(size(300, 3600))

@@ -1,4 +1,4 @@
-"""The service, whose leader locks runners before it locks the scenarios that it hands them."""
+"""The service, whose leader hands out without regard to the order that event streams tell."""
 
 from app.orchestrator.leader import Leader
 from tests.torture import slots_first
