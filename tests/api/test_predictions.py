@@ -157,6 +157,7 @@ async def test_a_cursor_that_nobody_handed_out_is_refused(
         (f"{path}/events", ("events", scenario_id), [2**63]),
         ("/scenarios", ("scenarios", None), ["0001-01-01T00:00:00+23:59", str(scenario_id)]),
         ("/scenarios", ("scenarios", None), ["9999-12-31T23:59:59-23:59", str(scenario_id)]),
+        ("/scenarios", ("scenarios", None), ["9999-12-31T23:59:59", str(scenario_id)]),
     ]
     for path, query, position in forged:
         response = await http.get(path, params={"cursor": make_cursor(position, query)})

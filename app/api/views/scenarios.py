@@ -67,7 +67,7 @@ class ScenarioPage(Struct, frozen=True):
 class Position(Struct, frozen=True, array_like=True):
     """Where a page ended."""
 
-    created_at: datetime
+    created_at: Annotated[datetime, Meta(tz=True)]
     id: UUID
 
 
