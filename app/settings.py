@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
-from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
 from msgspec import Meta, Struct
 from msgspec.inspect import CollectionType, type_info
 
@@ -104,7 +104,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="debug, info, warning or error")
     ] = "info"
-    host: Annotated[str, Meta(pattern=r"^[\w.:-]+$", description="an address or a host name")] = "127.0.0.1"
+    host: Annotated[str, Meta(pattern=r"^[\w.:][\w.:-]*$", description="an address or a host name")] = (
+        "127.0.0.1"
+    )
     port: _Port = 8000
 
     def __post_init__(self) -> None:
@@ -165,7 +167,7 @@ def load(environ: Mapping[str, str], dotenv: Path | None = None) -> Settings:
     """Read `dotenv`, where there is such a file, and `environ`, which wins. An empty value counts as unset.
 
     Raises SettingsError for a wrong value, for VA_* names that are no setting (VA_TEST_* are not looked at),
-    and for a folder that was asked for and is not there.
+    for a line of `dotenv` that sets nothing, and for a folder that was asked for and is not there.
     """
     given = {**_read(dotenv), **environ}
     values: dict[str, Any] = {}
@@ -183,13 +185,28 @@ def load(environ: Mapping[str, str], dotenv: Path | None = None) -> Settings:
 
 
 def _read(dotenv: Path | None) -> dict[str, str]:
-    if dotenv is None or not dotenv.exists():
+    if dotenv is None or not dotenv.exists() or dotenv.is_dir():  # some keep a virtual environment there
         return {}
     try:
-        # Without interpolation: a password may hold a dollar sign.
-        return {name: value or "" for name, value in dotenv_values(dotenv, interpolate=False).items()}
+        with dotenv.open(encoding="utf-8") as file:
+            bindings = list(parse_stream(file))  # without interpolation: a password may hold a dollar sign
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{dotenv} cannot be read: {error}") from None
+    for binding in bindings:
+        if _is_wrong(binding):
+            text = binding.original.string
+            blank = text[: len(text) - len(text.lstrip())]  # lines before it
+            line = binding.original.line + blank.count("\n")
+            raise SettingsError(
+                f"line {line} of {dotenv} is wrong: write it as VA_PORT=8000, or begin it with #"
+            )
+    return {binding.key: binding.value or "" for binding in bindings if binding.key is not None}
+
+
+def _is_wrong(binding: Binding) -> bool:
+    """Whether a line is none of a variable's; `VA_PORT:8000` would be a name, which messages show."""
+    name = binding.key or ""
+    return binding.error or (binding.value is None and name.startswith("VA_") and not name.isidentifier())
 
 
 def _parse(variable: str, text: str) -> object:

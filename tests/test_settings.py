@@ -129,6 +129,24 @@ def test_a_dollar_sign_in_the_file_is_kept(tmp_path: Path) -> None:
     assert load({}, dotenv).scenarios_dsn == "postgresql://va:a${HOME}b@db/scenarios"
 
 
+@pytest.mark.parametrize("wrong", ["VA_API_KEYS hunter2", "VA_API_KEYS:hunter2", "export VA_PORT 9", "A='b"])
+def test_a_line_of_the_file_that_sets_nothing_is_named_and_not_shown(tmp_path: Path, wrong: str) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text(f"# VA_HOST ::\n\nexport VA_RUNNER_SLOTS=2\nOTHER='a\nb'\n \n\n{wrong}\nVA_PORT=9000\n")
+    with pytest.raises(SettingsError) as caught:
+        load({}, dotenv)
+    assert str(caught.value) == f"line 8 of {dotenv} is wrong: write it as VA_PORT=8000, or begin it with #"
+
+
+def test_what_other_programs_keep_in_the_file_is_left_to_them(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text('  # VA_PORT 1\n\nexport OTHER\nMY.NAME = a b # c\nKEY="a\nb"\nVA_PORT = 9000 # d\n')
+    assert load({}, dotenv) == Settings(port=9000)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert load({}, folder) == Settings()
+
+
 def test_an_empty_value_counts_as_unset(tmp_path: Path) -> None:
     dotenv = tmp_path / ".env"
     dotenv.write_text("VA_PORT=9000\nVA_HOST\n")
@@ -168,6 +186,7 @@ def test_an_empty_value_counts_as_unset(tmp_path: Path) -> None:
         ("VA_LOG_FORMAT", "xml", "text or json"),
         ("VA_LOG_LEVEL", "loud", "debug, info, warning or error"),
         ("VA_HOST", "a b", "an address or a host name"),
+        ("VA_HOST", "--reload", "an address or a host name"),
         ("VA_PORT", "65536", "a port number from 1 to 65535"),
         ("VA_PORT", "0", "a port number from 1 to 65535"),
         ("VA_PORT", "80\n80", "a port number from 1 to 65535"),

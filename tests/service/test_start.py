@@ -38,12 +38,18 @@ def words_at_the_end(folder: Path, **variables: str) -> str:
         ({"VA_MEDIA_ROOT": "nowhere"}, "VA_MEDIA_ROOT"),
         ({"VA_POSTGRES_BIN": "."}, "no runnable postgres"),
         ({"VA_PORTT": "1"}, "VA_PORT"),
+        ({"VA_HOST": "--reload"}, "VA_HOST='--reload' is wrong"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_with_one_line_that_names_it(
     tmp_path: Path, variables: dict[str, str], said: str
 ) -> None:
     assert said in words_at_the_end(tmp_path, **variables)
+
+
+def test_a_line_of_the_settings_file_that_sets_nothing_stops_the_start_and_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("# of the service\nVA_PORT 9000\n")
+    assert words_at_the_end(tmp_path).startswith("videoanalysis: line 2 of .env is wrong: ")
 
 
 @pytest.mark.parametrize(
