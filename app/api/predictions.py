@@ -57,9 +57,10 @@ class PredictionQuery(Struct, frozen=True, forbid_unknown_fields=True):
         summary="Read predictions, by frame",
         description=(
             "Every sampled frame is there, with an empty list where nothing was found, unless a label or a"
-            " confidence is asked for. Pages stay right while rows are added: `next_cursor` is null once"
-            " nothing more is stored. To follow a scenario that still runs, go on with `from_frame` one"
-            " past the last frame received."
+            " confidence is asked for. A page ends early, with `next_cursor` set, once it holds some 50,000"
+            " detections (fewer where labels are long; those that a filter leaves out count too). Pages"
+            " stay right while rows are added: `next_cursor` is null once nothing more is stored. To follow"
+            " a scenario that still runs, go on with `from_frame` one past the last frame received."
         ),
         query=PredictionQuery,
         answers={200: Answer("A page of predictions.", PredictionPage, EXAMPLE)},

@@ -7,9 +7,12 @@ import httpx
 import pytest
 
 from app.api.cursors import make_cursor
-from app.api.views.predictions import Wanted
+from app.api.views.predictions import PAGE, Wanted
 from app.postgres import Database
 from tests.api.rows import add_prediction, add_scenario, packed
+
+CROWD = 300
+"""Detections in each frame of `add_crowds`."""
 
 
 @pytest.fixture
@@ -207,3 +210,90 @@ async def test_a_thousand_predictions_come_in_one_page(
     page = (await http.get(f"/scenarios/{scenario_id}/predictions", params={"limit": 1000})).json()
     assert [item["frame"] for item in page["items"]] == list(range(1000))
     assert await frames(http, scenario_id, cursor=page["next_cursor"], limit=400) == list(range(1000, 1501))
+
+
+async def add_crowds(predictions: Database, scenario_id: UUID, frames: int, *, label: str = "cat") -> None:
+    """Frames of CROWD detections: one dog, surely, and otherwise `label`, likely."""
+    async with predictions.connection() as connection:
+        await connection.execute(
+            "INSERT INTO predictions SELECT $1, n, n / 30.0, $2, $3, $4 FROM generate_series(0, $5 - 1) AS n",
+            scenario_id,
+            "\n".join([label] * (CROWD - 1) + ["dog"]),
+            packed(*[0.5] * (CROWD - 1), 0.9),
+            packed(*range(4 * CROWD)),
+            frames,
+        )
+        for found, confidence in ((label, 0.5), ("dog", 0.9), ("", 0.9)):
+            await connection.execute(
+                "INSERT INTO label_blocks VALUES ($1, $2, 0, $3)", scenario_id, found, confidence
+            )
+
+
+@pytest.mark.parametrize("state", ["active", "inactive"])
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [({}, CROWD), ({"label": "cat"}, CROWD - 1), ({"label": "dog"}, 1), ({"min_confidence": 0.6}, 1)],
+)
+async def test_a_page_of_many_detections_ends_early_and_the_next_goes_on(
+    http: httpx.AsyncClient,
+    scenarios: Database,
+    predictions: Database,
+    query: dict[str, Any],
+    shown: int,
+    state: str,
+) -> None:
+    """Pages of a completed scenario are kept: each is asked for twice."""
+    scenario_id = await add_scenario(scenarios, state=state)
+    await add_crowds(predictions, scenario_id, 400)
+    ends: list[int] = []
+    seen: list[int] = []
+    cursor = None
+    while not ends or cursor is not None:
+        given = {"limit": 1000, **query, **({"cursor": cursor} if cursor else {})}
+        first, again = [
+            await http.get(f"/scenarios/{scenario_id}/predictions", params=given) for _ in range(2)
+        ]
+        assert first.content == again.content
+        page = first.json()
+        assert {len(item["detections"]) for item in page["items"]} == {shown}
+        seen += [item["frame"] for item in page["items"]]
+        ends.append(len(page["items"]))
+        cursor = page["next_cursor"]
+    assert seen == list(range(400))
+    each = 80 * CROWD + 4 * CROWD - 1  # bytes that a page is taken to have for a frame
+    assert ends == [n := -(-PAGE // each), n, 400 - 2 * n]
+    assert 40_000 < n * CROWD < 50_000
+
+
+async def test_long_labels_end_a_page_earlier_and_a_limit_earlier_still(
+    http: httpx.AsyncClient, scenarios: Database, predictions: Database
+) -> None:
+    scenario_id = await add_scenario(scenarios)
+    await add_crowds(predictions, scenario_id, 40, label="\N{CAT FACE}" * 200)
+    path = f"/scenarios/{scenario_id}/predictions"
+    response = await http.get(path)
+    assert len(response.content) < 1.1 * PAGE
+    assert response.json()["next_cursor"]
+    assert await frames(http, scenario_id) == list(range(40))
+    page = (await http.get(path, params={"limit": 2})).json()
+    assert [item["frame"] for item in page["items"]] == [0, 1]
+    assert await frames(http, scenario_id, limit=2, to_frame=3) == [0, 1, 2]
+
+
+async def test_a_page_has_a_frame_however_many_detections_it_has(
+    http: httpx.AsyncClient, scenarios: Database, predictions: Database
+) -> None:
+    scenario_id = await add_scenario(scenarios)
+    count = PAGE // 80
+    for frame in range(3):
+        await add_prediction(
+            predictions,
+            scenario_id,
+            frame,
+            labels="\n".join(["cat"] * count),
+            confidences=packed(*[0.5] * count),
+            boxes=packed(*[1] * 4 * count),
+        )
+    page = (await http.get(f"/scenarios/{scenario_id}/predictions")).json()
+    assert [item["frame"] for item in page["items"]] == [0]
+    assert await frames(http, scenario_id) == [0, 1, 2]

@@ -11,6 +11,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from app.postgres import Connection, Database
 
 MAX_FRAME = 2**63 - 1
+PAGE = 4_000_000
+"""Bytes of JSON, about, after which a page ends: some 50,000 detections, those filtered out included."""
+
 Box = Annotated[
     tuple[float, float, float, float], Meta(description="x1, y1, x2, y2 in pixels of the source frame")
 ]
@@ -55,28 +58,38 @@ class Wanted(Struct, frozen=True, kw_only=True):
 async def list_predictions(
     predictions: Database, scenario_id: UUID, wanted: Wanted, limit: int
 ) -> tuple[list[Prediction], int | None]:
-    """Up to `limit` predictions by frame, and the frame to go on from where there are more.
+    """Up to `limit` predictions by frame, or fewer of many detections, and the frame to go on from.
 
+    A page ends once it holds PAGE, but has a frame at least. None: there is nothing to go on from.
     With a label or a confidence, only matching detections are returned, and only frames that have one.
     """
     threshold = None if wanted.min_confidence is None else _single(wanted.min_confidence)
     async with predictions.connection() as connection:
         first, last = await _frames(connection, scenario_id, wanted)
         if wanted.label is None and threshold is None:
-            rows = await connection.fetch(_ALL, scenario_id, first, last, limit + 1)
+            rows = await connection.fetch(_ALL, limit, PAGE, scenario_id, first, last)
         else:
             surely = threshold or 0.0
-            rows = await connection.fetch(_WITH, scenario_id, wanted.label, surely, first, last, limit + 1)
-    more = rows[limit]["frame"] if len(rows) > limit else None
-    return [_view(row, wanted.label, threshold) for row in rows[:limit]], more
+            rows = await connection.fetch(_WITH, limit, PAGE, scenario_id, first, last, wanted.label, surely)
+    more = rows[-1]["next"] if rows else None
+    return [_view(row, wanted.label, threshold) for row in rows], more
 
 
-_COLUMNS = "frame, time, labels, confidences, boxes, track_ids, error"
-_ALL = f"""
-    SELECT {_COLUMNS} FROM predictions
-     WHERE scenario_id = $1 AND frame BETWEEN $2 AND $3 ORDER BY frame LIMIT $4
-"""  # noqa: S608
-_WITH = f"SELECT {_COLUMNS} FROM predictions_with($1, $2, $3, $4, $5, $6)"  # noqa: S608
+# A detection takes 4 bytes of confidences, and about 80 of JSON besides its label. The lengths of values that
+# are stored apart are known without reading these.
+_PAGE = """
+    SELECT frame, time, labels, confidences, boxes, track_ids, error, next
+      FROM (SELECT *, lead(frame) OVER by_frame AS next,
+                   sum(20 * length(confidences) + octet_length(labels)) OVER by_frame AS before
+              FROM ({}) AS found
+            WINDOW by_frame AS (ORDER BY frame ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) AS counted
+     WHERE before IS NULL OR before < $2
+     ORDER BY frame LIMIT $1
+"""
+_ALL = _PAGE.format(
+    "SELECT * FROM predictions WHERE scenario_id = $3 AND frame BETWEEN $4 AND $5 ORDER BY frame LIMIT $1 + 1"
+)
+_WITH = _PAGE.format("SELECT * FROM predictions_with($3, $6, $7, $4, $5, $1 + 1)")
 
 
 async def _frames(connection: Connection, scenario_id: UUID, wanted: Wanted) -> tuple[int, int]:
