@@ -86,6 +86,8 @@ async def sources(folder: Path) -> AsyncIterator[list[str]]:
             f"http://{login}@{host}/fine.mp4?{hidden}",
             f"http://{login}@{host}/missing.mp4?{hidden}#password={CANARY}",
             f"http://{host}/password={CANARY}_channel=1/pass%3D{CANARY}/x.mp4",
+            f"http://{host}/missing.mp4?src=rtsp://{login}@camera/live?token={CANARY}",
+            f"http://{host}/relay/rtsp://{login}@camera/x.mp4",
             *(f"http://{login}@{other}{path}?{hidden}" for path in pages),
             f"http://{login}@{nothing}/x.mp4?{hidden}",
             f"https://{login}@{host}/fine.mp4?{hidden}",
