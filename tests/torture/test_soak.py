@@ -22,7 +22,7 @@ from tests.service.process import Json, running
 from tests.torture.battery import Battery, size
 from tests.torture.soak import Churn, Measured, Readers, Sample, every, look, measure, note
 
-pytestmark = pytest.mark.timeout(size(180, 9000))
+pytestmark = pytest.mark.timeout(size(180, 10_800))  # of which an async test has four fifths
 
 STREAMS = 8
 FPS = 2
