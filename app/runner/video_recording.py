@@ -21,13 +21,15 @@ from app.source import Source
 
 _BEGINNING = 300  # pictures that are looked at before it is chosen which to decode
 _FIRST_PICTURE = 64  # pictures within which one can be decoded, unless the recording is damaged
+_AHEAD = 64 * 2**20  # bytes of pictures that are held meanwhile, however few that are
 _MARK_EVERY = 0.25  # seconds
 
 
 class Sampled(Struct, frozen=True):
     """A frame to be stored: its picture, or the error for which it has none (exactly one of them is None).
 
-    `frame` is its ordinal, from 0, in the order shown; `time` is in seconds since the first frame.
+    `frame` is its ordinal, from 0, in the order shown; `time` is in seconds since the first frame, and never
+    less than that of a frame before.
     """
 
     frame: int
@@ -61,6 +63,7 @@ class Recording:
         self._packets = Packets(opened, all_streams=self._length.of_all_streams)
         self._incoming = iter(self._packets)
         self._beginning: list[tuple[Coded, Packet]] = []
+        self._ahead = 0
         self._decoder = LazyDecoder(opened.stream.codec_context)
         picture = self._first_picture()
         self.media = Media(
@@ -74,8 +77,8 @@ class Recording:
     def choose_eligible(self, sampling: Sampling) -> Eligible:
         """Which frames `sampling` is to choose from: decided once for a scenario, then kept with it."""
         if isinstance(sampling, Fps):
-            while len(self._beginning) < _BEGINNING and (picture := self._next()):
-                self._beginning.append(picture)
+            while len(self._beginning) < _BEGINNING and self._ahead < _AHEAD and self._look_ahead():
+                pass
         # A key frame of H.264 that is not clean may need the pictures after it to become whole.
         lone = self._packets.codec != "h264"
         shown = sorted(
@@ -97,25 +100,28 @@ class Recording:
         decoder = self._decoder
         decoder.choose(from_start=start == 0, keys_only=eligible == "key")
         order = ShownOrder()
-        first = end = ticks = received = 0
+        first = end = ticks = highest = received = 0
         whole = -1  # the last frame that is there in full
         marked = time.monotonic()
 
         def settle(coded: Coded) -> None:
-            nonlocal first, end, ticks, whole
+            nonlocal first, end, ticks, highest, whole
             if end == 0:
                 first = coded.pts
-            coded.rank, coded.ticks = end, coded.pts - first
+            ticks = coded.pts - first
+            # Predictions are found by time: a wrong timestamp may not make those after it decrease.
+            highest = max(highest, ticks)
+            coded.rank, coded.ticks = end, highest
             if _chosen(coded, eligible):
-                taken = sampler.take(coded.ticks)
+                taken = sampler.take(ticks)
                 decoder.settle(coded, wanted=taken and end >= start)
             if not coded.damaged:
                 whole = end
-            end, ticks = end + 1, coded.ticks
+            end += 1
 
         def position() -> Settled:
             awaited = decoder.awaited
-            return Settled(max(start, awaited.rank if awaited else end), _seconds(ticks, tick))
+            return Settled(max(start, awaited.rank if awaited else end), _seconds(highest, tick))
 
         for coded, packet in self._pictures():
             received += 1
@@ -148,6 +154,14 @@ class Recording:
         while picture := self._next():
             yield picture
 
+    def _look_ahead(self) -> "tuple[Coded, Packet] | None":
+        """The next picture, which is held until it is read."""
+        picture = self._next()
+        if picture is not None:
+            self._beginning.append(picture)
+            self._ahead += picture[1].size
+        return picture
+
     def _next(self) -> "tuple[Coded, Packet] | None":
         """The next picture in file order, None at the end. Raises VideoError."""
         try:
@@ -166,9 +180,8 @@ class Recording:
         except (FFmpegError, ValueError) as error:
             raise unknown_codec(self._source.redacted) from error
         frame = None
-        while frame is None and len(self._beginning) < _FIRST_PICTURE:
-            if picture := self._next():
-                self._beginning.append(picture)
+        while frame is None and len(self._beginning) < _FIRST_PICTURE and self._ahead < _AHEAD:
+            if picture := self._look_ahead():
                 self._decoder.begin(*picture)
             else:
                 self._decoder.finish()

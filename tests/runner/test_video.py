@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -327,6 +328,36 @@ def test_pictures_that_are_never_shown_are_not_counted(tmp_path: Path) -> None:
         frames = [entry for entry in video.frames(All(), "all") if isinstance(entry, Sampled)]
     assert [entry.frame for entry in frames] == list(range(28))
     assert [marker(entry.picture) for entry in frames] == [n for n in range(30) if n not in (7, 8)]
+
+
+@pytest.mark.parametrize("sampling", [All(), Fps(10)], ids=["all", "fps"])
+def test_times_never_decrease_where_a_timestamp_is_wrong(tmp_path: Path, sampling: Sampling) -> None:
+    """They are searched by halving."""
+    clips.marker_clip(tmp_path / "wrong.mkv", frames=40, size=SIZE, codec="mjpeg", fps=25)
+    recorded = bytearray((tmp_path / "wrong.mkv").read_bytes())
+    blocks = [match.start() for match in re.finditer(rb"\x81\x00[\x00\x28]\x80", recorded)]
+    assert len(blocks) == 40  # each: its track, its time of two bytes in milliseconds, and its flags
+    recorded[blocks[10] + 1 : blocks[10] + 3] = (700).to_bytes(2, "big")
+    (tmp_path / "wrong.mkv").write_bytes(recorded)
+    whole = read(tmp_path, "wrong.mkv", sampling)
+    times = [frame.time for frame in whole]
+    assert times == sorted(times)
+    assert times[-1] > 1.5
+    assert len(whole) == (40 if sampling == All() else 17)  # one more as it jumps, and back
+    later = read(tmp_path, "wrong.mkv", sampling, start=20)
+    assert later == [frame for frame in whole if frame.number >= 20]
+
+
+def test_few_large_pictures_are_held_before_it_is_chosen_what_to_decode(
+    media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = read(media, "mjpeg.avi", Fps(5))
+    size = (media / "mjpeg.avi").stat().st_size // FRAMES
+    monkeypatch.setattr(video_recording, "_AHEAD", 5 * size)
+    with opened(media, "mjpeg.avi") as video:
+        video.choose_eligible(Fps(5))
+        assert len(video._beginning) < 10
+    assert read(media, "mjpeg.avi", Fps(5)) == expected
 
 
 def test_a_recording_of_one_frame_is_read(tmp_path: Path) -> None:
