@@ -1,5 +1,6 @@
 """What goes wrong with a source, in words for the user."""
 
+import errno
 import ssl
 
 from av.error import (
@@ -120,6 +121,8 @@ def explain(error: FFmpegError | OSError, source: Source) -> VideoError:
             return VideoError(f"{where} sends no video, or fell silent while it was opened", retryable=True)
         case InvalidDataError() | AvEOFError() | ArgumentError():
             return not_a_video(where)
+        case OSError(errno=errno.EIO) if source.kind == "rtsp":  # FFmpeg says so of both, within a packet
+            return VideoError(f"{where} did not answer in time, or was cut off", retryable=True)
         case MemoryError():
             return VideoError(f"{where} claims to hold more than a recording can", retryable=False)
         case OSError():

@@ -1,5 +1,6 @@
 """Recordings that are missing, broken, cut short, or far away."""
 
+import errno
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ import pytest
 
 from app.networks import Networks
 from app.runner.video import Recording, Sampled, TruncatedError, VideoError, open_video
+from app.runner.video_errors import explain
 from app.scenario import All
 from app.source import parse_source
 from tests import cameras, clips
@@ -265,6 +267,16 @@ def test_a_playlist_of_segments_reads_as_one_recording(media: Path) -> None:
     with cameras.web_server(media) as server:
         frames = read(media, f"{server.url}/vod.m3u8")
     assert [frame.frame for frame in frames] == list(range(FRAMES))
+
+
+def test_a_camera_s_silence_in_the_middle_of_a_packet_is_told_as_such() -> None:
+    """FFmpeg then speaks of an input or output error, whether it waited in vain or was cut off."""
+    fault = explain(OSError(errno.EIO, "Input/output error"), parse_source("rtsp://camera/live"))
+    assert "did not answer in time, or was cut off" in str(fault)
+    assert fault.retryable
+    assert "input/output error" in str(
+        explain(OSError(errno.EIO, "Input/output error"), parse_source("a.mp4"))
+    )
 
 
 def test_nothing_stays_open(media: Path) -> None:
