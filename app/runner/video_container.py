@@ -3,7 +3,7 @@
 import ctypes
 import time
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar, cast
@@ -204,8 +204,9 @@ def _open_file(path: str) -> InputContainer:
 
 
 def _is_mp4(path: str) -> bool:
-    with Path(path).open("rb") as file:
+    with suppress(OSError), Path(path).open("rb") as file:  # what is wrong with it, FFmpeg says
         return file.read(8)[4:] == b"ftyp"
+    return False
 
 
 def _open_http_file(file: HttpFile, source: Source) -> InputContainer:
