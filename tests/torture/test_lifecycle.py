@@ -110,7 +110,7 @@ def test_the_verifier_sees_what_a_missing_guard_lets_through(
 ) -> None:
     without(monkeypatch)
     with ground(server, comparing=False) as on:
-        while not on.verdict.illegal and on.interleavings < 10 * UNGUARDED:
+        while not on.verdict.illegal and on.interleavings < 50 * UNGUARDED:
             play(on, UNGUARDED)
     assert on.verdict.illegal
     battery.unguarded(
