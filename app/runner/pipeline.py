@@ -170,9 +170,9 @@ class Pipeline:
     def _is_worth_a_turn(self) -> bool:
         """Workers that are faster than the decoder are not woken for each frame: that costs more than a look.
 
-        What waits meanwhile is looked at when there is little room left, or when the event loop comes by.
+        What waits meanwhile is looked at when half of the room is taken, or when the event loop comes by.
         """
-        return self.live or self._turns > 0 or not self._is_begun or len(self._pending) >= self.room - 1
+        return self.live or self._turns > 0 or not self._is_begun or len(self._pending) >= self.room // 2
 
     def _ask_for_turn(self) -> None:
         if self._pending and self._turns < self._most:

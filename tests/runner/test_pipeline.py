@@ -244,7 +244,7 @@ async def test_frames_that_come_slowly_wait_for_others_no_longer_than_until_the_
         begun.append(entry.frame)
         return FOUND
 
-    pipeline = Pipeline(detect, workers=Workers(1), most=1, wake=nothing)
+    pipeline = Pipeline(detect, workers=Workers(1), most=2, wake=nothing)
     pipeline.put(item(0))
     taken = 0
 
@@ -260,7 +260,7 @@ async def test_frames_that_come_slowly_wait_for_others_no_longer_than_until_the_
     pipeline.take()
     await until(lambda: begun == [0, 1])
     pipeline.put(item(2))
-    pipeline.put(item(3))  # little room is left
+    pipeline.put(item(3))  # half of the room is taken
     await until(lambda: begun == [0, 1, 2, 3])
     pipeline.put(item(4))
     pipeline.end()
