@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from app.scenario import Media, ScenarioSpec
+from app.domain.spec import Media, ScenarioSpec
 
 
 class Message(Struct, frozen=True, tag_field="type", tag=True):

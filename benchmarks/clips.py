@@ -4,7 +4,7 @@ from pathlib import Path
 
 import av
 
-from tests.clips import moving_boxes_clip
+from tests.support.clips import moving_boxes_clip
 
 FPS = 30
 

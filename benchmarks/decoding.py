@@ -18,15 +18,15 @@ import msgspec
 import psutil
 from msgspec import Struct
 
-from app.networks import Networks
-from app.runner.decoder_process import DecoderProcess
-from app.runner.frames import Detection
+from app.domain.networks import Networks
+from app.domain.prediction import Detection
+from app.domain.source import parse_source
+from app.domain.spec import All, Fps, Sampling
+from app.runner.checkpoints import Checkpoint, Counters
 from app.runner.pipeline import Item, Pipeline
-from app.runner.reader import Reader
-from app.runner.store import Checkpoint, Counters
 from app.runner.workers import Workers
-from app.scenario import All, Fps, Sampling
-from app.source import parse_source
+from app.video.decoder.parent import DecoderProcess
+from app.video.reader import Reader
 from benchmarks.clips import camera_clip
 from benchmarks.table import Row, command
 

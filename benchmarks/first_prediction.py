@@ -14,17 +14,17 @@ from uuid import uuid4
 import av
 from anyio import create_task_group, to_thread
 
+from app.detectors.make import Detector, make_detector
+from app.domain.spec import Detector as Config
+from app.domain.spec import Marker, Onnx
 from app.postgres import Connection, open_connection
-from app.runner.detectors import Detector, make_detector
-from app.runner.picture import AvPicture
-from app.scenario import Detector as Config
-from app.scenario import Marker, Onnx
+from app.video.pictures import AvPicture
 from benchmarks import network
 from benchmarks.services import completed, predictions_of
 from benchmarks.table import Row, alternate, at_most, command
-from tests.clips import marker_clip
 from tests.service.process import Json, ServiceProcess, running
-from tests.waiting import until
+from tests.support.clips import marker_clip
+from tests.support.waiting import until
 
 TURNS = 10  # of each kind in a round
 SIZE = (1280, 720)

@@ -20,20 +20,20 @@ import onnxruntime
 from anyio import to_thread
 from msgspec import Struct
 
-from app.networks import Networks
+from app.detectors.make import make_detector
+from app.domain.networks import Networks
+from app.domain.prediction import Picture, Prediction
+from app.domain.source import parse_source
+from app.domain.spec import All, Onnx
 from app.postgres import open_database
-from app.runner import store
-from app.runner.detectors import make_detector
-from app.runner.frames import Picture, Prediction
-from app.runner.video import Recording, Sampled, open_video
-from app.scenario import All, Onnx
-from app.source import parse_source
+from app.runner import checkpoints as store
+from app.video.open import Recording, Sampled, open_video
 from benchmarks import network
 from benchmarks.processes import cpu, of_server, own_cpu
 from benchmarks.services import busy_seconds, predictions_of
 from benchmarks.table import Row, alternate, at_least, command
-from tests.clips import marker_clip
 from tests.service.process import ServiceProcess, running
+from tests.support.clips import marker_clip
 
 CORES = os.cpu_count() or 1
 CASES = ((640, 640, 300), (192, 320, 1800))

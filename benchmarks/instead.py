@@ -12,14 +12,14 @@ from tempfile import TemporaryDirectory
 from anyio import to_thread
 from msgspec import Struct
 
-from app.postgres.embedded import embedded_server
+from app.postgres.embedded.server import embedded_server
 from benchmarks import network
 from benchmarks.clips import FPS, camera_clip
 from benchmarks.processes import cpu, of_server, of_service
 from benchmarks.services import busy_seconds
 from benchmarks.table import Row, alternate, at_least, at_most, command
-from tests.cameras import ROOT
 from tests.service.process import Json, ServiceProcess, running
+from tests.support.cameras import ROOT
 
 HOUR = 3600
 PIPELINE = ROOT / ".venv-pipeline" / "bin" / "python"

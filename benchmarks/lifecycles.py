@@ -25,24 +25,24 @@ from anyio import CapacityLimiter, Event, create_task_group, to_thread
 
 from app import logs
 from app.bus import Bus
-from app.bus.kafka import open_kafka_bus
+from app.bus.kafka.bus import open_kafka_bus
 from app.bus.memory import open_memory_bus
+from app.domain.networks import Networks
+from app.domain.spec import All, Mock, ScenarioSpec
 from app.messages import CreateScenario, Instance, orchestrator_commands
-from app.networks import Networks
 from app.orchestrator import run_orchestrator
 from app.orchestrator.leader import Timing
 from app.postgres import TRANSIENT, Database, migrate, open_database
-from app.postgres.account import Account
-from app.postgres.binaries import find_binaries
-from app.postgres.embedded import Server, embedded_server
+from app.postgres.embedded.account import Account
+from app.postgres.embedded.binaries import find_binaries
+from app.postgres.embedded.server import Server, embedded_server
 from app.runner.run import Tools
 from app.runner.service import Runner
 from app.runner.workers import Workers
-from app.scenario import All, Mock, ScenarioSpec
 from benchmarks.table import Row, alternate, at_least, command
-from tests.clips import encode
-from tests.kafka import any_broker
-from tests.waiting import until
+from tests.support.clips import encode
+from tests.support.kafka import any_broker
+from tests.support.waiting import until
 
 SCENARIOS = 500
 IN_FLIGHT = 64

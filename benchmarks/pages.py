@@ -16,9 +16,9 @@ import httpx
 from anyio import run_process
 
 from benchmarks.table import Row, alternate, at_least, command
-from tests.cameras import ROOT, free_port
 from tests.service.process import running
-from tests.waiting import until
+from tests.support.cameras import ROOT, free_port
+from tests.support.waiting import until
 
 FRAMES = 1000
 

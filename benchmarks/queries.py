@@ -19,18 +19,18 @@ from uuid import UUID, uuid4
 import anyio
 import asyncpg
 
-from app.api.views.predictions import Wanted, list_predictions
+from app.api.queries.predictions import Wanted, list_predictions
+from app.domain.prediction import Detection, Prediction
 from app.messages import DropResults
 from app.postgres import Connection, Database, migrate, open_database
-from app.postgres.embedded import embedded_server
-from app.runner import store
-from app.runner.frames import Detection, Prediction
-from app.runner.packing import pack
-from app.runner.purge import Purge
-from app.runner.store import Fence
+from app.postgres.embedded.server import embedded_server
+from app.predictions.codec import pack
+from app.runner import checkpoints as store
+from app.runner.checkpoints import Fence
+from app.runner.cleanup.purge import Purge
 from benchmarks.storage import as_rows, batches, predictions
 from benchmarks.table import Row, command
-from tests.waiting import until
+from tests.support.waiting import until
 
 DETECTIONS = 1_000_000
 PER_FRAME = 4.5
@@ -180,7 +180,7 @@ async def measure(rounds: int, detections: int = DETECTIONS, *, plans: bool = Fa
         folder = stack.enter_context(TemporaryDirectory())
         server = await stack.enter_async_context(embedded_server(Path(folder), databases=["predictions"]))
         dsn = server.dsn("predictions")
-        await migrate(dsn, "app.runner")
+        await migrate(dsn, "app.predictions")
         database = await stack.enter_async_context(open_database(dsn))
         async with database.connection() as connection:
             await fill(connection, large, frames)

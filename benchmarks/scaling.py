@@ -20,15 +20,15 @@ from msgspec import Struct
 from app.messages import Instance, RunReport
 from app.orchestrator import leases
 from app.postgres import migrate, open_database
-from app.postgres.embedded import embedded_server
+from app.postgres.embedded.server import embedded_server
 from benchmarks.clips import camera_clip
 from benchmarks.processes import cpu, memory, of_server, of_service
 from benchmarks.services import POLL, busy_seconds
 from benchmarks.table import Row, command
-from tests.cameras import RtspCamera
 from tests.fleet.fleet import fleet
-from tests.kafka import any_broker
 from tests.service.process import ServiceProcess, running
+from tests.support.cameras import RtspCamera
+from tests.support.kafka import any_broker
 
 COUNTS = (1, 2, 4, 8, 16)
 RUNNERS = 3
@@ -129,7 +129,7 @@ async def renewing(folder: Path) -> float:
     """CPU milliseconds of the database server for each lease that is renewed, LEASES at a time."""
     async with embedded_server(folder / "data" / "postgres", databases=["scenarios"]) as server:
         dsn = server.dsn("scenarios")
-        await migrate(dsn, "app.orchestrator")
+        await migrate(dsn, "app.scenarios")
         instance = Instance("runner", uuid4())
         async with open_database(dsn) as database, database.connection() as connection:
             rows = await connection.fetch(

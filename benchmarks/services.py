@@ -4,9 +4,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from app.postgres.embedded import embedded_server
+from app.postgres.embedded.server import embedded_server
 from tests.service.process import Json, ServiceProcess
-from tests.waiting import until
+from tests.support.waiting import until
 
 POLL = 0.25
 """Seconds between questions: asking more often would be work that is measured, too."""

@@ -15,12 +15,12 @@ from random import Random
 from tempfile import TemporaryDirectory
 from uuid import UUID, uuid4
 
+from app.domain.prediction import Detection, Prediction
 from app.postgres import Connection, Database, migrate, open_database
-from app.postgres.embedded import embedded_server
-from app.runner import store
-from app.runner.frames import Detection, Prediction
+from app.postgres.embedded.server import embedded_server
+from app.runner import checkpoints as store
+from app.runner.checkpoints import Batch, Counters, Fence
 from app.runner.pipeline import MAX_TAKEN
-from app.runner.store import Batch, Counters, Fence
 from benchmarks.table import Row, alternate, at_least, at_most, command
 
 FRAMES = 40 * MAX_TAKEN
@@ -132,7 +132,7 @@ async def measure(rounds: int) -> list[Row]:
     with TemporaryDirectory() as name:
         async with embedded_server(Path(name), databases=["predictions"]) as server:
             dsn = server.dsn("predictions")
-            await migrate(dsn, "app.runner")
+            await migrate(dsn, "app.predictions")
             async with open_database(dsn) as database, database.connection() as connection:
                 await connection.execute("CREATE TABLE copied (LIKE predictions INCLUDING ALL)")
                 seconds = await alternate(

@@ -8,8 +8,8 @@ from inspect import iscoroutinefunction
 import pytest
 
 from app.postgres import Database, open_database
-from tests.databases import Databases, databases
-from tests.kafka import any_broker
+from tests.support.databases import Databases, databases
+from tests.support.kafka import any_broker
 
 SHARE = 0.8
 """How much of its time limit an async test has before it is cancelled, which shows where it waited.
@@ -52,14 +52,14 @@ def kafka() -> Iterator[str]:
 @pytest.fixture
 async def scenarios_dsn(server: Databases) -> AsyncIterator[str]:
     """The address of an empty scenarios database of this test's own."""
-    async with server.copy("app.orchestrator") as dsn:
+    async with server.copy("app.scenarios") as dsn:
         yield dsn
 
 
 @pytest.fixture
 async def predictions_dsn(server: Databases) -> AsyncIterator[str]:
     """The address of an empty predictions database of this test's own."""
-    async with server.copy("app.runner") as dsn:
+    async with server.copy("app.predictions") as dsn:
         yield dsn
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.networks import Networks
+from app.domain.networks import Networks
 from app.settings import VARIABLES, Settings, SettingsError, load
 
 ROOT = Path(__file__).parent.parent

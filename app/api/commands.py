@@ -4,8 +4,8 @@ import structlog
 from anyio import CancelScope, current_time, fail_after, sleep
 from asyncpg import Record
 
+from app.api.http.problems import CONFLICT, MISMATCH, ProblemError, no_scenario, unavailable
 from app.api.options import ApiDeps, ApiOptions
-from app.api.problems import CONFLICT, MISMATCH, ProblemError, no_scenario, unavailable
 from app.bus import BusUnavailableError
 from app.messages import OrchestratorCommand, orchestrator_commands
 from app.postgres import TRANSIENT

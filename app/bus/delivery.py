@@ -11,8 +11,8 @@ from anyio import sleep
 from msgspec import Struct
 
 from app.bus import Handler
+from app.domain.source import redact
 from app.messages import Message, Topic
-from app.source import redact
 
 log = structlog.get_logger(__name__)
 

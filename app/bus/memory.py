@@ -17,7 +17,7 @@ from anyio.lowlevel import checkpoint
 
 from app.bus import BusUnavailableError, Handler
 from app.bus.delivery import Courier, DeadLetter
-from app.bus.lanes import Reader
+from app.bus.subscription import Reader
 from app.messages import Message, Topic
 
 

@@ -16,6 +16,7 @@ from anyio.abc import TaskStatus
 from msgspec import Struct
 
 from app.bus import Bus
+from app.concurrency.wake import Wake
 from app.messages import (
     DeleteScenario,
     Instance,
@@ -29,7 +30,8 @@ from app.messages import (
     runner_heartbeats,
 )
 from app.orchestrator import leases, store
-from app.orchestrator.leadership import Leadership, lead
+from app.orchestrator.elector import Leadership, lead
+from app.orchestrator.handlers import apply, apply_each
 from app.orchestrator.lifecycle import (
     ALONE,
     MAX_BACKOFF,
@@ -41,10 +43,8 @@ from app.orchestrator.lifecycle import (
     is_suspect,
 )
 from app.orchestrator.outbox import relay
-from app.orchestrator.service import apply, apply_each
 from app.orchestrator.watchdog import Watchdog
 from app.postgres import TRANSIENT, Connection, Database
-from app.wake import Wake
 
 log = structlog.get_logger(__name__)
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
+from app.domain.spec import Media, ScenarioSpec
 from app.messages import (
     DeleteScenario,
     DropResults,
@@ -31,7 +32,6 @@ from app.messages import (
     results_commands,
     runner_commands,
 )
-from app.scenario import Media, ScenarioSpec
 
 
 class State(StrEnum):

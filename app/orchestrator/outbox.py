@@ -7,9 +7,9 @@ import structlog
 from anyio import create_task_group, sleep
 
 from app.bus import BusUnavailableError, Publish
+from app.concurrency.wake import Wake
 from app.messages import Message, Topic
 from app.postgres import TRANSIENT, Connection, Database
-from app.wake import Wake
 
 log = structlog.get_logger(__name__)
 

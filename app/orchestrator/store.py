@@ -10,10 +10,10 @@ from uuid import UUID
 import msgspec
 from asyncpg import Record
 
+from app.domain.spec import Media, ScenarioSpec
 from app.messages import Instance, Message, Topic
 from app.orchestrator.lifecycle import Decision, Scenario, State
 from app.postgres import Connection
-from app.scenario import Media, ScenarioSpec
 
 CHANNEL = "scenario_changed"
 """Notified soon after scenarios moved, and not by the transactions that move them: one that notifies holds a

@@ -13,7 +13,7 @@ from asyncpg.pool import PoolConnectionProxy
 from asyncpg.transaction import Transaction
 
 from app.postgres.faults import LOST, REFUSED
-from app.postgres.pulse import LateError, Pulse, SilentError
+from app.postgres.health_probe import LateError, Pulse, SilentError
 from app.postgres.shared import Shared
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from threading import Condition, Lock
 
 from msgspec import Struct
 
-from app.runner.frames import DETECTOR_FAILED, Detection, Picture
+from app.domain.prediction import DETECTOR_FAILED, Detection, Picture
 from app.runner.workers import Workers
 
 MAX_LINE = 4096

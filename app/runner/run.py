@@ -14,22 +14,23 @@ from anyio.lowlevel import checkpoint
 from msgspec import Struct
 from msgspec.structs import replace
 
+from app.concurrency.micro_batching import Together
+from app.concurrency.wake import Wake
+from app.detectors.make import LOADS, DetectorError, make_detector
+from app.domain.networks import Networks
+from app.domain.source import SourceError, parse_source
+from app.domain.spec import Media
 from app.messages import RunEvent, RunFailed, RunFinished, RunReleased, RunStarted, RunStopped, StartRun
-from app.networks import Networks
 from app.postgres import TRANSIENT, Database
-from app.runner import metrics, store
-from app.runner.decoder_process import DecoderProcess
-from app.runner.detecting import Detecting
-from app.runner.detectors import LOADS, DetectorError, make_detector
+from app.runner import checkpoints as store
+from app.runner import metrics
+from app.runner.batches import Tally
+from app.runner.checkpoints import Batch, Checkpoint, FencedError
+from app.runner.detection import Detecting
 from app.runner.pipeline import MAX_TAKEN, Pipeline
-from app.runner.reader import Reader
-from app.runner.store import Batch, Checkpoint, FencedError
-from app.runner.tally import Tally
 from app.runner.workers import Workers
-from app.scenario import Media
-from app.source import SourceError, parse_source
-from app.together import Together
-from app.wake import Wake
+from app.video.decoder.parent import DecoderProcess
+from app.video.reader import Reader
 
 log = structlog.get_logger(__name__)
 

@@ -18,6 +18,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from structlog.contextvars import bind_contextvars
 
 from app.bus import Bus, BusUnavailableError
+from app.concurrency.micro_batching import Together
+from app.concurrency.wake import Wake
+from app.domain.source import redact
 from app.messages import (
     RESULTS,
     Instance,
@@ -35,13 +38,11 @@ from app.messages import (
     runner_events,
     runner_heartbeats,
 )
-from app.runner import metrics, store
-from app.runner.purge import Purge
-from app.runner.retention import forget_old
+from app.runner import checkpoints as store
+from app.runner import metrics
+from app.runner.cleanup.purge import Purge
+from app.runner.cleanup.retention import forget_old
 from app.runner.run import Run, Tools
-from app.source import redact
-from app.together import Together
-from app.wake import Wake
 
 log = structlog.get_logger(__name__)
 

@@ -13,10 +13,10 @@ from litestar import Litestar
 from app.api import ApiDeps, ApiOptions, create_app, serve
 from app.bus import Bus
 from app.messages import Message, Topic
-from app.orchestrator.service import handle_command
+from app.orchestrator.handlers import handle_command
 from app.orchestrator.store import announce
 from app.postgres import Database
-from tests.waiting import until
+from tests.support.waiting import until
 
 LOCAL = ("127.0.0.1", 50000)
 Connect = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from app.domain.spec import Fps, Marker, Media, ScenarioSpec
 from app.postgres import Database
-from app.scenario import Fps, Marker, Media, ScenarioSpec
 
 SPEC = ScenarioSpec("clip.mp4", Marker(), sampling=Fps(2.0), name="front door")
 MEDIA = Media(width=1280, height=720, fps=30.0, frames=1800, duration_seconds=60.0)

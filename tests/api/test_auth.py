@@ -5,9 +5,9 @@ from contextlib import AsyncExitStack
 import httpx
 import pytest
 
-from app.api.limits import RateLimit
+from app.api.http.token_bucket import RateLimit
 from tests.api.conftest import LOCAL, Start, connected, listening
-from tests.waiting import until
+from tests.support.waiting import until
 
 KEY = "a-long-secret-key"
 BEARER = {"Authorization": f"Bearer {KEY}"}

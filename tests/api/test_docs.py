@@ -10,8 +10,8 @@ import pytest
 from litestar.handlers import HTTPRouteHandler
 
 from app.api import PROBES, ROUTES
-from app.api.openapi import Doc
-from app.api.problems import Problem
+from app.api.http.openapi import Doc
+from app.api.http.problems import Problem
 
 HANDLERS = [*PROBES, *ROUTES]
 

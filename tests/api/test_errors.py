@@ -10,8 +10,9 @@ from anyio.abc import SocketStream
 from litestar import Litestar
 from structlog.testing import capture_logs
 
-from app.api import ApiDeps, ApiOptions, create_app, requests
-from app.api.views import scenarios as views
+from app.api import ApiDeps, ApiOptions, create_app
+from app.api.http import requests
+from app.api.queries import scenarios as views
 from app.postgres import open_database
 from tests.api.conftest import Start, connected, listening
 

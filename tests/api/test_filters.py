@@ -7,14 +7,14 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from app.api.views.predictions import Prediction as Shown
-from app.api.views.predictions import Wanted, list_predictions
+from app.api.queries.predictions import Prediction as Shown
+from app.api.queries.predictions import Wanted, list_predictions
+from app.domain.prediction import Detection, Prediction
 from app.postgres import Database
-from app.runner import store
-from app.runner.frames import Detection, Prediction
-from app.runner.packing import BLOCK
-from app.runner.store import Fence
-from tests.runner.batches import as_batch
+from app.predictions.codec import BLOCK
+from app.runner import checkpoints as store
+from app.runner.checkpoints import Fence
+from tests.support.batches import as_batch
 
 LABELS = ("", "person", "car", "car park", "traffic light", "qr:ä|b", "per")
 SIZE = 4 * BLOCK

@@ -7,12 +7,12 @@ from anyio import create_task_group
 
 from app.api import ApiDeps
 from app.api.databases import open_for_requests
-from app.api.views import scenarios as views
+from app.api.queries import scenarios as views
 from app.postgres import Database, open_database
 from tests.api.conftest import Start, connected
 from tests.api.rows import add_scenario
 from tests.api.test_errors import assert_problem
-from tests.proxy import proxied
+from tests.support.proxy import proxied
 
 BODY = {"source": "clip.mp4", "detector": {"type": "marker"}}
 

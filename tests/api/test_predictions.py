@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from app.api.cursors import make_cursor
-from app.api.views.predictions import PAGE, Wanted
+from app.api.http.cursors import make_cursor
+from app.api.queries.predictions import PAGE, Wanted
 from app.postgres import Database
 from tests.api.rows import add_prediction, add_scenario, packed
 

@@ -7,9 +7,9 @@ import pytest
 
 from app.bus import Bus
 from tests.bus.harness import Harness, MemoryHarness
-from tests.bus.kafka import KafkaHarness
-from tests.kafka import LocalBroker, local_broker
-from tests.secure_listener import SecureListener
+from tests.bus.kafka.harness import KafkaHarness
+from tests.support.kafka import LocalBroker, local_broker
+from tests.support.secure_listener import SecureListener
 
 
 @pytest.fixture(params=["memory", "kafka"])

@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from app import messages as m
+from app.domain.spec import Fps, Marker, Media, Restart, ScenarioSpec
 from app.messages import Message, Topic
-from app.scenario import Fps, Marker, Media, Restart, ScenarioSpec
 
 ID = UUID("7f9c24e8-3b12-4f10-a3c5-0d7d1f2f5a11")
 SPEC = ScenarioSpec(

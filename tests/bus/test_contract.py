@@ -24,7 +24,7 @@ from tests.bus.harness import (
     notes,
 )
 from tests.bus.samples import ID, SAMPLES
-from tests.waiting import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(30)
 

@@ -12,7 +12,7 @@ from app.bus.memory import MemoryBus, open_memory_bus
 from app.messages import Message, Topic
 from tests.bus.actors import Faulty, Gate, Inbox, background, consuming
 from tests.bus.harness import AUDITORS, READERS, Note, ledger, news, notes
-from tests.waiting import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(30)
 

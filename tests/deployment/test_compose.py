@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from app.settings import VARIABLES, Settings, load
-from tests.cameras import ROOT
 from tests.deployment import dockerfile
+from tests.support.cameras import ROOT
 
 Yaml = dict[str, Any]
 

@@ -3,7 +3,7 @@
 import re
 
 from app.settings import VARIABLES
-from tests.cameras import ROOT
+from tests.support.cameras import ROOT
 
 GUIDE = ROOT / "docs" / "fleet.md"
 

@@ -18,9 +18,9 @@ import pytest
 from anyio import run_process
 
 from app.settings import VARIABLES
-from tests.cameras import ROOT, free_port
 from tests.deployment import dockerfile
-from tests.waiting import until
+from tests.support.cameras import ROOT, free_port
+from tests.support.waiting import until
 
 BIN = Path(sys.executable).parent
 

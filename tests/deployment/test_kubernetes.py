@@ -12,9 +12,9 @@ import yaml
 from app import __version__
 from app.postgres import Database
 from app.settings import Settings, load
-from tests.cameras import ROOT
 from tests.deployment import dockerfile
 from tests.deployment.resources import Yaml, faults
+from tests.support.cameras import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 PROCESSES = ("api", "orchestrator", "runner")

@@ -12,9 +12,9 @@ import pytest
 from anyio import sleep
 
 from tests.fleet.fleet import SETTINGS, Fleet, fleet
-from tests.kafka import local_broker
 from tests.service.process import Json
-from tests.waiting import until
+from tests.support.kafka import local_broker
+from tests.support.waiting import until
 
 MARKER = {"type": "marker"}
 ALL = {"mode": "all"}

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from tests.kafka import LocalBroker, local_broker
-from tests.secure_listener import SecureListener
 from tests.service.process import running
-from tests.waiting import until
+from tests.support.kafka import LocalBroker, local_broker
+from tests.support.secure_listener import SecureListener
+from tests.support.waiting import until
 
 CANARY = "c4nary"
 

@@ -11,6 +11,7 @@ from anyio import create_task_group, sleep
 
 from app.bus import Bus
 from app.bus.memory import MemoryBus, open_memory_bus
+from app.domain.spec import Marker, ScenarioSpec
 from app.messages import (
     CreateScenario,
     Instance,
@@ -30,8 +31,7 @@ from app.messages import (
 from app.orchestrator import run_orchestrator
 from app.orchestrator.leader import Timing
 from app.postgres import TRANSIENT, Database
-from app.scenario import Marker, ScenarioSpec
-from tests.waiting import until
+from tests.support.waiting import until
 
 TIMING = Timing(heartbeat_interval=0.05, heartbeat_timeout=0.6)
 SPEC = ScenarioSpec("clip.mp4", Marker())

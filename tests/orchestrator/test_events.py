@@ -8,6 +8,7 @@ import pytest
 from anyio import create_task_group, sleep_forever
 from anyio.abc import TaskStatus
 
+from app.domain.spec import Media
 from app.messages import (
     CreateScenario,
     Instance,
@@ -20,12 +21,11 @@ from app.messages import (
     runner_events,
 )
 from app.orchestrator import store
+from app.orchestrator.handlers import apply, create_all, handle_command, take_all
 from app.orchestrator.lifecycle import AssignRun, Scenario
-from app.orchestrator.service import apply, create_all, handle_command, take_all
 from app.postgres import Connection
-from app.scenario import Media
 from tests.orchestrator.conftest import SPEC, World
-from tests.waiting import until
+from tests.support.waiting import until
 
 MEDIA = Media(640, 360, frames=1)
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from app.bus import Bus, Handler
 from app.bus.memory import open_memory_bus
+from app.domain.spec import Media, Restart
 from app.messages import (
     RESULTS,
     CreateScenario,
@@ -35,13 +36,12 @@ from app.messages import (
     results_commands,
 )
 from app.orchestrator import leases, store
+from app.orchestrator.elector import AlreadyRunningError, lead
 from app.orchestrator.leader import Timing
-from app.orchestrator.leadership import AlreadyRunningError, lead
 from app.orchestrator.lifecycle import ALONE, Scenario
 from app.postgres import Connection
-from app.scenario import Media, Restart
 from tests.orchestrator.conftest import SPEC, TIMING, World
-from tests.waiting import until
+from tests.support.waiting import until
 
 MEDIA = Media(640, 360)
 PATIENT = Timing(heartbeat_interval=0.05, heartbeat_timeout=30.0)

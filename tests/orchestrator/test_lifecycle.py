@@ -5,6 +5,7 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
+from app.domain.spec import Marker, Media, Restart, ScenarioSpec
 from app.messages import (
     DeleteScenario,
     DropResults,
@@ -35,7 +36,6 @@ from app.orchestrator.lifecycle import (
     decide,
     has_one_chance,
 )
-from app.scenario import Marker, Media, Restart, ScenarioSpec
 
 ID = uuid4()
 HOLDER = Instance("runner-1", uuid4())

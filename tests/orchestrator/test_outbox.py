@@ -6,12 +6,12 @@ from uuid import UUID, uuid4
 from anyio import create_task_group
 
 from app.bus import BusUnavailableError
+from app.concurrency.wake import Wake
 from app.messages import Instance, Message, StopRun, Topic, runner_commands
 from app.orchestrator import store
 from app.orchestrator.outbox import relay
 from app.postgres import Database
-from app.wake import Wake
-from tests.waiting import until
+from tests.support.waiting import until
 
 INSTANCE = Instance("runner-1", uuid4())
 SCENARIOS = [uuid4() for _ in range(5)]

@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.postgres.account import Account
-from app.postgres.binaries import find_binaries
-from tests.databases import temporary_folder
+from app.postgres.embedded.account import Account
+from app.postgres.embedded.binaries import find_binaries
+from tests.support.databases import temporary_folder
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ class User:
 
     def __init__(self, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.postgres.user", *arguments],
+            [sys.executable, "-m", "tests.postgres.embedded.user", *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         self.dsn = ""

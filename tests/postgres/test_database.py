@@ -13,8 +13,8 @@ import pytest
 from msgspec import Struct
 
 from app.postgres import TRANSIENT, Connection, Database, open_connection, open_database
-from tests.proxy import proxied
-from tests.waiting import until
+from tests.support.proxy import proxied
+from tests.support.waiting import until
 
 
 class Point(Struct):

@@ -12,8 +12,8 @@ import anyio
 import pytest
 
 from app.postgres import TRANSIENT, MigrationError, migrate, migrations_of, open_connection, wait_for_schema
-from tests.databases import Databases
-from tests.waiting import until
+from tests.support.databases import Databases
+from tests.support.waiting import until
 
 Package = Callable[..., str]
 
@@ -57,7 +57,7 @@ async def test_they_are_applied_in_order_and_once(dsn: str, package: Package) ->
 
 
 async def test_two_packages_can_share_a_database(dsn: str) -> None:
-    for package in ("app.orchestrator", "app.runner"):
+    for package in ("app.scenarios", "app.predictions"):
         assert await migrate(dsn, package) == list(migrations_of(package))
     assert await value(dsn, "SELECT count(*) FROM scenarios, predictions") == 0
 
@@ -66,18 +66,18 @@ async def test_tasks_that_migrate_at_once_apply_each_migration_once(dsn: str) ->
     applied: Counter[str] = Counter()
 
     async def one() -> None:
-        applied.update(await migrate(dsn, "app.orchestrator"))
+        applied.update(await migrate(dsn, "app.scenarios"))
 
     async with anyio.create_task_group() as tasks:
         for _ in range(10):
             tasks.start_soon(one)
-    assert applied == Counter(list(migrations_of("app.orchestrator")))
+    assert applied == Counter(list(migrations_of("app.scenarios")))
 
 
 def migrate_in_processes(dsn: str, count: int) -> list[str]:
     """What several processes that start at once say they have applied."""
     script = "import anyio, sys; from app.postgres import migrate; print(*anyio.run(migrate, *sys.argv[1:]))"
-    command = [sys.executable, "-c", script, dsn, "app.runner"]
+    command = [sys.executable, "-c", script, dsn, "app.predictions"]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
     said = [process.communicate(timeout=30)[0].splitlines()[-1].split() for process in processes]
     assert [process.returncode for process in processes] == [0] * count
@@ -85,7 +85,7 @@ def migrate_in_processes(dsn: str, count: int) -> list[str]:
 
 
 async def test_processes_that_migrate_at_once_apply_each_migration_once(dsn: str) -> None:
-    assert sorted(migrate_in_processes(dsn, 3)) == sorted(migrations_of("app.runner"))
+    assert sorted(migrate_in_processes(dsn, 3)) == sorted(migrations_of("app.predictions"))
 
 
 async def test_a_migration_that_fails_changes_nothing_and_is_named(dsn: str, package: Package) -> None:

@@ -7,7 +7,7 @@ import pytest
 from anyio import CancelScope, Event, create_task_group
 
 from app.postgres.shared import Shared
-from tests.waiting import until
+from tests.support.waiting import until
 
 
 class Source:

@@ -6,12 +6,12 @@ from threading import Event, Thread
 
 import pytest
 
+from app.domain.prediction import Detection
 from app.runner import workers
-from app.runner.frames import Detection
 from app.runner.pipeline import MAX_LINE, MAX_TAKEN, Item, Mark, Pipeline
 from app.runner.workers import Workers
-from tests.runner.pictures import ArrayPicture, plain
-from tests.waiting import until
+from tests.support.pictures import ArrayPicture, plain
+from tests.support.waiting import until
 
 PICTURE = ArrayPicture(plain(4, 4))
 FOUND = (Detection("x", 1.0, (0.0, 0.0, 1.0, 1.0)),)

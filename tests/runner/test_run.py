@@ -19,6 +19,10 @@ from msgspec.structs import replace
 from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
+from app.detectors.make import Detector, make_detector
+from app.domain.networks import Networks
+from app.domain.prediction import Detection, Picture, Prediction
+from app.domain.spec import All, Fps, Mock, Motion, Restart, ScenarioSpec
 from app.messages import (
     DropResults,
     Instance,
@@ -30,24 +34,23 @@ from app.messages import (
     RunStopped,
     StartRun,
 )
-from app.networks import Networks
 from app.postgres import Connection, Database, open_database
-from app.runner import decoder_process, reader, store, video
+from app.runner import checkpoints as store
 from app.runner import run as run_module
-from app.runner.decoder_messages import Ended
-from app.runner.detectors import Detector, make_detector
-from app.runner.frames import Detection, Picture, Prediction
+from app.runner.checkpoints import Counters, Fence
+from app.runner.cleanup.purge import Purge
 from app.runner.pipeline import Pipeline
-from app.runner.purge import Purge
 from app.runner.run import Decoding, Run, Tools
-from app.runner.store import Counters, Fence
 from app.runner.workers import Workers
-from app.scenario import All, Fps, Mock, Motion, Restart, ScenarioSpec
-from tests.cameras import free_port, silent_camera
-from tests.clips import encode, marker_clip
-from tests.proxy import Proxy, proxied
-from tests.runner.batches import batch
-from tests.waiting import until
+from app.video import open as video
+from app.video import reader
+from app.video.decoder import parent as decoder_process
+from app.video.decoder.protocol import Ended
+from tests.support.batches import batch
+from tests.support.cameras import free_port, silent_camera
+from tests.support.clips import encode, marker_clip
+from tests.support.proxy import Proxy, proxied
+from tests.support.waiting import until
 
 INSTANCE = Instance("runner-1", uuid4())
 MOCK, EVERY_FRAME = Mock(), All()

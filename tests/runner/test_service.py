@@ -13,6 +13,8 @@ from prometheus_client import REGISTRY
 
 from app.bus import BusUnavailableError, Handler
 from app.bus.memory import MemoryBus, open_memory_bus
+from app.domain.networks import Networks
+from app.domain.spec import All, Mock, ScenarioSpec
 from app.messages import (
     ORCHESTRATOR,
     Instance,
@@ -28,17 +30,17 @@ from app.messages import (
     runner_events,
     runner_heartbeats,
 )
-from app.networks import Networks
 from app.postgres import TRANSIENT, Connection, Database, open_database
-from app.runner import retention, service, store
-from app.runner.packing import BLOCK
+from app.predictions.codec import BLOCK
+from app.runner import checkpoints as store
+from app.runner import service
+from app.runner.checkpoints import Checkpoint, Fence
+from app.runner.cleanup import retention
 from app.runner.run import Run, Tools
 from app.runner.service import Runner
-from app.runner.store import Checkpoint, Fence
 from app.runner.workers import Workers
-from app.scenario import All, Mock, ScenarioSpec
-from tests.proxy import proxied
-from tests.waiting import until
+from tests.support.proxy import proxied
+from tests.support.waiting import until
 
 INSTANCE = Instance("runner-1", uuid4())
 LONG = ScenarioSpec("test:testsrc2?size=64x36&rate=100&duration=3600", Mock(), All())

@@ -6,7 +6,7 @@ import pytest
 
 from app.runner import workers as module
 from app.runner.workers import Turn, Workers
-from tests.waiting import until
+from tests.support.waiting import until
 
 
 class Turns:

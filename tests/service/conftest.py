@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clips import marker_clip
+from tests.support.clips import marker_clip
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 from anyio import to_thread
 
-from tests.cameras import ROOT, free_port
-from tests.waiting import until
+from tests.support.cameras import ROOT, free_port
+from tests.support.waiting import until
 
 Json = dict[str, Any]
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cameras import RtspCamera, silent_camera
-from tests.clips import marker_clip
 from tests.service.process import ServiceProcess, running
-from tests.waiting import until
+from tests.support.cameras import RtspCamera, silent_camera
+from tests.support.clips import marker_clip
+from tests.support.waiting import until
 
 MARKER = {"type": "marker"}
 ALL = {"mode": "all"}

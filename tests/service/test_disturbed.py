@@ -8,7 +8,7 @@ from anyio import sleep
 
 from tests.service.process import ServiceProcess, running
 from tests.service.test_exactly_once import assert_markers
-from tests.waiting import until
+from tests.support.waiting import until
 
 MARKER = {"type": "marker"}
 ALL = {"mode": "all"}

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from anyio import sleep
 
-from tests.clips import marker_box
 from tests.service.process import Json, ServiceProcess, running
-from tests.waiting import until
+from tests.support.clips import marker_box
+from tests.support.waiting import until
 
 MARKER = {"type": "marker"}
 KILLS = 10

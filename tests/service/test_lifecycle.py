@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from tests.service.process import Json, ServiceProcess, running
-from tests.waiting import until
+from tests.support.waiting import until
 
 MARKER = {"type": "marker"}
 ALL = {"mode": "all"}

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from tests.cameras import silent_camera
-from tests.proxy import proxied
 from tests.service.process import running
+from tests.support.cameras import silent_camera
+from tests.support.proxy import proxied
 
 
 async def test_it_ends_in_time_though_both_databases_and_a_camera_are_silent(

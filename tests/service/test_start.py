@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from anyio import to_thread
 
-from tests.cameras import ROOT, free_port
-from tests.databases import Databases
-from tests.proxy import proxied
 from tests.service.process import ServiceProcess, running
-from tests.waiting import until
+from tests.support.cameras import ROOT, free_port
+from tests.support.databases import Databases
+from tests.support.proxy import proxied
+from tests.support.waiting import until
 
 
 def words_at_the_end(folder: Path, **variables: str) -> str:

@@ -11,16 +11,16 @@ from anyio.abc import TaskStatus
 
 from app.bus import Bus, Handler
 from app.bus.memory import open_memory_bus
+from app.domain.networks import Networks
+from app.domain.spec import All, Marker, ScenarioSpec
 from app.messages import CreateScenario, Instance, Message, Topic, orchestrator_commands
-from app.networks import Networks
 from app.orchestrator import run_orchestrator
 from app.orchestrator.leader import Timing
 from app.postgres import TRANSIENT, Connection, Database
 from app.runner.run import Tools
 from app.runner.service import Runner
 from app.runner.workers import Workers
-from app.scenario import All, Marker, ScenarioSpec
-from tests.waiting import until
+from tests.support.waiting import until
 
 TIMING = Timing(heartbeat_interval=0.05, heartbeat_timeout=0.5)
 

@@ -13,9 +13,11 @@ from anyio import move_on_after
 from msgspec.structs import replace
 
 from app.api import ApiDeps, ApiOptions, commands
-from app.api.problems import ProblemError
-from app.api.views import history, predictions, progress, runners, scenarios
+from app.api.http.problems import ProblemError
+from app.api.queries import history, predictions, progress, runners, scenarios
 from app.bus import Bus
+from app.concurrency.wake import Wake
+from app.domain.spec import Marker, Media, ScenarioSpec
 from app.messages import (
     CreateScenario,
     DeleteScenario,
@@ -36,16 +38,15 @@ from app.messages import (
     results_commands,
     runner_commands,
 )
-from app.orchestrator import leases, outbox, service, store
-from app.orchestrator.leadership import lead
+from app.orchestrator import handlers as service
+from app.orchestrator import leases, outbox, store
+from app.orchestrator.elector import lead
 from app.orchestrator.lifecycle import AssignRun, Input, LoseRun, TellRunner, create, decide
 from app.postgres import Database
-from app.runner import retention
-from app.runner import store as results
-from app.runner.packing import BLOCK
-from app.scenario import Marker, Media, ScenarioSpec
-from app.wake import Wake
-from tests.runner.batches import batch
+from app.predictions.codec import BLOCK
+from app.runner import checkpoints as results
+from app.runner.cleanup import retention
+from tests.support.batches import batch
 
 MEDIA = Media(width=640, height=360, fps=30.0)
 SPEC = ScenarioSpec("clip.mp4", Marker())

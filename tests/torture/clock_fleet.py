@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from tests.service.process import ServiceProcess
-from tests.waiting import until
+from tests.support.waiting import until
 
 HOUR = 3660.0
 """An hour and a minute: more than Kafka lets a message be ahead of its own clock."""

@@ -17,12 +17,12 @@ import httpx
 from anyio import create_task_group, sleep
 
 from app.postgres import TRANSIENT, Connection, open_connection
-from app.postgres.embedded import embedded_server
-from tests.databases import temporary_folder
-from tests.proxy import Proxy, proxied
+from app.postgres.embedded.server import embedded_server
 from tests.service.process import ServiceProcess, running
+from tests.support.databases import temporary_folder
+from tests.support.proxy import Proxy, proxied
+from tests.support.waiting import until
 from tests.torture.ground_truth import make_clips
-from tests.waiting import until
 
 FRAMES = 150
 CLIP: dict[str, Any] = {

@@ -5,12 +5,12 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from app.detectors.make import Detector, make_detector
+from app.domain.prediction import Detection, Picture
+from app.domain.spec import Detector as DetectorConfig
+from app.domain.spec import Mock
 from app.messages import RunEvent, RunFailed
-from app.runner.detectors import Detector, make_detector
-from app.runner.frames import Detection, Picture
 from app.runner.run import Run
-from app.scenario import Detector as DetectorConfig
-from app.scenario import Mock
 
 RAISES, ABORTS, ABORTS_LATER, IS_KILLED, BROKEN, RAISES_AT_FIRST, RAISES_AND_IS_KILLED = range(
     4_000_000_000, 4_000_000_007

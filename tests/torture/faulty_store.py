@@ -10,15 +10,15 @@ from uuid import UUID, uuid4
 from anyio import Event, create_task_group, sleep
 from msgspec.structs import replace
 
+from app.domain.networks import Networks
+from app.domain.prediction import Detection, Prediction
+from app.domain.spec import Marker, ScenarioSpec
 from app.messages import Instance, StartRun
-from app.networks import Networks
 from app.postgres import TRANSIENT, Connection, Database
-from app.runner.frames import Detection, Prediction
+from app.runner.checkpoints import Batch, FencedError
 from app.runner.run import Run, Tools
-from app.runner.store import Batch, FencedError
 from app.runner.workers import Workers
-from app.scenario import Marker, ScenarioSpec
-from tests.runner.batches import batch
+from tests.support.batches import batch
 
 _SPEC = ScenarioSpec("clip.mp4", Marker())
 

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from av.video.stream import VideoStream
 
-from app.runner.frames import Image
-from tests.clips import marker_picture
+from app.domain.prediction import Image
+from tests.support.clips import marker_picture
 
 RATE = 10
 """Frames a second of every faulty source."""

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import msgspec
 
-from app.runner.decoder import main
-from app.runner.decoder_messages import Ended
-from app.runner.sampling import Eligible
-from app.runner.video_recording import Recording, Sampled, Settled
-from app.scenario import Sampling
+from app.domain.spec import Sampling
+from app.video.decoder.child import main
+from app.video.decoder.protocol import Ended
+from app.video.recording import Recording, Sampled, Settled
+from app.video.sampling import Eligible
 
 FRAME = 20
 """The frame at which it happens."""

@@ -3,7 +3,7 @@
 import sys
 
 from app.main import app
-from app.runner import decoder_process
+from app.video.decoder import parent as decoder_process
 from tests.torture import fragile_decoder
 
 decoder_process.COMMAND = (sys.executable, "-m", fragile_decoder.__name__)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import asyncpg
 from msgspec import Struct, field
 
-from tests.clips import marker_box, marker_clip
+from tests.support.clips import marker_box, marker_clip
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]

@@ -4,7 +4,7 @@ import struct
 import zlib
 from pathlib import Path
 
-from tests import clips
+from tests.support import clips
 
 
 class _Bits:

@@ -14,11 +14,11 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Literal
 
-from app.networks import Networks
-from app.runner.video import Recording, Sampled, VideoError, open_video
-from app.scenario import All
-from app.source import parse_source
-from tests import clips
+from app.domain.networks import Networks
+from app.domain.source import parse_source
+from app.domain.spec import All
+from app.video.open import Recording, Sampled, VideoError, open_video
+from tests.support import clips
 
 SIZE = (128, 96)
 _EXTREMES = [b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\0\0\0\0", b"\0\0\0\1", b"\0\1\0\0"]

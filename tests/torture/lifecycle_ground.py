@@ -10,7 +10,7 @@ import msgspec
 import uvloop
 
 from app.postgres import Connection, Database, open_connection, open_database, prepare
-from tests.databases import Databases
+from tests.support.databases import Databases
 from tests.torture.lifecycle_verifier import Truth, Verdict, verify
 from tests.torture.silence import silence
 
@@ -114,7 +114,7 @@ def ground(server: Databases, *, comparing: bool = True) -> Iterator[Ground]:
         loop, stack = runner.get_loop(), AsyncExitStack()
         enter = stack.enter_async_context
         try:
-            dsn = loop.run_until_complete(enter(server.copy("app.orchestrator")))
+            dsn = loop.run_until_complete(enter(server.copy("app.scenarios")))
             database = loop.run_until_complete(enter(open_database(dsn, size=3)))
             connection = loop.run_until_complete(enter(open_connection(dsn)))
             loop.run_until_complete(prepare(connection))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from app.bus import Bus
+from app.domain.spec import Marker, Media, Restart, ScenarioSpec
 from app.messages import (
     CreateScenario,
     DeleteScenario,
@@ -32,9 +33,8 @@ from app.messages import (
     results_commands,
     runner_commands,
 )
+from app.orchestrator.handlers import handle_command, handle_event
 from app.orchestrator.leader import Leader, Timing
-from app.orchestrator.service import handle_command, handle_event
-from app.scenario import Marker, Media, Restart, ScenarioSpec
 from tests.torture.lifecycle_ground import Ground, OutboxRow, Stored
 from tests.torture.lifecycle_model import Model, Report, sent_by
 from tests.torture.lifecycle_verifier import Truth

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
+from app.domain.spec import ScenarioSpec
 from app.messages import (
     CreateScenario,
     DeleteScenario,
@@ -37,7 +38,6 @@ from app.orchestrator.lifecycle import (
     create,
     decide,
 )
-from app.scenario import ScenarioSpec
 
 Report = OrchestratorCommand | RunEvent | RunnerLeaving | RunnerHeartbeat
 Move = tuple[str | None, str, int]

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from app.bus import Publish
-from app.bus.kafka import open_kafka_bus
+from app.bus.kafka.bus import open_kafka_bus
 from app.messages import TOPICS, Topic
 from app.orchestrator import outbox
 from app.orchestrator.leader import Leader, Timing
 from app.postgres import TRANSIENT, Database, open_database
-from tests.cameras import ROOT
+from tests.support.cameras import ROOT
 from tests.torture.silence import silence
 
 PARTITIONS = 3

@@ -3,9 +3,9 @@
 from typing import Any, cast
 
 from app.orchestrator import leases, store
+from app.orchestrator.handlers import apply_each
 from app.orchestrator.leader import Leader
 from app.orchestrator.lifecycle import AssignRun
-from app.orchestrator.service import apply_each
 from app.postgres import Connection
 
 _MOST = 50

@@ -16,7 +16,7 @@ from anyio import sleep
 from httpx import Response, TimeoutException
 
 from tests.service.process import Json, ServiceProcess
-from tests.waiting import until as wait_until
+from tests.support.waiting import until as wait_until
 
 EACH = 3.0  # seconds that a scenario of the churn runs
 PATHS = (

@@ -16,9 +16,10 @@ from anyio.abc import TaskGroup
 from httpx import Response, TransportError
 from msgspec import Struct
 
-from tests.cameras import RtspCamera
-from tests.clips import encode, marker_clip, truncate
 from tests.service.process import ServiceProcess, running
+from tests.support.cameras import RtspCamera
+from tests.support.clips import encode, marker_clip, truncate
+from tests.support.waiting import until
 from tests.torture import faulty_videos as videos
 from tests.torture.battery import size
 from tests.torture.faulty_sources import (
@@ -32,7 +33,6 @@ from tests.torture.faulty_sources import (
     Video,
 )
 from tests.torture.source_verifier import FRAMES, Trouble, Verifier
-from tests.waiting import until
 
 IN_TIME = 10.0
 """Seconds within which a fault must be noticed."""

@@ -15,8 +15,8 @@ from anyio import Event, create_task_group, current_time, move_on_after, sleep
 
 from tests.fleet.fleet import Fleet
 from tests.service.process import ServiceProcess
+from tests.support.waiting import until
 from tests.torture.ground_truth import Kill
-from tests.waiting import until
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]

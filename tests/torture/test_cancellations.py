@@ -16,10 +16,10 @@ import pytest
 from anyio import create_task_group, fail_after, move_on_after, sleep
 
 from app.postgres import Connection, Database, open_connection, open_database
-from tests.proxy import Proxy, proxied
+from tests.support.proxy import Proxy, proxied
+from tests.support.waiting import until
 from tests.torture.battery import Battery, size
 from tests.torture.cancelled_calls import CALLS, World, functions
-from tests.waiting import until
 
 POOL = 4
 WORKERS = 6

@@ -14,11 +14,11 @@ import pytest
 from anyio import create_task_group, sleep
 
 from app.postgres import Database
-from tests.cameras import RtspCamera
-from tests.clips import marker_clip
+from tests.support.cameras import RtspCamera
+from tests.support.clips import marker_clip
+from tests.support.waiting import until
 from tests.torture.battery import Battery, size
 from tests.torture.clock_fleet import HOUR, TIMEOUT, Fleet, clock_fleet
-from tests.waiting import until
 
 FRAMES = 90
 CAMERAS = 3

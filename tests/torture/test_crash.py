@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from tests.fleet.fleet import fleet
 from tests.service.process import ServiceProcess, running
+from tests.support.waiting import until
 from tests.torture.battery import Battery, size
 from tests.torture.fatal_detectors import (
     ABORTS,
@@ -32,7 +33,6 @@ from tests.torture.fatal_detectors import (
 )
 from tests.torture.ground_truth import idle_runners, make_clips
 from tests.torture.storm import Storm
-from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(size(240, 900))
 

@@ -13,10 +13,10 @@ from anyio import create_task_group, fail_after, sleep
 
 from app.api.databases import open_for_requests
 from app.postgres import TRANSIENT, Database, open_database
-from tests.proxy import Proxy, proxied
+from tests.support.proxy import Proxy, proxied
+from tests.support.waiting import until
 from tests.torture.battery import LONG, Battery, size
 from tests.torture.database_faults import AWAY, BACK_WITHIN, CLIP, NAMES, Site, site
-from tests.waiting import until
 
 CLIENTS = 3
 ANSWERED_WITHIN = 2.0  # seconds

@@ -18,10 +18,10 @@ from anyio import to_thread
 from msgspec import Struct
 
 from tests.service.process import ServiceProcess, running
+from tests.support.waiting import until
 from tests.torture.battery import Battery, size
 from tests.torture.fragile_decoder import FRAME
 from tests.torture.ground_truth import idle_runners, make_clips
-from tests.waiting import until
 
 pytestmark = [
     pytest.mark.timeout(size(240, 1800)),

@@ -12,11 +12,11 @@ import pytest
 from anyio import Event, create_task_group, move_on_after, sleep
 
 from tests.fleet.fleet import SETTINGS
+from tests.support.waiting import until
 from tests.torture.battery import LONG, Battery, size
 from tests.torture.follower import Follower, changes
 from tests.torture.ground_truth import Interruption, interruptions, make_clips, percentile, verify
 from tests.torture.storm import storm
-from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(size(400, 6000))
 

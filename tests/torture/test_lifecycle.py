@@ -11,11 +11,12 @@ from hypothesis.stateful import run_state_machine_as_test
 from msgspec.structs import replace
 
 from app.messages import RunEvent
-from app.orchestrator import service, store
+from app.orchestrator import handlers as service
+from app.orchestrator import store
 from app.orchestrator.leader import Leader
 from app.orchestrator.lifecycle import Decision, Input, Scenario, decide
 from app.postgres import Connection
-from tests.databases import Databases
+from tests.support.databases import Databases
 from tests.torture import slots_first
 from tests.torture.battery import Battery, size
 from tests.torture.lifecycle_ground import Ground, ground

@@ -17,10 +17,10 @@ import psutil
 import pytest
 from msgspec import Struct
 
-from app.runner import video_container
-from tests.cameras import ROOT
-from tests.clips import marker_clip
+from app.video import container as video_container
 from tests.service.process import running
+from tests.support.cameras import ROOT
+from tests.support.clips import marker_clip
 from tests.torture import hostile_bombs as bombs
 from tests.torture.battery import LONG, Battery, size
 from tests.torture.hostile_media import forget_peak_memory, make_clips, mutations, peak_memory, read

@@ -10,18 +10,18 @@ from uuid import UUID, uuid4
 import pytest
 from anyio import create_task_group, sleep, to_thread
 
-from app.bus.kafka import KafkaBus, open_kafka_bus
+from app.bus.kafka.bus import KafkaBus, open_kafka_bus
+from app.domain.spec import Mock, ScenarioSpec
 from app.messages import TOPICS, Instance, Message, RunReleased, StartRun, runner_commands
 from app.orchestrator import store
+from app.orchestrator.handlers import apply_to
 from app.orchestrator.lifecycle import AssignRun, create
-from app.orchestrator.service import apply_to
 from app.postgres import Database, open_database
-from app.runner.store import Fence, FencedError, claim
-from app.scenario import Mock, ScenarioSpec
+from app.runner.checkpoints import Fence, FencedError, claim
+from tests.support.waiting import until
 from tests.torture.battery import Battery, size
 from tests.torture.outbox_leader import PARTITIONS, Leaders, leaders
 from tests.torture.silence import silence
-from tests.waiting import until
 
 WRITERS, SCENARIOS = 50, 200
 EVENTS = size(3_000, 100_000)

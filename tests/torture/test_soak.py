@@ -15,10 +15,10 @@ import pytest
 from anyio import create_task_group
 from msgspec import Struct
 
-from tests.cameras import RtspCamera
-from tests.clips import marker_clip
-from tests.databases import Databases
 from tests.service.process import Json, running
+from tests.support.cameras import RtspCamera
+from tests.support.clips import marker_clip
+from tests.support.databases import Databases
 from tests.torture.battery import Battery, size
 from tests.torture.soak import Churn, Measured, Readers, Sample, every, look, measure, note
 

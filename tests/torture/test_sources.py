@@ -14,11 +14,11 @@ from statistics import median
 import pytest
 from anyio import create_task_group, move_on_after, sleep
 
+from tests.support.waiting import until
 from tests.torture.battery import LONG, Battery, size
 from tests.torture.faulty_sources import Fault
 from tests.torture.source_trial import CONNECTED, IN_TIME, trial
 from tests.torture.source_verifier import Trouble
-from tests.waiting import until
 
 ROUNDS = size(1, 20)
 

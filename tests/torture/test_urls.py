@@ -19,15 +19,15 @@ from urllib.parse import urlsplit
 import av
 import pytest
 
-from app import source as sources
-from app.networks import Networks
-from app.runner import video_container
-from app.runner.video import Camera, Sampled, SourceState, VideoError, open_video
-from app.runner.video_rtsp import Relay
-from app.runner.video_web import Web
-from app.scenario import All
-from app.source import Source, SourceError, parse_source
-from tests import clips
+from app.domain import source as sources
+from app.domain.networks import Networks
+from app.domain.source import Source, SourceError, parse_source
+from app.domain.spec import All
+from app.video import container as video_container
+from app.video.open import Camera, Sampled, SourceState, VideoError, open_video
+from app.video.transport.rtsp_relay import Relay
+from app.video.transport.web import Web
+from tests.support import clips
 from tests.torture.battery import Battery
 from tests.torture.hostile_servers import (
     HERE,

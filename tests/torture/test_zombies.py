@@ -14,14 +14,14 @@ import pytest
 from anyio import CapacityLimiter, Event, create_task_group
 
 from app.postgres import open_connection, open_database
-from app.runner import store
+from app.runner import checkpoints as store
+from tests.support.waiting import until
 from tests.torture import unfenced, witness
 from tests.torture.battery import Battery, size
 from tests.torture.faulty_store import haunt
 from tests.torture.ground_truth import Findings, make_clips, verify
 from tests.torture.storm import Storm, storm
 from tests.torture.witness import Connection, Seen
-from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(size(400, 4000))
 

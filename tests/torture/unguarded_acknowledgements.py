@@ -3,9 +3,9 @@
 import inspect
 
 from app.postgres import TRANSIENT
-from app.runner import store
+from app.runner import checkpoints as store
+from app.runner.checkpoints import Batch
 from app.runner.run import Run
-from app.runner.store import Batch
 
 _guarded = inspect.getsource(store.write)
 _anywhere = _guarded.replace("AND next_frame = $4", "AND next_frame <= $4")

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from app import api
-from app.api import requests
+from app.api.http import requests
 
 __all__ = ["app"]
 

@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from types import TracebackType
 
-from app.runner import video_container
+from app.video import container as video_container
 
 
 class _NeverClosed(ExitStack):

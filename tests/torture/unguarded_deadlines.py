@@ -1,6 +1,7 @@
 """The service, whose reads of sources never come to an end by themselves."""
 
-from app.runner import video, video_container
+from app.video import container as video_container
+from app.video import open as video
 
 _AN_HOUR = 3600.0
 

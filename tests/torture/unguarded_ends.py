@@ -1,9 +1,9 @@
 """The service, with decoding that does harm, and runs that are given back where they just ended."""
 
 from app.messages import RunEvent, RunFailed
-from app.runner.decoder_process import DecoderProcess
-from app.runner.reader import Reader
 from app.runner.run import Run
+from app.video.decoder.parent import DecoderProcess
+from app.video.reader import Reader
 
 _outcome = Run._outcome
 

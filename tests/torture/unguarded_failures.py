@@ -2,10 +2,10 @@
 
 from msgspec.structs import replace
 
+from app.detectors.make import Detector, DetectorFactory
 from app.runner import run
-from app.runner.detecting import Detecting
-from app.runner.detectors import Detector, DetectorFactory
-from app.runner.store import Checkpoint
+from app.runner.checkpoints import Checkpoint
+from app.runner.detection import Detecting
 
 
 def _unknowing(detector: Detector, make: DetectorFactory, claimed: Checkpoint) -> Detecting:

@@ -1,6 +1,6 @@
 """The service, whose runners store a batch whoever has the fence, and tell the witness who writes."""
 
-from app.runner import store
+from app.runner import checkpoints as store
 from tests.torture import unfenced
 
 vars(store)["write"] = unfenced.write

@@ -1,6 +1,6 @@
 """The service, whose runners tell the witness who writes."""
 
-from app.runner import store
+from app.runner import checkpoints as store
 from tests.torture.witness import declare_writers
 
 vars(store)["write"] = declare_writers(store.write)

@@ -1,0 +1,1 @@
+"""HTTP itself: middleware, keys, problems, validation, cursors, OpenAPI."""

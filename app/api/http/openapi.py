@@ -1,0 +1,213 @@
+"""The OpenAPI 3.1 document, from what each handler declares about itself.
+
+The schemas are msgspec's own, of the very Structs that requests are decoded with, so that every constraint,
+default and discriminator in the document is the one that holds.
+"""
+
+import re
+from collections.abc import Iterable
+from inspect import cleandoc
+from typing import Any
+
+import msgspec
+from litestar.handlers import HTTPRouteHandler
+from msgspec import Struct, field
+
+from app.api.http.problems import (
+    BAD_REQUEST,
+    FORBIDDEN,
+    INTERNAL,
+    KEY_NEEDED,
+    PROBLEM_JSON,
+    TOO_MANY_REQUESTS,
+    UNAVAILABLE,
+    Kind,
+    Problem,
+    ProblemError,
+)
+
+_REF = "#/components/schemas/{name}"
+_SCENARIO = re.compile(r"{scenario_id\b")
+
+TAGS = {
+    "scenarios": "One video source plus one detector: create, follow, stop, start and delete.",
+    "results": "What was found, frame by frame.",
+    "events": "What happened, and what happens now.",
+    "service": "Runners, detectors, health and metrics.",
+}
+DESCRIPTION = """\
+Self-hosted video analysis. A scenario is one video source plus one detector; every sampled frame of a
+recording gets exactly one prediction, whatever was killed on the way.
+
+Errors are problem documents (RFC 9457): `type` tells programs which, `detail` tells people what to do.
+Clients on the service's own machine need no key; all others send `Authorization: Bearer …`.
+"""
+
+
+class Answer(Struct, frozen=True):
+    """One success of an operation. `model` is its body's type, None where it has none."""
+
+    description: str
+    model: Any = None
+    example: Any = None
+    media_type: str = "application/json"
+    headers: dict[str, str] = {}
+
+
+class Doc(Struct, frozen=True, kw_only=True):
+    """What a handler says about itself, passed to its decorator as `doc`.
+
+    `query` is the Struct its parameters are decoded with. `headers` maps to the type of what they hold, and
+    `problems` to an example's detail. `open` operations need no key.
+    """
+
+    id: str
+    tag: str
+    summary: str
+    answers: dict[int, Answer]
+    description: str = ""
+    query: Any = None
+    headers: dict[str, Any] = field(default_factory=dict)
+    body: Any = None
+    body_examples: dict[str, Any] = field(default_factory=dict)
+    problems: dict[Kind, str] = field(default_factory=dict)
+    open: bool = False
+
+
+def openapi_document(handlers: Iterable[HTTPRouteHandler], version: str) -> bytes:
+    """The document as JSON. Handlers without a `doc` are left out."""
+    documented = [(handler, doc) for handler in handlers if (doc := handler.opt.get("doc"))]
+    models = {Problem: None}
+    of_scenarios = [doc.id for handler, doc in documented if any(map(_SCENARIO.search, handler.paths))]
+    paths: dict[str, dict[str, Any]] = {}
+    for handler, doc in documented:
+        models |= dict.fromkeys(m for m in (doc.body, *(a.model for a in doc.answers.values())) if _named(m))
+        for path in handler.paths:
+            for method in handler.http_methods:
+                paths.setdefault(re.sub(r":\w+}", "}", path), {})[method.lower()] = _operation(
+                    path, doc, of_scenarios
+                )
+    _, schemas = msgspec.json.schema_components(models, ref_template=_REF)
+    document = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "videoanalysis",
+            "version": version,
+            "description": DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
+        "security": [{"api_key": []}, {}],
+        "paths": paths,
+        "components": {
+            "schemas": {name: _clean(schema) for name, schema in schemas.items()},
+            "securitySchemes": {
+                "api_key": {"type": "http", "scheme": "bearer", "description": "One of VA_API_KEYS."}
+            },
+        },
+    }
+    return msgspec.json.encode(document)
+
+
+def _named(model: Any) -> bool:
+    return model is not None and model is not str
+
+
+def _schema(model: Any) -> dict[str, Any]:
+    (schema,), _ = msgspec.json.schema_components((model,), ref_template=_REF)
+    return schema
+
+
+def _clean(schema: dict[str, Any]) -> dict[str, Any]:
+    return schema | {"description": cleandoc(schema["description"])} if "description" in schema else schema
+
+
+def _operation(path: str, doc: Doc, of_scenarios: list[str]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": doc.id,
+        "tags": [doc.tag],
+        "summary": doc.summary,
+        "description": doc.description,
+        "parameters": _parameters(path, doc),
+        "responses": {
+            str(status): _answer(answer) | _links(path, doc, answer, of_scenarios)
+            for status, answer in doc.answers.items()
+        }
+        | _problem_responses(doc),
+    }
+    if doc.open:
+        operation["security"] = []
+    if doc.body is not None:
+        examples = {name: {"summary": name, "value": value} for name, value in doc.body_examples.items()}
+        content = {"application/json": {"schema": _schema(doc.body), "examples": examples}}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _parameters(path: str, doc: Doc) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": kind}}
+        for name, kind in re.findall(r"{(\w+):(\w+)}", path)
+    ]
+    given = [("header", name, _schema(model)) for name, model in doc.headers.items()]
+    if doc.query is not None:
+        _, schemas = msgspec.json.schema_components((doc.query,), ref_template=_REF)
+        given += [("query", *item) for item in schemas[doc.query.__name__]["properties"].items()]
+    for place, name, schema in given:
+        about = schema.pop("description", "")
+        found.append({"name": name, "in": place, "description": about, "schema": schema})
+    return found
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    described: dict[str, Any] = {"description": answer.description}
+    if answer.headers:
+        described["headers"] = {
+            name: {"description": about, "schema": {"type": "string"}}
+            for name, about in answer.headers.items()
+        }
+    if answer.model is not None:
+        content = {"schema": _schema(answer.model), "examples": {"example": {"value": answer.example}}}
+        described["content"] = {answer.media_type: content}
+    return described
+
+
+def _links(path: str, doc: Doc, answer: Answer, of_scenarios: list[str]) -> dict[str, Any]:
+    """What can be asked next with what an answer holds: a scenario's id, or where its next page begins."""
+    fields = getattr(answer.model, "__struct_fields__", ())
+    links: dict[str, Any] = {}
+    if "id" in fields:
+        scenario = {"scenario_id": "$response.body#/id"}
+        links = {name: {"operationId": name, "parameters": scenario} for name in of_scenarios}
+    if "next_cursor" in fields:
+        same = {"scenario_id": "$request.path.scenario_id"} if _SCENARIO.search(path) else {}
+        parameters = same | {"cursor": "$response.body#/next_cursor"}
+        links["next"] = {"operationId": doc.id, "parameters": parameters}
+    return {"links": links} if links else {}
+
+
+def _problem_responses(doc: Doc) -> dict[str, Any]:
+    common = {} if doc.open else {
+        KEY_NEEDED: "Send an API key as `Authorization: Bearer …`.",
+        FORBIDDEN: "Without API keys this service answers only its own machine.",
+        UNAVAILABLE: "A database does not answer. Repeat the request in a moment.",
+        INTERNAL: "The fault is logged under 3f1c7a9be204. Repeat the request, and report that id.",
+    }  # fmt: skip
+    common[TOO_MANY_REQUESTS] = (
+        "This API key makes more requests than allowed (VA_RATE_LIMIT). Wait, and make fewer."
+    )
+    if doc.query is not None:
+        common[BAD_REQUEST] = "`limit` must be a whole number at most 1000."
+    responses: dict[str, Any] = {}
+    for kind, detail in (common | doc.problems).items():
+        response = responses.setdefault(
+            str(kind.status),
+            {
+                "description": kind.title,
+                "content": {PROBLEM_JSON: {"schema": _schema(Problem), "examples": {}}},
+            },
+        )
+        value = ProblemError(kind, detail).problem
+        response["content"][PROBLEM_JSON]["examples"][kind.slug] = {"summary": kind.title, "value": value}
+    return responses

@@ -1,0 +1,75 @@
+"""Runner instances and the runs they hold."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from app.api.queries.scenarios import EXAMPLE as SCENARIO
+from app.postgres import Database
+
+
+class Runner(Struct, frozen=True):
+    """One runner instance: a name, and a boot id that is new with each start."""
+
+    runner_id: str
+    boot_id: UUID
+    state: Annotated[
+        Literal["alive", "silent", "left"],
+        Meta(description="silent: no heartbeat for longer than the timeout; left: it takes no more runs"),
+    ]
+    slots: Annotated[int, Meta(description="how many runs it takes at once")]
+    held: Annotated[int, Meta(description="how many runs it holds now")]
+    scenario_ids: Annotated[list[UUID], Meta(description="the scenarios it holds")]
+    heartbeat_age_seconds: float
+
+
+class RunnerList(Struct, frozen=True):
+    """The instances heard of in the last hour, and any that still hold a run."""
+
+    items: list[Runner]
+
+
+async def list_runners(scenarios: Database, heartbeat_timeout: float) -> list[Runner]:
+    """The instances heard of lately, by name; ages are by the database's clock."""
+    sql = """
+        SELECT r.runner_id, r.boot_id, r.slots, held.scenario_ids,
+               r.left_at IS NOT NULL OR r.superseded AS gone,
+               greatest(extract(epoch FROM clock_timestamp() - r.heartbeat_at), 0)::float8 AS age
+        FROM runners r, LATERAL (
+            SELECT coalesce(array_agg(s.id ORDER BY s.id), '{}') AS scenario_ids FROM scenarios s
+            WHERE s.runner_id = r.runner_id AND s.boot_id = r.boot_id
+        ) AS held
+        WHERE cardinality(held.scenario_ids) > 0
+           OR (NOT r.superseded AND r.heartbeat_at > clock_timestamp() - interval '1 hour')
+        ORDER BY r.runner_id, r.first_seen_at
+    """
+    async with scenarios.connection() as connection:
+        rows = await connection.fetch(sql)
+    return [
+        Runner(
+            runner_id=row["runner_id"],
+            boot_id=row["boot_id"],
+            state="left" if row["gone"] else "silent" if row["age"] > heartbeat_timeout else "alive",
+            slots=row["slots"],
+            held=len(row["scenario_ids"]),
+            scenario_ids=row["scenario_ids"],
+            heartbeat_age_seconds=round(row["age"], 3),
+        )
+        for row in rows
+    ]
+
+
+EXAMPLE = RunnerList(
+    [
+        Runner(
+            runner_id="local",
+            boot_id=UUID("5d0c1f0e-8f5b-4c57-9a30-2b1f6f0e7c11"),
+            state="alive",
+            slots=4,
+            held=1,
+            scenario_ids=[SCENARIO.id],
+            heartbeat_age_seconds=0.412,
+        )
+    ]
+)

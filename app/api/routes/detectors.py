@@ -1,0 +1,66 @@
+"""Detectors: what there is, and how each is configured."""
+
+import re
+from inspect import cleandoc, getdoc
+from typing import Annotated, Any, get_args
+
+import msgspec
+from litestar import get
+from msgspec import Meta, Struct
+
+from app.api.http.openapi import Answer, Doc
+from app.domain.spec import Detector
+
+_REQUIRED = {"onnx": {"model": "yolov8n.onnx"}}  # what an example needs beside the defaults
+
+
+class DetectorInfo(Struct, frozen=True):
+    """One detector: its name is the `type` of a scenario's `detector`."""
+
+    name: str
+    description: str
+    labels: Annotated[str, Meta(description="the labels of what it finds")]
+    config_schema: Annotated[dict[str, Any], Meta(description="JSON Schema of its configuration")]
+    example: Annotated[dict[str, Any], Meta(description="a configuration, with every default")]
+
+
+class DetectorList(Struct, frozen=True):
+    """Every detector there is."""
+
+    items: list[DetectorInfo]
+
+
+def _describe(config: type[Struct]) -> DetectorInfo:
+    name = str(config.__struct_config__.tag)
+    # Each docstring says what is found, then "Label: …." or "Labels: ….", then anything else.
+    about = re.fullmatch(
+        r"(?P<finds>.+?) Labels?: (?P<labels>.+?)\.(?P<more>\s.+)?", getdoc(config) or "", re.DOTALL
+    )
+    if about is None:
+        raise TypeError(f"the docstring of {config.__name__} does not say which labels it gives")
+    _, schemas = msgspec.json.schema_components((config,))
+    schema = schemas[config.__name__] | {"description": cleandoc(config.__doc__ or "")}
+    return DetectorInfo(
+        name=name,
+        description=" ".join((about["finds"] + (about["more"] or "")).split()),
+        labels=about["labels"],
+        config_schema=schema,
+        example=msgspec.to_builtins(config(**_REQUIRED.get(name, {}))),
+    )
+
+
+DETECTORS = DetectorList([_describe(config) for config in get_args(Detector)])
+
+
+@get(
+    "/detectors",
+    doc=Doc(
+        id="listDetectors",
+        tag="service",
+        summary="List the detectors and their configuration",
+        answers={200: Answer("The detectors.", DetectorList, DetectorList(DETECTORS.items[:1]))},
+    ),
+)
+async def get_detectors() -> DetectorList:
+    """The same in every process of one version."""
+    return DETECTORS

@@ -1,0 +1,98 @@
+"""Predictions of a scenario."""
+
+from typing import Annotated
+from uuid import UUID
+
+from litestar import get
+from litestar.params import FromPath
+from msgspec import Meta, Struct, json, structs
+
+from app.api.http.answers import Json
+from app.api.http.cursors import Number, make_cursor, read_cursor
+from app.api.http.openapi import Answer, Doc
+from app.api.http.problems import BAD_CURSOR, NOT_FOUND, no_scenario
+from app.api.http.requests import ApiRequest
+from app.api.queries.predictions import EXAMPLE, MAX_FRAME, PredictionPage, Wanted, list_predictions
+from app.api.queries.scenarios import is_completed
+
+Frame = Annotated[int, Meta(ge=0, le=MAX_FRAME)]
+Seconds = Annotated[float, Meta(ge=0)]
+
+
+class PredictionQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """What GET /scenarios/{id}/predictions is asked for."""
+
+    from_frame: Annotated[Frame, Meta(description="the first frame")] = 0
+    to_frame: Annotated[Frame | None, Meta(description="the frame to end before")] = None
+    from_time: Annotated[Seconds | None, Meta(description="the first time, in seconds")] = None
+    to_time: Annotated[Seconds | None, Meta(description="the time to end before, in seconds")] = None
+    label: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=1000)] | None,
+        Meta(description="only detections with this label, and only frames that have one"),
+    ] = None
+    min_confidence: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | None,
+        Meta(description="only detections at least so confident, and only frames that have one"),
+    ] = None
+    limit: Annotated[int, Meta(ge=1, le=1000, description="at most so many a page")] = 100
+    cursor: Annotated[str | None, Meta(description="`next_cursor` of the page before")] = None
+
+    def wanted(self) -> Wanted:
+        """The filters alone."""
+        return Wanted(
+            from_frame=self.from_frame,
+            to_frame=MAX_FRAME if self.to_frame is None else self.to_frame,
+            from_time=self.from_time,
+            to_time=self.to_time,
+            label=self.label,
+            min_confidence=self.min_confidence,
+        )
+
+
+@get(
+    "/scenarios/{scenario_id:uuid}/predictions",
+    doc=Doc(
+        id="listPredictions",
+        tag="results",
+        summary="Read predictions, by frame",
+        description=(
+            "Every sampled frame is there, with an empty list where nothing was found, unless a label or a"
+            " confidence is asked for. A page ends early, with `next_cursor` set, once it holds some 50,000"
+            " detections (fewer where labels are long; those that a filter leaves out count too). Pages"
+            " stay right while rows are added: `next_cursor` is null once nothing more is stored. To follow"
+            " a scenario that still runs, go on with `from_frame` one past the last frame received."
+        ),
+        query=PredictionQuery,
+        answers={200: Answer("A page of predictions.", PredictionPage, EXAMPLE)},
+        problems={
+            BAD_CURSOR: "Give `cursor` exactly as `next_cursor` returned it, with the same path and filters.",
+            NOT_FOUND: "There is no such scenario. GET /scenarios lists those that exist.",
+        },
+    ),
+)
+async def get_predictions(request: ApiRequest, scenario_id: FromPath[UUID]) -> Json:
+    """A page, by frame."""
+    deps, kept = request.deps, request.kept
+    question = b"predictions " + request.scope["query_string"]
+    answer = kept.get(scenario_id, question)
+    if answer is None or not await is_completed(deps.scenarios, scenario_id):
+        answer, is_final = await _answer(request, scenario_id)
+        if is_final:
+            kept.put(scenario_id, question, answer)
+    return Json(answer)
+
+
+async def _answer(request: ApiRequest, scenario_id: UUID) -> tuple[bytes, bool]:
+    """The page, and whether it stays as it is."""
+    query = request.parameters(PredictionQuery)
+    wanted = query.wanted()
+    bound = ("predictions", scenario_id, wanted)
+    if query.cursor is not None:
+        wanted = structs.replace(wanted, from_frame=read_cursor(query.cursor, bound, Number).value)
+    deps = request.deps
+    completed = await is_completed(deps.scenarios, scenario_id)
+    if completed is None:
+        raise no_scenario(scenario_id)
+    items, more = await list_predictions(deps.predictions, scenario_id, wanted, query.limit)
+    page = PredictionPage(items, None if more is None else make_cursor(Number(more), bound))
+    return json.encode(page), completed

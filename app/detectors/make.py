@@ -1,0 +1,55 @@
+"""Detectors: what a run asks of each sampled picture, made from what the user configured."""
+
+from pathlib import Path
+
+import cv2
+
+from app.detectors.base import Detector, DetectorError, DetectorFactory, Memory
+from app.detectors.face import FaceDetector
+from app.detectors.marker import MarkerDetector
+from app.detectors.mock import MockDetector
+from app.detectors.motion import MotionDetector
+from app.detectors.onnx.detector import OnnxDetector
+from app.detectors.people import PeopleDetector
+from app.detectors.warm_up import Segments, replay_from
+from app.domain.spec import Detector as DetectorConfig
+from app.domain.spec import Face, Marker, Mock, Motion, Onnx, People
+
+__all__ = [
+    "LOADS",
+    "Detector",
+    "DetectorError",
+    "DetectorFactory",
+    "Memory",
+    "Segments",
+    "make_detector",
+    "replay_from",
+]
+
+# A run's inference workers are the parallelism: OpenCV's own threads would compete with them for the cores,
+# and would return what they find in the order in which they finish.
+cv2.setNumThreads(1)
+
+
+LOADS = People | Face | Onnx
+"""Detectors that read files as they are made, which takes time."""
+
+
+def make_detector(config: DetectorConfig, model_root: Path) -> Detector:
+    """A new detector; one with a memory begins without any. Call it in a thread where it is one of LOADS.
+
+    Raises DetectorError where the configuration asks for something that is not there.
+    """
+    match config:
+        case Motion():
+            return MotionDetector(config)
+        case People():
+            return PeopleDetector(config)
+        case Face():
+            return FaceDetector(config)
+        case Marker():
+            return MarkerDetector(config)
+        case Mock():
+            return MockDetector(config)
+        case Onnx():
+            return OnnxDetector(config, model_root)

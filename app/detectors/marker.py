@@ -1,0 +1,73 @@
+"""Printed codes: ArUco and AprilTag markers, and QR codes."""
+
+import cv2
+import numpy as np
+
+from app.detectors.base import Found, PerThread, detections
+from app.domain.prediction import Detection, Image, Picture
+from app.domain.spec import Marker
+
+
+class MarkerDetector:
+    """Reads codes at full resolution: a code either decodes or is not reported, so confidence is 1."""
+
+    memory = None
+
+    def __init__(self, config: Marker) -> None:
+        dictionary = cv2.aruco.getPredefinedDictionary(_dictionary(config.dictionary))
+        self._aruco = self._qr = None
+        if "aruco" in config.codes:
+            self._aruco = PerThread(lambda: cv2.aruco.ArucoDetector(dictionary))
+        if "qr" in config.codes:
+            self._qr = PerThread(cv2.QRCodeDetector)
+
+    def detect(self, picture: Picture, _frame: int) -> tuple[Detection, ...]:
+        gray = picture.gray()
+        found = []
+        if self._aruco:
+            found += _read_aruco(self._aruco.tool, gray)
+        if self._qr:
+            found += _read_qr(self._qr.tool, gray)
+        return detections(picture, found)
+
+
+def _dictionary(name: str) -> int:
+    spelt = "ARUCO_ORIGINAL" if name == "original" else name.upper()
+    number: int = getattr(cv2.aruco, f"DICT_{spelt}")
+    return number
+
+
+def _read_aruco(detector: cv2.aruco.ArucoDetector, gray: Image) -> list[Found]:
+    corners, ids, _ = detector.detectMarkers(gray)
+    if not corners:
+        return []
+    return [
+        Found(f"aruco:{number}", 1.0, *_bounds(quad))
+        for number, quad in zip(ids.ravel().tolist(), corners, strict=True)
+    ]
+
+
+def _read_qr(detector: cv2.QRCodeDetector, gray: Image) -> list[Found]:
+    # As bytes: asked for text, OpenCV fails the whole picture over one code that is not UTF-8.
+    read, payloads, quads, _ = detector.detectAndDecodeBytesMulti(gray)
+    if not read:
+        return []
+    return [
+        Found(f"qr:{_text(payload)}", 1.0, *_bounds(quad))
+        for payload, quad in zip(payloads, quads, strict=True)
+        if payload
+    ]
+
+
+def _text(payload: bytes) -> str:
+    try:
+        return payload.decode()
+    except UnicodeDecodeError:
+        return payload.decode("latin-1")
+
+
+def _bounds(quad: np.ndarray) -> tuple[float, float, float, float]:
+    """The box around a code's corners, which OpenCV gives as the outermost pixels' own coordinates."""
+    x1, y1 = quad.reshape(-1, 2).min(axis=0).tolist()
+    x2, y2 = quad.reshape(-1, 2).max(axis=0).tolist()
+    return x1, y1, x2 + 1, y2 + 1

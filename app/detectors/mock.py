@@ -1,0 +1,29 @@
+"""Made-up detections, for trying the service without a model."""
+
+from random import Random
+
+from app.detectors.base import Found, detections
+from app.domain.prediction import Detection, Picture
+from app.domain.spec import Mock
+
+
+class MockDetector:
+    """Draws from a generator seeded by the frame's number, so that a frame always shows the same."""
+
+    memory = None
+
+    def __init__(self, config: Mock) -> None:
+        self._config = config
+
+    def detect(self, picture: Picture, frame: int) -> tuple[Detection, ...]:
+        if not self._config.max_detections:
+            return ()
+        # Only `random()` is promised to draw the same numbers in every version of Python.
+        random = Random(f"{self._config.seed}:{frame}").random  # noqa: S311
+        found = []
+        for _ in range(int(random() * (self._config.max_detections + 1))):
+            width = picture.width * (0.05 + 0.25 * random())
+            height = picture.height * (0.05 + 0.25 * random())
+            x, y = (picture.width - width) * random(), (picture.height - height) * random()
+            found.append(Found("mock", random(), x, y, x + width, y + height))
+        return detections(picture, found)

@@ -1,0 +1,1 @@
+"""The predictions database: its schema, and the codec of a stored row."""

@@ -1,0 +1,100 @@
+"""Folds what came down the line into batches: predictions, counters, and where to begin again."""
+
+import time
+from collections import deque
+from collections.abc import Iterable
+
+from app.detectors.make import Memory, replay_from
+from app.domain.prediction import Prediction
+from app.runner.checkpoints import Batch, Checkpoint, Counters, Eligible, SourceState
+from app.runner.pipeline import Item, Mark
+
+_RATE_WINDOW = 5.0
+
+
+class Tally:
+    """Counts on from a checkpoint. Frames before it only fed a detector's memory again."""
+
+    def __init__(self, checkpoint: Checkpoint, memory: Memory | None) -> None:
+        self.next_frame = checkpoint.next_frame
+        self.counters = checkpoint.counters
+        self.memory = memory
+        self.eligible: Eligible = checkpoint.eligible or "all"
+        self.live = False
+        self.position = checkpoint.position_seconds
+        self._replay_at = {checkpoint.replay_sampled: checkpoint.replay_frame}
+        self._rate: deque[tuple[float, int]] = deque([(time.monotonic(), checkpoint.next_frame)])
+
+    def fold(
+        self, entries: Iterable[Item | Mark], *, source_state: SourceState, finished: bool = False
+    ) -> Batch | None:
+        """The batch that these entries make; None where they settle nothing and the end is not reached."""
+        start = self.next_frame
+        end = start
+        predictions: list[Prediction] = []
+        dropped = 0
+        for entry in entries:
+            if isinstance(entry, Mark):
+                entry_end = entry.end
+                dropped += entry.dropped
+            else:
+                entry_end = entry.frame + 1
+                self._note_segment(entry)
+                if entry.frame < start:
+                    continue
+                if entry.dropped:
+                    dropped += 1
+                else:
+                    predictions.append(
+                        Prediction(entry.frame, entry.time, entry.detections or (), entry.error)
+                    )
+            if entry_end > end:
+                end = entry_end
+                self.position = entry.time
+        if end == start and not finished:
+            return None
+        self.next_frame = end
+        before = self.counters
+        self.counters = Counters(
+            sampled=before.sampled + len(predictions),
+            dropped=before.dropped + dropped,
+            failed=before.failed + sum(prediction.error is not None for prediction in predictions),
+            detections=before.detections + sum(len(prediction.detections) for prediction in predictions),
+        )
+        replay_frame, replay_sampled = self._replay()
+        return Batch(
+            start=start,
+            end=end,
+            predictions=predictions,
+            counters=self.counters,
+            position_seconds=self.position,
+            frames_per_second=self._frames_per_second(),
+            eligible=self.eligible,
+            replay_frame=replay_frame,
+            replay_sampled=replay_sampled,
+            source_state=source_state,
+            finished=finished,
+            live=self.live,
+        )
+
+    def _note_segment(self, item: Item) -> None:
+        """Remember the frame with which feeding begins for a segment: a later resume begins there."""
+        memory, sampled = self.memory, item.sampled
+        if memory and sampled is not None and (sampled + memory.warmup) % memory.segment == 0:
+            self._replay_at[sampled] = item.frame
+
+    def _replay(self) -> tuple[int, int]:
+        sampled = self.counters.sampled
+        if self.memory is None:
+            return self.next_frame, sampled
+        first = replay_from(sampled, self.memory)
+        self._replay_at = {number: frame for number, frame in self._replay_at.items() if number >= first}
+        return self._replay_at.get(first, self.next_frame), first
+
+    def _frames_per_second(self) -> float:
+        now = time.monotonic()
+        self._rate.append((now, self.next_frame))
+        while len(self._rate) > 2 and now - self._rate[1][0] > _RATE_WINDOW:
+            self._rate.popleft()
+        since, frame = self._rate[0]
+        return (self.next_frame - frame) / max(now - since, 1e-6)

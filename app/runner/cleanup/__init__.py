@@ -1,0 +1,1 @@
+"""Removing predictions that are deleted or too old."""

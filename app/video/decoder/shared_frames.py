@@ -1,0 +1,132 @@
+"""Decoded frames in memory that two processes share: slots of one size, one picture in each.
+
+The memory has no name, so nothing of it is left behind however the processes end.
+"""
+
+import fcntl
+import mmap
+import os
+import tempfile
+from collections.abc import Callable
+from ctypes import string_at
+from typing import Annotated
+from weakref import finalize
+
+import av
+import numpy as np
+from av.video.plane import VideoPlane
+from msgspec import Meta, Struct
+
+from app.domain.prediction import Image
+from app.video.errors import VideoError
+from app.video.pictures import AvPicture
+
+SLOT = 8192 * 4352 * 8
+"""Bytes: the largest picture that is read, at 8 bytes a pixel. What is not used of it takes no memory."""
+
+_Size = Annotated[int, Meta(ge=1, le=2**20)]
+
+
+class Plane(Struct, frozen=True, array_like=True):
+    """A plane as it lies in its slot. Rows are `row` bytes long, padding included, and `width` samples."""
+
+    height: _Size
+    row: _Size
+    width: _Size
+
+
+class Pixels(Struct, frozen=True, array_like=True):
+    """Which slot a picture is in, and how to read it: its planes lie there one after the other."""
+
+    slot: Annotated[int, Meta(ge=0)]
+    format: str
+    width: _Size
+    height: _Size
+    rotation: int
+    color_range: Annotated[int, Meta(ge=0, le=2)]  # FFmpeg trusts in these
+    colorspace: Annotated[int, Meta(ge=0, le=17)]
+    planes: list[Plane]
+
+
+def shared_memory(slots: int) -> int:
+    """A file descriptor of memory for so many pictures."""
+    if hasattr(os, "memfd_create"):
+        memory = os.memfd_create("pictures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(memory, slots * SLOT)
+        # Otherwise who shares it could shrink it, which kills whoever reads it then.
+        fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        return memory
+    with tempfile.TemporaryFile() as file:
+        file.truncate(slots * SLOT)
+        return os.dup(file.fileno())
+
+
+def copy(frame: av.VideoFrame, rotation: int, memory: Image, slot: int) -> Pixels:
+    """Put a frame into a slot of the whole memory. Raises VideoError where it does not fit."""
+    end = slot * SLOT
+    planes = []
+    for plane in frame.planes:
+        rows = _rows(plane)
+        begin, end = end, end + rows.size
+        if end > (slot + 1) * SLOT:
+            raise VideoError("the pictures take more than 8 bytes a pixel", retryable=False)
+        memory[begin:end] = rows.reshape(-1)
+        planes.append(Plane(plane.height, rows.shape[1], plane.width))
+    return Pixels(
+        slot,
+        frame.format.name,
+        frame.width,
+        frame.height,
+        rotation,
+        int(frame.color_range),
+        int(frame.colorspace),
+        planes,
+    )
+
+
+def _rows(plane: VideoPlane) -> Image:
+    if plane.line_size < 0:  # stored upwards
+        lines = (
+            string_at(plane.buffer_ptr + n * plane.line_size, -plane.line_size) for n in range(plane.height)
+        )
+        return np.frombuffer(b"".join(lines), np.uint8).reshape(plane.height, -1)
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)
+
+
+class SharedPicture(AvPicture):
+    """A picture in a slot, which is free again once neither it nor a view of its pixels is left."""
+
+    def __init__(self, pixels: Pixels, memory: mmap.mmap, release: Callable[[int], None]) -> None:
+        """`release` is called with the slot, in any thread. Raises ValueError for what cannot be."""
+        super().__init__(_frame(pixels), rotation=pixels.rotation)
+        self._pixels = pixels
+        size = sum(plane.height * plane.row for plane in pixels.planes)
+        if size > SLOT:
+            raise ValueError("the picture is larger than its slot")
+        data = np.frombuffer(memory, np.uint8, size, pixels.slot * SLOT)
+        finalize(data, release, pixels.slot).atexit = False
+        self._rows: list[Image] = []
+        begin = 0
+        for plane in pixels.planes:
+            end = begin + plane.height * plane.row
+            self._rows.append(data[begin:end].reshape(plane.height, plane.row))
+            begin = end
+
+    def _plane(self, number: int) -> Image | None:
+        return self._rows[number][:, : self._pixels.planes[number].width]
+
+    def _whole(self) -> av.VideoFrame:
+        frame = _frame(self._pixels)
+        for plane, rows in zip(frame.planes, self._rows, strict=True):
+            target = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)
+            width = min(target.shape[1], rows.shape[1])
+            target[:, :width] = rows[:, :width]
+        return frame
+
+
+def _frame(pixels: Pixels) -> av.VideoFrame:
+    """Without its pixels yet: memory that is not written to costs next to nothing."""
+    frame = av.VideoFrame(pixels.width, pixels.height, pixels.format)
+    frame.color_range = pixels.color_range
+    frame.colorspace = pixels.colorspace
+    return frame

@@ -1,0 +1,1 @@
+"""How remote sources are reached: files over HTTP, HLS playlists, RTSP."""

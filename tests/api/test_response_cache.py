@@ -1,0 +1,117 @@
+"""Answers that are kept: they are as right as those that are not."""
+
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from litestar import Litestar
+
+from app.api.http.response_cache import Kept
+from app.postgres import Database
+from tests.api.rows import add_checkpoint, add_prediction, add_scenario
+
+PATHS = ("", "/predictions", "/predictions?label=cat&limit=1")
+
+
+async def read(http: httpx.AsyncClient, scenario_id: UUID) -> list[bytes]:
+    """All answers, each asked for twice."""
+    answers = []
+    for path in PATHS:
+        first, again = [await http.get(f"/scenarios/{scenario_id}{path}") for _ in range(2)]
+        assert (first.status_code, first.content) == (200, again.content)
+        assert first.headers["content-type"] == again.headers["content-type"] == "application/json"
+        answers.append(first.content)
+    return answers
+
+
+async def test_answers_about_a_completed_scenario_are_kept(
+    http: httpx.AsyncClient, scenarios: Database, predictions: Database
+) -> None:
+    scenario_id = await add_scenario(scenarios, state="inactive", outcome="completed")
+    await add_checkpoint(predictions, scenario_id, next_frame=1, finished=True)
+    await add_prediction(predictions, scenario_id, 0, ("cat", 0.5))
+    before = await read(http, scenario_id)
+    async with predictions.connection() as connection:
+        await connection.execute("DELETE FROM predictions")
+    assert await read(http, scenario_id) == before
+
+
+async def test_what_is_kept_is_not_shown_of_a_scenario_that_was_deleted(
+    http: httpx.AsyncClient, scenarios: Database, predictions: Database
+) -> None:
+    scenario_id = await add_scenario(scenarios, state="inactive", outcome="completed")
+    await read(http, scenario_id)
+    async with scenarios.connection() as connection:
+        await connection.execute("UPDATE scenarios SET deleted_at = now()")
+    for path in PATHS:
+        assert (await http.get(f"/scenarios/{scenario_id}{path}")).status_code == 404
+
+
+async def test_a_completed_scenario_that_is_started_again_is_shown_as_it_is(
+    http: httpx.AsyncClient, scenarios: Database
+) -> None:
+    scenario_id = await add_scenario(scenarios, state="inactive", outcome="completed")
+    await read(http, scenario_id)
+    async with scenarios.connection() as connection:
+        await connection.execute("UPDATE scenarios SET state = 'init_startup', outcome = NULL, attempt = 2")
+    assert (await http.get(f"/scenarios/{scenario_id}")).json()["state"] == "init_startup"
+
+
+@pytest.mark.parametrize("outcome", [None, "stopped", "failed"])
+async def test_answers_about_others_are_not_kept(
+    http: httpx.AsyncClient, scenarios: Database, predictions: Database, outcome: str | None
+) -> None:
+    state = "inactive" if outcome else "active"
+    scenario_id = await add_scenario(scenarios, state=state, outcome=outcome, error="it broke")
+    before = await read(http, scenario_id)
+    await add_checkpoint(predictions, scenario_id, next_frame=1)
+    await add_prediction(predictions, scenario_id, 0, ("cat", 0.5))
+    after = await read(http, scenario_id)
+    assert all(now != then for now, then in zip(after, before, strict=True))
+
+
+def test_the_answers_used_last_are_kept() -> None:
+    kept = Kept(most=3 * 2010)
+    names = [uuid4() for _ in range(5)]
+    for name in names[:3]:
+        kept.put(name, b"it", bytes(1000))
+    assert kept.get(names[0], b"it") is not None
+    kept.put(names[3], b"it", bytes(1000))
+    assert [kept.get(name, b"it") is not None for name in names[:4]] == [True, False, True, True]
+    kept.put(names[4], b"it", bytes(10_000))
+    assert kept.get(names[4], b"it") is None
+
+
+def test_what_is_forgotten_makes_room() -> None:
+    kept = Kept(most=3 * 2000)
+    first, second, third = (uuid4() for _ in range(3))
+    for question in (b"0", b"1"):
+        kept.put(first, question, bytes(990))
+    kept.put(second, b"0", bytes(990))
+    kept.forget(first)
+    kept.forget(first)
+    for question in (b"0", b"1"):
+        assert kept.get(first, question) is None
+        kept.put(third, question, bytes(990))
+    assert kept.get(second, b"0") is not None
+
+
+def test_a_long_question_takes_its_room_too() -> None:
+    kept = Kept(most=11_000)
+    name = uuid4()
+    questions = [b"%d" % number * 4000 for number in range(5)]
+    for question in questions:
+        kept.put(name, question, b"{}")
+    found = [kept.get(name, question) is not None for question in questions]
+    assert found == [False, False, False, True, True]
+
+
+async def test_deleting_and_starting_a_scenario_make_room(
+    http: httpx.AsyncClient, app: Litestar, scenarios: Database
+) -> None:
+    for method, path in (("DELETE", ""), ("POST", "/start")):
+        scenario_id = await add_scenario(scenarios, state="inactive", outcome="completed")
+        await read(http, scenario_id)
+        assert app.state.kept.get(scenario_id, b"predictions ") is not None
+        await http.request(method, f"/scenarios/{scenario_id}{path}")
+        assert app.state.kept.get(scenario_id, b"predictions ") is None

@@ -1,0 +1,109 @@
+"""Threads that do one piece of work after the other."""
+
+import os
+import sys
+import threading
+from contextvars import ContextVar
+from queue import SimpleQueue
+
+import psutil
+import pytest
+
+from app.concurrency import threads
+from app.concurrency.threads import NICENESS, start_thread
+from tests.support.waiting import until
+
+LONGEST = 5.0
+
+name = ContextVar("name", default="nobody")
+Doing = tuple[threading.Thread, int, str]  # who, how nice, and in which context
+
+
+@pytest.fixture(autouse=True)
+def none_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that other tests left do none of the work here."""
+    monkeypatch.setattr(threads, "_LINGER", 1.0)
+    monkeypatch.setattr(threads, "_idle", {True: [], False: []})
+
+
+def do(*, patient: bool = True) -> Doing:
+    """Who did a piece of work that is done by now."""
+    done: SimpleQueue[Doing] = SimpleQueue()
+
+    def work(word: str) -> None:
+        assert word == "go"
+        niceness = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        done.put((threading.current_thread(), niceness, name.get()))
+
+    start_thread("detect", work, "go", patient=patient)
+    return done.get(timeout=LONGEST)
+
+
+async def idle(thread: threading.Thread) -> None:
+    await until(lambda: thread.name == "idle")
+
+
+async def test_a_thread_that_has_done_its_work_does_the_next_in_that_s_own_context() -> None:
+    name.set("first")
+    first, _, context = do()
+    assert context == "first"
+    await idle(first)
+    name.set("second")
+    second, _, context = do()
+    assert (second, context) == (first, "second")
+
+
+async def test_work_that_comes_meanwhile_gets_a_thread_of_its_own() -> None:
+    go = threading.Event()
+
+    def wait() -> None:
+        go.wait(LONGEST)
+
+    start_thread("decode", wait)
+    busy = next(thread for thread in threading.enumerate() if thread.name == "decode")
+    other, _, _ = do()
+    assert other is not busy
+    go.set()
+    await idle(busy)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="single threads give way on Linux alone")
+async def test_what_does_not_give_way_is_never_done_by_a_thread_that_does() -> None:
+    patient, niceness, _ = do()
+    assert niceness == os.getpriority(os.PRIO_PROCESS, 0) + NICENESS
+    await idle(patient)
+    impatient, niceness, _ = do(patient=False)
+    assert impatient is not patient
+    assert niceness == os.getpriority(os.PRIO_PROCESS, 0)
+
+
+async def test_a_thread_that_waits_in_vain_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_LINGER", 0.01)
+    thread, _, _ = do()
+    await until(lambda: not thread.is_alive())
+    again, _, _ = do()
+    assert again is not thread
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc")
+async def test_what_threads_freed_is_returned_once_the_last_of_them_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threads, "_LINGER", 0.1)
+    process = psutil.Process()
+    before = process.memory_info().rss
+
+    def work(done: threading.Event) -> None:
+        pieces = [bytearray(100_000) for _ in range(2000)]
+        del pieces[::2], pieces[-1]  # the rest keeps the arena from being cut off at its end
+        kept.append(pieces)
+        done.set()
+
+    kept: list[list[bytearray]] = []
+    done = [threading.Event() for _ in range(3)]
+    for each in done:
+        start_thread("decode", work, each)
+    for each in done:
+        await until(each.is_set)
+    grown = process.memory_info().rss - before
+    await until(lambda: process.memory_info().rss - before < 0.6 * grown)

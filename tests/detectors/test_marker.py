@@ -1,0 +1,104 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from app.detectors.make import make_detector
+from app.domain.prediction import Detection, Image
+from app.domain.spec import Marker
+from tests.support.pictures import ArrayPicture, plain
+
+
+def put_aruco(image: Image, number: int, x: int, y: int, dictionary: str = "5X5_1000") -> None:
+    kind = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, f"DICT_{dictionary}"))
+    image[y : y + 64, x : x + 64] = cv2.aruco.generateImageMarker(kind, number, 64)
+
+
+def put_qr(image: Image, text: str, x: int, y: int, module: int = 5) -> int:
+    """Draw with the quiet zone's corner at (x, y); returns the side of the code without its quiet zone."""
+    code = cv2.QRCodeEncoder.create().encode(text)
+    side: int = code.shape[0] * module
+    image[y : y + side, x : x + side] = cv2.resize(code, (side, side), interpolation=cv2.INTER_NEAREST)
+    return side - 4 * module
+
+
+def read(image: Image, config: Marker) -> tuple[Detection, ...]:
+    return make_detector(config, Path()).detect(ArrayPicture(image), 0)
+
+
+def test_an_aruco_marker_is_found_where_it_was_drawn() -> None:
+    image = plain(1280, 720)
+    put_aruco(image, 12, 100, 80)
+    put_aruco(image, 999, 700, 500)
+    assert read(image, Marker()) == (
+        Detection("aruco:12", 1.0, (100, 80, 164, 144)),
+        Detection("aruco:999", 1.0, (700, 500, 764, 564)),
+    )
+
+
+@pytest.mark.parametrize("angle", [15, 90, 200])
+def test_a_turned_marker_s_box_surrounds_its_corners(angle: float) -> None:
+    image = plain(640, 360)
+    put_aruco(image, 7, 288, 148)
+    turn = cv2.getRotationMatrix2D((319.5, 179.5), angle, 1)
+    turned = np.asarray(cv2.warpAffine(image, turn, (640, 360), borderValue=(200,)), np.uint8)
+    corners = np.array([[288, 148], [351, 148], [351, 211], [288, 211]]) @ turn[:, :2].T + turn[:, 2]
+    (found,) = read(turned, Marker())
+    assert found.label == "aruco:7"
+    assert found.box == pytest.approx((*corners.min(axis=0), *(corners.max(axis=0) + 1)), abs=2)
+
+
+@pytest.mark.parametrize("dictionary", ["4x4_50", "6x6_250", "7x7_1000", "original", "apriltag_36h11"])
+def test_each_dictionary_reads_its_own_markers(dictionary: str) -> None:
+    image = plain()
+    put_aruco(image, 3, 200, 100, "ARUCO_ORIGINAL" if dictionary == "original" else dictionary.upper())
+    config = Marker(dictionary=dictionary)  # type: ignore[arg-type]
+    assert [found.label for found in read(image, config)] == ["aruco:3"]
+
+
+def test_qr_codes_are_read_where_they_were_drawn() -> None:
+    image = plain(value=255)
+    side = put_qr(image, "gate 4", 100, 60)
+    put_qr(image, "grüße", 400, 100)
+    left, right = sorted(read(image, Marker(codes=("qr",))), key=lambda found: found.box)
+    assert (left.label, right.label) == ("qr:gate 4", "qr:grüße")
+    assert left.box == pytest.approx((110, 70, 110 + side, 70 + side), abs=2)
+
+
+def test_only_the_codes_asked_for_are_read() -> None:
+    image = plain(value=255)
+    put_aruco(image, 5, 60, 60)
+    put_qr(image, "gate", 400, 100)
+    assert [found.label for found in read(image, Marker())] == ["aruco:5"]
+    assert [found.label for found in read(image, Marker(codes=("qr",)))] == ["qr:gate"]
+    assert {found.label for found in read(image, Marker(codes=("aruco", "qr")))} == {"aruco:5", "qr:gate"}
+
+
+def test_a_long_text_is_cut_and_a_text_with_control_characters_is_cleaned() -> None:
+    image = plain(1280, 720, value=255)
+    put_qr(image, "x" * 400, 40, 40)
+    put_qr(image, "a\nb", 800, 100)
+    labels = {found.label for found in read(image, Marker(codes=("qr",)))}
+    assert labels == {"qr:" + "x" * 197, "qr:a�b"}
+
+
+def test_a_picture_without_codes_yields_nothing() -> None:
+    noise = np.random.default_rng(5).integers(0, 256, (360, 640), np.uint8)
+    for image in (plain(), noise):
+        assert read(image, Marker(codes=("aruco", "qr"))) == ()
+
+
+def test_several_threads_read_with_one_detector() -> None:
+    detector = make_detector(Marker(codes=("aruco", "qr")), Path())
+    pictures = []
+    for number in range(60):
+        image = plain(value=255)
+        put_aruco(image, number, 60 + number, 60)
+        put_qr(image, str(number), 400, 100)
+        pictures.append(ArrayPicture(image))
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda n: detector.detect(pictures[n], n), range(60)))
+    for number, detections in enumerate(found):
+        assert {each.label for each in detections} == {f"aruco:{number}", f"qr:{number}"}

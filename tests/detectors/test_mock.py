@@ -1,0 +1,37 @@
+from pathlib import Path
+
+from app.detectors.make import make_detector
+from app.domain.prediction import Detection
+from app.domain.spec import Mock
+from tests.support.pictures import ArrayPicture, plain
+
+
+def drawn(config: Mock, frame: int) -> tuple[Detection, ...]:
+    return make_detector(config, Path()).detect(ArrayPicture(plain()), frame)
+
+
+def test_a_frame_always_shows_the_same() -> None:
+    frames = [drawn(Mock(seed=7), frame) for frame in range(50)]
+    assert frames == [drawn(Mock(seed=7), frame) for frame in range(50)]
+    assert len(set(frames)) > 25
+
+
+def test_another_seed_draws_something_else() -> None:
+    assert [drawn(Mock(seed=1), n) for n in range(10)] != [drawn(Mock(seed=2), n) for n in range(10)]
+
+
+def test_draws_are_labelled_inside_the_picture_and_within_the_configured_number() -> None:
+    frames = [drawn(Mock(max_detections=4), frame) for frame in range(200)]
+    assert {len(found) for found in frames} == {0, 1, 2, 3, 4}
+    for detection in (detection for found in frames for detection in found):
+        x1, y1, x2, y2 = detection.box
+        assert detection.label == "mock"
+        assert 0 <= detection.confidence <= 1
+        assert 0 <= x1 < x2 <= 640
+        assert 0 <= y1 < y2 <= 360
+
+
+def test_the_draw_is_the_same_on_every_machine_and_release() -> None:
+    first, second = drawn(Mock(seed=3), 12)
+    assert first == Detection("mock", 0.349609375, (286.25, 187.25, 372.75, 271.75))
+    assert second.confidence < first.confidence

@@ -1,0 +1,170 @@
+"""Whatever is killed between two batches, the next run goes on to the same predictions and counters."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from app.detectors.make import Memory, Segments
+from app.domain.prediction import Detection, Picture, Prediction
+from app.runner.batches import Tally
+from app.runner.checkpoints import Batch, Checkpoint, Counters
+from app.runner.pipeline import Item, Mark
+from tests.support.pictures import ArrayPicture, plain
+
+Kind = Literal["passed over", "sampled", "damaged"]
+PICTURE = ArrayPicture(plain(4, 4))
+BEGINNING = Checkpoint(0, False, None, 0, 0, Counters(), 0.0, 0.0)
+
+
+class Remembers:
+    """Answers with the frames it was fed so far."""
+
+    def __init__(self) -> None:
+        self._fed: list[int] = []
+
+    @property
+    def memory(self) -> Memory | None:
+        return None
+
+    def detect(self, _picture: Picture, frame: int) -> tuple[Detection, ...]:
+        self._fed.append(frame)
+        return (Detection(",".join(map(str, self._fed)), 1.0, (0, 0, 1, 1)),)
+
+
+class Stored:
+    """What a database holds of a scenario."""
+
+    def __init__(self) -> None:
+        self.predictions: list[Prediction] = []
+        self.checkpoint = BEGINNING
+
+    def take(self, batch: Batch) -> None:
+        assert batch.start == self.checkpoint.next_frame
+        self.predictions += batch.predictions
+        self.checkpoint = replace(
+            self.checkpoint,
+            next_frame=batch.end,
+            finished=batch.finished,
+            replay_frame=batch.replay_frame,
+            replay_sampled=batch.replay_sampled,
+            counters=batch.counters,
+            position_seconds=batch.position_seconds,
+        )
+
+
+def read(recording: list[Kind], stored: Stored, memory: Memory | None) -> Iterator[Item | Mark]:
+    """What comes down the line in a run that begins with what is stored, looked at by its detector."""
+    checkpoint = stored.checkpoint
+    segments = Segments(Remembers, memory, checkpoint.counters.sampled) if memory else None
+    sampled = checkpoint.replay_sampled
+    for frame, kind in enumerate(recording):
+        if frame < checkpoint.replay_frame:
+            continue
+        if kind == "passed over":
+            yield Mark(frame + 1, float(frame))
+            continue
+        error = "damaged" if kind == "damaged" else None
+        item = Item(frame, float(frame), sampled, None, error)
+        if error is None:
+            item.detections = (
+                segments.feed(sampled, PICTURE, frame) if segments else Remembers().detect(PICTURE, frame)
+            )
+        sampled += 1
+        yield item
+
+
+def run(
+    recording: list[Kind], stored: Stored, memory: Memory | None, sizes: list[int], *, killed_after: int
+) -> None:
+    """One run: so many entries a batch, in turn; it stores at most `killed_after` entries."""
+    tally = Tally(stored.checkpoint, memory)
+    line = islice(read(recording, stored, memory), killed_after)
+    read_all = killed_after > len(recording)
+    for number in range(killed_after + 1):
+        entries = list(islice(line, sizes[number % len(sizes)]))
+        batch = tally.fold(entries, source_state="open", finished=not entries and read_all)
+        if batch is not None:
+            stored.take(batch)
+        if not entries:
+            return
+
+
+def undisturbed(recording: list[Kind], memory: Memory | None) -> Stored:
+    stored = Stored()
+    run(recording, stored, memory, [3], killed_after=len(recording) + 1)
+    return stored
+
+
+def assert_same(stored: Stored, expected: Stored) -> None:
+    assert stored.predictions == expected.predictions
+    assert stored.checkpoint.finished
+    assert stored.checkpoint.counters == expected.checkpoint.counters
+    assert stored.checkpoint.next_frame == expected.checkpoint.next_frame
+    assert stored.checkpoint.position_seconds == expected.checkpoint.position_seconds
+
+
+@given(
+    recording=st.lists(st.sampled_from(["passed over", "sampled", "sampled", "damaged"]), max_size=40),
+    memory=st.none()
+    | st.integers(1, 8).flatmap(lambda size: st.builds(Memory, st.just(size), st.integers(0, size))),
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    kills=st.lists(st.integers(0, 45), max_size=6),
+)
+def test_a_recording_is_stored_alike_whenever_its_runs_are_killed(
+    recording: list[Kind], memory: Memory | None, sizes: list[int], kills: list[int]
+) -> None:
+    stored = Stored()
+    for killed_after in kills:
+        if not stored.checkpoint.finished:
+            run(recording, stored, memory, sizes, killed_after=killed_after)
+    if not stored.checkpoint.finished:
+        run(recording, stored, memory, sizes, killed_after=len(recording) + 1)
+    assert_same(stored, undisturbed(recording, memory))
+
+
+@pytest.mark.parametrize("memory", [Memory(5, 2), Memory(5, 0), Memory(5, 5), Memory(1, 1), Memory(1, 0)])
+def test_a_run_killed_at_and_around_every_border_of_a_segment_is_resumed_alike(memory: Memory) -> None:
+    recording: list[Kind] = ["sampled", "passed over", "sampled", "sampled", "damaged", "passed over"] * 6
+    expected = undisturbed(recording, memory)
+    for first in range(len(recording) + 1):
+        for second in range(0, len(recording) + 1, 7):
+            stored = Stored()
+            run(recording, stored, memory, [1], killed_after=first)
+            run(recording, stored, memory, [4], killed_after=second)
+            run(recording, stored, memory, [1], killed_after=len(recording) + 1)
+            assert_same(stored, expected)
+
+
+def test_the_frames_before_a_resume_feed_the_memory_and_nothing_else() -> None:
+    memory = Memory(5, 2)
+    recording: list[Kind] = ["sampled"] * 20
+    stored = Stored()
+    run(recording, stored, memory, [1], killed_after=13)
+    assert (stored.checkpoint.next_frame, stored.checkpoint.replay_frame) == (13, 8)
+    tally = Tally(stored.checkpoint, memory)
+    again = list(islice(read(recording, stored, memory), 5))
+    assert tally.fold(again, source_state="open") is None
+    assert tally.counters == stored.checkpoint.counters
+
+
+def test_a_live_source_s_losses_are_counted_and_nothing_of_it_is_replayed() -> None:
+    tally = Tally(replace(BEGINNING, next_frame=100, counters=Counters(sampled=40)), Memory(5, 2))
+    kept = Item(100, 1.0, None, None, detections=())
+    lost = Item(101, 1.1, None, None, dropped=True)
+    batch = tally.fold([kept, lost, Mark(110, 2.0, dropped=3)], source_state="open")
+    assert batch is not None
+    assert (batch.start, batch.end, batch.position_seconds) == (100, 110, 2.0)
+    assert batch.counters == Counters(sampled=41, dropped=4)
+    assert [prediction.frame for prediction in batch.predictions] == [100]
+
+
+def test_a_run_that_finds_nothing_new_to_store_keeps_the_position() -> None:
+    tally = Tally(replace(BEGINNING, next_frame=100, position_seconds=3.3), None)
+    batch = tally.fold([Mark(100, 3.2)], source_state="closed", finished=True)
+    assert batch is not None
+    assert (batch.start, batch.end, batch.position_seconds, batch.finished) == (100, 100, 3.3, True)

@@ -1,0 +1,253 @@
+"""Real network sources on loopback: RTSP cameras that die and return, silent ones, and a fallible web server.
+
+Run as a program, it is the camera: `python -m tests.cameras FOLDER PORT`.
+"""
+
+import asyncio
+import os
+import re
+import secrets
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from pathlib import Path
+from threading import Thread
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import av
+from av.bitstream import BitStreamFilterContext
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now, and that no outgoing connection will be given."""
+    while True:
+        port = 15_000 + secrets.randbelow(15_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
+class TalkingCamera:
+    """An RTSP server, for one client, with a picture that stops after a while and sound that goes on."""
+
+    def __init__(self, clip: Path, frames: int) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"rtsp://127.0.0.1:{self._server.getsockname()[1]}/camera"
+        with av.open(clip) as container:
+            stream = container.streams.video[0]
+            to_units = BitStreamFilterContext("h264_mp4toannexb", stream)
+            coded = [bytes(out) for packet in container.demux(stream) for out in to_units.filter(packet)]
+        self._frames = [[unit for unit in re.split(b"\0\0\0?\1", data) if unit] for data in coded[:frames]]
+
+    def __enter__(self) -> Self:
+        Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            client, _ = self._server.accept()
+            with client, client.makefile("rb") as lines:
+                while self._answer(client, lines) != "PLAY":
+                    pass
+                self._play(client)
+
+    def _answer(self, client: socket.socket, lines: BinaryIO) -> str:
+        request = b"".join(iter(lines.readline, b"\r\n")).decode()
+        if not request:
+            raise ConnectionError
+        method, body, headers = request.split()[0], "", [re.search(r"CSeq: \d+", request)[0]]  # type: ignore[index]
+        match method:
+            case "DESCRIBE":
+                headers += ["Content-Type: application/sdp"]
+                sets = [unit for unit in self._frames[0] if unit[0] & 31 in (7, 8)]
+                body = (
+                    "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\n"
+                    "a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1;sprop-parameter-sets="
+                    f"{','.join(b64encode(unit).decode() for unit in sets)}\r\na=control:picture\r\n"
+                    "m=audio 0 RTP/AVP 0\r\na=control:sound\r\n"
+                )
+            case "SETUP":
+                channel = 0 if "/picture" in request else 2
+                headers += [
+                    "Session: 1;timeout=60",
+                    f"Transport: RTP/AVP/TCP;unicast;interleaved={channel}-{channel + 1}",
+                ]
+            case "PLAY":
+                headers += ["Session: 1"]
+            case _:
+                headers += ["Public: DESCRIBE, SETUP, PLAY"]
+        head = "\r\n".join(["RTSP/1.0 200 OK", *headers, f"Content-Length: {len(body)}"])
+        client.sendall(f"{head}\r\n\r\n{body}".encode())
+        return method
+
+    def _play(self, client: socket.socket) -> None:
+        def send(channel: int, kind: int, number: int, when: int, data: bytes) -> None:
+            packet = struct.pack(">BBHII", 0x80, kind, number & 0xFFFF, when, channel) + data
+            client.sendall(struct.pack(">cBH", b"$", channel, len(packet)) + packet)
+
+        number = 0
+        for tick in count():
+            units = self._frames[tick] if tick < len(self._frames) else []
+            for place, unit in enumerate(units, 1):
+                send(0, 96 | 0x80 * (place == len(units)), number, 9000 * tick, unit)
+                number += 1
+            send(2, 0, tick, 800 * tick, b"\xff" * 800)
+            time.sleep(0.1)
+
+
+class RtspCamera:
+    """An RTSP server in a process of its own, playing a clip for ever: each connection from the beginning.
+
+    Its port stays the same, so that it can be killed and come back. RTP over TCP only.
+    """
+
+    def __init__(self, clip: Path) -> None:
+        self.clip = clip
+        self.port = free_port()
+        self.url = f"rtsp://127.0.0.1:{self.port}/{clip.name}/play_count_0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Begin to serve; returns once it accepts connections."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.cameras", str(self.clip.parent), str(self.port)],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 15
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError("the camera did not start")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        """Fall silent with every connection open."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on after `freeze`."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+
+@contextmanager
+def silent_camera(scheme: str = "rtsp") -> Iterator[str]:
+    """The URL of something that accepts connections and then says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/silent"
+
+
+class WebServer(ThreadingHTTPServer):
+    """Files of a folder over HTTP, with Range.
+
+    `cut_after`: each response's connection is dropped once so many bytes of its body went out.
+    `stall_after`: it falls silent instead. `endless`: no length is told, and the connection never ends.
+    `ranges` may be switched off.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _FileRequest)
+        self.folder = folder
+        self.cut_after: int | None = None
+        self.stall_after: int | None = None
+        self.endless = False
+        self.ranges = True
+        self.requests: list[str] = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class _FileRequest(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: WebServer
+
+    def do_GET(self) -> None:
+        self.server.requests.append(self.path)
+        file = self.server.folder / self.path.lstrip("/").partition("?")[0]
+        if not file.is_file():
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        data = file.read_bytes()
+        asked = (
+            re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")) if self.server.ranges else None
+        )
+        first = int(asked[1]) if asked else 0
+        last = int(asked[2]) + 1 if asked and asked[2] else len(data)
+        self.send_response(HTTPStatus.PARTIAL_CONTENT if asked else HTTPStatus.OK)
+        if self.server.endless:
+            self.send_header("Connection", "close")
+        elif asked:
+            self.send_header("Content-Range", f"bytes {first}-{last - 1}/{len(data)}")
+        if not self.server.endless:
+            self.send_header("Content-Length", str(last - first))
+        self.end_headers()
+        self._send(data[first:last])
+
+    def _send(self, body: bytes) -> None:
+        cut, stall = self.server.cut_after, self.server.stall_after
+        with suppress(ConnectionError):
+            self.wfile.write(body[: min(limit for limit in (cut, stall, len(body)) if limit is not None)])
+            if self.server.endless or (stall is not None and len(body) > stall):
+                self.connection.recv(1)  # until the client gives up
+        if cut is not None and len(body) > cut:
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Quiet."""
+
+
+@contextmanager
+def web_server(folder: Path) -> Iterator[WebServer]:
+    """A running WebServer."""
+    with WebServer(folder) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+if __name__ == "__main__":
+    from aio_rtsp_toolkit import server as rtsp
+
+    with suppress(KeyboardInterrupt):
+        asyncio.run(rtsp.serve(sys.argv[1], "127.0.0.1", int(sys.argv[2])))

@@ -1,0 +1,356 @@
+"""Decoding in a process of its own: the same results, and an end to it whatever it does."""
+
+import mmap
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import anyio
+import msgspec
+import numpy as np
+import psutil
+import pytest
+
+from app.detectors.make import make_detector
+from app.domain.networks import Networks
+from app.domain.prediction import Detection
+from app.domain.source import parse_source
+from app.domain.spec import All, Detector, Fps, Keyframes, Marker, Mock, Motion, Onnx, Sampling
+from app.runner.checkpoints import Checkpoint, Counters
+from app.runner.pipeline import Item, Mark, Pipeline
+from app.runner.workers import Workers
+from app.video.decoder import parent as decoder_process
+from app.video.decoder.child import Outlet
+from app.video.decoder.parent import DecoderProcess
+from app.video.decoder.protocol import Ended, Message, Passed, Shown
+from app.video.decoder.shared_frames import Pixels
+from app.video.pictures import AvPicture
+from app.video.reader import Reader
+from tests.support.cameras import ROOT, RtspCamera
+from tests.support.clips import marker_clip
+from tests.support.models import yolov8
+from tests.support.waiting import until
+from tests.torture.fragile_decoder import FRAME
+from tests.video.test_pictures import frame
+
+FRAMES = 60
+FRESH = Checkpoint(0, False, None, 0, 0, Counters(), 0.0, 0.0)
+ENDLESS = "test:testsrc2?size=64x36&rate=100&duration=86400"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("decoder")
+    clip = marker_clip(folder / "clip.mp4", frames=FRAMES, size=(320, 240), gop=12)
+    for name in ("crashes", "aborts", "hangs"):
+        (folder / f"{name}.mp4").symlink_to(clip)
+    marker_clip(folder / "camera.mp4", frames=90, size=(320, 240), gop=30, bframes=0)
+    yolov8(folder / "model.onnx", (64, 96))
+    return folder
+
+
+class Reading:
+    """A source that is being read, and what has come of it."""
+
+    def __init__(self, kind: type[Reader] | type[DecoderProcess], folder: Path, **options: Any) -> None:
+        self._changed = Event()
+        self._detector = make_detector(options.get("detector", Mock()), folder)
+        sampling: Sampling = options.get("sampling", All())
+        self.pipeline = Pipeline(self._detect, workers=Workers(1), most=1, wake=self._changed.set)
+        self.reader = kind(
+            parse_source(options.get("source", "clip.mp4")),
+            folder,
+            Networks("loopback"),
+            sampling,
+            persistent=False,
+            wake=self._changed.set,
+        )
+        self.entries: list[Item | Mark] = []
+        self.over = False
+        self.reader.start(options.get("checkpoint", FRESH), self.pipeline)
+
+    def _detect(self, item: Item) -> tuple[Detection, ...]:
+        assert item.picture is not None
+        return self._detector.detect(item.picture, item.frame)
+
+    def take(self) -> bool:
+        """Whether it is over."""
+        ready = self.pipeline.take()
+        self.entries += ready.entries
+        self.over = ready.over
+        return self.over
+
+    @property
+    def items(self) -> list[Item]:
+        return [entry for entry in self.entries if isinstance(entry, Item)]
+
+    @property
+    def rows(self) -> list[tuple[object, ...]]:
+        return [(item.frame, item.time, item.sampled, item.detections, item.error) for item in self.items]
+
+    async def ends(self) -> None:
+        await until(self.take, timeout=60)
+
+    def stop(self) -> None:
+        self.reader.stop()
+        self.pipeline.stop()
+
+
+@contextmanager
+def reading(kind: type[Reader] | type[DecoderProcess], folder: Path, **options: Any) -> Iterator[Reading]:
+    read = Reading(kind, folder, **options)
+    try:
+        yield read
+    finally:
+        read.stop()
+
+
+def decoders(process: psutil.Process | None = None) -> list[psutil.Process]:
+    """The processes that decode for this one, or for another."""
+    children: list[psutil.Process] = (process or psutil.Process()).children()
+    return [child for child in children if _is_left_of_a_decoder(child)]
+
+
+def _is_left_of_a_decoder(process: psutil.Process) -> bool:
+    """Also where it has ended and nobody has asked how; the tests have other children too."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE or "decoder" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("detector", "sampling"),
+    [
+        (Marker(), All()),
+        (Motion(), Fps(10)),
+        (Onnx(model="model.onnx", confidence=0.3), Fps(5)),
+        (Mock(), Keyframes()),
+    ],
+)
+async def test_results_do_not_depend_on_where_it_is_decoded(
+    folder: Path, detector: Detector, sampling: Sampling
+) -> None:
+    rows, opened = [], []
+    for kind in (Reader, DecoderProcess):
+        with reading(kind, folder, detector=detector, sampling=sampling) as read:
+            await read.ends()
+            assert read.reader.completed
+            assert read.reader.fault is None
+        rows.append(read.rows)
+        opened.append(read.reader.opened)
+    assert rows[0] == rows[1]
+    assert len(rows[0]) >= 5
+    assert opened[0] == opened[1]
+
+
+async def test_faults_of_sources_are_told_alike(folder: Path) -> None:
+    told = []
+    for kind in (Reader, DecoderProcess):
+        with reading(kind, folder, source="missing.mp4") as read:
+            await read.ends()
+            assert read.reader.fault is not None
+            told.append((str(read.reader.fault), read.reader.fault.retryable))
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize(("source", "reason"), [("crashes.mp4", "segmentation"), ("aborts.mp4", "abort")])
+async def test_a_crash_fails_the_run_that_met_it_after_what_came_before(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, source: str, reason: str
+) -> None:
+    monkeypatch.setattr(decoder_process, "COMMAND", (sys.executable, "-m", "tests.torture.fragile_decoder"))
+    with reading(DecoderProcess, folder, source=source) as read:
+        await read.ends()
+    assert [item.frame for item in read.items] == list(range(FRAME))
+    fault = read.reader.fault
+    assert fault is not None
+    assert fault.retryable
+    assert str(fault).startswith(f"the process that decodes {source} crashed ({reason}")
+
+
+@pytest.mark.parametrize("source", ["hangs.mp4", "clip.mp4"])
+async def test_a_process_that_is_stuck_or_frozen_is_ended(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.setattr(decoder_process, "COMMAND", (sys.executable, "-m", "tests.torture.fragile_decoder"))
+    monkeypatch.setattr(decoder_process, "SILENCE", 6.0)
+    endless = ENDLESS if source == "clip.mp4" else source
+    with reading(DecoderProcess, folder, source=endless) as read:
+        await until(lambda: not read.take() and len(read.items) >= FRAME, timeout=30)
+        if source == "clip.mp4":
+            decoders()[0].send_signal(signal.SIGSTOP)
+        await read.ends()
+        assert "was stuck for 6 s" in str(read.reader.fault)
+    await until(lambda: not decoders())
+
+
+async def test_one_that_is_killed_is_told_of_and_nothing_of_it_is_left(folder: Path) -> None:
+    with reading(DecoderProcess, folder, source=ENDLESS) as read:
+        await until(lambda: not read.take() and read.items, timeout=30)
+        decoders()[0].kill()
+        await read.ends()
+        assert "killed from outside" in str(read.reader.fault)
+    await until(lambda: not decoders())
+    assert not any(thread.name == "decode" for thread in threading.enumerate())
+
+
+async def test_a_stopped_one_ends_at_once_and_without_a_fault(folder: Path) -> None:
+    with reading(DecoderProcess, folder, source=ENDLESS) as read:
+        await until(lambda: not read.take() and read.items, timeout=30)
+    await until(lambda: not decoders(), timeout=8)
+    assert read.reader.fault is None
+
+
+async def test_it_has_limits_and_none_of_the_service_s_secrets(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VA_API_KEYS", "a secret of this service")
+    with reading(DecoderProcess, folder, source=ENDLESS) as read:
+        await until(lambda: not read.take() and read.items, timeout=30)
+        process = decoders()[0]
+        assert "VA_API_KEYS" not in process.environ()
+        if sys.platform == "linux":
+            assert process.rlimit(psutil.RLIMIT_CORE) == (0, 0)
+            assert process.rlimit(psutil.RLIMIT_NOFILE)[1] <= 128
+            assert process.rlimit(psutil.RLIMIT_DATA)[1] <= 2560 * 2**20
+            status = await anyio.Path(f"/proc/{process.pid}/status").read_text()
+            assert "NoNewPrivs:\t1" in status
+
+
+_RUNNER = f"""
+import sys, time
+from pathlib import Path
+from tests.runner.test_decoder import DecoderProcess, Reading
+read = Reading(DecoderProcess, Path("."), source={ENDLESS!r})
+while not (read.take() or read.items):
+    time.sleep(0.01)
+print("reading", flush=True)
+while not read.take():
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("frozen", [False, True] if sys.platform == "linux" else [False])
+async def test_it_does_not_outlive_a_runner_that_is_killed(frozen: bool) -> None:
+    command = [sys.executable, "-c", _RUNNER]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as runner:  # noqa: ASYNC220
+        try:
+            assert runner.stdout is not None
+            assert runner.stdout.readline() == b"reading\n"
+            [process] = decoders(psutil.Process(runner.pid))
+            if frozen:
+                process.send_signal(signal.SIGSTOP)
+        finally:
+            runner.kill()
+    await until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+
+
+async def test_a_camera_comes_through_and_is_found_again(folder: Path) -> None:
+    with RtspCamera(folder / "camera.mp4") as camera:
+        with reading(DecoderProcess, folder, source=camera.url) as read:
+            await until(lambda: not read.take() and len(read.items) > 10, timeout=30)
+            assert read.pipeline.live
+            camera.kill()
+            await until(lambda: not read.take() and read.reader.state == "reconnecting")
+            camera.start()
+            await until(lambda: not read.take() and read.reader.state == "open", timeout=30)
+        await until(lambda: len(decoders()) == 1, timeout=8)  # the camera's
+    frames = [item.frame for item in read.items]
+    assert frames == sorted(set(frames))
+
+
+class _Sent(Outlet):
+    """An outlet with one slot, that keeps what it sends."""
+
+    def __init__(self, *, live: bool) -> None:
+        super().__init__(None, np.empty(2**20, np.uint8), 1)  # type: ignore[arg-type]
+        self.live = live
+        self.sent: list[Message] = []
+
+    def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+    def told(self) -> list[tuple[int, int]]:
+        """Of each message its frame, or its end and how many were dropped."""
+        return [
+            (message.frame, -1) if isinstance(message, Shown) else (message.end, message.dropped)
+            for message in self.sent
+            if isinstance(message, Shown | Passed)
+        ]
+
+
+def item(number: int) -> Item:
+    return Item(number, number / 10, None, AvPicture(frame("yuv420p", 64, 48)))
+
+
+def test_a_live_source_keeps_the_newest_picture_until_there_is_room() -> None:
+    outlet = _Sent(live=True)
+    for number in (0, 1, 2):
+        assert outlet.put(item(number))
+    outlet.put(Mark(4, 0.3))
+    assert outlet.told() == [(0, -1), (2, 1)]
+    outlet.free(0)
+    outlet.put(Mark(5, 0.4))
+    assert outlet.told() == [(0, -1), (2, 1), (2, -1), (5, 0)]
+    assert isinstance(outlet.sent[0], Shown)
+    assert isinstance(outlet.sent[0].pixels, Pixels)
+
+
+def test_a_recording_waits_for_room_until_it_is_stopped() -> None:
+    outlet = _Sent(live=False)
+    outlet.put(item(0))
+    more: list[bool] = []
+    waiting = threading.Thread(target=lambda: more.extend(outlet.put(item(number)) for number in (1, 2)))
+    waiting.start()
+    outlet.free(0)
+    waiting.join(0.3)
+    assert waiting.is_alive()
+    assert outlet.told() == [(0, -1), (1, -1)]
+    outlet.stop()
+    waiting.join(5)
+    assert more == [True, False]
+    assert not waiting.is_alive()
+
+
+async def test_what_comes_after_a_stop_settles_nothing(folder: Path) -> None:
+    """The process may have said already that it is done, of frames that nobody has taken."""
+    begun, go = Event(), Event()
+
+    def detect(item: Item) -> tuple[Detection, ...]:
+        begun.set()
+        go.wait(10)
+        return ()
+
+    pipeline = Pipeline(detect, workers=Workers(1), most=1, wake=lambda: None)
+    pipeline.put(Item(7, 0.7, 7, AvPicture(frame("yuv420p"))))
+    await until(begun.is_set)
+    process = DecoderProcess(
+        parse_source("clip.mp4"), folder, Networks(""), All(), persistent=False, wake=lambda: None
+    )
+    said: list[Message] = [
+        Shown(8, 0.8, 8, None, None),
+        Passed(9, 0.8),
+        Ended(completed=True, fault=None, retryable=False),
+    ]
+    with closing(process._link), closing(process._far) as far, mmap.mmap(-1, 4096) as memory:
+        far.sendall(b"".join(msgspec.json.encode(message) + b"\n" for message in said))
+        pipeline.stop()
+        assert process._read(memory, pipeline)
+    pipeline.end()
+    go.set()
+    entries: list[Item | Mark] = []
+
+    def over() -> bool:
+        ready = pipeline.take()
+        entries.extend(ready.entries)
+        return ready.over
+
+    await until(over)
+    assert [getattr(entry, "frame", None) for entry in entries] == [7]
+    assert not process.completed

@@ -1,0 +1,314 @@
+"""Live sources, against real servers on loopback."""
+
+import gc
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Timer
+
+import cv2
+import numpy as np
+import pytest
+
+from app.domain.networks import Networks
+from app.domain.prediction import Image, Picture
+from app.domain.source import parse_source
+from app.domain.spec import All, Fps, Keyframes
+from app.video import camera as video_live
+from app.video.open import Camera, Received, SourceState, VideoError, open_video
+from tests.support import cameras, clips
+
+FRAMES = 120
+LOOPBACK = Networks("loopback")
+GOP = 30
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clips.marker_clip(
+        tmp_path_factory.mktemp("camera") / "clip.mp4", frames=FRAMES, gop=GOP, size=(320, 240), bframes=0
+    )
+
+
+@pytest.fixture
+def stop() -> Event:
+    return Event()
+
+
+@contextmanager
+def watched(url: str, stop: Event, *, persistent: bool = False) -> Iterator[Camera]:
+    source = parse_source(url)
+    with open_video(
+        source, Path(), LOOPBACK, stop=stop, persistent=persistent, open_timeout=4, read_timeout=2
+    ) as video:
+        assert isinstance(video, Camera)
+        yield video
+
+
+def marker(picture: Picture | None) -> int | None:
+    assert picture is not None
+    detector = cv2.aruco.ArucoDetector(cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_5X5_1000))
+    found, ids, _ = detector.detectMarkers(picture.gray())
+    return int(ids[0][0]) if found else None
+
+
+def take(frames: Iterator[Received | SourceState], count: int) -> list[Received]:
+    """The next frames, past changes of state."""
+    taken: list[Received] = []
+    while len(taken) < count:
+        entry = next(frames)
+        if isinstance(entry, Received):
+            taken.append(entry)
+    return taken
+
+
+def state(frames: Iterator[Received | SourceState], wanted: str) -> SourceState:
+    """The next change to this state, past frames and other changes."""
+    for entry in frames:
+        if isinstance(entry, SourceState) and entry.state == wanted:
+            return entry
+    raise AssertionError(f"the source never was {wanted}")
+
+
+def test_a_camera_that_dies_and_returns_is_reconnected(clip: Path, stop: Event) -> None:
+    with cameras.RtspCamera(clip) as camera, watched(camera.url, stop) as video:
+        frames = video.frames(All())
+        first = next(frames)
+        assert isinstance(first, SourceState)
+        assert first.state == "open"
+        assert first.media is not None
+        assert (first.media.width, first.media.height, first.media.live) == (320, 240, True)
+        before = take(frames, 20)
+        camera.kill()
+        lost = state(frames, "reconnecting")
+        assert lost.error
+        camera.start()
+        assert state(frames, "open").media is not None
+        after = take(frames, 20)
+    for received in before, after:
+        shown = [marker(frame.picture) for frame in received]
+        assert shown == list(range(shown[0] or 0, (shown[0] or 0) + 20))
+        times = [frame.received for frame in received]
+        assert times == sorted(times)
+    assert after[0].received > before[-1].received
+
+
+def test_a_camera_that_falls_silent_is_noticed_within_the_deadline(clip: Path, stop: Event) -> None:
+    with cameras.RtspCamera(clip) as camera, watched(camera.url, stop) as video:
+        frames = video.frames(All())
+        take(frames, 5)
+        camera.freeze()
+        begun = time.monotonic()
+        lost = state(frames, "reconnecting")
+        assert time.monotonic() - begun < 4
+        assert "did not answer in time" in (lost.error or "")
+        camera.thaw()
+        state(frames, "open")
+        take(frames, 5)
+
+
+def test_a_camera_whose_picture_stops_while_its_sound_goes_on_is_noticed(tmp_path: Path, stop: Event) -> None:
+    clip = clips.marker_clip(tmp_path / "small.mp4", frames=20, gop=5, size=(256, 192), bframes=0)
+    with cameras.TalkingCamera(clip, frames=20) as camera, watched(camera.url, stop) as video:
+        frames = video.frames(All())
+        take(frames, 10)
+        begun = time.monotonic()
+        assert "did not answer in time" in (state(frames, "reconnecting").error or "")
+        assert time.monotonic() - begun < 6
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_a_server_that_accepts_and_says_nothing_is_a_fault_within_the_deadline(
+    stop: Event, scheme: str
+) -> None:
+    with cameras.silent_camera(scheme) as url:
+        begun = time.monotonic()
+        with pytest.raises(VideoError) as caught, watched(url, stop):
+            pass
+        assert time.monotonic() - begun < 6
+    assert caught.value.retryable
+
+
+def test_a_camera_that_is_off_is_a_fault_worth_repeating(stop: Event) -> None:
+    with (
+        pytest.raises(VideoError, match="nothing listens there") as caught,
+        watched(f"rtsp://admin:s3cret@127.0.0.1:{cameras.free_port()}/live", stop),
+    ):
+        pass
+    assert caught.value.retryable
+    assert "s3cret" not in str(caught.value)
+
+
+def test_an_address_unknown_to_the_camera_is_not_worth_repeating(clip: Path, stop: Event) -> None:
+    with cameras.RtspCamera(clip) as camera:
+        url = camera.url.replace("clip.mp4", "other.mp4")
+        with pytest.raises(VideoError, match="does not exist") as caught, watched(url, stop):
+            pass
+    assert not caught.value.retryable
+
+
+def test_a_persistent_camera_may_be_off_at_first(clip: Path, stop: Event) -> None:
+    camera = cameras.RtspCamera(clip)
+    with watched(camera.url, stop, persistent=True) as video:
+        frames = video.frames(All())
+        first = next(frames)
+        assert isinstance(first, SourceState)
+        assert first.state == "reconnecting"
+        with camera:
+            state(frames, "open")
+            take(frames, 3)
+
+
+def test_waiting_to_reconnect_ends_at_once_when_told(stop: Event) -> None:
+    url = f"rtsp://127.0.0.1:{cameras.free_port()}/live"
+    with watched(url, stop, persistent=True) as video:
+        frames = video.frames(All())
+        for _ in range(3):
+            next(frames)  # the next wait would be of two seconds
+        Timer(0.1, stop.set).start()
+        begun = time.monotonic()
+        assert list(frames) == []
+        assert time.monotonic() - begun < 0.9
+
+
+def test_fps_samples_by_the_time_of_arrival(stop: Event) -> None:
+    with watched("test:testsrc2?live=true&size=64x48&rate=30", stop) as video:
+        received = take(video.frames(Fps(5)), 60)
+    sampled = [number for number, frame in enumerate(received) if frame.sampled]
+    assert 9 <= len(sampled) <= 12
+    assert all((frame.picture is not None) == frame.sampled for frame in received)
+
+
+def test_keyframes_are_decoded_alone_and_the_rest_is_counted(clip: Path, stop: Event) -> None:
+    with cameras.RtspCamera(clip) as camera, watched(camera.url, stop) as video:
+        received = take(video.frames(Keyframes()), GOP + 2)
+    sampled = {number: frame for number, frame in enumerate(received) if frame.sampled}
+    assert list(sampled) == [0, GOP]
+    assert [marker(frame.picture) for frame in sampled.values()] == [0, GOP]
+
+
+def test_a_live_test_pattern_keeps_time_and_begins_again(stop: Event) -> None:
+    with watched("test:testsrc?live=true&size=64x48&rate=50&duration=0.4", stop) as video:
+        frames = video.frames(All())
+        state(frames, "open")
+        received = take(frames, 20)
+        assert 0.3 < received[-1].received - received[0].received < 1
+        state(frames, "reconnecting")
+        assert len(take(frames, 20)) == 20
+
+
+def test_a_camera_that_changes_its_size_goes_on(tmp_path: Path, stop: Event) -> None:
+    """As cameras do when someone turns a knob: the same stream, with new parameters in band."""
+    small = clips.marker_clip(tmp_path / "a.ts", frames=30, size=(256, 192), gop=15)
+    large = clips.marker_clip(tmp_path / "b.ts", frames=30, size=(320, 240), gop=15)
+    (tmp_path / "live.ts").write_bytes(small.read_bytes() + large.read_bytes())
+    with cameras.web_server(tmp_path) as server:
+        server.endless = True
+        with watched(f"{server.url}/live.ts", stop) as video:
+            received = take(video.frames(All()), 55)
+    sizes = {(frame.picture.width, frame.picture.height) for frame in received if frame.picture}
+    assert sizes == {(256, 192), (320, 240)}
+
+
+def test_a_lost_camera_s_decoder_ends_with_it(tmp_path: Path, stop: Event) -> None:
+    """Its threads do not wait until garbage is collected."""
+
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    clips.marker_clip(tmp_path / "live.ts", frames=30, size=(256, 192), gop=15)
+    gc.collect()
+    gc.disable()
+    try:
+        with cameras.web_server(tmp_path) as server:
+            server.endless = True
+            with watched(f"{server.url}/live.ts", stop) as video:
+                frames = video.frames(All())
+                take(frames, 20)
+                working = threads()
+                for _ in range(2):
+                    state(frames, "reconnecting")
+                take(frames, 20)
+                # Python's server has a thread for each connection, until it notices that it has ended.
+                assert threads() <= working + 2
+    finally:
+        gc.enable()
+
+
+def live_playlist(folder: Path, seconds: float) -> None:
+    """live.m3u8, of which one.ts is all there is so far."""
+    (folder / "live.m3u8").write_text(
+        f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:{round(seconds)}\n#EXT-X-MEDIA-SEQUENCE:0\n"
+        f"#EXTINF:{seconds},\none.ts\n"
+    )
+
+
+def test_what_comes_in_bursts_is_spread_over_time(tmp_path: Path, stop: Event) -> None:
+    """A live playlist gives whole segments at once."""
+    clips.marker_clip(tmp_path / "one.ts", frames=45, size=(256, 192), gop=15)
+    live_playlist(tmp_path, 1.5)
+    with cameras.web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
+        received = take(video.frames(All()), 30)
+    assert 0.8 < received[-1].received - received[0].received < 2
+    assert [marker(frame.picture) for frame in received] == list(range(30))
+
+
+def test_a_live_playlist_without_a_new_segment_is_lost_after_three_times_the_length_of_one(
+    tmp_path: Path, stop: Event
+) -> None:
+    clips.marker_clip(tmp_path / "one.ts", frames=30, size=(256, 192), gop=15)
+    live_playlist(tmp_path, 1)
+    with cameras.web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
+        frames = video.frames(All())
+        last = take(frames, 30)[-1]
+        state(frames, "reconnecting")
+        assert 2 < time.monotonic() - last.received < 5
+
+
+def states_of(
+    tmp_path: Path,
+    stop: Event,
+    monkeypatch: pytest.MonkeyPatch,
+    pictures: list[Image],
+    gop: int,
+    quantizer: int = 30,
+) -> list[str]:
+    """How a camera with these pictures, 30 a second, is shown. It is frozen after 0.6 s."""
+    monkeypatch.setattr(video_live, "_FROZEN", 0.6)
+    monkeypatch.setattr(video_live, "_LOOK_EVERY", 0.1)
+    clips.encode(
+        tmp_path / "one.ts", pictures, gop=gop, bframes=0, options={"crf": "-1", "qp": str(quantizer)}
+    )
+    live_playlist(tmp_path, len(pictures) / 30)
+    with cameras.web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
+        states: list[str] = []
+        left = len(pictures) - 5
+        for entry in video.frames(All()):
+            if isinstance(entry, SourceState):
+                states.append(entry.state)
+            elif left == 0:
+                break
+            else:
+                left -= 1
+    return states
+
+
+def test_a_camera_whose_picture_never_changes_is_frozen_until_it_moves(
+    tmp_path: Path, stop: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moving = [clips.marker_picture(number, (256, 192)) for number in range(15)]
+    pictures = moving + 60 * [moving[-1]] + moving + moving[::-1]
+    assert states_of(tmp_path, stop, monkeypatch, pictures, gop=10) == ["open", "frozen", "open"]
+
+
+@pytest.mark.parametrize("quantizer", [20, 45])
+def test_noise_tells_an_unmoved_scene_from_a_frozen_picture(
+    tmp_path: Path, stop: Event, monkeypatch: pytest.MonkeyPatch, quantizer: int
+) -> None:
+    """At 45 the noise is too faint for the encoder: only key frames tell."""
+    scene = clips.marker_picture(0, (256, 192)).astype(np.int16)
+    chance = np.random.default_rng(7)
+    pictures = [np.clip(scene + chance.normal(0, 1, scene.shape), 0, 255).astype(np.uint8) for _ in range(60)]
+    states = states_of(tmp_path, stop, monkeypatch, pictures, gop=30, quantizer=quantizer)
+    assert states == ["open"]

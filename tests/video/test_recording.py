@@ -1,0 +1,386 @@
+"""Recordings of every kind, read as runs read them."""
+
+import ctypes
+import gc
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from threading import Event
+from typing import NamedTuple
+
+import av
+import cv2
+import pytest
+
+from app.domain.networks import Networks
+from app.domain.prediction import Picture
+from app.domain.source import parse_source
+from app.domain.spec import All, Fps, Keyframes, Sampling
+from app.video import decoding as video_decoder
+from app.video import recording as video_recording
+from app.video.container import open_container
+from app.video.decoding import LazyDecoder
+from app.video.open import Recording, Sampled, Settled, open_video
+from app.video.packets import Packet
+from app.video.sampling import Eligible
+from tests.support import clips
+
+FRAMES = 96
+SIZE = (256, 192)
+FIRST = 4  # pictures that an H.264 decoder takes before it gives the first one out
+KINDS: dict[str, clips.Encoding] = {
+    "h264.mp4": {"gop": 24},
+    "h264_open.mp4": {"gop": 24, "open_gop": True},
+    "h264_pyramid.mkv": {
+        "gop": 24,
+        "options": {"x264-params": "keyint=24:scenecut=0:bframes=3:b-pyramid=normal"},
+    },
+    "h264_refresh.mp4": {"gop": 24, "bframes": 0, "options": {"intra-refresh": "1"}},
+    "h264_one_gop.mp4": {"gop": 1000},
+    "h264.ts": {"gop": 24},
+    "h264.avi": {"gop": 24},
+    "h264.h264": {"gop": 24},
+    "h264.asf": {"gop": 24},
+    "h264.flv": {"gop": 24},
+    "h264_late.ts": {"gop": 24, "first_time": 5000.0},
+    "hevc_open.mp4": {"codec": "hevc", "gop": 24, "open_gop": True},
+    "hevc.ts": {"codec": "hevc", "gop": 24, "open_gop": True},
+    "hevc.hevc": {"codec": "hevc", "gop": 24},
+    "hevc_open.hevc": {"codec": "hevc", "gop": 24, "open_gop": True, "bframes": 3},
+    "mpeg2.ts": {"codec": "mpeg2", "gop": 12},
+    "mpeg2_open.mpg": {"codec": "mpeg2", "gop": 12, "open_gop": True},
+    "mpeg4.avi": {"codec": "mpeg4", "gop": 24, "open_gop": True},
+    "mjpeg.avi": {"codec": "mjpeg"},
+    "vp8.webm": {"codec": "vp8", "gop": 24},
+    "vp9.webm": {"codec": "vp9", "gop": 24},
+    "ffv1.mkv": {"codec": "ffv1", "gop": 24},
+}
+TEST_PATTERN = "test:testsrc2?size=256x192&duration=3.2"
+
+
+class Frame(NamedTuple):
+    """What is compared: the ordinal, the time, and the picture's bytes or the error."""
+
+    number: int
+    time: float
+    content: bytes | str
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("media")
+    for name, encoding in KINDS.items():
+        clips.marker_clip(folder / name, frames=FRAMES, size=SIZE, **encoding)
+    return folder
+
+
+@contextmanager
+def opened(media: Path, source: str) -> Iterator[Recording]:
+    with open_video(parse_source(source), media, Networks(""), stop=Event()) as video:
+        assert isinstance(video, Recording)
+        yield video
+
+
+def content(picture: Picture | None) -> bytes:
+    assert picture is not None
+    return blake2b(picture.gray().tobytes() + picture.bgr((64, 48)).tobytes()).digest()
+
+
+def read(
+    media: Path,
+    source: str,
+    sampling: Sampling | None = None,
+    eligible: Eligible = "all",
+    start: int = 0,
+) -> list[Frame]:
+    """Every sampled frame from `start` on, the promises about their order checked on the way."""
+    frames: list[Frame] = []
+    end = 0
+    with opened(media, source) as video:
+        for entry in video.frames(sampling or All(), eligible, start):
+            if isinstance(entry, Settled):
+                assert entry.end >= end
+                end = entry.end
+                assert not frames or frames[-1].number < end
+            else:
+                assert entry.frame >= max(end, start, frames[-1].number + 1 if frames else 0)
+                frames.append(Frame(entry.frame, entry.time, entry.error or content(entry.picture)))
+    return frames
+
+
+@pytest.fixture(scope="module")
+def undisturbed(media: Path) -> "Undisturbed":
+    return Undisturbed(media)
+
+
+class Undisturbed:
+    """Every frame of a recording as read from its beginning, kept for the tests to compare with."""
+
+    def __init__(self, media: Path) -> None:
+        self.of = cache(lambda source: read(media, source))
+
+
+def marker(picture: Picture | None) -> int | None:
+    assert picture is not None
+    detector = cv2.aruco.ArucoDetector(cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_5X5_1000))
+    found, ids, _ = detector.detectMarkers(picture.gray())
+    return int(ids[0][0]) if found else None
+
+
+def allocated() -> int:
+    """Bytes that the C library has given out and not got back."""
+    ask = ctypes.CDLL(None).mallinfo2
+    ask.restype = type("Mallinfo", (ctypes.Structure,), {"_fields_": [("found", ctypes.c_size_t * 10)]})
+    gc.collect()
+    found = ask().found
+    return int(found[4] + found[7])  # hblkhd, what was mapped alone, and uordblks, the rest
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_frame_comes_under_its_ordinal(media: Path, name: str) -> None:
+    with opened(media, name) as video:
+        entries = list(video.frames(All(), "all"))
+    frames = [entry for entry in entries if isinstance(entry, Sampled)]
+    assert [entry.frame for entry in frames] == list(range(FRAMES))
+    assert [marker(entry.picture) for entry in frames] == list(range(FRAMES))
+    assert [entry.time for entry in frames] == pytest.approx([n / 30 for n in range(FRAMES)], abs=0.0011)
+    assert entries[-1] == Settled(FRAMES, frames[-1].time)
+    assert (video.media.width, video.media.height, video.media.live) == (*SIZE, False)
+
+
+@pytest.mark.parametrize("name", [*KINDS, TEST_PATTERN])
+def test_a_resumed_read_gives_the_same_bytes(media: Path, undisturbed: Undisturbed, name: str) -> None:
+    for start in (1, 7, 24, 25, 47, 70, FRAMES - 1):
+        assert read(media, name, start=start) == undisturbed.of(name)[start:], start
+
+
+@pytest.mark.parametrize("eligible", ["all", "reference", "key"])
+@pytest.mark.parametrize("name", [*KINDS, TEST_PATTERN])
+def test_what_is_sampled_is_what_an_undisturbed_read_of_everything_shows(
+    media: Path, undisturbed: Undisturbed, name: str, eligible: Eligible
+) -> None:
+    if name == "h264_refresh.mp4" and eligible == "key":
+        return  # its key frames become whole only with the pictures after them
+    everything = undisturbed.of(name)
+    for sampling in (Fps(1), Fps(11)):
+        sampled = read(media, name, sampling, eligible)
+        assert sampled
+        assert sampled == [everything[frame.number] for frame in sampled]
+        for start in (1, 58):
+            resumed = read(media, name, sampling, eligible, start)
+            assert resumed == [frame for frame in sampled if frame.number >= start]
+
+
+def test_keyframes_are_those_that_were_stored_whole(media: Path) -> None:
+    assert [frame.number for frame in read(media, "h264.mp4", Keyframes(), "key")] == [0, 24, 48, 72]
+    assert len(read(media, "mjpeg.avi", Keyframes(), "key")) == FRAMES
+    assert len(read(media, TEST_PATTERN, Keyframes(), "key")) == FRAMES
+
+
+def test_reading_what_is_there_chooses_what_to_decode(media: Path) -> None:
+    expected: list[tuple[str, Sampling, Eligible]] = [
+        ("h264.mp4", All(), "all"),
+        ("h264.mp4", Keyframes(), "key"),
+        ("h264.mp4", Fps(2), "reference"),
+        ("h264.mp4", Fps(10), "all"),
+        ("h264.mp4", Fps(0.3), "key"),
+        ("h264_open.mp4", Fps(0.3), "reference"),
+        ("h264.ts", Fps(2), "reference"),
+        ("h264_refresh.mp4", Fps(0.3), "all"),
+        ("hevc_open.mp4", Fps(2), "all"),
+        ("hevc_open.mp4", Fps(0.3), "key"),
+        ("mjpeg.avi", Fps(2), "all"),
+        (TEST_PATTERN, Fps(2), "all"),
+    ]
+    for name, sampling, eligible in expected:
+        with opened(media, name) as video:
+            assert video.choose_eligible(sampling) == eligible, (name, sampling)
+            assert [entry for entry in video.frames(sampling, eligible) if isinstance(entry, Sampled)]
+
+
+@pytest.mark.parametrize(
+    ("sampling", "eligible", "start", "most"),
+    [
+        (All(), "all", 0, FRAMES),
+        (All(), "all", 50, FIRST + 48),  # its group of 24 pictures, and what follows
+        (Fps(2), "all", 0, 80),
+        (Fps(2), "reference", 0, 48),
+        (Fps(0.5), "all", 0, 16),
+        (Fps(2), "key", 0, FIRST + 3),
+        (Keyframes(), "key", 0, FIRST + 3),
+        (Keyframes(), "key", 50, FIRST + 1),
+    ],
+)
+def test_no_more_is_decoded_than_the_samples_need(
+    media: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sampling: Sampling,
+    eligible: Eligible,
+    start: int,
+    most: int,
+) -> None:
+    decoded: list[object] = []
+    decode = LazyDecoder._decode
+
+    def counted(self: LazyDecoder, packet: "Packet | None") -> None:
+        decoded.extend([packet] if packet is not None else [])
+        decode(self, packet)
+
+    monkeypatch.setattr(LazyDecoder, "_decode", counted)
+    read(media, "h264.mp4", sampling, eligible, start)
+    assert 0 < len(decoded) <= most
+
+
+@pytest.mark.parametrize(
+    ("name", "decodes"),
+    [("h264.mp4", False), ("h264_open.mp4", False), ("fragments.mp4", True), ("h264.ts", True)],
+)
+def test_opening_decodes_a_picture_only_where_it_tells_what_no_index_does(
+    media: Path, name: str, decodes: bool
+) -> None:
+    if name == "fragments.mp4":
+        fragments = {"movflags": "frag_keyframe+empty_moov"}
+        clips.marker_clip(media / name, frames=FRAMES, size=SIZE, muxer_options=fragments)
+    source, stop = parse_source(name), Event()
+    with (
+        av.open(media / name) as usual,
+        open_container(source, media, Networks(""), stop=stop, open_timeout=5, read_timeout=5) as opened,
+    ):
+        assert (opened.stream.codec_context.pix_fmt is not None) == decodes
+        for told in ("average_rate", "time_base", "start_time", "duration", "frames"):
+            assert getattr(opened.stream, told) == getattr(usual.streams.video[0], told), told
+        assert opened.stream.codec_context.has_b_frames == usual.streams.video[0].codec_context.has_b_frames
+
+
+def test_what_cannot_be_kept_back_is_decoded_with_the_same_result(
+    media: Path, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video_decoder, "_MOST_BYTES", 3000)
+    for name in ("h264_one_gop.mp4", "hevc_open.mp4", "mpeg2_open.mpg"):
+        sampled = read(media, name, Fps(1), start=40)
+        assert sampled == [undisturbed.of(name)[frame.number] for frame in sampled]
+        assert [frame.number for frame in sampled] == [60, 90]
+
+
+def test_progress_is_told_even_where_nothing_is_sampled(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video_recording, "_MARK_EVERY", 0.0)
+    for start in (0, 50):
+        with opened(media, "h264.mp4") as video:
+            entries = list(video.frames(Fps(0.001), "all", start))
+        ends = [entry.end for entry in entries if isinstance(entry, Settled)]
+        assert ends == sorted(ends)
+        assert ends[0] == start
+        assert ends[-1] == FRAMES
+        assert len(ends) > FRAMES / 2
+        assert sum(isinstance(entry, Sampled) for entry in entries) == (1 if start == 0 else 0)
+
+
+def test_frames_before_the_beginning_are_no_frames(tmp_path: Path) -> None:
+    """An edit list begins within the group of pictures: what precedes it is decoded, and not shown."""
+    clips.marker_clip(tmp_path / "edited.mp4", frames=90, size=SIZE, gop=90, first_time=-1.0)
+    with opened(tmp_path, "edited.mp4") as video:
+        assert (video.media.frames, video.media.duration_seconds) == (60, 2.0)
+        frames = [entry for entry in video.frames(All(), "all") if isinstance(entry, Sampled)]
+    assert [entry.frame for entry in frames] == list(range(60))
+    assert [marker(entry.picture) for entry in frames] == list(range(30, 90))
+    assert frames[0].time == 0.0
+    assert read(tmp_path, "edited.mp4", start=10) == read(tmp_path, "edited.mp4")[10:]
+
+
+def test_times_are_those_of_the_recording_where_its_rate_varies(tmp_path: Path) -> None:
+    times = [0.0, 0.02, 0.1, 0.5, 0.52, 2.0, 2.04, 2.08, 5.0, 5.5, 6.0, 6.01]
+    for name in ("varied.mp4", "varied.mkv"):
+        clips.marker_clip(tmp_path / name, frames=len(times), size=SIZE, times=times, gop=5)
+        assert [frame.time for frame in read(tmp_path, name)] == pytest.approx(times, abs=0.001)
+        assert [frame.number for frame in read(tmp_path, name, Fps(1))] == [0, 5, 8, 10]
+
+
+def test_joined_recordings_go_on_where_the_first_ended(tmp_path: Path) -> None:
+    part = clips.marker_clip(tmp_path / "part.ts", frames=60, size=SIZE, gop=20).read_bytes()
+    (tmp_path / "joined.ts").write_bytes(part + part + part)
+    frames = read(tmp_path, "joined.ts")
+    assert [frame.number for frame in frames] == list(range(180))
+    assert [frame.time for frame in frames] == pytest.approx(
+        [number / 30 for number in range(180)], abs=0.001
+    )
+    assert sum(isinstance(frame.content, str) for frame in frames) <= 2  # where the joints are
+    assert read(tmp_path, "joined.ts", start=100) == frames[100:]
+
+
+def test_pictures_that_are_never_shown_are_not_counted(tmp_path: Path) -> None:
+    """VP8 has them, as references for others."""
+    clips.marker_clip(tmp_path / "shown.webm", frames=30, size=SIZE, codec="vp8")
+    with av.open(tmp_path / "shown.webm") as source, av.open(tmp_path / "hidden.webm", "w") as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        for number, packet in enumerate(source.demux(stream)):
+            if packet.size:
+                data = bytearray(packet)
+                data[0] &= 0xEF if number in (7, 8) else 0xFF
+                hidden = av.Packet(bytes(data))
+                hidden.pts, hidden.dts, hidden.time_base = packet.pts, packet.dts, packet.time_base
+                hidden.is_keyframe, hidden.stream = packet.is_keyframe, copy
+                target.mux(hidden)
+    with opened(tmp_path, "hidden.webm") as video:
+        frames = [entry for entry in video.frames(All(), "all") if isinstance(entry, Sampled)]
+    assert [entry.frame for entry in frames] == list(range(28))
+    assert [marker(entry.picture) for entry in frames] == [n for n in range(30) if n not in (7, 8)]
+
+
+@pytest.mark.parametrize("sampling", [All(), Fps(10)], ids=["all", "fps"])
+def test_times_never_decrease_where_a_timestamp_is_wrong(tmp_path: Path, sampling: Sampling) -> None:
+    """They are searched by halving."""
+    clips.marker_clip(tmp_path / "wrong.mkv", frames=40, size=SIZE, codec="mjpeg", fps=25)
+    recorded = bytearray((tmp_path / "wrong.mkv").read_bytes())
+    blocks = [match.start() for match in re.finditer(rb"\x81\x00[\x00\x28]\x80", recorded)]
+    assert len(blocks) == 40  # each: its track, its time of two bytes in milliseconds, and its flags
+    recorded[blocks[10] + 1 : blocks[10] + 3] = (700).to_bytes(2, "big")
+    (tmp_path / "wrong.mkv").write_bytes(recorded)
+    whole = read(tmp_path, "wrong.mkv", sampling)
+    times = [frame.time for frame in whole]
+    assert times == sorted(times)
+    assert times[-1] > 1.5
+    assert len(whole) == (40 if sampling == All() else 17)  # one more as it jumps, and back
+    later = read(tmp_path, "wrong.mkv", sampling, start=20)
+    assert later == [frame for frame in whole if frame.number >= 20]
+
+
+def test_few_large_pictures_are_held_before_it_is_chosen_what_to_decode(
+    media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = read(media, "mjpeg.avi", Fps(5))
+    size = (media / "mjpeg.avi").stat().st_size // FRAMES
+    monkeypatch.setattr(video_recording, "_AHEAD", 5 * size)
+    with opened(media, "mjpeg.avi") as video:
+        video.choose_eligible(Fps(5))
+        assert len(video._beginning) < 10
+    assert read(media, "mjpeg.avi", Fps(5)) == expected
+
+
+def test_a_recording_of_one_frame_is_read(tmp_path: Path) -> None:
+    clips.marker_clip(tmp_path / "one.mp4", frames=1, size=SIZE)
+    assert [frame.number for frame in read(tmp_path, "one.mp4")] == [0]
+
+
+def test_beginning_past_the_end_gives_nothing(media: Path) -> None:
+    assert read(media, "h264.mp4", start=FRAMES + 5) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc")
+def test_a_read_that_ends_early_gives_back_what_it_allocated(media: Path) -> None:
+    def begin_each() -> None:
+        for _ in range(100):
+            with opened(media, "h264.mp4") as video:
+                next(iter(video.frames(All(), "all", 0)))
+
+    def grown() -> float:
+        before = allocated()
+        begin_each()
+        return (allocated() - before) / 100
+
+    grown()
+    assert min(grown() for _ in range(3)) < 50

@@ -1,0 +1,175 @@
+"""The way to cameras: redirects, TLS, and replies of every kind."""
+
+import select
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from app.domain.networks import Networks
+from app.domain.source import parse_source
+from app.domain.spec import All
+from app.video.open import Camera, Received, VideoError, open_video
+from tests.support import cameras, clips
+from tests.support.waiting import until
+from tests.torture.hostile_servers import HERE, RTSP_OK, hostile_camera
+
+CERTIFICATE = Path(__file__).parents[2] / "support" / "self_signed.pem"
+
+
+@pytest.fixture(scope="module")
+def camera(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cameras.RtspCamera]:
+    clip = clips.marker_clip(
+        tmp_path_factory.mktemp("camera") / "clip.mp4", frames=60, gop=15, size=(320, 240), bframes=0
+    )
+    with cameras.RtspCamera(clip) as camera:
+        yield camera
+
+
+def received(url: str, count: int = 10, networks: str = HERE) -> int:
+    """How many frames came, at least `count` unless it fails. Raises VideoError."""
+    stop = Event()
+    with open_video(
+        parse_source(url), Path(), Networks(networks), stop=stop, open_timeout=4, read_timeout=2
+    ) as video:
+        assert isinstance(video, Camera)
+        frames = 0
+        for entry in video.frames(All()):
+            frames += isinstance(entry, Received)
+            if frames == count:
+                break
+    return frames
+
+
+def fault(url: str, networks: str = HERE) -> VideoError:
+    with pytest.raises(VideoError) as caught:
+        received(url, networks=networks)
+    return caught.value
+
+
+def redirect(location: str) -> bytes:
+    return b"RTSP/1.0 302 Moved\r\nCSEQ\r\nLocation: " + location.encode() + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "DESCRIBE"])
+def test_a_redirect_to_another_camera_is_followed(camera: cameras.RtspCamera, method: str) -> None:
+    with (
+        hostile_camera({method: redirect(camera.url)}) as first,
+        hostile_camera({method: redirect(first)}) as second,
+    ):
+        assert received(second) == 10
+
+
+def test_a_redirect_to_where_no_source_may_be_is_not_followed() -> None:
+    with hostile_camera({"DESCRIBE": redirect("rtsp://user:s3cret@127.0.0.2:554/live")}) as url:
+        error = fault(url)
+    assert "127.0.0.2 is on none of the networks of sources: add loopback to VA_SOURCE_NETWORKS" in str(error)
+    assert "s3cret" not in str(error)
+    assert not error.retryable
+
+
+@pytest.mark.parametrize("location", ["http://127.0.0.1/", "", "rtsp:///x", "file:///etc/passwd", "/live"])
+def test_a_redirect_to_what_is_no_camera_is_not_followed(location: str) -> None:
+    with hostile_camera({"OPTIONS": redirect(location)}) as url:
+        error = fault(url)
+    assert "redirects to what is no camera's address" in str(error)
+    assert not error.retryable
+
+
+def test_redirects_end_somewhere() -> None:
+    script: dict[str, bytes] = {}
+    with hostile_camera(script) as url:
+        script["OPTIONS"] = redirect(url)
+        assert "redirects without end" in str(fault(url))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 200 OK\r\nCSEQ\r\n\r\n",
+        b"OPTIONS rtsp://127.0.0.1/ RTSP/1.0\r\nCSEQ\r\n\r\n",
+        RTSP_OK + b"Content-Length: 2000000000\r\n\r\n",
+        RTSP_OK + b"Content-Length: -1\r\n\r\n",
+        RTSP_OK + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nv=0\n",
+        RTSP_OK + b"X: " + 20_000 * b"x",
+        b"RTSP/1.0 200" + 20_000 * b" ",
+    ],
+)
+def test_what_no_camera_answers_is_an_error_at_once(reply: bytes) -> None:
+    with hostile_camera({"DESCRIBE": reply}) as url:
+        assert "does not answer as a camera does" in str(fault(url))
+
+
+def test_a_hidden_redirect_is_found() -> None:
+    """Where FFmpeg would see two replies, or one of another status, so does the relay."""
+    hidden = redirect("rtsp://127.0.0.2:554/live")
+    for said in (
+        RTSP_OK + b"\r\n" + hidden,
+        RTSP_OK + b"Content-Length: 0\r\n\r\n" + hidden,
+        b"\r\n\n" + hidden,
+        b"$\0\0\0" + hidden,
+        hidden.replace(b"\r\n", b"\n"),
+        hidden.replace(b"Location", b"LOCATION\t"),
+        hidden.replace(b"302 Moved", b"399"),
+    ):
+        with hostile_camera({"OPTIONS": said}) as url:
+            assert "127.0.0.2 is on none of the networks of sources" in str(fault(url)), said
+
+
+@contextmanager
+def in_tls(port: int) -> Iterator[int]:
+    """A server that speaks TLS in front of one that does not; yields its port."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(CERTIFICATE)
+
+    def pump(outside: ssl.SSLSocket, inside: socket.socket) -> None:
+        with outside, inside, suppress(OSError):
+            while True:
+                readable, _, _ = select.select([outside, inside], [], [])
+                source, sink = (outside, inside) if outside in readable else (inside, outside)
+                data = source.recv(65536)
+                if not data:
+                    return
+                sink.sendall(data + (outside.recv(65536) if source is outside and outside.pending() else b""))
+
+    def accept(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                outside = context.wrap_socket(listener.accept()[0], server_side=True)
+                inside = socket.create_connection((HERE, port))
+                Thread(target=pump, args=(outside, inside), daemon=True).start()
+
+    with socket.create_server((HERE, 0)) as listener:
+        Thread(target=accept, args=(listener,), daemon=True).start()
+        yield listener.getsockname()[1]
+
+
+def test_a_camera_behind_tls_needs_no_certificate_that_others_vouch_for(camera: cameras.RtspCamera) -> None:
+    with in_tls(camera.port) as port:
+        assert received(camera.url.replace("rtsp:", "rtsps:").replace(f":{camera.port}", f":{port}")) == 10
+
+
+def test_a_web_server_behind_tls_needs_a_valid_certificate(tmp_path: Path) -> None:
+    clips.marker_clip(tmp_path / "clip.mp4", frames=5, size=(256, 192))
+    with cameras.web_server(tmp_path) as server, in_tls(server.server_port) as port:
+        error = fault(f"https://{HERE}:{port}/clip.mp4")
+    assert "has no valid certificate" in str(error)
+    assert not error.retryable
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_no_relay_outlives_its_camera(camera: cameras.RtspCamera) -> None:
+    before = open_files()
+    for _ in range(3):
+        received(camera.url)
+        fault(camera.url.replace("clip.mp4", "none.mp4"))
+    await until(lambda: all(thread.name != "camera" for thread in threading.enumerate()))
+    assert open_files() == before

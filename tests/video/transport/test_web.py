@@ -1,0 +1,89 @@
+"""Reading from web servers: where redirects lead, and what is told to whom."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+
+import pytest
+
+from app.domain.networks import Networks
+from app.video.errors import VideoError
+from app.video.transport.http_file import HttpFile
+from app.video.transport.playlist import Playlist
+from app.video.transport.web import Web
+
+
+class Server(ThreadingHTTPServer):
+    """Redirects from `/old` to `location`, and notes what each request told of who asks."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.location = ""
+        self.logins: list[tuple[str, str | None]] = []
+
+    @property
+    def at(self) -> str:
+        return f"127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.logins.append((self.path, self.headers["Authorization"]))
+        if self.path == "/old":
+            self.send_response(302)
+            self.send_header("Location", self.server.location)
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def serving() -> Iterator[Server]:
+    with Server() as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def servers() -> Iterator[tuple[Server, Server]]:
+    with ExitStack() as stack:
+        yield stack.enter_context(serving()), stack.enter_context(serving())
+
+
+def read(url: str) -> None:
+    HttpFile(url, "it", Web(Networks("loopback"), silence=5, seconds=5), Event())
+
+
+def test_a_login_goes_along_to_the_same_server_and_to_no_other(servers: tuple[Server, Server]) -> None:
+    first, second = servers
+    for location in (f"http://{first.at}/new", "/new"):
+        first.location = location
+        read(f"http://user:password@{first.at}/old")
+    first.location = f"http://{second.at}/elsewhere"
+    read(f"http://user:password@{first.at}/old")
+    login = "Basic dXNlcjpwYXNzd29yZA=="
+    assert first.logins == [("/old", login), ("/new", login)] * 2 + [("/old", login)]
+    assert second.logins == [("/elsewhere", None)]
+
+
+def test_a_redirect_to_what_is_no_address_is_told_in_words(servers: tuple[Server, Server]) -> None:
+    server, _ = servers
+    server.location = "http://[x/"
+    with pytest.raises(VideoError, match="no address on the web"):
+        read(f"http://{server.at}/old")
+
+
+def test_a_name_in_a_playlist_that_is_no_address_is_told_in_words() -> None:
+    playlist = Playlist("the list", Web(Networks("loopback"), silence=1.0, seconds=1.0), Event())
+    playlist.open("http://a]b/1.ts", 0, {})
+    assert "no address on the web" in str(playlist.fault)
