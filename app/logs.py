@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 
 import structlog
 
-from app.domain.source import redact
+from .domain.redaction import redact
 
 _SHORTEST = 6  # characters of a secret that is looked for: a shorter one may be part of any word
 

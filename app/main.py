@@ -1,5 +1,5 @@
 """The application for an ASGI server: `uvicorn app.main:app`; `make run` is that with set-up."""
 
-from app.service import create
+from .service import create
 
 app = create()

@@ -8,7 +8,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from app.domain.spec import Media, ScenarioSpec
+from .domain.media import Media
+from .domain.spec import ScenarioSpec
 
 
 class Message(Struct, frozen=True, tag_field="type", tag=True):

@@ -14,7 +14,7 @@ import structlog
 from anyio import TASK_STATUS_IGNORED, Event, create_task_group
 from anyio.abc import TaskGroup, TaskStatus
 
-from app.bus import BusError
+from .bus import BusError
 
 if sys.platform != "win32":
     import resource

@@ -18,21 +18,21 @@ from litestar import Litestar
 from msgspec import Struct
 from prometheus_client import disable_created_metrics
 
-from app import __version__, logs
-from app.allocator import share_memory
-from app.api import ApiDeps, ApiOptions, create_app, serve
-from app.api.databases import open_for_requests
-from app.bus import Bus, BusError
-from app.bus.kafka.bus import open_kafka_bus
-from app.bus.kafka.connection import KafkaSecurity
-from app.bus.memory import open_memory_bus
-from app.messages import Instance
-from app.orchestrator import run_orchestrator
-from app.orchestrator.elector import AlreadyRunningError
-from app.orchestrator.leader import Timing
-from app.postgres import TRANSIENT, Database, MigrationError, migrate, open_database, wait_for_schema
-from app.postgres.embedded.server import EmbeddedServerError, embedded_server
-from app.process import (
+from . import __version__, logs, predictions, scenarios
+from .allocator import share_memory
+from .api import ApiDeps, ApiOptions, create_app, serve
+from .api.databases import open_for_requests
+from .bus import Bus, BusError
+from .bus.kafka.bus import open_kafka_bus
+from .bus.kafka.connection import KafkaSecurity
+from .bus.memory import open_memory_bus
+from .messages import Instance
+from .orchestrator import run_orchestrator
+from .orchestrator.elector import AlreadyRunningError
+from .orchestrator.leader import Timing
+from .postgres import TRANSIENT, Database, MigrationError, migrate, open_database, wait_for_schema
+from .postgres.embedded.server import EmbeddedServerError, embedded_server
+from .process import (
     Asgi,
     StartError,
     allow_many_files,
@@ -42,10 +42,10 @@ from app.process import (
     start_in_background,
     tasks,
 )
-from app.runner.run import Tools
-from app.runner.service import Runner
-from app.runner.workers import Workers
-from app.settings import Role, Settings, SettingsError, load
+from .runner.run import Tools
+from .runner.service import Runner
+from .runner.workers import Workers
+from .settings import Role, Settings, SettingsError, load
 
 log = structlog.get_logger(__name__)
 
@@ -65,8 +65,8 @@ class Kind(Struct, frozen=True):
         return f"VA_{self.name.upper()}_DSN"
 
 
-SCENARIOS = Kind("scenarios", "orchestrator", "app.scenarios")
-PREDICTIONS = Kind("predictions", "runner", "app.predictions")
+SCENARIOS = Kind("scenarios", "orchestrator", scenarios.__name__)
+PREDICTIONS = Kind("predictions", "runner", predictions.__name__)
 
 
 class Service:

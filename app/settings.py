@@ -14,7 +14,7 @@ from dotenv.parser import Binding, parse_stream
 from msgspec import Meta, Struct
 from msgspec.inspect import CollectionType, type_info
 
-from app.domain.networks import Networks
+from .domain.networks import Networks
 
 Role = Literal["api", "orchestrator", "runner"]
 ROLES: frozenset[Role] = frozenset(get_args(Role))

@@ -22,7 +22,7 @@ from app.domain.networks import Networks
 from app.domain.prediction import Detection
 from app.domain.source import parse_source
 from app.domain.spec import All, Fps, Sampling
-from app.runner.checkpoints import Checkpoint, Counters
+from app.predictions.checkpoint import Checkpoint, Counters
 from app.runner.pipeline import Item, Pipeline
 from app.runner.workers import Workers
 from app.video.decoder.parent import DecoderProcess

@@ -15,8 +15,8 @@ import av
 from anyio import create_task_group, to_thread
 
 from app.detectors.make import Detector, make_detector
-from app.domain.spec import Detector as Config
-from app.domain.spec import Marker, Onnx
+from app.domain.detector_config import Detector as Config
+from app.domain.detector_config import Marker, Onnx
 from app.postgres import Connection, open_connection
 from app.video.pictures import AvPicture
 from benchmarks import network

@@ -21,11 +21,14 @@ from anyio import to_thread
 from msgspec import Struct
 
 from app.detectors.make import make_detector
+from app.domain.detector_config import Onnx
 from app.domain.networks import Networks
-from app.domain.prediction import Picture, Prediction
+from app.domain.picture import Picture
+from app.domain.prediction import Prediction
 from app.domain.source import parse_source
-from app.domain.spec import All, Onnx
+from app.domain.spec import All
 from app.postgres import open_database
+from app.predictions.checkpoint import Batch, Counters, Fence
 from app.runner import checkpoints as store
 from app.video.open import Recording, Sampled, open_video
 from benchmarks import network
@@ -91,17 +94,17 @@ async def storing(case: Case, folder: Path, dsn: str) -> float:
     detector = make_detector(case.detector, case.folder)
     found = detector.detect(case.pictures(1)[0], 0)
     async with open_database(dsn) as database, database.connection() as connection:
-        fence = store.Fence(uuid4(), 1, uuid4())
+        fence = Fence(uuid4(), 1, uuid4())
         await store.claim(connection, fence)
         server = of_server(folder)
         began = own_cpu() + cpu(server)
         for start in range(0, 40 * _BATCH, _BATCH):
             frames = range(start, start + _BATCH)
-            batch = store.Batch(
+            batch = Batch(
                 start=start,
                 end=start + _BATCH,
                 predictions=[Prediction(frame, frame / 30, found, None) for frame in frames],
-                counters=store.Counters(),
+                counters=Counters(),
                 position_seconds=start / 30,
                 frames_per_second=30,
                 eligible="all",

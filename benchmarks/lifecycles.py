@@ -27,8 +27,9 @@ from app import logs
 from app.bus import Bus
 from app.bus.kafka.bus import open_kafka_bus
 from app.bus.memory import open_memory_bus
+from app.domain.detector_config import Mock
 from app.domain.networks import Networks
-from app.domain.spec import All, Mock, ScenarioSpec
+from app.domain.spec import All, ScenarioSpec
 from app.messages import CreateScenario, Instance, orchestrator_commands
 from app.orchestrator import run_orchestrator
 from app.orchestrator.leader import Timing

@@ -24,9 +24,9 @@ from app.domain.prediction import Detection, Prediction
 from app.messages import DropResults
 from app.postgres import Connection, Database, migrate, open_database
 from app.postgres.embedded.server import embedded_server
+from app.predictions.checkpoint import Fence
 from app.predictions.codec import pack
 from app.runner import checkpoints as store
-from app.runner.checkpoints import Fence
 from app.runner.cleanup.purge import Purge
 from benchmarks.storage import as_rows, batches, predictions
 from benchmarks.table import Row, command

@@ -18,8 +18,8 @@ from uuid import UUID, uuid4
 from app.domain.prediction import Detection, Prediction
 from app.postgres import Connection, Database, migrate, open_database
 from app.postgres.embedded.server import embedded_server
+from app.predictions.checkpoint import Batch, Counters, Fence
 from app.runner import checkpoints as store
-from app.runner.checkpoints import Batch, Counters, Fence
 from app.runner.pipeline import MAX_TAKEN
 from benchmarks.table import Row, alternate, at_least, at_most, command
 

@@ -13,14 +13,14 @@ from litestar import Litestar, Response, route
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 
-from app.api.change_stream import Feed
-from app.api.http.middleware import Gate
-from app.api.http.openapi import openapi_document
-from app.api.http.problems import answer_exception
-from app.api.http.requests import ApiRequest
-from app.api.http.response_cache import Kept
-from app.api.options import ApiDeps, ApiOptions
-from app.api.routes import detectors, docs, events, health, metrics, predictions, runners, scenarios
+from .change_stream import Feed
+from .http.middleware import Gate
+from .http.openapi import openapi_document
+from .http.problems import answer_exception
+from .http.requests import ApiRequest
+from .http.response_cache import Kept
+from .options import ApiDeps, ApiOptions
+from .routes import detectors, docs, events, health, metrics, predictions, runners, scenarios
 
 __all__ = ["ApiDeps", "ApiOptions", "create_app", "serve"]
 

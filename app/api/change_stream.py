@@ -16,16 +16,17 @@ from anyio.abc import TaskStatus
 from asyncpg import PostgresError
 from msgspec import Struct
 
-from app.api.http.problems import BAD_REQUEST, TOO_MANY_STREAMS, ProblemError
-from app.api.options import ApiOptions
-from app.api.queries.history import Change, Position, read_changes, read_head, read_now
-from app.api.queries.progress import Progress, SourceState, find_checkpoints, progress_of, source_state_of
-from app.api.queries.scenarios import decode_media, find_running
-from app.postgres import TRANSIENT, Database
+from ..postgres import TRANSIENT, Database
+from ..scenarios.notifications import CHANNEL
+from .http.problems import BAD_REQUEST, TOO_MANY_STREAMS, ProblemError
+from .options import ApiOptions
+from .queries.history import Change, Position, read_changes, read_head, read_now
+from .queries.progress import Progress, SourceState, find_checkpoints, progress_of, source_state_of
+from .queries.scenarios import decode_media, find_running
 
 log = structlog.get_logger(__name__)
 
-CHANNEL = "scenario_changed"
+
 _POLL = 1.0  # seconds; also how often progress is told
 _PENDING = 0.05  # seconds until a change that waits for an older transaction is looked for again
 _BATCH = 200

@@ -4,11 +4,11 @@ import structlog
 from anyio import CancelScope, current_time, fail_after, sleep
 from asyncpg import Record
 
-from app.api.http.problems import CONFLICT, MISMATCH, ProblemError, no_scenario, unavailable
-from app.api.options import ApiDeps, ApiOptions
-from app.bus import BusUnavailableError
-from app.messages import OrchestratorCommand, orchestrator_commands
-from app.postgres import TRANSIENT
+from ..bus import BusUnavailableError
+from ..messages import OrchestratorCommand, orchestrator_commands
+from ..postgres import TRANSIENT
+from .http.problems import CONFLICT, MISMATCH, ProblemError, no_scenario, unavailable
+from .options import ApiDeps, ApiOptions
 
 log = structlog.get_logger(__name__)
 

@@ -2,7 +2,7 @@
 
 from contextlib import AbstractAsyncContextManager
 
-from app.postgres import Database, open_database
+from ..postgres import Database, open_database
 
 LONGEST_QUERY = 10.0
 """Seconds until a query is ended that a database is busy with. A silent database is noticed much sooner."""

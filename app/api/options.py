@@ -5,8 +5,8 @@ from collections.abc import Callable
 from anyio import Event
 from msgspec import Struct, field
 
-from app.bus import Bus
-from app.postgres import Database
+from ..bus import Bus
+from ..postgres import Database
 
 
 def _nothing() -> str | None:

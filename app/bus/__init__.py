@@ -25,7 +25,7 @@ from typing import Protocol
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
-from app.messages import Message, Topic
+from ..messages import Message, Topic
 
 Handler = Callable[[Message], Awaitable[None]]
 Publish = Callable[[Topic, Message, str], Awaitable[None]]

@@ -10,9 +10,9 @@ import structlog
 from anyio import sleep
 from msgspec import Struct
 
-from app.bus import Handler
-from app.domain.source import redact
-from app.messages import Message, Topic
+from ..domain.redaction import redact
+from ..messages import Message, Topic
+from . import Handler
 
 log = structlog.get_logger(__name__)
 

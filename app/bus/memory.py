@@ -15,10 +15,10 @@ from anyio import TASK_STATUS_IGNORED, create_task_group
 from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
 
-from app.bus import BusUnavailableError, Handler
-from app.bus.delivery import Courier, DeadLetter
-from app.bus.subscription import Reader
-from app.messages import Message, Topic
+from ..messages import Message, Topic
+from . import BusUnavailableError, Handler
+from .delivery import Courier, DeadLetter
+from .subscription import Reader
 
 
 class MemoryBus:

@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from app.bus.delivery import Delivery
-from app.messages import Topic
+from ..messages import Topic
+from .delivery import Delivery
 
 
 class Queued(Delivery, eq=False, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from app.concurrency.wake import Wake
+from .wake import Wake
 
 log = structlog.get_logger(__name__)
 

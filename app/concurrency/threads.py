@@ -8,7 +8,7 @@ from contextvars import Context, copy_context
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
-from app.allocator import return_memory
+from ..allocator import return_memory
 
 NICENESS = 10
 """How far slow work gives way to the event loop."""

@@ -7,7 +7,8 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from msgspec import Struct
 
-from app.domain.prediction import Detection, Picture
+from ..domain.picture import Picture
+from ..domain.prediction import Detection
 
 MAX_DETECTIONS = 300  # of one frame, the most confident first
 MAX_LABEL = 200

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 from cv2.data import haarcascades
 
-from app.detectors.base import Found, PerThread, detections, fitted
-from app.domain.prediction import Detection, Picture
-from app.domain.spec import Face
+from ..domain.detector_config import Face
+from ..domain.picture import Picture
+from ..domain.prediction import Detection
+from .base import Found, PerThread, detections, fitted
 
 CASCADE = haarcascades + "haarcascade_frontalface_default.xml"
 SMALLEST = 30  # pixels: the cascade was trained at 24, and misses too many there

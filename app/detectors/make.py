@@ -4,16 +4,16 @@ from pathlib import Path
 
 import cv2
 
-from app.detectors.base import Detector, DetectorError, DetectorFactory, Memory
-from app.detectors.face import FaceDetector
-from app.detectors.marker import MarkerDetector
-from app.detectors.mock import MockDetector
-from app.detectors.motion import MotionDetector
-from app.detectors.onnx.detector import OnnxDetector
-from app.detectors.people import PeopleDetector
-from app.detectors.warm_up import Segments, replay_from
-from app.domain.spec import Detector as DetectorConfig
-from app.domain.spec import Face, Marker, Mock, Motion, Onnx, People
+from ..domain.detector_config import Detector as DetectorConfig
+from ..domain.detector_config import Face, Marker, Mock, Motion, Onnx, People
+from .base import Detector, DetectorError, DetectorFactory, Memory
+from .face import FaceDetector
+from .marker import MarkerDetector
+from .mock import MockDetector
+from .motion import MotionDetector
+from .onnx.detector import OnnxDetector
+from .people import PeopleDetector
+from .warm_up import Segments, replay_from
 
 __all__ = [
     "LOADS",

@@ -3,9 +3,10 @@
 import cv2
 import numpy as np
 
-from app.detectors.base import Found, PerThread, detections
-from app.domain.prediction import Detection, Image, Picture
-from app.domain.spec import Marker
+from ..domain.detector_config import Marker
+from ..domain.picture import Image, Picture
+from ..domain.prediction import Detection
+from .base import Found, PerThread, detections
 
 
 class MarkerDetector:

@@ -2,9 +2,10 @@
 
 from random import Random
 
-from app.detectors.base import Found, detections
-from app.domain.prediction import Detection, Picture
-from app.domain.spec import Mock
+from ..domain.detector_config import Mock
+from ..domain.picture import Picture
+from ..domain.prediction import Detection
+from .base import Found, detections
 
 
 class MockDetector:

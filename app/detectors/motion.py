@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from app.detectors.base import Found, Memory, detections, fitted
-from app.domain.prediction import Detection, Image, Picture
-from app.domain.spec import Motion
+from ..domain.detector_config import Motion
+from ..domain.picture import Image, Picture
+from ..domain.prediction import Detection
+from .base import Found, Memory, detections, fitted
 
 # MOG2 learns at the rate 1 / (2 · frames seen), down to 1 / HISTORY. After 80 frames even slow things leave
 # no ghost where they stood at first: 0.03 false boxes a frame, where 60 frames of warm-up gave 0.27. With

@@ -5,9 +5,10 @@ from math import tanh
 import cv2
 import numpy as np
 
-from app.detectors.base import Found, PerThread, detections, fitted
-from app.domain.prediction import Detection, Picture
-from app.domain.spec import People
+from ..domain.detector_config import People
+from ..domain.picture import Picture
+from ..domain.prediction import Detection
+from .base import Found, PerThread, detections, fitted
 
 WORKING_SIDE = 640
 MERGE_OVERLAP = 0.4

@@ -1,7 +1,8 @@
 """Detectors with a memory, rebuilt at fixed places: a resumed run finds what an undisturbed one does."""
 
-from app.detectors.base import Detector, DetectorFactory, Memory
-from app.domain.prediction import Detection, Picture
+from ..domain.picture import Picture
+from ..domain.prediction import Detection
+from .base import Detector, DetectorFactory, Memory
 
 
 def replay_from(sampled: int, memory: Memory) -> int:

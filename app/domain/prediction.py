@@ -1,31 +1,9 @@
-"""What passes between the runner's stages: pictures, detections, and one prediction a frame."""
+"""What a detector finds in a frame, and what is stored for it."""
 
-from typing import Protocol
-
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
-
-Image = NDArray[np.uint8]
 
 DETECTOR_FAILED = "the detector failed: "
 """What a prediction's error begins with, where its frame could be decoded."""
-
-
-class Picture(Protocol):
-    """One decoded frame. Conversions are made when asked for, in the thread that asks."""
-
-    @property
-    def width(self) -> int: ...
-
-    @property
-    def height(self) -> int: ...
-
-    def gray(self, size: tuple[int, int] | None = None) -> Image:
-        """Brightness, shape (height, width), at `size` (width, height) where given. Not to be written to."""
-
-    def bgr(self, size: tuple[int, int] | None = None) -> Image:
-        """Colour, shape (height, width, 3), blue first, at `size` (width, height) where given."""
 
 
 class Detection(Struct, frozen=True):

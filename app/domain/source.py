@@ -4,9 +4,11 @@ import re
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 from typing import Literal
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from msgspec import Struct
+
+from .redaction import names_a_secret, redact
 
 PATTERNS = {
     "testsrc": "testsrc", "testsrc2": "testsrc2", "smptebars": "smptebars", "smptehdbars": "smptehdbars",
@@ -20,27 +22,6 @@ DEFAULT_SECONDS = 10.0
 _MAX_SECONDS = 24 * 3600.0
 _ALLOWED = "a file below the media root, rtsp://, rtsps://, http://, https:// or test:"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)(?:,[^/]*?)?:")  # "subfile,,start,0,…,,:" is FFmpeg's way
-_SECRET = re.compile(r"pass|pw|token|key|auth|secret|sig|user|login|session|credential", re.IGNORECASE)
-# These see whatever strangers send: none may look at a place of a long text again and again.
-_LOGIN = re.compile(r"(?<=://)[^\s/]+@")
-_NAME = re.compile(r"[?&#;]([^=?&#;\s]+)=")
-_VALUE = re.compile(r"(?:[^&\s'\"]|'(?=\w))+")  # a quote ends it only where it was quoted
-# as in user=admin_password=…_channel=1
-_SECRET_IN_PATH = re.compile(r"(pass\w{0,20}?|pwd?)(=|:|%3d|%3a)[^_&;,/\s]+", re.IGNORECASE)
-
-
-def redact(text: str) -> str:
-    """Any text, without the credentials in the addresses in it."""
-    text = _SECRET_IN_PATH.sub(r"\1\2***", _LOGIN.sub("***@", text))
-    shown = []
-    place = 0
-    for name in _NAME.finditer(text):
-        if name.start() >= place and _SECRET.search(unquote(name[1])):
-            shown.append(text[place : name.end()])
-            value = _VALUE.match(text, name.end())
-            place = value.end() if value else name.end()
-            shown.append("***" if value else "")
-    return "".join(shown) + text[place:]
 
 
 class SourceError(ValueError):
@@ -135,7 +116,7 @@ def _url(kind: Literal["rtsp", "http"], text: str, *, live: bool | None) -> Sour
     netloc = parts.netloc.rpartition("@")
     # What is asked of a relay may be the address of a camera in its turn.
     query = [
-        (name, "***" if _SECRET.search(name) else redact(value))
+        (name, "***" if names_a_secret(name) else redact(value))
         for name, value in parse_qsl(parts.query, keep_blank_values=True)
     ]
     redacted = parts._replace(

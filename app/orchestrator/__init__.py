@@ -5,9 +5,9 @@ from functools import partial
 from anyio import TASK_STATUS_IGNORED, create_task_group
 from anyio.abc import TaskStatus
 
-from app.bus import Bus
-from app.concurrency.micro_batching import Together
-from app.messages import (
+from ..bus import Bus
+from ..concurrency.micro_batching import Together
+from ..messages import (
     ORCHESTRATOR,
     CreateScenario,
     Message,
@@ -18,9 +18,9 @@ from app.messages import (
     orchestrator_commands,
     runner_events,
 )
-from app.orchestrator.handlers import create_all, handle_command, handle_event, take_all
-from app.orchestrator.leader import Leader, Timing
-from app.postgres import Database
+from ..postgres import Database
+from .handlers import create_all, handle_command, handle_event, take_all
+from .leader import Leader, Timing
 
 # What one scenario needs at least is done for many at once; the rest is rare.
 _FREQUENT = RunStarted | RunStopped | RunFinished | RunFailed

@@ -9,8 +9,8 @@ import asyncpg
 import structlog
 from anyio import sleep
 
-from app.orchestrator.store import CHANNEL
-from app.postgres.faults import LOST, REFUSED
+from ..postgres.faults import LOST, REFUSED
+from ..scenarios.notifications import CHANNEL
 
 log = structlog.get_logger(__name__)
 

@@ -6,10 +6,10 @@ from uuid import UUID
 
 import structlog
 
-from app.messages import CreateScenario, Message, OrchestratorCommand, RunEvent, RunnerLeaving, RunReleased
-from app.orchestrator import leases, store
-from app.orchestrator.lifecycle import Decision, Input, Scenario, create, decide
-from app.postgres import Connection, Database
+from ..messages import CreateScenario, Message, OrchestratorCommand, RunEvent, RunnerLeaving, RunReleased
+from ..postgres import Connection, Database
+from . import leases, store
+from .lifecycle import Decision, Input, Scenario, create, decide
 
 log = structlog.get_logger(__name__)
 

@@ -15,9 +15,10 @@ from anyio import TASK_STATUS_IGNORED, create_task_group, sleep
 from anyio.abc import TaskStatus
 from msgspec import Struct
 
-from app.bus import Bus
-from app.concurrency.wake import Wake
-from app.messages import (
+from ..bus import Bus
+from ..concurrency.wake import Wake
+from ..domain.states import State
+from ..messages import (
     DeleteScenario,
     Instance,
     Message,
@@ -29,22 +30,21 @@ from app.messages import (
     runner_commands,
     runner_heartbeats,
 )
-from app.orchestrator import leases, store
-from app.orchestrator.elector import Leadership, lead
-from app.orchestrator.handlers import apply, apply_each
-from app.orchestrator.lifecycle import (
+from ..postgres import TRANSIENT, Connection, Database
+from . import leases, store
+from .elector import Leadership, lead
+from .handlers import apply, apply_each
+from .lifecycle import (
     ALONE,
     MAX_BACKOFF,
     AssignRun,
     LoseRun,
-    State,
     TellRunner,
     has_one_chance,
     is_suspect,
 )
-from app.orchestrator.outbox import relay
-from app.orchestrator.watchdog import Watchdog
-from app.postgres import TRANSIENT, Connection, Database
+from .outbox import relay
+from .watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
 

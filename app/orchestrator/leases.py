@@ -9,8 +9,8 @@ from uuid import UUID
 from asyncpg import Record
 from msgspec import Struct
 
-from app.messages import Instance, RunnerHeartbeat, RunReport
-from app.postgres import Connection
+from ..messages import Instance, RunnerHeartbeat, RunReport
+from ..postgres import Connection
 
 
 class Ended(Struct, frozen=True):

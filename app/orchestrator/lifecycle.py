@@ -4,15 +4,16 @@ Nothing here waits, reads a clock or knows a database. `decide` is the table: wh
 leaves as it is.
 """
 
-from enum import StrEnum
 from typing import Literal
 from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.domain.spec import Media, ScenarioSpec
-from app.messages import (
+from ..domain.media import Media
+from ..domain.spec import ScenarioSpec
+from ..domain.states import Outcome, State
+from ..messages import (
     DeleteScenario,
     DropResults,
     Instance,
@@ -33,28 +34,6 @@ from app.messages import (
     runner_commands,
 )
 
-
-class State(StrEnum):
-    """Where a scenario is. Commands lead into an `init_` state, the leader out of it."""
-
-    INIT_STARTUP = "init_startup"
-    IN_STARTUP_PROCESSING = "in_startup_processing"
-    ACTIVE = "active"
-    INIT_SHUTDOWN = "init_shutdown"
-    IN_SHUTDOWN_PROCESSING = "in_shutdown_processing"
-    INACTIVE = "inactive"
-
-
-MEANING = {
-    State.INIT_STARTUP: "Accepted; waiting for a free runner.",
-    State.IN_STARTUP_PROCESSING: "A runner was chosen and is opening the source.",
-    State.ACTIVE: "Frames are being decoded, analysed and stored.",
-    State.INIT_SHUTDOWN: "A stop was asked for; the runner is still to be told.",
-    State.IN_SHUTDOWN_PROCESSING: "The runner was told to stop and stores what it has in hand.",
-    State.INACTIVE: "Nothing runs; the outcome says why.",
-}
-
-Outcome = Literal["completed", "stopped", "failed"]
 MAX_BACKOFF = 30.0
 APART = 2.0
 """Seconds between the next attempts of suspects that were lost together: should one of them be why, the

@@ -6,10 +6,10 @@ import msgspec
 import structlog
 from anyio import create_task_group, sleep
 
-from app.bus import BusUnavailableError, Publish
-from app.concurrency.wake import Wake
-from app.messages import Message, Topic
-from app.postgres import TRANSIENT, Connection, Database
+from ..bus import BusUnavailableError, Publish
+from ..concurrency.wake import Wake
+from ..messages import Message, Topic
+from ..postgres import TRANSIENT, Connection, Database
 
 log = structlog.get_logger(__name__)
 

@@ -10,14 +10,13 @@ from uuid import UUID
 import msgspec
 from asyncpg import Record
 
-from app.domain.spec import Media, ScenarioSpec
-from app.messages import Instance, Message, Topic
-from app.orchestrator.lifecycle import Decision, Scenario, State
-from app.postgres import Connection
-
-CHANNEL = "scenario_changed"
-"""Notified soon after scenarios moved, and not by the transactions that move them: one that notifies holds a
-lock of the whole server while it commits, so that none would share its wait for the disk with another."""
+from ..domain.media import Media
+from ..domain.spec import ScenarioSpec
+from ..domain.states import State
+from ..messages import Instance, Message, Topic
+from ..postgres import Connection
+from ..scenarios.notifications import CHANNEL
+from .lifecycle import Decision, Scenario
 
 Answer = Literal["done", "conflict", "unknown", "mismatch"]
 

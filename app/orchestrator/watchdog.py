@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import structlog
 from anyio import create_task_group, sleep
 
-from app.bus import Bus, BusUnavailableError
-from app.messages import Probe, runner_heartbeats
+from ..bus import Bus, BusUnavailableError
+from ..messages import Probe, runner_heartbeats
 
 log = structlog.get_logger(__name__)
 

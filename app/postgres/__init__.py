@@ -1,8 +1,8 @@
 """Pools and migrations: what every store stands on."""
 
-from app.postgres.database import Connection, Database, open_connection, open_database, prepare
-from app.postgres.faults import TRANSIENT
-from app.postgres.migrations import MigrationError, migrate, migrations_of, wait_for_schema
+from .database import Connection, Database, open_connection, open_database, prepare
+from .faults import TRANSIENT
+from .migrations import MigrationError, migrate, migrations_of, wait_for_schema
 
 __all__ = [
     "TRANSIENT",

@@ -12,9 +12,9 @@ from anyio import CancelScope, current_time, move_on_after
 from asyncpg.pool import PoolConnectionProxy
 from asyncpg.transaction import Transaction
 
-from app.postgres.faults import LOST, REFUSED
-from app.postgres.health_probe import LateError, Pulse, SilentError
-from app.postgres.shared import Shared
+from .faults import LOST, REFUSED
+from .health_probe import LateError, Pulse, SilentError
+from .shared import Shared
 
 if TYPE_CHECKING:
     _Plain = asyncpg.Connection[asyncpg.Record]

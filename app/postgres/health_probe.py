@@ -9,7 +9,7 @@ import asyncpg
 import structlog
 from anyio import CancelScope, Event, current_time, fail_after, sleep
 
-from app.postgres.faults import LOST
+from .faults import LOST
 
 log = structlog.get_logger(__name__)
 

@@ -8,8 +8,8 @@ import asyncpg
 import structlog
 from anyio import sleep
 
-from app.postgres.database import Connection, open_connection
-from app.postgres.faults import TRANSIENT
+from .database import Connection, open_connection
+from .faults import TRANSIENT
 
 log = structlog.get_logger(__name__)
 

@@ -1,4 +1,7 @@
-"""Predictions as they are sent to the database: what many frames have in one value, and where each begins."""
+"""How predictions are stored: encoding many for one statement, decoding one row.
+
+Numbers are stored in single precision, the most significant byte first; labels are parted by line breaks.
+"""
 
 import struct
 from bisect import bisect_left
@@ -7,7 +10,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from app.domain.prediction import Prediction
+from ..domain.prediction import Detection, Prediction
 
 BLOCK = 1024
 """Frames of a block, for which `label_blocks` says how sure detections of each label are at best."""
@@ -90,3 +93,37 @@ def _best(frames: list[int], borders: list[int], labels: list[str], confidences:
             best.confidences.extend(highest.values())
         start = end
     return best
+
+
+def decode(
+    labels: str,
+    confidences: bytes,
+    boxes: bytes,
+    track_ids: list[int] | None,
+    *,
+    label: str | None = None,
+    min_confidence: float = 0.0,
+) -> tuple[Detection, ...]:
+    """Return the detections of one stored row that have this label, if one is given, and this confidence.
+
+    Confidences are rounded to 4 decimals and edges to 2: single precision holds no more.
+    """
+    sure = unpack(confidences)
+    if not sure:
+        return ()
+    edges = [round(edge, 2) for edge in unpack(boxes)]
+    return tuple(
+        Detection(
+            found,
+            round(sure[n], 4),
+            (edges[4 * n], edges[4 * n + 1], edges[4 * n + 2], edges[4 * n + 3]),
+            track_ids[n] if track_ids else None,
+        )
+        for n, found in enumerate(labels.split("\n"))
+        if (label is None or found == label) and sure[n] >= min_confidence
+    )
+
+
+def unpack(numbers: bytes) -> tuple[float, ...]:
+    """Return the numbers of one stored value."""
+    return struct.unpack(f">{len(numbers) // 4}f", numbers)

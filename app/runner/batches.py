@@ -4,10 +4,12 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
-from app.detectors.make import Memory, replay_from
-from app.domain.prediction import Prediction
-from app.runner.checkpoints import Batch, Checkpoint, Counters, Eligible, SourceState
-from app.runner.pipeline import Item, Mark
+from ..detectors.make import Memory, replay_from
+from ..domain.prediction import Prediction
+from ..domain.spec import Eligible
+from ..domain.states import SourceState
+from ..predictions.checkpoint import Batch, Checkpoint, Counters
+from .pipeline import Item, Mark
 
 _RATE_WINDOW = 5.0
 

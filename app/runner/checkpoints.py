@@ -2,73 +2,15 @@
 
 import time
 from collections.abc import Sequence
-from typing import Literal
 from uuid import UUID
 
 from asyncpg import Record
-from msgspec import Struct
 
-from app.domain.prediction import DETECTOR_FAILED, Prediction
-from app.postgres import Connection
-from app.predictions.codec import BLOCK, FRAME_END, pack
-
-SourceState = Literal["opening", "open", "frozen", "reconnecting", "closed"]
-Eligible = Literal["all", "reference", "key"]
-
-
-class Fence(Struct, frozen=True):
-    """Who writes: a run holds the fence from its claim until another claims with a higher attempt."""
-
-    scenario_id: UUID
-    attempt: int
-    run_token: UUID
-
-
-class Counters(Struct, frozen=True):
-    """What became of the frames before next_frame. `dropped` is for live sources only."""
-
-    sampled: int = 0
-    dropped: int = 0
-    failed: int = 0
-    detections: int = 0
-
-
-class Checkpoint(Struct, frozen=True):
-    """Where a scenario stands. Detectors with a memory are fed again from `replay_frame`, which is sampled
-    frame number `replay_sampled`. `unix_offset` is by how much the database's Unix time is ahead of this
-    process's `time.monotonic()`, in seconds. `hopeless` is the last error of a detector, where all of the
-    sampled frames failed."""
-
-    next_frame: int
-    finished: bool
-    eligible: Eligible | None
-    replay_frame: int
-    replay_sampled: int
-    counters: Counters
-    position_seconds: float
-    unix_offset: float
-    hopeless: str | None = None
-
-
-class Batch(Struct, frozen=True):
-    """Everything about the frames from `start` up to `end`; counters and replay are as of `end`."""
-
-    start: int
-    end: int
-    predictions: list[Prediction]
-    counters: Counters
-    position_seconds: float
-    frames_per_second: float
-    eligible: Eligible
-    replay_frame: int
-    replay_sampled: int
-    source_state: SourceState
-    finished: bool = False
-    live: bool = False
-
-
-class FencedError(Exception):
-    """Another run holds the fence, or the scenario was deleted: nothing more of this run is stored."""
+from ..domain.prediction import DETECTOR_FAILED
+from ..domain.states import SourceState
+from ..postgres import Connection
+from ..predictions.checkpoint import Batch, Checkpoint, Counters, Fence, FencedError
+from ..predictions.codec import BLOCK, FRAME_END, pack
 
 
 async def claim(connection: Connection, fence: Fence) -> Checkpoint:

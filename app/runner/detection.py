@@ -1,9 +1,9 @@
 """Detecting in a run's sampled frames, and noticing a detector that never works."""
 
-from app.detectors.make import Detector, DetectorFactory, Segments
-from app.domain.prediction import Detection
-from app.runner.checkpoints import Checkpoint
-from app.runner.pipeline import Item
+from ..detectors.make import Detector, DetectorFactory, Segments
+from ..domain.prediction import Detection
+from ..predictions.checkpoint import Checkpoint
+from .pipeline import Item
 
 HOPELESS = 20
 """Frames in which a detector must have failed, and in none worked, for it to be given up."""

@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from app.runner.checkpoints import Batch
+from ..predictions.checkpoint import Batch
 
 RUNS = Gauge("videoanalysis_runs", "Runs that this runner holds")
 FRAMES = Counter("videoanalysis_frames", "Frames settled and stored: sampled or passed over")

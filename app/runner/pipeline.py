@@ -10,8 +10,9 @@ from threading import Condition, Lock
 
 from msgspec import Struct
 
-from app.domain.prediction import DETECTOR_FAILED, Detection, Picture
-from app.runner.workers import Workers
+from ..domain.picture import Picture
+from ..domain.prediction import DETECTOR_FAILED, Detection
+from .workers import Workers
 
 MAX_LINE = 4096
 """Frames that may wait to be stored before decoding waits too."""

@@ -14,23 +14,24 @@ from anyio.lowlevel import checkpoint
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.concurrency.micro_batching import Together
-from app.concurrency.wake import Wake
-from app.detectors.make import LOADS, DetectorError, make_detector
-from app.domain.networks import Networks
-from app.domain.source import SourceError, parse_source
-from app.domain.spec import Media
-from app.messages import RunEvent, RunFailed, RunFinished, RunReleased, RunStarted, RunStopped, StartRun
-from app.postgres import TRANSIENT, Database
-from app.runner import checkpoints as store
-from app.runner import metrics
-from app.runner.batches import Tally
-from app.runner.checkpoints import Batch, Checkpoint, FencedError
-from app.runner.detection import Detecting
-from app.runner.pipeline import MAX_TAKEN, Pipeline
-from app.runner.workers import Workers
-from app.video.decoder.parent import DecoderProcess
-from app.video.reader import Reader
+from ..concurrency.micro_batching import Together
+from ..concurrency.wake import Wake
+from ..detectors.make import LOADS, DetectorError, make_detector
+from ..domain.media import Media
+from ..domain.networks import Networks
+from ..domain.source import SourceError, parse_source
+from ..domain.states import SourceState
+from ..messages import RunEvent, RunFailed, RunFinished, RunReleased, RunStarted, RunStopped, StartRun
+from ..postgres import TRANSIENT, Database
+from ..predictions.checkpoint import Batch, Checkpoint, Fence, FencedError
+from ..video.decoder.parent import DecoderProcess
+from ..video.reader import Reader
+from . import checkpoints as store
+from . import metrics
+from .batches import Tally
+from .detection import Detecting
+from .pipeline import MAX_TAKEN, Pipeline
+from .workers import Workers
 
 log = structlog.get_logger(__name__)
 
@@ -67,14 +68,14 @@ class Run:
         tools: Tools,
         emit: Callable[[RunEvent], None],
         report: Callable[[], None] = lambda: None,
-        claims: Together[store.Fence, Checkpoint] | None = None,
+        claims: Together[Fence, Checkpoint] | None = None,
     ) -> None:
         self._command = command
         self._tools = tools
         self._emit = emit
         self._report = report
         self._claims = claims
-        self._fence = store.Fence(command.scenario_id, command.attempt, uuid4())
+        self._fence = Fence(command.scenario_id, command.attempt, uuid4())
         self._asked: Literal["stop", "release"] | None = None
         self._wake = Wake()
         self._untold: Media | None = None
@@ -166,7 +167,7 @@ class Run:
         Raises FencedError.
         """
         started = False
-        shown: store.SourceState = "opening"
+        shown: SourceState = "opening"
         while True:
             if self._asked is not None or detecting.fault(complete=False) is not None:
                 reader.stop()
@@ -253,7 +254,7 @@ class Run:
             log.warning("cannot store yet", error=repr(error), next_frame=batch.start)
             return False
 
-    async def _show(self, state: store.SourceState) -> bool:
+    async def _show(self, state: SourceState) -> bool:
         """Whether it could be shown what became of the source."""
         try:
             async with self._tools.database.connection() as connection:

@@ -17,11 +17,11 @@ from anyio.abc import TaskGroup, TaskStatus
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from structlog.contextvars import bind_contextvars
 
-from app.bus import Bus, BusUnavailableError
-from app.concurrency.micro_batching import Together
-from app.concurrency.wake import Wake
-from app.domain.source import redact
-from app.messages import (
+from ..bus import Bus, BusUnavailableError
+from ..concurrency.micro_batching import Together
+from ..concurrency.wake import Wake
+from ..domain.redaction import redact
+from ..messages import (
     RESULTS,
     Instance,
     Message,
@@ -38,11 +38,12 @@ from app.messages import (
     runner_events,
     runner_heartbeats,
 )
-from app.runner import checkpoints as store
-from app.runner import metrics
-from app.runner.cleanup.purge import Purge
-from app.runner.cleanup.retention import forget_old
-from app.runner.run import Run, Tools
+from ..predictions.checkpoint import Checkpoint, Fence
+from . import checkpoints as store
+from . import metrics
+from .cleanup.purge import Purge
+from .cleanup.retention import forget_old
+from .run import Run, Tools
 
 log = structlog.get_logger(__name__)
 
@@ -140,7 +141,7 @@ class Runner:
             metrics.RUNS.set(len(self._runs))
             group.start_soon(self._hold, message, run, send, events)
 
-    async def _claim(self, fences: Sequence[store.Fence]) -> list[store.Checkpoint | None]:
+    async def _claim(self, fences: Sequence[Fence]) -> list[Checkpoint | None]:
         async with self._tools.database.connection() as connection:
             return await store.claim_all(connection, fences)
 

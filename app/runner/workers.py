@@ -7,7 +7,7 @@ from contextvars import Context
 from queue import Empty, SimpleQueue
 from threading import Lock, get_ident
 
-from app.concurrency.threads import start_thread
+from ..concurrency.threads import start_thread
 
 PATIENCE = 10.0
 """Seconds after which a turn that does not end is not waited for: another thread takes its place."""

@@ -13,14 +13,15 @@ from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 from msgspec import Struct
 
-from app.domain.prediction import Image, Picture
-from app.domain.source import Source
-from app.domain.spec import Keyframes, Media, Sampling
-from app.video.container import Opened
-from app.video.errors import READ_ERRORS, VideoError, explain
-from app.video.packets import Packet
-from app.video.pictures import AvPicture
-from app.video.sampling import Sampler
+from ..domain.media import Media
+from ..domain.picture import Image, Picture
+from ..domain.source import Source
+from ..domain.spec import Keyframes, Sampling
+from .container import Opened
+from .errors import READ_ERRORS, VideoError, explain
+from .packets import Packet
+from .pictures import AvPicture
+from .sampling import Sampler
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 4.0  # seconds between tries to open
 _BLIND, _BLINDED = 60.0, 6.0  # seconds of packets without a frame, at first and later, that are put up with

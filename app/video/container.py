@@ -17,13 +17,13 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 from msgspec import Struct
 
-from app.domain.networks import Networks
-from app.domain.source import Source, SourceError
-from app.video.errors import READ_ERRORS, VideoError, explain, no_ranges, not_a_video, not_text, unknown_codec
-from app.video.transport.http_file import HttpFile
-from app.video.transport.playlist import Playlist
-from app.video.transport.rtsp_relay import Relay
-from app.video.transport.web import Web
+from ..domain.networks import Networks
+from ..domain.source import Source, SourceError
+from .errors import READ_ERRORS, VideoError, explain, no_ranges, not_a_video, not_text, unknown_codec
+from .transport.http_file import HttpFile
+from .transport.playlist import Playlist
+from .transport.rtsp_relay import Relay
+from .transport.web import Web
 
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,mpegvideo,avi,flv,live_flv,asf,ogg,mxf,nut,ivf,h264,hevc,obu,"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 
-from app.video.packets import Coded, Packet
+from .packets import Coded, Packet
 
 _MOST_BYTES = 64 * 2**20
 """Packets kept in case they are needed; past it the oldest are decoded in any case."""

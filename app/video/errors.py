@@ -14,8 +14,8 @@ from av.error import (
 )
 from av.error import EOFError as AvEOFError
 
-from app.domain.networks import ForbiddenAddressError
-from app.domain.source import Source
+from ..domain.networks import ForbiddenAddressError
+from ..domain.source import Source
 
 
 class VideoError(Exception):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from app.video.packets import Packet
+    from .packets import Packet
 
 _SELF_CONTAINED = frozenset(["vp8", "vp9", "av1"])  # a key frame of these resets everything
 _H264_SLICES, _H264_IDR = range(1, 6), 5

@@ -9,10 +9,10 @@ from contextlib import suppress
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
-from app.video.headers import length_size, units
+from .headers import length_size, units
 
 if TYPE_CHECKING:
-    from app.video.packets import Packet
+    from .packets import Packet
 
 _SLICES, _KEYS, _BROKEN_LINKS = range(32), range(16, 24), range(16, 19)
 _IDR, _CRA, _LEADING = (19, 20), 21, range(6, 10)

@@ -4,9 +4,9 @@ from av import time_base
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from app.domain.source import Source
-from app.video.errors import TruncatedError
-from app.video.packets import frame_rate
+from ..domain.source import Source
+from .errors import TruncatedError
+from .packets import frame_rate
 
 _CLAIM_ALL = frozenset(["matroska,webm", "flv", "asf"])  # one duration, of the longest stream
 _CLAIM_END = frozenset(["matroska,webm", "flv"])  # … counted from time 0, not from the recording's start

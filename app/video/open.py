@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 from threading import Event
 
-from app.domain.networks import Networks
-from app.domain.source import Source
-from app.video.camera import Camera, Received, SourceState
-from app.video.container import open_container
-from app.video.errors import TruncatedError, VideoError
-from app.video.recording import Recording, Sampled, Settled
-from app.video.sampling import Eligible
+from ..domain.networks import Networks
+from ..domain.source import Source
+from ..domain.spec import Eligible
+from .camera import Camera, Received, SourceState
+from .container import open_container
+from .errors import TruncatedError, VideoError
+from .recording import Recording, Sampled, Settled
 
 __all__ = [
     "Camera", "Eligible", "Received", "Recording", "Sampled", "Settled", "SourceState", "TruncatedError",

@@ -13,9 +13,9 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 from msgspec import Struct
 
-from app.video.container import Opened
-from app.video.headers import Headers
-from app.video.hevc import in_order
+from .container import Opened
+from .headers import Headers
+from .hevc import in_order
 
 Packet: TypeAlias = "av.Packet[VideoStream]"
 

@@ -8,7 +8,7 @@ import numpy as np
 from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 
-from app.domain.prediction import Image
+from ..domain.picture import Image
 
 _PLANAR = frozenset(["yuv420p", "yuv422p", "yuv440p", "yuv444p"])
 _PLANAR_FULL_RANGE = frozenset(["yuvj420p", "yuvj422p", "yuvj440p", "yuvj444p"])

@@ -8,15 +8,18 @@ from typing import Protocol
 import structlog
 from msgspec import Struct
 
-from app.concurrency.threads import start_thread
-from app.domain.networks import Networks
-from app.domain.source import Source, redact
-from app.domain.spec import Media, Sampling
-from app.runner.checkpoints import Checkpoint, Eligible, SourceState
-from app.runner.pipeline import Item, Mark, Pipeline
-from app.video.open import Camera, Recording, VideoError, open_video
-from app.video.open import Sampled as SampledFrame
-from app.video.open import SourceState as CameraState
+from ..concurrency.threads import start_thread
+from ..domain.media import Media
+from ..domain.networks import Networks
+from ..domain.redaction import redact
+from ..domain.source import Source
+from ..domain.spec import Eligible, Sampling
+from ..domain.states import SourceState
+from ..predictions.checkpoint import Checkpoint
+from ..runner.pipeline import Item, Mark, Pipeline
+from .open import Camera, Recording, VideoError, open_video
+from .open import Sampled as SampledFrame
+from .open import SourceState as CameraState
 
 log = structlog.get_logger(__name__)
 

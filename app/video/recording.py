@@ -7,17 +7,18 @@ from fractions import Fraction
 from av.error import FFmpegError, InvalidDataError
 from msgspec import Struct
 
-from app.domain.prediction import Picture
-from app.domain.source import Source
-from app.domain.spec import Fps, Media, Sampling
-from app.video.container import Opened
-from app.video.decoding import LazyDecoder
-from app.video.errors import READ_ERRORS, VideoError, explain, no_ranges, unknown_codec
-from app.video.length import Length
-from app.video.packets import Coded, Packet, Packets, ShownOrder
-from app.video.pictures import AvPicture
-from app.video.sampling import Eligible, Sampler, Shown, choose_eligible
-from app.video.transport.http_file import HttpFile
+from ..domain.media import Media
+from ..domain.picture import Picture
+from ..domain.source import Source
+from ..domain.spec import Eligible, Fps, Sampling
+from .container import Opened
+from .decoding import LazyDecoder
+from .errors import READ_ERRORS, VideoError, explain, no_ranges, unknown_codec
+from .length import Length
+from .packets import Coded, Packet, Packets, ShownOrder
+from .pictures import AvPicture
+from .sampling import Sampler, Shown, choose_eligible
+from .transport.http_file import HttpFile
 
 _BEGINNING = 300  # pictures that are looked at before it is chosen which to decode
 _FIRST_PICTURE = 64  # pictures within which one can be decoded, unless the recording is damaged

@@ -3,15 +3,10 @@
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
-from typing import Literal
 
 from msgspec import Struct
 
-from app.domain.spec import Fps, Keyframes, Sampling
-
-Eligible = Literal["all", "reference", "key"]
-"""The frames that sampling chooses from. Reference frames, key frames among them, are those that others are
-predicted from; either kind can be decoded without the rest."""
+from ..domain.spec import Eligible, Fps, Keyframes, Sampling
 
 _NEAR = Fraction(1, 4)
 

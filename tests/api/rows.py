@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from app.domain.spec import Fps, Marker, Media, ScenarioSpec
+from app.domain.detector_config import Marker
+from app.domain.media import Media
+from app.domain.spec import Fps, ScenarioSpec
 from app.postgres import Database
 
 SPEC = ScenarioSpec("clip.mp4", Marker(), sampling=Fps(2.0), name="front door")

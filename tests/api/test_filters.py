@@ -11,9 +11,9 @@ from app.api.queries.predictions import Prediction as Shown
 from app.api.queries.predictions import Wanted, list_predictions
 from app.domain.prediction import Detection, Prediction
 from app.postgres import Database
+from app.predictions.checkpoint import Fence
 from app.predictions.codec import BLOCK
 from app.runner import checkpoints as store
-from app.runner.checkpoints import Fence
 from tests.support.batches import as_batch
 
 LABELS = ("", "person", "car", "car park", "traffic light", "qr:ä|b", "per")

@@ -8,7 +8,8 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from app.domain.spec import Media, ScenarioSpec
+from app.domain.media import Media
+from app.domain.spec import ScenarioSpec
 from app.postgres import Database
 from tests.api.rows import BEGIN, MEDIA, SPEC, add_checkpoint, add_scenario
 

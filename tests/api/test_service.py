@@ -10,7 +10,7 @@ from anyio import Event, fail_after
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.api import ApiDeps, ApiOptions, create_app
-from app.domain.spec import Detector
+from app.domain.detector_config import Detector
 from app.postgres import Database, open_database
 from tests.api.conftest import Start, connected
 from tests.api.rows import add_scenario

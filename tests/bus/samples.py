@@ -3,7 +3,9 @@
 from uuid import UUID
 
 from app import messages as m
-from app.domain.spec import Fps, Marker, Media, Restart, ScenarioSpec
+from app.domain.detector_config import Marker
+from app.domain.media import Media
+from app.domain.spec import Fps, Restart, ScenarioSpec
 from app.messages import Message, Topic
 
 ID = UUID("7f9c24e8-3b12-4f10-a3c5-0d7d1f2f5a11")

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from app.detectors.make import make_detector
-from app.domain.prediction import Detection, Image
-from app.domain.spec import Face
+from app.domain.detector_config import Face
+from app.domain.picture import Image
+from app.domain.prediction import Detection
 from tests.support.pictures import ArrayPicture, face, overlap, paste, person, plain
 
 

@@ -1,8 +1,8 @@
 from pathlib import Path
 
 from app.detectors.make import make_detector
+from app.domain.detector_config import Mock
 from app.domain.prediction import Detection
-from app.domain.spec import Mock
 from tests.support.pictures import ArrayPicture, plain
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from app.detectors.make import Memory, Segments, make_detector, replay_from
-from app.domain.prediction import Detection, Image
-from app.domain.spec import Motion
+from app.domain.detector_config import Motion
+from app.domain.picture import Image
+from app.domain.prediction import Detection
 from tests.support.pictures import ArrayPicture, overlap, paste, plain
 
 Box = tuple[float, ...]

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.detectors.make import Memory, Segments, replay_from
-from app.domain.prediction import Detection, Picture
+from app.domain.picture import Picture
+from app.domain.prediction import Detection
 from tests.support.pictures import ArrayPicture, plain
 
 PICTURE = ArrayPicture(plain(64, 36))

@@ -5,7 +5,8 @@ from time import perf_counter
 
 import pytest
 
-from app.domain.source import SourceError, parse_source, redact
+from app.domain.redaction import redact
+from app.domain.source import SourceError, parse_source
 
 
 def refusal(text: str, root: Path | None = None) -> str:

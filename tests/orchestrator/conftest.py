@@ -11,7 +11,8 @@ from anyio import create_task_group, sleep
 
 from app.bus import Bus
 from app.bus.memory import MemoryBus, open_memory_bus
-from app.domain.spec import Marker, ScenarioSpec
+from app.domain.detector_config import Marker
+from app.domain.spec import ScenarioSpec
 from app.messages import (
     CreateScenario,
     Instance,

@@ -8,7 +8,7 @@ import pytest
 from anyio import create_task_group, sleep_forever
 from anyio.abc import TaskStatus
 
-from app.domain.spec import Media
+from app.domain.media import Media
 from app.messages import (
     CreateScenario,
     Instance,

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from app.bus import Bus, Handler
 from app.bus.memory import open_memory_bus
-from app.domain.spec import Media, Restart
+from app.domain.media import Media
+from app.domain.spec import Restart
 from app.messages import (
     RESULTS,
     CreateScenario,

@@ -5,7 +5,10 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
-from app.domain.spec import Marker, Media, Restart, ScenarioSpec
+from app.domain.detector_config import Marker
+from app.domain.media import Media
+from app.domain.spec import Restart, ScenarioSpec
+from app.domain.states import MEANING, State
 from app.messages import (
     DeleteScenario,
     DropResults,
@@ -24,12 +27,10 @@ from app.messages import (
 )
 from app.orchestrator.lifecycle import (
     MAX_BACKOFF,
-    MEANING,
     AssignRun,
     Input,
     LoseRun,
     Scenario,
-    State,
     TellRunner,
     backoff,
     create,

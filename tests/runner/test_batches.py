@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from app.detectors.make import Memory, Segments
-from app.domain.prediction import Detection, Picture, Prediction
+from app.domain.picture import Picture
+from app.domain.prediction import Detection, Prediction
+from app.predictions.checkpoint import Batch, Checkpoint, Counters
 from app.runner.batches import Tally
-from app.runner.checkpoints import Batch, Checkpoint, Counters
 from app.runner.pipeline import Item, Mark
 from tests.support.pictures import ArrayPicture, plain
 

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from app.domain.prediction import Detection, Prediction
 from app.postgres import Database
+from app.predictions.checkpoint import Batch, Checkpoint, Counters, Fence, FencedError
 from app.predictions.codec import BLOCK
 from app.runner import checkpoints as store
-from app.runner.checkpoints import Batch, Counters, Fence, FencedError
 from tests.api.rows import packed
 from tests.support.batches import as_batch, batch, prediction
 
@@ -23,7 +23,7 @@ def fence(attempt: int = 1) -> Fence:
     return Fence(SCENARIO, attempt, uuid4())
 
 
-async def claim(database: Database, who: Fence) -> store.Checkpoint | None:
+async def claim(database: Database, who: Fence) -> Checkpoint | None:
     async with database.connection() as connection:
         with suppress(FencedError):
             return await store.claim(connection, who)

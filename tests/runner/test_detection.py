@@ -9,9 +9,10 @@ import av
 import pytest
 
 from app.detectors.make import make_detector
-from app.domain.prediction import Detection, Picture
-from app.domain.spec import Mock
-from app.runner.checkpoints import Checkpoint, Counters
+from app.domain.detector_config import Mock
+from app.domain.picture import Picture
+from app.domain.prediction import Detection
+from app.predictions.checkpoint import Checkpoint, Counters
 from app.runner.detection import HOPELESS, Detecting
 from app.runner.pipeline import Item
 from app.video.pictures import AvPicture

@@ -20,9 +20,12 @@ from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
 from app.detectors.make import Detector, make_detector
+from app.domain.detector_config import Mock, Motion
 from app.domain.networks import Networks
-from app.domain.prediction import Detection, Picture, Prediction
-from app.domain.spec import All, Fps, Mock, Motion, Restart, ScenarioSpec
+from app.domain.picture import Picture
+from app.domain.prediction import Detection, Prediction
+from app.domain.spec import All, Fps, Restart, ScenarioSpec
+from app.domain.states import SourceState
 from app.messages import (
     DropResults,
     Instance,
@@ -35,9 +38,9 @@ from app.messages import (
     StartRun,
 )
 from app.postgres import Connection, Database, open_database
+from app.predictions.checkpoint import Batch, Counters, Fence
 from app.runner import checkpoints as store
 from app.runner import run as run_module
-from app.runner.checkpoints import Counters, Fence
 from app.runner.cleanup.purge import Purge
 from app.runner.pipeline import Pipeline
 from app.runner.run import Decoding, Run, Tools
@@ -155,7 +158,7 @@ async def test_a_recording_that_is_over_at_once_is_stored_and_told_of_once(
     writes = []
     write = store.write
 
-    async def counted(connection: Connection, fence: Fence, batch: store.Batch) -> bool:
+    async def counted(connection: Connection, fence: Fence, batch: Batch) -> bool:
         writes.append(batch)
         return await write(connection, fence, batch)
 
@@ -313,7 +316,7 @@ async def test_a_state_that_could_not_be_shown_is_shown_later(
 ) -> None:
     failures = 1
 
-    async def fail_once(connection: Connection, fence: Fence, state: store.SourceState) -> None:
+    async def fail_once(connection: Connection, fence: Fence, state: SourceState) -> None:
         nonlocal failures
         if failures:
             failures -= 1

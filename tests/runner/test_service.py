@@ -13,8 +13,9 @@ from prometheus_client import REGISTRY
 
 from app.bus import BusUnavailableError, Handler
 from app.bus.memory import MemoryBus, open_memory_bus
+from app.domain.detector_config import Mock
 from app.domain.networks import Networks
-from app.domain.spec import All, Mock, ScenarioSpec
+from app.domain.spec import All, ScenarioSpec
 from app.messages import (
     ORCHESTRATOR,
     Instance,
@@ -31,10 +32,10 @@ from app.messages import (
     runner_heartbeats,
 )
 from app.postgres import TRANSIENT, Connection, Database, open_database
+from app.predictions.checkpoint import Checkpoint, Fence
 from app.predictions.codec import BLOCK
 from app.runner import checkpoints as store
 from app.runner import service
-from app.runner.checkpoints import Checkpoint, Fence
 from app.runner.cleanup import retention
 from app.runner.run import Run, Tools
 from app.runner.service import Runner

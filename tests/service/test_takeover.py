@@ -11,8 +11,9 @@ from anyio.abc import TaskStatus
 
 from app.bus import Bus, Handler
 from app.bus.memory import open_memory_bus
+from app.domain.detector_config import Marker
 from app.domain.networks import Networks
-from app.domain.spec import All, Marker, ScenarioSpec
+from app.domain.spec import All, ScenarioSpec
 from app.messages import CreateScenario, Instance, Message, Topic, orchestrator_commands
 from app.orchestrator import run_orchestrator
 from app.orchestrator.leader import Timing

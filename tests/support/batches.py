@@ -1,7 +1,7 @@
 """Batches as a run makes them."""
 
 from app.domain.prediction import Detection, Prediction
-from app.runner.checkpoints import Batch, Counters
+from app.predictions.checkpoint import Batch, Counters
 
 
 def prediction(frame: int, detections: int = 1) -> Prediction:

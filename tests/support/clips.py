@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from av.video.stream import VideoStream
 
-from app.domain.prediction import Image
+from app.domain.picture import Image
 
 Codec = Literal["h264", "hevc", "mpeg2", "mpeg4", "mjpeg", "vp8", "vp9", "av1", "ffv1"]
 Box = tuple[int, int, int, int]

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from app.domain.prediction import Image
+from app.domain.picture import Image
 
 
 class ArrayPicture:

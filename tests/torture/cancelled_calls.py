@@ -17,7 +17,9 @@ from app.api.http.problems import ProblemError
 from app.api.queries import history, predictions, progress, runners, scenarios
 from app.bus import Bus
 from app.concurrency.wake import Wake
-from app.domain.spec import Marker, Media, ScenarioSpec
+from app.domain.detector_config import Marker
+from app.domain.media import Media
+from app.domain.spec import ScenarioSpec
 from app.messages import (
     CreateScenario,
     DeleteScenario,
@@ -43,6 +45,7 @@ from app.orchestrator import leases, outbox, store
 from app.orchestrator.elector import lead
 from app.orchestrator.lifecycle import AssignRun, Input, LoseRun, TellRunner, create, decide
 from app.postgres import Database
+from app.predictions.checkpoint import Fence, FencedError
 from app.predictions.codec import BLOCK
 from app.runner import checkpoints as results
 from app.runner.cleanup import retention
@@ -189,9 +192,9 @@ class World:
         self.stopped[command.scenario_id] = command.command_id
         return command
 
-    def fence(self, scenario_id: UUID) -> results.Fence:
+    def fence(self, scenario_id: UUID) -> Fence:
         """Always the same for a scenario."""
-        return results.Fence(scenario_id, 1, scenario_id)
+        return Fence(scenario_id, 1, scenario_id)
 
     async def publish(self, _topic: Topic, message: Message, _key: str) -> None:
         """Publish, as far as a test can tell."""
@@ -465,7 +468,7 @@ async def _is_stored(world: World) -> None:
     fence = world.fence(world.chance.choice(world.recorded))
     async with world.predictions.connection() as connection:
         start = (await results.claim(connection, fence)).next_frame
-        with suppress(results.FencedError):
+        with suppress(FencedError):
             await results.is_stored(connection, fence, batch(start, start + 3))
 
 

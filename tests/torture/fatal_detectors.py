@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.detectors.make import Detector, make_detector
-from app.domain.prediction import Detection, Picture
-from app.domain.spec import Detector as DetectorConfig
-from app.domain.spec import Mock
+from app.domain.detector_config import Detector as DetectorConfig
+from app.domain.detector_config import Mock
+from app.domain.picture import Picture
+from app.domain.prediction import Detection
 from app.messages import RunEvent, RunFailed
 from app.runner.run import Run
 

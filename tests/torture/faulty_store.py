@@ -10,12 +10,13 @@ from uuid import UUID, uuid4
 from anyio import Event, create_task_group, sleep
 from msgspec.structs import replace
 
+from app.domain.detector_config import Marker
 from app.domain.networks import Networks
 from app.domain.prediction import Detection, Prediction
-from app.domain.spec import Marker, ScenarioSpec
+from app.domain.spec import ScenarioSpec
 from app.messages import Instance, StartRun
 from app.postgres import TRANSIENT, Connection, Database
-from app.runner.checkpoints import Batch, FencedError
+from app.predictions.checkpoint import Batch, FencedError
 from app.runner.run import Run, Tools
 from app.runner.workers import Workers
 from tests.support.batches import batch

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from av.video.stream import VideoStream
 
-from app.domain.prediction import Image
+from app.domain.picture import Image
 from tests.support.clips import marker_picture
 
 RATE = 10

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from app.domain.spec import Sampling
+from app.domain.spec import Eligible, Sampling
 from app.video.decoder.child import main
 from app.video.decoder.protocol import Ended
 from app.video.recording import Recording, Sampled, Settled
-from app.video.sampling import Eligible
 
 FRAME = 20
 """The frame at which it happens."""

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from app.bus import Bus
-from app.domain.spec import Marker, Media, Restart, ScenarioSpec
+from app.domain.detector_config import Marker
+from app.domain.media import Media
+from app.domain.spec import Restart, ScenarioSpec
 from app.messages import (
     CreateScenario,
     DeleteScenario,

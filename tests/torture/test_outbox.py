@@ -11,13 +11,15 @@ import pytest
 from anyio import create_task_group, sleep, to_thread
 
 from app.bus.kafka.bus import KafkaBus, open_kafka_bus
-from app.domain.spec import Mock, ScenarioSpec
+from app.domain.detector_config import Mock
+from app.domain.spec import ScenarioSpec
 from app.messages import TOPICS, Instance, Message, RunReleased, StartRun, runner_commands
 from app.orchestrator import store
 from app.orchestrator.handlers import apply_to
 from app.orchestrator.lifecycle import AssignRun, create
 from app.postgres import Database, open_database
-from app.runner.checkpoints import Fence, FencedError, claim
+from app.predictions.checkpoint import Fence, FencedError
+from app.runner.checkpoints import claim
 from tests.support.waiting import until
 from tests.torture.battery import Battery, size
 from tests.torture.outbox_leader import PARTITIONS, Leaders, leaders

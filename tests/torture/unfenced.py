@@ -3,8 +3,8 @@
 from typing import Any, cast
 
 from app.postgres import Connection
+from app.predictions.checkpoint import Batch, Fence
 from app.runner import checkpoints as store
-from app.runner.checkpoints import Batch, Fence
 
 _FENCE = "attempt = $2 AND run_token = $3 AND next_frame = $4"
 _NONE = "$2::integer > 0 AND $3::uuid IS NOT NULL AND $4::bigint >= 0"

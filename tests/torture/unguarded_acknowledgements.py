@@ -3,8 +3,8 @@
 import inspect
 
 from app.postgres import TRANSIENT
+from app.predictions.checkpoint import Batch
 from app.runner import checkpoints as store
-from app.runner.checkpoints import Batch
 from app.runner.run import Run
 
 _guarded = inspect.getsource(store.write)

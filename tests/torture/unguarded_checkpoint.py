@@ -7,8 +7,8 @@ from anyio import sleep
 from msgspec.structs import replace
 
 from app.postgres import Connection
+from app.predictions.checkpoint import Batch, Fence
 from app.runner import checkpoints as store
-from app.runner.checkpoints import Batch, Fence
 from tests.api.rows import packed
 
 _PAUSE = 0.3  # seconds between the two, as of a slow disk

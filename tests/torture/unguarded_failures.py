@@ -3,8 +3,8 @@
 from msgspec.structs import replace
 
 from app.detectors.make import Detector, DetectorFactory
+from app.predictions.checkpoint import Checkpoint
 from app.runner import run
-from app.runner.checkpoints import Checkpoint
 from app.runner.detection import Detecting
 
 

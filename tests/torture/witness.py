@@ -11,7 +11,7 @@ import asyncpg
 from msgspec import Struct
 
 from app import postgres
-from app.runner.checkpoints import Batch, Fence
+from app.predictions.checkpoint import Batch, Fence
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record] | postgres.Connection

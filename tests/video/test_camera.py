@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from app.domain.networks import Networks
-from app.domain.prediction import Image, Picture
+from app.domain.picture import Image, Picture
 from app.domain.source import parse_source
 from app.domain.spec import All, Fps, Keyframes
 from app.video import camera as video_live

@@ -14,8 +14,8 @@ from uuid import UUID, uuid4, uuid5
 from anyio import fail_after, sleep
 
 from app.postgres import Database, open_database
+from app.predictions.checkpoint import Fence
 from app.runner import checkpoints as store
-from app.runner.checkpoints import Fence
 from tests.support.batches import batch
 from tests.support.cameras import ROOT
 from tests.support.waiting import until

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.domain.networks import Networks
-from app.domain.prediction import Image
+from app.domain.picture import Image
 from app.domain.source import parse_source
 from app.domain.spec import All
 from app.video.open import Recording, Sampled, open_video

@@ -17,16 +17,15 @@ import cv2
 import pytest
 
 from app.domain.networks import Networks
-from app.domain.prediction import Picture
+from app.domain.picture import Picture
 from app.domain.source import parse_source
-from app.domain.spec import All, Fps, Keyframes, Sampling
+from app.domain.spec import All, Eligible, Fps, Keyframes, Sampling
 from app.video import decoding as video_decoder
 from app.video import recording as video_recording
 from app.video.container import open_container
 from app.video.decoding import LazyDecoder
 from app.video.open import Recording, Sampled, Settled, open_video
 from app.video.packets import Packet
-from app.video.sampling import Eligible
 from tests.support import clips
 
 FRAMES = 96

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.spec import All, Fps, Keyframes, Sampling
-from app.video.sampling import Eligible, Sampler, Shown, choose_eligible
+from app.domain.spec import All, Eligible, Fps, Keyframes, Sampling
+from app.video.sampling import Sampler, Shown, choose_eligible
 
 THIRTIETH = Fraction(1, 30)
 MILLISECOND = Fraction(1, 1000)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from litestar.types import HTTPScope
 
-from app.api.http.problems import FORBIDDEN, KEY_NEEDED, ProblemError
+from .problems import FORBIDDEN, KEY_NEEDED, ProblemError
 
 _FORWARDED = frozenset(
     [

@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from app.api.http.problems import BAD_CURSOR, ProblemError
+from .problems import BAD_CURSOR, ProblemError
 
 T = TypeVar("T")
 

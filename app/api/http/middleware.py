@@ -11,11 +11,11 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from app.api.http.auth import admit, network_of
-from app.api.http.problems import KEY_NEEDED, TOO_MANY_REQUESTS, ProblemError
-from app.api.http.token_bucket import RateLimit
-from app.api.options import ApiOptions
-from app.api.routes.metrics import duration_of, requests_of
+from ..options import ApiOptions
+from ..routes.metrics import duration_of, requests_of
+from .auth import admit, network_of
+from .problems import KEY_NEEDED, TOO_MANY_REQUESTS, ProblemError
+from .token_bucket import RateLimit
 
 log = structlog.get_logger(__name__)
 _level = logging.getLogger(__name__)  # asked first: a line takes time to make, and few of them are wanted

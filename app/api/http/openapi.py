@@ -13,7 +13,7 @@ import msgspec
 from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct, field
 
-from app.api.http.problems import (
+from .problems import (
     BAD_REQUEST,
     FORBIDDEN,
     INTERNAL,

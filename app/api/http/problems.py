@@ -12,8 +12,8 @@ from litestar.exceptions import HTTPException
 from litestar.types import Send
 from msgspec import UNSET, Struct, UnsetType
 
-from app.api.databases import LONGEST_QUERY
-from app.postgres import TRANSIENT
+from ...postgres import TRANSIENT
+from ..databases import LONGEST_QUERY
 
 log = structlog.get_logger(__name__)
 

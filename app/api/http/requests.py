@@ -8,11 +8,11 @@ from litestar import Request
 from litestar.datastructures import State
 from litestar.exceptions import InternalServerException
 
-from app.api.change_stream import Feed
-from app.api.http.problems import BAD_REQUEST, TOO_SLOW, UNSUPPORTED_MEDIA_TYPE, ProblemError, unavailable
-from app.api.http.response_cache import Kept
-from app.api.http.validation import decode_body, decode_query
-from app.api.options import ApiDeps, ApiOptions
+from ..change_stream import Feed
+from ..options import ApiDeps, ApiOptions
+from .problems import BAD_REQUEST, TOO_SLOW, UNSUPPORTED_MEDIA_TYPE, ProblemError, unavailable
+from .response_cache import Kept
+from .validation import decode_body, decode_query
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from app.api.http.problems import BAD_REQUEST, INVALID, Kind, ProblemError
-from app.domain.source import redact
+from ...domain.redaction import redact
+from .problems import BAD_REQUEST, INVALID, Kind, ProblemError
 
 T = TypeVar("T")
 

@@ -12,9 +12,9 @@ from asyncpg import Connection, Record
 from asyncpg.pool import PoolConnectionProxy
 from msgspec import Meta, Struct, field
 
-from app.api.queries.scenarios import EXAMPLE as SCENARIO
-from app.api.queries.scenarios import Outcome, State
-from app.postgres import Database
+from ...postgres import Database
+from .scenarios import EXAMPLE as SCENARIO
+from .scenarios import Outcome, State
 
 
 class Change(Struct, frozen=True):

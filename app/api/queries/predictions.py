@@ -8,7 +8,7 @@ from uuid import UUID
 from asyncpg import Record
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.postgres import Connection, Database
+from ...postgres import Connection, Database
 
 MAX_FRAME = 2**63 - 1
 PAGE = 4_000_000

@@ -7,8 +7,8 @@ from uuid import UUID
 from asyncpg import Record
 from msgspec import Meta, Struct
 
-from app.domain.spec import Media
-from app.postgres import Database
+from ...domain.media import Media
+from ...postgres import Database
 
 SourceState = Literal["opening", "open", "frozen", "reconnecting", "closed"]
 

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from app.api.queries.scenarios import EXAMPLE as SCENARIO
-from app.postgres import Database
+from ...postgres import Database
+from .scenarios import EXAMPLE as SCENARIO
 
 
 class Runner(Struct, frozen=True):

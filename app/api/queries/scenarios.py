@@ -8,7 +8,12 @@ import msgspec
 from asyncpg import Record
 from msgspec import Meta, Struct
 
-from app.api.queries.progress import (
+from ...domain.detector_config import Detector, Marker
+from ...domain.media import Media
+from ...domain.source import SourceError, parse_source
+from ...domain.spec import Fps, Restart, Sampling, ScenarioSpec
+from ...postgres import Database
+from .progress import (
     Checkpoint,
     Progress,
     SourceState,
@@ -17,9 +22,6 @@ from app.api.queries.progress import (
     progress_of,
     source_state_of,
 )
-from app.domain.source import SourceError, parse_source
-from app.domain.spec import Detector, Fps, Marker, Media, Restart, Sampling, ScenarioSpec
-from app.postgres import Database
 
 State = Literal[
     "init_startup", "in_startup_processing", "active", "init_shutdown", "in_shutdown_processing", "inactive"

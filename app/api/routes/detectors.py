@@ -8,8 +8,8 @@ import msgspec
 from litestar import get
 from msgspec import Meta, Struct
 
-from app.api.http.openapi import Answer, Doc
-from app.domain.spec import Detector
+from ...domain.detector_config import Detector
+from ..http.openapi import Answer, Doc
 
 _REQUIRED = {"onnx": {"model": "yolov8n.onnx"}}  # what an example needs beside the defaults
 

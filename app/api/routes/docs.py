@@ -8,7 +8,7 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from app.api.http.requests import ApiRequest
+from ..http.requests import ApiRequest
 
 _ASSETS = {"swagger_bundle.js": "text/javascript", "swagger_style.css": "text/css"}
 _PAGE = """\

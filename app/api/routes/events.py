@@ -8,12 +8,12 @@ from litestar.params import FromPath
 from litestar.response import Stream
 from msgspec import Meta, Struct
 
-from app.api.http.cursors import Number, make_cursor, read_cursor
-from app.api.http.openapi import Answer, Doc
-from app.api.http.problems import BAD_CURSOR, BAD_REQUEST, NOT_FOUND, TOO_MANY_STREAMS, no_scenario
-from app.api.http.requests import ApiRequest
-from app.api.queries.history import EXAMPLE, ChangePage, list_changes
-from app.api.queries.scenarios import exists
+from ..http.cursors import Number, make_cursor, read_cursor
+from ..http.openapi import Answer, Doc
+from ..http.problems import BAD_CURSOR, BAD_REQUEST, NOT_FOUND, TOO_MANY_STREAMS, no_scenario
+from ..http.requests import ApiRequest
+from ..queries.history import EXAMPLE, ChangePage, list_changes
+from ..queries.scenarios import exists
 
 
 class HistoryQuery(Struct, frozen=True, forbid_unknown_fields=True):

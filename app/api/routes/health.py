@@ -6,9 +6,9 @@ from anyio import create_task_group, move_on_after
 from litestar import Response, get
 from msgspec import Struct
 
-from app.api.http.openapi import Answer, Doc
-from app.api.http.requests import ApiRequest
-from app.postgres import TRANSIENT, Database
+from ...postgres import TRANSIENT, Database
+from ..http.openapi import Answer, Doc
+from ..http.requests import ApiRequest
 
 _TIMEOUT = 0.9  # seconds, of the two in which every request is answered
 

@@ -9,10 +9,10 @@ from litestar import Response, get
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from app.api.http.openapi import Answer, Doc
-from app.api.http.requests import ApiRequest
-from app.api.queries.scenarios import State, count_by_state
-from app.postgres import TRANSIENT, Database
+from ...postgres import TRANSIENT, Database
+from ..http.openapi import Answer, Doc
+from ..http.requests import ApiRequest
+from ..queries.scenarios import State, count_by_state
 
 log = structlog.get_logger(__name__)
 

@@ -7,13 +7,13 @@ from litestar import get
 from litestar.params import FromPath
 from msgspec import Meta, Struct, json, structs
 
-from app.api.http.answers import Json
-from app.api.http.cursors import Number, make_cursor, read_cursor
-from app.api.http.openapi import Answer, Doc
-from app.api.http.problems import BAD_CURSOR, NOT_FOUND, no_scenario
-from app.api.http.requests import ApiRequest
-from app.api.queries.predictions import EXAMPLE, MAX_FRAME, PredictionPage, Wanted, list_predictions
-from app.api.queries.scenarios import is_completed
+from ..http.answers import Json
+from ..http.cursors import Number, make_cursor, read_cursor
+from ..http.openapi import Answer, Doc
+from ..http.problems import BAD_CURSOR, NOT_FOUND, no_scenario
+from ..http.requests import ApiRequest
+from ..queries.predictions import EXAMPLE, MAX_FRAME, PredictionPage, Wanted, list_predictions
+from ..queries.scenarios import is_completed
 
 Frame = Annotated[int, Meta(ge=0, le=MAX_FRAME)]
 Seconds = Annotated[float, Meta(ge=0)]

@@ -2,9 +2,9 @@
 
 from litestar import get
 
-from app.api.http.openapi import Answer, Doc
-from app.api.http.requests import ApiRequest
-from app.api.queries.runners import EXAMPLE, RunnerList, list_runners
+from ..http.openapi import Answer, Doc
+from ..http.requests import ApiRequest
+from ..queries.runners import EXAMPLE, RunnerList, list_runners
 
 
 @get(

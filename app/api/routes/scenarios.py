@@ -11,11 +11,16 @@ from litestar import Response, delete, get, post
 from litestar.params import FromPath
 from msgspec import Meta, Struct
 
-from app.api.commands import send_command
-from app.api.http.answers import Json
-from app.api.http.cursors import make_cursor, read_cursor
-from app.api.http.openapi import Answer, Doc
-from app.api.http.problems import (
+from ...domain.detector_config import Marker, Mock, Motion
+from ...domain.source import SourceError, parse_source
+from ...domain.spec import All, Fps, Restart, ScenarioSpec
+from ...messages import CreateScenario, DeleteScenario, OrchestratorCommand, StartScenario, StopScenario
+from ...postgres import TRANSIENT
+from ..commands import send_command
+from ..http.answers import Json
+from ..http.cursors import make_cursor, read_cursor
+from ..http.openapi import Answer, Doc
+from ..http.problems import (
     BAD_CURSOR,
     BAD_REQUEST,
     CONFLICT,
@@ -29,13 +34,9 @@ from app.api.http.problems import (
     ProblemError,
     no_scenario,
 )
-from app.api.http.requests import ApiRequest
-from app.api.queries import scenarios as views
-from app.api.queries.scenarios import Position, Scenario, ScenarioPage, State
-from app.domain.source import SourceError, parse_source
-from app.domain.spec import All, Fps, Marker, Mock, Motion, Restart, ScenarioSpec
-from app.messages import CreateScenario, DeleteScenario, OrchestratorCommand, StartScenario, StopScenario
-from app.postgres import TRANSIENT
+from ..http.requests import ApiRequest
+from ..queries import scenarios as views
+from ..queries.scenarios import Position, Scenario, ScenarioPage, State
 
 _NAMESPACE = UUID("342c4fd4-5a93-4828-8f6c-f2a537fb714a")
 _MAX_KEY = 200

@@ -16,14 +16,14 @@ from aiokafka.partitioner import murmur2
 from anyio import TASK_STATUS_IGNORED, sleep
 from anyio.abc import TaskStatus
 
-from app.bus import BusUnavailableError, Handler
-from app.bus.delivery import Courier, DeadLetter
-from app.bus.kafka.connection import KafkaSecurity, client_options, reach
-from app.bus.kafka.consumer import Consumer
-from app.bus.kafka.publisher import Publisher, open_publisher
-from app.bus.kafka.session import Session, Timing
-from app.bus.kafka.topics import DEAD, Topics
-from app.messages import TOPICS, Message, Topic
+from ...messages import TOPICS, Message, Topic
+from .. import BusUnavailableError, Handler
+from ..delivery import Courier, DeadLetter
+from .connection import KafkaSecurity, client_options, reach
+from .consumer import Consumer
+from .publisher import Publisher, open_publisher
+from .session import Session, Timing
+from .topics import DEAD, Topics
 
 __all__ = ["KafkaBus", "KafkaSecurity", "Timing", "open_kafka_bus"]
 

@@ -14,7 +14,7 @@ from aiokafka.helpers import create_ssl_context
 from anyio import move_on_after, sleep
 from msgspec import Struct
 
-from app.bus import BusError
+from .. import BusError
 
 log = structlog.get_logger(__name__)
 

@@ -7,10 +7,10 @@ from aiokafka import ConsumerRecord, TopicPartition, errors
 from anyio import sleep
 from anyio.abc import TaskStatus
 
-from app.bus import BusError, Handler
-from app.bus.delivery import Courier, DeadLetter, Delivery
-from app.bus.kafka.session import Session, StalledError
-from app.messages import Topic
+from ...messages import Topic
+from .. import BusError, Handler
+from ..delivery import Courier, DeadLetter, Delivery
+from .session import Session, StalledError
 
 log = structlog.get_logger(__name__)
 

@@ -9,8 +9,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 from anyio import CancelScope, Event, create_task_group, current_time, sleep
 
-from app.bus import BusError, BusUnavailableError
-from app.bus.kafka.closing import close_producer
+from .. import BusError, BusUnavailableError
+from .closing import close_producer
 
 log = structlog.get_logger(__name__)
 

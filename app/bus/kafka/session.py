@@ -9,9 +9,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from anyio import CancelScope, create_task_group, sleep
 from msgspec import Struct
 
-from app.bus.kafka.closing import close_consumer
-from app.bus.kafka.offsets import Offsets
-from app.bus.kafka.partitions import Lanes
+from .closing import close_consumer
+from .offsets import Offsets
+from .partitions import Lanes
 
 log = structlog.get_logger(__name__)
 

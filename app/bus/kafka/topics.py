@@ -9,8 +9,8 @@ from aiokafka import errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from anyio import sleep
 
-from app.bus import BusError
-from app.messages import Topic
+from ...messages import Topic
+from .. import BusError
 
 log = structlog.get_logger(__name__)
 

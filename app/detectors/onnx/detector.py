@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from app.detectors.base import DetectorError, Found, PerThread, detections
-from app.detectors.onnx.model import Model, load_model
-from app.detectors.onnx.yolo import candidates, suppressed
-from app.domain.prediction import Detection, Picture
-from app.domain.spec import Onnx
+from ...domain.detector_config import Onnx
+from ...domain.picture import Picture
+from ...domain.prediction import Detection
+from ..base import DetectorError, Found, PerThread, detections
+from .model import Model, load_model
+from .yolo import candidates, suppressed
 
 Floats = NDArray[np.float32]
 

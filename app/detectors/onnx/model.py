@@ -12,8 +12,8 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from app.detectors.base import DetectorError, clean_label
-from app.detectors.onnx.yolo import layout_of
+from ..base import DetectorError, clean_label
+from .yolo import layout_of
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from app.detectors.base import MAX_DETECTIONS, DetectorError
+from ..base import MAX_DETECTIONS, DetectorError
 
 Floats = NDArray[np.float32]
 

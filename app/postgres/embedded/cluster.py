@@ -13,10 +13,10 @@ from typing import Any
 
 from anyio import CancelScope, move_on_after, to_thread
 
-from app.postgres.embedded.account import Account
-from app.postgres.embedded.binaries import major_version
-from app.postgres.embedded.errors import EmbeddedServerError
-from app.postgres.embedded.locks import FileLock
+from .account import Account
+from .binaries import major_version
+from .errors import EmbeddedServerError
+from .locks import FileLock
 
 SUPERUSER = "postgres"
 PORT = 5432  # of the socket's name; there is no TCP listener

@@ -23,12 +23,12 @@ import asyncpg
 import structlog
 from anyio import CancelScope, current_time, move_on_after, sleep, to_thread
 
-from app.postgres import TRANSIENT
-from app.postgres.embedded.account import Account
-from app.postgres.embedded.binaries import find_binaries
-from app.postgres.embedded.cluster import PORT, SUPERUSER, Cluster
-from app.postgres.embedded.errors import EmbeddedServerError
-from app.postgres.embedded.locks import FileLock
+from .. import TRANSIENT
+from .account import Account
+from .binaries import find_binaries
+from .cluster import PORT, SUPERUSER, Cluster
+from .errors import EmbeddedServerError
+from .locks import FileLock
 
 __all__ = ["EmbeddedServerError", "Server", "embedded_server"]
 

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 import structlog
 from anyio import current_time, sleep
 
-from app.concurrency.wake import Wake
-from app.messages import DropResults, Message
-from app.postgres import TRANSIENT, Database
-from app.runner import checkpoints as store
+from ...concurrency.wake import Wake
+from ...messages import DropResults, Message
+from ...postgres import TRANSIENT, Database
+from .. import checkpoints as store
 
 log = structlog.get_logger(__name__)
 

@@ -6,9 +6,9 @@ from uuid import UUID
 import structlog
 from anyio import sleep
 
-from app.postgres import TRANSIENT, Database
-from app.runner import checkpoints as store
-from app.runner.cleanup.purge import gently
+from ...postgres import TRANSIENT, Database
+from .. import checkpoints as store
+from .purge import gently
 
 log = structlog.get_logger(__name__)
 

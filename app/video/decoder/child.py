@@ -22,14 +22,14 @@ import msgspec
 import numpy as np
 import structlog
 
-from app.concurrency.threads import NICENESS, start_thread
-from app.domain.networks import Networks
-from app.domain.prediction import Image
-from app.runner.pipeline import Item, Mark
-from app.video.decoder.protocol import Alive, Ended, Logged, Message, Noted, Order, Passed, Shown
-from app.video.decoder.shared_frames import SLOT, copy
-from app.video.pictures import AvPicture
-from app.video.reader import Reader
+from ...concurrency.threads import NICENESS, start_thread
+from ...domain.networks import Networks
+from ...domain.picture import Image
+from ...runner.pipeline import Item, Mark
+from ..pictures import AvPicture
+from ..reader import Reader
+from .protocol import Alive, Ended, Logged, Message, Noted, Order, Passed, Shown
+from .shared_frames import SLOT, copy
 
 _MEMORY = 2560 * 2**20  # bytes: 16 of the largest piece that FFmpeg may take at once
 _FILES = 128

@@ -13,20 +13,21 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from app.concurrency.threads import start_thread
-from app.domain.networks import Networks
-from app.domain.source import Source
-from app.domain.spec import Sampling
-from app.runner.checkpoints import Checkpoint, SourceState
-from app.runner.pipeline import Item, Mark, Pipeline
-from app.video.decoder.protocol import Alive, Ended, Logged, Message, Noted, Order, Passed, Shown
-from app.video.decoder.shared_frames import SLOT, SharedPicture, shared_memory
-from app.video.open import VideoError
-from app.video.reader import Opened
+from ...concurrency.threads import start_thread
+from ...domain.networks import Networks
+from ...domain.source import Source
+from ...domain.spec import Sampling
+from ...domain.states import SourceState
+from ...predictions.checkpoint import Checkpoint
+from ...runner.pipeline import Item, Mark, Pipeline
+from ..open import VideoError
+from ..reader import Opened
+from .protocol import Alive, Ended, Logged, Message, Noted, Order, Passed, Shown
+from .shared_frames import SLOT, SharedPicture, shared_memory
 
 log = structlog.get_logger(__name__)
 
-COMMAND = (sys.executable, "-m", "app.video.decoder.child")
+COMMAND = (sys.executable, "-m", f"{__package__}.child")
 SILENCE = 60.0
 """Seconds without a sign of life after which the process is ended. Finding a host's address may take 30."""
 

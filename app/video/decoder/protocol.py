@@ -7,11 +7,12 @@ from typing import Literal
 
 from msgspec import Struct
 
-from app.domain.source import Source
-from app.domain.spec import Sampling
-from app.runner.checkpoints import Checkpoint, SourceState
-from app.video.decoder.shared_frames import Pixels
-from app.video.reader import Opened
+from ...domain.source import Source
+from ...domain.spec import Sampling
+from ...domain.states import SourceState
+from ...predictions.checkpoint import Checkpoint
+from ..reader import Opened
+from .shared_frames import Pixels
 
 
 class Order(Struct, frozen=True):

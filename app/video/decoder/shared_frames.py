@@ -17,9 +17,9 @@ import numpy as np
 from av.video.plane import VideoPlane
 from msgspec import Meta, Struct
 
-from app.domain.prediction import Image
-from app.video.errors import VideoError
-from app.video.pictures import AvPicture
+from ...domain.picture import Image
+from ..errors import VideoError
+from ..pictures import AvPicture
 
 SLOT = 8192 * 4352 * 8
 """Bytes: the largest picture that is read, at 8 bytes a pixel. What is not used of it takes no memory."""

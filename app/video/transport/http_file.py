@@ -13,8 +13,8 @@ from threading import Event
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from app.video.errors import VideoError, status_error, unreachable
-from app.video.transport.web import NoAddressError, StatusError, Web
+from ..errors import VideoError, status_error, unreachable
+from .web import NoAddressError, StatusError, Web
 
 _PLAYLISTS = frozenset(["application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl"])
 _WAITS = (0.0, 0.25, 0.5, 1.0)  # seconds before each try to go on where the connection was dropped

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from io import BytesIO
 from threading import Event
 
-from app.video.errors import VideoError
-from app.video.transport.http_file import HttpFile
-from app.video.transport.web import Web
+from ..errors import VideoError
+from .http_file import HttpFile
+from .web import Web
 
 _MOST_FILES = 200  # opened until there is a packet
 _TARGET = re.compile(rb"^#EXT-X-TARGETDURATION:(\d{1,4})\b", re.MULTILINE)

@@ -14,10 +14,10 @@ from selectors import EVENT_READ, DefaultSelector
 from typing import cast
 from urllib.parse import urlsplit
 
-from app.concurrency.threads import start_thread
-from app.domain.networks import Networks
-from app.domain.source import SourceError, parse_source
-from app.video.errors import VideoError, unreachable
+from ...concurrency.threads import start_thread
+from ...domain.networks import Networks
+from ...domain.source import SourceError, parse_source
+from ..errors import VideoError, unreachable
 
 _MOST_REDIRECTS = 5
 _MOST_HEAD, _MOST_BODY = 16 * 2**10, 2**18  # bytes of a reply

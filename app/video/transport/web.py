@@ -11,8 +11,8 @@ from string import punctuation
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
-from app.domain.networks import ForbiddenAddressError, Networks
-from app.video.errors import VideoError
+from ...domain.networks import ForbiddenAddressError, Networks
+from ..errors import VideoError
 
 _MOST_BYTES = 256 * 2**20  # read for one packet, which bounds what it takes of memory
 _MOST_REDIRECTS = 5

@@ -11,8 +11,9 @@ import pytest
 from app.detectors.make import DetectorError, make_detector
 from app.detectors.onnx import model
 from app.detectors.onnx.model import Floats, Model, load_model
-from app.domain.prediction import Detection, Image
-from app.domain.spec import Onnx
+from app.domain.detector_config import Onnx
+from app.domain.picture import Image
+from app.domain.prediction import Detection
 from tests.support import models
 from tests.support.pictures import ArrayPicture
 

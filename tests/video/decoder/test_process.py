@@ -18,11 +18,12 @@ import psutil
 import pytest
 
 from app.detectors.make import make_detector
+from app.domain.detector_config import Detector, Marker, Mock, Motion, Onnx
 from app.domain.networks import Networks
 from app.domain.prediction import Detection
 from app.domain.source import parse_source
-from app.domain.spec import All, Detector, Fps, Keyframes, Marker, Mock, Motion, Onnx, Sampling
-from app.runner.checkpoints import Checkpoint, Counters
+from app.domain.spec import All, Fps, Keyframes, Sampling
+from app.predictions.checkpoint import Checkpoint, Counters
 from app.runner.pipeline import Item, Mark, Pipeline
 from app.runner.workers import Workers
 from app.video.decoder import parent as decoder_process
@@ -226,7 +227,7 @@ async def test_it_has_limits_and_none_of_the_service_s_secrets(
 _RUNNER = f"""
 import sys, time
 from pathlib import Path
-from tests.runner.test_decoder import DecoderProcess, Reading
+from tests.video.decoder.test_process import DecoderProcess, Reading
 read = Reading(DecoderProcess, Path("."), source={ENDLESS!r})
 while not (read.take() or read.items):
     time.sleep(0.01)

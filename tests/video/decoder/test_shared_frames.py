@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from app.domain.prediction import Image
+from app.domain.picture import Image
 from app.video.decoder.shared_frames import SLOT, Pixels, SharedPicture, copy, shared_memory
 from app.video.pictures import AvPicture
 from tests.video.test_pictures import FORMATS, frame

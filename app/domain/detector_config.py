@@ -1,0 +1,88 @@
+"""What a user may configure of each detector."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Label = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class _DetectorConfig(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
+    """Unknown fields are refused, so that a misspelt option is not ignored."""
+
+
+class Motion(_DetectorConfig, frozen=True, tag="motion"):
+    """Moving regions by background subtraction (MOG2). Label: `motion`; confidence: the share that moves.
+
+    Shadows count as motion. What stops moving becomes background after some fifty sampled frames. Where most
+    of the picture changes at once, the light or the view changed: nothing is reported, and the background is
+    learnt anew.
+    """
+
+    min_area: Annotated[Fraction, Meta(description="smallest region, as a share of the picture")] = 0.0005
+    sensitivity: Annotated[float, Meta(ge=0.1, le=10, description="higher finds fainter changes")] = 1.0
+
+
+class People(_DetectorConfig, frozen=True, tag="people"):
+    """Standing people by histograms of oriented gradients (OpenCV's HOG). Label: `person`.
+
+    Finds people whose height is at least 96 pixels where the picture's longer side is 640. Confidence ranks
+    detections and is no probability.
+    """
+
+    confidence: Annotated[Fraction, Meta(description="weaker detections are left out")] = 0.4
+
+
+class Face(_DetectorConfig, frozen=True, tag="face"):
+    """Frontal faces by a Haar cascade (OpenCV's). Label: `face`.
+
+    Finds faces of at least 24 pixels where the picture's longer side is 1280; looking for larger ones only
+    is faster. Confidence ranks detections and is no probability.
+    """
+
+    min_size: Annotated[
+        float, Meta(ge=0.02, le=1, description="smallest face, as a share of the picture's height")
+    ] = 0.08
+    confidence: Annotated[Fraction, Meta(description="weaker detections are left out")] = 0.3
+
+
+class Marker(_DetectorConfig, frozen=True, tag="marker"):
+    """Printed codes. Labels: `aruco:<id>` and `qr:<text>`.
+
+    Each picture is read at full resolution. QR costs about two and a half times what ArUco does.
+    """
+
+    codes: Annotated[tuple[Literal["aruco", "qr"], ...], Meta(min_length=1, max_length=2)] = ("aruco",)
+    dictionary: Literal[
+        "4x4_50", "4x4_100", "4x4_250", "4x4_1000",
+        "5x5_50", "5x5_100", "5x5_250", "5x5_1000",
+        "6x6_50", "6x6_100", "6x6_250", "6x6_1000",
+        "7x7_50", "7x7_100", "7x7_250", "7x7_1000",
+        "original", "apriltag_16h5", "apriltag_25h9", "apriltag_36h10", "apriltag_36h11",
+    ] = "5x5_1000"  # fmt: skip
+
+
+class Onnx(_DetectorConfig, frozen=True, tag="onnx"):
+    """A YOLO network in an ONNX file below the model folder. Labels: from its metadata, else `class:<n>`.
+
+    Takes what the YOLO families from version 5 on export for detection, with float32 input and batch 1;
+    inside, it may be quantized to 8 bits.
+    """
+
+    model: Annotated[str, Meta(min_length=1, max_length=500, description="a file below VA_MODEL_ROOT")]
+    confidence: Annotated[Fraction, Meta(description="weaker detections are left out")] = 0.25
+    iou: Annotated[Fraction, Meta(description="of two boxes of one label that overlap more, one is kept")] = (
+        0.45
+    )
+    labels: Annotated[tuple[Label, ...] | None, Meta(description="keep only these labels")] = None
+
+
+class Mock(_DetectorConfig, frozen=True, tag="mock"):
+    """Made-up detections from a seeded generator, for trying the service without a model. Label: `mock`."""
+
+    seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0
+    max_detections: Annotated[int, Meta(ge=0, le=1000)] = 3
+
+
+Detector = Motion | People | Face | Marker | Onnx | Mock
