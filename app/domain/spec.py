@@ -31,9 +31,12 @@ class Keyframes(_Part, frozen=True, tag_field="mode", tag="keyframes"):
 Sampling = All | Fps | Keyframes
 
 
-Eligible = Literal["all", "reference", "key"]
-"""The frames that sampling chooses from. Reference frames, key frames among them, are those that others are
-predicted from; either kind can be decoded without the rest."""
+CandidateFrames = Literal["all", "reference", "key"]
+"""Which frames sampling chooses from: all, only reference frames, or only key frames.
+
+Other frames are predicted from a reference frame; a key frame is one too, and needs no other frame. Reference
+frames can be decoded without the rest, and key frames too.
+"""
 
 
 class Restart(_Part, frozen=True):

@@ -5,7 +5,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from ..domain.prediction import Prediction
-from ..domain.spec import Eligible
+from ..domain.spec import CandidateFrames
 from ..domain.states import SourceState
 
 
@@ -34,7 +34,7 @@ class Checkpoint(Struct, frozen=True):
 
     next_frame: int
     finished: bool
-    eligible: Eligible | None
+    eligible: CandidateFrames | None
     replay_frame: int
     replay_sampled: int
     counters: Counters
@@ -52,7 +52,7 @@ class Batch(Struct, frozen=True):
     counters: Counters
     position_seconds: float
     frames_per_second: float
-    eligible: Eligible
+    eligible: CandidateFrames
     replay_frame: int
     replay_sampled: int
     source_state: SourceState

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ..detectors.make import Memory, replay_from
 from ..domain.prediction import Prediction
-from ..domain.spec import Eligible
+from ..domain.spec import CandidateFrames
 from ..domain.states import SourceState
 from ..predictions.checkpoint import Batch, Checkpoint, Counters
 from .pipeline import Item, Mark
@@ -21,7 +21,7 @@ class Tally:
         self.next_frame = checkpoint.next_frame
         self.counters = checkpoint.counters
         self.memory = memory
-        self.eligible: Eligible = checkpoint.eligible or "all"
+        self.eligible: CandidateFrames = checkpoint.eligible or "all"
         self.live = False
         self.position = checkpoint.position_seconds
         self._replay_at = {checkpoint.replay_sampled: checkpoint.replay_frame}

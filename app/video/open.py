@@ -8,15 +8,15 @@ from threading import Event
 
 from ..domain.networks import Networks
 from ..domain.source import Source
-from ..domain.spec import Eligible
+from ..domain.spec import CandidateFrames
 from .camera import Camera, Received, SourceState
 from .container import open_container
 from .errors import TruncatedError, VideoError
 from .recording import Recording, Sampled, Settled
 
 __all__ = [
-    "Camera", "Eligible", "Received", "Recording", "Sampled", "Settled", "SourceState", "TruncatedError",
-    "VideoError", "open_video",
+    "Camera", "CandidateFrames", "Received", "Recording", "Sampled", "Settled", "SourceState",
+    "TruncatedError", "VideoError", "open_video",
 ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from ..domain.media import Media
 from ..domain.networks import Networks
 from ..domain.redaction import redact
 from ..domain.source import Source
-from ..domain.spec import Eligible, Sampling
+from ..domain.spec import CandidateFrames, Sampling
 from ..domain.states import SourceState
 from ..predictions.checkpoint import Checkpoint
 from ..runner.pipeline import Item, Mark, Pipeline
@@ -28,7 +28,7 @@ class Opened(Struct, frozen=True):
     """What opening the source told, and which of its frames sampling chooses from."""
 
     media: Media
-    eligible: Eligible
+    eligible: CandidateFrames
 
 
 class Line(Protocol):

@@ -10,7 +10,7 @@ from msgspec import Struct
 from ..domain.media import Media
 from ..domain.picture import Picture
 from ..domain.source import Source
-from ..domain.spec import Eligible, Fps, Sampling
+from ..domain.spec import CandidateFrames, Fps, Sampling
 from .container import Opened
 from .decoding import LazyDecoder
 from .errors import READ_ERRORS, VideoError, explain, no_ranges, unknown_codec
@@ -75,7 +75,7 @@ class Recording:
             duration_seconds=self._length.seconds,
         )
 
-    def choose_eligible(self, sampling: Sampling) -> Eligible:
+    def choose_eligible(self, sampling: Sampling) -> CandidateFrames:
         """Which frames `sampling` is to choose from: decided once for a scenario, then kept with it."""
         if isinstance(sampling, Fps):
             while len(self._beginning) < _BEGINNING and self._ahead < _AHEAD and self._look_ahead():
@@ -89,7 +89,9 @@ class Recording:
         )
         return choose_eligible(sampling, [Shown(*frame) for frame in shown], self._packets.tick)
 
-    def frames(self, sampling: Sampling, eligible: Eligible, start: int = 0) -> Iterator[Sampled | Settled]:
+    def frames(
+        self, sampling: Sampling, eligible: CandidateFrames, start: int = 0
+    ) -> Iterator[Sampled | Settled]:
         """The sampled frames from ordinal `start` on, in order. To be called once.
 
         Nothing is decoded ahead of what is asked for, but for the decoder's own threads. Pictures and
@@ -192,7 +194,7 @@ class Recording:
         return AvPicture(frame) if frame else None
 
 
-def _chosen(coded: Coded, eligible: Eligible) -> bool:
+def _chosen(coded: Coded, eligible: CandidateFrames) -> bool:
     return eligible == "all" or coded.key or (eligible == "reference" and coded.reference)
 
 

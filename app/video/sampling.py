@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-from ..domain.spec import Eligible, Fps, Keyframes, Sampling
+from ..domain.spec import CandidateFrames, Fps, Keyframes, Sampling
 
 _NEAR = Fraction(1, 4)
 
@@ -41,7 +41,7 @@ class Shown(Struct, frozen=True):
     reference: bool
 
 
-def choose_eligible(sampling: Sampling, beginning: Sequence[Shown], tick: Fraction) -> Eligible:
+def choose_eligible(sampling: Sampling, beginning: Sequence[Shown], tick: Fraction) -> CandidateFrames:
     """The cheapest frames to decode that still give samples close to where they are due.
 
     `beginning` is in the order shown. Key frames, or else reference frames, do where no gap between them is

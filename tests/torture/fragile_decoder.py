@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from app.domain.spec import Eligible, Sampling
+from app.domain.spec import CandidateFrames, Sampling
 from app.video.decoder.child import main
 from app.video.decoder.protocol import Ended
 from app.video.recording import Recording, Sampled, Settled
@@ -43,7 +43,7 @@ def harm(name: str) -> None:
 
 
 def fragile(
-    self: Recording, sampling: Sampling, eligible: Eligible, start: int = 0
+    self: Recording, sampling: Sampling, eligible: CandidateFrames, start: int = 0
 ) -> Iterator[Sampled | Settled]:
     """`Recording.frames`, as far as it goes."""
     for entry in _frames(self, sampling, eligible, start):

@@ -19,7 +19,7 @@ import pytest
 from app.domain.networks import Networks
 from app.domain.picture import Picture
 from app.domain.source import parse_source
-from app.domain.spec import All, Eligible, Fps, Keyframes, Sampling
+from app.domain.spec import All, CandidateFrames, Fps, Keyframes, Sampling
 from app.video import decoding as video_decoder
 from app.video import recording as video_recording
 from app.video.container import open_container
@@ -93,7 +93,7 @@ def read(
     media: Path,
     source: str,
     sampling: Sampling | None = None,
-    eligible: Eligible = "all",
+    eligible: CandidateFrames = "all",
     start: int = 0,
 ) -> list[Frame]:
     """Every sampled frame from `start` on, the promises about their order checked on the way."""
@@ -160,7 +160,7 @@ def test_a_resumed_read_gives_the_same_bytes(media: Path, undisturbed: Undisturb
 @pytest.mark.parametrize("eligible", ["all", "reference", "key"])
 @pytest.mark.parametrize("name", [*KINDS, TEST_PATTERN])
 def test_what_is_sampled_is_what_an_undisturbed_read_of_everything_shows(
-    media: Path, undisturbed: Undisturbed, name: str, eligible: Eligible
+    media: Path, undisturbed: Undisturbed, name: str, eligible: CandidateFrames
 ) -> None:
     if name == "h264_refresh.mp4" and eligible == "key":
         return  # its key frames become whole only with the pictures after them
@@ -181,7 +181,7 @@ def test_keyframes_are_those_that_were_stored_whole(media: Path) -> None:
 
 
 def test_reading_what_is_there_chooses_what_to_decode(media: Path) -> None:
-    expected: list[tuple[str, Sampling, Eligible]] = [
+    expected: list[tuple[str, Sampling, CandidateFrames]] = [
         ("h264.mp4", All(), "all"),
         ("h264.mp4", Keyframes(), "key"),
         ("h264.mp4", Fps(2), "reference"),
@@ -218,7 +218,7 @@ def test_no_more_is_decoded_than_the_samples_need(
     media: Path,
     monkeypatch: pytest.MonkeyPatch,
     sampling: Sampling,
-    eligible: Eligible,
+    eligible: CandidateFrames,
     start: int,
     most: int,
 ) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.spec import All, Eligible, Fps, Keyframes, Sampling
+from app.domain.spec import All, CandidateFrames, Fps, Keyframes, Sampling
 from app.video.sampling import Sampler, Shown, choose_eligible
 
 THIRTIETH = Fraction(1, 30)
@@ -100,6 +100,6 @@ GOP_2_SECONDS = ("K" + "bbP" * 19 + "bb") * 5
     ],
 )
 def test_the_cheapest_frames_that_are_close_enough_are_chosen(
-    sampling: Sampling, kinds: str, expected: Eligible
+    sampling: Sampling, kinds: str, expected: CandidateFrames
 ) -> None:
     assert choose_eligible(sampling, beginning(kinds), THIRTIETH) == expected
