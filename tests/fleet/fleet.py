@@ -1,6 +1,6 @@
 """Several processes of the service, joined by a real Kafka and sharing one embedded Postgres."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -8,6 +8,7 @@ from uuid import uuid4
 from anyio import create_task_group
 
 from tests.service.process import ServiceProcess
+from tests.support.cameras import ROOT
 
 SETTINGS = {
     "bus": "kafka",
@@ -34,11 +35,11 @@ class Fleet:
     def api(self) -> ServiceProcess:
         return self.members["api"]
 
-    def add(self, name: str, roles: str, *, app: str = "app.main:app") -> ServiceProcess:
-        """Launch a member, without waiting for it."""
+    def add(self, name: str, roles: str, *, app: str = "app.main:app", code: Path = ROOT) -> ServiceProcess:
+        """Launch a member, without waiting for it; `code` is the folder of another version's code."""
         folder = self._folder / name
         folder.mkdir()
-        member = ServiceProcess(folder, app=app, **self._settings, roles=roles)
+        member = ServiceProcess(folder, app=app, code=code, **self._settings, roles=roles)
         self.members[name] = member
         member.launch()
         return member
@@ -55,12 +56,14 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(folder: Path, media: Path, broker: str, **members: str) -> AsyncIterator[Fleet]:
-    """A fleet whose members (name → roles) are ready, ended whatever happens."""
+async def fleet(
+    folder: Path, media: Path, broker: str, *, code: Mapping[str, Path] | None = None, **members: str
+) -> AsyncIterator[Fleet]:
+    """A fleet whose members (name → roles) are ready, ended whatever happens; `code` as of `Fleet.add`."""
     started = Fleet(folder, media, broker)
     try:
         for name, roles in members.items():
-            started.add(name, roles)
+            started.add(name, roles, code=(code or {}).get(name, ROOT))
         for member in started.members.values():
             await member.ready(60)
         yield started

@@ -21,11 +21,15 @@ Json = dict[str, Any]
 class ServiceProcess:
     """One service: its folder, its port and its process, which may be killed and started again.
 
-    `app` may name another module, which takes something out of the service before it imports it.
+    `app` may name another module, which takes something out of the service before it imports it, and `code`
+    the folder of another version's code.
     """
 
-    def __init__(self, folder: Path, *, app: str = "app.main:app", **variables: object) -> None:
+    def __init__(
+        self, folder: Path, *, app: str = "app.main:app", code: Path = ROOT, **variables: object
+    ) -> None:
         self._app = app
+        self._code = code
         self.folder = folder
         self.media = folder / "media"
         self.media.mkdir(exist_ok=True)
@@ -59,7 +63,7 @@ class ServiceProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "uvicorn", self._app, "--port", str(self.port)],
                 cwd=self.folder,
-                env=environment | {"PYTHONPATH": str(ROOT)} | self._variables,
+                env=environment | {"PYTHONPATH": str(self._code)} | self._variables,
                 stdout=log,
                 stderr=log,
             )
@@ -147,10 +151,10 @@ class ServiceProcess:
 
 @asynccontextmanager
 async def running(
-    folder: Path, *, app: str = "app.main:app", **variables: object
+    folder: Path, *, app: str = "app.main:app", code: Path = ROOT, **variables: object
 ) -> AsyncIterator[ServiceProcess]:
     """A started service, which is ended whatever happens; VA_<NAME> from each keyword."""
-    service = ServiceProcess(folder, app=app, **variables)
+    service = ServiceProcess(folder, app=app, code=code, **variables)
     try:
         await service.start()
         yield service

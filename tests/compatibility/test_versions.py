@@ -1,0 +1,101 @@
+"""The previous release and this version on the same databases: in turn, and as processes of one fleet."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.fleet.fleet import Fleet, fleet
+from tests.service.process import Json, ServiceProcess, running
+from tests.support.waiting import until
+
+MARKER = {"type": "marker"}
+ALL = {"mode": "all"}
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def assert_complete(predictions: list[Json], frames: int) -> None:
+    assert [prediction["frame"] for prediction in predictions] == list(range(frames))
+    for prediction in predictions:
+        labels = [detection["label"] for detection in prediction["detections"]]
+        assert labels == [f"aruco:{prediction['frame'] % 1000}"]
+
+
+async def settled(service: ServiceProcess, scenario_id: str) -> int:
+    frames: int = (await service.get(scenario_id))["progress"]["frames_sampled"]
+    return frames
+
+
+async def test_databases_are_converted_in_the_middle_of_a_scenario_and_back_again(
+    tmp_path: Path, media: Path, previous: Path
+) -> None:
+    shared = {"data_dir": tmp_path / "data", "media_root": media}
+    folders = [tmp_path / name for name in ("before", "now", "again")]
+    for folder in folders:
+        folder.mkdir()
+    async with running(folders[0], code=previous, **shared) as before:
+        done = await before.create("90.mp4", MARKER, sampling=ALL)
+        await before.ends(done)
+        half = await before.create("1800.mp4", MARKER, sampling=ALL)
+        await until(lambda: settled(before, half))
+        before.kill()
+    async with running(folders[1], **shared) as now:
+        assert_complete(await now.predictions(done), 90)
+        stored = await settled(now, half)
+        assert 0 < stored < 1800
+        await until(lambda: _past(now, half, stored))
+        now.kill()
+    async with running(folders[2], code=previous, **shared) as again:
+        assert (await again.ends(half))["outcome"] == "completed"
+        assert_complete(await again.predictions(half), 1800)
+        assert_complete(await again.predictions(done), 90)
+
+
+async def _past(service: ServiceProcess, scenario_id: str, frames: int) -> bool:
+    return await settled(service, scenario_id) > frames
+
+
+@pytest.mark.parametrize("ahead", ["orchestrator", "runner"])
+async def test_roles_of_two_versions_work_together(
+    tmp_path: Path, media: Path, kafka: str, previous: Path, ahead: str
+) -> None:
+    """An api waits for an orchestrator of its own version, so these two are upgraded together."""
+    code = {"orchestrator": {"runner": previous}, "runner": {"api": previous, "orchestrator": previous}}[
+        ahead
+    ]
+    members = {"api": "api", "orchestrator": "orchestrator", "runner": "runner"}
+    async with fleet(tmp_path, media, kafka, code=code, **members) as mixed:
+        ids = [await mixed.api.create("90.mp4", MARKER, sampling=ALL) for _ in range(5)]
+        stopped = await mixed.api.create("1800.mp4", MARKER, sampling=ALL)
+        await until(lambda: settled(mixed.api, stopped))
+        assert (await mixed.api.http.post(f"/scenarios/{stopped}/stop")).status_code in (200, 202)
+        assert (await mixed.api.ends(stopped))["outcome"] == "stopped"
+        for scenario_id in ids:
+            assert (await mixed.api.ends(scenario_id))["outcome"] == "completed"
+            assert_complete(await mixed.api.predictions(scenario_id), 90)
+        assert (await mixed.api.http.post(f"/scenarios/{stopped}/start")).status_code in (200, 202)
+        assert (await mixed.api.ends(stopped))["outcome"] == "completed"
+        assert_complete(await mixed.api.predictions(stopped), 1800)
+        assert (await mixed.api.http.delete(f"/scenarios/{ids[0]}")).status_code in (200, 202, 204)
+
+
+async def test_a_fleet_is_upgraded_process_by_process_under_a_running_scenario(
+    tmp_path: Path, media: Path, kafka: str, previous: Path
+) -> None:
+    roles = {"api": "api", "orchestrator": "orchestrator", "runner": "runner"}
+    async with fleet(tmp_path, media, kafka, code=dict.fromkeys(roles, previous), **roles) as upgraded:
+        running_one = await upgraded.api.create("1800.mp4", MARKER, sampling=ALL)
+        await until(lambda: settled(upgraded.api, running_one))
+        for name in ("orchestrator", "runner"):
+            newer = upgraded.add(f"new-{name}", name)
+            await newer.ready(60)
+            await _end(upgraded, name)
+        newest = upgraded.add("new-api", "api")
+        await newest.ready(60)
+        for service in (upgraded.api, newest):
+            assert (await service.ends(running_one))["outcome"] == "completed"
+            assert_complete(await service.predictions(running_one), 1800)
+
+
+async def _end(members: Fleet, name: str) -> None:
+    await members.members.pop(name).end()
