@@ -21,7 +21,7 @@ from prometheus_client import disable_created_metrics
 from . import __version__, logs, predictions, scenarios
 from .allocator import share_memory
 from .api import ApiDeps, ApiOptions, create_app, serve
-from .api.databases import open_for_requests
+from .api.databases import open_request_database
 from .bus import Bus, BusError
 from .bus.kafka.bus import open_kafka_bus
 from .bus.kafka.connection import KafkaSecurity
@@ -126,7 +126,7 @@ class Service:
             dsns = await self._addresses(stack)
             databases = {kind: await self._open(stack, kind, dsn) for kind, dsn in dsns.items()}
             for_requests = {
-                kind: await _watched(stack, open_for_requests(dsn))
+                kind: await _watched(stack, open_request_database(dsn))
                 for kind, dsn in dsns.items()
                 if "api" in roles
             }

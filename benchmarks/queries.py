@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 import anyio
 import asyncpg
 
-from app.api.queries.predictions import Wanted, list_predictions
+from app.api.queries.predictions import PredictionFilter, list_predictions
 from app.domain.prediction import Detection, Prediction
 from app.messages import DropResults
 from app.postgres import Connection, Database, migrate, open_database
@@ -73,29 +73,29 @@ def _shifted(row: Prediction, start: int, chance: Random) -> Prediction:
     return Prediction(frame, frame / 30, found)
 
 
-async def page_time(database: Database, scenario_id: UUID, wanted: Wanted) -> float:
+async def page_time(database: Database, scenario_id: UUID, wanted: PredictionFilter) -> float:
     """Milliseconds for a page."""
     began = time.perf_counter()
     await list_predictions(database, scenario_id, wanted, LIMIT)
     return (time.perf_counter() - began) * 1000
 
 
-def questions(frames: int) -> dict[str, Wanted]:
+def questions(frames: int) -> dict[str, PredictionFilter]:
     """What is asked for, in words."""
     middle = frames // 2
     return {
-        "a frame in the middle": Wanted(from_frame=middle),
-        "a time in the middle": Wanted(from_time=middle / 30),
-        "one second": Wanted(from_time=middle / 30, to_time=middle / 30 + 1),
-        "a frequent label": Wanted(label="person"),
-        "a frequent label from the middle on": Wanted(label="person", from_frame=middle),
-        "a rare label": Wanted(label=RARE),
-        "a label of one frame": Wanted(label=f"qr:{middle // CODES * CODES}"),
-        "a label that is nowhere": Wanted(label="unicorn"),
-        "confidence 0.5": Wanted(min_confidence=0.5),
-        "confidence 0.99, rare": Wanted(min_confidence=0.99),
-        "a label and confidence 0.97, rare": Wanted(label="bus", min_confidence=0.97),
-        "a label and a confidence that is nowhere": Wanted(label="bus", min_confidence=0.99),
+        "a frame in the middle": PredictionFilter(from_frame=middle),
+        "a time in the middle": PredictionFilter(from_time=middle / 30),
+        "one second": PredictionFilter(from_time=middle / 30, to_time=middle / 30 + 1),
+        "a frequent label": PredictionFilter(label="person"),
+        "a frequent label from the middle on": PredictionFilter(label="person", from_frame=middle),
+        "a rare label": PredictionFilter(label=RARE),
+        "a label of one frame": PredictionFilter(label=f"qr:{middle // CODES * CODES}"),
+        "a label that is nowhere": PredictionFilter(label="unicorn"),
+        "confidence 0.5": PredictionFilter(min_confidence=0.5),
+        "confidence 0.99, rare": PredictionFilter(min_confidence=0.99),
+        "a label and confidence 0.97, rare": PredictionFilter(label="bus", min_confidence=0.97),
+        "a label and a confidence that is nowhere": PredictionFilter(label="bus", min_confidence=0.99),
     }
 
 
@@ -195,7 +195,7 @@ async def measure(rounds: int, detections: int = DETECTIONS, *, plans: bool = Fa
             own = await asyncpg.connect(dsn)
             await explain(own, large, frames)
             await own.close()
-        plain = Wanted()
+        plain = PredictionFilter()
         base = median([await page_time(database, large, plain) for _ in range(5 * rounds)])
         for name, wanted in questions(frames).items():
             times = [await page_time(database, large, wanted) for _ in range(5 * rounds)]

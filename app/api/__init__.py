@@ -13,12 +13,12 @@ from litestar import Litestar, Response, route
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 
-from .change_stream import Feed
-from .http.middleware import Gate
+from .change_stream import ChangeStream
+from .http.middleware import RequestMiddleware
 from .http.openapi import openapi_document
 from .http.problems import answer_exception
 from .http.requests import ApiRequest
-from .http.response_cache import Kept
+from .http.response_cache import ResponseCache
 from .options import ApiDeps, ApiOptions
 from .routes import detectors, docs, events, health, metrics, predictions, runners, scenarios
 
@@ -48,7 +48,9 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 def create_app(options: ApiOptions, *, lifespan: Sequence[Lifespan] = (), resources: bool = True) -> Litestar:
     """The application. Without `resources`, for a process of other roles, it has health and metrics only."""
     routes = [*PROBES, *ROUTES] if resources else PROBES
-    state = State({"options": options, "deps": None, "feed": None, "kept": Kept(), "needs_deps": resources})
+    state = State(
+        {"options": options, "deps": None, "feed": None, "kept": ResponseCache(), "needs_deps": resources}
+    )
     state.openapi = openapi_document(routes, options.version)
     handlers = [*routes, *PAGES] if resources else routes
     app = Litestar(
@@ -61,7 +63,7 @@ def create_app(options: ApiOptions, *, lifespan: Sequence[Lifespan] = (), resour
         openapi_config=None,
         logging_config=None,
     )
-    app.asgi_handler = Gate(app.asgi_handler, options)
+    app.asgi_handler = RequestMiddleware(app.asgi_handler, options)
     return app
 
 
@@ -84,7 +86,7 @@ def _options_handler(path: str, allowed: str) -> HTTPRouteHandler:
 
 async def serve(app: Litestar, deps: ApiDeps, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
     """Answer with these resources until cancelled."""
-    feed = Feed(deps.scenarios, deps.predictions, app.state.options)
+    feed = ChangeStream(deps.scenarios, deps.predictions, app.state.options)
     app.state.deps, app.state.feed = deps, feed
     try:
         await feed.run(task_status=task_status)

@@ -20,7 +20,7 @@ from ..postgres import TRANSIENT, Database
 from ..scenarios.notifications import CHANNEL
 from .http.problems import BAD_REQUEST, TOO_MANY_STREAMS, ProblemError
 from .options import ApiOptions
-from .queries.history import Change, Position, read_changes, read_head, read_now
+from .queries.history import ScenarioChange, StreamPosition, read_changes, read_head, read_now
 from .queries.progress import Progress, SourceState, find_checkpoints, progress_of, source_state_of
 from .queries.scenarios import decode_media, find_running
 
@@ -36,7 +36,7 @@ _FAULTS: tuple[type[Exception], ...] = (
 )  # of a database, whatever it is: it must not end the process
 
 
-class Tick(Struct, frozen=True):
+class ProgressEvent(Struct, frozen=True):
     """How far a scenario is that a runner holds."""
 
     scenario_id: UUID
@@ -45,7 +45,7 @@ class Tick(Struct, frozen=True):
     progress: Progress
 
 
-class Feed:
+class ChangeStream:
     """Tells open streams about changes and progress; while there is none it leaves the databases alone."""
 
     def __init__(self, scenarios: Database, predictions: Database, options: ApiOptions) -> None:
@@ -55,7 +55,7 @@ class Feed:
         self._streams = 0
         self._audience = Event()
         self._news = Event()  # replaced whenever it is set: a stream takes it before it looks
-        self._head = Position(0, 0)
+        self._head = StreamPosition(0, 0)
         self._ticks = 0
         self._progress = b""
         self._closed = False
@@ -90,7 +90,7 @@ class Feed:
             raise ProblemError(TOO_MANY_STREAMS, detail, headers={"Retry-After": "5"})
         return self._stream(position)
 
-    async def _stream(self, position: Position) -> AsyncGenerator[bytes, None]:
+    async def _stream(self, position: StreamPosition) -> AsyncGenerator[bytes, None]:
         self._streams += 1
         self._audience.set()
         try:
@@ -165,7 +165,7 @@ class Feed:
             checkpoints = await find_checkpoints(self._predictions, [row["id"] for row in running])
             if running:
                 ticks = [
-                    Tick(
+                    ProgressEvent(
                         scenario_id=row["id"],
                         attempt=row["attempt"],
                         source_state=source_state_of(row, checkpoints[row["id"]]),
@@ -182,14 +182,14 @@ class Feed:
 _json = msgspec.json.Encoder().encode
 
 
-def _change_event(change: Change) -> bytes:
+def _change_event(change: ScenarioChange) -> bytes:
     return b"event: scenario\nid: %b\ndata: %b\n\n" % (change.id.encode(), _json(change))
 
 
-def _position(event_id: str) -> Position:
+def _position(event_id: str) -> StreamPosition:
     if not (numbers := re.fullmatch(r"(\d{1,20})-(\d{1,19})", event_id, re.ASCII)):
         raise _no_such_event()
-    position = Position(int(numbers[1]), int(numbers[2]))
+    position = StreamPosition(int(numbers[1]), int(numbers[2]))
     if position.id >= 2**63:
         raise _no_such_event()
     return position

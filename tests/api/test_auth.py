@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 import httpx
 import pytest
 
-from app.api.http.token_bucket import RateLimit
+from app.api.http.token_bucket import TokenBuckets
 from tests.api.conftest import LOCAL, Start, connected, listening
 from tests.support.waiting import until
 
@@ -208,7 +208,7 @@ async def test_nobody_holds_every_event_stream(start: Start) -> None:
 
 def test_a_bucket_fills_as_time_passes_and_overflows() -> None:
     now = 0.0
-    limit = RateLimit(10.0, clock=lambda: now)
+    limit = TokenBuckets(10.0, clock=lambda: now)
     assert [limit.take("a") for _ in range(20)] == [0.0] * 20
     assert limit.take("a") == pytest.approx(0.1)
     assert limit.take("b") == 0
@@ -221,7 +221,7 @@ def test_a_bucket_fills_as_time_passes_and_overflows() -> None:
 
 
 def test_only_so_many_callers_are_remembered() -> None:
-    limit = RateLimit(1.0)
+    limit = TokenBuckets(1.0)
     for number in range(20_000):
         limit.take(str(number))
     assert len(limit._buckets) == 10_000

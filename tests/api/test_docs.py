@@ -10,7 +10,7 @@ import pytest
 from litestar.handlers import HTTPRouteHandler
 
 from app.api import PROBES, ROUTES
-from app.api.http.openapi import Doc
+from app.api.http.openapi import OperationDoc
 from app.api.http.problems import Problem
 
 HANDLERS = [*PROBES, *ROUTES]
@@ -97,8 +97,8 @@ async def test_every_body_has_a_schema_and_an_example(document: dict[str, Any]) 
 
 @pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: handler.opt["doc"].id)
 def test_examples_are_what_the_types_say(handler: HTTPRouteHandler) -> None:
-    doc: Doc = handler.opt["doc"]
-    examples = [(answer.model, answer.example) for answer in doc.answers.values() if answer.model]
+    doc: OperationDoc = handler.opt["doc"]
+    examples = [(answer.model, answer.example) for answer in doc.responses.values() if answer.model]
     examples += [(doc.body, example) for example in doc.body_examples.values()]
     for model, example in examples:
         assert msgspec.json.decode(msgspec.json.encode(example), type=model) == example

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from app.api.queries.predictions import Prediction as Shown
-from app.api.queries.predictions import Wanted, list_predictions
+from app.api.queries.predictions import PredictionFilter, list_predictions
 from app.domain.prediction import Detection, Prediction
 from app.postgres import Database
 from app.predictions.checkpoint import Fence
@@ -53,7 +53,7 @@ async def stored(predictions: Database, rows: list[Prediction], chance: Random) 
     return fence.scenario_id
 
 
-def plain(rows: list[Prediction], wanted: Wanted) -> list[tuple[int, list[tuple[str, float]]]]:
+def plain(rows: list[Prediction], wanted: PredictionFilter) -> list[tuple[int, list[tuple[str, float]]]]:
     """The frames and detections that are wanted."""
     frames = []
     for row in rows:
@@ -72,7 +72,9 @@ def plain(rows: list[Prediction], wanted: Wanted) -> list[tuple[int, list[tuple[
     return frames
 
 
-async def paged(predictions: Database, scenario_id: UUID, wanted: Wanted, limit: int) -> list[Shown]:
+async def paged(
+    predictions: Database, scenario_id: UUID, wanted: PredictionFilter, limit: int
+) -> list[Shown]:
     """All pages, each gone on from as a cursor does."""
     shown: list[Shown] = []
     while True:
@@ -84,13 +86,13 @@ async def paged(predictions: Database, scenario_id: UUID, wanted: Wanted, limit:
         wanted = replace(wanted, from_frame=more)
 
 
-def drawn(rows: list[Prediction], chance: Random) -> Wanted:
+def drawn(rows: list[Prediction], chance: Random) -> PredictionFilter:
     """Filters, each of them there or not."""
     frames = (0, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 3 * BLOCK - 1, SIZE, chance.randrange(SIZE))
     times = [chance.choice(rows).time for _ in range(2)]
     some = chance.choice(rows)
     labels = [*LABELS, "nothing", "", *(each.label for each in some.detections)]
-    return Wanted(
+    return PredictionFilter(
         from_frame=chance.choice((0, *frames)),
         to_frame=chance.choice((SIZE, 2**63 - 1, *frames)),
         from_time=chance.choice((None, None, 0.0, times[0], times[0] + 0.01, 1e9)),

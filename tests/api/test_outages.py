@@ -6,7 +6,7 @@ import pytest
 from anyio import create_task_group
 
 from app.api import ApiDeps
-from app.api.databases import open_for_requests
+from app.api.databases import open_request_database
 from app.api.queries import scenarios as views
 from app.postgres import Database, open_database
 from tests.api.conftest import Start, connected
@@ -22,7 +22,7 @@ async def test_a_silent_database_is_told_of_within_two_seconds(
 ) -> None:
     async with (
         proxied(scenarios_dsn) as proxy,
-        open_for_requests(proxy.dsn) as distant,
+        open_request_database(proxy.dsn) as distant,
         create_task_group() as tasks,
         start(ApiDeps(distant, deps.predictions, deps.bus)) as app,
         connected(app) as http,
@@ -45,7 +45,7 @@ async def test_those_who_share_a_look_at_a_silent_database_are_all_told_within_t
     path = f"/scenarios/{await add_scenario(scenarios, state='inactive', outcome='completed')}"
     async with (
         proxied(scenarios_dsn) as proxy,
-        open_for_requests(proxy.dsn) as distant,
+        open_request_database(proxy.dsn) as distant,
         create_task_group() as tasks,
         start(ApiDeps(distant, deps.predictions, deps.bus)) as app,
         connected(app) as http,

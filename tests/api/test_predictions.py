@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from app.api.http.cursors import make_cursor
-from app.api.queries.predictions import PAGE, Wanted
+from app.api.queries.predictions import PAGE, PredictionFilter
 from app.postgres import Database
 from tests.api.rows import add_prediction, add_scenario, packed
 
@@ -154,7 +154,7 @@ async def test_a_cursor_that_nobody_handed_out_is_refused(
     path = f"/scenarios/{scenario_id}"
     forged: list[tuple[str, object, object]] = [
         *(
-            (f"{path}/predictions", ("predictions", scenario_id, Wanted()), [n])
+            (f"{path}/predictions", ("predictions", scenario_id, PredictionFilter()), [n])
             for n in (2**63, 2**64 - 1, -1)
         ),
         (f"{path}/events", ("events", scenario_id), [2**63]),

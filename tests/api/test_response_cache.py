@@ -6,7 +6,7 @@ import httpx
 import pytest
 from litestar import Litestar
 
-from app.api.http.response_cache import Kept
+from app.api.http.response_cache import ResponseCache
 from app.postgres import Database
 from tests.api.rows import add_checkpoint, add_prediction, add_scenario
 
@@ -71,7 +71,7 @@ async def test_answers_about_others_are_not_kept(
 
 
 def test_the_answers_used_last_are_kept() -> None:
-    kept = Kept(most=3 * 2010)
+    kept = ResponseCache(most=3 * 2010)
     names = [uuid4() for _ in range(5)]
     for name in names[:3]:
         kept.put(name, b"it", bytes(1000))
@@ -83,7 +83,7 @@ def test_the_answers_used_last_are_kept() -> None:
 
 
 def test_what_is_forgotten_makes_room() -> None:
-    kept = Kept(most=3 * 2000)
+    kept = ResponseCache(most=3 * 2000)
     first, second, third = (uuid4() for _ in range(3))
     for question in (b"0", b"1"):
         kept.put(first, question, bytes(990))
@@ -97,7 +97,7 @@ def test_what_is_forgotten_makes_room() -> None:
 
 
 def test_a_long_question_takes_its_room_too() -> None:
-    kept = Kept(most=11_000)
+    kept = ResponseCache(most=11_000)
     name = uuid4()
     questions = [b"%d" % number * 4000 for number in range(5)]
     for question in questions:

@@ -529,7 +529,7 @@ async def _list_changes(world: World) -> None:
 
 @call(history.read_changes)
 async def _read_changes(world: World) -> None:
-    await history.read_changes(world.scenarios, history.Position(0, 0), 100)
+    await history.read_changes(world.scenarios, history.StreamPosition(0, 0), 100)
 
 
 @call(history.read_head)
@@ -545,7 +545,7 @@ async def _read_now(world: World) -> None:
 
 @call(predictions.list_predictions)
 async def _list_predictions(world: World) -> None:
-    wanted = predictions.Wanted(label="aruco:0")
+    wanted = predictions.PredictionFilter(label="aruco:0")
     await predictions.list_predictions(world.predictions, world.chance.choice(world.recorded), wanted, 100)
 
 

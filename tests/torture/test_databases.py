@@ -11,7 +11,7 @@ import httpx
 import pytest
 from anyio import create_task_group, fail_after, sleep
 
-from app.api.databases import open_for_requests
+from app.api.databases import open_request_database
 from app.postgres import TRANSIENT, Database, open_database
 from tests.support.proxy import Proxy, proxied
 from tests.support.waiting import until
@@ -168,7 +168,7 @@ async def test_no_connection_of_a_pool_is_lost(scenarios_dsn: str, battery: Batt
     slowest, free = 0.0, 0
     async with (
         proxied(scenarios_dsn) as proxy,
-        open_for_requests(proxy.dsn) as requests,
+        open_request_database(proxy.dsn) as requests,
         open_database(proxy.dsn, size=10) as patient,
     ):
         users = [Users(requests), Users(patient)]

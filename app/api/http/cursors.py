@@ -19,7 +19,7 @@ T = TypeVar("T")
 _CHECKSUM = 12
 
 
-class Number(Struct, frozen=True, array_like=True):
+class NumberPosition(Struct, frozen=True, array_like=True):
     """A position that is one number, as large as the databases have them."""
 
     value: Annotated[int, Meta(ge=0, le=2**63 - 1)]

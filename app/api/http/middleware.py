@@ -15,7 +15,7 @@ from ..options import ApiOptions
 from ..routes.metrics import duration_of, requests_of
 from .auth import admit, network_of
 from .problems import KEY_NEEDED, TOO_MANY_REQUESTS, ProblemError
-from .token_bucket import RateLimit
+from .token_bucket import TokenBuckets
 
 log = structlog.get_logger(__name__)
 _level = logging.getLogger(__name__)  # asked first: a line takes time to make, and few of them are wanted
@@ -40,15 +40,15 @@ _WITHOUT_KEY = 20.0  # requests a second to pages that need no key, for each add
 _FAILED = 0.5  # refusals a second for each address; then it is no longer told why
 
 
-class Gate:
+class RequestMiddleware:
     """Wraps the whole application, so that unknown paths and refused requests count too."""
 
     def __init__(self, app: ASGIApp, options: ApiOptions) -> None:
         self._app = app
         self._api_keys = options.api_keys
-        self._by_key = RateLimit(options.rate_limit)
-        self._by_address = RateLimit(_WITHOUT_KEY)
-        self._failed = RateLimit(_FAILED, burst=20)
+        self._by_key = TokenBuckets(options.rate_limit)
+        self._by_address = TokenBuckets(_WITHOUT_KEY)
+        self._failed = TokenBuckets(_FAILED, burst=20)
         self._open: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -21,9 +21,9 @@ from .problems import (
     PROBLEM_JSON,
     TOO_MANY_REQUESTS,
     UNAVAILABLE,
-    Kind,
     Problem,
     ProblemError,
+    ProblemType,
 )
 
 _REF = "#/components/schemas/{name}"
@@ -44,7 +44,7 @@ Clients on the service's own machine need no key; all others send `Authorization
 """
 
 
-class Answer(Struct, frozen=True):
+class ResponseDoc(Struct, frozen=True):
     """One success of an operation. `model` is its body's type, None where it has none."""
 
     description: str
@@ -54,7 +54,7 @@ class Answer(Struct, frozen=True):
     headers: dict[str, str] = {}
 
 
-class Doc(Struct, frozen=True, kw_only=True):
+class OperationDoc(Struct, frozen=True, kw_only=True):
     """What a handler says about itself, passed to its decorator as `doc`.
 
     `query` is the Struct its parameters are decoded with. `headers` maps to the type of what they hold, and
@@ -64,13 +64,13 @@ class Doc(Struct, frozen=True, kw_only=True):
     id: str
     tag: str
     summary: str
-    answers: dict[int, Answer]
+    responses: dict[int, ResponseDoc]
     description: str = ""
     query: Any = None
     headers: dict[str, Any] = field(default_factory=dict)
     body: Any = None
     body_examples: dict[str, Any] = field(default_factory=dict)
-    problems: dict[Kind, str] = field(default_factory=dict)
+    problems: dict[ProblemType, str] = field(default_factory=dict)
     open: bool = False
 
 
@@ -81,7 +81,9 @@ def openapi_document(handlers: Iterable[HTTPRouteHandler], version: str) -> byte
     of_scenarios = [doc.id for handler, doc in documented if any(map(_SCENARIO.search, handler.paths))]
     paths: dict[str, dict[str, Any]] = {}
     for handler, doc in documented:
-        models |= dict.fromkeys(m for m in (doc.body, *(a.model for a in doc.answers.values())) if _named(m))
+        models |= dict.fromkeys(
+            m for m in (doc.body, *(a.model for a in doc.responses.values())) if _named(m)
+        )
         for path in handler.paths:
             for method in handler.http_methods:
                 paths.setdefault(re.sub(r":\w+}", "}", path), {})[method.lower()] = _operation(
@@ -123,7 +125,7 @@ def _clean(schema: dict[str, Any]) -> dict[str, Any]:
     return schema | {"description": cleandoc(schema["description"])} if "description" in schema else schema
 
 
-def _operation(path: str, doc: Doc, of_scenarios: list[str]) -> dict[str, Any]:
+def _operation(path: str, doc: OperationDoc, of_scenarios: list[str]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": doc.id,
         "tags": [doc.tag],
@@ -132,7 +134,7 @@ def _operation(path: str, doc: Doc, of_scenarios: list[str]) -> dict[str, Any]:
         "parameters": _parameters(path, doc),
         "responses": {
             str(status): _answer(answer) | _links(path, doc, answer, of_scenarios)
-            for status, answer in doc.answers.items()
+            for status, answer in doc.responses.items()
         }
         | _problem_responses(doc),
     }
@@ -145,7 +147,7 @@ def _operation(path: str, doc: Doc, of_scenarios: list[str]) -> dict[str, Any]:
     return operation
 
 
-def _parameters(path: str, doc: Doc) -> list[dict[str, Any]]:
+def _parameters(path: str, doc: OperationDoc) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": kind}}
         for name, kind in re.findall(r"{(\w+):(\w+)}", path)
@@ -160,7 +162,7 @@ def _parameters(path: str, doc: Doc) -> list[dict[str, Any]]:
     return found
 
 
-def _answer(answer: Answer) -> dict[str, Any]:
+def _answer(answer: ResponseDoc) -> dict[str, Any]:
     described: dict[str, Any] = {"description": answer.description}
     if answer.headers:
         described["headers"] = {
@@ -173,7 +175,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
     return described
 
 
-def _links(path: str, doc: Doc, answer: Answer, of_scenarios: list[str]) -> dict[str, Any]:
+def _links(path: str, doc: OperationDoc, answer: ResponseDoc, of_scenarios: list[str]) -> dict[str, Any]:
     """What can be asked next with what an answer holds: a scenario's id, or where its next page begins."""
     fields = getattr(answer.model, "__struct_fields__", ())
     links: dict[str, Any] = {}
@@ -187,7 +189,7 @@ def _links(path: str, doc: Doc, answer: Answer, of_scenarios: list[str]) -> dict
     return {"links": links} if links else {}
 
 
-def _problem_responses(doc: Doc) -> dict[str, Any]:
+def _problem_responses(doc: OperationDoc) -> dict[str, Any]:
     common = {} if doc.open else {
         KEY_NEEDED: "Send an API key as `Authorization: Bearer …`.",
         FORBIDDEN: "Without API keys this service answers only its own machine.",

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 PROBLEM_JSON = "application/problem+json"
 
 
-class Kind(Struct, frozen=True):
+class ProblemType(Struct, frozen=True):
     """One kind of problem: programs tell them apart by the slug in `type`, people by the title."""
 
     slug: str
@@ -28,22 +28,22 @@ class Kind(Struct, frozen=True):
     title: str
 
 
-BAD_REQUEST = Kind("bad-request", 400, "The request cannot be understood")
-BAD_CURSOR = Kind("bad-cursor", 400, "The cursor does not belong to this query")
-KEY_NEEDED = Kind("api-key-needed", 401, "An API key is needed")
-FORBIDDEN = Kind("forbidden", 403, "The request is not allowed")
-NOT_FOUND = Kind("not-found", 404, "Nothing is there")
-METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The path does not offer this method")
-TOO_SLOW = Kind("too-slow", 408, "The request did not arrive in time")
-CONFLICT = Kind("conflict", 409, "The scenario's state does not allow this")
-TOO_LARGE = Kind("too-large", 413, "The body is too large")
-UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body must be JSON")
-INVALID = Kind("invalid", 422, "A value is not allowed")
-MISMATCH = Kind("mismatch", 422, "The id already belongs to a different request")
-TOO_MANY_REQUESTS = Kind("too-many-requests", 429, "Too many requests were made")
-INTERNAL = Kind("internal", 500, "Something went wrong in the service")
-UNAVAILABLE = Kind("unavailable", 503, "The service cannot answer right now")
-TOO_MANY_STREAMS = Kind("too-many-streams", 503, "Too many event streams are open")
+BAD_REQUEST = ProblemType("bad-request", 400, "The request cannot be understood")
+BAD_CURSOR = ProblemType("bad-cursor", 400, "The cursor does not belong to this query")
+KEY_NEEDED = ProblemType("api-key-needed", 401, "An API key is needed")
+FORBIDDEN = ProblemType("forbidden", 403, "The request is not allowed")
+NOT_FOUND = ProblemType("not-found", 404, "Nothing is there")
+METHOD_NOT_ALLOWED = ProblemType("method-not-allowed", 405, "The path does not offer this method")
+TOO_SLOW = ProblemType("too-slow", 408, "The request did not arrive in time")
+CONFLICT = ProblemType("conflict", 409, "The scenario's state does not allow this")
+TOO_LARGE = ProblemType("too-large", 413, "The body is too large")
+UNSUPPORTED_MEDIA_TYPE = ProblemType("unsupported-media-type", 415, "The body must be JSON")
+INVALID = ProblemType("invalid", 422, "A value is not allowed")
+MISMATCH = ProblemType("mismatch", 422, "The id already belongs to a different request")
+TOO_MANY_REQUESTS = ProblemType("too-many-requests", 429, "Too many requests were made")
+INTERNAL = ProblemType("internal", 500, "Something went wrong in the service")
+UNAVAILABLE = ProblemType("unavailable", 503, "The service cannot answer right now")
+TOO_MANY_STREAMS = ProblemType("too-many-streams", 503, "Too many event streams are open")
 
 _BY_STATUS = {
     kind.status: kind
@@ -73,7 +73,7 @@ class ProblemError(Exception):
 
     def __init__(
         self,
-        kind: Kind,
+        kind: ProblemType,
         detail: str,
         *,
         field: str | None = None,

@@ -8,10 +8,10 @@ from litestar import Request
 from litestar.datastructures import State
 from litestar.exceptions import InternalServerException
 
-from ..change_stream import Feed
+from ..change_stream import ChangeStream
 from ..options import ApiDeps, ApiOptions
 from .problems import BAD_REQUEST, TOO_SLOW, UNSUPPORTED_MEDIA_TYPE, ProblemError, unavailable
-from .response_cache import Kept
+from .response_cache import ResponseCache
 from .validation import decode_body, decode_query
 
 T = TypeVar("T")
@@ -37,17 +37,17 @@ class ApiRequest(Request[None, str, State]):
         return deps
 
     @property
-    def feed(self) -> Feed:
+    def feed(self) -> ChangeStream:
         """The live feed of changes. Raises ProblemError (503) while the databases are not open."""
-        feed: Feed | None = self.app.state.feed
+        feed: ChangeStream | None = self.app.state.feed
         if feed is None:
             raise unavailable("The service is starting or stopping. Repeat the request in a moment.")
         return feed
 
     @property
-    def kept(self) -> Kept:
+    def kept(self) -> ResponseCache:
         """Answers that cannot change any more."""
-        kept: Kept = self.app.state.kept
+        kept: ResponseCache = self.app.state.kept
         return kept
 
     def parameters(self, model: type[T]) -> T:

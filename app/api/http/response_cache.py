@@ -14,7 +14,7 @@ MOST = 64 * 2**20
 _EACH = 1000  # bytes that an answer takes besides its own and those of its question: room in tables
 
 
-class Kept:
+class ResponseCache:
     """The answers used last. Up to `most` bytes are kept."""
 
     def __init__(self, most: int = MOST) -> None:

@@ -7,7 +7,7 @@ from time import monotonic
 _MOST_CALLERS = 10_000
 
 
-class RateLimit:
+class TokenBuckets:
     """`rate` requests a second for each caller on average, and `burst` (or two seconds' worth) at once."""
 
     def __init__(

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from ...domain.redaction import redact
-from .problems import BAD_REQUEST, INVALID, Kind, ProblemError
+from .problems import BAD_REQUEST, INVALID, ProblemError, ProblemType
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ def decode_query(query: bytes, model: type[T]) -> T:
         raise _explained(error, BAD_REQUEST) from error
 
 
-def _explained(error: msgspec.ValidationError, kind: Kind) -> ProblemError:
+def _explained(error: msgspec.ValidationError, kind: ProblemType) -> ProblemError:
     message, _, place = str(error).partition(" - at `$")
     field = place.rstrip("`").removeprefix(".")
     if name := re.fullmatch(r"Object (?:missing required|contains unknown) field `(.+)`", message):

@@ -17,7 +17,7 @@ from .scenarios import EXAMPLE as SCENARIO
 from .scenarios import Outcome, State
 
 
-class Change(Struct, frozen=True):
+class ScenarioChange(Struct, frozen=True):
     """One transition of a scenario. `from` is null for its first."""
 
     id: Annotated[str, Meta(description="usable as Last-Event-ID of GET /events")]
@@ -36,11 +36,11 @@ class Change(Struct, frozen=True):
 class ChangePage(Struct, frozen=True):
     """Changes, oldest first. `next_cursor` is null where there are no more now."""
 
-    items: list[Change]
+    items: list[ScenarioChange]
     next_cursor: str | None
 
 
-class Position(Struct, frozen=True, order=True):
+class StreamPosition(Struct, frozen=True, order=True):
     """A place in the live order: everything up to it has been seen."""
 
     xid: int
@@ -50,10 +50,10 @@ class Position(Struct, frozen=True, order=True):
         return f"{self.xid}-{self.id}"
 
 
-class Head(Struct, frozen=True):
+class NewestChange(Struct, frozen=True):
     """The newest change in the live order, and whether newer ones wait for an older transaction's end."""
 
-    position: Position
+    position: StreamPosition
     pending: bool
 
 
@@ -66,7 +66,7 @@ _COLUMNS = """
 
 async def list_changes(
     scenarios: Database, scenario_id: UUID, after: int, limit: int
-) -> tuple[list[Change], int | None]:
+) -> tuple[list[ScenarioChange], int | None]:
     """Up to `limit` changes of one scenario after the one numbered `after`, and the number to go on from."""
     sql = f"""
         SELECT {_COLUMNS} FROM scenario_events e JOIN scenarios s ON s.id = e.scenario_id
@@ -78,7 +78,9 @@ async def list_changes(
     return [_change(row) for row in rows[:limit]], more
 
 
-async def read_changes(scenarios: Database, after: Position, limit: int) -> tuple[list[Change], Position]:
+async def read_changes(
+    scenarios: Database, after: StreamPosition, limit: int
+) -> tuple[list[ScenarioChange], StreamPosition]:
     """Up to `limit` changes after a position in the live order, and the position to go on from."""
     sql = f"""
         SELECT {_COLUMNS} FROM scenario_events e JOIN scenarios s ON s.id = e.scenario_id
@@ -87,10 +89,12 @@ async def read_changes(scenarios: Database, after: Position, limit: int) -> tupl
     """  # noqa: S608
     async with scenarios.connection() as connection:
         rows = await connection.fetch(sql, str(after.xid), after.id, limit)
-    return [_change(row) for row in rows], Position(int(rows[-1]["xid"]), rows[-1]["id"]) if rows else after
+    return [_change(row) for row in rows], StreamPosition(
+        int(rows[-1]["xid"]), rows[-1]["id"]
+    ) if rows else after
 
 
-async def read_head(connection: "Connection[Record] | PoolConnectionProxy[Record]") -> Head:
+async def read_head(connection: "Connection[Record] | PoolConnectionProxy[Record]") -> NewestChange:
     """Where the live order ends now."""
     sql = """
         WITH horizon AS MATERIALIZED (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS oldest)
@@ -102,11 +106,11 @@ async def read_head(connection: "Connection[Record] | PoolConnectionProxy[Record
     """
     rows = await connection.fetch(sql, timeout=5)
     settled = [row for row in rows if not row["pending"]]
-    position = Position(int(settled[0]["xid"]), settled[0]["id"]) if settled else Position(0, 0)
-    return Head(position, pending=any(row["pending"] for row in rows))
+    position = StreamPosition(int(settled[0]["xid"]), settled[0]["id"]) if settled else StreamPosition(0, 0)
+    return NewestChange(position, pending=any(row["pending"] for row in rows))
 
 
-async def read_now(scenarios: Database) -> tuple[Position, int]:
+async def read_now(scenarios: Database) -> tuple[StreamPosition, int]:
     """A position before which everything was committed, and the next transaction number."""
     sql = """
         SELECT pg_snapshot_xmin(taken)::text AS oldest, pg_snapshot_xmax(taken)::text AS unborn
@@ -114,11 +118,11 @@ async def read_now(scenarios: Database) -> tuple[Position, int]:
     """
     async with scenarios.connection() as connection:
         (row,) = await connection.fetch(sql)
-    return Position(int(row["oldest"]), 0), int(row["unborn"])
+    return StreamPosition(int(row["oldest"]), 0), int(row["unborn"])
 
 
-def _change(row: Record) -> Change:
-    return Change(
+def _change(row: Record) -> ScenarioChange:
+    return ScenarioChange(
         id=f"{row['xid']}-{row['id']}",
         scenario_id=row["scenario_id"],
         at=row["at"],
@@ -133,7 +137,7 @@ def _change(row: Record) -> Change:
     )
 
 
-EXAMPLE = Change(
+EXAMPLE = ScenarioChange(
     id="812-41",
     scenario_id=SCENARIO.id,
     at=datetime(2026, 1, 31, 9, 30, 4, tzinfo=UTC),

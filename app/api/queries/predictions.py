@@ -44,7 +44,7 @@ class PredictionPage(Struct, frozen=True):
     next_cursor: str | None
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
+class PredictionFilter(Struct, frozen=True, kw_only=True):
     """Which predictions: frames and times are from … up to but not including … ."""
 
     from_frame: int = 0
@@ -56,7 +56,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
 
 async def list_predictions(
-    predictions: Database, scenario_id: UUID, wanted: Wanted, limit: int
+    predictions: Database, scenario_id: UUID, wanted: PredictionFilter, limit: int
 ) -> tuple[list[Prediction], int | None]:
     """Up to `limit` predictions by frame, or fewer of many detections, and the frame to go on from.
 
@@ -92,7 +92,7 @@ _ALL = _PAGE.format(
 _WITH = _PAGE.format("SELECT * FROM predictions_with($3, $6, $7, $4, $5, $1 + 1)")
 
 
-async def _frames(connection: Connection, scenario_id: UUID, wanted: Wanted) -> tuple[int, int]:
+async def _frames(connection: Connection, scenario_id: UUID, wanted: PredictionFilter) -> tuple[int, int]:
     """The first and the last of the frames that are asked for."""
     first, end = wanted.from_frame, wanted.to_frame
     if wanted.from_time is not None or wanted.to_time is not None:

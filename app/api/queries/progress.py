@@ -29,7 +29,7 @@ class Progress(Struct, frozen=True):
     detections: int
 
 
-class Checkpoint(Struct, frozen=True):
+class StoredProgress(Struct, frozen=True):
     """What was stored for a scenario. The defaults are what holds before the first run has claimed it."""
 
     scenario_id: UUID | None = None
@@ -44,17 +44,17 @@ class Checkpoint(Struct, frozen=True):
     source_state: SourceState = "opening"
 
 
-_UNCLAIMED = Checkpoint()
-_THESE = f"SELECT {', '.join(Checkpoint.__struct_fields__)} FROM checkpoints WHERE scenario_id = ANY($1)"  # noqa: S608
+_UNCLAIMED = StoredProgress()
+_THESE = f"SELECT {', '.join(StoredProgress.__struct_fields__)} FROM checkpoints WHERE scenario_id = ANY($1)"  # noqa: S608
 
 
 class Checkpoints:
     """The checkpoints of several scenarios, read at once."""
 
-    def __init__(self, found: Iterable[Checkpoint]) -> None:
+    def __init__(self, found: Iterable[StoredProgress]) -> None:
         self._found = {checkpoint.scenario_id: checkpoint for checkpoint in found}
 
-    def __getitem__(self, scenario_id: UUID) -> Checkpoint:
+    def __getitem__(self, scenario_id: UUID) -> StoredProgress:
         return self._found.get(scenario_id, _UNCLAIMED)
 
 
@@ -63,16 +63,16 @@ async def find_checkpoints(predictions: Database, scenario_ids: Sequence[UUID]) 
     if not scenario_ids:
         return Checkpoints([])
     async with predictions.connection() as connection:
-        return Checkpoints(Checkpoint(*row) for row in await connection.fetch(_THESE, scenario_ids))
+        return Checkpoints(StoredProgress(*row) for row in await connection.fetch(_THESE, scenario_ids))
 
 
-async def find_checkpoint(predictions: Database, scenario_id: UUID) -> Checkpoint:
+async def find_checkpoint(predictions: Database, scenario_id: UUID) -> StoredProgress:
     """The checkpoint of one scenario, read for all who ask for one at the same time."""
     row = await predictions.find(_THESE, scenario_id)
-    return _UNCLAIMED if row is None else Checkpoint(*row)
+    return _UNCLAIMED if row is None else StoredProgress(*row)
 
 
-def progress_of(scenario: Record, media: Media | None, checkpoint: Checkpoint) -> Progress:
+def progress_of(scenario: Record, media: Media | None, checkpoint: StoredProgress) -> Progress:
     """The progress of a scenarios row (state, outcome, attempt)."""
     fps = None
     if scenario["state"] == "active" and scenario["attempt"] == checkpoint.attempt:
@@ -90,7 +90,7 @@ def progress_of(scenario: Record, media: Media | None, checkpoint: Checkpoint) -
     )
 
 
-def source_state_of(scenario: Record, checkpoint: Checkpoint) -> SourceState | None:
+def source_state_of(scenario: Record, checkpoint: StoredProgress) -> SourceState | None:
     """What the runner that holds a scenarios row (attempt, runner_id) says of the source.
 
     An attempt that has claimed nothing yet is not where its predecessor was.
@@ -100,7 +100,7 @@ def source_state_of(scenario: Record, checkpoint: Checkpoint) -> SourceState | N
     return checkpoint.source_state
 
 
-def _percent(scenario: Record, media: Media | None, checkpoint: Checkpoint) -> float | None:
+def _percent(scenario: Record, media: Media | None, checkpoint: StoredProgress) -> float | None:
     if scenario["outcome"] == "completed":
         return 100.0
     if media is None or media.live:
@@ -114,7 +114,7 @@ def _percent(scenario: Record, media: Media | None, checkpoint: Checkpoint) -> f
     return round(min(share, 1.0) * 100, 2)
 
 
-def _eta(media: Media | None, checkpoint: Checkpoint, fps: float | None) -> float | None:
+def _eta(media: Media | None, checkpoint: StoredProgress, fps: float | None) -> float | None:
     if media is None or media.live or not media.frames or not fps:
         return None
     return round(max(media.frames - checkpoint.next_frame, 0) / fps, 1)

@@ -9,7 +9,7 @@ from ...postgres import Database
 from .scenarios import EXAMPLE as SCENARIO
 
 
-class Runner(Struct, frozen=True):
+class RunnerInfo(Struct, frozen=True):
     """One runner instance: a name, and a boot id that is new with each start."""
 
     runner_id: str
@@ -27,10 +27,10 @@ class Runner(Struct, frozen=True):
 class RunnerList(Struct, frozen=True):
     """The instances heard of in the last hour, and any that still hold a run."""
 
-    items: list[Runner]
+    items: list[RunnerInfo]
 
 
-async def list_runners(scenarios: Database, heartbeat_timeout: float) -> list[Runner]:
+async def list_runners(scenarios: Database, heartbeat_timeout: float) -> list[RunnerInfo]:
     """The instances heard of lately, by name; ages are by the database's clock."""
     sql = """
         SELECT r.runner_id, r.boot_id, r.slots, held.scenario_ids,
@@ -47,7 +47,7 @@ async def list_runners(scenarios: Database, heartbeat_timeout: float) -> list[Ru
     async with scenarios.connection() as connection:
         rows = await connection.fetch(sql)
     return [
-        Runner(
+        RunnerInfo(
             runner_id=row["runner_id"],
             boot_id=row["boot_id"],
             state="left" if row["gone"] else "silent" if row["age"] > heartbeat_timeout else "alive",
@@ -62,7 +62,7 @@ async def list_runners(scenarios: Database, heartbeat_timeout: float) -> list[Ru
 
 EXAMPLE = RunnerList(
     [
-        Runner(
+        RunnerInfo(
             runner_id="local",
             boot_id=UUID("5d0c1f0e-8f5b-4c57-9a30-2b1f6f0e7c11"),
             state="alive",

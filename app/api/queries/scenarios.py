@@ -14,9 +14,9 @@ from ...domain.source import SourceError, parse_source
 from ...domain.spec import Fps, Restart, Sampling, ScenarioSpec
 from ...postgres import Database
 from .progress import (
-    Checkpoint,
     Progress,
     SourceState,
+    StoredProgress,
     find_checkpoint,
     find_checkpoints,
     progress_of,
@@ -66,7 +66,7 @@ class ScenarioPage(Struct, frozen=True):
     next_cursor: str | None
 
 
-class Position(Struct, frozen=True, array_like=True):
+class ScenarioPosition(Struct, frozen=True, array_like=True):
     """Where a page ended."""
 
     created_at: Annotated[datetime, Meta(tz=True)]
@@ -109,8 +109,12 @@ async def is_completed(scenarios: Database, scenario_id: UUID) -> bool | None:
 
 
 async def list_scenarios(
-    scenarios: Database, predictions: Database, state: State | None, after: Position | None, limit: int
-) -> tuple[list[Scenario], Position | None]:
+    scenarios: Database,
+    predictions: Database,
+    state: State | None,
+    after: ScenarioPosition | None,
+    limit: int,
+) -> tuple[list[Scenario], ScenarioPosition | None]:
     """Up to `limit` scenarios, newest first, and the position to go on from where there are more."""
     sql = f"""
         SELECT {_COLUMNS} FROM scenarios
@@ -122,7 +126,7 @@ async def list_scenarios(
         rows = await connection.fetch(sql, state, after and after.created_at, after and after.id, limit + 1)
     page = rows[:limit]
     checkpoints = await find_checkpoints(predictions, [row["id"] for row in page])
-    more = Position(page[-1]["created_at"], page[-1]["id"]) if len(rows) > limit else None
+    more = ScenarioPosition(page[-1]["created_at"], page[-1]["id"]) if len(rows) > limit else None
     return [_view(row, checkpoints[row["id"]]) for row in page], more
 
 
@@ -145,7 +149,7 @@ def decode_media(text: str | None) -> Media | None:
     return None if text is None else _media.decode(text)
 
 
-def _view(row: Record, checkpoint: Checkpoint) -> Scenario:
+def _view(row: Record, checkpoint: StoredProgress) -> Scenario:
     spec = _spec.decode(row["spec"])
     media = decode_media(row["media"])
     return Scenario(

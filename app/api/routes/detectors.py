@@ -9,7 +9,7 @@ from litestar import get
 from msgspec import Meta, Struct
 
 from ...domain.detector_config import Detector
-from ..http.openapi import Answer, Doc
+from ..http.openapi import OperationDoc, ResponseDoc
 
 _REQUIRED = {"onnx": {"model": "yolov8n.onnx"}}  # what an example needs beside the defaults
 
@@ -54,11 +54,11 @@ DETECTORS = DetectorList([_describe(config) for config in get_args(Detector)])
 
 @get(
     "/detectors",
-    doc=Doc(
+    doc=OperationDoc(
         id="listDetectors",
         tag="service",
         summary="List the detectors and their configuration",
-        answers={200: Answer("The detectors.", DetectorList, DetectorList(DETECTORS.items[:1]))},
+        responses={200: ResponseDoc("The detectors.", DetectorList, DetectorList(DETECTORS.items[:1]))},
     ),
 )
 async def get_detectors() -> DetectorList:

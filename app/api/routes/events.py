@@ -8,8 +8,8 @@ from litestar.params import FromPath
 from litestar.response import Stream
 from msgspec import Meta, Struct
 
-from ..http.cursors import Number, make_cursor, read_cursor
-from ..http.openapi import Answer, Doc
+from ..http.cursors import NumberPosition, make_cursor, read_cursor
+from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.problems import BAD_CURSOR, BAD_REQUEST, NOT_FOUND, TOO_MANY_STREAMS, no_scenario
 from ..http.requests import ApiRequest
 from ..queries.history import EXAMPLE, ChangePage, list_changes
@@ -25,12 +25,12 @@ class HistoryQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 @get(
     "/scenarios/{scenario_id:uuid}/events",
-    doc=Doc(
+    doc=OperationDoc(
         id="listScenarioEvents",
         tag="events",
         summary="Read a scenario's history, oldest first",
         query=HistoryQuery,
-        answers={200: Answer("A page of changes.", ChangePage, ChangePage([EXAMPLE], None))},
+        responses={200: ResponseDoc("A page of changes.", ChangePage, ChangePage([EXAMPLE], None))},
         problems={
             BAD_CURSOR: "Give `cursor` exactly as `next_cursor` returned it, with the same path.",
             NOT_FOUND: "There is no such scenario. GET /scenarios lists those that exist.",
@@ -41,12 +41,12 @@ async def get_history(request: ApiRequest, scenario_id: FromPath[UUID]) -> Chang
     """A page, oldest first."""
     query = request.parameters(HistoryQuery)
     bound = ("events", scenario_id)
-    after = 0 if query.cursor is None else read_cursor(query.cursor, bound, Number).value
+    after = 0 if query.cursor is None else read_cursor(query.cursor, bound, NumberPosition).value
     scenarios = request.deps.scenarios
     if not await exists(scenarios, scenario_id):
         raise no_scenario(scenario_id)
     items, more = await list_changes(scenarios, scenario_id, after, query.limit)
-    return ChangePage(items, None if more is None else make_cursor(Number(more), bound))
+    return ChangePage(items, None if more is None else make_cursor(NumberPosition(more), bound))
 
 
 EventId = Annotated[
@@ -69,7 +69,7 @@ data: {"scenario_id":"0198f1c2-…","attempt":1,"source_state":"open","progress"
 
 @get(
     "/events",
-    doc=Doc(
+    doc=OperationDoc(
         id="streamEvents",
         tag="events",
         summary="Follow every change as server-sent events",
@@ -80,7 +80,7 @@ data: {"scenario_id":"0198f1c2-…","attempt":1,"source_state":"open","progress"
             " one the stream begins now."
         ),
         headers={"Last-Event-ID": EventId},
-        answers={200: Answer("The stream.", str, _STREAM, media_type="text/event-stream")},
+        responses={200: ResponseDoc("The stream.", str, _STREAM, media_type="text/event-stream")},
         problems={
             BAD_REQUEST: "Last-Event-ID is no event of this service. Connect without it.",
             TOO_MANY_STREAMS: "At most 100 streams may be open. Close one, or try again later.",

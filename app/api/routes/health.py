@@ -7,7 +7,7 @@ from litestar import Response, get
 from msgspec import Struct
 
 from ...postgres import TRANSIENT, Database
-from ..http.openapi import Answer, Doc
+from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.requests import ApiRequest
 
 _TIMEOUT = 0.9  # seconds, of the two in which every request is answered
@@ -28,11 +28,11 @@ class Readiness(Struct, frozen=True):
 
 @get(
     "/health/live",
-    doc=Doc(
+    doc=OperationDoc(
         id="live",
         tag="service",
         summary="Whether the process is alive",
-        answers={200: Answer("It is.", Liveness, Liveness())},
+        responses={200: ResponseDoc("It is.", Liveness, Liveness())},
         open=True,
     ),
 )
@@ -43,13 +43,13 @@ async def live() -> Liveness:
 
 @get(
     "/health/ready",
-    doc=Doc(
+    doc=OperationDoc(
         id="ready",
         tag="service",
         summary="Whether the process can serve",
-        answers={
-            200: Answer("It can.", Readiness, Readiness(True, [])),
-            503: Answer(
+        responses={
+            200: ResponseDoc("It can.", Readiness, Readiness(True, [])),
+            503: ResponseDoc(
                 "It cannot now; the body says why.",
                 Readiness,
                 Readiness(False, ["the predictions database does not answer"]),

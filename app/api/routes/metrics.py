@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from ...postgres import TRANSIENT, Database
-from ..http.openapi import Answer, Doc
+from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.requests import ApiRequest
 from ..queries.scenarios import State, count_by_state
 
@@ -37,13 +37,13 @@ def duration_of(route: str, method: str) -> Histogram:
 
 @get(
     "/metrics",
-    doc=Doc(
+    doc=OperationDoc(
         id="metrics",
         tag="service",
         summary="Metrics in Prometheus' text format",
         description="Every process tells of itself; scenarios by state are the same from every api process.",
-        answers={
-            200: Answer(
+        responses={
+            200: ResponseDoc(
                 "The metrics.", str, 'videoanalysis_scenarios{state="active"} 4.0\n', media_type="text/plain"
             )
         },

@@ -7,12 +7,12 @@ from litestar import get
 from litestar.params import FromPath
 from msgspec import Meta, Struct, json, structs
 
-from ..http.answers import Json
-from ..http.cursors import Number, make_cursor, read_cursor
-from ..http.openapi import Answer, Doc
+from ..http.cursors import NumberPosition, make_cursor, read_cursor
+from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.problems import BAD_CURSOR, NOT_FOUND, no_scenario
 from ..http.requests import ApiRequest
-from ..queries.predictions import EXAMPLE, MAX_FRAME, PredictionPage, Wanted, list_predictions
+from ..http.responses import JsonResponse
+from ..queries.predictions import EXAMPLE, MAX_FRAME, PredictionFilter, PredictionPage, list_predictions
 from ..queries.scenarios import is_completed
 
 Frame = Annotated[int, Meta(ge=0, le=MAX_FRAME)]
@@ -37,9 +37,9 @@ class PredictionQuery(Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=1000, description="at most so many a page")] = 100
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the page before")] = None
 
-    def wanted(self) -> Wanted:
+    def wanted(self) -> PredictionFilter:
         """The filters alone."""
-        return Wanted(
+        return PredictionFilter(
             from_frame=self.from_frame,
             to_frame=MAX_FRAME if self.to_frame is None else self.to_frame,
             from_time=self.from_time,
@@ -51,7 +51,7 @@ class PredictionQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 @get(
     "/scenarios/{scenario_id:uuid}/predictions",
-    doc=Doc(
+    doc=OperationDoc(
         id="listPredictions",
         tag="results",
         summary="Read predictions, by frame",
@@ -63,14 +63,14 @@ class PredictionQuery(Struct, frozen=True, forbid_unknown_fields=True):
             " a scenario that still runs, go on with `from_frame` one past the last frame received."
         ),
         query=PredictionQuery,
-        answers={200: Answer("A page of predictions.", PredictionPage, EXAMPLE)},
+        responses={200: ResponseDoc("A page of predictions.", PredictionPage, EXAMPLE)},
         problems={
             BAD_CURSOR: "Give `cursor` exactly as `next_cursor` returned it, with the same path and filters.",
             NOT_FOUND: "There is no such scenario. GET /scenarios lists those that exist.",
         },
     ),
 )
-async def get_predictions(request: ApiRequest, scenario_id: FromPath[UUID]) -> Json:
+async def get_predictions(request: ApiRequest, scenario_id: FromPath[UUID]) -> JsonResponse:
     """A page, by frame."""
     deps, kept = request.deps, request.kept
     question = b"predictions " + request.scope["query_string"]
@@ -79,7 +79,7 @@ async def get_predictions(request: ApiRequest, scenario_id: FromPath[UUID]) -> J
         answer, is_final = await _answer(request, scenario_id)
         if is_final:
             kept.put(scenario_id, question, answer)
-    return Json(answer)
+    return JsonResponse(answer)
 
 
 async def _answer(request: ApiRequest, scenario_id: UUID) -> tuple[bytes, bool]:
@@ -88,11 +88,11 @@ async def _answer(request: ApiRequest, scenario_id: UUID) -> tuple[bytes, bool]:
     wanted = query.wanted()
     bound = ("predictions", scenario_id, wanted)
     if query.cursor is not None:
-        wanted = structs.replace(wanted, from_frame=read_cursor(query.cursor, bound, Number).value)
+        wanted = structs.replace(wanted, from_frame=read_cursor(query.cursor, bound, NumberPosition).value)
     deps = request.deps
     completed = await is_completed(deps.scenarios, scenario_id)
     if completed is None:
         raise no_scenario(scenario_id)
     items, more = await list_predictions(deps.predictions, scenario_id, wanted, query.limit)
-    page = PredictionPage(items, None if more is None else make_cursor(Number(more), bound))
+    page = PredictionPage(items, None if more is None else make_cursor(NumberPosition(more), bound))
     return json.encode(page), completed

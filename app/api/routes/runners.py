@@ -2,18 +2,18 @@
 
 from litestar import get
 
-from ..http.openapi import Answer, Doc
+from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.requests import ApiRequest
 from ..queries.runners import EXAMPLE, RunnerList, list_runners
 
 
 @get(
     "/runners",
-    doc=Doc(
+    doc=OperationDoc(
         id="listRunners",
         tag="service",
         summary="List the runners and what they hold",
-        answers={200: Answer("The runner instances.", RunnerList, EXAMPLE)},
+        responses={200: ResponseDoc("The runner instances.", RunnerList, EXAMPLE)},
     ),
 )
 async def get_runners(request: ApiRequest) -> RunnerList:

@@ -17,9 +17,8 @@ from ...domain.spec import All, Fps, Restart, ScenarioSpec
 from ...messages import CreateScenario, DeleteScenario, OrchestratorCommand, StartScenario, StopScenario
 from ...postgres import TRANSIENT
 from ..commands import send_command
-from ..http.answers import Json
 from ..http.cursors import make_cursor, read_cursor
-from ..http.openapi import Answer, Doc
+from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.problems import (
     BAD_CURSOR,
     BAD_REQUEST,
@@ -35,8 +34,9 @@ from ..http.problems import (
     no_scenario,
 )
 from ..http.requests import ApiRequest
+from ..http.responses import JsonResponse
 from ..queries import scenarios as views
-from ..queries.scenarios import Position, Scenario, ScenarioPage, State
+from ..queries.scenarios import Scenario, ScenarioPage, ScenarioPosition, State
 
 _NAMESPACE = UUID("342c4fd4-5a93-4828-8f6c-f2a537fb714a")
 _MAX_KEY = 200
@@ -77,7 +77,7 @@ class ScenarioQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _LOCATION = {"Location": "Where the scenario is."}
-_ACCEPTED = Answer(
+_ACCEPTED = ResponseDoc(
     "Safe, but not handled, or not shown by the databases, within a short wait. GET the scenario to see it.",
     Accepted,
     Accepted(views.EXAMPLE.id, "Accepted. GET the scenario to see when it is done."),
@@ -91,7 +91,7 @@ _NO_SUCH = {NOT_FOUND: f"There is no scenario {views.EXAMPLE.id}. GET /scenarios
 
 @post(
     "/scenarios",
-    doc=Doc(
+    doc=OperationDoc(
         id="createScenario",
         tag="scenarios",
         summary="Create a scenario and start it",
@@ -110,8 +110,8 @@ _NO_SUCH = {NOT_FOUND: f"There is no scenario {views.EXAMPLE.id}. GET /scenarios
             ),
             "a trial without a video": NewScenario("test:testsrc2", Mock(seed=1)),
         },
-        answers={
-            201: Answer(
+        responses={
+            201: ResponseDoc(
                 "Created, or created by an earlier such request.", Scenario, views.EXAMPLE, headers=_LOCATION
             ),
             202: _ACCEPTED,
@@ -153,12 +153,14 @@ async def create_scenario(request: ApiRequest) -> Response[Scenario] | Response[
 
 @get(
     "/scenarios",
-    doc=Doc(
+    doc=OperationDoc(
         id="listScenarios",
         tag="scenarios",
         summary="List scenarios, newest first",
         query=ScenarioQuery,
-        answers={200: Answer("A page of scenarios.", ScenarioPage, ScenarioPage([views.EXAMPLE], None))},
+        responses={
+            200: ResponseDoc("A page of scenarios.", ScenarioPage, ScenarioPage([views.EXAMPLE], None))
+        },
         problems={BAD_CURSOR: "Give `cursor` exactly as `next_cursor` returned it, with the same filters."},
     ),
 )
@@ -166,7 +168,7 @@ async def list_scenarios(request: ApiRequest) -> ScenarioPage:
     """A page, newest first."""
     query = request.parameters(ScenarioQuery)
     bound = ("scenarios", query.state)
-    after = None if query.cursor is None else read_cursor(query.cursor, bound, Position)
+    after = None if query.cursor is None else read_cursor(query.cursor, bound, ScenarioPosition)
     deps = request.deps
     items, more = await views.list_scenarios(
         deps.scenarios, deps.predictions, query.state, after, query.limit
@@ -176,15 +178,15 @@ async def list_scenarios(request: ApiRequest) -> ScenarioPage:
 
 @get(
     "/scenarios/{scenario_id:uuid}",
-    doc=Doc(
+    doc=OperationDoc(
         id="getScenario",
         tag="scenarios",
         summary="Look at one scenario, with its progress",
-        answers={200: Answer("The scenario.", Scenario, views.EXAMPLE)},
+        responses={200: ResponseDoc("The scenario.", Scenario, views.EXAMPLE)},
         problems=_NO_SUCH,
     ),
 )
-async def get_scenario(request: ApiRequest, scenario_id: FromPath[UUID]) -> Json:
+async def get_scenario(request: ApiRequest, scenario_id: FromPath[UUID]) -> JsonResponse:
     """The scenario, or 404."""
     deps, kept = request.deps, request.kept
     row = await views.find_row(deps.scenarios, scenario_id)
@@ -196,18 +198,18 @@ async def get_scenario(request: ApiRequest, scenario_id: FromPath[UUID]) -> Json
         answer = msgspec.json.encode(await views.show(row, deps.predictions))
         if row["outcome"] == "completed":
             kept.put(scenario_id, question, answer)
-    return Json(answer)
+    return JsonResponse(answer)
 
 
 @post(
     "/scenarios/{scenario_id:uuid}/stop",
     status_code=200,
-    doc=Doc(
+    doc=OperationDoc(
         id="stopScenario",
         tag="scenarios",
         summary="Stop a scenario",
         description="What it stored stays. Stopping one that is stopped, or ended, changes nothing.",
-        answers={200: Answer("The scenario, stopping.", Scenario, views.EXAMPLE), 202: _ACCEPTED},
+        responses={200: ResponseDoc("The scenario, stopping.", Scenario, views.EXAMPLE), 202: _ACCEPTED},
         problems=_NO_SUCH | {UNAVAILABLE: _LOST},
     ),
 )
@@ -221,12 +223,12 @@ async def stop_scenario(
 @post(
     "/scenarios/{scenario_id:uuid}/start",
     status_code=200,
-    doc=Doc(
+    doc=OperationDoc(
         id="startScenario",
         tag="scenarios",
         summary="Start a scenario again",
         description="It resumes after its last stored frame. To begin anew, create another scenario.",
-        answers={200: Answer("The scenario, starting.", Scenario, views.EXAMPLE), 202: _ACCEPTED},
+        responses={200: ResponseDoc("The scenario, starting.", Scenario, views.EXAMPLE), 202: _ACCEPTED},
         problems=_NO_SUCH
         | {
             CONFLICT: "It is still stopping: wait until its state is inactive, then start it.",
@@ -245,11 +247,11 @@ async def start_scenario(
 @delete(
     "/scenarios/{scenario_id:uuid}",
     status_code=202,
-    doc=Doc(
+    doc=OperationDoc(
         id="deleteScenario",
         tag="scenarios",
         summary="Delete a scenario with its predictions",
-        answers={204: Answer("Deleted; its predictions go in the background."), 202: _ACCEPTED},
+        responses={204: ResponseDoc("Deleted; its predictions go in the background."), 202: _ACCEPTED},
         problems=_NO_SUCH
         | {
             CONFLICT: "It is not inactive: stop it and wait until its state is inactive, then delete it.",

@@ -3,7 +3,7 @@
 from litestar.types import Receive, Scope, Send
 
 
-class Json:
+class JsonResponse:
     """Bytes of JSON as they are. Litestar's own response weighs headers, cookies and encoders for each."""
 
     def __init__(self, body: bytes) -> None:
