@@ -1,14 +1,11 @@
-"""Where on the network a source may be, and connecting there without being led anywhere else."""
+"""The networks that sources may be on, and which network an address belongs to."""
 
-import socket
-import time
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal, TypeAlias
 
-Address: TypeAlias = IPv4Address | IPv6Address
-Kind = Literal["public", "private", "loopback"]
+IpAddress: TypeAlias = IPv4Address | IPv6Address
+NetworkKind = Literal["public", "private", "loopback"]
 _Network: TypeAlias = IPv4Network | IPv6Network
-_SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 
 _PRIVATE = tuple(
     map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"))
@@ -29,25 +26,22 @@ _METADATA = frozenset(
         ),
     )
 )
-"""What clouds answer their machines under with keys and secrets, beside the link-local 169.254.169.254."""
-
-_MOST_ADDRESSES = 8  # of one name
-
-
-class ForbiddenAddressError(OSError):
-    """A source leads to where none may be. The message says where, and what to do."""
+"""Metadata services of clouds, which hand out keys; 169.254.169.254 is link-local and so forbidden anyway."""
 
 
 class Networks:
-    """The addresses that sources may have.
+    """The set of addresses that sources may have.
 
-    Made from words and networks, separated by commas: `public` (the internet), `private` (local networks),
-    `loopback` (this machine), and networks or addresses as in `192.168.7.0/24`. Addresses that are none of
-    these, such as link-local ones, are in it only where a network names them. Raises ValueError.
+    `text` is a list, separated by commas, of the words `public` (the internet), `private` (local networks)
+    and `loopback` (this machine), and of networks or addresses such as `192.168.7.0/24`. An address of no
+    kind, such as a link-local one, belongs to the set only if a network of the list contains it.
+
+    Raises:
+        ValueError: a part of `text` is neither a word nor a network.
     """
 
     def __init__(self, text: str) -> None:
-        self._kinds: set[Kind] = set()
+        self._kinds: set[NetworkKind] = set()
         self._networks: set[_Network] = set()
         for part in filter(None, map(str.strip, text.split(","))):
             match part:
@@ -70,57 +64,13 @@ class Networks:
     def __repr__(self) -> str:
         return f"Networks({str(self)!r})"
 
-    def __contains__(self, address: Address) -> bool:
-        address = _judged(address)
-        return _kind(address) in self._kinds or any(address in network for network in self._networks)
-
-    def connect(self, host: str, port: int, timeout: float) -> socket.socket:
-        """Resolve a host once, and connect to the first of its addresses that is in here and answers.
-
-        Takes about `timeout` seconds at most, beside what the resolver takes; later reads and writes on the
-        connection have as long each. Raises OSError, ForbiddenAddressError where no address is in here.
-        """
-        addresses = self._resolve(host, port)[:_MOST_ADDRESSES]
-        deadline = time.monotonic() + timeout
-        fault: OSError | None = None
-        for number, (family, address) in enumerate(addresses):
-            connection = socket.socket(family, socket.SOCK_STREAM)
-            try:
-                # Each address has its share of the time that is left, so that a dead one leaves some.
-                share = (deadline - time.monotonic()) / (len(addresses) - number)
-                connection.settimeout(max(share, 0.1))
-                connection.connect(address)
-            except OSError as error:
-                connection.close()
-                fault = error
-            else:
-                connection.settimeout(timeout)
-                return connection
-        raise fault or OSError(f"{host} has no address")
-
-    def _resolve(self, host: str, port: int) -> list[tuple[int, _SocketAddress]]:
-        """A host's addresses that are in here, to connect to as they are: asked again, a name may lie."""
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (UnicodeError, OverflowError):  # of a label too long, of a port too large
-            raise OSError("no such host or port") from None
-        allowed: list[tuple[int, _SocketAddress]] = []
-        forbidden: Address | None = None
-        for family, _, _, _, address in found:
-            ip = _judged(ip_address(address[0]))
-            if ip in self:
-                allowed.append((family, address))
-            else:
-                forbidden = ip
-        if forbidden is not None and not allowed:
-            kind = _kind(forbidden)
-            hint = f": add {kind} to VA_SOURCE_NETWORKS if sources may be there" if kind else ""
-            raise ForbiddenAddressError(f"{forbidden} is on none of the networks of sources{hint}")
-        return allowed
+    def __contains__(self, address: IpAddress) -> bool:
+        address = destination(address)
+        return network_kind(address) in self._kinds or any(address in network for network in self._networks)
 
 
-def _judged(address: Address) -> Address:
-    """The address that a packet would end at, where an IPv6 address stands for an IPv4 one."""
+def destination(address: IpAddress) -> IpAddress:
+    """Return the address that packets reach: the IPv4 address inside a mapped, 6to4 or NAT64 address."""
     if isinstance(address, IPv6Address):
         if address in _NAT64:
             return IPv4Address(int(address) & 0xFFFFFFFF)
@@ -128,7 +78,8 @@ def _judged(address: Address) -> Address:
     return address
 
 
-def _kind(address: Address) -> Kind | None:
+def network_kind(address: IpAddress) -> NetworkKind | None:
+    """Return the kind of network that an address is on; None for link-local, multicast and metadata ones."""
     if address in _METADATA:
         return None
     if address.is_loopback:

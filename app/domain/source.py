@@ -1,8 +1,7 @@
 """What a scenario's `source` may be: a file below the media root, a network stream, or a test pattern."""
 
 import re
-from pathlib import Path, PurePosixPath
-from stat import S_ISREG
+from pathlib import PurePosixPath
 from typing import Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -41,30 +40,6 @@ class Source(Struct, frozen=True):
     live: bool | None
     redacted: str
     frames: int | None = None
-
-    def resolve(self, media_root: Path) -> Path:
-        """The file to open. Raises SourceError where it is missing, no regular file, or outside the root."""
-        try:
-            root = media_root.resolve(strict=True)
-        except OSError:
-            raise SourceError("the media root does not exist: create it, or set VA_MEDIA_ROOT") from None
-        try:
-            path = (root / self.address).resolve(strict=True)
-            mode = path.stat().st_mode
-        except (FileNotFoundError, NotADirectoryError):
-            raise SourceError(
-                f"no file {self.address!r} under the media root: put it there, or set VA_MEDIA_ROOT"
-            ) from None
-        except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else "a loop of links"
-            raise SourceError(f"the file {self.address!r} cannot be opened: {reason.lower()}") from None
-        if not path.is_relative_to(root):
-            raise SourceError(
-                f"{self.address!r} leads outside the media root: copy the file into it, or set VA_MEDIA_ROOT"
-            )
-        if not S_ISREG(mode):
-            raise SourceError(f"{self.address!r} is not a file: name a video file below the media root")
-        return path
 
 
 def parse_source(text: str) -> Source:

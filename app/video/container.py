@@ -20,6 +20,7 @@ from msgspec import Struct
 from ..domain.networks import Networks
 from ..domain.source import Source, SourceError
 from .errors import READ_ERRORS, VideoError, explain, no_ranges, not_a_video, not_text, unknown_codec
+from .files import find_file
 from .transport.http_file import HttpFile
 from .transport.playlist import Playlist
 from .transport.rtsp_relay import Relay
@@ -124,7 +125,7 @@ def _open(
 ) -> Opened:
     match source.kind:
         case "file":
-            container = stack.enter_context(_open_file(str(source.resolve(media_root))))
+            container = stack.enter_context(_open_file(str(find_file(source, media_root))))
             return Opened(container, _video_of(container, source), live=False)
         case "test":
             container = stack.enter_context(_container(source.address, {}, format="lavfi"))

@@ -14,7 +14,6 @@ from av.error import (
 )
 from av.error import EOFError as AvEOFError
 
-from ..domain.networks import ForbiddenAddressError
 from ..domain.source import Source
 
 
@@ -38,6 +37,10 @@ class TruncatedError(VideoError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, retryable=False)
+
+
+class ForbiddenAddressError(OSError):
+    """None of a host's addresses is on the networks that sources may use. The message says what to do."""
 
 
 READ_ERRORS = (FFmpegError, OSError)

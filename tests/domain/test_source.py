@@ -1,47 +1,17 @@
-import os
+"""Parsing a scenario's source: what is accepted, what is rejected, and what is shown without credentials."""
+
 import re
-from pathlib import Path
-from time import perf_counter
 
 import pytest
 
-from app.domain.redaction import redact
 from app.domain.source import SourceError, parse_source
 
 
-def refusal(text: str, root: Path | None = None) -> str:
-    try:
-        source = parse_source(text)
-        if root is not None:
-            source.resolve(root)
-    except SourceError as error:
-        return str(error)
-    pytest.fail(f"{text!r} was let through")
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    root = tmp_path / "media"
-    (root / "gate").mkdir(parents=True)
-    (root / "gate" / "clip.mp4").write_bytes(b"x")
-    (tmp_path / "secret.mp4").write_bytes(b"x")
-    return root
-
-
-@pytest.mark.parametrize("text", ["gate/clip.mp4", "./gate/clip.mp4", "gate//./clip.mp4"])
-def test_a_file_is_found_below_the_media_root(root: Path, text: str) -> None:
-    source = parse_source(text)
-    assert (source.kind, source.live) == ("file", False)
-    assert source.resolve(root) == (root / "gate" / "clip.mp4").resolve()
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["2024-01-01T10:00:00.mp4", "./cam1:front.mp4", "gate/a:b.mp4", "été 1.mp4", "-rf", "%2e%2e", "x?y#z"],
-)
-def test_odd_names_are_files_like_others(root: Path, text: str) -> None:
-    (root / text).write_bytes(b"x")
-    assert parse_source(text).resolve(root) == (root / text).resolve()
+def rejection(text: str) -> str:
+    """Return the message with which the source is rejected."""
+    with pytest.raises(SourceError) as caught:
+        parse_source(text)
+    return str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -59,8 +29,8 @@ def test_odd_names_are_files_like_others(root: Path, text: str) -> None:
         ("C:/video.mp4", "'c:'"),
     ],
 )
-def test_a_path_that_may_not_be_opened_is_refused(text: str, said: str) -> None:
-    assert said in refusal(text)
+def test_a_path_outside_the_media_root_or_malformed_is_rejected(text: str, said: str) -> None:
+    assert said in rejection(text)
 
 
 @pytest.mark.parametrize(
@@ -72,56 +42,21 @@ def test_a_path_that_may_not_be_opened_is_refused(text: str, said: str) -> None:
         "lavfi:testsrc", "CONCAT:x", "async:cache:file:/etc/passwd", "hls+file:/etc/passwd", "rtp://host:1",
     ],
 )  # fmt: skip
-def test_other_schemes_are_refused_by_name_with_what_is_allowed(text: str) -> None:
-    message = refusal(text)
+def test_another_scheme_is_rejected_by_name_with_the_allowed_ones(text: str) -> None:
+    message = rejection(text)
     assert repr(re.split("[:,]", text)[0].lower() + ":") in message
     assert "rtsp://" in message
     assert "test:" in message
 
 
-def test_a_missing_file_says_where_to_put_it(root: Path) -> None:
-    for text in ("none.mp4", "gate/clip.mp4/more", "none/clip.mp4"):
-        assert refusal(text, root) == (
-            f"no file {text!r} under the media root: put it there, or set VA_MEDIA_ROOT"
-        )
-    assert "media root does not exist" in refusal("clip.mp4", root / "nowhere")
-
-
-def test_links_are_followed_only_inside_the_root(root: Path) -> None:
-    (root / "inside.mp4").symlink_to("gate/clip.mp4")
-    (root / "outside.mp4").symlink_to("../secret.mp4")
-    (root / "up").symlink_to("..")
-    (root / "loop.mp4").symlink_to("loop.mp4")
-    assert parse_source("inside.mp4").resolve(root).read_bytes() == b"x"
-    assert "outside the media root" in refusal("outside.mp4", root)
-    assert "outside the media root" in refusal("up/secret.mp4", root)
-    assert "cannot be opened" in refusal("loop.mp4", root)
-
-
-def test_the_root_itself_may_be_a_link(root: Path) -> None:
-    link = root.parent / "link"
-    link.symlink_to(root)
-    assert parse_source("gate/clip.mp4").resolve(link).is_file()
-
-
-def test_only_regular_files_are_opened(root: Path) -> None:
-    os.mkfifo(root / "fifo.mp4")
-    assert "is not a file" in refusal("fifo.mp4", root)
-    assert "is not a file" in refusal("gate", root)
-
-
-def test_a_name_too_long_for_the_file_system_is_an_error_like_others(root: Path) -> None:
-    assert "cannot be opened" in refusal("x" * 1000 + ".mp4", root)
-
-
-def test_credentials_do_not_show() -> None:
+def test_credentials_are_redacted() -> None:
     source = parse_source("rtsp://admin:s3cret@cam.local:554/live?channel=1&password=s3cret&Token=abc#s3cret")
     assert (source.kind, source.live) == ("rtsp", True)
     assert "s3cret" in source.address
     assert source.redacted == "rtsp://***@cam.local:554/live?channel=1&password=***&Token=***"
 
 
-def test_credentials_in_the_path_do_not_show_either() -> None:
+def test_credentials_in_the_path_are_redacted() -> None:
     source = parse_source("rtsp://10.1.1.7:554/user=admin_password=s3cret_channel=1_stream=0.sdp?real_stream")
     assert (
         source.redacted == "rtsp://10.1.1.7:554/user=admin_password=***_channel=1_stream=0.sdp?real_stream="
@@ -139,33 +74,8 @@ def test_credentials_in_the_path_do_not_show_either() -> None:
         ("http://cam/x;token=s3cret", "http://cam/x;token=***"),
     ],
 )
-def test_credentials_of_an_address_within_an_address_do_not_show(text: str, shown: str) -> None:
+def test_credentials_of_an_address_within_an_address_are_redacted(text: str, shown: str) -> None:
     assert parse_source(text).redacted == shown
-
-
-def test_credentials_are_taken_out_of_any_text() -> None:
-    text = "cannot open rtsp://a:s3cr@et@cam/x?token=s3cret&n=1 nor 'postgresql://va:s3cret@db:5432/x', see https://h/a@b"
-    assert redact(text) == (
-        "cannot open rtsp://***@cam/x?token=***&n=1 nor 'postgresql://***@db:5432/x', see https://h/a@b"
-    )
-
-
-def test_credentials_are_known_however_they_are_spelt() -> None:
-    text = """?p%61ssword=s3cret&n=1;Token=s3c'ret {"url": "http://h/?sig=s3cret"} /password%3Ds3cret_x"""
-    assert redact(text) == (
-        """?p%61ssword=***&n=1;Token=*** {"url": "http://h/?sig=***"} /password%3D***_x"""
-    )
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["&pass" * 16_000, "&" + "pass" * 16_000, "pass" * 16_000, "://" * 20_000, "://" + "a@" * 32_000],
-    ids=["names", "a name", "a word", "logins", "a login"],
-)
-def test_no_text_takes_long_to_clean(text: str) -> None:
-    begun = perf_counter()
-    redact(text)
-    assert perf_counter() - begun < 2
 
 
 def test_only_opening_tells_whether_http_is_live() -> None:
@@ -186,8 +96,8 @@ def test_only_opening_tells_whether_http_is_live() -> None:
         "http://h/a b",
     ],
 )
-def test_a_malformed_address_is_refused(text: str) -> None:
-    assert "the address" in refusal(text)
+def test_a_malformed_address_is_rejected(text: str) -> None:
+    assert "the address" in rejection(text)
 
 
 def test_a_test_pattern_is_recorded_unless_it_is_live() -> None:
@@ -209,5 +119,5 @@ def test_a_test_pattern_is_recorded_unless_it_is_live() -> None:
         "test:testsrc?file=x", "test:testsrc?rate=1&rate=2", "test:testsrc?rate=٣",
     ],
 )  # fmt: skip
-def test_a_test_pattern_takes_only_what_is_listed(text: str) -> None:
-    assert "test pattern" in refusal(text)
+def test_a_test_pattern_takes_only_the_listed_options(text: str) -> None:
+    assert "test pattern" in rejection(text)

@@ -25,6 +25,7 @@ from app.domain.source import Source, SourceError, parse_source
 from app.domain.spec import All
 from app.video import container as video_container
 from app.video.open import Camera, Sampled, SourceState, VideoError, open_video
+from app.video.transport import connecting
 from app.video.transport.rtsp_relay import Relay
 from app.video.transport.web import Web
 from tests.support import clips
@@ -128,7 +129,7 @@ def test_a_name_that_changes_its_address_leads_nowhere(
     battle: Battle, monkeypatch: pytest.MonkeyPatch, battery: Battery, scheme: str
 ) -> None:
     with rebinding(battle, monkeypatch, scheme) as (url, called):
-        assert "127.0.0.2 is on none of the networks of sources" in follow(battle, url)
+        assert "127.0.0.2 is not an address that sources may have" in follow(battle, url)
         assert not called()
     battery.passed(ROW, f"a name that changes its address ({scheme})", "1 source", "0 internal hits")
 
@@ -232,18 +233,18 @@ def with_any_format(patch: Patch, battle: Battle) -> str:
 
 
 def without_the_media_root(patch: Patch, battle: Battle) -> str:
-    patch.setattr(Source, "resolve", lambda source, root: root / source.address)
+    patch.setattr(video_container, "find_file", lambda source, root: root / source.address)
     return "link.ts"
 
 
 def with_dots(patch: Patch, battle: Battle) -> str:
-    patch.setattr(Source, "resolve", lambda source, root: root / source.address)
+    patch.setattr(video_container, "find_file", lambda source, root: root / source.address)
     patch.setattr(sources, "_file", lambda text: Source("file", text, live=False, redacted=text))
     return f"../{battle.secret.name}"
 
 
 def with_any_scheme(patch: Patch, battle: Battle) -> str:
-    patch.setattr(Source, "resolve", lambda source, _: source.address)
+    patch.setattr(video_container, "find_file", lambda source, _: source.address)
     patch.setattr(sources, "_SCHEME", re.compile("(nothing)"))
     patch.setattr(sources, "_file", lambda text: Source("file", text, live=False, redacted=text))
     patch.setattr(video_container, "_FILE", {})
@@ -282,11 +283,11 @@ def test_asking_for_a_name_twice_would_be_noticed(
     battle: Battle, monkeypatch: pytest.MonkeyPatch, battery: Battery, scheme: str
 ) -> None:
     def twice(networks: Networks, host: str, port: int, timeout: float) -> socket.socket:
-        assert networks._resolve(host, port)
+        assert connecting.resolve(networks, host, port)
         return socket.create_connection((host, port), timeout)
 
     with rebinding(battle, monkeypatch, scheme) as (url, called):
-        monkeypatch.setattr(Networks, "connect", twice)
+        monkeypatch.setattr(connecting, "connect", twice)
         follow(battle, url)
         assert called()
     battery.unguarded(ROW, f"asking for a name only once ({scheme})", "1 source", "1 internal hit")

@@ -18,6 +18,7 @@ from ...concurrency.threads import start_thread
 from ...domain.networks import Networks
 from ...domain.source import SourceError, parse_source
 from ..errors import VideoError, unreachable
+from . import connecting
 
 _MOST_REDIRECTS = 5
 _MOST_HEAD, _MOST_BODY = 16 * 2**10, 2**18  # bytes of a reply
@@ -62,7 +63,7 @@ class Relay:
         secure = parts.scheme == "rtsps"
         host, port = parts.hostname or "", parts.port or (322 if secure else 554)
         try:
-            connection = self._networks.connect(host, port, self._timeout)
+            connection = connecting.connect(self._networks, host, port, self._timeout)
             return _tls().wrap_socket(connection, server_hostname=host) if secure else connection
         except OSError as error:
             raise unreachable(error, self._name) from None

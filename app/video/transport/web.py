@@ -11,8 +11,9 @@ from string import punctuation
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
-from ...domain.networks import ForbiddenAddressError, Networks
-from ..errors import VideoError
+from ...domain.networks import Networks
+from ..errors import ForbiddenAddressError, VideoError
+from . import connecting
 
 _MOST_BYTES = 256 * 2**20  # read for one packet, which bounds what it takes of memory
 _MOST_REDIRECTS = 5
@@ -77,7 +78,7 @@ class Web:
         self._begin_to_wait()
         secure, host, port, target = _split(url)
         connection = HTTPSConnection(host, port, context=_tls()) if secure else HTTPConnection(host, port)
-        link = self._networks.connect(host, port, self._wait())
+        link = connecting.connect(self._networks, host, port, self._wait())
         connection.sock = _tls().wrap_socket(link, server_hostname=host) if secure else link
         connection.response_class = self._response  # type: ignore[assignment]
         try:

@@ -68,7 +68,8 @@ def test_a_redirect_to_another_camera_is_followed(camera: cameras.RtspCamera, me
 def test_a_redirect_to_where_no_source_may_be_is_not_followed() -> None:
     with hostile_camera({"DESCRIBE": redirect("rtsp://user:s3cret@127.0.0.2:554/live")}) as url:
         error = fault(url)
-    assert "127.0.0.2 is on none of the networks of sources: add loopback to VA_SOURCE_NETWORKS" in str(error)
+    said = "127.0.0.2 is not an address that sources may have: add loopback to VA_SOURCE_NETWORKS"
+    assert said in str(error)
     assert "s3cret" not in str(error)
     assert not error.retryable
 
@@ -118,7 +119,7 @@ def test_a_hidden_redirect_is_found() -> None:
         hidden.replace(b"302 Moved", b"399"),
     ):
         with hostile_camera({"OPTIONS": said}) as url:
-            assert "127.0.0.2 is on none of the networks of sources" in str(fault(url)), said
+            assert "127.0.0.2 is not an address that sources may have" in str(fault(url)), said
 
 
 @contextmanager
