@@ -25,7 +25,7 @@ torture: $(STAMP) ## run the fault and attack battery at full length, hours of i
 	@VA_TEST_LONG=1 $(BIN)/python -m pytest tests/torture
 
 torture-%: $(STAMP)
-	@VA_TEST_LONG=1 $(BIN)/python -m pytest tests/torture/test_$*.py
+	@VA_TEST_LONG=1 $(BIN)/python -m pytest tests/torture/$*
 
 bench: $(STAMP) ## measure, as ratios to references of the same run; make bench JSON=FILE keeps them
 	@$(BIN)/python -m benchmarks $(if $(JSON),--json $(JSON))

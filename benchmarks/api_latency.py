@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 import anyio
 
 from benchmarks.table import Row, at_most, command
-from tests.service.process import ServiceProcess, running
 from tests.support.clips import marker_clip
+from tests.support.service import ServiceProcess, running
 
 REQUESTS = 1000  # in a turn
 SCENARIOS = 4

@@ -22,8 +22,8 @@ from app.video.pictures import AvPicture
 from benchmarks import network
 from benchmarks.services import completed, predictions_of
 from benchmarks.table import Row, alternate, at_most, command
-from tests.service.process import Json, ServiceProcess, running
 from tests.support.clips import marker_clip
+from tests.support.service import Json, ServiceProcess, running
 from tests.support.waiting import until
 
 TURNS = 10  # of each kind in a round

@@ -35,8 +35,8 @@ from benchmarks import network
 from benchmarks.processes import cpu, of_server, own_cpu
 from benchmarks.services import busy_seconds, predictions_of
 from benchmarks.table import Row, alternate, at_least, command
-from tests.service.process import ServiceProcess, running
 from tests.support.clips import marker_clip
+from tests.support.service import ServiceProcess, running
 
 CORES = os.cpu_count() or 1
 CASES = ((640, 640, 300), (192, 320, 1800))

@@ -18,8 +18,8 @@ from benchmarks.clips import FPS, camera_clip
 from benchmarks.processes import cpu, of_server, of_service
 from benchmarks.services import busy_seconds
 from benchmarks.table import Row, alternate, at_least, at_most, command
-from tests.service.process import Json, ServiceProcess, running
 from tests.support.cameras import ROOT
+from tests.support.service import Json, ServiceProcess, running
 
 HOUR = 3600
 PIPELINE = ROOT / ".venv-pipeline" / "bin" / "python"

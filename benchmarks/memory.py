@@ -18,8 +18,8 @@ from anyio import sleep, to_thread
 from benchmarks.clips import camera_clip
 from benchmarks.processes import memory, of_service
 from benchmarks.table import Row, alternate, at_most, command
-from tests.service.process import Json, ServiceProcess, running
 from tests.support.cameras import ROOT
+from tests.support.service import Json, ServiceProcess, running
 
 MORE = 4
 SECONDS = 600

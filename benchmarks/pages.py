@@ -16,8 +16,8 @@ import httpx
 from anyio import run_process
 
 from benchmarks.table import Row, alternate, at_least, command
-from tests.service.process import running
 from tests.support.cameras import ROOT, free_port
+from tests.support.service import running
 from tests.support.waiting import until
 
 FRAMES = 1000

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.service.process import ServiceProcess
+from tests.support.service import ServiceProcess
 
 
 def own_cpu() -> float:

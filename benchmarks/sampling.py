@@ -16,7 +16,7 @@ from benchmarks.clips import camera_clip
 from benchmarks.processes import cpu, of_service, own_cpu
 from benchmarks.services import busy_seconds
 from benchmarks.table import Row, alternate, at_most, command
-from tests.service.process import ServiceProcess, running
+from tests.support.service import ServiceProcess, running
 
 SECONDS = 60
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}

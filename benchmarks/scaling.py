@@ -25,10 +25,10 @@ from benchmarks.clips import camera_clip
 from benchmarks.processes import cpu, memory, of_server, of_service
 from benchmarks.services import POLL, busy_seconds
 from benchmarks.table import Row, command
-from tests.fleet.fleet import fleet
-from tests.service.process import ServiceProcess, running
 from tests.support.cameras import RtspCamera
+from tests.support.fleet import fleet
 from tests.support.kafka import any_broker
+from tests.support.service import ServiceProcess, running
 
 COUNTS = (1, 2, 4, 8, 16)
 RUNNERS = 3

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from app.postgres.embedded.server import embedded_server
-from tests.service.process import Json, ServiceProcess
+from tests.support.service import Json, ServiceProcess
 from tests.support.waiting import until
 
 POLL = 0.25

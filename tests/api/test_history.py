@@ -3,7 +3,7 @@
 import httpx
 
 from app.postgres import Database
-from tests.api.rows import add_event, add_scenario
+from tests.support.rows import add_event, add_scenario
 
 
 async def test_the_history_is_told_oldest_first_page_by_page(

@@ -10,9 +10,9 @@ from app.api.databases import open_request_database
 from app.api.queries import scenarios as views
 from app.postgres import Database, open_database
 from tests.api.conftest import Start, connected
-from tests.api.rows import add_scenario
 from tests.api.test_errors import assert_problem
 from tests.support.proxy import proxied
+from tests.support.rows import add_scenario
 
 BODY = {"source": "clip.mp4", "detector": {"type": "marker"}}
 

@@ -9,7 +9,7 @@ import pytest
 from app.api.http.cursors import make_cursor
 from app.api.queries.predictions import PAGE, PredictionFilter
 from app.postgres import Database
-from tests.api.rows import add_prediction, add_scenario, packed
+from tests.support.rows import add_prediction, add_scenario, packed
 
 CROWD = 300
 """Detections in each frame of `add_crowds`."""

@@ -8,7 +8,7 @@ from litestar import Litestar
 
 from app.api.http.response_cache import ResponseCache
 from app.postgres import Database
-from tests.api.rows import add_checkpoint, add_prediction, add_scenario
+from tests.support.rows import add_checkpoint, add_prediction, add_scenario
 
 PATHS = ("", "/predictions", "/predictions?label=cat&limit=1")
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from app.domain.media import Media
 from app.domain.spec import ScenarioSpec
 from app.postgres import Database
-from tests.api.rows import BEGIN, MEDIA, SPEC, add_checkpoint, add_scenario
+from tests.support.rows import BEGIN, MEDIA, SPEC, add_checkpoint, add_scenario
 
 
 async def test_progress_is_told_from_the_checkpoint(

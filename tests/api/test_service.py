@@ -13,7 +13,7 @@ from app.api import ApiDeps, ApiOptions, create_app
 from app.domain.detector_config import Detector
 from app.postgres import Database, open_database
 from tests.api.conftest import Start, connected
-from tests.api.rows import add_scenario
+from tests.support.rows import add_scenario
 
 
 async def add_runner(scenarios: Database, name: str, age: float = 0, **columns: Any) -> UUID:

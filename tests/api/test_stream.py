@@ -13,7 +13,7 @@ from litestar import Litestar
 
 from app.postgres import Database
 from tests.api.conftest import Start, listening
-from tests.api.rows import MEDIA, add_checkpoint, add_event, add_scenario
+from tests.support.rows import MEDIA, add_checkpoint, add_event, add_scenario
 from tests.support.waiting import until
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet.fleet import Fleet, fleet
-from tests.service.process import Json, ServiceProcess, running
+from tests.support.fleet import Fleet, fleet
+from tests.support.service import Json, ServiceProcess, running
 from tests.support.waiting import until
 
 MARKER = {"type": "marker"}

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from anyio import sleep
 
-from tests.fleet.fleet import SETTINGS, Fleet, fleet
-from tests.service.process import Json
+from tests.support.fleet import SETTINGS, Fleet, fleet
 from tests.support.kafka import local_broker
+from tests.support.service import Json
 from tests.support.waiting import until
 
 MARKER = {"type": "marker"}

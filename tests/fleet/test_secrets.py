@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from tests.service.process import running
 from tests.support.kafka import LocalBroker, local_broker
 from tests.support.secure_listener import SecureListener
+from tests.support.service import running
 from tests.support.waiting import until
 
 CANARY = "c4nary"

@@ -4,7 +4,7 @@ import pytest
 
 from app.domain.prediction import Detection, Prediction
 from app.predictions.codec import BLOCK, pack
-from tests.api.rows import packed
+from tests.support.rows import packed
 
 
 def seen(frame: int, *found: tuple[str, float]) -> Prediction:

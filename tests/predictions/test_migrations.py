@@ -3,8 +3,8 @@
 from uuid import uuid4
 
 from app.postgres import migrate, migrations_of, open_connection
-from tests.api.rows import packed
 from tests.support.databases import Databases
+from tests.support.rows import packed
 
 
 async def test_stored_predictions_are_carried_over(server: Databases) -> None:

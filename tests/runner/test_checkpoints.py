@@ -13,8 +13,8 @@ from app.postgres import Database
 from app.predictions.checkpoint import Batch, Checkpoint, Counters, Fence, FencedError
 from app.predictions.codec import BLOCK
 from app.runner import checkpoints as store
-from tests.api.rows import packed
 from tests.support.batches import as_batch, batch, prediction
+from tests.support.rows import packed
 
 SCENARIO = uuid4()
 

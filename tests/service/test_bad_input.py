@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.process import Json, ServiceProcess, running
 from tests.support.clips import audio_only_clip, marker_clip, text_as_mp4, truncate
+from tests.support.service import Json, ServiceProcess, running
 
 MARKER = {"type": "marker"}
 MOCK = {"type": "mock"}

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.process import ServiceProcess, running
 from tests.support.cameras import RtspCamera, silent_camera
 from tests.support.clips import marker_clip
+from tests.support.service import ServiceProcess, running
 from tests.support.waiting import until
 
 MARKER = {"type": "marker"}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from anyio import sleep
 
-from tests.service.process import ServiceProcess, running
 from tests.service.test_exactly_once import assert_markers
+from tests.support.service import ServiceProcess, running
 from tests.support.waiting import until
 
 MARKER = {"type": "marker"}

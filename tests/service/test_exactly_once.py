@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from anyio import sleep
 
-from tests.service.process import Json, ServiceProcess, running
 from tests.support.clips import marker_box
+from tests.support.service import Json, ServiceProcess, running
 from tests.support.waiting import until
 
 MARKER = {"type": "marker"}

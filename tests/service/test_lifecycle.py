@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.service.process import Json, ServiceProcess, running
+from tests.support.service import Json, ServiceProcess, running
 from tests.support.waiting import until
 
 MARKER = {"type": "marker"}

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from tests.service.process import running
 from tests.support.cameras import silent_camera
 from tests.support.proxy import proxied
+from tests.support.service import running
 
 
 async def test_it_ends_in_time_though_both_databases_and_a_camera_are_silent(

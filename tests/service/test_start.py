@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from anyio import to_thread
 
-from tests.service.process import ServiceProcess, running
 from tests.support.cameras import ROOT, free_port
 from tests.support.databases import Databases
 from tests.support.proxy import proxied
+from tests.support.service import ServiceProcess, running
 from tests.support.waiting import until
 
 

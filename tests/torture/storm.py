@@ -13,8 +13,8 @@ import asyncpg
 import httpx
 from anyio import Event, create_task_group, current_time, move_on_after, sleep
 
-from tests.fleet.fleet import Fleet
-from tests.service.process import ServiceProcess
+from tests.support.fleet import Fleet
+from tests.support.service import ServiceProcess
 from tests.support.waiting import until
 from tests.torture.ground_truth import Kill
 

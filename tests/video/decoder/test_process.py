@@ -37,7 +37,7 @@ from tests.support.cameras import ROOT, RtspCamera
 from tests.support.clips import marker_clip
 from tests.support.models import yolov8
 from tests.support.waiting import until
-from tests.torture.fragile_decoder import FRAME
+from tests.torture.decoder.fragile_decoder import FRAME
 from tests.video.test_pictures import frame
 
 FRAMES = 60
@@ -165,7 +165,9 @@ async def test_faults_of_sources_are_told_alike(folder: Path) -> None:
 async def test_a_crash_fails_the_run_that_met_it_after_what_came_before(
     folder: Path, monkeypatch: pytest.MonkeyPatch, source: str, reason: str
 ) -> None:
-    monkeypatch.setattr(decoder_process, "COMMAND", (sys.executable, "-m", "tests.torture.fragile_decoder"))
+    monkeypatch.setattr(
+        decoder_process, "COMMAND", (sys.executable, "-m", "tests.torture.decoder.fragile_decoder")
+    )
     with reading(DecoderProcess, folder, source=source) as read:
         await read.ends()
     assert [item.frame for item in read.items] == list(range(FRAME))
@@ -179,7 +181,9 @@ async def test_a_crash_fails_the_run_that_met_it_after_what_came_before(
 async def test_a_process_that_is_stuck_or_frozen_is_ended(
     folder: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
-    monkeypatch.setattr(decoder_process, "COMMAND", (sys.executable, "-m", "tests.torture.fragile_decoder"))
+    monkeypatch.setattr(
+        decoder_process, "COMMAND", (sys.executable, "-m", "tests.torture.decoder.fragile_decoder")
+    )
     monkeypatch.setattr(decoder_process, "SILENCE", 6.0)
     endless = ENDLESS if source == "clip.mp4" else source
     with reading(DecoderProcess, folder, source=endless) as read:

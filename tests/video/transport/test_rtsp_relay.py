@@ -16,8 +16,8 @@ from app.domain.source import parse_source
 from app.domain.spec import All
 from app.video.open import Camera, Received, VideoError, open_video
 from tests.support import cameras, clips
+from tests.support.hostile_servers import HERE, RTSP_OK, hostile_camera
 from tests.support.waiting import until
-from tests.torture.hostile_servers import HERE, RTSP_OK, hostile_camera
 
 CERTIFICATE = Path(__file__).parents[2] / "support" / "self_signed.pem"
 

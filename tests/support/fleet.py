@@ -1,0 +1,71 @@
+"""Several processes of the service, joined by a real Kafka and sharing one embedded Postgres."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from anyio import create_task_group
+
+from tests.support.cameras import ROOT
+from tests.support.service import ServiceProcess
+
+SETTINGS = {
+    "bus": "kafka",
+    "kafka_partitions": 6,
+    "heartbeat_interval": 0.5,
+    "heartbeat_timeout": 3,
+}
+
+
+class Fleet:
+    """Members by name; the one called `api` is asked."""
+
+    def __init__(self, folder: Path, media: Path, broker: str) -> None:
+        self._folder = folder
+        self._settings = SETTINGS | {
+            "media_root": media,
+            "data_dir": folder / "data",
+            "kafka_bootstrap_servers": broker,
+            "kafka_topic_prefix": f"fleet-{uuid4().hex[:8]}.",
+        }
+        self.members: dict[str, ServiceProcess] = {}
+
+    @property
+    def api(self) -> ServiceProcess:
+        return self.members["api"]
+
+    def add(self, name: str, roles: str, *, app: str = "app.main:app", code: Path = ROOT) -> ServiceProcess:
+        """Launch a member, without waiting for it; `code` is the folder of another version's code."""
+        folder = self._folder / name
+        folder.mkdir()
+        member = ServiceProcess(folder, app=app, code=code, **self._settings, roles=roles)
+        self.members[name] = member
+        member.launch()
+        return member
+
+    def runner_id(self, name: str) -> str:
+        """The part of a runner's default name that is this member's own."""
+        return f":{self.members[name].port}"
+
+    async def end(self) -> None:
+        """End every member, all at once."""
+        async with create_task_group() as group:
+            for member in self.members.values():
+                group.start_soon(member.end)
+
+
+@asynccontextmanager
+async def fleet(
+    folder: Path, media: Path, broker: str, *, code: Mapping[str, Path] | None = None, **members: str
+) -> AsyncIterator[Fleet]:
+    """A fleet whose members (name → roles) are ready, ended whatever happens; `code` as of `Fleet.add`."""
+    started = Fleet(folder, media, broker)
+    try:
+        for name, roles in members.items():
+            started.add(name, roles, code=(code or {}).get(name, ROOT))
+        for member in started.members.values():
+            await member.ready(60)
+        yield started
+    finally:
+        await started.end()

@@ -1,0 +1,19 @@
+"""The service, with detectors that crash, whose runs do not know what an earlier attempt has failed in."""
+
+from msgspec.structs import replace
+
+from app.detectors.make import Detector, DetectorFactory
+from app.predictions.checkpoint import Checkpoint
+from app.runner import run
+from app.runner.detection import Detecting
+
+
+def _unknowing(detector: Detector, make: DetectorFactory, claimed: Checkpoint) -> Detecting:
+    return Detecting(detector, make, replace(claimed, hopeless=None))
+
+
+vars(run)["Detecting"] = _unknowing
+
+from tests.torture.crash.fatal_app import app  # noqa: E402 - the guard is out before it starts
+
+__all__ = ["app"]

@@ -1,0 +1,224 @@
+"""Mutated recordings and decompression bombs: no crash, no surprise, and memory stays bounded.
+
+1,000 mutations, 10,000 at full length. They are read in processes of their own, so that a crash
+is seen from outside; and by a service, of which the process, its memory and the databases are looked at.
+Each limit on bombs is also taken out, to see that it is this limit that holds.
+"""
+
+import ctypes
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from msgspec import Struct
+
+from app.video import container as video_container
+from tests.support.cameras import ROOT
+from tests.support.clips import marker_clip
+from tests.support.service import running
+from tests.torture.battery import LONG, Battery, size
+from tests.torture.media import bombs
+from tests.torture.media.mutations import forget_peak_memory, make_clips, mutations, peak_memory, read
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's way to measure memory")
+
+ROW = 8
+COUNT = size(1_000, 10_000)
+SERVED = size(40, 600)
+BATCH = 500
+
+
+class Outcome(Struct, frozen=True):
+    """What became of one mutation. `memory` is in MiB."""
+
+    number: int
+    seconds: float
+    memory: float
+    said: str
+
+
+def battle(command: list[str], timeout: float) -> tuple[list[Outcome], str | None]:
+    """Run a reading process to its end; what became of each mutation, and the crash, if there was one."""
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=timeout, check=False)
+    outcomes = []
+    unfinished = None
+    for line in process.stdout.decode(errors="replace").splitlines():
+        number, _, rest = line.partition(" ")
+        if not rest:
+            unfinished = number
+            break
+        seconds, memory, said = rest.split(" ", 2)
+        outcomes.append(Outcome(int(number), float(seconds), float(memory), said))
+    if process.returncode:
+        return (
+            outcomes,
+            f"{process.returncode} at {unfinished}: {process.stderr[-500:].decode(errors='replace')}",
+        )
+    return outcomes, None
+
+
+@pytest.mark.timeout(size(240, 3600))
+def test_mutated_recordings_harm_nobody(tmp_path: Path, battery: Battery) -> None:
+    make_clips(tmp_path)
+    outcomes: list[Outcome] = []
+    crashes = []
+    first = 0
+    while first < COUNT:
+        command = [
+            sys.executable,
+            "-m",
+            "tests.torture.media.mutations",
+            str(tmp_path),
+            str(first),
+            str(BATCH),
+        ]
+        batch, crash = battle(command, timeout=220)
+        outcomes += batch
+        first += BATCH if crash is None else len(batch) + 1
+        if crash is not None:
+            crashes.append(crash)
+    assert crashes == []
+    assert [outcome.number for outcome in outcomes] == list(range(COUNT))
+    assert [outcome for outcome in outcomes if outcome.said.startswith("Unexpected")] == []
+    memory = max(outcome.memory for outcome in outcomes)
+    seconds = max(outcome.seconds for outcome in outcomes)
+    assert memory < 400
+    assert seconds < 10
+    # The mutations are neither harmless nor hopeless.
+    refused = sum(outcome.said.startswith("VideoError") for outcome in outcomes)
+    assert COUNT / 10 < refused < COUNT / 2
+    lost = f"{len(crashes)} crashes, {memory:.0f} MiB and {seconds:.2f} s at most"
+    battery.passed(ROW, f"mutated recordings, {refused:,} of them refused", f"{COUNT:,} files", lost)
+
+
+@pytest.mark.timeout(size(240, 3600))
+async def test_a_service_bears_mutations_and_bombs(tmp_path: Path, battery: Battery) -> None:
+    """Its neighbour's rows in the database are all there, the process is the same, its memory bounded."""
+    clips_folder = tmp_path / "clips"
+    clips_folder.mkdir()
+    make_clips(clips_folder)
+    async with running(tmp_path, runner_slots=8) as service:
+        marker_clip(service.media / "fine.mp4", frames=600)
+        names = []
+        for number, suffix, data in mutations(clips_folder, 0, SERVED):
+            names.append(f"{number}{suffix}")
+            (service.media / names[-1]).write_bytes(data)
+        for number, make in enumerate(BOMBS.values()):
+            (service.media / f"bomb{number}").mkdir()
+            names.append(str(make(service.media / f"bomb{number}").relative_to(service.media)))
+        process = psutil.Process(service.process.pid)
+        before = process.memory_info().rss / 2**20
+        neighbour = await service.create("fine.mp4", {"type": "marker"}, sampling={"mode": "all"})
+        ids = [
+            await service.create(
+                name, {"type": "mock"}, sampling={"mode": "all"}, restart={"policy": "never"}
+            )
+            for name in names
+        ]
+        outcomes = Counter(
+            [(await service.ends(scenario_id, size(120, 1800)))["outcome"] for scenario_id in ids]
+        )
+        assert (await service.ends(neighbour, 120))["outcome"] == "completed"
+        grown = peak_memory(process.pid) - before
+        assert process.is_running()
+        assert "Traceback" not in service.log.read_text()
+        stored = [item["frame"] for item in await service.predictions(neighbour)]
+    assert stored == list(range(600))
+    assert outcomes["failed"] >= len(BOMBS) / 2
+    assert grown < 600
+    lost = f"0 crashes, 0 of 600 frames of a neighbour; {grown:.0f} MiB more at most"
+    battery.passed(ROW, "a service given mutated recordings and bombs", f"{len(names)} files", lost)
+
+
+def test_a_crash_would_be_noticed(battery: Battery) -> None:
+    program = "import os; print('7 0.1 90 16 pictures\\n8 ', end='', flush=True); os.abort()"
+    outcomes, crash = battle([sys.executable, "-c", program], timeout=20)
+    assert [outcome.number for outcome in outcomes] == [7]
+    assert crash is not None
+    assert crash.startswith("-6 at 8")
+    battery.unguarded(ROW, "a decoder that does not crash", "1 process that aborts", "1 crash")
+
+
+BOMBS: dict[str, Callable[[Path], Path]] = {
+    "a canvas of 60 megapixels": lambda folder: bombs.gif(folder / "a.gif", 10_000, 6_000),
+    "a canvas of 4 gigapixels": lambda folder: bombs.gif(folder / "a.gif", 65_535, 65_535),
+    "a film of 256 megapixels": lambda folder: bombs.jpeg(folder / "a.mkv", 16_000, 16_000),
+    "references of 134 megapixels": lambda folder: bombs.h264(folder / "a.h264", 16_384, 8_192),
+    "an index of 8 million frames": lambda folder: bombs.mp4(folder / "a.mp4", samples=2**23),
+    "an index of a billion frames": lambda folder: bombs.mp4(folder / "a.mp4", samples=2**30),
+    "an index packed 1000 to 1": lambda folder: bombs.packed_index(folder / "a.mov", 2**28),
+    "forty videos in one": lambda folder: bombs.mp4(folder / "a.mp4", samples=2**17, tracks=40),
+}
+
+
+@contextmanager
+def measured() -> Iterator[Callable[[], float]]:
+    """How much memory this process took at most since, beside what it had, in MiB."""
+    ctypes.CDLL(None).malloc_trim(0)
+    forget_peak_memory()
+    before = peak_memory()
+    yield lambda: peak_memory() - before
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_what_claims_to_be_huge_takes_little(tmp_path: Path, battery: Battery, bomb: str) -> None:
+    path = BOMBS[bomb](tmp_path)
+    assert path.stat().st_size < 300_000
+    with measured() as peak:
+        read(path)
+    most = peak()
+    assert most < 100
+    battery.passed(ROW, bomb, "1 file", f"{most:.0f} MiB at most")
+
+
+def test_pictures_that_are_too_large_are_told(tmp_path: Path) -> None:
+    bombs.h264(tmp_path / "a.h264", 16_384, 8_192)
+    assert read(tmp_path / "a.h264") == (
+        "VideoError: the pictures in a.h264 have 16384x8192 pixels: at most 8192x4352 are supported, in any"
+        " proportion"
+    )
+
+
+def test_a_recording_as_large_as_may_be_is_read(tmp_path: Path) -> None:
+    path = bombs.h264(tmp_path / "a.h264", 8192, 4352, frames=40 if LONG else 3, references=16 if LONG else 1)
+    with measured() as peak:
+        assert read(path) == f"{39 if LONG else 2} pictures"
+    assert peak() < 2_000
+
+
+@pytest.mark.parametrize(
+    ("bomb", "least"),
+    [
+        ("a canvas of 60 megapixels", 200),
+        ("an index of 8 million frames", 200),
+        ("an index packed 1000 to 1", 200),
+        ("forty videos in one", 100),
+    ],
+)
+def test_without_its_limit_a_bomb_takes_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, battery: Battery, bomb: str, least: int
+) -> None:
+    monkeypatch.setattr(video_container, "_LIMITS", {"max_streams": "1000"})
+    monkeypatch.setattr(video_container, "_MOST_PIXELS", 2**31)
+    allow = video_container._ffmpeg.av_max_alloc
+    allow(ctypes.c_size_t(2**31 - 1))
+    try:
+        with measured() as peak:
+            read(BOMBS[bomb](tmp_path))
+        most = peak()
+        assert most > least
+        battery.unguarded(ROW, f"its limit: {bomb}", "1 file", f"{most:.0f} MiB")
+    finally:
+        allow(ctypes.c_size_t(video_container._MOST_MEMORY))
+
+
+def test_titles_need_not_be_text(tmp_path: Path) -> None:
+    make_clips(tmp_path)
+    data = (tmp_path / "h264.mp4").read_bytes()
+    (tmp_path / "h264.mp4").write_bytes(data.replace(b"isomiso2avc1mp41", b"is\xff\xfeiso2avc1mp41"))
+    assert read(tmp_path / "h264.mp4") == "16 pictures"

@@ -1,0 +1,301 @@
+"""A service that reads sources with faults, and neighbours of theirs that work."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import asyncpg
+import numpy as np
+import psutil
+from anyio import create_task_group, move_on_after
+from anyio.abc import TaskGroup
+from httpx import Response, TransportError
+from msgspec import Struct
+
+from tests.support.cameras import RtspCamera
+from tests.support.clips import encode, marker_clip, truncate
+from tests.support.service import ServiceProcess, running
+from tests.support.waiting import until
+from tests.torture.battery import size
+from tests.torture.sources import videos
+from tests.torture.sources.cameras import (
+    CameraProxy,
+    Fault,
+    FaultySource,
+    Kind,
+    LiveStream,
+    Playlist,
+    RecordingServer,
+    Video,
+)
+from tests.torture.sources.verifier import FRAMES, Trouble, Verifier
+
+IN_TIME = 10.0
+"""Seconds within which a fault must be noticed."""
+
+MOCK, MARKER = {"type": "mock"}, {"type": "marker"}
+ALL = {"mode": "all"}
+
+CONNECTED: tuple[Kind, ...] = ("rtsp", "mpegts", "mjpeg", "hls", "recording")
+KINDS: dict[Fault, tuple[Kind, ...]] = {
+    Fault.SILENT: CONNECTED,
+    Fault.STALL: CONNECTED,
+    Fault.RESET: CONNECTED,
+    Fault.HALF_OPEN: CONNECTED,
+    Fault.DRIP: CONNECTED,
+    Fault.ENDLESS: CONNECTED,
+    Fault.TRUNCATED: ("rtsp", "mpegts", "mjpeg", "recording", "file"),
+    Fault.CHANGE: ("mpegts", "mpegts", "mjpeg", "hls", "file"),
+    Fault.FROZEN: ("rtsp", "mpegts", "mjpeg", "mjpeg", "hls"),
+}
+
+
+class Cameras(Struct):
+    """What sources are made of. `long` is a recording of so many `seconds`."""
+
+    moving: RtspCamera
+    still: RtspCamera
+    recording: bytes
+    long: bytes
+    seconds: float
+    media: Path
+
+    def trouble(self, kind: Kind, fault: Fault, *, again: bool = False, healed: bool = False) -> Trouble:
+        """A source of this kind with this fault; `again`: with the other change of a video."""
+        server: FaultySource | None = None
+        h264 = videos.transport_stream()
+        still = fault is Fault.FROZEN
+        changed: Video | None = None
+        match kind:
+            case "rtsp":
+
+                def camera(healed: bool) -> tuple[str, int]:
+                    return "127.0.0.1", (self.still if still and not healed else self.moving).port
+
+                server = CameraProxy(fault, "/clip.mp4/play_count_0", camera, healed=healed)
+            case "mpegts" | "hls":
+                if still:
+                    changed = videos.transport_stream(still=True)
+                elif fault is Fault.CHANGE:
+                    changed = videos.transport_stream(
+                        *(("libx265",) if again or kind == "hls" else ("libx264", videos.OTHER_SIZE))
+                    )
+                if kind == "hls":
+                    server = Playlist(fault, h264, changed, healed=healed)
+                else:
+                    server = LiveStream(kind, fault, h264, changed, healed=healed)
+            case "mjpeg":
+                if still:
+                    changed = videos.jpegs(still=True)
+                elif fault is Fault.CHANGE:
+                    changed = videos.jpegs(videos.OTHER_SIZE)
+                server = LiveStream(kind, fault, videos.jpegs(), changed, healed=healed)
+            case "recording":
+                server = RecordingServer(fault, self.recording, healed=healed)
+            case "file":
+                source = "truncated.mp4" if fault is Fault.TRUNCATED else "changed.ts"
+                return Trouble(kind, fault, source, None, MARKER)
+        return Trouble(kind, fault, "", server, MARKER if fault is Fault.CHANGE else MOCK)
+
+    def troubles(self, *, healed: bool = False) -> list[Trouble]:
+        """Each fault over each kind of source."""
+        return [
+            self.trouble(kind, fault, again=kind in kinds[:place], healed=healed)
+            for fault, kinds in KINDS.items()
+            for place, kind in enumerate(kinds)
+        ]
+
+
+class Neighbours(Struct):
+    """Sources that work beside those with faults: two cameras, a test pattern and a recording, of 10 fps."""
+
+    service: ServiceProcess
+    verifier: Verifier
+    cameras: dict[UUID, LiveStream]
+    pattern: UUID
+    recording: UUID
+
+    async def count(self) -> dict[UUID, tuple[float, int]]:
+        """How many frames were sent to each by now, and how many are stored of those."""
+        counts = {
+            scenario_id: (float(server.sent), await self.verifier.stored(scenario_id))
+            for scenario_id, server in self.cameras.items()
+        }
+        for scenario_id in (self.pattern, self.recording):
+            counts[scenario_id] = (
+                time.monotonic() * videos.RATE,
+                await self.verifier.stored(scenario_id, -1),
+            )
+        return counts
+
+    def loss(self, before: dict[UUID, tuple[float, int]], after: dict[UUID, tuple[float, int]]) -> float:
+        """The greatest share of what was sent that was not stored, of all neighbours."""
+        return max(
+            1 - (after[each][1] - before[each][1]) / (after[each][0] - before[each][0]) for each in before
+        )
+
+
+def make_media(folder: Path) -> Cameras:
+    """The clips that sources are made of, below `folder`."""
+    media, moving, still = (folder / name for name in ("media", "moving", "still"))
+    for each in (media, moving, still):
+        each.mkdir(exist_ok=True)
+    constant = {"qp": "28", "crf": "-1", "preset": "ultrafast"}
+    for place, standing in ((moving, False), (still, True)):
+        pictures = videos.pictures(videos.SIZE, still=standing)
+        encode(place / "clip.mp4", pictures, fps=videos.RATE, gop=videos.GOP, bframes=0, options=constant)
+    marker_clip(folder / "clip.mkv", frames=FRAMES, size=videos.OTHER_SIZE, codec="mjpeg")
+    marker_clip(
+        folder / "whole.mp4", frames=FRAMES, size=videos.SIZE, muxer_options={"movflags": "faststart"}
+    )
+    truncate(folder / "whole.mp4", 0.5, media / "truncated.mp4")
+    halves = [
+        marker_clip(folder / f"{number}.ts", frames=FRAMES // 2, size=each).read_bytes()
+        for number, each in enumerate((videos.SIZE, videos.OTHER_SIZE))
+    ]
+    (media / "changed.ts").write_bytes(b"".join(halves))
+    pixels = np.add.outer(np.arange(96), np.arange(128))
+    scene = [np.asarray(pixels + 5 * number, np.uint8) for number in range(50)]
+    length = size(200, 1800) * videos.RATE
+    encode(folder / "long.mkv", islice(cycle(scene), length), fps=videos.RATE, codec="mjpeg")
+    return Cameras(
+        RtspCamera(moving / "clip.mp4"),
+        RtspCamera(still / "clip.mp4"),
+        (folder / "clip.mkv").read_bytes(),
+        (folder / "long.mkv").read_bytes(),
+        length / videos.RATE,
+        media,
+    )
+
+
+class Trial:
+    """One service, its verifier, and the group in which sources are served."""
+
+    def __init__(
+        self, service: ServiceProcess, verifier: Verifier, cameras: Cameras, group: TaskGroup
+    ) -> None:
+        self.service = service
+        self.verifier = verifier
+        self.cameras = cameras
+        self.group = group
+
+    async def begin(self, trouble: Trouble) -> None:
+        """Serve the source, and have it read."""
+        if trouble.server is not None:
+            await self.group.start(trouble.server.serve)
+        source = trouble.server.url if trouble.server else trouble.source
+        trouble.scenario_id = await self.create(source, trouble.detector)
+        trouble.began = time.time()
+
+    async def create(self, source: str, detector: dict[str, str], **options: object) -> UUID:
+        """Create a scenario that looks at every frame."""
+        scenario_id = uuid4()
+        body = {"id": str(scenario_id), "source": source, "detector": detector, "sampling": ALL, **options}
+        await self._ask(partial(self.service.http.post, "/scenarios", json=body))
+        return scenario_id
+
+    async def suffer(self, trouble: Trouble) -> None:
+        """From the first frame to the fault, until it is noticed; then heal the source, until it is well."""
+        await self.begin(trouble)
+        with move_on_after(60):
+            await until(lambda: trouble.onset, timeout=60)
+        with move_on_after(3 * IN_TIME):
+            await until(partial(self.verifier.look, trouble), timeout=60, poll=0.1)
+        if trouble.server is not None:
+            trouble.server.heal()
+        with move_on_after(45):
+            await until(partial(self._is_well, trouble, time.time()), timeout=60, poll=0.2)
+            trouble.well_again = True
+
+    async def _is_well(self, trouble: Trouble, healed: float) -> bool:
+        """Whether it is read again; where there was nothing to be healed, it ended as it should."""
+        assert trouble.scenario_id is not None
+        if trouble.kind == "recording":
+            return await self.verifier.completed(trouble, FRAMES)
+        if trouble.server is None:
+            return await self.verifier.inactive(trouble.scenario_id)
+        return (
+            await self.verifier.state(trouble.scenario_id) == "open"
+            and await self.verifier.stored(trouble.scenario_id, healed) > 0
+        )
+
+    async def end(self, scenario_id: UUID) -> None:
+        """Stop and delete a scenario."""
+        path = f"/scenarios/{scenario_id}"
+        await self._ask(partial(self.service.http.post, f"{path}/stop"))
+        await until(partial(self.verifier.inactive, scenario_id), timeout=60, poll=0.2)
+        await self._ask(partial(self.service.http.delete, path))
+
+    async def _ask(self, request: Callable[[], Awaitable[Response]]) -> None:
+        """As a client does where the service had no time."""
+        await until(partial(self._taken, request), timeout=60, poll=0.5)
+
+    async def _taken(self, request: Callable[[], Awaitable[Response]]) -> bool:
+        with suppress(TransportError):
+            return (await request()).status_code < 500
+        return False
+
+    async def end_all(self, troubles: Sequence[Trouble]) -> None:
+        """Stop and delete their scenarios."""
+        async with create_task_group() as group:
+            for trouble in troubles:
+                if trouble.scenario_id is not None:
+                    group.start_soon(self.end, trouble.scenario_id)
+
+    async def neighbours(self) -> Neighbours:
+        """Begin to read sources that work."""
+        servers = [LiveStream("mjpeg", Fault.STALL, videos.jpegs(), None, healed=True) for _ in range(2)]
+        recorded = RecordingServer(
+            Fault.STALL, self.cameras.long, pace=len(self.cameras.long) / self.cameras.seconds, healed=True
+        )
+        for server in (*servers, recorded):
+            await self.group.start(server.serve)
+        cameras = {await self.create(server.url, MOCK): server for server in servers}
+        pattern = await self.create("test:testsrc2?live=true&size=320x240&rate=10", MOCK)
+        found = Neighbours(
+            self.service, self.verifier, cameras, pattern, await self.create(recorded.url, MOCK)
+        )
+        for scenario_id in (*cameras, pattern, found.recording):
+            await until(partial(self.verifier.stored, scenario_id, -1), timeout=30, poll=0.1)
+        return found
+
+    def threads(self) -> int:
+        """How many threads read and detect: those that give way to the others."""
+        stats = Path(f"/proc/{self.service.process.pid}/task").glob("*/stat")
+        return sum(int(stat.read_text().rpartition(")")[2].split()[16]) > 0 for stat in stats)
+
+    async def reclaimed(self, threads: int) -> int:
+        """How many threads more than `threads` are left, once that is settled."""
+        with suppress(AssertionError):
+            await until(lambda: self.threads() <= threads, timeout=2 * IN_TIME, poll=0.1)
+        return max(0, self.threads() - threads)
+
+    def memory(self) -> float:
+        """What is resident, in MiB."""
+        return float(psutil.Process(self.service.process.pid).memory_info().rss / 2**20)
+
+
+@asynccontextmanager
+async def trial(folder: Path, databases: tuple[str, str], app: str = "app.main:app") -> AsyncIterator[Trial]:
+    """A service of this app with room for every source, and its verifier."""
+    cameras = make_media(folder)
+    settings = {
+        "scenarios_dsn": databases[0],
+        "predictions_dsn": databases[1],
+        "media_root": cameras.media,
+        "runner_slots": 60,
+        "rate_limit": 10_000,
+    }
+    async with (
+        running(folder, app=app, **settings) as service,
+        asyncpg.create_pool(databases[0], min_size=1, max_size=4) as scenarios,
+        asyncpg.create_pool(databases[1], min_size=1, max_size=4) as predictions,
+        create_task_group() as group,
+    ):
+        with cameras.moving, cameras.still:
+            yield Trial(service, Verifier(scenarios, predictions), cameras, group)
+        group.cancel_scope.cancel()

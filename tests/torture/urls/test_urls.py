@@ -1,0 +1,293 @@
+"""Hostile sources, some 600 of them: no file outside the media root is opened, nobody inside is called.
+
+The verifiers are independent of the service: the kernel tells which canary files were opened, by any library,
+and a canary listens on every address of this machine by TCP and UDP. Sources may be on 127.0.0.1 alone. The
+last tests take each guard out in turn, and see the canaries notice.
+"""
+
+import re
+import select
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any
+from urllib.parse import urlsplit
+
+import av
+import pytest
+
+from app.domain import source as sources
+from app.domain.networks import Networks
+from app.domain.source import Source, SourceError, parse_source
+from app.domain.spec import All
+from app.video import container as video_container
+from app.video.open import Camera, Sampled, SourceState, VideoError, open_video
+from app.video.transport import connecting
+from app.video.transport.rtsp_relay import Relay
+from app.video.transport.web import Web
+from tests.support import clips
+from tests.support.hostile_servers import (
+    HERE,
+    INSIDE,
+    Canary,
+    WatchedFiles,
+    hostile_camera,
+    hostile_web,
+    to,
+)  # fmt: skip
+from tests.torture.battery import Battery
+from tests.torture.urls.sources import NAMES, World, paths
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: 127.0.0.2, and inotify")
+
+ROW = 9
+_resolve = socket.getaddrinfo
+
+
+class Battle(World, frozen=True):
+    """A world with its servers, canaries and media root."""
+
+    canary: Canary
+    files: WatchedFiles
+    media_root: Path
+    web: str
+    camera: str
+
+    def unharmed(self) -> bool:
+        """Whether no canary noticed anything."""
+        return not self.canary.hits and not self.files.opened
+
+    def every_source(self) -> list[str]:
+        """All there are."""
+        return [
+            *self.texts(),
+            *(url for scheme in ("http", "https", "rtsp", "rtsps") for url in self.spellings(scheme)),
+            *(self.web + path for path in self.pages() if not path.startswith("/fine")),
+            *(self.camera + path for path in paths(self.script())),
+        ]
+
+
+@pytest.fixture
+def battle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Battle]:
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    secret = clips.marker_clip(tmp_path / "secret.ts", frames=10, size=(256, 192))
+    fine = clips.marker_clip(tmp_path / "fine.ts", frames=10, size=(256, 192))
+    root = tmp_path / "media"
+    root.mkdir()
+    with Canary() as canary, WatchedFiles([secret]) as files:
+        world = World(canary.port, secret, fine.read_bytes())
+        world.fill(root)
+        with hostile_web(world.pages()) as web, hostile_camera(world.script()) as camera:
+            yield Battle(world.port, secret, world.fine, canary, files, root, web, camera)
+
+
+def resolve(host: str, port: int, *_: Any, **__: Any) -> list[tuple[Any, ...]]:
+    """As the system would, but that some names are the attacker's, and no other name is known."""
+    if host not in NAMES:
+        return _resolve(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    return [found for address in NAMES[host] for found in resolve(address, port)]
+
+
+def follow(battle: Battle, text: str, networks: str = HERE) -> str:
+    """Open a source as a run does, and read all of it; what it ends with."""
+    stop = Event()
+    try:
+        source = parse_source(text)
+        with open_video(
+            source, battle.media_root, Networks(networks), stop=stop, open_timeout=1, read_timeout=1
+        ) as video:
+            if isinstance(video, Camera):
+                for entry in video.frames(All()):
+                    if isinstance(entry, SourceState) and entry.state == "reconnecting":
+                        return entry.error or ""
+            else:
+                frames = [entry for entry in video.frames(All(), "all") if isinstance(entry, Sampled)]
+                return f"{len(frames)} frames"
+    except (SourceError, VideoError) as error:
+        return str(error)
+    raise AssertionError("a camera ended")
+
+
+@pytest.mark.timeout(300)
+def test_no_hostile_source_gets_anywhere(battle: Battle, battery: Battery) -> None:
+    every = battle.every_source()
+    assert len(every) > 550
+    for text in every:
+        said = follow(battle, text)
+        assert battle.unharmed(), f"{text!r}: {said}; {battle.canary.hits} {battle.files.opened}"
+        # FFmpeg itself leaves out what it knows no protocol for, and reads the rest of such a playlist.
+        assert "frames" not in said or "/later/" in text, f"{text!r}: {said}"
+    lost = f"{len(battle.files.opened)} canaries read, {len(battle.canary.hits)} internal hits"
+    battery.passed(ROW, "hostile sources", f"{len(every)} sources", lost)
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_a_name_that_changes_its_address_leads_nowhere(
+    battle: Battle, monkeypatch: pytest.MonkeyPatch, battery: Battery, scheme: str
+) -> None:
+    with rebinding(battle, monkeypatch, scheme) as (url, called):
+        assert "127.0.0.2 is not an address that sources may have" in follow(battle, url)
+        assert not called()
+    battery.passed(ROW, f"a name that changes its address ({scheme})", "1 source", "0 internal hits")
+
+
+@contextmanager
+def rebinding(
+    battle: Battle, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> Iterator[tuple[str, Callable[[], bool]]]:
+    """A URL whose host is HERE when first asked for and INSIDE from then on; and was INSIDE called?"""
+    answers = [[HERE], [INSIDE]]
+
+    def changing(host: str, port: int, *_: Any, **__: Any) -> list[tuple[Any, ...]]:
+        if host == "changing.example":
+            NAMES[host] = answers.pop(0) if len(answers) > 1 else answers[0]
+        return resolve(host, port)
+
+    monkeypatch.setattr(socket, "getaddrinfo", changing)
+    monkeypatch.setitem(NAMES, "changing.example", [])
+    script: dict[str, bytes] = {}
+    pages: dict[str, bytes] = {}
+    with hostile_web(pages) as web, hostile_camera(script) as camera:
+        server = urlsplit(web if scheme == "http" else camera)
+        url = f"{scheme}://changing.example:{server.port}"
+        pages["/again"] = to(f"{url}/fine.ts")
+        script["OPTIONS"] = f"RTSP/1.0 302 Moved\r\nCSEQ\r\nLocation: {url}/live\r\n\r\n".encode()
+        with socket.create_server((INSIDE, server.port or 0)) as inside:
+            inside.setblocking(False)
+            yield f"{url}/again", lambda: bool(select.select([inside], [], [], 0)[0])
+
+
+Patch = pytest.MonkeyPatch
+
+
+def without_address_check(patch: Patch, battle: Battle) -> str:
+    patch.setattr(Networks, "__contains__", lambda *_: True)
+    return battle.url
+
+
+def without_check_of_redirects(patch: Patch, battle: Battle) -> str:
+    get = Web._get
+
+    def trusting(web: Web, *arguments: Any) -> Any:
+        response = get(web, *arguments)
+        web._networks = Networks("loopback")
+        return response
+
+    patch.setattr(Web, "_get", trusting)
+    return f"{battle.web}/chain/0.mp4"
+
+
+def without_the_relay(patch: Patch, battle: Battle) -> str:
+    class Direct:
+        fault = None
+
+        def __init__(self, address: str, *_: object) -> None:
+            self.url = address
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    patch.setattr(video_container, "Relay", Direct)
+    return f"{battle.camera}/r/0"
+
+
+def without_the_check_of_redirects_in_the_relay(patch: Patch, battle: Battle) -> str:
+    connect = Relay._connect
+
+    def trusting(relay: Relay, address: str) -> socket.socket:
+        connection = connect(relay, address)
+        relay._networks = Networks("loopback")
+        return connection
+
+    patch.setattr(Relay, "_connect", trusting)
+    return f"{battle.camera}/r/0"
+
+
+def without_tcp_only(patch: Patch, battle: Battle) -> str:
+    patch.setattr(video_container, "_RTSP", {})
+    return f"{battle.camera}/sdp/0"
+
+
+def with_ffmpegs_own_http(patch: Patch, battle: Battle) -> str:
+    opened = av.open
+
+    def own(*arguments: Any, **options: Any) -> Any:
+        options["options"] = {"protocol_whitelist": "http,tcp,file"}
+        return opened(*arguments, **{**options, "io_open": None})
+
+    patch.setattr(av, "open", own)
+    return f"{battle.web}/segment/4.m3u8"
+
+
+def with_files_in_playlists(patch: Patch, battle: Battle) -> str:
+    with_ffmpegs_own_http(patch, battle)
+    return f"{battle.web}/segment/1.m3u8"
+
+
+def with_any_format(patch: Patch, battle: Battle) -> str:
+    patch.setattr(video_container, "_FILE", {"protocol_whitelist": "file"})
+    return "list.m3u8"
+
+
+def without_the_media_root(patch: Patch, battle: Battle) -> str:
+    patch.setattr(video_container, "find_file", lambda source, root: root / source.address)
+    return "link.ts"
+
+
+def with_dots(patch: Patch, battle: Battle) -> str:
+    patch.setattr(video_container, "find_file", lambda source, root: root / source.address)
+    patch.setattr(sources, "_file", lambda text: Source("file", text, live=False, redacted=text))
+    return f"../{battle.secret.name}"
+
+
+def with_any_scheme(patch: Patch, battle: Battle) -> str:
+    patch.setattr(video_container, "find_file", lambda source, _: source.address)
+    patch.setattr(sources, "_SCHEME", re.compile("(nothing)"))
+    patch.setattr(sources, "_file", lambda text: Source("file", text, live=False, redacted=text))
+    patch.setattr(video_container, "_FILE", {})
+    return f"concat:{battle.secret}"
+
+
+def with_any_filter(patch: Patch, battle: Battle) -> str:
+    graph = f"movie={battle.secret}"
+    patch.setattr(sources, "_test", lambda text: Source("test", text[5:], live=False, redacted=text))
+    return f"test:{graph}"
+
+
+@pytest.mark.parametrize(
+    "without",
+    [
+        without_address_check, without_check_of_redirects, without_the_relay,
+        without_the_check_of_redirects_in_the_relay, without_tcp_only, with_ffmpegs_own_http,
+        with_files_in_playlists, with_any_format, without_the_media_root, with_dots, with_any_scheme,
+        with_any_filter,
+    ],
+)  # fmt: skip
+def test_a_guard_that_is_taken_out_is_missed(
+    battle: Battle, battery: Battery, without: Callable[[Patch, Battle], str]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        text = without(patch, battle)
+        said = follow(battle, text)
+        assert not battle.unharmed(), f"{text!r}: {said}"
+    read, hits = len(battle.files.opened), len(battle.canary.hits)
+    guard = without.__name__.replace("_", " ").removeprefix("without ").replace("with ", "refusing ")
+    battery.unguarded(ROW, guard, "1 source", f"canaries read {read} times, {hits} internal hits")
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_asking_for_a_name_twice_would_be_noticed(
+    battle: Battle, monkeypatch: pytest.MonkeyPatch, battery: Battery, scheme: str
+) -> None:
+    def twice(networks: Networks, host: str, port: int, timeout: float) -> socket.socket:
+        assert connecting.resolve(networks, host, port)
+        return socket.create_connection((host, port), timeout)
+
+    with rebinding(battle, monkeypatch, scheme) as (url, called):
+        monkeypatch.setattr(connecting, "connect", twice)
+        follow(battle, url)
+        assert called()
+    battery.unguarded(ROW, f"asking for a name only once ({scheme})", "1 source", "1 internal hit")
