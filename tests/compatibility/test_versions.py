@@ -1,6 +1,7 @@
 """The previous release and this version on the same databases: in turn, and as processes of one fleet."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,11 +30,11 @@ async def settled(service: ServiceProcess, scenario_id: str) -> int:
 async def test_databases_are_converted_in_the_middle_of_a_scenario_and_back_again(
     tmp_path: Path, media: Path, previous: Path
 ) -> None:
-    shared = {"data_dir": tmp_path / "data", "media_root": media}
+    shared: dict[str, Any] = {"data_dir": tmp_path / "data", "media_root": media}
     folders = [tmp_path / name for name in ("before", "now", "again")]
     for folder in folders:
         folder.mkdir()
-    async with running(folders[0], code=previous, **shared) as before:
+    async with running(folders[0], previous, **shared) as before:
         done = await before.create("90.mp4", MARKER, sampling=ALL)
         await before.ends(done)
         half = await before.create("1800.mp4", MARKER, sampling=ALL)
@@ -45,7 +46,7 @@ async def test_databases_are_converted_in_the_middle_of_a_scenario_and_back_agai
         assert 0 < stored < 1800
         await until(lambda: _past(now, half, stored))
         now.kill()
-    async with running(folders[2], code=previous, **shared) as again:
+    async with running(folders[2], previous, **shared) as again:
         assert (await again.ends(half))["outcome"] == "completed"
         assert_complete(await again.predictions(half), 1800)
         assert_complete(await again.predictions(done), 90)
@@ -64,7 +65,7 @@ async def test_roles_of_two_versions_work_together(
         ahead
     ]
     members = {"api": "api", "orchestrator": "orchestrator", "runner": "runner"}
-    async with fleet(tmp_path, media, kafka, code=code, **members) as mixed:
+    async with fleet(tmp_path, media, kafka, code, **members) as mixed:
         ids = [await mixed.api.create("90.mp4", MARKER, sampling=ALL) for _ in range(5)]
         stopped = await mixed.api.create("1800.mp4", MARKER, sampling=ALL)
         await until(lambda: settled(mixed.api, stopped))
@@ -83,7 +84,7 @@ async def test_a_fleet_is_upgraded_process_by_process_under_a_running_scenario(
     tmp_path: Path, media: Path, kafka: str, previous: Path
 ) -> None:
     roles = {"api": "api", "orchestrator": "orchestrator", "runner": "runner"}
-    async with fleet(tmp_path, media, kafka, code=dict.fromkeys(roles, previous), **roles) as upgraded:
+    async with fleet(tmp_path, media, kafka, dict.fromkeys(roles, previous), **roles) as upgraded:
         running_one = await upgraded.api.create("1800.mp4", MARKER, sampling=ALL)
         await until(lambda: settled(upgraded.api, running_one))
         for name in ("orchestrator", "runner"):

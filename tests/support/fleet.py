@@ -39,7 +39,7 @@ class Fleet:
         """Launch a member, without waiting for it; `code` is the folder of another version's code."""
         folder = self._folder / name
         folder.mkdir()
-        member = ServiceProcess(folder, app=app, code=code, **self._settings, roles=roles)
+        member = ServiceProcess(folder, code, app=app, **self._settings, roles=roles)
         self.members[name] = member
         member.launch()
         return member
@@ -57,7 +57,7 @@ class Fleet:
 
 @asynccontextmanager
 async def fleet(
-    folder: Path, media: Path, broker: str, *, code: Mapping[str, Path] | None = None, **members: str
+    folder: Path, media: Path, broker: str, code: Mapping[str, Path] | None = None, /, **members: str
 ) -> AsyncIterator[Fleet]:
     """A fleet whose members (name → roles) are ready, ended whatever happens; `code` as of `Fleet.add`."""
     started = Fleet(folder, media, broker)

@@ -26,7 +26,7 @@ class ServiceProcess:
     """
 
     def __init__(
-        self, folder: Path, *, app: str = "app.main:app", code: Path = ROOT, **variables: object
+        self, folder: Path, code: Path = ROOT, /, *, app: str = "app.main:app", **variables: object
     ) -> None:
         self._app = app
         self._code = code
@@ -151,10 +151,10 @@ class ServiceProcess:
 
 @asynccontextmanager
 async def running(
-    folder: Path, *, app: str = "app.main:app", code: Path = ROOT, **variables: object
+    folder: Path, code: Path = ROOT, /, *, app: str = "app.main:app", **variables: object
 ) -> AsyncIterator[ServiceProcess]:
     """A started service, which is ended whatever happens; VA_<NAME> from each keyword."""
-    service = ServiceProcess(folder, app=app, code=code, **variables)
+    service = ServiceProcess(folder, code, app=app, **variables)
     try:
         await service.start()
         yield service
