@@ -21,7 +21,7 @@ from msgspec import Struct
 from app.domain.networks import Networks
 from app.domain.prediction import Detection
 from app.domain.source import parse_source
-from app.domain.spec import All, Fps, Sampling
+from app.domain.spec import EveryFrame, FixedRate, Sampling
 from app.predictions.checkpoint import Checkpoint, Counters
 from app.runner.pipeline import Item, Pipeline
 from app.runner.workers import Workers
@@ -31,7 +31,7 @@ from benchmarks.clips import camera_clip
 from benchmarks.table import Row, command
 
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
-SAMPLINGS: dict[str, Sampling] = {"every frame": All(), "2 frames/s": Fps(2)}
+SAMPLINGS: dict[str, Sampling] = {"every frame": EveryFrame(), "2 frames/s": FixedRate(2)}
 KINDS: dict[str, type[Reader] | type[DecoderProcess]] = {"thread": Reader, "process": DecoderProcess}
 CAMERAS = 2
 SECONDS = 60

@@ -26,7 +26,7 @@ from app.domain.networks import Networks
 from app.domain.picture import Picture
 from app.domain.prediction import Prediction
 from app.domain.source import parse_source
-from app.domain.spec import All
+from app.domain.spec import EveryFrame
 from app.postgres import open_database
 from app.predictions.checkpoint import Batch, Counters, Fence
 from app.runner import checkpoints as store
@@ -64,7 +64,7 @@ class Case(Struct, frozen=True):
         """The first pictures, decoded as a runner does."""
         with open_video(parse_source(self.clip), self.folder, Networks(""), stop=Event()) as video:
             assert isinstance(video, Recording)
-            sampled = (entry for entry in video.frames(All(), "all") if isinstance(entry, Sampled))
+            sampled = (entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, Sampled))
             return [entry.picture for entry in islice(sampled, count) if entry.picture is not None]
 
 
@@ -73,7 +73,7 @@ def decoding(case: Case) -> float:
     began = own_cpu()
     with open_video(parse_source(case.clip), case.folder, Networks(""), stop=Event()) as video:
         assert isinstance(video, Recording)
-        for _ in video.frames(All(), "all"):
+        for _ in video.frames(EveryFrame(), "all"):
             pass
     return (own_cpu() - began) / case.frames
 

@@ -29,7 +29,7 @@ from app.bus.kafka.bus import open_kafka_bus
 from app.bus.memory import open_memory_bus
 from app.domain.detector_config import Mock
 from app.domain.networks import Networks
-from app.domain.spec import All, ScenarioSpec
+from app.domain.spec import EveryFrame, ScenarioSpec
 from app.messages import CreateScenario, Instance, orchestrator_commands
 from app.orchestrator import run_orchestrator
 from app.orchestrator.leader import Timing
@@ -51,7 +51,7 @@ SLOTS = 16
 CLIENTS = POOL = 10
 PGBENCH_SECONDS = 3
 PARTS = ("orchestrator", "runner")
-SPEC = ScenarioSpec("frame.mp4", Mock(seed=1), sampling=All())
+SPEC = ScenarioSpec("frame.mp4", Mock(seed=1), sampling=EveryFrame())
 
 
 async def through_the_service(folder: Path, server: Server, kind: str, broker: str | None) -> float:

@@ -1,6 +1,6 @@
-"""What a user asks for: a source, a detector, how to sample and when to restart.
+"""The specification of a scenario: a source, a detector, how frames are sampled, and when to restart.
 
-These Structs are the JSON a client posts, what the scenarios database keeps, and what a runner is handed.
+These Structs are the JSON that a client posts, what the scenarios database stores, and what a runner gets.
 """
 
 from typing import Annotated, Literal
@@ -10,51 +10,61 @@ from msgspec import Meta, Struct
 from .detector_config import Detector
 
 
-class _Part(Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of a request: unknown fields are refused, so that a misspelt option is not ignored."""
+class _RequestObject(Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of the objects in a request body. Unknown fields are rejected, so that a typo is not ignored."""
 
 
-class All(_Part, frozen=True, tag_field="mode", tag="all"):
+class EveryFrame(_RequestObject, frozen=True, tag_field="mode", tag="all"):
     """Sample every frame."""
 
 
-class Fps(_Part, frozen=True, tag_field="mode", tag="fps"):
-    """Sample `fps` frames for each second of video."""
+class FixedRate(_RequestObject, frozen=True, tag_field="mode", tag="fps"):
+    """Sample `fps` frames per second of video."""
 
-    fps: Annotated[float, Meta(gt=0, le=240, description="sampled frames for each second of video")] = 2.0
-
-
-class Keyframes(_Part, frozen=True, tag_field="mode", tag="keyframes"):
-    """Sample the frames that the encoder stored whole: the cheapest look at a recording."""
+    fps: Annotated[float, Meta(gt=0, le=240, description="sampled frames per second of video")] = 2.0
 
 
-Sampling = All | Fps | Keyframes
+class KeyframesOnly(_RequestObject, frozen=True, tag_field="mode", tag="keyframes"):
+    """Sample the key frames: frames that are encoded without reference to others. This costs the least CPU.
+
+    The encoder decides how far apart they are, often 1 to 10 seconds.
+    """
+
+
+Sampling = EveryFrame | FixedRate | KeyframesOnly
 
 
 CandidateFrames = Literal["all", "reference", "key"]
 """Which frames sampling chooses from: all, only reference frames, or only key frames.
 
-Other frames are predicted from a reference frame; a key frame is one too, and needs no other frame. Reference
-frames can be decoded without the rest, and key frames too.
+A reference frame is one that other frames are predicted from. Key frames are reference frames that need no
+other frame. Either kind can be decoded without the frames that are not candidates.
 """
 
 
-class Restart(_Part, frozen=True):
-    """Whether a failed run is begun again.
+class RestartPolicy(_RequestObject, frozen=True):
+    """When a scenario whose run failed or was lost is started again.
 
-    `max_restarts` counts consecutive attempts that stored nothing new, so it is a bound on useless work,
-    not on the life of a scenario. `always` is for live sources.
+    `on_failure` gives up after `max_restarts` attempts in a row that stored nothing new; an attempt that
+    stores a frame resets the count. `always` never gives up; it is for live sources only.
     """
 
     policy: Literal["never", "on_failure", "always"] = "on_failure"
     max_restarts: Annotated[int, Meta(ge=0, le=1000)] = 5
 
 
-class ScenarioSpec(_Part, frozen=True):
-    """A scenario as it was asked for. It never changes: to begin anew is to create another."""
+class ScenarioSpec(_RequestObject, frozen=True):
+    """A scenario as the client specified it. It never changes: to change it, create another scenario."""
 
-    source: Annotated[str, Meta(min_length=1, max_length=2000)]
+    source: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=2000,
+            description="a path below VA_MEDIA_ROOT, an rtsp, rtsps, http or https URL, or `test:<pattern>`",
+        ),
+    ]
     detector: Detector
-    sampling: Sampling = Fps()
-    restart: Restart = Restart()
-    name: Annotated[str, Meta(max_length=200)] = ""
+    sampling: Sampling = FixedRate()
+    restart: RestartPolicy = RestartPolicy()
+    name: Annotated[str, Meta(max_length=200, description="for people; need not be unique")] = ""

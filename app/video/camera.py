@@ -16,7 +16,7 @@ from msgspec import Struct
 from ..domain.media import Media
 from ..domain.picture import Image, Picture
 from ..domain.source import Source
-from ..domain.spec import Keyframes, Sampling
+from ..domain.spec import KeyframesOnly, Sampling
 from .container import Opened
 from .errors import READ_ERRORS, VideoError, explain
 from .packets import Packet
@@ -79,7 +79,7 @@ class Camera:
         sampled or not, so that they can be numbered as received.
         """
         sampler = Sampler(sampling, _MICROSECOND)
-        keys_only = isinstance(sampling, Keyframes)
+        keys_only = isinstance(sampling, KeyframesOnly)
         begin: float | None = None
         wait = _FIRST_WAIT
         while not self._stop.is_set():

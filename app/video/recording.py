@@ -10,7 +10,7 @@ from msgspec import Struct
 from ..domain.media import Media
 from ..domain.picture import Picture
 from ..domain.source import Source
-from ..domain.spec import CandidateFrames, Fps, Sampling
+from ..domain.spec import CandidateFrames, FixedRate, Sampling
 from .container import Opened
 from .decoding import LazyDecoder
 from .errors import READ_ERRORS, VideoError, explain, no_ranges, unknown_codec
@@ -77,7 +77,7 @@ class Recording:
 
     def choose_eligible(self, sampling: Sampling) -> CandidateFrames:
         """Which frames `sampling` is to choose from: decided once for a scenario, then kept with it."""
-        if isinstance(sampling, Fps):
+        if isinstance(sampling, FixedRate):
             while len(self._beginning) < _BEGINNING and self._ahead < _AHEAD and self._look_ahead():
                 pass
         # A key frame of H.264 that is not clean may need the pictures after it to become whole.

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-from ..domain.spec import CandidateFrames, Fps, Keyframes, Sampling
+from ..domain.spec import CandidateFrames, FixedRate, KeyframesOnly, Sampling
 
 _NEAR = Fraction(1, 4)
 
@@ -16,7 +16,7 @@ class Sampler:
 
     def __init__(self, sampling: Sampling, tick: Fraction) -> None:
         # The decimal number that the user wrote, so that 0.1 s times 10 is exactly 1.
-        self._rate = tick * Fraction(str(sampling.fps)) if isinstance(sampling, Fps) else None
+        self._rate = tick * Fraction(str(sampling.fps)) if isinstance(sampling, FixedRate) else None
         self._bucket: int | None = None
 
     def take(self, ticks: int) -> bool:
@@ -47,9 +47,9 @@ def choose_eligible(sampling: Sampling, beginning: Sequence[Shown], tick: Fracti
     `beginning` is in the order shown. Key frames, or else reference frames, do where no gap between them is
     longer than a quarter of the time between samples, and where they are not every frame anyway.
     """
-    if isinstance(sampling, Keyframes):
+    if isinstance(sampling, KeyframesOnly):
         return "key"
-    if isinstance(sampling, Fps):
+    if isinstance(sampling, FixedRate):
         longest = _NEAR / Fraction(str(sampling.fps)) / tick
         if _dense([frame.ticks for frame in beginning if frame.key], beginning, longest):
             return "key"

@@ -5,15 +5,15 @@ from uuid import UUID
 from app import messages as m
 from app.domain.detector_config import Marker
 from app.domain.media import Media
-from app.domain.spec import Fps, Restart, ScenarioSpec
+from app.domain.spec import FixedRate, RestartPolicy, ScenarioSpec
 from app.messages import Message, Topic
 
 ID = UUID("7f9c24e8-3b12-4f10-a3c5-0d7d1f2f5a11")
 SPEC = ScenarioSpec(
     source="rtsp://camera/stream?a=1&b=ü",
     detector=Marker(codes=("aruco", "qr")),
-    sampling=Fps(2.5),
-    restart=Restart("always", 3),
+    sampling=FixedRate(2.5),
+    restart=RestartPolicy("always", 3),
     name='door "ü" 🎥',
 )
 INSTANCE = m.Instance(runner_id="runner-1", boot_id=UUID("b1b2fd0e-9a5e-45f1-8f3e-6c1c52b6f0aa"))

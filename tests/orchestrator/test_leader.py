@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from app.bus import Bus, Handler
 from app.bus.memory import open_memory_bus
 from app.domain.media import Media
-from app.domain.spec import Restart
+from app.domain.spec import RestartPolicy
 from app.messages import (
     RESULTS,
     CreateScenario,
@@ -466,7 +466,7 @@ async def test_what_is_lost_together_again_and_again_is_begun_one_after_the_othe
 
 async def test_the_last_chance_of_a_run_is_given_to_it_alone(world: World) -> None:
     """What takes their process down may store something each time, and so never be suspected itself."""
-    frail = replace(SPEC, restart=Restart(max_restarts=1))
+    frail = replace(SPEC, restart=RestartPolicy(max_restarts=1))
     async with world.orchestrator(timing=PATIENT, alone=True), world.runner() as runner:
         stores = await world.create()
         stores_nothing = await world.create(frail)

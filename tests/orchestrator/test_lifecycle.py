@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from app.domain.detector_config import Marker
 from app.domain.media import Media
-from app.domain.spec import Restart, ScenarioSpec
+from app.domain.spec import RestartPolicy, ScenarioSpec
 from app.domain.states import MEANING, State
 from app.messages import (
     DeleteScenario,
@@ -186,18 +186,18 @@ def attempts_until_failed(spec: ScenarioSpec, message: Input, progress: dict[int
 
 @pytest.mark.parametrize("message", [INPUTS["failed"], INPUTS["lose"]])
 def test_a_budget_bounds_attempts_that_store_nothing_new(message: Input) -> None:
-    spec = replace(SPEC, restart=Restart("on_failure", max_restarts=5))
+    spec = replace(SPEC, restart=RestartPolicy("on_failure", max_restarts=5))
     assert attempts_until_failed(spec, message) == 6
 
 
 def test_progress_renews_the_budget() -> None:
-    spec = replace(SPEC, restart=Restart("on_failure", max_restarts=2))
+    spec = replace(SPEC, restart=RestartPolicy("on_failure", max_restarts=2))
     assert attempts_until_failed(spec, INPUTS["lose"], {3: 100, 5: 200}) == 8
 
 
 def test_never_means_never_and_always_means_always() -> None:
-    assert attempts_until_failed(replace(SPEC, restart=Restart("never")), INPUTS["lose"]) == 1
-    assert attempts_until_failed(replace(SPEC, restart=Restart("always")), INPUTS["failed"]) == 50
+    assert attempts_until_failed(replace(SPEC, restart=RestartPolicy("never")), INPUTS["lose"]) == 1
+    assert attempts_until_failed(replace(SPEC, restart=RestartPolicy("always")), INPUTS["failed"]) == 50
 
 
 def test_a_release_costs_nothing_of_the_budget() -> None:

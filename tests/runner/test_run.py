@@ -24,7 +24,7 @@ from app.domain.detector_config import Mock, Motion
 from app.domain.networks import Networks
 from app.domain.picture import Picture
 from app.domain.prediction import Detection, Prediction
-from app.domain.spec import All, Fps, Restart, ScenarioSpec
+from app.domain.spec import EveryFrame, FixedRate, RestartPolicy, ScenarioSpec
 from app.domain.states import SourceState
 from app.messages import (
     DropResults,
@@ -56,7 +56,7 @@ from tests.support.proxy import Proxy, proxied
 from tests.support.waiting import until
 
 INSTANCE = Instance("runner-1", uuid4())
-MOCK, EVERY_FRAME = Mock(), All()
+MOCK, EVERY_FRAME = Mock(), EveryFrame()
 LIVE = "test:testsrc2?size=320x180&rate=50&live=true"
 TEN_THOUSAND_FRAMES = "test:testsrc2?size=64x36&rate=100&duration=100"
 
@@ -133,7 +133,7 @@ async def executing(run: Run) -> AsyncIterator[Event]:
 def spec(
     source: str, detector: Any = MOCK, sampling: Any = EVERY_FRAME, policy: Any = "on_failure"
 ) -> ScenarioSpec:
-    return ScenarioSpec(source, detector, sampling, Restart(policy))
+    return ScenarioSpec(source, detector, sampling, RestartPolicy(policy))
 
 
 async def test_a_recording_is_stored_to_its_end_and_says_so(world: World) -> None:
@@ -195,7 +195,7 @@ async def test_what_sampling_chooses_from_is_stored_however_late_the_event_loop_
             yield opened
 
     monkeypatch.setattr(reader, "open_video", open_when_told)
-    run = threaded.run(spec("short.mp4", sampling=Fps(2)))
+    run = threaded.run(spec("short.mp4", sampling=FixedRate(2)))
     async with executing(run):
         await sleep(0.2)
         run._wake.set()

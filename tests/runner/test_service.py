@@ -15,7 +15,7 @@ from app.bus import BusUnavailableError, Handler
 from app.bus.memory import MemoryBus, open_memory_bus
 from app.domain.detector_config import Mock
 from app.domain.networks import Networks
-from app.domain.spec import All, ScenarioSpec
+from app.domain.spec import EveryFrame, ScenarioSpec
 from app.messages import (
     ORCHESTRATOR,
     Instance,
@@ -44,8 +44,8 @@ from tests.support.proxy import proxied
 from tests.support.waiting import until
 
 INSTANCE = Instance("runner-1", uuid4())
-LONG = ScenarioSpec("test:testsrc2?size=64x36&rate=100&duration=3600", Mock(), All())
-SHORT = ScenarioSpec("test:testsrc2?size=64x36&rate=100&duration=1", Mock(), All())
+LONG = ScenarioSpec("test:testsrc2?size=64x36&rate=100&duration=3600", Mock(), EveryFrame())
+SHORT = ScenarioSpec("test:testsrc2?size=64x36&rate=100&duration=1", Mock(), EveryFrame())
 
 
 class UnsteadyBus:

@@ -13,7 +13,7 @@ from app.bus import Bus, Handler
 from app.bus.memory import open_memory_bus
 from app.domain.detector_config import Marker
 from app.domain.networks import Networks
-from app.domain.spec import All, ScenarioSpec
+from app.domain.spec import EveryFrame, ScenarioSpec
 from app.messages import CreateScenario, Instance, Message, Topic, orchestrator_commands
 from app.orchestrator import run_orchestrator
 from app.orchestrator.leader import Timing
@@ -97,7 +97,7 @@ async def test_a_frozen_runner_loses_its_runs_and_lets_go_when_it_wakes(
 ) -> None:
     ice = Ice()
     frozen = FrozenDatabase(predictions, ice)
-    spec = ScenarioSpec("minute.mp4", Marker(), sampling=All())
+    spec = ScenarioSpec("minute.mp4", Marker(), sampling=EveryFrame())
     scenario_id = uuid4()
     leave = Event()
 

@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 
 from app.domain.detector_config import Marker
 from app.domain.media import Media
-from app.domain.spec import Fps, ScenarioSpec
+from app.domain.spec import FixedRate, ScenarioSpec
 from app.postgres import Database
 
-SPEC = ScenarioSpec("clip.mp4", Marker(), sampling=Fps(2.0), name="front door")
+SPEC = ScenarioSpec("clip.mp4", Marker(), sampling=FixedRate(2.0), name="front door")
 MEDIA = Media(width=1280, height=720, fps=30.0, frames=1800, duration_seconds=60.0)
 RUNNING = ("in_startup_processing", "active", "init_shutdown", "in_shutdown_processing")
 BEGIN = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)

@@ -14,7 +14,7 @@ import pytest
 from app.domain.networks import Networks
 from app.domain.picture import Image, Picture
 from app.domain.source import parse_source
-from app.domain.spec import All, Fps, Keyframes
+from app.domain.spec import EveryFrame, FixedRate, KeyframesOnly
 from app.video import camera as video_live
 from app.video.open import Camera, Received, SourceState, VideoError, open_video
 from tests.support import cameras, clips
@@ -73,7 +73,7 @@ def state(frames: Iterator[Received | SourceState], wanted: str) -> SourceState:
 
 def test_a_camera_that_dies_and_returns_is_reconnected(clip: Path, stop: Event) -> None:
     with cameras.RtspCamera(clip) as camera, watched(camera.url, stop) as video:
-        frames = video.frames(All())
+        frames = video.frames(EveryFrame())
         first = next(frames)
         assert isinstance(first, SourceState)
         assert first.state == "open"
@@ -96,7 +96,7 @@ def test_a_camera_that_dies_and_returns_is_reconnected(clip: Path, stop: Event) 
 
 def test_a_camera_that_falls_silent_is_noticed_within_the_deadline(clip: Path, stop: Event) -> None:
     with cameras.RtspCamera(clip) as camera, watched(camera.url, stop) as video:
-        frames = video.frames(All())
+        frames = video.frames(EveryFrame())
         take(frames, 5)
         camera.freeze()
         begun = time.monotonic()
@@ -111,7 +111,7 @@ def test_a_camera_that_falls_silent_is_noticed_within_the_deadline(clip: Path, s
 def test_a_camera_whose_picture_stops_while_its_sound_goes_on_is_noticed(tmp_path: Path, stop: Event) -> None:
     clip = clips.marker_clip(tmp_path / "small.mp4", frames=20, gop=5, size=(256, 192), bframes=0)
     with cameras.TalkingCamera(clip, frames=20) as camera, watched(camera.url, stop) as video:
-        frames = video.frames(All())
+        frames = video.frames(EveryFrame())
         take(frames, 10)
         begun = time.monotonic()
         assert "did not answer in time" in (state(frames, "reconnecting").error or "")
@@ -151,7 +151,7 @@ def test_an_address_unknown_to_the_camera_is_not_worth_repeating(clip: Path, sto
 def test_a_persistent_camera_may_be_off_at_first(clip: Path, stop: Event) -> None:
     camera = cameras.RtspCamera(clip)
     with watched(camera.url, stop, persistent=True) as video:
-        frames = video.frames(All())
+        frames = video.frames(EveryFrame())
         first = next(frames)
         assert isinstance(first, SourceState)
         assert first.state == "reconnecting"
@@ -163,7 +163,7 @@ def test_a_persistent_camera_may_be_off_at_first(clip: Path, stop: Event) -> Non
 def test_waiting_to_reconnect_ends_at_once_when_told(stop: Event) -> None:
     url = f"rtsp://127.0.0.1:{cameras.free_port()}/live"
     with watched(url, stop, persistent=True) as video:
-        frames = video.frames(All())
+        frames = video.frames(EveryFrame())
         for _ in range(3):
             next(frames)  # the next wait would be of two seconds
         Timer(0.1, stop.set).start()
@@ -174,7 +174,7 @@ def test_waiting_to_reconnect_ends_at_once_when_told(stop: Event) -> None:
 
 def test_fps_samples_by_the_time_of_arrival(stop: Event) -> None:
     with watched("test:testsrc2?live=true&size=64x48&rate=30", stop) as video:
-        received = take(video.frames(Fps(5)), 60)
+        received = take(video.frames(FixedRate(5)), 60)
     sampled = [number for number, frame in enumerate(received) if frame.sampled]
     assert 9 <= len(sampled) <= 12
     assert all((frame.picture is not None) == frame.sampled for frame in received)
@@ -182,7 +182,7 @@ def test_fps_samples_by_the_time_of_arrival(stop: Event) -> None:
 
 def test_keyframes_are_decoded_alone_and_the_rest_is_counted(clip: Path, stop: Event) -> None:
     with cameras.RtspCamera(clip) as camera, watched(camera.url, stop) as video:
-        received = take(video.frames(Keyframes()), GOP + 2)
+        received = take(video.frames(KeyframesOnly()), GOP + 2)
     sampled = {number: frame for number, frame in enumerate(received) if frame.sampled}
     assert list(sampled) == [0, GOP]
     assert [marker(frame.picture) for frame in sampled.values()] == [0, GOP]
@@ -190,7 +190,7 @@ def test_keyframes_are_decoded_alone_and_the_rest_is_counted(clip: Path, stop: E
 
 def test_a_live_test_pattern_keeps_time_and_begins_again(stop: Event) -> None:
     with watched("test:testsrc?live=true&size=64x48&rate=50&duration=0.4", stop) as video:
-        frames = video.frames(All())
+        frames = video.frames(EveryFrame())
         state(frames, "open")
         received = take(frames, 20)
         assert 0.3 < received[-1].received - received[0].received < 1
@@ -206,7 +206,7 @@ def test_a_camera_that_changes_its_size_goes_on(tmp_path: Path, stop: Event) -> 
     with cameras.web_server(tmp_path) as server:
         server.endless = True
         with watched(f"{server.url}/live.ts", stop) as video:
-            received = take(video.frames(All()), 55)
+            received = take(video.frames(EveryFrame()), 55)
     sizes = {(frame.picture.width, frame.picture.height) for frame in received if frame.picture}
     assert sizes == {(256, 192), (320, 240)}
 
@@ -224,7 +224,7 @@ def test_a_lost_camera_s_decoder_ends_with_it(tmp_path: Path, stop: Event) -> No
         with cameras.web_server(tmp_path) as server:
             server.endless = True
             with watched(f"{server.url}/live.ts", stop) as video:
-                frames = video.frames(All())
+                frames = video.frames(EveryFrame())
                 take(frames, 20)
                 working = threads()
                 for _ in range(2):
@@ -249,7 +249,7 @@ def test_what_comes_in_bursts_is_spread_over_time(tmp_path: Path, stop: Event) -
     clips.marker_clip(tmp_path / "one.ts", frames=45, size=(256, 192), gop=15)
     live_playlist(tmp_path, 1.5)
     with cameras.web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
-        received = take(video.frames(All()), 30)
+        received = take(video.frames(EveryFrame()), 30)
     assert 0.8 < received[-1].received - received[0].received < 2
     assert [marker(frame.picture) for frame in received] == list(range(30))
 
@@ -260,7 +260,7 @@ def test_a_live_playlist_without_a_new_segment_is_lost_after_three_times_the_len
     clips.marker_clip(tmp_path / "one.ts", frames=30, size=(256, 192), gop=15)
     live_playlist(tmp_path, 1)
     with cameras.web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
-        frames = video.frames(All())
+        frames = video.frames(EveryFrame())
         last = take(frames, 30)[-1]
         state(frames, "reconnecting")
         assert 2 < time.monotonic() - last.received < 5
@@ -284,7 +284,7 @@ def states_of(
     with cameras.web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
         states: list[str] = []
         left = len(pictures) - 5
-        for entry in video.frames(All()):
+        for entry in video.frames(EveryFrame()):
             if isinstance(entry, SourceState):
                 states.append(entry.state)
             elif left == 0:

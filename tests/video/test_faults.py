@@ -12,7 +12,7 @@ import pytest
 
 from app.domain.networks import Networks
 from app.domain.source import parse_source
-from app.domain.spec import All
+from app.domain.spec import EveryFrame
 from app.video.errors import explain
 from app.video.open import Recording, Sampled, TruncatedError, VideoError, open_video
 from tests.support import cameras, clips
@@ -52,13 +52,13 @@ def fault(media: Path, source: str) -> VideoError:
 
 def read(media: Path, source: str) -> list[Sampled]:
     with opened(media, source) as video:
-        return [entry for entry in video.frames(All(), "all") if isinstance(entry, Sampled)]
+        return [entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, Sampled)]
 
 
 def read_to_the_fault(media: Path, source: str) -> tuple[list[Sampled], VideoError]:
     frames: list[Sampled] = []
     with opened(media, source) as video, pytest.raises(VideoError) as caught:
-        frames.extend(entry for entry in video.frames(All(), "all") if isinstance(entry, Sampled))
+        frames.extend(entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, Sampled))
     return frames, caught.value
 
 
@@ -207,7 +207,7 @@ def test_a_server_that_stays_away_is_worth_another_attempt(media: Path) -> None:
     with cameras.web_server(media) as server:
         server.cut_after = 400_000
         with opened(media, f"{server.url}/big.mkv") as video:
-            frames = video.frames(All(), "all")
+            frames = video.frames(EveryFrame(), "all")
             next(frames)
             server.cut_after = 0
             with pytest.raises(VideoError, match=r"the connection to .* was lost after \d+ of \d+") as caught:
@@ -232,7 +232,7 @@ def test_a_recording_that_changed_on_its_server_is_not_mixed_with_the_old_one(me
         with opened(media, f"{server.url}/moving.mkv") as video:
             moving.write_bytes((media / "clip.mkv").read_bytes())
             with pytest.raises(VideoError, match="was changed on its server") as caught:
-                list(video.frames(All(), "all"))
+                list(video.frames(EveryFrame(), "all"))
     assert not caught.value.retryable
 
 
@@ -290,5 +290,5 @@ def test_nothing_stays_open(media: Path) -> None:
         for _ in range(5):
             for source in ("clip.mp4", "cut.mp4", "sound.mp4", "none.mp4", f"{server.url}/clip.mkv"):
                 with suppress(VideoError), opened(media, source) as video:
-                    next(video.frames(All(), "all"))
+                    next(video.frames(EveryFrame(), "all"))
     assert open_files() == before

@@ -12,7 +12,7 @@ import pytest
 from app.domain.networks import Networks
 from app.domain.picture import Image
 from app.domain.source import parse_source
-from app.domain.spec import All
+from app.domain.spec import EveryFrame
 from app.video.open import Recording, Sampled, open_video
 from app.video.pictures import AvPicture
 from tests.support import clips
@@ -105,7 +105,7 @@ def test_a_video_filmed_upright_is_shown_upright(tmp_path: Path, degrees: int) -
     clips.encode(tmp_path / "phone.mp4", [stored] * 10, rotation=degrees)
     with open_video(parse_source("phone.mp4"), tmp_path, Networks(""), stop=Event()) as video:
         assert isinstance(video, Recording)
-        entry = next(entry for entry in video.frames(All(), "all") if isinstance(entry, Sampled))
+        entry = next(entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, Sampled))
         assert (video.media.width, video.media.height) == (320, 240)
     assert entry.picture is not None
     assert (entry.picture.width, entry.picture.height) == (320, 240)

@@ -19,7 +19,7 @@ import pytest
 from app.domain.networks import Networks
 from app.domain.picture import Picture
 from app.domain.source import parse_source
-from app.domain.spec import All, CandidateFrames, Fps, Keyframes, Sampling
+from app.domain.spec import CandidateFrames, EveryFrame, FixedRate, KeyframesOnly, Sampling
 from app.video import decoding as video_decoder
 from app.video import recording as video_recording
 from app.video.container import open_container
@@ -100,7 +100,7 @@ def read(
     frames: list[Frame] = []
     end = 0
     with opened(media, source) as video:
-        for entry in video.frames(sampling or All(), eligible, start):
+        for entry in video.frames(sampling or EveryFrame(), eligible, start):
             if isinstance(entry, Settled):
                 assert entry.end >= end
                 end = entry.end
@@ -142,7 +142,7 @@ def allocated() -> int:
 @pytest.mark.parametrize("name", KINDS)
 def test_every_frame_comes_under_its_ordinal(media: Path, name: str) -> None:
     with opened(media, name) as video:
-        entries = list(video.frames(All(), "all"))
+        entries = list(video.frames(EveryFrame(), "all"))
     frames = [entry for entry in entries if isinstance(entry, Sampled)]
     assert [entry.frame for entry in frames] == list(range(FRAMES))
     assert [marker(entry.picture) for entry in frames] == list(range(FRAMES))
@@ -165,7 +165,7 @@ def test_what_is_sampled_is_what_an_undisturbed_read_of_everything_shows(
     if name == "h264_refresh.mp4" and eligible == "key":
         return  # its key frames become whole only with the pictures after them
     everything = undisturbed.of(name)
-    for sampling in (Fps(1), Fps(11)):
+    for sampling in (FixedRate(1), FixedRate(11)):
         sampled = read(media, name, sampling, eligible)
         assert sampled
         assert sampled == [everything[frame.number] for frame in sampled]
@@ -175,25 +175,25 @@ def test_what_is_sampled_is_what_an_undisturbed_read_of_everything_shows(
 
 
 def test_keyframes_are_those_that_were_stored_whole(media: Path) -> None:
-    assert [frame.number for frame in read(media, "h264.mp4", Keyframes(), "key")] == [0, 24, 48, 72]
-    assert len(read(media, "mjpeg.avi", Keyframes(), "key")) == FRAMES
-    assert len(read(media, TEST_PATTERN, Keyframes(), "key")) == FRAMES
+    assert [frame.number for frame in read(media, "h264.mp4", KeyframesOnly(), "key")] == [0, 24, 48, 72]
+    assert len(read(media, "mjpeg.avi", KeyframesOnly(), "key")) == FRAMES
+    assert len(read(media, TEST_PATTERN, KeyframesOnly(), "key")) == FRAMES
 
 
 def test_reading_what_is_there_chooses_what_to_decode(media: Path) -> None:
     expected: list[tuple[str, Sampling, CandidateFrames]] = [
-        ("h264.mp4", All(), "all"),
-        ("h264.mp4", Keyframes(), "key"),
-        ("h264.mp4", Fps(2), "reference"),
-        ("h264.mp4", Fps(10), "all"),
-        ("h264.mp4", Fps(0.3), "key"),
-        ("h264_open.mp4", Fps(0.3), "reference"),
-        ("h264.ts", Fps(2), "reference"),
-        ("h264_refresh.mp4", Fps(0.3), "all"),
-        ("hevc_open.mp4", Fps(2), "all"),
-        ("hevc_open.mp4", Fps(0.3), "key"),
-        ("mjpeg.avi", Fps(2), "all"),
-        (TEST_PATTERN, Fps(2), "all"),
+        ("h264.mp4", EveryFrame(), "all"),
+        ("h264.mp4", KeyframesOnly(), "key"),
+        ("h264.mp4", FixedRate(2), "reference"),
+        ("h264.mp4", FixedRate(10), "all"),
+        ("h264.mp4", FixedRate(0.3), "key"),
+        ("h264_open.mp4", FixedRate(0.3), "reference"),
+        ("h264.ts", FixedRate(2), "reference"),
+        ("h264_refresh.mp4", FixedRate(0.3), "all"),
+        ("hevc_open.mp4", FixedRate(2), "all"),
+        ("hevc_open.mp4", FixedRate(0.3), "key"),
+        ("mjpeg.avi", FixedRate(2), "all"),
+        (TEST_PATTERN, FixedRate(2), "all"),
     ]
     for name, sampling, eligible in expected:
         with opened(media, name) as video:
@@ -204,14 +204,14 @@ def test_reading_what_is_there_chooses_what_to_decode(media: Path) -> None:
 @pytest.mark.parametrize(
     ("sampling", "eligible", "start", "most"),
     [
-        (All(), "all", 0, FRAMES),
-        (All(), "all", 50, FIRST + 48),  # its group of 24 pictures, and what follows
-        (Fps(2), "all", 0, 80),
-        (Fps(2), "reference", 0, 48),
-        (Fps(0.5), "all", 0, 16),
-        (Fps(2), "key", 0, FIRST + 3),
-        (Keyframes(), "key", 0, FIRST + 3),
-        (Keyframes(), "key", 50, FIRST + 1),
+        (EveryFrame(), "all", 0, FRAMES),
+        (EveryFrame(), "all", 50, FIRST + 48),  # its group of 24 pictures, and what follows
+        (FixedRate(2), "all", 0, 80),
+        (FixedRate(2), "reference", 0, 48),
+        (FixedRate(0.5), "all", 0, 16),
+        (FixedRate(2), "key", 0, FIRST + 3),
+        (KeyframesOnly(), "key", 0, FIRST + 3),
+        (KeyframesOnly(), "key", 50, FIRST + 1),
     ],
 )
 def test_no_more_is_decoded_than_the_samples_need(
@@ -260,7 +260,7 @@ def test_what_cannot_be_kept_back_is_decoded_with_the_same_result(
 ) -> None:
     monkeypatch.setattr(video_decoder, "_MOST_BYTES", 3000)
     for name in ("h264_one_gop.mp4", "hevc_open.mp4", "mpeg2_open.mpg"):
-        sampled = read(media, name, Fps(1), start=40)
+        sampled = read(media, name, FixedRate(1), start=40)
         assert sampled == [undisturbed.of(name)[frame.number] for frame in sampled]
         assert [frame.number for frame in sampled] == [60, 90]
 
@@ -269,7 +269,7 @@ def test_progress_is_told_even_where_nothing_is_sampled(media: Path, monkeypatch
     monkeypatch.setattr(video_recording, "_MARK_EVERY", 0.0)
     for start in (0, 50):
         with opened(media, "h264.mp4") as video:
-            entries = list(video.frames(Fps(0.001), "all", start))
+            entries = list(video.frames(FixedRate(0.001), "all", start))
         ends = [entry.end for entry in entries if isinstance(entry, Settled)]
         assert ends == sorted(ends)
         assert ends[0] == start
@@ -283,7 +283,7 @@ def test_frames_before_the_beginning_are_no_frames(tmp_path: Path) -> None:
     clips.marker_clip(tmp_path / "edited.mp4", frames=90, size=SIZE, gop=90, first_time=-1.0)
     with opened(tmp_path, "edited.mp4") as video:
         assert (video.media.frames, video.media.duration_seconds) == (60, 2.0)
-        frames = [entry for entry in video.frames(All(), "all") if isinstance(entry, Sampled)]
+        frames = [entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, Sampled)]
     assert [entry.frame for entry in frames] == list(range(60))
     assert [marker(entry.picture) for entry in frames] == list(range(30, 90))
     assert frames[0].time == 0.0
@@ -295,7 +295,7 @@ def test_times_are_those_of_the_recording_where_its_rate_varies(tmp_path: Path) 
     for name in ("varied.mp4", "varied.mkv"):
         clips.marker_clip(tmp_path / name, frames=len(times), size=SIZE, times=times, gop=5)
         assert [frame.time for frame in read(tmp_path, name)] == pytest.approx(times, abs=0.001)
-        assert [frame.number for frame in read(tmp_path, name, Fps(1))] == [0, 5, 8, 10]
+        assert [frame.number for frame in read(tmp_path, name, FixedRate(1))] == [0, 5, 8, 10]
 
 
 def test_joined_recordings_go_on_where_the_first_ended(tmp_path: Path) -> None:
@@ -325,12 +325,12 @@ def test_pictures_that_are_never_shown_are_not_counted(tmp_path: Path) -> None:
                 hidden.is_keyframe, hidden.stream = packet.is_keyframe, copy
                 target.mux(hidden)
     with opened(tmp_path, "hidden.webm") as video:
-        frames = [entry for entry in video.frames(All(), "all") if isinstance(entry, Sampled)]
+        frames = [entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, Sampled)]
     assert [entry.frame for entry in frames] == list(range(28))
     assert [marker(entry.picture) for entry in frames] == [n for n in range(30) if n not in (7, 8)]
 
 
-@pytest.mark.parametrize("sampling", [All(), Fps(10)], ids=["all", "fps"])
+@pytest.mark.parametrize("sampling", [EveryFrame(), FixedRate(10)], ids=["all", "fps"])
 def test_times_never_decrease_where_a_timestamp_is_wrong(tmp_path: Path, sampling: Sampling) -> None:
     """They are searched by halving."""
     clips.marker_clip(tmp_path / "wrong.mkv", frames=40, size=SIZE, codec="mjpeg", fps=25)
@@ -343,7 +343,7 @@ def test_times_never_decrease_where_a_timestamp_is_wrong(tmp_path: Path, samplin
     times = [frame.time for frame in whole]
     assert times == sorted(times)
     assert times[-1] > 1.5
-    assert len(whole) == (40 if sampling == All() else 17)  # one more as it jumps, and back
+    assert len(whole) == (40 if sampling == EveryFrame() else 17)  # one more as it jumps, and back
     later = read(tmp_path, "wrong.mkv", sampling, start=20)
     assert later == [frame for frame in whole if frame.number >= 20]
 
@@ -351,13 +351,13 @@ def test_times_never_decrease_where_a_timestamp_is_wrong(tmp_path: Path, samplin
 def test_few_large_pictures_are_held_before_it_is_chosen_what_to_decode(
     media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = read(media, "mjpeg.avi", Fps(5))
+    expected = read(media, "mjpeg.avi", FixedRate(5))
     size = (media / "mjpeg.avi").stat().st_size // FRAMES
     monkeypatch.setattr(video_recording, "_AHEAD", 5 * size)
     with opened(media, "mjpeg.avi") as video:
-        video.choose_eligible(Fps(5))
+        video.choose_eligible(FixedRate(5))
         assert len(video._beginning) < 10
-    assert read(media, "mjpeg.avi", Fps(5)) == expected
+    assert read(media, "mjpeg.avi", FixedRate(5)) == expected
 
 
 def test_a_recording_of_one_frame_is_read(tmp_path: Path) -> None:
@@ -374,7 +374,7 @@ def test_a_read_that_ends_early_gives_back_what_it_allocated(media: Path) -> Non
     def begin_each() -> None:
         for _ in range(100):
             with opened(media, "h264.mp4") as video:
-                next(iter(video.frames(All(), "all", 0)))
+                next(iter(video.frames(EveryFrame(), "all", 0)))
 
     def grown() -> float:
         before = allocated()

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from ...domain.detector_config import Detector, Marker
 from ...domain.media import Media
 from ...domain.source import SourceError, parse_source
-from ...domain.spec import Fps, Restart, Sampling, ScenarioSpec
+from ...domain.spec import FixedRate, RestartPolicy, Sampling, ScenarioSpec
 from ...postgres import Database
 from .progress import (
     Progress,
@@ -44,7 +44,7 @@ class Scenario(Struct, frozen=True):
     source: str
     detector: Detector
     sampling: Sampling
-    restart: Restart
+    restart: RestartPolicy
     attempt: int
     runner_id: str | None
     source_state: Annotated[
@@ -187,8 +187,8 @@ EXAMPLE = Scenario(
     error=None,
     source="clip.mp4",
     detector=Marker(),
-    sampling=Fps(2.0),
-    restart=Restart(),
+    sampling=FixedRate(2.0),
+    restart=RestartPolicy(),
     attempt=1,
     runner_id="local",
     source_state="open",

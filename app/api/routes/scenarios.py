@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from ...domain.detector_config import Marker, Mock, Motion
 from ...domain.source import SourceError, parse_source
-from ...domain.spec import All, Fps, Restart, ScenarioSpec
+from ...domain.spec import EveryFrame, FixedRate, RestartPolicy, ScenarioSpec
 from ...messages import CreateScenario, DeleteScenario, OrchestratorCommand, StartScenario, StopScenario
 from ...postgres import TRANSIENT
 from ..commands import send_command
@@ -103,10 +103,13 @@ _NO_SUCH = {NOT_FOUND: f"There is no scenario {views.EXAMPLE.id}. GET /scenarios
         body=NewScenario,
         body_examples={
             "every frame of a recording": NewScenario(
-                "clip.mp4", Marker(), sampling=All(), name="front door"
+                "clip.mp4", Marker(), sampling=EveryFrame(), name="front door"
             ),
             "two frames a second of a camera": NewScenario(
-                "rtsp://camera.local/stream", Motion(), sampling=Fps(2.0), restart=Restart(policy="always")
+                "rtsp://camera.local/stream",
+                Motion(),
+                sampling=FixedRate(2.0),
+                restart=RestartPolicy(policy="always"),
             ),
             "a trial without a video": NewScenario("test:testsrc2", Mock(seed=1)),
         },

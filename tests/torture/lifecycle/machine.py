@@ -13,7 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from app.bus import Bus
 from app.domain.detector_config import Marker
 from app.domain.media import Media
-from app.domain.spec import Restart, ScenarioSpec
+from app.domain.spec import RestartPolicy, ScenarioSpec
 from app.messages import (
     CreateScenario,
     DeleteScenario,
@@ -60,7 +60,7 @@ specs = st.builds(
     ScenarioSpec,
     st.sampled_from(["a.mp4", "b.mp4"]),
     st.just(Marker()),
-    restart=st.builds(Restart, st.sampled_from(["never", "on_failure", "always"]), st.integers(0, 2)),
+    restart=st.builds(RestartPolicy, st.sampled_from(["never", "on_failure", "always"]), st.integers(0, 2)),
 )
 lately = st.integers(0, 3)  # how many runs before the last
 anything = st.sampled_from(["start", "stop", "started", "stopped", "finished", "failed", "released"])

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from app.domain.networks import Networks
 from app.domain.source import parse_source
-from app.domain.spec import All
+from app.domain.spec import EveryFrame
 from app.video.open import Recording, Sampled, VideoError, open_video
 from tests.support import clips
 
@@ -109,9 +109,9 @@ def read(path: Path) -> str:
     try:
         with open_video(source, path.parent, Networks(""), stop=Event()) as video:
             assert isinstance(video, Recording)
-            eligible = video.choose_eligible(All())
+            eligible = video.choose_eligible(EveryFrame())
             pictures = 0
-            for entry in islice(video.frames(All(), eligible), 2000):
+            for entry in islice(video.frames(EveryFrame(), eligible), 2000):
                 if isinstance(entry, Sampled) and entry.picture is not None:
                     entry.picture.gray()
                     entry.picture.bgr((64, 48))

@@ -22,7 +22,7 @@ import pytest
 from app.domain import source as sources
 from app.domain.networks import Networks
 from app.domain.source import Source, SourceError, parse_source
-from app.domain.spec import All
+from app.domain.spec import EveryFrame
 from app.video import container as video_container
 from app.video.open import Camera, Sampled, SourceState, VideoError, open_video
 from app.video.transport import connecting
@@ -100,11 +100,11 @@ def follow(battle: Battle, text: str, networks: str = HERE) -> str:
             source, battle.media_root, Networks(networks), stop=stop, open_timeout=1, read_timeout=1
         ) as video:
             if isinstance(video, Camera):
-                for entry in video.frames(All()):
+                for entry in video.frames(EveryFrame()):
                     if isinstance(entry, SourceState) and entry.state == "reconnecting":
                         return entry.error or ""
             else:
-                frames = [entry for entry in video.frames(All(), "all") if isinstance(entry, Sampled)]
+                frames = [entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, Sampled)]
                 return f"{len(frames)} frames"
     except (SourceError, VideoError) as error:
         return str(error)

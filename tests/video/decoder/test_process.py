@@ -22,7 +22,7 @@ from app.domain.detector_config import Detector, Marker, Mock, Motion, Onnx
 from app.domain.networks import Networks
 from app.domain.prediction import Detection
 from app.domain.source import parse_source
-from app.domain.spec import All, Fps, Keyframes, Sampling
+from app.domain.spec import EveryFrame, FixedRate, KeyframesOnly, Sampling
 from app.predictions.checkpoint import Checkpoint, Counters
 from app.runner.pipeline import Item, Mark, Pipeline
 from app.runner.workers import Workers
@@ -62,7 +62,7 @@ class Reading:
     def __init__(self, kind: type[Reader] | type[DecoderProcess], folder: Path, **options: Any) -> None:
         self._changed = Event()
         self._detector = make_detector(options.get("detector", Mock()), folder)
-        sampling: Sampling = options.get("sampling", All())
+        sampling: Sampling = options.get("sampling", EveryFrame())
         self.pipeline = Pipeline(self._detect, workers=Workers(1), most=1, wake=self._changed.set)
         self.reader = kind(
             parse_source(options.get("source", "clip.mp4")),
@@ -129,10 +129,10 @@ def _is_left_of_a_decoder(process: psutil.Process) -> bool:
 @pytest.mark.parametrize(
     ("detector", "sampling"),
     [
-        (Marker(), All()),
-        (Motion(), Fps(10)),
-        (Onnx(model="model.onnx", confidence=0.3), Fps(5)),
-        (Mock(), Keyframes()),
+        (Marker(), EveryFrame()),
+        (Motion(), FixedRate(10)),
+        (Onnx(model="model.onnx", confidence=0.3), FixedRate(5)),
+        (Mock(), KeyframesOnly()),
     ],
 )
 async def test_results_do_not_depend_on_where_it_is_decoded(
@@ -336,7 +336,7 @@ async def test_what_comes_after_a_stop_settles_nothing(folder: Path) -> None:
     pipeline.put(Item(7, 0.7, 7, AvPicture(frame("yuv420p"))))
     await until(begun.is_set)
     process = DecoderProcess(
-        parse_source("clip.mp4"), folder, Networks(""), All(), persistent=False, wake=lambda: None
+        parse_source("clip.mp4"), folder, Networks(""), EveryFrame(), persistent=False, wake=lambda: None
     )
     said: list[Message] = [
         Shown(8, 0.8, 8, None, None),

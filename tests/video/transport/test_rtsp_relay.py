@@ -13,7 +13,7 @@ import pytest
 
 from app.domain.networks import Networks
 from app.domain.source import parse_source
-from app.domain.spec import All
+from app.domain.spec import EveryFrame
 from app.video.open import Camera, Received, VideoError, open_video
 from tests.support import cameras, clips
 from tests.support.hostile_servers import HERE, RTSP_OK, hostile_camera
@@ -39,7 +39,7 @@ def received(url: str, count: int = 10, networks: str = HERE) -> int:
     ) as video:
         assert isinstance(video, Camera)
         frames = 0
-        for entry in video.frames(All()):
+        for entry in video.frames(EveryFrame()):
             frames += isinstance(entry, Received)
             if frames == count:
                 break
