@@ -21,10 +21,10 @@ from ..domain.networks import Networks
 from ..domain.source import Source, SourceError
 from .errors import READ_ERRORS, VideoError, explain, no_ranges, not_a_video, not_text, unknown_codec
 from .files import find_file
+from .transport.http_client import HttpClient
 from .transport.http_file import HttpFile
 from .transport.playlist import Playlist
-from .transport.rtsp_relay import Relay
-from .transport.web import Web
+from .transport.rtsp_proxy import RtspProxy
 
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,mpegvideo,avi,flv,live_flv,asf,ogg,mxf,nut,ivf,h264,hevc,obu,"
@@ -133,7 +133,7 @@ def _open(
         case "rtsp":
             began = time.monotonic()
             relay = stack.enter_context(
-                closing(Relay(source.address, source.redacted, networks, open_timeout))
+                closing(RtspProxy(source.address, source.redacted, networks, open_timeout))
             )
             left = max(open_timeout - (time.monotonic() - began), 1.0)
             try:
@@ -144,7 +144,7 @@ def _open(
             stack.enter_context(container)
             return Opened(container, _video_of(container, source), live=True)
         case "http":
-            web = Web(networks, silence=read_timeout, seconds=open_timeout)
+            web = HttpClient(networks, silence=read_timeout, seconds=open_timeout)
             file = stack.enter_context(closing(HttpFile(source.address, source.redacted, web, stop)))
             if file.kind == "playlist":
                 file.close()

@@ -14,7 +14,7 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from ..errors import VideoError, status_error, unreachable
-from .web import NoAddressError, StatusError, Web
+from .http_client import HttpClient, NoAddressError, StatusError
 
 _PLAYLISTS = frozenset(["application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl"])
 _WAITS = (0.0, 0.25, 0.5, 1.0)  # seconds before each try to go on where the connection was dropped
@@ -29,7 +29,7 @@ class HttpFile:
     in `fault`.
     """
 
-    def __init__(self, url: str, name: str, web: Web, stop: Event) -> None:
+    def __init__(self, url: str, name: str, web: HttpClient, stop: Event) -> None:
         """Connect; `name` is the file's for messages. Raises VideoError."""
         self.name = name
         self.fault: VideoError | None = None

@@ -6,8 +6,8 @@ from io import BytesIO
 from threading import Event
 
 from ..errors import VideoError
+from .http_client import HttpClient
 from .http_file import HttpFile
-from .web import Web
 
 _MOST_FILES = 200  # opened until there is a packet
 _TARGET = re.compile(rb"^#EXT-X-TARGETDURATION:(\d{1,4})\b", re.MULTILINE)
@@ -21,13 +21,13 @@ class Playlist:
     cannot open. `target` is about how long the segments are, in seconds, once that was read.
     """
 
-    def __init__(self, name: str, web: Web, stop: Event) -> None:
+    def __init__(self, name: str, web: HttpClient, stop: Event) -> None:
         self.name = name
         self.fault: VideoError | None = None
         self.target: int | None = None
         self._web = web
         self._stop = stop
-        self._open_files: set[_Named] = set()
+        self._open_files: set[_PlaylistFile] = set()
         self._opened = 0
         self._begun = False
 
@@ -45,7 +45,7 @@ class Playlist:
                 self.fault = fault.again()
         return BytesIO()
 
-    def _open(self, url: str, offset: int) -> "_Named":
+    def _open(self, url: str, offset: int) -> "_PlaylistFile":
         scheme = url.partition(":")[0]
         if scheme.startswith("crypto"):
             raise VideoError(f"{self.name} is encrypted, which is not supported", retryable=False)
@@ -59,12 +59,12 @@ class Playlist:
         self._opened += 1
         if self._opened > _MOST_FILES:
             raise VideoError(f"{self.name} names too many files before any picture", retryable=False)
-        file = _Named(url, name, self, self._web, self._stop)
+        file = _PlaylistFile(url, name, self, self._web, self._stop)
         file.seek(offset)
         self._open_files.add(file)
         return file
 
-    def forget(self, file: "_Named") -> None:
+    def forget(self, file: "_PlaylistFile") -> None:
         """Drop a file that was closed."""
         self._open_files.discard(file)
 
@@ -74,10 +74,10 @@ class Playlist:
             file.close()
 
 
-class _Named(HttpFile):
+class _PlaylistFile(HttpFile):
     """A file that a playlist names, or the playlist."""
 
-    def __init__(self, url: str, name: str, playlist: Playlist, web: Web, stop: Event) -> None:
+    def __init__(self, url: str, name: str, playlist: Playlist, web: HttpClient, stop: Event) -> None:
         super().__init__(url, name, web, stop)
         self._playlist = playlist
         self._is_text = False

@@ -26,8 +26,8 @@ from app.domain.spec import EveryFrame
 from app.video import container as video_container
 from app.video.open import Camera, Sampled, SourceState, VideoError, open_video
 from app.video.transport import connecting
-from app.video.transport.rtsp_relay import Relay
-from app.video.transport.web import Web
+from app.video.transport.http_client import HttpClient
+from app.video.transport.rtsp_proxy import RtspProxy
 from tests.support import clips
 from tests.support.hostile_servers import (
     HERE,
@@ -169,18 +169,18 @@ def without_address_check(patch: Patch, battle: Battle) -> str:
 
 
 def without_check_of_redirects(patch: Patch, battle: Battle) -> str:
-    get = Web._get
+    get = HttpClient._get
 
-    def trusting(web: Web, *arguments: Any) -> Any:
+    def trusting(web: HttpClient, *arguments: Any) -> Any:
         response = get(web, *arguments)
         web._networks = Networks("loopback")
         return response
 
-    patch.setattr(Web, "_get", trusting)
+    patch.setattr(HttpClient, "_get", trusting)
     return f"{battle.web}/chain/0.mp4"
 
 
-def without_the_relay(patch: Patch, battle: Battle) -> str:
+def without_the_proxy(patch: Patch, battle: Battle) -> str:
     class Direct:
         fault = None
 
@@ -190,19 +190,19 @@ def without_the_relay(patch: Patch, battle: Battle) -> str:
         def close(self) -> None:
             """Nothing is open."""
 
-    patch.setattr(video_container, "Relay", Direct)
+    patch.setattr(video_container, "RtspProxy", Direct)
     return f"{battle.camera}/r/0"
 
 
-def without_the_check_of_redirects_in_the_relay(patch: Patch, battle: Battle) -> str:
-    connect = Relay._connect
+def without_the_check_of_redirects_in_the_proxy(patch: Patch, battle: Battle) -> str:
+    connect = RtspProxy._connect
 
-    def trusting(relay: Relay, address: str) -> socket.socket:
-        connection = connect(relay, address)
-        relay._networks = Networks("loopback")
+    def trusting(proxy: RtspProxy, address: str) -> socket.socket:
+        connection = connect(proxy, address)
+        proxy._networks = Networks("loopback")
         return connection
 
-    patch.setattr(Relay, "_connect", trusting)
+    patch.setattr(RtspProxy, "_connect", trusting)
     return f"{battle.camera}/r/0"
 
 
@@ -260,8 +260,8 @@ def with_any_filter(patch: Patch, battle: Battle) -> str:
 @pytest.mark.parametrize(
     "without",
     [
-        without_address_check, without_check_of_redirects, without_the_relay,
-        without_the_check_of_redirects_in_the_relay, without_tcp_only, with_ffmpegs_own_http,
+        without_address_check, without_check_of_redirects, without_the_proxy,
+        without_the_check_of_redirects_in_the_proxy, without_tcp_only, with_ffmpegs_own_http,
         with_files_in_playlists, with_any_format, without_the_media_root, with_dots, with_any_scheme,
         with_any_filter,
     ],

@@ -9,9 +9,9 @@ import pytest
 
 from app.domain.networks import Networks
 from app.video.errors import VideoError
+from app.video.transport.http_client import HttpClient
 from app.video.transport.http_file import HttpFile
 from app.video.transport.playlist import Playlist
-from app.video.transport.web import Web
 
 
 class Server(ThreadingHTTPServer):
@@ -61,7 +61,7 @@ def servers() -> Iterator[tuple[Server, Server]]:
 
 
 def read(url: str) -> None:
-    HttpFile(url, "it", Web(Networks("loopback"), silence=5, seconds=5), Event())
+    HttpFile(url, "it", HttpClient(Networks("loopback"), silence=5, seconds=5), Event())
 
 
 def test_a_login_goes_along_to_the_same_server_and_to_no_other(servers: tuple[Server, Server]) -> None:
@@ -84,6 +84,6 @@ def test_a_redirect_to_what_is_no_address_is_told_in_words(servers: tuple[Server
 
 
 def test_a_name_in_a_playlist_that_is_no_address_is_told_in_words() -> None:
-    playlist = Playlist("the list", Web(Networks("loopback"), silence=1.0, seconds=1.0), Event())
+    playlist = Playlist("the list", HttpClient(Networks("loopback"), silence=1.0, seconds=1.0), Event())
     playlist.open("http://a]b/1.ts", 0, {})
     assert "no address on the web" in str(playlist.fault)

@@ -36,7 +36,7 @@ class NoAddressError(ForbiddenAddressError):
         super().__init__("it leads to what is no address on the web")
 
 
-class Web:
+class HttpClient:
     """The web servers on `networks`. Not thread safe.
 
     Nobody waits longer than `silence` seconds for some kilobytes, so that a server that drips single bytes
@@ -91,7 +91,7 @@ class Web:
     def _response(self, link: socket.socket, *arguments: Any, **options: Any) -> HTTPResponse:
         response = HTTPResponse(link, *arguments, **options)
         response.fp.close()
-        response.fp = io.BufferedReader(_Received(link, self._wait, self._count), _BUFFER)
+        response.fp = io.BufferedReader(_TimedReader(link, self._wait, self._count), _BUFFER)
         return response
 
     def _begin_to_wait(self) -> None:
@@ -114,7 +114,7 @@ class Web:
             raise VideoError(f"there is no picture within {_MOST_BYTES >> 20} MiB", retryable=False)
 
 
-class _Received(io.RawIOBase):
+class _TimedReader(io.RawIOBase):
     """What comes from a server, byte by byte if it must be: each read waits as long as is left by then."""
 
     def __init__(

@@ -26,7 +26,7 @@ _CHUNK = 64 * 2**10
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 
 
-class Relay:
+class RtspProxy:
     """Between FFmpeg, which is to open `url`, and a camera on `networks`; a thread of its own until `close`.
 
     Until pictures come, each reply is rewritten, so that FFmpeg reads what was checked; a redirect leads back
