@@ -25,7 +25,7 @@ from app.messages import DropResults
 from app.postgres import Connection, Database, migrate, open_database
 from app.postgres.embedded.server import embedded_server
 from app.predictions.checkpoint import Fence
-from app.predictions.codec import pack
+from app.predictions.codec import encode
 from app.runner import checkpoints as store
 from app.runner.cleanup.purge import Purge
 from benchmarks.storage import as_rows, batches, predictions
@@ -48,7 +48,7 @@ async def fill(connection: Connection, scenario_id: UUID, frames: int) -> None:
     for start in range(0, frames, PART):
         part = [_shifted(row, start, chance) for row in some[: frames - start]]
         await connection.copy_records_to_table("predictions", records=as_rows(part, scenario_id))
-        best = pack(part).best
+        best = encode(part).maxima
         await connection.execute(
             "INSERT INTO label_blocks AS known SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::real[])"
             " ON CONFLICT (scenario_id, label, block)"

@@ -1,24 +1,30 @@
-"""What a detector finds in a frame, and what is stored for it."""
+"""What a detector finds in a frame, and what is stored of that frame. The API returns it as JSON."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 DETECTOR_FAILED = "the detector failed: "
-"""What a prediction's error begins with, where its frame could be decoded."""
+"""How a prediction's error begins if the frame was decoded, but the detector raised."""
+
+Box = Annotated[
+    tuple[float, float, float, float], Meta(description="x1, y1, x2, y2 in pixels of the source frame")
+]
 
 
-class Detection(Struct, frozen=True):
-    """One thing found: `box` is x1, y1, x2, y2 in pixels of the source frame; `confidence` is 0 to 1."""
+class Detection(Struct, frozen=True, gc=False):
+    """One thing found in a frame. `confidence` is 0 to 1."""
 
     label: str
     confidence: float
-    box: tuple[float, float, float, float]
+    box: Box
     track_id: int | None = None
 
 
-class Prediction(Struct, frozen=True):
-    """What is stored for one sampled frame: its detections, or the error for which it has none."""
+class Prediction(Struct, frozen=True, gc=False, omit_defaults=True):
+    """One sampled frame. `frame` is its ordinal in the recording, from 0; `time` is in seconds."""
 
     frame: int
     time: float
-    detections: tuple[Detection, ...] = ()
-    error: str | None = None
+    detections: tuple[Detection, ...]
+    error: Annotated[str | None, Meta(description="only if the frame could not be analysed")] = None

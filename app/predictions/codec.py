@@ -1,129 +1,150 @@
-"""How predictions are stored: encoding many for one statement, decoding one row.
+"""Encode predictions for one statement, and decode a stored row.
 
-Numbers are stored in single precision, the most significant byte first; labels are parted by line breaks.
+A row holds a frame's detections as lists beside each other: `labels` is text with one label a line,
+`confidences` and `boxes` are big-endian single-precision numbers, `track_ids` is an array of bigint.
 """
 
 import struct
 from bisect import bisect_left
+from collections.abc import Sequence
+from ctypes import c_float
 from itertools import accumulate, chain, pairwise
-from typing import TypeVar
+from typing import Any, Protocol
 
 from msgspec import Struct
 
 from ..domain.prediction import Detection, Prediction
 
-BLOCK = 1024
-"""Frames of a block, for which `label_blocks` says how sure detections of each label are at best."""
+FRAMES_PER_BLOCK = 1024
+"""`label_blocks` holds the highest confidence of each label in each block of this many frames.
+
+The functions of the migrations repeat this number; a test compares them with it.
+"""
 
 FRAME_END = "\x1e"
-"""Ends a frame's labels. Labels are printable, so that none has it, nor a line break."""
-
-_Value = TypeVar("_Value")
+"""Ends each frame's labels. Labels are printable, so none of them contains it, or a line break."""
 
 _pack_box = struct.Struct(">4f").pack
 
 
-class Best(Struct, frozen=True):
-    """The highest confidence of each label in each block, in lists beside each other; the label "" is any."""
+class Row(Protocol):
+    """A stored row: frame, time, labels, confidences, boxes, track_ids and error by name."""
+
+    def __getitem__(self, column: str, /) -> Any: ...
+
+
+class LabelMaxima(Struct, frozen=True):
+    """The highest confidence of each label in each block, as parallel lists; the label "" stands for any."""
 
     labels: list[str]
     blocks: list[int]
     confidences: list[float]
 
 
-class Packed(Struct, frozen=True):
-    """Frames, times and errors are one for each prediction; `borders` says before which of all detections
-    each begins, and how many there are. Numbers are in single precision, the most significant byte first.
+class EncodedRows(Struct, frozen=True):
+    """Rows as lists that the database splits, which is faster than to encode each field of each row here.
 
-    The database takes long lists apart faster than a value for each field of a row is encoded here.
+    `frames`, `times`, `track_ids` and `errors` have one value for each row. `offsets` has the number of the
+    first detection of each row and, as its last value, the number of detections.
     """
 
     frames: list[int]
     times: list[float]
-    borders: list[int]
+    offsets: list[int]
     labels: str
     confidences: bytes
     boxes: bytes
-    track_ids: list[int | None] | None
+    track_ids: list[str | None] | None
     errors: list[str | None] | None
-    best: Best
+    maxima: LabelMaxima
 
 
-def pack(predictions: list[Prediction]) -> Packed:
-    """Predictions in the order of their frames, packed."""
+def encode(predictions: Sequence[Prediction]) -> EncodedRows:
+    """Return predictions, in the order of their frames, as rows.
+
+    `track_ids` and `errors` are None if no prediction has any.
+    """
     groups = [prediction.detections for prediction in predictions]
-    found = list(chain.from_iterable(groups))
+    detections = list(chain.from_iterable(groups))
     frames = [prediction.frame for prediction in predictions]
-    borders = list(accumulate(map(len, groups), initial=0))
-    labels = [detection.label for detection in found]
-    confidences = [detection.confidence for detection in found]
+    offsets = list(accumulate(map(len, groups), initial=0))
+    labels = [detection.label for detection in detections]
+    confidences = [detection.confidence for detection in detections]
+    track_ids = [detection.track_id for detection in detections]
+    errors = [prediction.error for prediction in predictions]
+    has_tracks, has_errors = _has_any(track_ids), _has_any(errors)
     join = "\n".join
-    return Packed(
+    return EncodedRows(
         frames,
         [prediction.time for prediction in predictions],
-        borders,
-        FRAME_END.join([*[join(labels[start:end]) for start, end in pairwise(borders)], ""]),
-        struct.pack(f">{len(found)}f", *confidences),
-        b"".join([_pack_box(*detection.box) for detection in found]),
-        _unless_empty([detection.track_id for detection in found]),
-        _unless_empty([prediction.error for prediction in predictions]),
-        _best(frames, borders, labels, confidences),
+        offsets,
+        FRAME_END.join([*[join(labels[start:end]) for start, end in pairwise(offsets)], ""]),
+        struct.pack(f">{len(detections)}f", *confidences),
+        b"".join([_pack_box(*detection.box) for detection in detections]),
+        [_as_array(track_ids[start:end]) for start, end in pairwise(offsets)] if has_tracks else None,
+        errors if has_errors else None,
+        _label_maxima(frames, offsets, labels, confidences),
     )
 
 
-def _unless_empty(values: list[_Value | None]) -> list[_Value | None] | None:
-    return None if values.count(None) == len(values) else values
+def _has_any(values: Sequence[object]) -> bool:
+    return values.count(None) < len(values)
 
 
-def _best(frames: list[int], borders: list[int], labels: list[str], confidences: list[float]) -> Best:
-    best = Best([], [], [])
+def _as_array(track_ids: list[int | None]) -> str | None:
+    """Return the ids as PostgreSQL writes an array of numbers; None if each of them is None."""
+    if not _has_any(track_ids):
+        return None
+    return "{" + ",".join(["NULL" if number is None else str(number) for number in track_ids]) + "}"
+
+
+def _label_maxima(
+    frames: list[int], offsets: list[int], labels: list[str], confidences: list[float]
+) -> LabelMaxima:
+    maxima = LabelMaxima([], [], [])
     start = 0
     while start < len(frames):
-        block = frames[start] // BLOCK
-        end = bisect_left(frames, (block + 1) * BLOCK, start)
+        block = frames[start] // FRAMES_PER_BLOCK
+        end = bisect_left(frames, (block + 1) * FRAMES_PER_BLOCK, start)
         highest: dict[str, float] = {}
-        of_block = slice(borders[start], borders[end])
+        of_block = slice(offsets[start], offsets[end])
         for label, confidence in zip(labels[of_block], confidences[of_block], strict=True):
             if confidence > highest.get(label, -1.0):
                 highest[label] = confidence
         if highest:
             highest[""] = max(highest.values())
-            best.labels.extend(highest)
-            best.blocks.extend([block] * len(highest))
-            best.confidences.extend(highest.values())
+            maxima.labels.extend(highest)
+            maxima.blocks.extend([block] * len(highest))
+            maxima.confidences.extend(highest.values())
         start = end
-    return best
+    return maxima
 
 
-def decode(
-    labels: str,
-    confidences: bytes,
-    boxes: bytes,
-    track_ids: list[int] | None,
-    *,
-    label: str | None = None,
-    min_confidence: float = 0.0,
-) -> tuple[Detection, ...]:
-    """Return the detections of one stored row that have this label, if one is given, and this confidence.
+def decode(row: Row, *, label: str | None = None, min_confidence: float = 0.0) -> Prediction:
+    """Return a stored row, with the detections that have this label, if one is given, and this confidence.
 
-    Confidences are rounded to 4 decimals and edges to 2: single precision holds no more.
+    Confidences are rounded to 4 decimals and boxes to 2: single precision holds no more. `min_confidence` is
+    compared in single precision, so that 0.9 finds what was stored as 0.9.
     """
-    sure = unpack(confidences)
-    if not sure:
-        return ()
-    edges = [round(edge, 2) for edge in unpack(boxes)]
-    return tuple(
-        Detection(
-            found,
-            round(sure[n], 4),
-            (edges[4 * n], edges[4 * n + 1], edges[4 * n + 2], edges[4 * n + 3]),
-            track_ids[n] if track_ids else None,
+    detections: tuple[Detection, ...] = ()
+    confidences = _unpack(row["confidences"])
+    if confidences:
+        threshold, track_ids = c_float(min_confidence).value, row["track_ids"]
+        sides = [round(side, 2) for side in _unpack(row["boxes"])]
+        detections = tuple(
+            [
+                Detection(
+                    own,
+                    round(confidences[n], 4),
+                    (sides[4 * n], sides[4 * n + 1], sides[4 * n + 2], sides[4 * n + 3]),
+                    track_ids[n] if track_ids else None,
+                )
+                for n, own in enumerate(row["labels"].split("\n"))
+                if (label is None or own == label) and confidences[n] >= threshold
+            ]
         )
-        for n, found in enumerate(labels.split("\n"))
-        if (label is None or found == label) and sure[n] >= min_confidence
-    )
+    return Prediction(row["frame"], row["time"], detections, row["error"])
 
 
-def unpack(numbers: bytes) -> tuple[float, ...]:
-    """Return the numbers of one stored value."""
+def _unpack(numbers: bytes) -> tuple[float, ...]:
     return struct.unpack(f">{len(numbers) // 4}f", numbers)

@@ -10,7 +10,7 @@ from ..domain.prediction import DETECTOR_FAILED
 from ..domain.states import SourceState
 from ..postgres import Connection
 from ..predictions.checkpoint import Batch, Checkpoint, Counters, Fence, FencedError
-from ..predictions.codec import BLOCK, FRAME_END, pack
+from ..predictions.codec import FRAME_END, FRAMES_PER_BLOCK, encode
 
 
 async def claim(connection: Connection, fence: Fence) -> Checkpoint:
@@ -71,7 +71,7 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
 
     It is one statement, so that a process that is frozen at any moment holds no lock that another waits for.
     """
-    packed = pack(batch.predictions)
+    rows = encode(batch.predictions)
     moved: int = await connection.fetchval(
         """
         WITH moved AS (
@@ -88,13 +88,12 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
             SELECT scenario_id, frame, time, labels,
                    substr($21::bytea, 4 * start + 1, 4 * (stop - start)),
                    substr($22::bytea, 16 * start + 1, 16 * (stop - start)),
-                   CASE WHEN cardinality(array_remove(($23::bigint[])[start + 1:stop], NULL)) > 0
-                        THEN ($23::bigint[])[start + 1:stop] END,
-                   error
+                   track_ids::bigint[], error
               FROM moved, ROWS FROM (
-                unnest($18::bigint[], $19::double precision[], $20::integer[], $20[2:], $24::text[]),
+                unnest($18::bigint[], $19::double precision[], $20::integer[], $20[2:], $23::text[],
+                       $24::text[]),
                 string_to_table($25, $26)
-              ) AS p (frame, time, start, stop, error, labels)
+              ) AS p (frame, time, start, stop, track_ids, error, labels)
              WHERE frame IS NOT NULL
         ), noted AS (
             INSERT INTO label_blocks AS known (scenario_id, label, block, max_confidence)
@@ -126,18 +125,18 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
         batch.source_state,
         batch.finished,
         batch.live,
-        packed.frames,
-        packed.times,
-        packed.borders,
-        packed.confidences,
-        packed.boxes,
-        packed.track_ids,
-        packed.errors,
-        packed.labels,
+        rows.frames,
+        rows.times,
+        rows.offsets,
+        rows.confidences,
+        rows.boxes,
+        rows.track_ids,
+        rows.errors,
+        rows.labels,
         FRAME_END,
-        packed.best.labels,
-        packed.best.blocks,
-        packed.best.confidences,
+        rows.maxima.labels,
+        rows.maxima.blocks,
+        rows.maxima.confidences,
     )
     return moved == 1
 
@@ -225,7 +224,7 @@ async def purge(connection: Connection, scenario_id: UUID, limit: int) -> int:
         """,
         scenario_id,
         limit,
-        BLOCK,
+        FRAMES_PER_BLOCK,
     )
     return removed
 
@@ -274,6 +273,6 @@ async def forget_block(connection: Connection, scenario_id: UUID, older_than: fl
         """,
         scenario_id,
         older_than,
-        BLOCK,
+        FRAMES_PER_BLOCK,
     )
     return found == 1

@@ -12,17 +12,17 @@ from app.api.queries.predictions import PredictionFilter, list_predictions
 from app.domain.prediction import Detection, Prediction
 from app.postgres import Database
 from app.predictions.checkpoint import Fence
-from app.predictions.codec import BLOCK
+from app.predictions.codec import FRAMES_PER_BLOCK
 from app.runner import checkpoints as store
 from tests.support.batches import as_batch
 
 LABELS = ("", "person", "car", "car park", "traffic light", "qr:ä|b", "per")
-SIZE = 4 * BLOCK
+SIZE = 4 * FRAMES_PER_BLOCK
 
 
 def recording(chance: Random) -> list[Prediction]:
     """Sampled frames in several blocks, many at their borders; some empty, some failed, some at one time."""
-    borders = {at + by for at in range(0, SIZE, BLOCK) for by in range(-3, 4) if at + by >= 0}
+    borders = {at + by for at in range(0, SIZE, FRAMES_PER_BLOCK) for by in range(-3, 4) if at + by >= 0}
     rows = []
     time = 0.0
     for frame in sorted(borders | set(chance.sample(range(SIZE), 150))):
@@ -88,7 +88,8 @@ async def paged(
 
 def drawn(rows: list[Prediction], chance: Random) -> PredictionFilter:
     """Filters, each of them there or not."""
-    frames = (0, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 3 * BLOCK - 1, SIZE, chance.randrange(SIZE))
+    block = FRAMES_PER_BLOCK
+    frames = (0, block - 1, block, block + 1, 2 * block, 3 * block - 1, SIZE, chance.randrange(SIZE))
     times = [chance.choice(rows).time for _ in range(2)]
     some = chance.choice(rows)
     labels = [*LABELS, "nothing", "", *(each.label for each in some.detections)]

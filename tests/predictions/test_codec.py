@@ -1,47 +1,157 @@
-"""Predictions as they are sent: in lists beside each other, and what is surest in each block."""
+"""What encode makes of predictions, decode gives back, also after it was stored."""
+
+import asyncio
+import re
+import struct
+from uuid import uuid4
 
 import pytest
+from asyncpg import Record
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from app.domain.prediction import Detection, Prediction
-from app.predictions.codec import BLOCK, pack
-from tests.support.rows import packed
+from app.postgres import Database, open_connection
+from app.predictions.checkpoint import Fence
+from app.predictions.codec import FRAMES_PER_BLOCK, EncodedRows, decode, encode
+from app.runner import checkpoints as store
+from tests.support.batches import as_batch
+
+BOX = (1.0, 2.0, 3.0, 4.0)
+
+texts = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), max_size=20)
+sides = st.floats(0, 10_000, width=32)
+detections = st.builds(
+    Detection,
+    label=texts,
+    confidence=st.floats(0, 1, width=32),
+    box=st.tuples(sides, sides, sides, sides),
+    track_id=st.none() | st.integers(0, 2**63 - 1),
+)
+contents = st.tuples(st.lists(detections, max_size=5).map(tuple), st.none()) | st.tuples(st.just(()), texts)
 
 
-def seen(frame: int, *found: tuple[str, float]) -> Prediction:
+@st.composite
+def recordings(draw: st.DrawFn) -> list[Prediction]:
+    """Sampled frames, with and without detections, track ids and errors, in several blocks."""
+    frames = sorted(draw(st.sets(st.integers(0, 3 * FRAMES_PER_BLOCK), max_size=8)))
+    return [Prediction(frame, frame / 30, *draw(contents)) for frame in frames]
+
+
+def rounded(prediction: Prediction) -> Prediction:
+    """The prediction with as many decimals as decode gives."""
     return Prediction(
-        frame, frame / 30, tuple(Detection(label, sure, (1.0, 2.0, 3.0, 4.0)) for label, sure in found)
+        prediction.frame,
+        prediction.time,
+        tuple(
+            Detection(
+                each.label,
+                round(each.confidence, 4),
+                (round(each.box[0], 2), round(each.box[1], 2), round(each.box[2], 2), round(each.box[3], 2)),
+                each.track_id,
+            )
+            for each in prediction.detections
+        ),
+        prediction.error,
     )
 
 
-def test_frames_are_parted_by_borders() -> None:
-    sent = pack([seen(3, ("car", 0.5), ("dog", 0.25)), seen(4), seen(9, ("car", 1.0))])
-    assert (sent.frames, sent.times) == ([3, 4, 9], [0.1, 4 / 30, 0.3])
-    assert sent.borders == [0, 2, 2, 3]
-    assert sent.labels == "car\ndog\x1e\x1ecar\x1e"
-    assert sent.confidences == packed(0.5, 0.25, 1.0)
-    assert sent.boxes == packed(*[1.0, 2.0, 3.0, 4.0] * 3)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(recording=recordings())
+def test_each_prediction_is_decoded_from_the_database_as_it_was_encoded(
+    predictions_dsn: str, recording: list[Prediction]
+) -> None:
+    rows = asyncio.run(stored(predictions_dsn, recording))
+    assert [decode(row) for row in rows] == [rounded(prediction) for prediction in recording]
 
 
-def test_what_nothing_has_is_not_sent() -> None:
-    assert (pack([seen(0, ("car", 0.5))]).track_ids, pack([seen(0)]).errors) == (None, None)
-    tracked = Detection("car", 0.5, (1.0, 2.0, 3.0, 4.0), track_id=7)
-    sent = pack([seen(0, ("car", 0.5)), Prediction(1, 0.1, (tracked,)), Prediction(2, 0.2, (), "damaged")])
-    assert sent.track_ids == [None, 7]
-    assert sent.errors == [None, None, "damaged"]
+async def stored(dsn: str, recording: list[Prediction]) -> list[Record]:
+    """The rows of a new scenario with these predictions."""
+    fence = Fence(uuid4(), 1, uuid4())
+    async with open_connection(dsn) as connection:
+        await store.claim(connection, fence)
+        assert await store.write(connection, fence, as_batch(0, 4 * FRAMES_PER_BLOCK, recording))
+        return await connection.fetch(
+            "SELECT * FROM predictions WHERE scenario_id = $1 ORDER BY frame", fence.scenario_id
+        )
+
+
+@given(recording=recordings(), label=texts, min_confidence=st.floats(0, 1))
+def test_decoding_leaves_out_other_labels_and_low_confidences(
+    recording: list[Prediction], label: str, min_confidence: float
+) -> None:
+    for row, prediction in zip(split(encode(recording)), recording, strict=True):
+        of_label = decode(row, label=label).detections
+        confident = decode(row, min_confidence=min_confidence).detections
+        all_of_it = rounded(prediction).detections
+        assert of_label == tuple(each for each in all_of_it if each.label == label)
+        threshold = struct.unpack("f", struct.pack("f", min_confidence))[0]
+        assert confident == tuple(
+            kept
+            for kept, each in zip(all_of_it, prediction.detections, strict=True)
+            if each.confidence >= threshold
+        )
+
+
+def split(rows: EncodedRows) -> list[dict[str, object]]:
+    """The rows, as the database splits them."""
+    labels = rows.labels.split("\x1e")
+    return [
+        {
+            "frame": frame,
+            "time": rows.times[n],
+            "labels": labels[n],
+            "confidences": rows.confidences[4 * rows.offsets[n] : 4 * rows.offsets[n + 1]],
+            "boxes": rows.boxes[16 * rows.offsets[n] : 16 * rows.offsets[n + 1]],
+            "track_ids": None if rows.track_ids is None else _numbers(rows.track_ids[n]),
+            "error": None if rows.errors is None else rows.errors[n],
+        }
+        for n, frame in enumerate(rows.frames)
+    ]
+
+
+def _numbers(array: str | None) -> list[int | None] | None:
+    if array is None:
+        return None
+    return [None if number == "NULL" else int(number) for number in array.strip("{}").split(",")]
+
+
+def found(frame: int, *detections: tuple[str, float]) -> Prediction:
+    return Prediction(
+        frame, frame / 30, tuple(Detection(label, confidence, BOX) for label, confidence in detections)
+    )
+
+
+def test_rows_are_encoded_as_parallel_lists() -> None:
+    rows = encode([found(3, ("car", 0.5), ("dog", 0.25)), found(4), found(9, ("car", 1.0))])
+    assert (rows.frames, rows.times) == ([3, 4, 9], [0.1, 4 / 30, 0.3])
+    assert rows.offsets == [0, 2, 2, 3]
+    assert rows.labels == "car\ndog\x1e\x1ecar\x1e"
+    assert rows.confidences == struct.pack(">3f", 0.5, 0.25, 1.0)
+    assert rows.boxes == struct.pack(">12f", *BOX * 3)
+
+
+def test_a_column_that_is_null_in_each_row_is_not_sent() -> None:
+    rows = encode([found(0, ("car", 0.5))])
+    assert (rows.track_ids, rows.errors) == (None, None)
+    tracked = (Detection("car", 0.5, BOX, track_id=7), Detection("car", 0.5, BOX))
+    rows = encode([found(0, ("car", 0.5)), Prediction(1, 0.1, tracked), Prediction(2, 0.2, (), "damaged")])
+    assert rows.track_ids == [None, "{7,NULL}", None]
+    assert rows.errors == [None, None, "damaged"]
 
 
 @pytest.mark.parametrize("gap", [1, 50])
-def test_each_block_has_its_surest(gap: int) -> None:
-    far = gap * BLOCK
-    best = pack(
+def test_the_highest_confidence_of_each_label_is_encoded_for_each_block(gap: int) -> None:
+    far = gap * FRAMES_PER_BLOCK
+    maxima = encode(
         [
-            seen(BLOCK - 2, ("car", 0.25), ("dog", 0.0)),
-            seen(BLOCK - 1, ("car", 0.75), ("car", 0.5)),
-            seen(far, ("dog", 0.125)),
-            seen(far + BLOCK),
+            found(FRAMES_PER_BLOCK - 2, ("car", 0.25), ("dog", 0.0)),
+            found(FRAMES_PER_BLOCK - 1, ("car", 0.75), ("car", 0.5)),
+            found(far, ("dog", 0.125)),
+            found(far + FRAMES_PER_BLOCK),
         ]
-    ).best
-    assert list(zip(best.labels, best.blocks, best.confidences, strict=True)) == [
+    ).maxima
+    assert list(zip(maxima.labels, maxima.blocks, maxima.confidences, strict=True)) == [
         ("car", 0, 0.75),
         ("dog", 0, 0.0),
         ("", 0, 0.75),
@@ -50,6 +160,19 @@ def test_each_block_has_its_surest(gap: int) -> None:
     ]
 
 
-def test_nothing_packs_to_nothing() -> None:
-    sent = pack([])
-    assert (sent.frames, sent.borders, sent.labels, sent.best.labels) == ([], [0], "", [])
+def test_no_predictions_are_encoded_as_no_rows() -> None:
+    rows = encode([])
+    assert (rows.frames, rows.offsets, rows.labels, rows.maxima.labels) == ([], [0], "", [])
+
+
+async def test_the_functions_of_the_database_have_the_same_block_size(predictions: Database) -> None:
+    async with predictions.connection() as connection:
+        functions = await connection.fetch(
+            "SELECT proname, prosrc FROM pg_proc"
+            " WHERE pronamespace = 'public'::regnamespace AND prosrc LIKE '%label_blocks%'"
+        )
+    sizes = {
+        row["proname"]: {int(number) for number in re.findall(r"\b\d{3,}\b", row["prosrc"])}
+        for row in functions
+    }
+    assert sizes == {"predictions_with": {FRAMES_PER_BLOCK, FRAMES_PER_BLOCK - 1}}

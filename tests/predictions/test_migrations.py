@@ -3,6 +3,7 @@
 from uuid import uuid4
 
 from app.postgres import migrate, migrations_of, open_connection
+from app.predictions.codec import FRAMES_PER_BLOCK
 from tests.support.databases import Databases
 from tests.support.rows import packed
 
@@ -18,8 +19,8 @@ async def test_stored_predictions_are_carried_over(server: Databases) -> None:
             for frame, labels, confidences in [
                 (0, ["car", "car"], [0.25, 0.5]),
                 (1, [], []),
-                (1023, [""], [0.125]),
-                (1024, ["traffic light", "car"], [0.75, 0.25]),
+                (FRAMES_PER_BLOCK - 1, [""], [0.125]),
+                (FRAMES_PER_BLOCK, ["traffic light", "car"], [0.75, 0.25]),
             ]:
                 await connection.execute(
                     "INSERT INTO predictions VALUES ($1, $2, 0, $3, $4, $5)",

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from app.domain.prediction import Detection, Prediction
 from app.postgres import Database
 from app.predictions.checkpoint import Batch, Checkpoint, Counters, Fence, FencedError
-from app.predictions.codec import BLOCK
+from app.predictions.codec import FRAMES_PER_BLOCK
 from app.runner import checkpoints as store
 from tests.support.batches import as_batch, batch, prediction
 from tests.support.rows import packed
@@ -198,7 +198,7 @@ async def test_nothing_of_a_removed_scenario_is_left(predictions: Database) -> N
     who, other = fence(), Fence(uuid4(), 1, uuid4())
     for each in (who, other):
         await claim(predictions, each)
-        await write(predictions, each, batch(0, 2 * BLOCK + 5))
+        await write(predictions, each, batch(0, 2 * FRAMES_PER_BLOCK + 5))
     async with predictions.connection() as connection:
         await store.drop(connection, SCENARIO)
     while await purge(predictions, 700) is not None:
@@ -241,7 +241,7 @@ async def blocks(database: Database) -> list[int]:
 
 
 async def test_what_a_live_source_gave_is_forgotten_block_by_block(predictions: Database) -> None:
-    block, now = BLOCK, time.time()
+    block, now = FRAMES_PER_BLOCK, time.time()
     who = fence()
     await claim(predictions, who)
     assert await write(predictions, who, live(0, 3 * block, now - 3 * block))
@@ -256,7 +256,7 @@ async def test_what_a_live_source_gave_is_forgotten_block_by_block(predictions: 
 
 
 async def test_gaps_hold_up_nothing(predictions: Database) -> None:
-    block, now = BLOCK, time.time()
+    block, now = FRAMES_PER_BLOCK, time.time()
     who = fence()
     await claim(predictions, who)
     assert await write(predictions, who, live(0, 5, now - 10_000))
@@ -284,7 +284,7 @@ async def test_the_block_that_is_written_to_is_spared_while_anybody_writes(predi
 async def test_recordings_are_not_forgotten(predictions: Database) -> None:
     who = fence()
     await claim(predictions, who)
-    assert await write(predictions, who, batch(0, 3 * BLOCK))
+    assert await write(predictions, who, batch(0, 3 * FRAMES_PER_BLOCK))
     assert await forget(predictions, 60) == 0
     async with predictions.connection() as connection:
         assert await store.live_scenarios(connection) == []
@@ -293,7 +293,7 @@ async def test_recordings_are_not_forgotten(predictions: Database) -> None:
 async def test_a_live_scenario_that_is_deleted_is_purged_from_where_it_was_forgotten(
     predictions: Database,
 ) -> None:
-    block, who = BLOCK, fence()
+    block, who = FRAMES_PER_BLOCK, fence()
     await claim(predictions, who)
     assert await write(predictions, who, live(0, 2 * block, time.time() - 1.5 * block))
     assert await forget(predictions, block / 4) == 1

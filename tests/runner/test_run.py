@@ -210,7 +210,8 @@ async def test_a_detector_that_failed_in_every_frame_is_told_of_also_by_an_attem
     """As where a process dies after it stored the last frame, and before it says why it gives up."""
     before = Fence(threaded.scenario_id, 1, uuid4())
     errors = [
-        Prediction(frame, frame / 30, error="the detector failed: ValueError('odd')") for frame in range(90)
+        Prediction(frame, frame / 30, (), error="the detector failed: ValueError('odd')")
+        for frame in range(90)
     ]
     stored = replace(
         batch(0, 90),

@@ -33,7 +33,7 @@ from app.messages import (
 )
 from app.postgres import TRANSIENT, Connection, Database, open_database
 from app.predictions.checkpoint import Checkpoint, Fence
-from app.predictions.codec import BLOCK
+from app.predictions.codec import FRAMES_PER_BLOCK
 from app.runner import checkpoints as store
 from app.runner import service
 from app.runner.cleanup import retention
@@ -299,7 +299,7 @@ async def test_what_live_sources_gave_too_long_ago_is_removed(
             return [row["frame"] for row in rows]
 
         async def forgotten() -> bool:
-            return (await frames(scenario_id) or [0])[0] >= BLOCK
+            return (await frames(scenario_id) or [0])[0] >= FRAMES_PER_BLOCK
 
         await until(forgotten, timeout=40)
         assert (await frames(recorded))[0] == 0

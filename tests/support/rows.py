@@ -9,6 +9,7 @@ from app.domain.detector_config import Marker
 from app.domain.media import Media
 from app.domain.spec import FixedRate, ScenarioSpec
 from app.postgres import Database
+from app.predictions.codec import FRAMES_PER_BLOCK
 
 SPEC = ScenarioSpec("clip.mp4", Marker(), sampling=FixedRate(2.0), name="front door")
 MEDIA = Media(width=1280, height=720, fps=30.0, frames=1800, duration_seconds=60.0)
@@ -65,7 +66,7 @@ async def add_prediction(
                 " SET max_confidence = greatest(known.max_confidence, excluded.max_confidence)",
                 scenario_id,
                 label,
-                frame // 1024,
+                frame // FRAMES_PER_BLOCK,
                 confidence,
             )
 

@@ -46,7 +46,7 @@ from app.orchestrator.elector import lead
 from app.orchestrator.lifecycle import AssignRun, Input, LoseRun, TellRunner, create, decide
 from app.postgres import Database
 from app.predictions.checkpoint import Fence, FencedError
-from app.predictions.codec import BLOCK
+from app.predictions.codec import FRAMES_PER_BLOCK
 from app.runner import checkpoints as results
 from app.runner.cleanup import retention
 from tests.support.batches import batch
@@ -506,7 +506,7 @@ async def _forget_block(world: World) -> None:
     fence = world.fence(uuid4())
     async with world.predictions.connection() as connection:
         await results.claim(connection, fence)
-        await results.write(connection, fence, replace(batch(0, BLOCK), live=True))
+        await results.write(connection, fence, replace(batch(0, FRAMES_PER_BLOCK), live=True))
         await results.forget_block(connection, fence.scenario_id, 3600)
 
 
