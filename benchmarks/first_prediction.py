@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import av
+import cv2
 from anyio import create_task_group, to_thread
 
 from app.detectors.make import Detector, make_detector
@@ -66,6 +67,7 @@ async def first_prediction(
 
 async def measure(rounds: int) -> list[Row]:
     """In turns, TURNS of each kind in a round."""
+    cv2.setNumThreads(1)  # as app.process does
     rows = []
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from threading import Event
 from uuid import uuid4
 
+import cv2
 import numpy as np
 import onnxruntime
 from anyio import to_thread
@@ -162,6 +163,7 @@ def best_bare(model: Path) -> float:
 
 async def measure(rounds: int) -> list[Row]:
     """Alternate ideals and the service `rounds` times."""
+    cv2.setNumThreads(1)  # as app.process does
     rows = []
     with TemporaryDirectory() as name:
         folder = Path(name)

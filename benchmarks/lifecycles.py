@@ -132,7 +132,7 @@ async def measure(rounds: int) -> list[Row]:
 
 
 def _measure(rounds: int) -> list[Row]:
-    sys.setswitchinterval(0.0005)  # as app.main does
+    sys.setswitchinterval(0.0005)  # as app.process does
     with any_broker() as broker, Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
         logs.configure("text", "info")  # as by default, and nobody reads it
         work = partial(_take_turns, rounds, broker)

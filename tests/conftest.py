@@ -5,11 +5,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import wraps
 from inspect import iscoroutinefunction
 
+import cv2
 import pytest
 
 from app.postgres import Database, open_database
 from tests.support.databases import Databases, databases
 from tests.support.kafka import any_broker
+
+cv2.setNumThreads(1)  # as app.process does: OpenCV's threads would change the order of detections
 
 SHARE = 0.8
 """How much of its time limit an async test has before it is cancelled, which shows where it waited.

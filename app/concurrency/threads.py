@@ -8,7 +8,7 @@ from contextvars import Context, copy_context
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
-from ..allocator import return_memory
+from ..allocator import return_free_memory
 
 NICENESS = 10
 """How far slow work gives way to the event loop."""
@@ -59,7 +59,7 @@ def _serve(first: _Job, patient: bool) -> None:
         idle.append(inbox)
         job = _next(inbox, idle)
     if not idle:  # whatever came at once is over
-        return_memory()
+        return_free_memory()
 
 
 def _next(inbox: "SimpleQueue[_Job]", idle: "list[SimpleQueue[_Job]]") -> _Job | None:

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import cv2
-
 from ..domain.detector_config import Detector as DetectorConfig
 from ..domain.detector_config import Face, Marker, Mock, Motion, Onnx, People
 from .base import Detector, DetectorError, DetectorFactory, Memory
@@ -25,11 +23,6 @@ __all__ = [
     "make_detector",
     "replay_from",
 ]
-
-# A run's inference workers are the parallelism: OpenCV's own threads would compete with them for the cores,
-# and would return what they find in the order in which they finish.
-cv2.setNumThreads(1)
-
 
 LOADS = People | Face | Onnx
 """Detectors that read files as they are made, which takes time."""
