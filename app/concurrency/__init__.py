@@ -1,1 +1,1 @@
-"""Threads, wake-ups and micro-batching."""
+"""Threads, wake-up calls and micro-batching."""

@@ -1,64 +1,114 @@
-"""Doing at once what several tasks ask for at the same time."""
+"""Micro-batching: collect concurrent requests and run them as one."""
 
-import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 import structlog
-
-from .wake import Wake
+from anyio import CancelScope, Event, current_time
+from anyio.lowlevel import checkpoint
 
 log = structlog.get_logger(__name__)
 
-MOST = 100
-"""How much is done at once at most."""
+MAX_BATCH = 100
+"""Items in one batch, at most."""
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+Work = Callable[[Sequence[Item]], Awaitable[Sequence[Answer | None]]]
+"""Gets the items of a batch, and returns one answer per item, in the same order."""
 
 
-class Together(Generic[Item, Answer]):
-    """Gathers what is asked for while `work` is busy, and has all of it done next.
+class _Batch(Generic[Item, Answer]):
+    """Items whose tasks wait together. One of the tasks leads: it runs the work for all of them."""
 
-    `work` is given the items, and returns the answer to each, None where it left one out.
+    def __init__(self) -> None:
+        self.items: dict[object, Item] = {}
+        self.answers: dict[object, Answer | None] | None = None
+        self.error: Exception | None = None
+        self.has_leader = False
+        self._released: Event | None = None
+
+    async def released(self) -> None:
+        """Return when the batch has ended or its leader was cancelled."""
+        if self._released is None:
+            self._released = Event()
+        await self._released.wait()
+
+    def release(self) -> None:
+        """Wake the tasks that wait for the leader."""
+        self.has_leader = False
+        if self._released is not None:
+            self._released.set()
+            self._released = None
+
+
+class MicroBatcher(Generic[Item, Answer]):
+    """Runs `work` for many items at once. A batch collects items while the batch before it runs.
+
+    The work for an item always begins after the item was passed in. `work` must be safe to repeat: if the
+    task that leads a batch is cancelled, another task of the batch runs the work again.
     """
 
-    def __init__(self, work: Callable[[Sequence[Item]], Awaitable[Sequence[Answer | None]]]) -> None:
+    def __init__(self, work: Work[Item, Answer], *, patience: float = math.inf) -> None:
+        """`patience` bounds in seconds how long a batch waits for the one before it, which may hang."""
         self._work = work
-        self._waiting: list[tuple[Item, asyncio.Future[Answer | None]]] = []
-        self._asked = Wake()
+        self._patience = patience
+        self._collecting: _Batch[Item, Answer] = _Batch()
+        self._running: _Batch[Item, Answer] | None = None
 
     async def ask(self, item: Item) -> Answer | None:
-        """The answer to the item. None where it is to be done alone: it was left out, or one of those done
-        with it failed."""
-        answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, answer))
-        self._asked.set()
-        return await answer
-
-    @property
-    def waiting(self) -> int:
-        """How many items are still to be begun with."""
-        return len(self._waiting)
-
-    async def run(self) -> None:
-        """Do what is asked for, until cancelled."""
-        while True:
-            await self._asked.wait(math.inf)
-            while self._waiting:
-                batch = [asked for asked in self._waiting[:MOST] if not asked[1].done()]
-                del self._waiting[:MOST]
-                if batch:
-                    await self._do(batch)
-
-    async def _do(self, batch: Sequence[tuple[Item, asyncio.Future[Answer | None]]]) -> None:
-        answers: Sequence[Answer | None]
+        """Return the answer to the item. Raises what the work raised, in each task of the batch."""
+        if len(self._collecting.items) >= MAX_BATCH:
+            self._collecting = _Batch()
+        batch, ticket = self._collecting, object()
+        batch.items[ticket] = item
         try:
-            answers = await self._work([item for item, _ in batch])
-        except Exception as error:  # whose fault it is shows when each is done alone
-            log.warning("done one by one", count=len(batch), error=repr(error))
-            answers = [None] * len(batch)
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if not future.done():
-                future.set_result(answer)
+            while batch.answers is None and batch.error is None:
+                if batch.has_leader:
+                    await batch.released()
+                else:
+                    await self._lead(batch)
+        finally:
+            del batch.items[ticket]  # cancelled before the work began: it does without this item
+        if batch.error is not None:
+            raise batch.error
+        assert batch.answers is not None  # noqa: S101 - mypy cannot know that the loop saw to it
+        return batch.answers[ticket]
+
+    async def _lead(self, batch: _Batch[Item, Answer]) -> None:
+        batch.has_leader = True
+        try:
+            await self._wait_for_the_batch_before()
+            if batch is self._collecting:
+                self._collecting = _Batch()
+            self._running = batch
+            items = dict(batch.items)
+            answers = await self._work(list(items.values()))
+            batch.answers = dict(zip(items, answers, strict=True))
+        except Exception as error:
+            batch.error = error
+        finally:
+            if self._running is batch:
+                self._running = None
+            batch.release()
+
+    async def _wait_for_the_batch_before(self) -> None:
+        await checkpoint()  # tasks that are ready to run now may join
+        if self._running is not None:
+            with CancelScope(deadline=current_time() + self._patience):
+                while self._running is not None:
+                    await self._running.released()
+
+
+def none_if_it_fails(work: Work[Item, Answer]) -> Work[Item, Answer]:
+    """Return `work`, but if it fails, each answer is None: the caller then handles each item alone."""
+
+    async def attempt(items: Sequence[Item]) -> Sequence[Answer | None]:
+        try:
+            return await work(items)
+        except Exception as error:  # one item alone may be at fault
+            log.warning("batch failed: its items are handled one by one", count=len(items), error=repr(error))
+            return [None] * len(items)
+
+    return attempt

@@ -6,7 +6,7 @@ from anyio import TASK_STATUS_IGNORED, create_task_group
 from anyio.abc import TaskStatus
 
 from ..bus import Bus
-from ..concurrency.micro_batching import Together
+from ..concurrency.micro_batching import MicroBatcher, none_if_it_fails
 from ..messages import (
     ORCHESTRATOR,
     CreateScenario,
@@ -43,10 +43,8 @@ async def run_orchestrator(
         leader = Leader(dsn, database, bus, timing, alone=alone)
         await group.start(leader.run)
 
-        creations = Together(partial(create_all, database))
-        events = Together(partial(take_all, database))
-        group.start_soon(creations.run)
-        group.start_soon(events.run)
+        creations = MicroBatcher(none_if_it_fails(partial(create_all, database)))
+        events = MicroBatcher(none_if_it_fails(partial(take_all, database)))
 
         async def on_command(message: Message) -> None:
             if not (isinstance(message, CreateScenario) and await creations.ask(message)):

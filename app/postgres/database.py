@@ -1,10 +1,10 @@
 """Connections whose every wait is bounded, and which of their faults pass by themselves."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import asyncpg
 import msgspec
@@ -12,9 +12,9 @@ from anyio import CancelScope, current_time, move_on_after
 from asyncpg.pool import PoolConnectionProxy
 from asyncpg.transaction import Transaction
 
+from ..concurrency.micro_batching import MicroBatcher
 from .faults import LOST, REFUSED
 from .health_probe import LateError, Pulse, SilentError
-from .shared import Shared
 
 if TYPE_CHECKING:
     _Plain = asyncpg.Connection[asyncpg.Record]
@@ -26,6 +26,7 @@ else:
 _CLOSE_TIMEOUT = 1.0
 _PARTING_TIMEOUT = 0.25  # for a server to answer as a connection is cleaned: who is cancelled waits for it
 _IDLE = 60.0  # seconds after which a connection may lead nowhere: what is between forgets those not used
+_PATIENCE = 0.05  # seconds that a shared query waits for the one before it
 _SLACK = 1.0  # for its answer that a statement took too long
 
 
@@ -50,7 +51,7 @@ class Database:
         self._is_closing = False
         self._spare: PoolConnectionProxy[asyncpg.Record] | None = None
         self._spare_since = 0.0
-        self._shared: dict[str, Shared[Any, asyncpg.Record]] = {}
+        self._lookups: dict[str, MicroBatcher[object, asyncpg.Record]] = {}
 
     async def close(self) -> None:
         """Close every connection, whatever state it is in."""
@@ -97,17 +98,18 @@ class Database:
                 await transaction.commit()
 
     async def find(self, sql: str, key: object) -> asyncpg.Record | None:
-        """The row whose first column is `key`; `sql` selects such rows for an array of keys, `$1`.
+        """Return the row whose first column is `key`; `sql` selects such rows for an array of keys, `$1`.
 
-        It is asked for together with whatever others look for in the same way.
+        Concurrent calls with the same `sql` share a query.
         """
-        if sql not in self._shared:
-            self._shared[sql] = Shared(partial(self._rows, sql))
-        return await self._shared[sql].find(key)
+        if sql not in self._lookups:
+            self._lookups[sql] = MicroBatcher(partial(self._find_rows, sql), patience=_PATIENCE)
+        return await self._lookups[sql].ask(key)
 
-    async def _rows(self, sql: str, keys: set[object]) -> dict[object, asyncpg.Record]:
+    async def _find_rows(self, sql: str, keys: Sequence[object]) -> list[asyncpg.Record | None]:
         async with self.connection() as connection:
-            return {row[0]: row for row in await connection.fetch(sql, keys)}
+            found = {row[0]: row for row in await connection.fetch(sql, keys)}
+        return [found.get(key) for key in keys]
 
     def _take_spare(self) -> "PoolConnectionProxy[asyncpg.Record] | None":
         """The connection that was used last, if it can be used again: the pool takes its time with each."""

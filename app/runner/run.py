@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..concurrency.micro_batching import Together
+from ..concurrency.micro_batching import MicroBatcher
 from ..concurrency.wake import Wake
 from ..detectors.make import LOADS, DetectorError, make_detector
 from ..domain.media import Media
@@ -68,7 +68,7 @@ class Run:
         tools: Tools,
         emit: Callable[[RunEvent], None],
         report: Callable[[], None] = lambda: None,
-        claims: Together[Fence, Checkpoint] | None = None,
+        claims: MicroBatcher[Fence, Checkpoint] | None = None,
     ) -> None:
         self._command = command
         self._tools = tools

@@ -18,7 +18,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from structlog.contextvars import bind_contextvars
 
 from ..bus import Bus, BusUnavailableError
-from ..concurrency.micro_batching import Together
+from ..concurrency.micro_batching import MicroBatcher, none_if_it_fails
 from ..concurrency.wake import Wake
 from ..domain.redaction import redact
 from ..messages import (
@@ -73,7 +73,7 @@ class Runner:
         self._runs: dict[tuple[UUID, int], Run] = {}
         self._leaving = False
         self._report = Wake()
-        self._claims = Together(self._claim)
+        self._claims = MicroBatcher(none_if_it_fails(self._claim))
         self._none_left = Event()
 
     async def run(self, leave: Event, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
@@ -87,7 +87,6 @@ class Runner:
             if self._retention is not None:
                 group.start_soon(forget_old, self._tools.database, self._retention)
             group.start_soon(self._beat)
-            group.start_soon(self._claims.run)
             task_status.started()
             await leave.wait()
             await self._leave()
