@@ -18,7 +18,7 @@ from benchmarks.clips import FPS, camera_clip
 from benchmarks.processes import cpu, of_server, of_service
 from benchmarks.services import busy_seconds
 from benchmarks.table import Row, alternate, at_least, at_most, command
-from tests.support.cameras import ROOT
+from tests.support.paths import ROOT
 from tests.support.service import Json, ServiceProcess, running
 
 HOUR = 3600

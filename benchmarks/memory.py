@@ -18,7 +18,7 @@ from anyio import sleep, to_thread
 from benchmarks.clips import camera_clip
 from benchmarks.processes import memory, of_service
 from benchmarks.table import Row, alternate, at_most, command
-from tests.support.cameras import ROOT
+from tests.support.paths import ROOT
 from tests.support.service import Json, ServiceProcess, running
 
 MORE = 4

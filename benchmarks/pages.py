@@ -16,7 +16,8 @@ import httpx
 from anyio import run_process
 
 from benchmarks.table import Row, alternate, at_least, command
-from tests.support.cameras import ROOT, free_port
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
 from tests.support.service import running
 from tests.support.waiting import until
 

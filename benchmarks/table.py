@@ -14,8 +14,9 @@ from typing import Literal
 
 import anyio
 import msgspec
-import pytest
 from msgspec import Struct
+
+from tools.kafka import KafkaError
 
 
 class Goal(Struct, frozen=True):
@@ -98,7 +99,7 @@ def command(description: str | None, measure: Measure, rounds: int = 3) -> None:
     options = parser.parse_args()
     try:
         rows = list(anyio.run(partial(_measured, measure, options.rounds)))
-    except pytest.skip.Exception as reason:  # what a test would be skipped for: no Java for Kafka, say
+    except KafkaError as reason:  # no Java, for example
         sys.exit(str(reason))
     show(rows)
     if options.json is not None:

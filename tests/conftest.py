@@ -11,6 +11,7 @@ import pytest
 from app.postgres import Database, open_database
 from tests.support.databases import Databases, databases
 from tests.support.kafka import any_broker
+from tests.support.missing import broker_or_skip
 
 cv2.setNumThreads(1)  # as app.process does: OpenCV's threads would change the order of detections
 
@@ -48,7 +49,7 @@ def server() -> Iterator[Databases]:
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[str]:
     """The address of a Kafka broker for the whole session: name topics and groups uniquely."""
-    with any_broker() as address:
+    with broker_or_skip(any_broker()) as address:
         yield address
 
 

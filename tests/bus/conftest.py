@@ -9,6 +9,7 @@ from app.bus import Bus
 from tests.bus.harness import Harness, MemoryHarness
 from tests.bus.kafka.harness import KafkaHarness
 from tests.support.kafka import LocalBroker, local_broker
+from tests.support.missing import broker_or_skip
 from tests.support.secure_listener import SecureListener
 
 
@@ -36,7 +37,7 @@ def free_address() -> str:
 @pytest.fixture(scope="session")
 def own_broker() -> Iterator[LocalBroker]:
     """A broker that tests may kill and freeze, with a listener that asks for passwords."""
-    with local_broker(secure=True) as broker:
+    with broker_or_skip(local_broker(secure=True)) as broker:
         yield broker
 
 

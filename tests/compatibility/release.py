@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cameras import ROOT
+from tests.support.paths import ROOT
 
 RELEASES = Path(__file__).with_name("releases.toml")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tests.support.cameras import ROOT
+from tests.support.paths import ROOT
 
 
 class Instruction(Struct, frozen=True):

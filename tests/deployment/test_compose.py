@@ -13,7 +13,7 @@ import yaml
 
 from app.settings import VARIABLES, Settings, load
 from tests.deployment import dockerfile
-from tests.support.cameras import ROOT
+from tests.support.paths import ROOT
 
 Yaml = dict[str, Any]
 

@@ -3,7 +3,7 @@
 import re
 
 from app.settings import VARIABLES
-from tests.support.cameras import ROOT
+from tests.support.paths import ROOT
 
 GUIDE = ROOT / "docs" / "fleet.md"
 

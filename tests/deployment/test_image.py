@@ -19,7 +19,8 @@ from anyio import run_process
 
 from app.settings import VARIABLES
 from tests.deployment import dockerfile
-from tests.support.cameras import ROOT, free_port
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 BIN = Path(sys.executable).parent

@@ -14,7 +14,7 @@ from app.postgres import Database
 from app.settings import Settings, load
 from tests.deployment import dockerfile
 from tests.deployment.resources import Yaml, faults
-from tests.support.cameras import ROOT
+from tests.support.paths import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 PROCESSES = ("api", "orchestrator", "runner")

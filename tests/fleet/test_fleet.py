@@ -13,6 +13,7 @@ from anyio import sleep
 
 from tests.support.fleet import SETTINGS, Fleet, fleet
 from tests.support.kafka import local_broker
+from tests.support.missing import broker_or_skip
 from tests.support.service import Json
 from tests.support.waiting import until
 
@@ -144,7 +145,7 @@ async def test_an_outage_of_kafka_loses_nothing_and_stops_no_run(
     tmp_path: Path, media: Path, how: str
 ) -> None:
     outage, frames = (60.0, 1800) if LONG else (3 * TIMEOUT, 700)
-    with local_broker() as broker:
+    with broker_or_skip(local_broker()) as broker:
         async with fleet(
             tmp_path, media, broker.address, **ROLES, runner1="runner", runner2="runner"
         ) as members:

@@ -7,6 +7,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from tests.support.kafka import LocalBroker, local_broker
+from tests.support.missing import broker_or_skip
 from tests.support.secure_listener import SecureListener
 from tests.support.service import running
 from tests.support.waiting import until
@@ -17,7 +18,7 @@ CANARY = "c4nary"
 @pytest.fixture
 def secure(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[LocalBroker, SecureListener]]:
     monkeypatch.setattr(SecureListener, "password", f"{CANARY} pass word")
-    with local_broker(secure=True) as broker:
+    with broker_or_skip(local_broker(secure=True)) as broker:
         assert broker.secure is not None
         yield broker, broker.secure
 

@@ -50,8 +50,9 @@ from app.video import reader
 from app.video.decoder import parent as decoder_process
 from app.video.decoder.protocol import Ended
 from tests.support.batches import batch
-from tests.support.cameras import free_port, silent_camera
+from tests.support.cameras import silent_camera
 from tests.support.clips import encode, marker_clip
+from tests.support.ports import free_port
 from tests.support.proxy import Proxy, proxied
 from tests.support.waiting import until
 

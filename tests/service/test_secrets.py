@@ -16,12 +16,14 @@ import httpx
 import pytest
 from anyio import create_task_group
 
-from tests.support.cameras import free_port, silent_camera, web_server
+from tests.support.cameras import silent_camera
 from tests.support.clips import marker_clip
 from tests.support.hostile_servers import RTSP_OK, hostile_camera, hostile_web, to
+from tests.support.ports import free_port
 from tests.support.proxy import Proxy, proxied
 from tests.support.service import ServiceProcess, running
 from tests.support.waiting import until
+from tests.support.web_server import web_server
 
 CANARY = "c4nary"
 KEYS = [f"{CANARY}-api-key-one", f"{CANARY} 'api' \"key\" two%41"]

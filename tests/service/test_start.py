@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from anyio import to_thread
 
-from tests.support.cameras import ROOT, free_port
 from tests.support.databases import Databases
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
 from tests.support.proxy import proxied
 from tests.support.service import ServiceProcess, running
 from tests.support.waiting import until

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from anyio import create_task_group
 
-from tests.support.cameras import ROOT
+from tests.support.paths import ROOT
 from tests.support.service import ServiceProcess
 
 SETTINGS = {

@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 from anyio import to_thread
 
-from tests.support.cameras import ROOT, free_port
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 Json = dict[str, Any]

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.cameras import free_port
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 START = [sys.executable, "-m", "tools.kafka"]

@@ -18,6 +18,8 @@ from app.domain.spec import EveryFrame, FixedRate, KeyframesOnly
 from app.video import camera as video_live
 from app.video.open import Camera, Received, SourceState, VideoError, open_video
 from tests.support import cameras, clips
+from tests.support.ports import free_port
+from tests.support.web_server import web_server
 
 FRAMES = 120
 LOOPBACK = Networks("loopback")
@@ -133,7 +135,7 @@ def test_a_server_that_accepts_and_says_nothing_is_a_fault_within_the_deadline(
 def test_a_camera_that_is_off_is_a_fault_worth_repeating(stop: Event) -> None:
     with (
         pytest.raises(VideoError, match="nothing listens there") as caught,
-        watched(f"rtsp://admin:s3cret@127.0.0.1:{cameras.free_port()}/live", stop),
+        watched(f"rtsp://admin:s3cret@127.0.0.1:{free_port()}/live", stop),
     ):
         pass
     assert caught.value.retryable
@@ -161,7 +163,7 @@ def test_a_persistent_camera_may_be_off_at_first(clip: Path, stop: Event) -> Non
 
 
 def test_waiting_to_reconnect_ends_at_once_when_told(stop: Event) -> None:
-    url = f"rtsp://127.0.0.1:{cameras.free_port()}/live"
+    url = f"rtsp://127.0.0.1:{free_port()}/live"
     with watched(url, stop, persistent=True) as video:
         frames = video.frames(EveryFrame())
         for _ in range(3):
@@ -203,7 +205,7 @@ def test_a_camera_that_changes_its_size_goes_on(tmp_path: Path, stop: Event) -> 
     small = clips.marker_clip(tmp_path / "a.ts", frames=30, size=(256, 192), gop=15)
     large = clips.marker_clip(tmp_path / "b.ts", frames=30, size=(320, 240), gop=15)
     (tmp_path / "live.ts").write_bytes(small.read_bytes() + large.read_bytes())
-    with cameras.web_server(tmp_path) as server:
+    with web_server(tmp_path) as server:
         server.endless = True
         with watched(f"{server.url}/live.ts", stop) as video:
             received = take(video.frames(EveryFrame()), 55)
@@ -221,7 +223,7 @@ def test_a_lost_camera_s_decoder_ends_with_it(tmp_path: Path, stop: Event) -> No
     gc.collect()
     gc.disable()
     try:
-        with cameras.web_server(tmp_path) as server:
+        with web_server(tmp_path) as server:
             server.endless = True
             with watched(f"{server.url}/live.ts", stop) as video:
                 frames = video.frames(EveryFrame())
@@ -248,7 +250,7 @@ def test_what_comes_in_bursts_is_spread_over_time(tmp_path: Path, stop: Event) -
     """A live playlist gives whole segments at once."""
     clips.marker_clip(tmp_path / "one.ts", frames=45, size=(256, 192), gop=15)
     live_playlist(tmp_path, 1.5)
-    with cameras.web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
+    with web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
         received = take(video.frames(EveryFrame()), 30)
     assert 0.8 < received[-1].received - received[0].received < 2
     assert [marker(frame.picture) for frame in received] == list(range(30))
@@ -259,7 +261,7 @@ def test_a_live_playlist_without_a_new_segment_is_lost_after_three_times_the_len
 ) -> None:
     clips.marker_clip(tmp_path / "one.ts", frames=30, size=(256, 192), gop=15)
     live_playlist(tmp_path, 1)
-    with cameras.web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
+    with web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
         frames = video.frames(EveryFrame())
         last = take(frames, 30)[-1]
         state(frames, "reconnecting")
@@ -281,7 +283,7 @@ def states_of(
         tmp_path / "one.ts", pictures, gop=gop, bframes=0, options={"crf": "-1", "qp": str(quantizer)}
     )
     live_playlist(tmp_path, len(pictures) / 30)
-    with cameras.web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
+    with web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
         states: list[str] = []
         left = len(pictures) - 5
         for entry in video.frames(EveryFrame()):

@@ -15,7 +15,9 @@ from app.domain.source import parse_source
 from app.domain.spec import EveryFrame
 from app.video.errors import explain
 from app.video.open import Recording, Sampled, TruncatedError, VideoError, open_video
-from tests.support import cameras, clips
+from tests.support import clips
+from tests.support.ports import free_port
+from tests.support.web_server import web_server
 
 FRAMES = 120
 LOOPBACK = Networks("loopback")
@@ -187,7 +189,7 @@ def test_a_recording_that_begins_amid_a_group_fails_only_what_it_cannot_show(med
 
 
 def test_over_http_a_recording_reads_as_from_a_file(media: Path) -> None:
-    with cameras.web_server(media) as server:
+    with web_server(media) as server:
         for name in ("clip.mp4", "fast.mp4", "clip.mkv", "clip.ts", "clip.avi"):
             frames = read(media, f"{server.url}/{name}")
             assert [frame.frame for frame in frames] == list(range(FRAMES)), name
@@ -195,7 +197,7 @@ def test_over_http_a_recording_reads_as_from_a_file(media: Path) -> None:
 
 
 def test_a_dropped_connection_is_taken_up_again(media: Path) -> None:
-    with cameras.web_server(media) as server:
+    with web_server(media) as server:
         server.cut_after = 40_000
         for name in ("clip.mp4", "clip.mkv"):
             frames = read(media, f"{server.url}/{name}")
@@ -204,7 +206,7 @@ def test_a_dropped_connection_is_taken_up_again(media: Path) -> None:
 
 
 def test_a_server_that_stays_away_is_worth_another_attempt(media: Path) -> None:
-    with cameras.web_server(media) as server:
+    with web_server(media) as server:
         server.cut_after = 400_000
         with opened(media, f"{server.url}/big.mkv") as video:
             frames = video.frames(EveryFrame(), "all")
@@ -216,7 +218,7 @@ def test_a_server_that_stays_away_is_worth_another_attempt(media: Path) -> None:
 
 
 def test_a_server_that_falls_silent_is_noticed_within_the_deadline(media: Path) -> None:
-    with cameras.web_server(media) as server:
+    with web_server(media) as server:
         server.stall_after = 20_000
         begun = time.monotonic()
         error = fault(media, f"{server.url}/clip.mkv")
@@ -227,7 +229,7 @@ def test_a_server_that_falls_silent_is_noticed_within_the_deadline(media: Path) 
 def test_a_recording_that_changed_on_its_server_is_not_mixed_with_the_old_one(media: Path) -> None:
     moving = media / "moving.mkv"
     moving.write_bytes((media / "big.mkv").read_bytes())
-    with cameras.web_server(media) as server:
+    with web_server(media) as server:
         server.cut_after = 400_000
         with opened(media, f"{server.url}/moving.mkv") as video:
             moving.write_bytes((media / "clip.mkv").read_bytes())
@@ -237,11 +239,11 @@ def test_a_recording_that_changed_on_its_server_is_not_mixed_with_the_old_one(me
 
 
 def test_http_errors_are_told_apart(media: Path) -> None:
-    with cameras.web_server(media) as server:
+    with web_server(media) as server:
         missing = fault(media, f"{server.url}/none.mp4")
         clips.text_as_mp4(media / "text.mp4")
         text = fault(media, f"{server.url}/text.mp4")
-    refused = fault(media, f"http://user:s3cret@127.0.0.1:{cameras.free_port()}/clip.mp4")
+    refused = fault(media, f"http://user:s3cret@127.0.0.1:{free_port()}/clip.mp4")
     assert "does not exist (404): check the address" in str(missing)
     assert not missing.retryable
     assert "is not a video" in str(text)
@@ -252,7 +254,7 @@ def test_http_errors_are_told_apart(media: Path) -> None:
 
 
 def test_without_ranges_only_what_is_readable_in_one_go_is_read(media: Path) -> None:
-    with cameras.web_server(media) as server:
+    with web_server(media) as server:
         server.ranges = False
         assert len(read(media, f"{server.url}/fast.mp4")) == FRAMES
         error = fault(media, f"{server.url}/big.mp4")
@@ -264,7 +266,7 @@ def test_a_playlist_of_segments_reads_as_one_recording(media: Path) -> None:
     (media / "vod.m3u8").write_text(
         "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:4\n#EXTINF:4.0,\nclip.ts\n#EXT-X-ENDLIST\n"
     )
-    with cameras.web_server(media) as server:
+    with web_server(media) as server:
         frames = read(media, f"{server.url}/vod.m3u8")
     assert [frame.frame for frame in frames] == list(range(FRAMES))
 
@@ -286,7 +288,7 @@ def test_nothing_stays_open(media: Path) -> None:
     clips.truncate(media / "fast.mp4", 0.4, media / "cut.mp4")
     read(media, "clip.mp4")
     before = open_files()
-    with cameras.web_server(media) as server:
+    with web_server(media) as server:
         for _ in range(5):
             for source in ("clip.mp4", "cut.mp4", "sound.mp4", "none.mp4", f"{server.url}/clip.mkv"):
                 with suppress(VideoError), opened(media, source) as video:

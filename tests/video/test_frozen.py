@@ -17,7 +17,7 @@ from app.postgres import Database, open_database
 from app.predictions.checkpoint import Fence
 from app.runner import checkpoints as store
 from tests.support.batches import batch
-from tests.support.cameras import ROOT
+from tests.support.paths import ROOT
 from tests.support.waiting import until
 
 FREEZES = 30

@@ -4,7 +4,6 @@ What is stepped is the system's clock as a process sees it, through libfaketime:
 FFmpeg read, not the monotonic one, which no step of a real clock moves either.
 """
 
-import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,8 +12,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from uuid import uuid4
 
-import pytest
-
+from tests.support.missing import skip_or_fail
 from tests.support.service import ServiceProcess
 from tests.support.waiting import until
 
@@ -30,13 +28,10 @@ SETTINGS: dict[str, object] = {
 
 
 def libfaketime() -> Path:
-    """The library; the test is skipped where there is none."""
+    """The library's path; the test is skipped if it is missing."""
     found = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
     if found is None:
-        reason = "needs libfaketime: install the package faketime"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        skip_or_fail("needs libfaketime: install the package faketime")
     return found
 
 

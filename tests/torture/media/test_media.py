@@ -18,8 +18,8 @@ import pytest
 from msgspec import Struct
 
 from app.video import container as video_container
-from tests.support.cameras import ROOT
 from tests.support.clips import marker_clip
+from tests.support.paths import ROOT
 from tests.support.service import running
 from tests.torture.battery import LONG, Battery, size
 from tests.torture.media import bombs

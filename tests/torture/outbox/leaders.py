@@ -19,7 +19,7 @@ from app.messages import TOPICS, Topic
 from app.orchestrator import outbox
 from app.orchestrator.leader import Leader, Timing
 from app.postgres import TRANSIENT, Database, open_database
-from tests.support.cameras import ROOT
+from tests.support.paths import ROOT
 from tests.torture.silence import silence
 
 PARTITIONS = 3

@@ -29,16 +29,9 @@ from app.video.transport import connecting
 from app.video.transport.http_client import HttpClient
 from app.video.transport.rtsp_proxy import RtspProxy
 from tests.support import clips
-from tests.support.hostile_servers import (
-    HERE,
-    INSIDE,
-    Canary,
-    WatchedFiles,
-    hostile_camera,
-    hostile_web,
-    to,
-)  # fmt: skip
+from tests.support.hostile_servers import HERE, INSIDE, hostile_camera, hostile_web, to
 from tests.torture.battery import Battery
+from tests.torture.urls.canaries import Canary, WatchedFiles
 from tests.torture.urls.sources import NAMES, World, paths
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: 127.0.0.2, and inotify")

@@ -33,9 +33,10 @@ from app.video.decoder.protocol import Ended, Message, Passed, Shown
 from app.video.decoder.shared_frames import Pixels
 from app.video.pictures import AvPicture
 from app.video.reader import Reader
-from tests.support.cameras import ROOT, RtspCamera
+from tests.support.cameras import RtspCamera
 from tests.support.clips import marker_clip
 from tests.support.models import yolov8
+from tests.support.paths import ROOT
 from tests.support.waiting import until
 from tests.torture.decoder.fragile_decoder import FRAME
 from tests.video.test_pictures import frame

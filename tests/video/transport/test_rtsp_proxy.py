@@ -18,6 +18,7 @@ from app.video.open import Camera, Received, VideoError, open_video
 from tests.support import cameras, clips
 from tests.support.hostile_servers import HERE, RTSP_OK, hostile_camera
 from tests.support.waiting import until
+from tests.support.web_server import web_server
 
 CERTIFICATE = Path(__file__).parents[2] / "support" / "self_signed.pem"
 
@@ -157,7 +158,7 @@ def test_a_camera_behind_tls_needs_no_certificate_that_others_vouch_for(camera: 
 
 def test_a_web_server_behind_tls_needs_a_valid_certificate(tmp_path: Path) -> None:
     clips.marker_clip(tmp_path / "clip.mp4", frames=5, size=(256, 192))
-    with cameras.web_server(tmp_path) as server, in_tls(server.server_port) as port:
+    with web_server(tmp_path) as server, in_tls(server.server_port) as port:
         error = fault(f"https://{HERE}:{port}/clip.mp4")
     assert "has no valid certificate" in str(error)
     assert not error.retryable
