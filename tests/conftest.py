@@ -12,6 +12,7 @@ from app.postgres import Database, open_database
 from tests.support.databases import Databases, databases
 from tests.support.kafka import any_broker
 from tests.support.missing import broker_or_skip
+from tests.torture.battery import table
 
 cv2.setNumThreads(1)  # as app.process does: OpenCV's threads would change the order of detections
 
@@ -37,6 +38,23 @@ def _limited(test: Callable[..., Awaitable[None]], seconds: float) -> Callable[.
             await test(**fixtures)
 
     return within
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests of one group in one process, if `-n` starts several: those that may kill one broker."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "own_broker" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group("own_broker"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for each in terminalreporter.stats.values() for report in each]
+    calls = [each for each in reports if isinstance(each, pytest.TestReport) and each.when == "call"]
+    lines = table(value for report in calls for value in report.user_properties)
+    if lines:
+        terminalreporter.section("nothing lost, nobody in")
+        terminalreporter.write_line("\n".join(lines))
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,22 @@
-"""What the battery's tests share: how large each of them is, and one table of what came out.
+"""What the battery's tests share: how much each of them does, and one table of their results.
 
-Each row of the table is a test (`passed`) whose verifier reads the databases or the ground truth, never the
-service's own counters, and a test that the same verifier finds the damage once the guard is taken out
-(`unguarded`). With VA_TEST_LONG=1 (`make torture`) everything is tried at full length; otherwise the tests
-that are marked `long` are left out.
+Each row of the table is a test (`passed`) whose verifier reads the databases or knows the truth, never the
+service's own counters, and a test that the same verifier finds the damage if the guard is taken out
+(`unguarded`). With VA_TEST_LONG=1 (`make torture`) everything runs at full length; otherwise the tests that
+are marked `long` are left out.
 """
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+from typing import Any
 
 LONG = os.environ.get("VA_TEST_LONG") == "1"
+_PROPERTY = "battery"
 
 
 def size(short: int, long: int) -> int:
-    """How often, or how long: `long` where the battery runs at full length."""
+    """Return how often, or for how long: `long` if the battery runs at full length."""
     return long if LONG else short
 
 
@@ -28,26 +31,31 @@ class Line:
 
 
 class Battery:
-    """The lines of a test session's table."""
+    """Adds lines to the table, in the test's report, because tests may run in several processes."""
 
-    def __init__(self) -> None:
-        self._lines: list[Line] = []
+    def __init__(self, properties: list[tuple[str, object]]) -> None:
+        self._properties = properties
 
     def passed(self, row: int, what: str, tried: str, lost: str) -> None:
         """Row `row`: what was tried, how often, what was lost (with the figures: "0 of 7,200 frames")."""
-        self._lines.append(Line(row, what, tried, lost))
+        self._add(Line(row, what, tried, lost))
 
     def unguarded(self, row: int, guard: str, tried: str, seen: str) -> None:
         """Row `row` without its guard: what the verifier then saw."""
-        self._lines.append(Line(row, f"… without {guard}", tried, seen))
+        self._add(Line(row, f"… without {guard}", tried, seen))
 
-    def table(self) -> list[str]:
-        """Markdown, ordered by row; nothing where nothing was tried."""
-        if not self._lines:
-            return []
-        head = ["| # | what | tried | lost |", "|---|---|---|---|"]
-        lines = sorted(self._lines, key=lambda line: (line.row, line.what.startswith("…")))
-        return head + [f"| {line.row} | {line.what} | {line.tried} | {line.outcome} |" for line in lines]
+    def _add(self, line: Line) -> None:
+        self._properties.append((_PROPERTY, astuple(line)))
 
 
-BATTERY = Battery()
+def table(properties: Iterable[tuple[str, Any]]) -> list[str]:
+    """Return the tests' lines as Markdown, ordered by row; nothing if there are none."""
+    lines = [Line(*value) for name, value in properties if name == _PROPERTY]
+    if not lines:
+        return []
+    lines.sort(key=lambda line: (line.row, line.what.startswith("…")))
+    return [
+        "| # | what | tried | lost |",
+        "|---|---|---|---|",
+        *(f"| {line.row} | {line.what} | {line.tried} | {line.outcome} |" for line in lines),
+    ]
