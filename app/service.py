@@ -20,6 +20,7 @@ from . import __version__, logs
 from .api import ApiDeps, ApiOptions, create_app, serve
 from .api.databases import open_request_database
 from .bus import Bus
+from .detectors.onnx.cache import ModelCache
 from .messages import Instance
 from .orchestrator import run_orchestrator
 from .orchestrator.elector import AlreadyRunningError
@@ -81,7 +82,7 @@ async def _open_runner(context: RoleContext) -> Work:
         Tools(
             await context.resources.pool(PREDICTIONS),
             settings.media_root,
-            settings.model_root,
+            ModelCache(settings.model_root),
             settings.source_networks,
             Workers(os.cpu_count() or 1),
             settings.decoding,

@@ -15,8 +15,10 @@ import av
 import cv2
 from anyio import create_task_group, to_thread
 
-from app.detectors.make import Detector, make_detector
-from app.domain.detector_config import Detector as Config
+from app.detectors.base import Detector
+from app.detectors.factory import make_detector
+from app.detectors.onnx.cache import ModelCache
+from app.domain.detector_config import DetectorConfig as Config
 from app.domain.detector_config import Marker, Onnx
 from app.postgres import Connection, open_connection
 from app.video.pictures import AvPicture
@@ -79,7 +81,7 @@ async def measure(rounds: int) -> list[Row]:
             open_connection(dsn) as predictions,
         ):
             for name, (asked, config) in DETECTORS.items():
-                detector = make_detector(config, folder)
+                detector = make_detector(config, ModelCache(folder))
                 served = partial(first_prediction, service, predictions, clip.name, asked)
                 alone = partial(to_thread.run_sync, bare, clip, detector)
                 await served()

@@ -21,7 +21,8 @@ import onnxruntime
 from anyio import to_thread
 from msgspec import Struct
 
-from app.detectors.make import make_detector
+from app.detectors.factory import make_detector
+from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import Onnx
 from app.domain.networks import Networks
 from app.domain.picture import Picture
@@ -82,7 +83,7 @@ def decoding(case: Case) -> float:
 def detecting(case: Case) -> float:
     """CPU seconds a frame to scale, infer and read the answer, in one thread."""
     pictures = case.pictures(_SAMPLE)
-    detector = make_detector(case.detector, case.folder)
+    detector = make_detector(case.detector, ModelCache(case.folder))
     detector.detect(pictures[0], 0)
     began = own_cpu()
     for number, picture in enumerate(pictures):
@@ -92,7 +93,7 @@ def detecting(case: Case) -> float:
 
 async def storing(case: Case, folder: Path, dsn: str) -> float:
     """CPU seconds a frame to store, of the client and the server."""
-    detector = make_detector(case.detector, case.folder)
+    detector = make_detector(case.detector, ModelCache(case.folder))
     found = detector.detect(case.pictures(1)[0], 0)
     async with open_database(dsn) as database, database.connection() as connection:
         fence = Fence(uuid4(), 1, uuid4())

@@ -27,6 +27,7 @@ from app import logs
 from app.bus import Bus
 from app.bus.kafka.bus import open_kafka_bus
 from app.bus.memory import open_memory_bus
+from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import Mock
 from app.domain.networks import Networks
 from app.domain.spec import EveryFrame, ScenarioSpec
@@ -68,7 +69,7 @@ async def through_the_service(folder: Path, server: Server, kind: str, broker: s
         stack.callback(group.cancel_scope.cancel)
         dsn = server.dsn(names[0])
         await group.start(partial(run_orchestrator, dsn, scenarios, bus, Timing(), alone=broker is None))
-        tools = Tools(predictions, folder, folder, Networks(""), Workers(os.cpu_count() or 1))
+        tools = Tools(predictions, folder, ModelCache(folder), Networks(""), Workers(os.cpu_count() or 1))
         runner = Runner(Instance("bench", uuid4()), SLOTS, bus, tools, heartbeat_interval=1.0)
         await group.start(partial(runner.run, Event()))
         await _all_end(scenarios, bus, IN_FLIGHT)

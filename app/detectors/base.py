@@ -1,9 +1,10 @@
-"""What a detector is to the pipeline, and how its findings become detections."""
+"""The base class of detectors, and the helpers that they share."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from math import isfinite
 from threading import local
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 
@@ -11,50 +12,55 @@ from ..domain.picture import Picture
 from ..domain.prediction import Detection
 
 MAX_DETECTIONS = 300  # of one frame, the most confident first
-MAX_LABEL = 200
+MAX_LABEL = 200  # characters
 
 _BOX_STEPS = 8
 _CONFIDENCE_STEPS = 1024
 
-Tool = TypeVar("Tool")
+Value = TypeVar("Value")
 
 
 class DetectorError(Exception):
-    """A detector cannot be made from its configuration. The message is for the user and says what to do."""
+    """A detector cannot be made from its configuration. The message tells the user what to do."""
 
 
-class Memory(Struct, frozen=True):
-    """How a detector that remembers earlier frames is rebuilt: every `segment` sampled frames a fresh one
-    begins, which has been fed the `warmup` sampled frames before it."""
+class WarmUp(Struct, frozen=True):
+    """How a detector that learns from earlier frames is rebuilt, so that resumed runs give the same results.
 
-    segment: int
-    warmup: int
+    Every `rebuild_every` sampled frames a new instance takes over, which was fed the `frames` sampled frames
+    before it.
+    """
+
+    rebuild_every: int
+    frames: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.warmup <= self.segment or self.segment < 1:
-            raise ValueError("a segment has at least one frame, and its warm-up is no longer than itself")
+        if not 0 <= self.frames <= self.rebuild_every or self.rebuild_every < 1:
+            raise ValueError("rebuild_every must be at least 1, and the warm-up not longer than that")
 
 
-class Detector(Protocol):
-    """Finds things in pictures. What it finds is a function of the recording alone."""
+class Detector(ABC):
+    """Finds things in pictures. What it finds depends on the recording alone."""
 
-    @property
-    def memory(self) -> Memory | None:
-        """None: frames may come in any order and from several threads at once.
+    warm_up: ClassVar[WarmUp | None] = None
+    """Set if it learns from earlier frames: `RebuiltDetector` then decides which instance sees a frame."""
+    is_ordered: ClassVar[bool] = False
+    """Whether it must get a run's frames in their order."""
+    is_single_threaded: ClassVar[bool] = False
+    """Whether `detect` must not be called from several threads at once."""
+    waits_for_network: ClassVar[bool] = False
+    """Whether `detect` waits for another server most of the time, and so needs no core of its own."""
 
-        Otherwise frames come in order, from one thread at a time, and `Segments` decides which instance
-        sees them.
-        """
-
+    @abstractmethod
     def detect(self, picture: Picture, frame: int, /) -> tuple[Detection, ...]:
-        """The detections of the frame with this ordinal, the most confident first."""
+        """Return the detections in the frame with this ordinal, the most confident first."""
 
 
 DetectorFactory = Callable[[], Detector]
 
 
-class Found(NamedTuple):
-    """One finding, as detectors have it: the box in source pixels, neither clipped nor rounded."""
+class RawDetection(NamedTuple):
+    """A detection as a detector computes it: the box in source pixels, neither clipped nor rounded."""
 
     label: str
     confidence: float
@@ -64,11 +70,11 @@ class Found(NamedTuple):
     y2: float
 
 
-def detections(picture: Picture, found: Iterable[Found]) -> tuple[Detection, ...]:
-    """Findings as they are stored: inside the picture, rounded, in a fixed order, at most MAX_DETECTIONS.
+def normalize(picture: Picture, found: Iterable[RawDetection]) -> tuple[Detection, ...]:
+    """Clip, round and sort detections, and return the MAX_DETECTIONS most confident.
 
-    Boxes are rounded to 1/8 pixel and confidences to 1/1024: such numbers are the same in 32 bits as in 64,
-    so what comes back from the database equals what went in. Findings outside the picture are left out.
+    Boxes are rounded to 1/8 pixel and confidences to 1/1024: single precision holds these exactly, so the
+    database returns what was stored. Boxes outside the picture and values that are not finite are left out.
     """
     kept = []
     for label, confidence, *box in found:
@@ -79,25 +85,28 @@ def detections(picture: Picture, found: Iterable[Found]) -> tuple[Detection, ...
             for side, limit in zip(box, (picture.width, picture.height) * 2, strict=True)
         )
         if x1 < x2 and y1 < y2:
-            sure = round(min(max(confidence, 0.0), 1.0) * _CONFIDENCE_STEPS) / _CONFIDENCE_STEPS
-            kept.append(Detection(clean_label(label), sure, (x1, y1, x2, y2)))
+            rounded = round(min(max(confidence, 0.0), 1.0) * _CONFIDENCE_STEPS) / _CONFIDENCE_STEPS
+            kept.append(Detection(clean_label(label), rounded, (x1, y1, x2, y2)))
     kept.sort(key=lambda detection: (-detection.confidence, detection.box, detection.label))
     return tuple(kept[:MAX_DETECTIONS])
 
 
-def fitted(picture: Picture, side: int) -> tuple[int, int]:
-    """Width and height of the picture scaled down, where needed, to at most `side` pixels a side."""
+def fit_within(picture: Picture, side: int) -> tuple[int, int]:
+    """Return the picture's width and height, scaled down if the longer one is more than `side` pixels."""
     scale = min(1.0, side / max(picture.width, picture.height))
     return max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
 
 
 def clean_label(text: str) -> str:
-    """`text` as one printable line of at most MAX_LABEL characters: labels come from pictures and files."""
+    """Return `text` as one printable line of at most MAX_LABEL characters.
+
+    Labels come from pictures and from files of users.
+    """
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:MAX_LABEL])
 
 
-class PerThread(local, Generic[Tool]):
-    """A tool that several threads may not share: each gets one of its own when it first asks."""
+class PerThread(local, Generic[Value]):
+    """An object that threads may not share: each thread gets its own on first use."""
 
-    def __init__(self, make: Callable[[], Tool]) -> None:
-        self.tool = make()
+    def __init__(self, make: Callable[[], Value]) -> None:
+        self.value = make()

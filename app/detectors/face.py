@@ -1,4 +1,4 @@
-"""Frontal faces, by a Haar cascade."""
+"""Frontal faces, by OpenCV's Haar cascade."""
 
 from math import tanh
 
@@ -9,21 +9,19 @@ from cv2.data import haarcascades
 from ..domain.detector_config import Face
 from ..domain.picture import Picture
 from ..domain.prediction import Detection
-from .base import Found, PerThread, detections, fitted
+from .base import Detector, PerThread, RawDetection, fit_within, normalize
 
 CASCADE = haarcascades + "haarcascade_frontalface_default.xml"
-SMALLEST = 30  # pixels: the cascade was trained at 24, and misses too many there
-WORKING_SIDE = 1280
+SMALLEST = 30  # pixels: the cascade was trained with faces of 24, and misses too many of those
+WORKING_SIDE = 1280  # pixels
 
 
-class FaceDetector:
-    """OpenCV's cascade, at the size where the smallest face asked for is 30 pixels (at most 1280 a side).
+class FaceDetector(Detector):
+    """Scales the picture so that the smallest wanted face has 30 pixels, to at most 1280 pixels a side.
 
-    So larger faces cost less to look for. Confidence is tanh(weight / 8) of the last stage's weight: it
-    ranks detections, and is no probability. Things that are not faces seldom pass 0.5.
+    So it is faster if only larger faces are wanted. Confidence is tanh(weight / 8) of the last stage's
+    weight: it ranks detections but is not a probability. Things that are not faces rarely exceed 0.5.
     """
-
-    memory = None
 
     def __init__(self, config: Face) -> None:
         self._config = config
@@ -31,9 +29,11 @@ class FaceDetector:
 
     def detect(self, picture: Picture, _frame: int) -> tuple[Detection, ...]:
         longer = max(picture.width, picture.height) / picture.height
-        width, height = fitted(picture, min(WORKING_SIDE, round(longer * SMALLEST / self._config.min_size)))
+        width, height = fit_within(
+            picture, min(WORKING_SIDE, round(longer * SMALLEST / self._config.min_size))
+        )
         smallest = round(self._config.min_size * height)
-        boxes, _, weights = self._cascade.tool.detectMultiScale3(
+        boxes, _, weights = self._cascade.value.detectMultiScale3(
             picture.gray((width, height)),
             scaleFactor=1.1,
             minNeighbors=4,
@@ -46,6 +46,6 @@ class FaceDetector:
             confidence = tanh(weight / 8)
             if confidence >= self._config.confidence:
                 found.append(
-                    Found("face", confidence, x * across, y * down, (x + w) * across, (y + h) * down)
+                    RawDetection("face", confidence, x * across, y * down, (x + w) * across, (y + h) * down)
                 )
-        return detections(picture, found)
+        return normalize(picture, found)

@@ -1,4 +1,4 @@
-"""Printed codes: ArUco and AprilTag markers, and QR codes."""
+"""ArUco and AprilTag markers, and QR codes."""
 
 import cv2
 import numpy as np
@@ -6,13 +6,11 @@ import numpy as np
 from ..domain.detector_config import Marker
 from ..domain.picture import Image, Picture
 from ..domain.prediction import Detection
-from .base import Found, PerThread, detections
+from .base import Detector, PerThread, RawDetection, normalize
 
 
-class MarkerDetector:
-    """Reads codes at full resolution: a code either decodes or is not reported, so confidence is 1."""
-
-    memory = None
+class MarkerDetector(Detector):
+    """Reads codes at full resolution. Only codes that can be decoded are reported, so confidence is 1."""
 
     def __init__(self, config: Marker) -> None:
         dictionary = cv2.aruco.getPredefinedDictionary(_dictionary(config.dictionary))
@@ -26,35 +24,35 @@ class MarkerDetector:
         gray = picture.gray()
         found = []
         if self._aruco:
-            found += _read_aruco(self._aruco.tool, gray)
+            found += _read_aruco(self._aruco.value, gray)
         if self._qr:
-            found += _read_qr(self._qr.tool, gray)
-        return detections(picture, found)
+            found += _read_qr(self._qr.value, gray)
+        return normalize(picture, found)
 
 
 def _dictionary(name: str) -> int:
-    spelt = "ARUCO_ORIGINAL" if name == "original" else name.upper()
-    number: int = getattr(cv2.aruco, f"DICT_{spelt}")
+    suffix = "ARUCO_ORIGINAL" if name == "original" else name.upper()
+    number: int = getattr(cv2.aruco, f"DICT_{suffix}")
     return number
 
 
-def _read_aruco(detector: cv2.aruco.ArucoDetector, gray: Image) -> list[Found]:
+def _read_aruco(detector: cv2.aruco.ArucoDetector, gray: Image) -> list[RawDetection]:
     corners, ids, _ = detector.detectMarkers(gray)
     if not corners:
         return []
     return [
-        Found(f"aruco:{number}", 1.0, *_bounds(quad))
+        RawDetection(f"aruco:{number}", 1.0, *_bounds(quad))
         for number, quad in zip(ids.ravel().tolist(), corners, strict=True)
     ]
 
 
-def _read_qr(detector: cv2.QRCodeDetector, gray: Image) -> list[Found]:
-    # As bytes: asked for text, OpenCV fails the whole picture over one code that is not UTF-8.
+def _read_qr(detector: cv2.QRCodeDetector, gray: Image) -> list[RawDetection]:
+    # As bytes: the method for text raises for the whole picture if one code is not UTF-8.
     read, payloads, quads, _ = detector.detectAndDecodeBytesMulti(gray)
     if not read:
         return []
     return [
-        Found(f"qr:{_text(payload)}", 1.0, *_bounds(quad))
+        RawDetection(f"qr:{_text(payload)}", 1.0, *_bounds(quad))
         for payload, quad in zip(payloads, quads, strict=True)
         if payload
     ]
@@ -68,7 +66,7 @@ def _text(payload: bytes) -> str:
 
 
 def _bounds(quad: np.ndarray) -> tuple[float, float, float, float]:
-    """The box around a code's corners, which OpenCV gives as the outermost pixels' own coordinates."""
+    """Return the box around a code's corners. OpenCV gives the coordinates of the outermost pixels."""
     x1, y1 = quad.reshape(-1, 2).min(axis=0).tolist()
     x2, y2 = quad.reshape(-1, 2).max(axis=0).tolist()
     return x1, y1, x2 + 1, y2 + 1

@@ -1,4 +1,4 @@
-"""What moves, by background subtraction."""
+"""Moving regions, by background subtraction (MOG2)."""
 
 from collections.abc import Iterator
 
@@ -8,63 +8,64 @@ import numpy as np
 from ..domain.detector_config import Motion
 from ..domain.picture import Image, Picture
 from ..domain.prediction import Detection
-from .base import Found, Memory, detections, fitted
+from .base import Detector, RawDetection, WarmUp, fit_within, normalize
 
-# MOG2 learns at the rate 1 / (2 · frames seen), down to 1 / HISTORY. After 80 frames even slow things leave
-# no ghost where they stood at first: 0.03 false boxes a frame, where 60 frames of warm-up gave 0.27. With
-# 400 to a segment, a fifth of the frames are fed twice, at 2 ms each, and resuming feeds 280 on average.
-MEMORY = Memory(segment=400, warmup=80)
+# MOG2 learns at the rate 1 / (2 · frames seen), down to 1 / HISTORY. After 80 frames, slow objects leave no
+# ghost at their first position: 0.03 false boxes per frame (measured; 0.27 after 60 frames). If it is rebuilt
+# every 400 frames, a fifth of the frames are fed twice, at 2 ms each, and a resumed run feeds 280 on average.
 HISTORY = 500
 
-WORKING_SIDE = 640
+WORKING_SIDE = 640  # pixels
 THRESHOLD = 16.0  # squared distance from the background in variances, at sensitivity 1
-SCENE_CHANGE = 0.6  # more foreground than this share is no motion: the light or the view changed
+SCENE_CHANGE = 0.6  # share of foreground above which the light or the view changed
 
 _SPECKLE = np.ones((3, 3), np.uint8)
 _GAP = np.ones((11, 11), np.uint8)
 
 
-class MotionDetector:
-    """Boxes around what differs from the background that MOG2 learnt from the frames before.
+class MotionDetector(Detector):
+    """Finds regions that differ from the background, which MOG2 learns from the frames before.
 
-    It looks at brightness, at most 640 pixels a side, and shadows count as motion. Confidence is the share
-    of the box that moves. On the first frame, and where more than 60 % of the picture changes at once,
-    nothing is reported and the background begins anew from that frame.
+    It uses the brightness, at no more than 640 pixels a side; shadows count as motion. Confidence is the
+    share of the box that moves. The first frame, and a frame in which more than 60 % of the picture changes,
+    give no detections and start a new background.
     """
 
-    memory = MEMORY
+    warm_up = WarmUp(rebuild_every=400, frames=80)
+    is_ordered = True
+    is_single_threaded = True
 
     def __init__(self, config: Motion) -> None:
         self._config = config
-        self._background = self._unlearnt()
+        self._background = self._new_background()
 
     def detect(self, picture: Picture, _frame: int) -> tuple[Detection, ...]:
-        width, height = fitted(picture, WORKING_SIDE)
+        width, height = fit_within(picture, WORKING_SIDE)
         gray = picture.gray((width, height))
         moving = np.asarray(self._background.apply(gray), np.uint8)
         if cv2.countNonZero(moving) > SCENE_CHANGE * moving.size:
-            self._background = self._unlearnt()
+            self._background = self._new_background()
             self._background.apply(gray)
             return ()
         across, down = picture.width / width, picture.height / height
         smallest = self._config.min_area * width * height
-        return detections(
+        return normalize(
             picture,
             [
-                Found("motion", share, x * across, y * down, (x + w) * across, (y + h) * down)
+                RawDetection("motion", share, x * across, y * down, (x + w) * across, (y + h) * down)
                 for x, y, w, h, share in _regions(moving)
                 if w * h >= smallest
             ],
         )
 
-    def _unlearnt(self) -> cv2.BackgroundSubtractorMOG2:
+    def _new_background(self) -> cv2.BackgroundSubtractorMOG2:
         return cv2.createBackgroundSubtractorMOG2(
             HISTORY, THRESHOLD / self._config.sensitivity, detectShadows=False
         )
 
 
 def _regions(moving: Image) -> Iterator[tuple[int, int, int, int, float]]:
-    """Boxes that do not touch each other, as x, y, width, height, and the moving share of each."""
+    """Yield boxes that do not touch each other: x, y, width, height, and the share that moves."""
     moving = np.asarray(cv2.morphologyEx(moving, cv2.MORPH_OPEN, _SPECKLE), np.uint8)
     moving = np.asarray(cv2.morphologyEx(moving, cv2.MORPH_CLOSE, _GAP), np.uint8)
     filled = moving.copy()

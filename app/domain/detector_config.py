@@ -1,4 +1,7 @@
-"""What a user may configure of each detector."""
+"""The configuration of each detector.
+
+GET /detectors shows these docstrings: what it finds, then its labels, then the rest.
+"""
 
 from typing import Annotated, Literal
 
@@ -8,11 +11,11 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 Label = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
-class _DetectorConfig(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
-    """Unknown fields are refused, so that a misspelt option is not ignored."""
+class _Config(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
+    """Unknown fields are rejected, so that a misspelt option is not ignored."""
 
 
-class Motion(_DetectorConfig, frozen=True, tag="motion"):
+class Motion(_Config, frozen=True, tag="motion"):
     """Moving regions by background subtraction (MOG2). Label: `motion`; confidence: the share that moves.
 
     Shadows count as motion. What stops moving becomes background after some fifty sampled frames. Where most
@@ -24,7 +27,7 @@ class Motion(_DetectorConfig, frozen=True, tag="motion"):
     sensitivity: Annotated[float, Meta(ge=0.1, le=10, description="higher finds fainter changes")] = 1.0
 
 
-class People(_DetectorConfig, frozen=True, tag="people"):
+class People(_Config, frozen=True, tag="people"):
     """Standing people by histograms of oriented gradients (OpenCV's HOG). Label: `person`.
 
     Finds people whose height is at least 96 pixels where the picture's longer side is 640. Confidence ranks
@@ -34,7 +37,7 @@ class People(_DetectorConfig, frozen=True, tag="people"):
     confidence: Annotated[Fraction, Meta(description="weaker detections are left out")] = 0.4
 
 
-class Face(_DetectorConfig, frozen=True, tag="face"):
+class Face(_Config, frozen=True, tag="face"):
     """Frontal faces by a Haar cascade (OpenCV's). Label: `face`.
 
     Finds faces of at least 24 pixels where the picture's longer side is 1280; looking for larger ones only
@@ -47,7 +50,7 @@ class Face(_DetectorConfig, frozen=True, tag="face"):
     confidence: Annotated[Fraction, Meta(description="weaker detections are left out")] = 0.3
 
 
-class Marker(_DetectorConfig, frozen=True, tag="marker"):
+class Marker(_Config, frozen=True, tag="marker"):
     """Printed codes. Labels: `aruco:<id>` and `qr:<text>`.
 
     Each picture is read at full resolution. QR costs about two and a half times what ArUco does.
@@ -63,7 +66,7 @@ class Marker(_DetectorConfig, frozen=True, tag="marker"):
     ] = "5x5_1000"  # fmt: skip
 
 
-class Onnx(_DetectorConfig, frozen=True, tag="onnx"):
+class Onnx(_Config, frozen=True, tag="onnx"):
     """A YOLO network in an ONNX file below the model folder. Labels: from its metadata, else `class:<n>`.
 
     Takes what the YOLO families from version 5 on export for detection, with float32 input and batch 1;
@@ -78,11 +81,11 @@ class Onnx(_DetectorConfig, frozen=True, tag="onnx"):
     labels: Annotated[tuple[Label, ...] | None, Meta(description="keep only these labels")] = None
 
 
-class Mock(_DetectorConfig, frozen=True, tag="mock"):
+class Mock(_Config, frozen=True, tag="mock"):
     """Made-up detections from a seeded generator, for trying the service without a model. Label: `mock`."""
 
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0
     max_detections: Annotated[int, Meta(ge=0, le=1000)] = 3
 
 
-Detector = Motion | People | Face | Marker | Onnx | Mock
+DetectorConfig = Motion | People | Face | Marker | Onnx | Mock

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from .detector_config import Detector
+from .detector_config import DetectorConfig
 
 
 class _RequestObject(Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,7 +64,7 @@ class ScenarioSpec(_RequestObject, frozen=True):
             description="a path below VA_MEDIA_ROOT, an rtsp, rtsps, http or https URL, or `test:<pattern>`",
         ),
     ]
-    detector: Detector
+    detector: DetectorConfig
     sampling: Sampling = FixedRate()
     restart: RestartPolicy = RestartPolicy()
     name: Annotated[str, Meta(max_length=200, description="for people; need not be unique")] = ""

@@ -27,10 +27,12 @@ class Counters(Struct, frozen=True):
 
 
 class Checkpoint(Struct, frozen=True):
-    """Where a scenario stands. Detectors with a memory are fed again from `replay_frame`, which is sampled
-    frame number `replay_sampled`. `unix_offset` is by how much the database's Unix time is ahead of this
-    process's `time.monotonic()`, in seconds. `hopeless` is the last error of a detector, where all of the
-    sampled frames failed."""
+    """How far a scenario is stored.
+
+    A detector that needs a warm-up is fed again from `replay_frame`, the sampled frame number
+    `replay_sampled`. `unix_offset` is the database's Unix time less this process's `time.monotonic()`, in
+    seconds. `last_detector_error` is set if each sampled frame failed, and the detector in one of them.
+    """
 
     next_frame: int
     finished: bool
@@ -40,7 +42,7 @@ class Checkpoint(Struct, frozen=True):
     counters: Counters
     position_seconds: float
     unix_offset: float
-    hopeless: str | None = None
+    last_detector_error: str | None = None
 
 
 class Batch(Struct, frozen=True):

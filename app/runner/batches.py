@@ -1,36 +1,37 @@
-"""Folds what came down the line into batches: predictions, counters, and where to begin again."""
+"""Build batches from what the pipeline gives: predictions, counters, and where a resumed run begins."""
 
 import time
 from collections import deque
 from collections.abc import Iterable
 
-from ..detectors.make import Memory, replay_from
+from ..detectors.base import WarmUp
+from ..detectors.warm_up import replay_from
 from ..domain.prediction import Prediction
 from ..domain.spec import CandidateFrames
 from ..domain.states import SourceState
 from ..predictions.checkpoint import Batch, Checkpoint, Counters
 from .pipeline import Item, Mark
 
-_RATE_WINDOW = 5.0
+_RATE_WINDOW = 5.0  # seconds
 
 
-class Tally:
-    """Counts on from a checkpoint. Frames before it only fed a detector's memory again."""
+class BatchBuilder:
+    """Counts on from a checkpoint. Frames before it only warm the detector up."""
 
-    def __init__(self, checkpoint: Checkpoint, memory: Memory | None) -> None:
+    def __init__(self, checkpoint: Checkpoint, warm_up: WarmUp | None) -> None:
         self.next_frame = checkpoint.next_frame
         self.counters = checkpoint.counters
-        self.memory = memory
+        self.warm_up = warm_up
         self.eligible: CandidateFrames = checkpoint.eligible or "all"
         self.live = False
         self.position = checkpoint.position_seconds
         self._replay_at = {checkpoint.replay_sampled: checkpoint.replay_frame}
         self._rate: deque[tuple[float, int]] = deque([(time.monotonic(), checkpoint.next_frame)])
 
-    def fold(
+    def build(
         self, entries: Iterable[Item | Mark], *, source_state: SourceState, finished: bool = False
     ) -> Batch | None:
-        """The batch that these entries make; None where they settle nothing and the end is not reached."""
+        """Return the batch of these entries, None if it would have no frames and `finished` is not set."""
         start = self.next_frame
         end = start
         predictions: list[Prediction] = []
@@ -41,7 +42,7 @@ class Tally:
                 dropped += entry.dropped
             else:
                 entry_end = entry.frame + 1
-                self._note_segment(entry)
+                self._note_rebuild(entry)
                 if entry.frame < start:
                     continue
                 if entry.dropped:
@@ -79,17 +80,18 @@ class Tally:
             live=self.live,
         )
 
-    def _note_segment(self, item: Item) -> None:
-        """Remember the frame with which feeding begins for a segment: a later resume begins there."""
-        memory, sampled = self.memory, item.sampled
-        if memory and sampled is not None and (sampled + memory.warmup) % memory.segment == 0:
+    def _note_rebuild(self, item: Item) -> None:
+        """Keep the frame with which the warm-up of a new instance begins: later runs may resume there."""
+        warm_up, sampled = self.warm_up, item.sampled
+        if warm_up and sampled is not None and (sampled + warm_up.frames) % warm_up.rebuild_every == 0:
             self._replay_at[sampled] = item.frame
 
     def _replay(self) -> tuple[int, int]:
+        """Return the frame at which a resumed run begins to decode, and its number as a sampled frame."""
         sampled = self.counters.sampled
-        if self.memory is None:
+        if self.warm_up is None:
             return self.next_frame, sampled
-        first = replay_from(sampled, self.memory)
+        first = replay_from(sampled, self.warm_up)
         self._replay_at = {number: frame for number, frame in self._replay_at.items() if number >= first}
         return self._replay_at.get(first, self.next_frame), first
 

@@ -38,7 +38,7 @@ async def claim_all(connection: Connection, fences: Sequence[Fence]) -> list[Che
                   CASE WHEN frames_sampled > 0 AND frames_sampled = frames_failed THEN (
                       SELECT error FROM predictions AS p
                        WHERE p.scenario_id = c.scenario_id AND starts_with(p.error, $4)
-                       ORDER BY frame DESC LIMIT 1) END AS hopeless
+                       ORDER BY frame DESC LIMIT 1) END AS last_detector_error
         """,
         [fence.scenario_id for fence in fences],
         [fence.attempt for fence in fences],
@@ -62,7 +62,7 @@ def _checkpoint(row: Record) -> Checkpoint:
         position_seconds=row["position_seconds"],
         # A clock that was set back may not make times decrease: they are searched for by halving.
         unix_offset=max(row["claimed_at"], row["position_seconds"]) - time.monotonic(),
-        hopeless=row["hopeless"],
+        last_detector_error=row["last_detector_error"],
     )
 
 

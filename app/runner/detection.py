@@ -1,6 +1,7 @@
 """Detecting in a run's sampled frames, and noticing a detector that never works."""
 
-from ..detectors.make import Detector, DetectorFactory, Segments
+from ..detectors.base import Detector, DetectorFactory
+from ..detectors.warm_up import RebuiltDetector
 from ..domain.prediction import Detection
 from ..predictions.checkpoint import Checkpoint
 from .pipeline import Item
@@ -19,12 +20,14 @@ class Detecting:
         """`claimed` tells of the frames before the run."""
         counters = claimed.counters
         self._detector = detector
-        self._segments = (
-            Segments(make, detector.memory, counters.sampled) if detector.memory is not None else None
+        self._rebuilt = (
+            RebuiltDetector(make, detector.warm_up, counters.sampled)
+            if detector.warm_up is not None
+            else None
         )
         self._worked = counters.sampled > counters.failed
         self._failed = 0
-        self._hopeless = claimed.hopeless
+        self._last_error_before = claimed.last_detector_error
         self._error = ""
 
     def __call__(self, item: Item) -> tuple[Detection, ...]:
@@ -49,12 +52,12 @@ class Detecting:
             return (
                 f"the detector failed in every one of {self._failed} frames, the last time with {self._error}"
             )
-        if complete and self._hopeless is not None:
-            return f"{self._hopeless}, as in every frame before"
+        if complete and self._last_error_before is not None:
+            return f"{self._last_error_before}, as in every frame before"
         return None
 
     def _detect(self, item: Item) -> tuple[Detection, ...]:
         assert item.picture is not None  # noqa: S101 - what has none is not detected in
-        if self._segments is None or item.sampled is None:
+        if self._rebuilt is None or item.sampled is None:
             return self._detector.detect(item.picture, item.frame)
-        return self._segments.feed(item.sampled, item.picture, item.frame)
+        return self._rebuilt.detect(item.sampled, item.picture, item.frame)

@@ -16,7 +16,9 @@ from msgspec.structs import replace
 
 from ..concurrency.micro_batching import MicroBatcher
 from ..concurrency.wake import Wake
-from ..detectors.make import LOADS, DetectorError, make_detector
+from ..detectors.base import DetectorError
+from ..detectors.factory import READS_FILES, make_detector
+from ..detectors.onnx.cache import ModelCache
 from ..domain.media import Media
 from ..domain.networks import Networks
 from ..domain.source import SourceError, parse_source
@@ -28,7 +30,7 @@ from ..video.decoder.parent import DecoderProcess
 from ..video.reader import Reader
 from . import checkpoints as store
 from . import metrics
-from .batches import Tally
+from .batches import BatchBuilder
 from .detection import Detecting
 from .pipeline import MAX_TAKEN, Pipeline
 from .workers import Workers
@@ -52,7 +54,7 @@ class Tools(Struct, frozen=True):
 
     database: Database
     media_root: Path
-    model_root: Path
+    models: ModelCache
     networks: Networks
     workers: Workers
     decoding: Decoding = "thread"
@@ -117,10 +119,10 @@ class Run:
         if self._asked is not None:
             return self._ended_as_asked()
         spec = self._command.spec
-        make = partial(make_detector, spec.detector, self._tools.model_root)
+        make = partial(make_detector, spec.detector, self._tools.models)
         try:
             source = parse_source(spec.source)
-            loads = isinstance(spec.detector, LOADS)
+            loads = isinstance(spec.detector, READS_FILES)
             detector = await to_thread.run_sync(make, abandon_on_cancel=True) if loads else make()
         except (SourceError, DetectorError) as error:
             return self._event(RunFailed, error=str(error), retryable=False)
@@ -140,17 +142,20 @@ class Run:
             persistent=claimed.next_frame > 0 or spec.restart.policy == "always",
             wake=noted,
         )
-        memory = detector.memory
         detecting = Detecting(detector, make, claimed)
         pipeline = Pipeline(
             detecting,
             workers=self._tools.workers,
-            most=1 if memory is not None else min(MOST_WORKERS, self._tools.workers.count),
+            most=1
+            if detector.is_ordered or detector.is_single_threaded
+            else min(MOST_WORKERS, self._tools.workers.count),
             wake=wake,
         )
         try:
             reader.start(claimed, pipeline)
-            all_done = await self._store_what_comes(pipeline, reader, detecting, Tally(claimed, memory))
+            all_done = await self._store_what_comes(
+                pipeline, reader, detecting, BatchBuilder(claimed, detector.warm_up)
+            )
         finally:
             reader.stop()
             pipeline.stop()
@@ -160,7 +165,7 @@ class Run:
         return self._outcome(reader, all_done)
 
     async def _store_what_comes(
-        self, pipeline: Pipeline, reader: Reader | DecoderProcess, detecting: Detecting, tally: Tally
+        self, pipeline: Pipeline, reader: Reader | DecoderProcess, detecting: Detecting, builder: BatchBuilder
     ) -> bool:
         """Store until nothing more comes; True where all that was decoded is stored.
 
@@ -177,13 +182,13 @@ class Run:
             state = reader.state
             if reader.opened is not None and not started:
                 started = True
-                tally.eligible, tally.live = reader.opened.eligible, reader.opened.media.live
+                builder.eligible, builder.live = reader.opened.eligible, reader.opened.media.live
                 log.info("run started", next_frame=self.next_frame, media=reader.opened.media)
                 if ready.over:
                     self._untold = reader.opened.media
                 else:
                     self._emit(self._event(RunStarted, media=reader.opened.media))
-            batch = tally.fold(
+            batch = builder.build(
                 ready.entries,
                 source_state="closed" if ready.over else state,
                 finished=complete and detecting.fault(complete=True) is None,

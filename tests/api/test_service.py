@@ -10,7 +10,7 @@ from anyio import Event, fail_after
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.api import ApiDeps, ApiOptions, create_app
-from app.domain.detector_config import Detector
+from app.domain.detector_config import DetectorConfig
 from app.postgres import Database, open_database
 from tests.api.conftest import Start, connected
 from tests.support.rows import add_scenario
@@ -59,7 +59,7 @@ async def test_each_detector_tells_how_it_is_configured(http: httpx.AsyncClient)
         assert item["description"]
         assert item["labels"]
         assert item["config_schema"]["properties"]["type"] == {"enum": [item["name"]]}
-        assert msgspec.convert(item["example"], Detector)
+        assert msgspec.convert(item["example"], DetectorConfig)
         created = await http.post("/scenarios", json={"source": "clip.mp4", "detector": item["example"]})
         assert created.status_code == 201, item["name"]
 

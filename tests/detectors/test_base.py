@@ -3,8 +3,7 @@ from math import inf, nan
 import numpy as np
 import pytest
 
-from app.detectors.base import MAX_DETECTIONS, MAX_LABEL, Found, clean_label, detections
-from app.detectors.make import Memory
+from app.detectors.base import MAX_DETECTIONS, MAX_LABEL, RawDetection, WarmUp, clean_label, normalize
 from app.domain.prediction import Detection
 from tests.support.pictures import ArrayPicture, plain
 
@@ -12,7 +11,7 @@ PICTURE = ArrayPicture(plain(640, 360))
 
 
 def one(*values: float, label: str = "a") -> Detection:
-    (detection,) = detections(PICTURE, [Found(label, *values)])
+    (detection,) = normalize(PICTURE, [RawDetection(label, *values)])
     return detection
 
 
@@ -22,14 +21,14 @@ def test_boxes_are_clipped_to_the_picture() -> None:
 
 def test_what_lies_outside_the_picture_or_is_no_number_is_left_out() -> None:
     found = [
-        Found("right of it", 0.5, 650, 10, 700, 40),
-        Found("empty", 0.5, 10, 10, 10, 40),
-        Found("turned round", 0.5, 40, 10, 10, 40),
-        Found("endless", 0.5, 0, 0, inf, 40),
-        Found("no number", 0.5, nan, 0, 10, 40),
-        Found("unsure", nan, 0, 0, 10, 40),
+        RawDetection("right of it", 0.5, 650, 10, 700, 40),
+        RawDetection("empty", 0.5, 10, 10, 10, 40),
+        RawDetection("turned round", 0.5, 40, 10, 10, 40),
+        RawDetection("endless", 0.5, 0, 0, inf, 40),
+        RawDetection("no number", 0.5, nan, 0, 10, 40),
+        RawDetection("unsure", nan, 0, 0, 10, 40),
     ]
-    assert detections(PICTURE, found) == ()
+    assert normalize(PICTURE, found) == ()
 
 
 def test_values_survive_the_database_s_32_bits() -> None:
@@ -45,24 +44,24 @@ def test_values_survive_the_database_s_32_bits() -> None:
 
 def test_detections_stand_in_one_order_whatever_order_they_were_found_in() -> None:
     found = [
-        Found("b", 0.5, 1, 1, 9, 9),
-        Found("a", 0.5, 1, 1, 9, 9),
-        Found("a", 0.9, 5, 5, 9, 9),
-        Found("a", 0.5, 0, 1, 9, 9),
+        RawDetection("b", 0.5, 1, 1, 9, 9),
+        RawDetection("a", 0.5, 1, 1, 9, 9),
+        RawDetection("a", 0.9, 5, 5, 9, 9),
+        RawDetection("a", 0.5, 0, 1, 9, 9),
     ]
-    expected = detections(PICTURE, found)
+    expected = normalize(PICTURE, found)
     assert [(each.confidence > 0.8, each.box[0], each.label) for each in expected] == [
         (True, 5, "a"),
         (False, 0, "a"),
         (False, 1, "a"),
         (False, 1, "b"),
     ]
-    assert detections(PICTURE, reversed(found)) == expected
+    assert normalize(PICTURE, reversed(found)) == expected
 
 
 def test_a_frame_keeps_the_most_confident() -> None:
-    found = [Found("a", n / 1000, 0, 0, 1 + n / 8, 5) for n in range(MAX_DETECTIONS + 50)]
-    kept = detections(PICTURE, found)
+    found = [RawDetection("a", n / 1000, 0, 0, 1 + n / 8, 5) for n in range(MAX_DETECTIONS + 50)]
+    kept = normalize(PICTURE, found)
     assert len(kept) == MAX_DETECTIONS
     assert min(each.confidence for each in kept) >= 0.049
 
@@ -73,7 +72,7 @@ def test_labels_are_one_printable_line() -> None:
     assert clean_label("x" * 500) == "x" * MAX_LABEL
 
 
-@pytest.mark.parametrize(("segment", "warmup"), [(0, 0), (10, 11), (10, -1)])
-def test_a_memory_that_cannot_be_rebuilt_is_refused(segment: int, warmup: int) -> None:
+@pytest.mark.parametrize(("rebuild_every", "frames"), [(0, 0), (10, 11), (10, -1)])
+def test_a_warm_up_longer_than_the_time_between_rebuilds_is_rejected(rebuild_every: int, frames: int) -> None:
     with pytest.raises(ValueError, match="warm-up"):
-        Memory(segment, warmup)
+        WarmUp(rebuild_every, frames)

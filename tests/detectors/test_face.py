@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.detectors.make import make_detector
+from app.detectors.factory import make_detector
+from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import Face
 from app.domain.picture import Image
 from app.domain.prediction import Detection
@@ -20,7 +21,7 @@ def crowd(width: int, height: int, *faces: tuple[int, int, int]) -> Image:
 
 
 def found(image: Image, config: Face | None = None) -> tuple[Detection, ...]:
-    return make_detector(config or Face(), Path()).detect(ArrayPicture(image), 0)
+    return make_detector(config or Face(), ModelCache(Path())).detect(ArrayPicture(image), 0)
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3])
@@ -67,7 +68,7 @@ def test_pictures_of_any_shape_are_looked_at(width: int, height: int) -> None:
 
 
 def test_several_threads_find_what_one_finds() -> None:
-    detector = make_detector(Face(), Path())
+    detector = make_detector(Face(), ModelCache(Path()))
     pictures = [ArrayPicture(crowd(640, 360, (20 + 15 * n, 60, 100))) for n in range(12)]
     alone = [detector.detect(picture, 0) for picture in pictures]
     with ThreadPoolExecutor(4) as threads:

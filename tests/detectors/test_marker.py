@@ -5,7 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from app.detectors.make import make_detector
+from app.detectors.factory import make_detector
+from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import Marker
 from app.domain.picture import Image
 from app.domain.prediction import Detection
@@ -26,7 +27,7 @@ def put_qr(image: Image, text: str, x: int, y: int, module: int = 5) -> int:
 
 
 def read(image: Image, config: Marker) -> tuple[Detection, ...]:
-    return make_detector(config, Path()).detect(ArrayPicture(image), 0)
+    return make_detector(config, ModelCache(Path())).detect(ArrayPicture(image), 0)
 
 
 def test_an_aruco_marker_is_found_where_it_was_drawn() -> None:
@@ -92,7 +93,7 @@ def test_a_picture_without_codes_yields_nothing() -> None:
 
 
 def test_several_threads_read_with_one_detector() -> None:
-    detector = make_detector(Marker(codes=("aruco", "qr")), Path())
+    detector = make_detector(Marker(codes=("aruco", "qr")), ModelCache(Path()))
     pictures = []
     for number in range(60):
         image = plain(value=255)

@@ -1,13 +1,14 @@
 from pathlib import Path
 
-from app.detectors.make import make_detector
+from app.detectors.factory import make_detector
+from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import Mock
 from app.domain.prediction import Detection
 from tests.support.pictures import ArrayPicture, plain
 
 
 def drawn(config: Mock, frame: int) -> tuple[Detection, ...]:
-    return make_detector(config, Path()).detect(ArrayPicture(plain()), frame)
+    return make_detector(config, ModelCache(Path())).detect(ArrayPicture(plain()), frame)
 
 
 def test_a_frame_always_shows_the_same() -> None:

@@ -5,7 +5,10 @@ import cv2
 import numpy as np
 import pytest
 
-from app.detectors.make import Memory, Segments, make_detector, replay_from
+from app.detectors.base import WarmUp
+from app.detectors.factory import make_detector
+from app.detectors.onnx.cache import ModelCache
+from app.detectors.warm_up import RebuiltDetector, replay_from
 from app.domain.detector_config import Motion
 from app.domain.picture import Image
 from app.domain.prediction import Detection
@@ -40,7 +43,7 @@ def film(frames: int, *, brightness: int = 0) -> list[tuple[Image, Box]]:
 
 
 def watch(images: list[Image], config: Motion | None = None) -> list[tuple[Detection, ...]]:
-    detector = make_detector(config or Motion(), Path())
+    detector = make_detector(config or Motion(), ModelCache(Path()))
     return [detector.detect(ArrayPicture(image), n) for n, image in enumerate(images)]
 
 
@@ -115,13 +118,13 @@ def test_parts_of_one_thing_make_one_box() -> None:
 
 @pytest.mark.parametrize("start", [0, 19, 20, 47, 60, 79])
 def test_a_resumed_run_finds_exactly_what_an_undisturbed_one_finds(start: int) -> None:
-    memory = Memory(segment=20, warmup=8)
+    warm_up = WarmUp(rebuild_every=20, frames=8)
     pictures = [ArrayPicture(image) for image, _ in film(80)]
 
     def run(start: int) -> list[tuple[Detection, ...]]:
-        segments = Segments(partial(make_detector, Motion(), Path()), memory, start)
-        first = replay_from(start, memory)
-        fed = [segments.feed(n, picture, n) for n, picture in enumerate(pictures) if n >= first]
+        rebuilt = RebuiltDetector(partial(make_detector, Motion(), ModelCache(Path())), warm_up, start)
+        first = replay_from(start, warm_up)
+        fed = [rebuilt.detect(n, picture, n) for n, picture in enumerate(pictures) if n >= first]
         return fed[start - first :]
 
     undisturbed = run(0)

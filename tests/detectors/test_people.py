@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.detectors.make import make_detector
+from app.detectors.factory import make_detector
+from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import People
 from app.domain.picture import Image
 from app.domain.prediction import Detection
@@ -27,7 +28,7 @@ def street(width: int, height: int, *people: tuple[int, int, int]) -> tuple[Imag
 
 
 def found(image: Image, config: People | None = None) -> tuple[Detection, ...]:
-    return make_detector(config or People(), Path()).detect(ArrayPicture(image), 0)
+    return make_detector(config or People(), ModelCache(Path())).detect(ArrayPicture(image), 0)
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3])
@@ -60,7 +61,7 @@ def test_a_picture_too_small_for_a_person_yields_nothing(width: int, height: int
 
 
 def test_several_threads_find_what_one_finds() -> None:
-    detector = make_detector(People(), Path())
+    detector = make_detector(People(), ModelCache(Path()))
     pictures = [ArrayPicture(street(640, 360, (20 + 15 * n, 60, 180))[0]) for n in range(12)]
     alone = [detector.detect(picture, 0) for picture in pictures]
     with ThreadPoolExecutor(4) as threads:

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from app.detectors.make import Memory, Segments
+from app.detectors.base import Detector, WarmUp
+from app.detectors.warm_up import RebuiltDetector
 from app.domain.picture import Picture
 from app.domain.prediction import Detection, Prediction
 from app.predictions.checkpoint import Batch, Checkpoint, Counters
-from app.runner.batches import Tally
+from app.runner.batches import BatchBuilder
 from app.runner.pipeline import Item, Mark
 from tests.support.pictures import ArrayPicture, plain
 
@@ -22,15 +23,11 @@ PICTURE = ArrayPicture(plain(4, 4))
 BEGINNING = Checkpoint(0, False, None, 0, 0, Counters(), 0.0, 0.0)
 
 
-class Remembers:
-    """Answers with the frames it was fed so far."""
+class Remembers(Detector):
+    """Returns the frames that it has seen, as a label."""
 
     def __init__(self) -> None:
         self._fed: list[int] = []
-
-    @property
-    def memory(self) -> Memory | None:
-        return None
 
     def detect(self, _picture: Picture, frame: int) -> tuple[Detection, ...]:
         self._fed.append(frame)
@@ -58,10 +55,10 @@ class Stored:
         )
 
 
-def read(recording: list[Kind], stored: Stored, memory: Memory | None) -> Iterator[Item | Mark]:
+def read(recording: list[Kind], stored: Stored, warm_up: WarmUp | None) -> Iterator[Item | Mark]:
     """What comes down the line in a run that begins with what is stored, looked at by its detector."""
     checkpoint = stored.checkpoint
-    segments = Segments(Remembers, memory, checkpoint.counters.sampled) if memory else None
+    rebuilt = RebuiltDetector(Remembers, warm_up, checkpoint.counters.sampled) if warm_up else None
     sampled = checkpoint.replay_sampled
     for frame, kind in enumerate(recording):
         if frame < checkpoint.replay_frame:
@@ -73,31 +70,31 @@ def read(recording: list[Kind], stored: Stored, memory: Memory | None) -> Iterat
         item = Item(frame, float(frame), sampled, None, error)
         if error is None:
             item.detections = (
-                segments.feed(sampled, PICTURE, frame) if segments else Remembers().detect(PICTURE, frame)
+                rebuilt.detect(sampled, PICTURE, frame) if rebuilt else Remembers().detect(PICTURE, frame)
             )
         sampled += 1
         yield item
 
 
 def run(
-    recording: list[Kind], stored: Stored, memory: Memory | None, sizes: list[int], *, killed_after: int
+    recording: list[Kind], stored: Stored, warm_up: WarmUp | None, sizes: list[int], *, killed_after: int
 ) -> None:
     """One run: so many entries a batch, in turn; it stores at most `killed_after` entries."""
-    tally = Tally(stored.checkpoint, memory)
-    line = islice(read(recording, stored, memory), killed_after)
+    builder = BatchBuilder(stored.checkpoint, warm_up)
+    line = islice(read(recording, stored, warm_up), killed_after)
     read_all = killed_after > len(recording)
     for number in range(killed_after + 1):
         entries = list(islice(line, sizes[number % len(sizes)]))
-        batch = tally.fold(entries, source_state="open", finished=not entries and read_all)
+        batch = builder.build(entries, source_state="open", finished=not entries and read_all)
         if batch is not None:
             stored.take(batch)
         if not entries:
             return
 
 
-def undisturbed(recording: list[Kind], memory: Memory | None) -> Stored:
+def undisturbed(recording: list[Kind], warm_up: WarmUp | None) -> Stored:
     stored = Stored()
-    run(recording, stored, memory, [3], killed_after=len(recording) + 1)
+    run(recording, stored, warm_up, [3], killed_after=len(recording) + 1)
     return stored
 
 
@@ -111,53 +108,53 @@ def assert_same(stored: Stored, expected: Stored) -> None:
 
 @given(
     recording=st.lists(st.sampled_from(["passed over", "sampled", "sampled", "damaged"]), max_size=40),
-    memory=st.none()
-    | st.integers(1, 8).flatmap(lambda size: st.builds(Memory, st.just(size), st.integers(0, size))),
+    warm_up=st.none()
+    | st.integers(1, 8).flatmap(lambda size: st.builds(WarmUp, st.just(size), st.integers(0, size))),
     sizes=st.lists(st.integers(1, 9), min_size=1, max_size=5),
     kills=st.lists(st.integers(0, 45), max_size=6),
 )
 def test_a_recording_is_stored_alike_whenever_its_runs_are_killed(
-    recording: list[Kind], memory: Memory | None, sizes: list[int], kills: list[int]
+    recording: list[Kind], warm_up: WarmUp | None, sizes: list[int], kills: list[int]
 ) -> None:
     stored = Stored()
     for killed_after in kills:
         if not stored.checkpoint.finished:
-            run(recording, stored, memory, sizes, killed_after=killed_after)
+            run(recording, stored, warm_up, sizes, killed_after=killed_after)
     if not stored.checkpoint.finished:
-        run(recording, stored, memory, sizes, killed_after=len(recording) + 1)
-    assert_same(stored, undisturbed(recording, memory))
+        run(recording, stored, warm_up, sizes, killed_after=len(recording) + 1)
+    assert_same(stored, undisturbed(recording, warm_up))
 
 
-@pytest.mark.parametrize("memory", [Memory(5, 2), Memory(5, 0), Memory(5, 5), Memory(1, 1), Memory(1, 0)])
-def test_a_run_killed_at_and_around_every_border_of_a_segment_is_resumed_alike(memory: Memory) -> None:
+@pytest.mark.parametrize("warm_up", [WarmUp(5, 2), WarmUp(5, 0), WarmUp(5, 5), WarmUp(1, 1), WarmUp(1, 0)])
+def test_a_run_killed_at_and_around_every_border_of_a_segment_is_resumed_alike(warm_up: WarmUp) -> None:
     recording: list[Kind] = ["sampled", "passed over", "sampled", "sampled", "damaged", "passed over"] * 6
-    expected = undisturbed(recording, memory)
+    expected = undisturbed(recording, warm_up)
     for first in range(len(recording) + 1):
         for second in range(0, len(recording) + 1, 7):
             stored = Stored()
-            run(recording, stored, memory, [1], killed_after=first)
-            run(recording, stored, memory, [4], killed_after=second)
-            run(recording, stored, memory, [1], killed_after=len(recording) + 1)
+            run(recording, stored, warm_up, [1], killed_after=first)
+            run(recording, stored, warm_up, [4], killed_after=second)
+            run(recording, stored, warm_up, [1], killed_after=len(recording) + 1)
             assert_same(stored, expected)
 
 
 def test_the_frames_before_a_resume_feed_the_memory_and_nothing_else() -> None:
-    memory = Memory(5, 2)
+    warm_up = WarmUp(5, 2)
     recording: list[Kind] = ["sampled"] * 20
     stored = Stored()
-    run(recording, stored, memory, [1], killed_after=13)
+    run(recording, stored, warm_up, [1], killed_after=13)
     assert (stored.checkpoint.next_frame, stored.checkpoint.replay_frame) == (13, 8)
-    tally = Tally(stored.checkpoint, memory)
-    again = list(islice(read(recording, stored, memory), 5))
-    assert tally.fold(again, source_state="open") is None
-    assert tally.counters == stored.checkpoint.counters
+    builder = BatchBuilder(stored.checkpoint, warm_up)
+    again = list(islice(read(recording, stored, warm_up), 5))
+    assert builder.build(again, source_state="open") is None
+    assert builder.counters == stored.checkpoint.counters
 
 
 def test_a_live_source_s_losses_are_counted_and_nothing_of_it_is_replayed() -> None:
-    tally = Tally(replace(BEGINNING, next_frame=100, counters=Counters(sampled=40)), Memory(5, 2))
+    builder = BatchBuilder(replace(BEGINNING, next_frame=100, counters=Counters(sampled=40)), WarmUp(5, 2))
     kept = Item(100, 1.0, None, None, detections=())
     lost = Item(101, 1.1, None, None, dropped=True)
-    batch = tally.fold([kept, lost, Mark(110, 2.0, dropped=3)], source_state="open")
+    batch = builder.build([kept, lost, Mark(110, 2.0, dropped=3)], source_state="open")
     assert batch is not None
     assert (batch.start, batch.end, batch.position_seconds) == (100, 110, 2.0)
     assert batch.counters == Counters(sampled=41, dropped=4)
@@ -165,7 +162,7 @@ def test_a_live_source_s_losses_are_counted_and_nothing_of_it_is_replayed() -> N
 
 
 def test_a_run_that_finds_nothing_new_to_store_keeps_the_position() -> None:
-    tally = Tally(replace(BEGINNING, next_frame=100, position_seconds=3.3), None)
-    batch = tally.fold([Mark(100, 3.2)], source_state="closed", finished=True)
+    builder = BatchBuilder(replace(BEGINNING, next_frame=100, position_seconds=3.3), None)
+    batch = builder.build([Mark(100, 3.2)], source_state="closed", finished=True)
     assert batch is not None
     assert (batch.start, batch.end, batch.position_seconds, batch.finished) == (100, 100, 3.3, True)

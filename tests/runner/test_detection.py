@@ -8,7 +8,9 @@ from pathlib import Path
 import av
 import pytest
 
-from app.detectors.make import make_detector
+from app.detectors.base import Detector
+from app.detectors.factory import make_detector
+from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import Mock
 from app.domain.picture import Picture
 from app.domain.prediction import Detection
@@ -21,10 +23,8 @@ from tests.support.clips import marker_picture
 NONE = Counters()
 
 
-class Fallible:
+class Fallible(Detector):
     """A detector that fails in the frames that say so."""
-
-    memory = None
 
     def __init__(self, fails: Iterable[bool]) -> None:
         self._fails = iter(fails)
@@ -36,11 +36,11 @@ class Fallible:
 
 
 def after(
-    fails: Iterable[bool], frames: int, counters: Counters = NONE, hopeless: str | None = None
+    fails: Iterable[bool], frames: int, counters: Counters = NONE, last_error: str | None = None
 ) -> Detecting:
     """What detects, after so many frames."""
-    make = partial(make_detector, Mock(), Path())
-    claimed = Checkpoint(counters.sampled, False, None, 0, 0, counters, 0.0, 0.0, hopeless)
+    make = partial(make_detector, Mock(), ModelCache(Path()))
+    claimed = Checkpoint(counters.sampled, False, None, 0, 0, counters, 0.0, 0.0, last_error)
     detecting = Detecting(Fallible(fails), make, claimed)
     picture = AvPicture(av.VideoFrame.from_ndarray(marker_picture(0), "gray"))
     for frame in range(frames):

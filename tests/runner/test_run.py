@@ -19,7 +19,9 @@ from msgspec.structs import replace
 from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
-from app.detectors.make import Detector, make_detector
+from app.detectors.base import Detector
+from app.detectors.factory import make_detector
+from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import Mock, Motion
 from app.domain.networks import Networks
 from app.domain.picture import Picture
@@ -82,7 +84,9 @@ class World:
     def run(self, spec: ScenarioSpec, *, attempt: int = 1, database: Database | None = None) -> Run:
         """An attempt that is still to be executed."""
         database = database or self.database
-        tools = Tools(database, self._clips, self._clips, Networks("loopback"), Workers(2), self.decoding)
+        tools = Tools(
+            database, self._clips, ModelCache(self._clips), Networks("loopback"), Workers(2), self.decoding
+        )
         command = StartRun(INSTANCE, self.scenario_id, attempt, spec)
         return Run(command, tools, self.events.append)
 
@@ -257,9 +261,9 @@ async def test_a_live_source_goes_on_with_the_next_frame_whatever_its_detector_r
 async def test_a_live_source_s_times_are_right_however_long_a_model_takes_to_load(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def make_slowly(config: Any, root: Path) -> Detector:
+    def make_slowly(config: Any, models: ModelCache) -> Detector:
         time.sleep(1)
-        return make_detector(config, root)
+        return make_detector(config, models)
 
     monkeypatch.setattr(run_module, "make_detector", make_slowly)
     run = world.run(spec(LIVE))
@@ -435,9 +439,7 @@ async def test_a_run_that_nobody_asked_to_end_is_not_given_back(
         stop(pipeline)
         given_up.set()
 
-    class WorksTooLate:
-        memory = None
-
+    class WorksTooLate(Detector):
         def detect(self, _picture: Picture, frame: int) -> tuple[Detection, ...]:
             if frame == 5:
                 given_up.wait(10)

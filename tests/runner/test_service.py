@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY
 
 from app.bus import BusUnavailableError, Handler
 from app.bus.memory import MemoryBus, open_memory_bus
+from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import Mock
 from app.domain.networks import Networks
 from app.domain.spec import EveryFrame, ScenarioSpec
@@ -117,7 +118,7 @@ async def world(
     heartbeat_interval: float = 0.05,
     live_retention_days: float | None = None,
 ) -> AsyncIterator[World]:
-    tools = Tools(database, folder, folder, Networks("loopback"), workers=Workers(1))
+    tools = Tools(database, folder, ModelCache(folder), Networks("loopback"), workers=Workers(1))
     async with open_memory_bus(transient=TRANSIENT) as memory, create_task_group() as group:
         bus = UnsteadyBus(memory)
         runner = Runner(

@@ -11,6 +11,7 @@ from anyio.abc import TaskStatus
 
 from app.bus import Bus, Handler
 from app.bus.memory import open_memory_bus
+from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import Marker
 from app.domain.networks import Networks
 from app.domain.spec import EveryFrame, ScenarioSpec
@@ -102,7 +103,7 @@ async def test_a_frozen_runner_loses_its_runs_and_lets_go_when_it_wakes(
     leave = Event()
 
     def runner(name: str, bus: Bus, database: Database) -> Runner:
-        tools = Tools(database, clips, tmp_path, Networks("public"), workers=Workers(1))
+        tools = Tools(database, clips, ModelCache(tmp_path), Networks("public"), workers=Workers(1))
         return Runner(Instance(name, uuid4()), 4, bus, tools, heartbeat_interval=TIMING.heartbeat_interval)
 
     async with open_memory_bus(transient=TRANSIENT) as bus, create_task_group() as group:

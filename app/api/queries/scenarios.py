@@ -8,7 +8,7 @@ import msgspec
 from asyncpg import Record
 from msgspec import Meta, Struct
 
-from ...domain.detector_config import Detector, Marker
+from ...domain.detector_config import DetectorConfig, Marker
 from ...domain.media import Media
 from ...domain.source import SourceError, parse_source
 from ...domain.spec import FixedRate, RestartPolicy, Sampling, ScenarioSpec
@@ -42,7 +42,7 @@ class Scenario(Struct, frozen=True):
     outcome: Annotated[Outcome | None, Meta(description="set exactly when the state is inactive")]
     error: str | None
     source: str
-    detector: Detector
+    detector: DetectorConfig
     sampling: Sampling
     restart: RestartPolicy
     attempt: int

@@ -8,7 +8,7 @@ import msgspec
 from litestar import get
 from msgspec import Meta, Struct
 
-from ...domain.detector_config import Detector
+from ...domain.detector_config import DetectorConfig
 from ..http.openapi import OperationDoc, ResponseDoc
 
 _REQUIRED = {"onnx": {"model": "yolov8n.onnx"}}  # what an example needs beside the defaults
@@ -49,7 +49,7 @@ def _describe(config: type[Struct]) -> DetectorInfo:
     )
 
 
-DETECTORS = DetectorList([_describe(config) for config in get_args(Detector)])
+DETECTORS = DetectorList([_describe(config) for config in get_args(DetectorConfig)])
 
 
 @get(

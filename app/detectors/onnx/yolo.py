@@ -1,4 +1,4 @@
-"""The answers of YOLO networks: which layout they come in, and the boxes in them."""
+"""The outputs of YOLO networks: their layout, and the boxes in them."""
 
 from typing import Literal, NamedTuple
 
@@ -10,19 +10,19 @@ from ..base import MAX_DETECTIONS, DetectorError
 
 Floats = NDArray[np.float32]
 
-LayoutName = Literal["columns", "rows", "finished"]
+LayoutName = Literal["columns", "rows", "end_to_end"]
 
-MAX_CANDIDATES = 3000  # the most confident go into suppression, whose cost grows with their square
+MAX_CANDIDATES = 3000  # the most confident ones; the cost of NMS grows with their square
 
 _BOX = 4
 
 
 class Layout(NamedTuple):
-    """How boxes stand in an answer to one picture, and how many classes there are.
+    """How the output for one picture holds boxes, and the number of classes.
 
-    `columns`: [4 + classes, boxes], centre, size and class scores (YOLOv8, 9, 11, 12).
-    `rows`: [boxes, 5 + classes], centre, size, objectness and class scores (YOLOv5, 7, X).
-    `finished`: [boxes, 6], corners, score and class, overlaps already removed (YOLOv10, 26, `nms=True`).
+    `columns`: [4 + classes, boxes]: centre, size and class scores (YOLOv8, 9, 11, 12).
+    `rows`: [boxes, 5 + classes]: centre, size, objectness and class scores (YOLOv5, 7, X).
+    `end_to_end`: [boxes, 6]: corners, score and class, after NMS (YOLOv10, 26, `nms=True`).
     """
 
     name: LayoutName
@@ -37,57 +37,67 @@ class Candidates(NamedTuple):
     classes: NDArray[np.int64]
 
     def only(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> "Candidates":
-        """Those at the indices `chosen`, or where it is true."""
+        """Return those at the indices `chosen`, or for which it is true."""
         return Candidates(self.boxes[chosen], self.scores[chosen], self.classes[chosen])
 
 
-def layout_of(shape: tuple[int, ...], height: int, width: int, named: int, *, more: bool = False) -> Layout:
-    """The layout of an answer of this shape to one picture of height × width.
+def layout_of(
+    shape: tuple[int, ...], height: int, width: int, named: int, *, has_extras: bool = False
+) -> Layout:
+    """Return the layout of an output of this shape for one picture of height × width.
 
-    `named` is how many classes the metadata names, 0 where it does not say; `more`, whether masks or key
-    points follow what tells of the box, which are not looked at. Raises DetectorError for any other answer.
+    `named` is the number of classes in the metadata, 0 if it has none. `has_extras`: masks or key points
+    follow the values of each box; they are ignored.
+
+    Raises:
+        DetectorError: the shape is that of no known layout
     """
     if len(shape) == 3 and shape[0] == 1:
         _, down, across = shape
         classes = named or down - _BOX
         if 0 < classes <= down - _BOX and down < across and across != 6:
             return Layout("columns", classes)
-        # A YOLOv5 of one class has six columns as well: what tells it apart is one row for each anchor.
-        if (across == 6 or (more and across > 6)) and down not in _anchor_counts(height, width):
-            return Layout("finished", named)
+        # A YOLOv5 of one class has six columns, too, but one row for each anchor.
+        if (across == 6 or (has_extras and across > 6)) and down not in _anchor_counts(height, width):
+            return Layout("end_to_end", named)
         classes = named or across - _BOX - 1
         if 0 < classes <= across - _BOX - 1 and across < down:
             return Layout("rows", classes)
-    said = f" of {named} classes" if named else ""
+    of_classes = f" of {named} classes" if named else ""
     raise DetectorError(
-        f"Its answer has the shape {list(shape)}, which is no YOLO layout{said}: [1, 4 + classes, boxes],"
-        " [1, boxes, 5 + classes] or [1, boxes, 6]. Export a detection model."
+        f"Its output has the shape {list(shape)}, which is no YOLO layout{of_classes}:"
+        " [1, 4 + classes, boxes], [1, boxes, 5 + classes] or [1, boxes, 6]. Export a detection model."
     )
 
 
-@np.errstate(invalid="ignore", over="ignore")  # a network may answer with infinities; they are left out
-def candidates(answer: Floats, layout: Layout, confidence: float) -> Candidates:
-    """The boxes in the answer to one picture (without the batch axis) that score at least `confidence`."""
+@np.errstate(invalid="ignore", over="ignore")  # networks may give infinities; these are left out
+def candidates(output: Floats, layout: Layout, confidence: float) -> Candidates:
+    """Return the boxes in the output for one picture (no batch axis) that score at least `confidence`."""
     match layout.name:
         case "columns":
-            scores = answer[_BOX : _BOX + layout.classes]
-            sure = np.flatnonzero(scores.max(axis=0) >= confidence)
-            scores = scores[:, sure]
-            found = Candidates(_corners(answer[:_BOX, sure].T), scores.max(axis=0), scores.argmax(axis=0))
+            scores = output[_BOX : _BOX + layout.classes]
+            confident = np.flatnonzero(scores.max(axis=0) >= confidence)
+            scores = scores[:, confident]
+            found = Candidates(
+                _corners(output[:_BOX, confident].T), scores.max(axis=0), scores.argmax(axis=0)
+            )
         case "rows":
-            # A class score is at most 1, so objectness alone already rules most rows out.
-            rows = answer[answer[:, _BOX] >= confidence]
+            # A class score is at most 1, so objectness alone already excludes most rows.
+            rows = output[output[:, _BOX] >= confidence]
             scores = rows[:, _BOX + 1 : _BOX + 1 + layout.classes] * rows[:, _BOX : _BOX + 1]
             found = Candidates(_corners(rows[:, :_BOX]), scores.max(axis=1), scores.argmax(axis=1))
             found = found.only(found.scores >= confidence)
-        case "finished":
-            rows = answer[(answer[:, _BOX] >= confidence) & np.isfinite(answer[:, 5])]
+        case "end_to_end":
+            rows = output[(output[:, _BOX] >= confidence) & np.isfinite(output[:, 5])]
             found = Candidates(rows[:, :_BOX], rows[:, _BOX], rows[:, 5].astype(np.int64))
     return found.only(np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores))
 
 
-def suppressed(found: Candidates, iou: float) -> Candidates:
-    """Without the boxes that overlap a more confident one of their class by more than `iou`."""
+def nms(found: Candidates, iou: float) -> Candidates:
+    """Remove boxes that overlap a more confident one of their class by more than `iou`.
+
+    At most MAX_DETECTIONS remain, the most confident ones.
+    """
     if len(found.scores) > MAX_CANDIDATES:
         found = found.only(np.argsort(-found.scores, kind="stable")[:MAX_CANDIDATES])
     corners, sizes = found.boxes[:, :2], found.boxes[:, 2:] - found.boxes[:, :2]
@@ -98,12 +108,12 @@ def suppressed(found: Candidates, iou: float) -> Candidates:
 
 
 def _corners(centres: Floats) -> Floats:
-    """Centre and size → corners, both of shape (boxes, 4)."""
+    """Convert centre and size to corners, both of shape (boxes, 4)."""
     half = centres[:, 2:] / 2
     return np.hstack((centres[:, :2] - half, centres[:, :2] + half))
 
 
 def _anchor_counts(height: int, width: int) -> set[int]:
-    """Rows of a YOLOv5 for this input: three anchors for each cell of the strides 8 to 32, or 8 to 64."""
+    """Return the possible row counts of a YOLOv5: 3 anchors per cell of the strides 8 to 32, or 8 to 64."""
     cells = [-(-height // stride) * -(-width // stride) for stride in (8, 16, 32, 64)]
     return {3 * sum(cells[:3]), 3 * sum(cells)}

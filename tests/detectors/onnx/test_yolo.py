@@ -1,8 +1,10 @@
+"""The layouts of YOLO outputs, and non-maximum suppression."""
+
 import numpy as np
 import pytest
 
-from app.detectors.make import DetectorError
-from app.detectors.onnx.yolo import Layout, candidates, layout_of, suppressed
+from app.detectors.base import DetectorError
+from app.detectors.onnx.yolo import Layout, candidates, layout_of, nms
 
 V5_ANCHORS, V8_ANCHORS = 25200, 8400  # of a 640×640 input
 
@@ -20,30 +22,28 @@ V5_ANCHORS, V8_ANCHORS = 25200, 8400  # of a 640×640 input
         ((1, V5_ANCHORS, 85), 0, Layout("rows", 80)),
         ((1, V5_ANCHORS, 6), 1, Layout("rows", 1)),
         ((1, V5_ANCHORS + 300, 6), 1, Layout("rows", 1)),  # with a fourth stride
-        ((1, 300, 6), 80, Layout("finished", 80)),
-        ((1, 300, 6), 0, Layout("finished", 0)),
-        ((1, 5, 6), 0, Layout("finished", 0)),
+        ((1, 300, 6), 80, Layout("end_to_end", 80)),
+        ((1, 300, 6), 0, Layout("end_to_end", 0)),
+        ((1, 5, 6), 0, Layout("end_to_end", 0)),
     ],
 )
-def test_the_layout_is_known_by_the_answer_s_shape(
-    shape: tuple[int, ...], named: int, layout: Layout
-) -> None:
+def test_the_shape_of_the_output_tells_the_layout(shape: tuple[int, ...], named: int, layout: Layout) -> None:
     assert layout_of(shape, 640, 640, named) == layout
 
 
 @pytest.mark.parametrize(
     ("shape", "named", "layout"),
     [
-        ((1, 300, 38), 3, Layout("finished", 3)),  # with 32 mask coefficients
-        ((1, 300, 57), 1, Layout("finished", 1)),  # with 17 key points
+        ((1, 300, 38), 3, Layout("end_to_end", 3)),  # with 32 mask coefficients
+        ((1, 300, 57), 1, Layout("end_to_end", 1)),  # with 17 key points
         ((1, 56, V8_ANCHORS), 1, Layout("columns", 1)),
         ((1, V5_ANCHORS, 117), 80, Layout("rows", 80)),
     ],
 )
-def test_the_layout_is_known_where_masks_or_key_points_follow(
+def test_the_layout_is_known_if_masks_or_key_points_follow(
     shape: tuple[int, ...], named: int, layout: Layout
 ) -> None:
-    assert layout_of(shape, 640, 640, named, more=True) == layout
+    assert layout_of(shape, 640, 640, named, has_extras=True) == layout
 
 
 @pytest.mark.parametrize(
@@ -57,58 +57,60 @@ def test_the_layout_is_known_where_masks_or_key_points_follow(
         ((2, 84, V8_ANCHORS), 80),
     ],
 )
-def test_any_other_answer_is_refused_with_its_shape(shape: tuple[int, ...], named: int) -> None:
-    with pytest.raises(DetectorError, match="no YOLO layout") as refused:
+def test_any_other_shape_is_rejected_with_the_shape_in_the_message(
+    shape: tuple[int, ...], named: int
+) -> None:
+    with pytest.raises(DetectorError, match="no YOLO layout") as rejected:
         layout_of(shape, 640, 640, named)
-    assert str(list(shape)) in str(refused.value)
+    assert str(list(shape)) in str(rejected.value)
 
 
-def test_columns_hold_centre_size_and_class_scores() -> None:
-    answer = np.zeros((4 + 2 + 3, 50), np.float32)  # three columns of something else
-    answer[:, 7] = (100, 50, 20, 10, 0.2, 0.8, 9, 9, 9)
-    answer[:, 9] = (10, 10, 20, 20, 0.3, 0.1, 9, 9, 9)
-    found = candidates(answer, Layout("columns", 2), 0.25)
+def test_columns_have_centre_size_and_class_scores() -> None:
+    output = np.zeros((4 + 2 + 3, 50), np.float32)  # three columns of something else
+    output[:, 7] = (100, 50, 20, 10, 0.2, 0.8, 9, 9, 9)
+    output[:, 9] = (10, 10, 20, 20, 0.3, 0.1, 9, 9, 9)
+    found = candidates(output, Layout("columns", 2), 0.25)
     assert found.boxes.tolist() == [[90, 45, 110, 55], [0, 0, 20, 20]]
     assert found.scores.tolist() == pytest.approx([0.8, 0.3])
     assert found.classes.tolist() == [1, 0]
 
 
-def test_rows_score_objectness_times_class() -> None:
-    answer = np.zeros((50, 7), np.float32)
-    answer[7] = (100, 50, 20, 10, 0.5, 0.2, 0.8)
-    answer[8] = (100, 50, 20, 10, 0.5, 0.2, 0.4)
-    answer[9] = (10, 10, 20, 20, 0.9, 0.9, 0.1)
-    found = candidates(answer, Layout("rows", 2), 0.25)
+def test_the_score_of_a_row_is_objectness_times_class() -> None:
+    output = np.zeros((50, 7), np.float32)
+    output[7] = (100, 50, 20, 10, 0.5, 0.2, 0.8)
+    output[8] = (100, 50, 20, 10, 0.5, 0.2, 0.4)
+    output[9] = (10, 10, 20, 20, 0.9, 0.9, 0.1)
+    found = candidates(output, Layout("rows", 2), 0.25)
     assert found.boxes.tolist() == [[90, 45, 110, 55], [0, 0, 20, 20]]
     assert found.scores.tolist() == pytest.approx([0.4, 0.81])
     assert found.classes.tolist() == [1, 0]
 
 
-def test_finished_rows_are_taken_as_they_are() -> None:
-    answer = np.zeros((300, 6), np.float32)
-    answer[0] = (90, 45, 110, 55, 0.7, 3)
-    answer[1] = (90, 45, 110, 55, 0.1, 3)
-    found = candidates(answer, Layout("finished", 0), 0.25)
+def test_end_to_end_rows_are_used_as_they_are() -> None:
+    output = np.zeros((300, 6), np.float32)
+    output[0] = (90, 45, 110, 55, 0.7, 3)
+    output[1] = (90, 45, 110, 55, 0.1, 3)
+    found = candidates(output, Layout("end_to_end", 0), 0.25)
     assert found.boxes.tolist() == [[90, 45, 110, 55]]
     assert found.classes.tolist() == [3]
 
 
-@pytest.mark.parametrize("layout", [Layout("columns", 2), Layout("rows", 1), Layout("finished", 2)])
+@pytest.mark.parametrize("layout", [Layout("columns", 2), Layout("rows", 1), Layout("end_to_end", 2)])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_numbers_that_are_none_make_no_box(layout: Layout, value: float) -> None:
+def test_values_that_are_not_finite_give_no_box(layout: Layout, value: float) -> None:
     assert len(candidates(np.full((6, 6), value, np.float32), layout, 0.25).scores) == 0
 
 
-def test_only_overlapping_boxes_of_the_same_class_are_suppressed() -> None:
-    answer = np.zeros((6, 50), np.float32)
-    answer[:, 0] = (100, 100, 40, 40, 0.9, 0)
-    answer[:, 1] = (104, 100, 40, 40, 0.8, 0)
-    answer[:, 2] = (104, 100, 40, 40, 0, 0.7)
-    answer[:, 3] = (200, 100, 40, 40, 0.6, 0)
-    found = suppressed(candidates(answer, Layout("columns", 2), 0.25), 0.45)
+def test_nms_removes_only_overlapping_boxes_of_the_same_class() -> None:
+    output = np.zeros((6, 50), np.float32)
+    output[:, 0] = (100, 100, 40, 40, 0.9, 0)
+    output[:, 1] = (104, 100, 40, 40, 0.8, 0)
+    output[:, 2] = (104, 100, 40, 40, 0, 0.7)
+    output[:, 3] = (200, 100, 40, 40, 0.6, 0)
+    found = nms(candidates(output, Layout("columns", 2), 0.25), 0.45)
     assert sorted(found.scores.tolist(), reverse=True) == pytest.approx([0.9, 0.7, 0.6])
 
 
-def test_nothing_found_stays_nothing() -> None:
-    found = suppressed(candidates(np.zeros((6, 50), np.float32), Layout("columns", 2), 0.25), 0.45)
+def test_nms_of_no_boxes_gives_no_boxes() -> None:
+    found = nms(candidates(np.zeros((6, 50), np.float32), Layout("columns", 2), 0.25), 0.45)
     assert found.boxes.shape == (0, 4)

@@ -3,11 +3,11 @@
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
-from app.detectors.make import Detector, make_detector
-from app.domain.detector_config import Detector as DetectorConfig
-from app.domain.detector_config import Mock
+from app.detectors.base import Detector
+from app.detectors.factory import make_detector
+from app.detectors.onnx.cache import ModelCache
+from app.domain.detector_config import DetectorConfig, Mock
 from app.domain.picture import Picture
 from app.domain.prediction import Detection
 from app.messages import RunEvent, RunFailed
@@ -20,10 +20,8 @@ LATER, AT_FIRST = 40, 15
 """Frames, before the one in which it aborts, and in which it raises."""
 
 
-class Fatal:
+class Fatal(Detector):
     """A detector with one of these seeds."""
-
-    memory = None
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -53,10 +51,10 @@ def event(self: Run, kind: Callable[..., RunEvent], **details: object) -> RunEve
     return _event(self, kind, **details)
 
 
-def make(config: DetectorConfig, model_root: Path) -> Detector:
+def make(config: DetectorConfig, models: ModelCache) -> Detector:
     """As `make_detector`, but for these seeds."""
     if not isinstance(config, Mock) or config.seed < RAISES:
-        return make_detector(config, model_root)
+        return make_detector(config, models)
     if config.seed == BROKEN:
         raise MemoryError("the model is too large")
     return Fatal(config.seed)

@@ -2,14 +2,14 @@
 
 from msgspec.structs import replace
 
-from app.detectors.make import Detector, DetectorFactory
+from app.detectors.base import Detector, DetectorFactory
 from app.predictions.checkpoint import Checkpoint
 from app.runner import run
 from app.runner.detection import Detecting
 
 
 def _unknowing(detector: Detector, make: DetectorFactory, claimed: Checkpoint) -> Detecting:
-    return Detecting(detector, make, replace(claimed, hopeless=None))
+    return Detecting(detector, make, replace(claimed, last_detector_error=None))
 
 
 vars(run)["Detecting"] = _unknowing

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from anyio import Event, create_task_group, sleep
 from msgspec.structs import replace
 
+from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import Marker
 from app.domain.networks import Networks
 from app.domain.prediction import Detection, Prediction
@@ -111,7 +112,9 @@ class Attempt:
         self, scenario_id: UUID, number: int, database: FaultyDatabase, chance: random.Random
     ) -> None:
         command = StartRun(Instance("runner", uuid4()), scenario_id, number, _SPEC)
-        tools = Tools(cast("Database", database), Path(), Path(), Networks("public"), workers=Workers(1))
+        tools = Tools(
+            cast("Database", database), Path(), ModelCache(Path()), Networks("public"), workers=Workers(1)
+        )
         self._run = Run(command, tools, lambda _: None)
         self._number = number
         self._chance = chance

@@ -17,8 +17,9 @@ import numpy as np
 import psutil
 import pytest
 
-from app.detectors.make import make_detector
-from app.domain.detector_config import Detector, Marker, Mock, Motion, Onnx
+from app.detectors.factory import make_detector
+from app.detectors.onnx.cache import ModelCache
+from app.domain.detector_config import DetectorConfig, Marker, Mock, Motion, Onnx
 from app.domain.networks import Networks
 from app.domain.prediction import Detection
 from app.domain.source import parse_source
@@ -62,7 +63,7 @@ class Reading:
 
     def __init__(self, kind: type[Reader] | type[DecoderProcess], folder: Path, **options: Any) -> None:
         self._changed = Event()
-        self._detector = make_detector(options.get("detector", Mock()), folder)
+        self._detector = make_detector(options.get("detector", Mock()), ModelCache(folder))
         sampling: Sampling = options.get("sampling", EveryFrame())
         self.pipeline = Pipeline(self._detect, workers=Workers(1), most=1, wake=self._changed.set)
         self.reader = kind(
@@ -137,7 +138,7 @@ def _is_left_of_a_decoder(process: psutil.Process) -> bool:
     ],
 )
 async def test_results_do_not_depend_on_where_it_is_decoded(
-    folder: Path, detector: Detector, sampling: Sampling
+    folder: Path, detector: DetectorConfig, sampling: Sampling
 ) -> None:
     rows, opened = [], []
     for kind in (Reader, DecoderProcess):

@@ -1,0 +1,41 @@
+"""Make the detector that a user configured."""
+
+import cv2
+
+from ..domain.detector_config import DetectorConfig, Face, Marker, Mock, Motion, Onnx, People
+from .base import Detector
+from .face import FaceDetector
+from .marker import MarkerDetector
+from .mock import MockDetector
+from .motion import MotionDetector
+from .onnx.cache import ModelCache
+from .onnx.detector import OnnxDetector
+from .people import PeopleDetector
+
+# A run's inference workers are the parallelism: OpenCV's own threads would compete with them for the cores,
+# and would return what they find in the order in which they finish.
+cv2.setNumThreads(1)
+
+READS_FILES = People | Face | Onnx
+"""Detectors that read files when they are made, which takes time."""
+
+
+def make_detector(config: DetectorConfig, models: ModelCache) -> Detector:
+    """Return a new detector. Call this in a thread if the configuration is one of READS_FILES.
+
+    Raises:
+        DetectorError: the configuration names something that is missing or cannot be used
+    """
+    match config:
+        case Motion():
+            return MotionDetector(config)
+        case People():
+            return PeopleDetector(config)
+        case Face():
+            return FaceDetector(config)
+        case Marker():
+            return MarkerDetector(config)
+        case Mock():
+            return MockDetector(config)
+        case Onnx():
+            return OnnxDetector(config, models)
