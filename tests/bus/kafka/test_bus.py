@@ -42,7 +42,7 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> list[Session]:
             begun.append(self)
             await super().run(ready)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("app.bus.kafka.Session", Noted)
+    monkeypatch.setattr("app.bus.kafka.bus.Session", Noted)
     return begun
 
 

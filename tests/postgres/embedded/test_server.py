@@ -250,7 +250,7 @@ async def test_a_server_that_does_not_stop_when_asked_is_killed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = ((signal.SIGINT, 0.1), (signal.SIGQUIT, 0.1), (signal.SIGKILL, 0.1))
-    monkeypatch.setattr("app.postgres.embedded._STOP", asked)
+    monkeypatch.setattr("app.postgres.embedded.server._STOP", asked)
     async with embedded_server(folder, databases=DATABASES) as server:
         connection = await asyncpg.connect(server.dsn("scenarios"))
         stuck = connection.get_server_pid()
