@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from . import predictions, scenarios
 from .bus import Bus, BusError
+from .bus.delivery import RetryPolicy
 from .bus.kafka.bus import open_kafka_bus
 from .bus.kafka.connection import KafkaSecurity
 from .bus.memory import open_memory_bus
@@ -148,10 +149,12 @@ async def _migrate(spec: DatabaseSpec, dsn: str) -> None:
 
 
 def _open_bus(settings: Settings) -> AbstractAsyncContextManager[Bus]:
+    retry = RetryPolicy(max_deliveries=settings.max_deliveries, transient=TRANSIENT)
     if settings.bus == "memory":
-        return open_memory_bus(max_deliveries=settings.max_deliveries, transient=TRANSIENT)
+        return open_memory_bus(retry)
     return open_kafka_bus(
         settings.kafka_bootstrap_servers,
+        retry,
         security=KafkaSecurity(
             protocol=settings.kafka_security_protocol,
             mechanism=settings.kafka_sasl_mechanism,
@@ -164,8 +167,6 @@ def _open_bus(settings: Settings) -> AbstractAsyncContextManager[Bus]:
         prefix=settings.kafka_topic_prefix,
         partitions=settings.kafka_partitions,
         replication=settings.kafka_replication,
-        max_deliveries=settings.max_deliveries,
-        transient=TRANSIENT,
     )
 
 

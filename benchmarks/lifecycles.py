@@ -25,6 +25,7 @@ from anyio import CapacityLimiter, Event, create_task_group, to_thread
 
 from app import logs
 from app.bus import Bus
+from app.bus.delivery import RetryPolicy
 from app.bus.kafka.bus import open_kafka_bus
 from app.bus.memory import open_memory_bus
 from app.detectors.onnx.cache import ModelCache
@@ -62,9 +63,9 @@ async def through_the_service(folder: Path, server: Server, kind: str, broker: s
         scenarios, predictions = [await stack.enter_async_context(_database(server, name)) for name in names]
         bus: Bus
         if broker is None:
-            bus = await stack.enter_async_context(open_memory_bus(transient=TRANSIENT))
+            bus = await stack.enter_async_context(open_memory_bus(RetryPolicy(transient=TRANSIENT)))
         else:
-            bus = await stack.enter_async_context(open_kafka_bus([broker], transient=TRANSIENT))
+            bus = await stack.enter_async_context(open_kafka_bus([broker], RetryPolicy(transient=TRANSIENT)))
         group = await stack.enter_async_context(create_task_group())
         stack.callback(group.cancel_scope.cancel)
         dsn = server.dsn(names[0])

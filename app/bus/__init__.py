@@ -1,22 +1,28 @@
-"""The bus: how api, orchestrator and runner talk, whatever carries it.
+"""The message bus between api, orchestrator and runner, independent of the backend that carries it.
 
-The delivery contract, which one test-suite holds every backend to:
+The delivery contract. One test suite holds every backend to it.
 
-- `publish` returns once the message can no longer be lost by this process dying. Kafka: all in-sync
-  replicas have it. Memory: the handler of every group its topic declares has finished with it, which waits
-  for groups that have not subscribed yet.
-- At least once per group; in order per key. The consumers of a group share its messages, and one consumer
-  may handle several keys at once. A handler that raises sees its message again after a backoff, and later
-  messages of that key wait meanwhile. A cancelled consumer loses nothing: the group's next one gets the
-  message it had in hand. A cancelled `publish` promises nothing.
-- Connection errors and time-outs are retried for ever. A message that cannot be decoded, or that fails
-  `max_deliveries` times for a reason of its own, becomes a dead letter on `<topic>.dead`; the rest flows on.
-- A handler never publishes (RuntimeError): it writes to the outbox, or registers what a task of its own
-  will do.
-- Bounded: where a consumer lags far behind, it loses nothing and memory does not fill. On the memory
-  backend the publisher waits.
-- A consumer without a group reads every message from now on, "now" being before `consume` reports ready.
-- A bus that was closed raises BusUnavailableError, from a `publish` that waits too.
+- **Durability.** When `publish` returns, the message survives the death of this process. On Kafka, all
+  in-sync replicas have stored it. On the in-memory bus, the handler of every group that the topic declares
+  has finished with it; if a group has no consumer yet, `publish` waits for one.
+- **Delivery.** Each group receives each message at least once. Messages with the same key are handled in the
+  order in which they were published. The consumers of a group share its messages. One consumer may handle
+  several keys at the same time.
+- **Retries.** If a handler raises, the message is delivered to it again after a backoff. Until then, later
+  messages with the same key wait.
+- **Cancellation.** A cancelled consumer loses no message: the next consumer of its group receives the message
+  that was being handled. A cancelled `publish` may or may not have delivered its message.
+- **Dead letters.** Connection errors and time-outs are retried without limit. A message that cannot be
+  decoded, or whose handler fails `max_deliveries` times with any other error, is sent to `<topic>.dead`, and
+  the messages after it are delivered.
+- **Handlers do not publish.** `publish` raises RuntimeError in a handler. A handler writes to the outbox
+  instead, or has another task publish.
+- **Bounded memory.** A consumer that lags behind loses no message and does not fill the memory. On the
+  in-memory bus, publishers wait for it.
+- **Consumers without a group** receive every message that is published after `consume` reports that it is
+  ready.
+- **Closing.** After the bus is closed, `publish` and `consume` raise BusUnavailableError. So do calls of
+  `publish` that are still waiting.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -32,12 +38,15 @@ Publish = Callable[[Topic, Message, str], Awaitable[None]]
 
 
 class Bus(Protocol):
-    """What a backend offers. Both encode with the topic's codec, so that tests exercise the wire format."""
+    """A backend of the bus. Every backend encodes messages with the topic's codec."""
 
     async def publish(self, topic: Topic, message: Message, key: str) -> None:
-        """Hand over one message; messages of one key keep their order.
+        """Publish one message. Messages with the same key keep their order.
 
-        Raises TypeError for a message that is not the topic's, RuntimeError from within a handler.
+        Raises:
+            TypeError: the message does not belong on the topic.
+            RuntimeError: the caller is a handler.
+            BusUnavailableError: the message was not accepted; it may still be delivered.
         """
 
     async def consume(
@@ -48,18 +57,22 @@ class Bus(Protocol):
         group: str | None = None,
         task_status: TaskStatus[None] = TASK_STATUS_IGNORED,
     ) -> None:
-        """Feed `handler` until cancelled; `task_group.start()` returns once the position is fixed.
+        """Pass messages to `handler` until cancelled.
 
-        Raises ValueError for a group that the topic does not declare.
+        `task_group.start()` returns when the position from which messages are read is fixed.
+
+        Raises:
+            ValueError: the topic does not declare the group.
+            BusUnavailableError: the bus is closed.
         """
 
     def partition_keys(self, topic: Topic) -> Sequence[str]:
-        """One key for each partition of the topic: publishing with all of them reaches every partition."""
+        """Return one key for each partition: a message with each of them reaches every partition."""
 
 
 class BusUnavailableError(Exception):
-    """The broker cannot be reached. Backends raise it where waiting longer would not help the caller."""
+    """The broker cannot be reached, or the bus is closed, and the caller should not wait any longer."""
 
 
 class BusError(Exception):
-    """The bus cannot go on as it is set up, and waiting does not help. The text is one line for the user."""
+    """The bus cannot work as configured, and waiting does not help. The text is one line for the user."""

@@ -1,6 +1,6 @@
-"""What becomes of one message at one handler: done, tried again after a while, or a dead letter.
+"""Deliver a message to a handler: it succeeds, is retried after a backoff, or becomes a dead letter.
 
-Backends differ in how a message gets here and in what they do with a dead letter, and in nothing else.
+Every backend shares this code. Backends differ only in how messages arrive and where dead letters go.
 """
 
 import asyncio
@@ -17,10 +17,29 @@ from . import Handler
 log = structlog.get_logger(__name__)
 
 
-class DeadLetter(Struct, frozen=True):
-    """A message that a consumer gave up on. `group` is null for a consumer without one.
+class RetryPolicy(Struct, frozen=True, kw_only=True):
+    """When a failed delivery is repeated, and when it is given up.
 
-    `data` is as it was sent, for whoever mends it, with what passwords are in it; `error` has none.
+    Errors in `transient` are retried without limit; after `max_deliveries` other errors the message becomes a
+    dead letter. The backoff doubles from about `first_retry` to `longest_retry`, in seconds.
+    """
+
+    max_deliveries: int = 5
+    transient: tuple[type[Exception], ...] = (OSError, TimeoutError)
+    first_retry: float = 0.1
+    longest_retry: float = 5.0
+
+    def backoff(self, failures: int) -> float:
+        """Return the seconds to wait after `failures` failures in a row, with 50 % jitter."""
+        longest = min(self.longest_retry, self.first_retry * 2.0 ** min(failures - 1, 30))
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311  not a secret
+
+
+class DeadLetter(Struct, frozen=True):
+    """A message that a group gave up. `group` is null if its consumer has no group.
+
+    `data` is the message as it was published, including passwords in it, so that it can be published again
+    after a repair. `error` contains no passwords.
     """
 
     topic: str
@@ -32,87 +51,73 @@ class DeadLetter(Struct, frozen=True):
 
 
 class Delivery(Struct, eq=False):
-    """One message on its way to one group; its counts outlive the consumers that try it."""
+    """One message on its way to one group. Its counters outlive the consumers that try it."""
 
     topic: Topic
     group: str | None
     key: str
     data: bytes
-    refusals: int = 0  # failures for a reason of its own
-    failures: int = 0  # those, and the transient ones
+    permanent_failures: int = 0  # errors that are not transient; they count towards `max_deliveries`
+    failures: int = 0  # all errors
 
 
-class Courier:
-    """Brings deliveries to handlers. Times are in seconds.
+class Deliverer:
+    """Passes deliveries to handlers and retries them according to a policy."""
 
-    `transient` errors are retried for ever; any other error counts towards `max_deliveries`. The wait after
-    a failure doubles from about `first_retry` up to `longest_retry`.
-    """
-
-    def __init__(
-        self,
-        *,
-        max_deliveries: int = 5,
-        transient: tuple[type[Exception], ...] = (OSError, TimeoutError),
-        first_retry: float = 0.1,
-        longest_retry: float = 5.0,
-    ) -> None:
-        self._max_deliveries = max_deliveries
-        self._transient = transient
-        self._first_retry = first_retry
-        self._longest_retry = longest_retry
+    def __init__(self, retry: RetryPolicy | None = None) -> None:
+        self._retry = retry or RetryPolicy()
         self._handling: set[asyncio.Task[object] | None] = set()
 
-    def refuse_handlers(self) -> None:
-        """Raise RuntimeError where the caller is a handler. A task that a handler started is none."""
+    def forbid_in_handler(self) -> None:
+        """Raise RuntimeError if the current task runs a handler. A task that a handler started passes."""
         if asyncio.current_task() in self._handling:
-            raise RuntimeError("a handler must not publish: write to the outbox, or let another task do it")
+            raise RuntimeError("a handler must not publish: write to the outbox, or let another task publish")
 
     async def deliver(self, delivery: Delivery, handler: Handler) -> DeadLetter | None:
-        """Return once the handler is done with the message, or with the dead letter that it became.
+        """Return None if the handler succeeded, or the dead letter that the message became.
 
-        Cancelled, it may be called again with the same delivery, and any handler of the group.
+        After a cancellation it may be called again with the same delivery and any handler of the group.
         """
         try:
             message = delivery.topic.decode(delivery.data)
-        except Exception as error:  # whatever the bytes provoke, they will provoke it again
-            return _bury(delivery, error)
+        except Exception as error:  # the same bytes would fail in the same way again
+            return _dead_letter(delivery, error)
         while True:
-            refused = await self._attempt(message, delivery, handler)
-            if refused is None:
+            failure = await self._try(message, delivery, handler)
+            if failure is None:
                 return None
-            if delivery.refusals >= self._max_deliveries:
-                return _bury(delivery, refused)
-            pause = self.pause(delivery.failures)
+            if delivery.permanent_failures >= self._retry.max_deliveries:
+                return _dead_letter(delivery, failure)
+            backoff = self._retry.backoff(delivery.failures)
             log.warning(
-                "delivery failed, will be repeated",
+                "delivery failed and will be retried",
                 topic=delivery.topic.name,
                 group=delivery.group,
                 key=delivery.key,
                 message=type(message).__name__,
-                error=_describe(refused),
+                error=_describe(failure),
                 failures=delivery.failures,
-                pause=round(pause, 3),
+                backoff=round(backoff, 3),
             )
-            await sleep(pause)
+            await sleep(backoff)
 
-    async def _attempt(self, message: Message, delivery: Delivery, handler: Handler) -> BaseException | None:
+    async def _try(self, message: Message, delivery: Delivery, handler: Handler) -> BaseException | None:
         task = asyncio.current_task()
         self._handling.add(task)
         try:
             await handler(message)
-        except self._transient as error:
+        except self._retry.transient as error:
             failure: BaseException = error
         except Exception as error:
             failure = error
-            delivery.refusals += 1
+            delivery.permanent_failures += 1
         except asyncio.CancelledError as error:
             if task is None or task.cancelling():
                 raise
-            # Nobody cancelled this task: the handler waited for something that was. Passed on, it would end
-            # the consumer without a sound.
+            # This task was not cancelled: the handler awaited a task that was. If the error went on, it would
+            # end the consumer silently.
             failure = error
-            delivery.refusals += 1
+            delivery.permanent_failures += 1
         else:
             return None
         finally:
@@ -120,23 +125,18 @@ class Courier:
         delivery.failures += 1
         return failure
 
-    def pause(self, failures: int) -> float:
-        """Seconds to wait after this many failures in a row: half at random, so that retries spread."""
-        longest = min(self._longest_retry, self._first_retry * 2.0 ** min(failures - 1, 30))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311  no secret
 
-
-def _bury(delivery: Delivery, error: BaseException) -> DeadLetter:
+def _dead_letter(delivery: Delivery, error: BaseException) -> DeadLetter:
     letter = DeadLetter(
         topic=delivery.topic.name,
         group=delivery.group,
         key=delivery.key,
         data=delivery.data,
-        deliveries=delivery.refusals,
+        deliveries=delivery.permanent_failures,
         error=_describe(error),
     )
     log.error(
-        "message given up",
+        "message given up and sent to dead letters",
         topic=f"{letter.topic}.dead",
         group=letter.group,
         key=letter.key,

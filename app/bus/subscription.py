@@ -1,4 +1,4 @@
-"""Where the in-memory bus keeps messages until they are handled: in order per key, within bounds."""
+"""A subscription on the in-memory bus keeps messages until they are handled, in order per key."""
 
 import asyncio
 from collections import deque
@@ -9,83 +9,83 @@ from ..messages import Topic
 from .delivery import Delivery
 
 
-class Queued(Delivery, eq=False, kw_only=True):
-    """A delivery whose publisher waits for `released`: true once it may go, false where the bus closed."""
+class QueuedDelivery(Delivery, eq=False, kw_only=True):
+    """A delivery whose publisher waits for `accepted`: true if it was accepted, false if the bus closed."""
 
-    released: asyncio.Future[bool]
+    accepted: asyncio.Future[bool]
 
-    def release(self, handed_over: bool) -> None:
-        if not self.released.done():
-            self.released.set_result(handed_over)
+    def release_publisher(self, accepted: bool) -> None:
+        if not self.accepted.done():
+            self.accepted.set_result(accepted)
 
 
-class Lane:
-    """The messages of keys that hash alike, oldest first. One worker at a time holds it."""
+class Partition:
+    """The messages of the keys that have one hash, oldest first. One worker at a time handles them."""
 
     def __init__(self) -> None:
-        self.queue: deque[Queued] = deque()
-        self.scheduled = False  # it waits in `ready`, or a worker holds it
-        self.in_hand: Queued | None = None
+        self.queue: deque[QueuedDelivery] = deque()
+        self.is_scheduled = False  # it is in `ready`, or a worker has it
+        self.in_hand: QueuedDelivery | None = None
 
 
-class Reader:
-    """One reader of a topic: a declared group, or a single consumer without one.
+class Subscription:
+    """The messages of a topic for one reader: a declared group, or one consumer without a group.
 
-    A publisher waits while `slack` or more messages of its lane are before its own; without slack, until
-    its own is handled.
+    If `max_lag` is 0, a publisher waits until its message is handled. Otherwise it waits while at least
+    `max_lag` messages of the same partition are before its own.
     """
 
-    def __init__(self, topic: Topic, group: str | None, lanes: int, slack: int) -> None:
+    def __init__(self, topic: Topic, group: str | None, partitions: int, max_lag: int) -> None:
         self._topic = topic
         self._group = group
-        self._slack = slack
-        self.lanes = [Lane() for _ in range(lanes)]
-        self.ready: asyncio.Queue[Lane] = asyncio.Queue()
+        self._max_lag = max_lag
+        self.partitions = [Partition() for _ in range(partitions)]
+        self.ready: asyncio.Queue[Partition] = asyncio.Queue()
 
-    def add(self, lane: Lane, key: str, data: bytes) -> Queued:
-        delivery = Queued(
+    def add(self, partition: Partition, key: str, data: bytes) -> QueuedDelivery:
+        delivery = QueuedDelivery(
             topic=self._topic,
             group=self._group,
             key=key,
             data=data,
-            released=asyncio.get_running_loop().create_future(),
+            accepted=asyncio.get_running_loop().create_future(),
         )
-        lane.queue.append(delivery)
-        if len(lane.queue) <= self._slack:
-            delivery.release(True)
-        if not lane.scheduled:
-            self._schedule(lane)
+        partition.queue.append(delivery)
+        if len(partition.queue) <= self._max_lag:
+            delivery.release_publisher(True)
+        if not partition.is_scheduled:
+            self._schedule(partition)
         return delivery
 
-    def remove(self, lane: Lane, delivery: Queued) -> None:
-        """Take a delivery out, and let go whoever waited for the room."""
-        lane.queue.remove(delivery)
-        delivery.release(True)
-        if 0 < self._slack <= len(lane.queue):
-            lane.queue[self._slack - 1].release(True)
+    def remove(self, partition: Partition, delivery: QueuedDelivery) -> None:
+        """Remove a delivery and release its publisher and the one that waited for room."""
+        partition.queue.remove(delivery)
+        delivery.release_publisher(True)
+        if 0 < self._max_lag <= len(partition.queue):
+            partition.queue[self._max_lag - 1].release_publisher(True)
 
-    def withdraw(self, lane: Lane, delivery: Queued) -> None:
-        """Take back what its publisher no longer waits for, unless a worker has it or it is gone."""
-        if delivery is not lane.in_hand and delivery in lane.queue:
-            self.remove(lane, delivery)
+    def withdraw(self, partition: Partition, delivery: QueuedDelivery) -> None:
+        """Remove a delivery whose publisher was cancelled, unless a worker is handling it or it is gone."""
+        if delivery is not partition.in_hand and delivery in partition.queue:
+            self.remove(partition, delivery)
 
     @contextmanager
-    def hold(self, lane: Lane) -> Iterator[Queued | None]:
-        """The lane's oldest delivery, for a worker; however that ends, the lane goes on."""
-        lane.in_hand = lane.queue[0] if lane.queue else None
+    def hold(self, partition: Partition) -> Iterator[QueuedDelivery | None]:
+        """Give a worker the partition's oldest delivery; afterwards schedule the partition again."""
+        partition.in_hand = partition.queue[0] if partition.queue else None
         try:
-            yield lane.in_hand
+            yield partition.in_hand
         finally:
-            lane.in_hand = None
-            lane.scheduled = False
-            if lane.queue:
-                self._schedule(lane)
+            partition.in_hand = None
+            partition.is_scheduled = False
+            if partition.queue:
+                self._schedule(partition)
 
-    def release_all(self, handed_over: bool) -> None:
-        for lane in self.lanes:
-            for delivery in lane.queue:
-                delivery.release(handed_over)
+    def release_publishers(self, accepted: bool) -> None:
+        for partition in self.partitions:
+            for delivery in partition.queue:
+                delivery.release_publisher(accepted)
 
-    def _schedule(self, lane: Lane) -> None:
-        lane.scheduled = True
-        self.ready.put_nowait(lane)
+    def _schedule(self, partition: Partition) -> None:
+        partition.is_scheduled = True
+        self.ready.put_nowait(partition)

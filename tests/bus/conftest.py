@@ -1,4 +1,4 @@
-"""The bus under test, once for each backend."""
+"""The bus under test, once per backend, and brokers that only one test uses at a time."""
 
 import socket
 from collections.abc import AsyncGenerator, Iterator
@@ -28,7 +28,7 @@ def bus(harness: Harness) -> Bus:
 
 @pytest.fixture
 def free_address() -> str:
-    """An address where nothing listens."""
+    """An address on which nothing listens."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{one.getsockname()[1]}"
@@ -36,7 +36,7 @@ def free_address() -> str:
 
 @pytest.fixture(scope="session")
 def own_broker() -> Iterator[LocalBroker]:
-    """A broker that tests may kill and freeze, with a listener that asks for passwords."""
+    """A broker that tests may kill and freeze. It has a second listener, which asks for passwords."""
     with broker_or_skip(local_broker(secure=True)) as broker:
         yield broker
 

@@ -1,16 +1,17 @@
-"""What the contract suite needs of a backend beyond the `Bus` protocol, and the topics it plays on."""
+"""What the contract suite needs of a backend besides the `Bus` protocol, and the topics of the tests."""
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Protocol
 
 from app.bus import Bus
-from app.bus.delivery import DeadLetter
+from app.bus.delivery import DeadLetter, RetryPolicy
 from app.bus.memory import MemoryBus, open_memory_bus
 from app.messages import Message, Topic
 
 MAX_DELIVERIES = 3
 QUEUE_SIZE = 64
+RETRY = RetryPolicy(max_deliveries=MAX_DELIVERIES, first_retry=0.001, longest_retry=0.01)
 
 
 class Note(Message, frozen=True):
@@ -28,38 +29,34 @@ TEST_TOPICS = (notes, ledger, news)
 
 
 class Harness(Protocol):
-    """One backend under test: `MAX_DELIVERIES`, retries within milliseconds, nothing left of other tests."""
+    """One backend under test, with `RETRY` as its policy and no messages of other tests."""
 
     @property
     def bus(self) -> Bus:
-        """The bus that is open now."""
+        """The open bus."""
 
     async def reopen(self) -> None:
         """Close the bus and open another on the same backend, as a restarted process would."""
 
     async def publish_raw(self, topic: Topic, data: bytes, key: str) -> None:
-        """Publish bytes that need not be a message."""
+        """Publish bytes that need not be a valid message."""
 
     async def dead_letters(self, topic: Topic) -> Sequence[DeadLetter]:
-        """What stands on `<topic>.dead`, oldest first."""
+        """Return the messages on `<topic>.dead`, oldest first."""
 
     async def close(self) -> None:
-        """Give back whatever the backend holds."""
+        """Close the bus and release what the backend uses."""
 
 
 class MemoryHarness:
-    """The backend inside this process."""
+    """The in-memory bus."""
 
     def __init__(self) -> None:
         self._stack = AsyncExitStack()
         self.bus: MemoryBus
 
     async def open(self) -> None:
-        self.bus = await self._stack.enter_async_context(
-            open_memory_bus(
-                max_deliveries=MAX_DELIVERIES, queue_size=QUEUE_SIZE, first_retry=0.001, longest_retry=0.01
-            )
-        )
+        self.bus = await self._stack.enter_async_context(open_memory_bus(RETRY, queue_size=QUEUE_SIZE))
 
     async def reopen(self) -> None:
         await self.close()

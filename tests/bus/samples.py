@@ -1,4 +1,4 @@
-"""One message of every kind that the product publishes, with the values that travel worst."""
+"""One message of every type, with values that are hard to encode."""
 
 from uuid import UUID
 

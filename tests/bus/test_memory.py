@@ -1,4 +1,4 @@
-"""What the in-memory bus promises beyond the contract."""
+"""The in-memory bus: what it promises in addition to the contract."""
 
 from collections.abc import AsyncGenerator
 
@@ -8,9 +8,10 @@ from anyio import create_task_group, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
 from app.bus import BusUnavailableError
+from app.bus.delivery import RetryPolicy
 from app.bus.memory import MemoryBus, open_memory_bus
 from app.messages import Message, Topic
-from tests.bus.actors import Faulty, Gate, Inbox, background, consuming
+from tests.bus.actors import BlockedInbox, FailingInbox, Inbox, background, consuming
 from tests.bus.harness import AUDITORS, READERS, Note, ledger, news, notes
 from tests.support.waiting import until
 
@@ -19,12 +20,12 @@ pytestmark = pytest.mark.timeout(30)
 
 @pytest.fixture
 async def bus() -> AsyncGenerator[MemoryBus, None]:
-    async with open_memory_bus(max_deliveries=2, first_retry=0.001, longest_retry=0.002) as bus:
+    async with open_memory_bus(RetryPolicy(max_deliveries=2, first_retry=0.001, longest_retry=0.002)) as bus:
         yield bus
 
 
-class Publisher:
-    """A task that publishes numbered notes under one key and counts those that `publish` returned for."""
+class NumberingPublisher:
+    """Publishes numbered notes with one key, and counts the calls of `publish` that returned."""
 
     def __init__(self, bus: MemoryBus, topic: Topic, key: str = "a") -> None:
         self._bus, self._topic, self._key = bus, topic, key
@@ -41,12 +42,12 @@ class Publisher:
 
 
 async def test_publish_returns_once_every_groups_handler_is_done(bus: MemoryBus) -> None:
-    readers, auditors = Gate(), Gate()
-    publisher = Publisher(bus, ledger)
+    readers, auditors = BlockedInbox(), BlockedInbox()
+    publisher = NumberingPublisher(bus, ledger)
     async with background() as tasks, consuming(bus, ledger, readers, READERS):
         tasks.start_soon(publisher)
         await until(lambda: readers.begun)
-        readers.opened.set()
+        readers.unblocked.set()
         await until(lambda: readers.messages)
         await wait_all_tasks_blocked()
         assert publisher.published == 0, "a group that has not subscribed was not waited for"
@@ -54,12 +55,12 @@ async def test_publish_returns_once_every_groups_handler_is_done(bus: MemoryBus)
             await until(lambda: auditors.begun)
             await wait_all_tasks_blocked()
             assert publisher.published == 0, "a handler was still at work"
-            auditors.opened.set()
+            auditors.unblocked.set()
             await until(lambda: publisher.published == 1)
 
 
-async def test_publish_returns_where_the_message_became_a_dead_letter(bus: MemoryBus) -> None:
-    async with consuming(bus, notes, Faulty(*[ValueError("poison")] * 2), READERS):
+async def test_publish_returns_when_the_message_became_a_dead_letter(bus: MemoryBus) -> None:
+    async with consuming(bus, notes, FailingInbox(*[ValueError("poison")] * 2), READERS):
         await bus.publish(notes, Note("a"), "a")
     assert len(bus.dead_letters(notes)) == 1
 
@@ -68,13 +69,13 @@ async def test_publish_without_any_consumer_returns_at_once(bus: MemoryBus) -> N
     await bus.publish(news, Note("a"), "a")
 
 
-async def test_closing_lets_waiting_publishers_go_with_an_error() -> None:
+async def test_closing_makes_waiting_publishers_fail() -> None:
     async with create_task_group() as tasks:
         async with open_memory_bus() as bus:
-            unsubscribed = Publisher(bus, notes)
+            unsubscribed = NumberingPublisher(bus, notes)
             tasks.start_soon(unsubscribed)
-            async with consuming(bus, news, Gate()):
-                full = Publisher(bus, news)
+            async with consuming(bus, news, BlockedInbox()):
+                full = NumberingPublisher(bus, news)
                 tasks.start_soon(full, 10_000)
                 await wait_all_tasks_blocked()
                 bus.close()
@@ -84,19 +85,19 @@ async def test_closing_lets_waiting_publishers_go_with_an_error() -> None:
 
 
 async def test_a_consumer_without_a_group_makes_the_publisher_wait_when_its_queue_is_full() -> None:
-    gate = Gate()
+    blocked = BlockedInbox()
     async with open_memory_bus(partitions=2, queue_size=10) as bus:
         busy, free = bus.partition_keys(news)
-        publisher, other = Publisher(bus, news, busy), Publisher(bus, news, free)
-        async with background() as tasks, consuming(bus, news, gate):
+        publisher, other = NumberingPublisher(bus, news, busy), NumberingPublisher(bus, news, free)
+        async with background() as tasks, consuming(bus, news, blocked):
             tasks.start_soon(publisher, 100)
             await wait_all_tasks_blocked()
-            assert publisher.published == 5, "half of the queue is this lane's"
+            assert publisher.published == 5, "half of the queue belongs to this partition"
             tasks.start_soon(other, 5)
             await until(lambda: other.published == 5)
-            gate.opened.set()
+            blocked.unblocked.set()
             await until(lambda: publisher.published == 100)
-        assert gate.numbers(busy) == list(range(len(gate.numbers(busy))))
+        assert blocked.numbers(busy) == list(range(len(blocked.numbers(busy))))
 
 
 async def test_each_message_handled_makes_room_for_one_more() -> None:
@@ -106,7 +107,7 @@ async def test_each_message_handled_makes_room_for_one_more() -> None:
         await allowed.acquire()
 
     async with open_memory_bus(partitions=1, queue_size=5) as bus:
-        publisher = Publisher(bus, news)
+        publisher = NumberingPublisher(bus, news)
         async with background() as tasks, consuming(bus, news, handle):
             tasks.start_soon(publisher, 100)
             for published in range(5, 10):
@@ -116,10 +117,10 @@ async def test_each_message_handled_makes_room_for_one_more() -> None:
                 allowed.release()
 
 
-async def test_a_consumer_without_a_group_that_leaves_lets_its_publishers_go(bus: MemoryBus) -> None:
-    publisher = Publisher(bus, news)
+async def test_a_consumer_without_a_group_that_ends_releases_its_publishers(bus: MemoryBus) -> None:
+    publisher = NumberingPublisher(bus, news)
     async with background() as tasks:
-        async with consuming(bus, news, Gate()):
+        async with consuming(bus, news, BlockedInbox()):
             tasks.start_soon(publisher, 1000)
             await wait_all_tasks_blocked()
             assert publisher.published < 1000
@@ -136,15 +137,15 @@ async def test_a_message_whose_publisher_gave_up_is_not_kept(bus: MemoryBus) -> 
     assert inbox.numbers("a") == [100]
 
 
-async def test_a_message_in_hand_is_handled_though_its_publisher_gave_up(bus: MemoryBus) -> None:
-    gate = Gate()
-    async with consuming(bus, notes, gate, READERS):
+async def test_a_message_being_handled_is_finished_although_its_publisher_gave_up(bus: MemoryBus) -> None:
+    blocked = BlockedInbox()
+    async with consuming(bus, notes, blocked, READERS):
         async with background() as tasks:
             tasks.start_soon(bus.publish, notes, Note("a", 0), "a")
-            await until(lambda: gate.begun)
-        gate.opened.set()
+            await until(lambda: blocked.begun)
+        blocked.unblocked.set()
         await bus.publish(notes, Note("a", 1), "a")
-    assert gate.numbers("a") == [0, 1]
+    assert blocked.numbers("a") == [0, 1]
 
 
 async def test_a_group_of_several_consumers_handles_a_message_exactly_once(bus: MemoryBus) -> None:
@@ -155,7 +156,7 @@ async def test_a_group_of_several_consumers_handles_a_message_exactly_once(bus: 
         create_task_group() as publishers,
     ):
         for key in "abcdefgh":
-            publishers.start_soon(Publisher(bus, notes, key), 50)
+            publishers.start_soon(NumberingPublisher(bus, notes, key), 50)
     assert len(one.messages) + len(two.messages) == 400
     assert one.messages
     assert two.messages
@@ -165,7 +166,7 @@ async def test_only_the_newest_dead_letters_are_kept() -> None:
     async def refuse(message: Message) -> None:
         raise ValueError(message)
 
-    async with open_memory_bus(max_deliveries=1, dead_letter_limit=3) as bus:
+    async with open_memory_bus(RetryPolicy(max_deliveries=1), dead_letter_limit=3) as bus:
         async with consuming(bus, notes, refuse, READERS):
             for number in range(5):
                 await bus.publish(notes, Note("a", number), "a")
@@ -174,7 +175,7 @@ async def test_only_the_newest_dead_letters_are_kept() -> None:
 
 
 @pytest.mark.parametrize("topic", [notes, news], ids=["group", "no group"])
-async def test_a_busy_publisher_leaves_turns_to_other_tasks(bus: MemoryBus, topic: Topic) -> None:
+async def test_a_busy_publisher_lets_other_tasks_run(bus: MemoryBus, topic: Topic) -> None:
     turns = 0
 
     async def count_turns() -> None:
@@ -183,7 +184,7 @@ async def test_a_busy_publisher_leaves_turns_to_other_tasks(bus: MemoryBus, topi
             await checkpoint()
             turns += 1
 
-    publisher = Publisher(bus, topic)
+    publisher = NumberingPublisher(bus, topic)
     handler = Inbox()
     async with background() as tasks, consuming(bus, topic, handler, READERS if topic.groups else None):
         tasks.start_soon(count_turns)

@@ -10,6 +10,7 @@ import pytest
 from anyio import create_task_group, sleep
 
 from app.bus import Bus
+from app.bus.delivery import RetryPolicy
 from app.bus.memory import MemoryBus, open_memory_bus
 from app.domain.detector_config import Marker
 from app.domain.spec import ScenarioSpec
@@ -159,5 +160,5 @@ class World:
 
 @pytest.fixture
 async def world(scenarios_dsn: str, scenarios: Database) -> AsyncIterator[World]:
-    async with open_memory_bus(transient=TRANSIENT, first_retry=0.01) as bus:
+    async with open_memory_bus(RetryPolicy(transient=TRANSIENT, first_retry=0.01)) as bus:
         yield World(scenarios_dsn, scenarios, bus)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from prometheus_client import REGISTRY
 
 from app.bus import BusUnavailableError, Handler
+from app.bus.delivery import RetryPolicy
 from app.bus.memory import MemoryBus, open_memory_bus
 from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import Mock
@@ -119,7 +120,7 @@ async def world(
     live_retention_days: float | None = None,
 ) -> AsyncIterator[World]:
     tools = Tools(database, folder, ModelCache(folder), Networks("loopback"), workers=Workers(1))
-    async with open_memory_bus(transient=TRANSIENT) as memory, create_task_group() as group:
+    async with open_memory_bus(RetryPolicy(transient=TRANSIENT)) as memory, create_task_group() as group:
         bus = UnsteadyBus(memory)
         runner = Runner(
             INSTANCE,

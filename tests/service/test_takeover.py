@@ -10,6 +10,7 @@ from anyio import TASK_STATUS_IGNORED, Event, create_task_group
 from anyio.abc import TaskStatus
 
 from app.bus import Bus, Handler
+from app.bus.delivery import RetryPolicy
 from app.bus.memory import open_memory_bus
 from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import Marker
@@ -106,7 +107,7 @@ async def test_a_frozen_runner_loses_its_runs_and_lets_go_when_it_wakes(
         tools = Tools(database, clips, ModelCache(tmp_path), Networks("public"), workers=Workers(1))
         return Runner(Instance(name, uuid4()), 4, bus, tools, heartbeat_interval=TIMING.heartbeat_interval)
 
-    async with open_memory_bus(transient=TRANSIENT) as bus, create_task_group() as group:
+    async with open_memory_bus(RetryPolicy(transient=TRANSIENT)) as bus, create_task_group() as group:
         await group.start(partial(run_orchestrator, scenarios_dsn, scenarios, bus, TIMING, alone=True))
         first = runner("first", FrozenBus(bus, ice), frozen)
         await group.start(partial(first.run, leave))

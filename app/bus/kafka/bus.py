@@ -1,7 +1,7 @@
-"""The bus between processes: Apache Kafka, or what speaks its protocol.
+"""The bus on Apache Kafka, or a broker that speaks its protocol.
 
-Groups are Kafka's consumer groups. A key's messages are in one partition, and a partition's messages are
-handled one by one, by one member of the group.
+Groups are Kafka consumer groups. All messages with one key are in one partition; one member of a group
+handles the messages of a partition, one by one.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -18,16 +18,16 @@ from anyio.abc import TaskStatus
 
 from ...messages import TOPICS, Message, Topic
 from .. import BusUnavailableError, Handler
-from ..delivery import Courier, DeadLetter
-from .connection import KafkaSecurity, client_options, reach
+from ..delivery import DeadLetter, Deliverer, RetryPolicy
+from .connection import KafkaSecurity, client_options, connect_admin
 from .consumer import Consumer
 from .publisher import Publisher, open_publisher
-from .session import Session, Timing
-from .topics import DEAD, Topics
-
-__all__ = ["KafkaBus", "KafkaSecurity", "Timing", "open_kafka_bus"]
+from .session import ConsumerSession, ConsumerTimeouts
+from .topics import DEAD_LETTER_SUFFIX, ClusterTopics
 
 log = structlog.get_logger(__name__)
+
+_DEAD_LETTER_RETRY = 1.0  # seconds
 
 
 class KafkaBus:
@@ -35,28 +35,25 @@ class KafkaBus:
 
     def __init__(
         self,
-        courier: Courier,
+        deliverer: Deliverer,
         publisher: Publisher,
-        topics: Topics,
+        topics: ClusterTopics,
         partitions: dict[str, int],
         *,
         options: dict[str, Any],
-        timing: Timing,
+        timeouts: ConsumerTimeouts,
     ) -> None:
-        self._courier = courier
+        self._deliverer = deliverer
         self._publisher = publisher
         self._topics = topics
         self._partitions = partitions
         self._options = options
-        self._timing = timing
+        self._timeouts = timeouts
         self._closed = False
 
     async def publish(self, topic: Topic, message: Message, key: str) -> None:
-        """See `Bus`. Raises BusUnavailableError where the brokers do not acknowledge it in time.
-
-        Then it may have been lost, or come yet. Cancelled, likewise.
-        """
-        self._courier.refuse_handlers()
+        """See `Bus`. If the brokers do not acknowledge the message in time, it may still be delivered."""
+        self._deliverer.forbid_in_handler()
         await self._publisher.publish(self._topics.name(topic), topic.encode(message), key)
 
     async def consume(
@@ -67,9 +64,10 @@ class KafkaBus:
         group: str | None = None,
         task_status: TaskStatus[None] = TASK_STATUS_IGNORED,
     ) -> None:
-        """See `Bus`. Partitions are handled side by side.
+        """See `Bus`. Several partitions are handled at the same time.
 
-        Raises BusUnavailableError where the bus is closed, BusError where the brokers refuse this reader.
+        Raises:
+            BusError: the brokers refuse the consumer.
         """
         if self._closed:
             raise BusUnavailableError("the bus is closed")
@@ -77,25 +75,26 @@ class KafkaBus:
             raise ValueError(f"{topic.name} declares no group {group!r}")
         name = self._topics.name(topic)
         open_session = partial(
-            Session,
+            ConsumerSession,
             name,
             self._topics.group_id(topic, group) if group else None,
             options=self._options,
-            timing=self._timing,
+            timeouts=self._timeouts,
             count_partitions=partial(self._topics.count_partitions, name),
         )
-        await Consumer(topic, group, handler, self._courier, self._bury).run(open_session, task_status)
+        consumer = Consumer(topic, group, handler, self._deliverer, self._send_to_dead_letter)
+        await consumer.run(open_session, task_status)
 
     def partition_keys(self, topic: Topic) -> Sequence[str]:
-        """See `Bus`. Partitions that were added since the bus was opened have none."""
+        """See `Bus`. Partitions that were added after the bus was opened are not included."""
         return _key_of_each(self._partitions[self._topics.name(topic)])
 
     def close(self) -> None:
-        """Let every waiting publisher go with BusUnavailableError, and refuse new ones."""
+        """Make waiting publishers raise BusUnavailableError, and refuse new ones."""
         self._closed = True
         self._publisher.close()
 
-    async def _bury(self, letter: DeadLetter, record: ConsumerRecord) -> None:
+    async def _send_to_dead_letter(self, letter: DeadLetter, record: ConsumerRecord) -> None:
         headers = {
             "error": letter.error,
             "group": letter.group or "",
@@ -105,17 +104,21 @@ class KafkaBus:
             "offset": str(record.offset),
         }
         raw = [(name, value.encode(errors="replace")) for name, value in headers.items()]
+        topic = f"{record.topic}{DEAD_LETTER_SUFFIX}"
         while True:
             try:
-                return await self._publisher.publish(f"{record.topic}{DEAD}", letter.data, letter.key, raw)
+                return await self._publisher.publish(topic, letter.data, letter.key, raw)
             except BusUnavailableError as error:
-                log.warning("a dead letter waits", topic=letter.topic, error=str(error))
-                await sleep(1)
+                log.warning(
+                    "dead letter not published, will be retried", topic=letter.topic, error=str(error)
+                )
+                await sleep(_DEAD_LETTER_RETRY)
 
 
 @asynccontextmanager
 async def open_kafka_bus(
     servers: Sequence[str],
+    retry: RetryPolicy | None = None,
     *,
     client_id: str = "videoanalysis",
     security: KafkaSecurity | None = None,
@@ -123,46 +126,44 @@ async def open_kafka_bus(
     prefix: str = "",
     partitions: int = 12,
     replication: int = 1,
-    max_deliveries: int = 5,
-    transient: tuple[type[Exception], ...] = (OSError, TimeoutError),
-    first_retry: float = 0.1,
-    longest_retry: float = 5.0,
     publish_timeout: float = 5.0,
-    patience: float = 60.0,
-    timing: Timing | None = None,
+    start_timeout: float = 60.0,
+    timeouts: ConsumerTimeouts | None = None,
 ) -> AsyncGenerator[KafkaBus, None]:
-    """A bus on the brokers at `servers` (host:port); leaving the block closes it.
+    """Open a bus on the brokers at `servers` (host:port). It is closed when the block ends.
 
-    Topics that are missing are made, with `partitions` and `replication` copies, and beside each one its
-    dead letters; the names of all, and of groups, begin with `prefix`. For `max_deliveries`, `transient`
-    and the retry times (seconds) see `Courier`. A publisher waits `publish_timeout` seconds at most, and
-    the start `patience` seconds for a broker that answers.
+    Missing topics and their dead letter topics are created with `partitions` partitions and `replication`
+    copies. The names of all topics and groups begin with `prefix`. `publish` waits at most `publish_timeout`
+    seconds for the acknowledgement. This function waits up to `start_timeout` seconds for a broker.
 
-    Raises BusError where none does, or where this process is not let in or may not make a topic.
+    Raises:
+        BusError: no broker answers in time, the brokers reject this client, or a topic cannot be created.
     """
     options = client_options(servers, client_id, security or KafkaSecurity())
     async with AsyncExitStack() as stack:
-        admin = await reach(options, patience)
+        admin = await connect_admin(options, start_timeout)
         stack.push_async_callback(admin.close)
-        names = Topics(admin, prefix)
-        counts = await names.ensure(topics, partitions, replication)
+        names = ClusterTopics(admin, prefix)
+        counts = await names.create_missing(topics, partitions, replication)
         publisher = await stack.enter_async_context(open_publisher(options, publish_timeout))
-        courier = Courier(
-            max_deliveries=max_deliveries,
-            transient=transient,
-            first_retry=first_retry,
-            longest_retry=longest_retry,
+        bus = KafkaBus(
+            Deliverer(retry),
+            publisher,
+            names,
+            counts,
+            options=options,
+            timeouts=timeouts or ConsumerTimeouts(),
         )
-        bus = KafkaBus(courier, publisher, names, counts, options=options, timing=timing or Timing())
         stack.callback(bus.close)
         yield bus
 
 
 def _key_of_each(partitions: int) -> tuple[str, ...]:
+    """Return one key for each partition, in the order of the partitions."""
     keys: dict[int, str] = {}
     for number in count():
         key = f"partition-{number}"
-        # How every Kafka client spreads keys.
+        # The default partitioner of every Kafka client.
         keys.setdefault((murmur2(key.encode()) & 0x7FFFFFFF) % partitions, key)
         if len(keys) == partitions:
             break

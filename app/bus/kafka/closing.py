@@ -1,7 +1,10 @@
-"""Closing aiokafka's clients within a bounded time, though no broker may answer.
+"""Close aiokafka clients within a bounded time, even if no broker answers.
 
-Their own `stop` waits for brokers, and leaves tasks and connections behind where it is cancelled.
+aiokafka's own `stop` has no time-out: it waits for the brokers, and if it is cancelled, it leaves tasks and
+connections behind. aiokafka keeps those tasks only in private attributes, which is why this file uses them.
 """
+
+# ruff: noqa: SLF001
 
 import asyncio
 from collections.abc import Coroutine
@@ -14,42 +17,45 @@ from aiokafka.errors import ProducerClosed
 from aiokafka.protocol.group import LeaveGroupRequest
 from anyio import CancelScope
 
-# ruff: noqa: SLF001 - the tasks to end are known to aiokafka's own attributes alone
-
-_SECONDS = 2.0
+_TIMEOUT = 2.0  # seconds, for each step
+_LEAVE_AFTER = 0.2  # seconds
 
 
 async def close_producer(producer: AIOKafkaProducer) -> None:
-    """Send what waits, then close; past the bound, what waits is not sent."""
+    """Send the waiting messages, then close. Messages that are not sent within the time-out fail."""
     with CancelScope(shield=True):
-        stop = _begin(producer.stop())
-        if not await _ends(stop):
+        stop = _run_quietly(producer.stop())
+        if not await _is_done_within(stop, _TIMEOUT):
+            # Ends the task in which `stop` waits for the batches; nothing public fails them.
             producer._message_accumulator.fail_all(ProducerClosed())
+            # `stop` would cancel the sender only after the batches; nothing public gives access to it.
             await _cancel(stop, producer._sender.sender_task)
-        await _ends(_begin(producer.client.close()))
+        await _is_done_within(_run_quietly(producer.client.close()), _TIMEOUT)
 
 
 async def close_consumer(consumer: AIOKafkaConsumer) -> None:
-    """Leave the group and close; past the bound, the group notices by itself that this member is gone."""
+    """Leave the group, then close. If that takes too long, the group notices the missing heartbeats."""
     with CancelScope(shield=True):
-        stop = _begin(consumer.stop())
-        if not await _ends(stop, _SECONDS / 10):
-            leave = _begin(_leave(consumer))
-            await _ends(stop)
+        stop = _run_quietly(consumer.stop())
+        if not await _is_done_within(stop, _LEAVE_AFTER):
+            leave = _run_quietly(_leave_group(consumer))
+            await _is_done_within(stop, _TIMEOUT)
             await _cancel(stop, leave)
+        # `stop` ends these tasks one after the other, each only after the one before has ended.
         coordinator, fetcher = consumer._coordinator, consumer._fetcher
         for name in ("coordination", "heartbeat", "commit_refresh", "reset_committed"):
             await _cancel(getattr(coordinator, f"_{name}_task", None))
         if fetcher is not None:
             await _cancel(fetcher._fetch_task, *fetcher._pending_tasks)
-        await _ends(_begin(consumer._client.close()))
+        # A cancelled `stop` has not reached its last step.
+        await _is_done_within(_run_quietly(consumer._client.close()), _TIMEOUT)
 
 
-async def _leave(consumer: AIOKafkaConsumer) -> None:
-    """Tell the group that a member goes which waits for its partitions.
+async def _leave_group(consumer: AIOKafkaConsumer) -> None:
+    """Tell the group that this member leaves while it still waits for its partitions.
 
-    Its own connection is taken by that wait, which would go on, with all other members, until they lose
-    patience.
+    `stop` leaves the group only after that wait, and until then all other members would wait too. The request
+    goes over another connection, because the wait occupies the coordinator's.
     """
     coordinator = consumer._coordinator
     if isinstance(coordinator, GroupCoordinator) and coordinator.coordinator_id is not None:
@@ -57,24 +63,25 @@ async def _leave(consumer: AIOKafkaConsumer) -> None:
         await consumer._client.send(coordinator.coordinator_id, request)
 
 
-def _begin(closing: Coroutine[Any, Any, None]) -> "asyncio.Future[None]":
-    """A task for it, which neither raises nor is cancelled with this one."""
+def _run_quietly(closing: Coroutine[Any, Any, None]) -> "asyncio.Future[None]":
+    """Start a task that raises nothing and is not cancelled together with the current one."""
 
-    async def quietly() -> None:
-        # A CancelledError of aiokafka's own making would be taken for one of ours.
+    async def run() -> None:
+        # aiokafka raises CancelledError itself, which must not look like a cancellation of this task.
         with suppress(Exception, asyncio.CancelledError):
             await closing
 
-    return asyncio.ensure_future(quietly())
+    return asyncio.ensure_future(run())
 
 
 async def _cancel(*tasks: "asyncio.Future[Any] | None") -> None:
     for task in tasks:
         if task is not None and not task.done():
             task.cancel()
-            await _ends(task)
+            await _is_done_within(task, _TIMEOUT)
 
 
-async def _ends(task: "asyncio.Future[Any]", seconds: float = _SECONDS) -> bool:
+async def _is_done_within(task: "asyncio.Future[Any]", seconds: float) -> bool:
+    # Not anyio's time-outs: they would cancel the task, and aiokafka may take long to end.
     await asyncio.wait([task], timeout=seconds)
     return task.done()

@@ -1,4 +1,4 @@
-"""How Kafka's brokers are reached, and whether they let this process in."""
+"""Connecting to Kafka: security, options of the clients, and a probe that waits for a broker."""
 
 import logging
 import ssl
@@ -18,18 +18,19 @@ from .. import BusError
 
 log = structlog.get_logger(__name__)
 
-# What no waiting mends, and what it means.
-_REFUSALS: dict[type[Exception], str] = {
+_RETRY = 1.0  # seconds
+# Errors that waiting does not fix, and what they mean for the user.
+_REJECTIONS: dict[type[Exception], str] = {
     errors.SaslAuthenticationFailed: "the user name or the password is wrong",
-    errors.UnsupportedSaslMechanismError: "its brokers take no passwords that way (SASL mechanism)",
-    errors.IllegalSaslStateError: "its brokers ask for no password (security protocol)",
+    errors.UnsupportedSaslMechanismError: "its brokers do not support this SASL mechanism",
+    errors.IllegalSaslStateError: "its brokers do not ask for a password (see the security protocol)",
     errors.IncompatibleBrokerVersion: "its brokers are too old",
-    ssl.SSLError: "TLS with its brokers fails",
+    ssl.SSLError: "the TLS connection to its brokers fails",
 }
 
 
 class KafkaSecurity(Struct, frozen=True, kw_only=True):
-    """What the brokers ask for; files are paths of PEM files, and no CA file means the system's."""
+    """How to authenticate. The files are PEM files; without a CA file, the system's CAs are trusted."""
 
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
@@ -44,9 +45,13 @@ class KafkaSecurity(Struct, frozen=True, kw_only=True):
 
 
 def client_options(servers: Sequence[str], client_id: str, security: KafkaSecurity) -> dict[str, Any]:
-    """What every aiokafka client takes. Raises BusError for a certificate or key that cannot be read."""
+    """Return the options of every aiokafka client.
+
+    Raises:
+        BusError: a certificate or key cannot be read.
+    """
     if not logging.getLogger().isEnabledFor(logging.DEBUG):
-        # It tells of every failed request of an outage; that there is one is told here, once.
+        # aiokafka logs every failed request of an outage; this package logs once that there is an outage.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     context = None
     if security.protocol.endswith("SSL"):
@@ -55,7 +60,10 @@ def client_options(servers: Sequence[str], client_id: str, security: KafkaSecuri
                 cafile=security.ca_file, certfile=security.certificate_file, keyfile=security.key_file
             )
         except OSError as error:
-            raise BusError(f"the certificate or key for Kafka cannot be used: {error}") from error
+            raise BusError(
+                f"the certificate or key for Kafka cannot be read: {error};"
+                " check VA_KAFKA_CA_FILE, VA_KAFKA_CERTIFICATE_FILE and VA_KAFKA_KEY_FILE"
+            ) from error
     return {
         "bootstrap_servers": list(servers),
         "client_id": client_id,
@@ -69,48 +77,55 @@ def client_options(servers: Sequence[str], client_id: str, security: KafkaSecuri
     }
 
 
-async def reach(options: dict[str, Any], patience: float) -> AIOKafkaAdminClient:
-    """A client of brokers that let this process in; for one that answers it waits `patience` seconds.
+async def connect_admin(options: dict[str, Any], timeout: float) -> AIOKafkaAdminClient:
+    """Return an admin client, connected to a broker. Wait up to `timeout` seconds for one that answers.
 
-    Raises BusError, at once where every broker that answers refuses.
+    Raises:
+        BusError: no broker answers in time, or every broker that answers rejects this client.
     """
     servers = ", ".join(options["bootstrap_servers"])
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while True:
         try:
-            await _knock(options)
+            await _probe(options)
             admin = AIOKafkaAdminClient(**options)
             await admin.start()
-        except tuple(_REFUSALS) as error:
-            reason = next(text for kind, text in _REFUSALS.items() if isinstance(error, kind))
-            raise BusError(f"Kafka at {servers} cannot be used: {reason} ({_said(error)})") from error
+        except tuple(_REJECTIONS) as error:
+            reason = next(text for kind, text in _REJECTIONS.items() if isinstance(error, kind))
+            raise BusError(f"Kafka at {servers} cannot be used: {reason} ({_one_line(error)})") from error
         except (OSError, errors.KafkaError) as error:
             if time.monotonic() > deadline:
-                raise BusError(f"no Kafka broker answers at {servers}: {_said(error)}") from error
-            log.warning("waiting for Kafka", servers=servers, error=_said(error))
+                raise BusError(
+                    f"no Kafka broker answers at {servers}: {_one_line(error)};"
+                    " start one, or correct VA_KAFKA_BOOTSTRAP_SERVERS"
+                ) from error
+            log.warning("waiting for Kafka", servers=servers, error=_one_line(error))
         else:
             return admin
-        await sleep(1)
+        await sleep(_RETRY)
 
 
-async def _knock(options: dict[str, Any]) -> None:
-    """Connect to any one of the brokers. Raises what the last of them did, before that a refusal."""
+async def _probe(options: dict[str, Any]) -> None:
+    """Connect to any of the brokers and disconnect. aiokafka's own start hides why brokers reject a client.
+
+    Raises the error of the last broker, or a rejection if there was one.
+    """
     options = dict(options)
     hosts = collect_hosts(options.pop("bootstrap_servers"))
     del options["retry_backoff_ms"]
-    faults: list[Exception] = []
+    failures: list[Exception] = []
     for host, port, _ in hosts:
         connection = AIOKafkaConnection(host, port, **options)
         try:
             await connection.connect()
         except OSError as error:
-            faults.append(error)
+            failures.append(error)
         except errors.KafkaError as error:
-            faults.append(error)
+            failures.append(error)
             await _close(connection)
         else:
             return await _close(connection)
-    raise next((fault for fault in faults if isinstance(fault, tuple(_REFUSALS))), faults[-1])
+    raise next((error for error in failures if isinstance(error, tuple(_REJECTIONS))), failures[-1])
 
 
 async def _close(connection: AIOKafkaConnection) -> None:
@@ -118,5 +133,5 @@ async def _close(connection: AIOKafkaConnection) -> None:
         await connection.close()
 
 
-def _said(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join((str(error) or type(error).__name__).split())

@@ -1,4 +1,4 @@
-"""Consuming one topic from Kafka for as long as it takes, whatever becomes of aiokafka's consumers."""
+"""One call of `consume` on Kafka: aiokafka consumers, each replaced by the next one when it fails."""
 
 from collections.abc import Awaitable, Callable
 
@@ -9,13 +9,13 @@ from anyio.abc import TaskStatus
 
 from ...messages import Topic
 from .. import BusError, Handler
-from ..delivery import Courier, DeadLetter, Delivery
-from .session import Session, StalledError
+from ..delivery import DeadLetter, Deliverer, Delivery
+from .session import ConsumerSession, StalledError
 
 log = structlog.get_logger(__name__)
 
-_PAUSE = 0.5
-_REFUSED = (
+_RESTART_DELAY = 0.5  # seconds
+_REJECTIONS = (
     errors.TopicAuthorizationFailedError,
     errors.GroupAuthorizationFailedError,
     errors.ClusterAuthorizationFailedError,
@@ -26,47 +26,53 @@ _REFUSED = (
 
 
 class Consumer:
-    """One call of `consume`: sessions, one after the other, that lose nothing between them."""
+    """Runs consumer sessions one after the other. No message is lost between two of them."""
 
     def __init__(
         self,
         topic: Topic,
         group: str | None,
         handler: Handler,
-        courier: Courier,
-        bury: Callable[[DeadLetter, ConsumerRecord], Awaitable[None]],
+        deliverer: Deliverer,
+        send_to_dead_letter: Callable[[DeadLetter, ConsumerRecord], Awaitable[None]],
     ) -> None:
         self._topic = topic
         self._group = group
         self._handler = handler
-        self._courier = courier
-        self._bury = bury
+        self._deliverer = deliverer
+        self._send_to_dead_letter = send_to_dead_letter
 
-    async def run(self, open_session: Callable[..., Session], task_status: TaskStatus[None]) -> None:
-        """Consume until cancelled. Raises BusError where the brokers refuse it."""
+    async def run(self, open_session: Callable[..., ConsumerSession], task_status: TaskStatus[None]) -> None:
+        """Consume until cancelled.
+
+        Raises:
+            BusError: the brokers refuse the consumer.
+        """
         positions: dict[TopicPartition, int] = {}
-        ready = False
-        told = ""
+        is_ready = False
+        logged = ""
 
-        def tell() -> None:
-            nonlocal ready, told
-            if not ready:
-                ready = True
+        def on_ready() -> None:
+            nonlocal is_ready, logged
+            if not is_ready:
+                is_ready = True
                 task_status.started()
-            told = ""
+            logged = ""
 
         while True:
-            fault: BaseException | None = None
+            failure: BaseException | None = None
             try:
-                await open_session(handle=self._deliver, positions=positions).run(tell)
+                await open_session(handle=self._deliver, positions=positions).run(on_ready)
             except* (errors.KafkaError, StalledError, OSError) as group:
-                fault = _first(group)
-            if isinstance(fault, _REFUSED):
-                raise BusError(f"Kafka refuses the consumer of {self._topic.name}: {fault}") from fault
-            if str(fault) != told:  # once, however long an outage lasts
-                told = str(fault)
-                log.warning("consumer starts anew", topic=self._topic.name, group=self._group, error=told)
-            await sleep(_PAUSE)
+                failure = _first(group)
+            if isinstance(failure, _REJECTIONS):
+                raise BusError(f"Kafka refuses the consumer of {self._topic.name}: {failure}") from failure
+            if str(failure) != logged:  # the same error once, however long an outage lasts
+                logged = str(failure)
+                log.warning(
+                    "Kafka consumer is restarted", topic=self._topic.name, group=self._group, error=logged
+                )
+            await sleep(_RESTART_DELAY)
 
     async def _deliver(self, record: ConsumerRecord) -> None:
         delivery = Delivery(
@@ -75,9 +81,9 @@ class Consumer:
             key=(record.key or b"").decode(errors="replace"),
             data=record.value or b"",
         )
-        letter = await self._courier.deliver(delivery, self._handler)
+        letter = await self._deliverer.deliver(delivery, self._handler)
         if letter is not None:
-            await self._bury(letter, record)
+            await self._send_to_dead_letter(letter, record)
 
 
 def _first(error: BaseException) -> BaseException:

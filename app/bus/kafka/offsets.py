@@ -1,4 +1,4 @@
-"""What a member of a group has handled, and what of it the group knows."""
+"""Offsets of a group member: which messages it has handled, and which of them are committed."""
 
 import structlog
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
@@ -7,42 +7,46 @@ from anyio import Event, move_on_after, sleep
 
 log = structlog.get_logger(__name__)
 
-# Seconds: a process that is killed repeats what it handled since.
-_BETWEEN_COMMITS = 0.05
-_AFTER_FAILURE = 0.5
+# Seconds. After a kill, the messages handled since the last commit are handled again.
+_COMMIT_INTERVAL = 0.05
+_RETRY = 0.5
 
 
 class Offsets:
-    """Commits `positions`, the offsets after the last messages handled, in the background."""
+    """Commits `positions` in the background: the offset after the last message handled, by partition."""
 
     def __init__(self, consumer: AIOKafkaConsumer, positions: dict[TopicPartition, int]) -> None:
         self._consumer = consumer
         self._positions = positions
         self._committed: dict[TopicPartition, int] = {}
-        self._moved = Event()
+        self._advanced = Event()
 
-    def move(self, partition: TopicPartition, offset: int) -> None:
-        """Note that everything before `offset` was handled."""
+    def advance(self, partition: TopicPartition, offset: int) -> None:
+        """Record that every message before `offset` was handled."""
         self._positions[partition] = offset
-        self._moved.set()
+        self._advanced.set()
 
-    async def keep_committing(self) -> None:
-        """Commit what moves until cancelled. Raises KafkaError where the brokers refuse it for good."""
+    async def run(self) -> None:
+        """Commit new positions until cancelled.
+
+        Raises:
+            KafkaError: the brokers refuse a commit, and repeating it would not help.
+        """
         while True:
-            await self._moved.wait()
-            self._moved = Event()
+            await self._advanced.wait()
+            self._advanced = Event()
             try:
                 await self._commit()
             except KafkaError as error:
                 if not error.retriable:
                     raise
-                self._moved.set()
-                await sleep(_AFTER_FAILURE)
-            await sleep(_BETWEEN_COMMITS)
+                self._advanced.set()
+                await sleep(_RETRY)
+            await sleep(_COMMIT_INTERVAL)
 
-    async def commit_last(self, seconds: float) -> None:
-        """Commit what moved if it takes no longer than this, and forget all of it: others go on from here."""
-        with move_on_after(seconds):
+    async def commit_last(self, timeout: float) -> None:
+        """Commit within `timeout` seconds, then forget all positions: other members continue from here."""
+        with move_on_after(timeout):
             try:
                 await self._commit()
             except KafkaError as error:
@@ -51,19 +55,19 @@ class Offsets:
         self._committed.clear()
 
     async def _commit(self) -> None:
-        mine = self._consumer.assignment()
+        assigned = self._consumer.assignment()
         offsets = {
             partition: offset
             for partition, offset in self._positions.items()
-            if partition in mine and self._committed.get(partition) != offset
+            if partition in assigned and self._committed.get(partition) != offset
         }
         if offsets:
             request = {partition: OffsetAndMetadata(offset, "") for partition, offset in offsets.items()}
             try:
-                # Not `commit`: it repeats without end, in a task that outlives cancellation and fails unseen.
+                # Not `consumer.commit`: it retries without limit, in a task that outlives cancellation.
                 await self._consumer._coordinator._do_commit_offsets(None, request)  # noqa: SLF001
             except (IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError):
-                # Other members have these partitions by now, and handle again what was not committed.
-                log.info("offsets not committed: the group has moved on")
+                # Other members have these partitions now, and handle again what was not committed.
+                log.info("offsets not committed: the group was rebalanced")
             else:
                 self._committed.update(offsets)

@@ -1,4 +1,4 @@
-"""The partitions that one consumer has in hand: side by side, and each one message by message."""
+"""Workers of one consumer: one per partition, each handling its messages one by one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,78 +8,78 @@ from anyio import CancelScope, Event, move_on_after
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
-# A partition with this many messages in hand is not fetched from until few are left.
-MANY, _FEW = 1000, 500
+# Fetching from a partition stops at the first number of waiting messages, and continues at the second.
+_PAUSE_AT, _RESUME_AT = 1000, 500
 
 
-class _Lane:
+class _Worker:
     def __init__(self) -> None:
         self.records: asyncio.Queue[ConsumerRecord] = asyncio.Queue()
-        self.paused = False
-        self.busy = False
-        self.closing = False
+        self.is_paused = False
+        self.is_busy = False
+        self.is_closing = False
         self.scope = CancelScope()
         self.ended = Event()
 
 
-class Lanes:
-    """Handles records by partition; `moved` is told the offset after each one handled."""
+class PartitionWorkers:
+    """Handles records by partition. `advance` is called with the offset after each handled record."""
 
     def __init__(
         self,
         consumer: AIOKafkaConsumer,
-        workers: TaskGroup,
+        tasks: TaskGroup,
         handle: Callable[[ConsumerRecord], Awaitable[None]],
-        moved: Callable[[TopicPartition, int], None],
+        advance: Callable[[TopicPartition, int], None],
     ) -> None:
         self._consumer = consumer
-        self._workers = workers
+        self._tasks = tasks
         self._handle = handle
-        self._moved = moved
-        self._lanes: dict[TopicPartition, _Lane] = {}
+        self._advance = advance
+        self._workers: dict[TopicPartition, _Worker] = {}
 
     def put(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
-        """Take in what was fetched of a partition, in its order."""
-        lane = self._lanes.get(partition)
-        if lane is None:
-            lane = self._lanes[partition] = _Lane()
-            self._workers.start_soon(self._work, partition, lane)
+        """Queue records of a partition in their order."""
+        worker = self._workers.get(partition)
+        if worker is None:
+            worker = self._workers[partition] = _Worker()
+            self._tasks.start_soon(self._work, partition, worker)
         for record in records:
-            lane.records.put_nowait(record)
-        if lane.records.qsize() >= MANY:
-            lane.paused = True
+            worker.records.put_nowait(record)
+        if worker.records.qsize() >= _PAUSE_AT:
+            worker.is_paused = True
             self._consumer.pause(partition)
 
     async def close(self, grace: float) -> None:
-        """Let what is in hand be finished within `grace` seconds, else abandon it, and forget the rest."""
-        lanes, self._lanes = list(self._lanes.values()), {}
-        for lane in lanes:
-            lane.closing = True
-            if not lane.busy:
-                lane.scope.cancel()
-        await _ended(lanes, grace)
-        for lane in lanes:
-            lane.scope.cancel()
-        await _ended(lanes, grace)
+        """Give the records in handlers `grace` seconds to finish, then cancel them; drop the rest."""
+        workers, self._workers = list(self._workers.values()), {}
+        for worker in workers:
+            worker.is_closing = True
+            if not worker.is_busy:
+                worker.scope.cancel()
+        await _wait_for_end(workers, grace)
+        for worker in workers:
+            worker.scope.cancel()
+        await _wait_for_end(workers, grace)
 
-    async def _work(self, partition: TopicPartition, lane: _Lane) -> None:
+    async def _work(self, partition: TopicPartition, worker: _Worker) -> None:
         try:
-            with lane.scope:
-                while not lane.closing:
-                    record = await lane.records.get()
-                    lane.busy = True
+            with worker.scope:
+                while not worker.is_closing:
+                    record = await worker.records.get()
+                    worker.is_busy = True
                     await self._handle(record)
-                    lane.busy = False
-                    self._moved(partition, record.offset + 1)
-                    if lane.paused and lane.records.qsize() <= _FEW:
-                        lane.paused = False
+                    worker.is_busy = False
+                    self._advance(partition, record.offset + 1)
+                    if worker.is_paused and worker.records.qsize() <= _RESUME_AT:
+                        worker.is_paused = False
                         self._consumer.resume(partition)
                     await checkpoint()
         finally:
-            lane.ended.set()
+            worker.ended.set()
 
 
-async def _ended(lanes: Sequence[_Lane], seconds: float) -> None:
-    with move_on_after(seconds):
-        for lane in lanes:
-            await lane.ended.wait()
+async def _wait_for_end(workers: Sequence[_Worker], timeout: float) -> None:
+    with move_on_after(timeout):
+        for worker in workers:
+            await worker.ended.wait()

@@ -14,30 +14,32 @@ from .closing import close_producer
 
 log = structlog.get_logger(__name__)
 
+_RETRY = 1.0  # seconds
+
 
 class Publisher:
-    """An idempotent producer, which numbers what it sends: brokers drop repetitions and keep the order.
+    """Publishes with an idempotent producer, and replaces the producer after any failure.
 
-    A batch that fails leaves a gap in those numbers, and brokers refuse whatever comes after it. So a
-    producer with any failure is replaced.
+    An idempotent producer numbers its messages, so that brokers drop repetitions and keep the order. A batch
+    that fails leaves a gap in the numbers, and brokers refuse every message after a gap.
     """
 
     def __init__(self, options: dict[str, Any], timeout: float) -> None:
         self._options = options
         self._timeout = timeout
         self._producer: AIOKafkaProducer | None = None
-        self._broken: AIOKafkaProducer | None = None
+        self._failed_producer: AIOKafkaProducer | None = None
         self._ready = Event()
         self._failed = Event()
-        self._waiting: set[CancelScope] = set()
+        self._waits: set[CancelScope] = set()
         self._closed = False
 
     async def start(self) -> None:
-        """Begin to take messages. Raises KafkaError."""
+        """Start a producer. Raises aiokafka's KafkaError."""
         producer = AIOKafkaProducer(
             enable_idempotence=True,
             acks="all",
-            # Publishers whose message finds a full batch might overtake each other.
+            # If a batch is full, publishers that wait for the next one may overtake each other.
             max_batch_size=256 * 1024,
             **self._options,
         )
@@ -50,7 +52,7 @@ class Publisher:
         self._ready.set()
 
     async def run(self) -> None:
-        """Replace a producer that fails, until cancelled."""
+        """Replace a producer that failed, until cancelled."""
         while True:
             await self._failed.wait()
             log.warning("the Kafka producer failed and is replaced")
@@ -59,38 +61,40 @@ class Publisher:
                 try:
                     await self.start()
                 except KafkaError as error:
-                    log.warning("no Kafka producer yet", error=str(error))
-                    await sleep(1)
+                    log.warning("the Kafka producer cannot start, will be retried", error=str(error))
+                    await sleep(_RETRY)
 
     async def stop(self) -> None:
-        """Send what waits, then take no more."""
-        self._retire()
-        if self._broken is not None:
-            await close_producer(self._broken)
-        self._broken, self._failed = None, Event()
+        """Send the waiting messages, then close the producer."""
+        self._retire_producer()
+        if self._failed_producer is not None:
+            await close_producer(self._failed_producer)
+        self._failed_producer, self._failed = None, Event()
 
     def close(self) -> None:
-        """Let whoever waits go with BusUnavailableError, and refuse new messages."""
+        """Make waiting publishers raise BusUnavailableError, and refuse new messages."""
         self._closed = True
-        for patience in self._waiting:
-            patience.cancel()
+        for wait in self._waits:
+            wait.cancel()
 
     async def publish(
         self, topic: str, data: bytes, key: str, headers: Sequence[tuple[str, bytes]] = ()
     ) -> None:
-        """Return once all in-sync replicas have the message.
+        """Return when all in-sync replicas have the message.
 
-        Raises BusUnavailableError where they do not within the time-out: then it may come yet, or never.
+        Raises:
+            BusUnavailableError: they did not acknowledge it within the time-out. It may still be delivered.
         """
         self._require_open()
-        with CancelScope(deadline=current_time() + self._timeout) as patience:
-            self._waiting.add(patience)
+        # Not `move_on_after`: `close` must be able to cancel the wait.
+        with CancelScope(deadline=current_time() + self._timeout) as wait:
+            self._waits.add(wait)
             try:
                 while self._producer is None:
                     await self._ready.wait()
                 return await self._send(self._producer, topic, data, key, list(headers))
             finally:
-                self._waiting.discard(patience)
+                self._waits.discard(wait)
         self._require_open()
         raise BusUnavailableError(f"Kafka has not acknowledged the message within {self._timeout:g} s")
 
@@ -99,17 +103,17 @@ class Publisher:
     ) -> None:
         try:
             await (await producer.send(topic, data, key=key.encode(), headers=headers))
-        except KafkaTimeoutError as error:  # it was not even taken
+        except KafkaTimeoutError as error:  # the producer's buffer is full: the message was not accepted
             raise BusUnavailableError("too many messages wait for Kafka") from error
         except KafkaError as error:
             if producer is self._producer:
-                self._retire()
+                self._retire_producer()
             raise BusUnavailableError(f"Kafka refused the message: {error}") from error
 
-    def _retire(self) -> None:
-        """Give nothing more to the present producer."""
+    def _retire_producer(self) -> None:
+        """Send no more messages through the current producer."""
         if self._producer is not None:
-            self._broken, self._producer, self._ready = self._producer, None, Event()
+            self._failed_producer, self._producer, self._ready = self._producer, None, Event()
         self._failed.set()
 
     def _require_open(self) -> None:
@@ -119,9 +123,10 @@ class Publisher:
 
 @asynccontextmanager
 async def open_publisher(options: dict[str, Any], timeout: float) -> AsyncGenerator[Publisher, None]:
-    """A publisher that waits `timeout` seconds at most for each message.
+    """Open a publisher that waits at most `timeout` seconds for the acknowledgement of each message.
 
-    Raises BusError where the brokers refuse it.
+    Raises:
+        BusError: the brokers refuse to let this client publish.
     """
     publisher = Publisher(options, timeout)
     try:

@@ -1,4 +1,4 @@
-"""The topics on the cluster: made where they are missing, counted where they are there."""
+"""Topics on the cluster: their names, and creating those that are missing."""
 
 import time
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from .. import BusError
 
 log = structlog.get_logger(__name__)
 
-DEAD = ".dead"
+DEAD_LETTER_SUFFIX = ".dead"
 
 _HOUR = 3_600_000  # ms
 _WEEK = 7 * 24 * _HOUR
-_PATIENCE = 30.0
-_FORBIDDEN = (errors.TopicAuthorizationFailedError, errors.ClusterAuthorizationFailedError)
-_IMPOSSIBLE = (
+_CREATE_TIMEOUT = 30.0  # seconds
+_NOT_ALLOWED = (errors.TopicAuthorizationFailedError, errors.ClusterAuthorizationFailedError)
+_INVALID = (
     errors.InvalidReplicationFactorError,
     errors.InvalidPartitionsError,
     errors.InvalidConfigurationError,
@@ -29,8 +29,8 @@ _IMPOSSIBLE = (
 )
 
 
-class Topics:
-    """Names of the product's topics on a cluster: the prefix makes them its own."""
+class ClusterTopics:
+    """The service's topics on a cluster. A prefix separates them from those of other services."""
 
     def __init__(self, admin: AIOKafkaAdminClient, prefix: str) -> None:
         self._admin = admin
@@ -39,79 +39,84 @@ class Topics:
     def name(self, topic: Topic) -> str:
         return self._prefix + topic.name
 
-    def dead_name(self, topic: Topic) -> str:
-        return self._prefix + topic.name + DEAD
+    def dead_letter_name(self, topic: Topic) -> str:
+        return self._prefix + topic.name + DEAD_LETTER_SUFFIX
 
     def group_id(self, topic: Topic, group: str) -> str:
-        """One group of Kafka's for each topic, so that their members come and go independently."""
+        """Return the Kafka group: one for each topic, so that a rebalance of one topic stops no other."""
         return f"{self._prefix}{topic.name}.{group}"
 
     async def count_partitions(self, name: str) -> int:
-        """How many partitions a topic that is there has.
+        """Return the number of partitions of an existing topic.
 
-        Raises aiokafka's KafkaError where no broker answers, or one of the partitions has no leader.
+        Raises:
+            KafkaError: no broker answers, or a partition has no leader.
         """
         counts = _counts(await self._admin.describe_topics([name]))
         if name not in counts:
             raise errors.LeaderNotAvailableError(name)
         return counts[name]
 
-    async def ensure(self, topics: Sequence[Topic], partitions: int, replication: int) -> dict[str, int]:
-        """Make the topics that are missing, with their dead letters; return every topic's partitions by name.
+    async def create_missing(
+        self, topics: Sequence[Topic], partitions: int, replication: int
+    ) -> dict[str, int]:
+        """Create missing topics and dead letter topics; return the number of partitions by topic name.
 
-        Raises BusError.
+        Raises:
+            BusError: a topic cannot be created.
         """
         wanted = [self._new(topic, partitions, replication) for topic in topics]
-        wanted += [self._new_dead(topic, replication) for topic in topics]
-        deadline = time.monotonic() + _PATIENCE
+        wanted += [self._new_dead_letter(topic, replication) for topic in topics]
+        deadline = time.monotonic() + _CREATE_TIMEOUT
         while True:
             try:
-                # All of them: asked for by name, brokers that make topics by themselves would make it.
-                there = _counts(await self._admin.describe_topics())
-                missing = [new for new in wanted if new.name not in there]
+                # All topics: asked for one by its name, a broker with auto-creation would create it.
+                existing = _counts(await self._admin.describe_topics())
+                missing = [new for new in wanted if new.name not in existing]
                 if not missing:
                     break
                 reason: object = await self._create(missing)
             except errors.KafkaError as error:
                 reason = error
             if time.monotonic() > deadline:
-                raise BusError(f"the topics on Kafka cannot be made ready: {reason}")
+                raise BusError(f"the topics on Kafka cannot be created: {reason}")
             await sleep(0.05)
         for topic in topics:
-            have = there[self.name(topic)]
+            have = existing[self.name(topic)]
             if have < partitions:
                 log.warning(
-                    "a topic has fewer partitions than asked for", topic=self.name(topic), partitions=have
+                    "a topic has fewer partitions than configured", topic=self.name(topic), partitions=have
                 )
-        return there
+        return existing
 
     async def _create(self, missing: list[NewTopic]) -> str:
+        """Ask for the topics, and return why some of them may still be missing."""
         answer = await self._admin.create_topics(missing)
-        forbidden = []
+        not_allowed = []
         for name, code, *message in answer.topic_errors:
             kind = errors.for_code(code)
-            if kind in _FORBIDDEN:
-                forbidden.append(name)
-            elif kind in _IMPOSSIBLE:
-                said = (message[0] if message else None) or kind.__name__
-                raise BusError(f"Kafka cannot make the topic {name}: {said}")
-        if forbidden:
-            names = ", ".join(sorted(forbidden))
-            raise BusError(f"Kafka does not let this user make topics: allow it, or make them: {names}")
-        return "the brokers have not taken them over yet"
+            if kind in _NOT_ALLOWED:
+                not_allowed.append(name)
+            elif kind in _INVALID:
+                reason = (message[0] if message else None) or kind.__name__
+                raise BusError(f"Kafka cannot create the topic {name}: {reason}")
+        if not_allowed:
+            names = ", ".join(sorted(not_allowed))
+            raise BusError(f"Kafka does not let this user create topics: allow it, or create them: {names}")
+        return "the brokers have not created them yet"
 
     def _new(self, topic: Topic, partitions: int, replication: int) -> NewTopic:
         if topic.groups:
-            kept = {"retention.ms": str(_WEEK)}
-        else:  # read from now on by all: what is older serves nobody
-            kept = {"retention.ms": str(_HOUR), "segment.ms": str(_HOUR)}
+            retention = {"retention.ms": str(_WEEK)}
+        else:  # its consumers read only new messages
+            retention = {"retention.ms": str(_HOUR), "segment.ms": str(_HOUR)}
         return NewTopic(
-            self.name(topic), partitions, replication, topic_configs={**kept, **_safety(replication)}
+            self.name(topic), partitions, replication, topic_configs={**retention, **_durability(replication)}
         )
 
-    def _new_dead(self, topic: Topic, replication: int) -> NewTopic:
-        kept = {"retention.ms": str(4 * _WEEK)}
-        return NewTopic(self.dead_name(topic), 1, replication, topic_configs={**kept, **_safety(replication)})
+    def _new_dead_letter(self, topic: Topic, replication: int) -> NewTopic:
+        configs = {"retention.ms": str(4 * _WEEK), **_durability(replication)}
+        return NewTopic(self.dead_letter_name(topic), 1, replication, topic_configs=configs)
 
 
 def _counts(described: list[dict[str, Any]]) -> dict[str, int]:
@@ -122,11 +127,11 @@ def _counts(described: list[dict[str, Any]]) -> dict[str, int]:
     }
 
 
-def _safety(replication: int) -> dict[str, str]:
-    """An acknowledged message is on all copies but one at least, so that losing a broker loses none.
+def _durability(replication: int) -> dict[str, str]:
+    """Return settings by which the loss of one broker loses no acknowledged message.
 
-    Its time is the broker's: by its sender's clock, one that is an hour ahead would be refused, and one that
-    is behind removed too early.
+    The time of a message is the broker's. By the publisher's clock, a message from the future would be
+    refused and one from the past removed too early.
     """
     return {
         "min.insync.replicas": str(max(1, replication - 1)),

@@ -1,4 +1,4 @@
-"""The bus on a real Kafka broker, as the tests drive it."""
+"""The bus on a real Kafka broker, for tests."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -8,17 +8,19 @@ from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from app.bus import Bus
 from app.bus.delivery import DeadLetter
-from app.bus.kafka.bus import KafkaBus, Timing, open_kafka_bus
+from app.bus.kafka.bus import KafkaBus, open_kafka_bus
+from app.bus.kafka.session import ConsumerTimeouts
 from app.messages import TOPICS, Topic
-from tests.bus.harness import MAX_DELIVERIES, TEST_TOPICS
+from tests.bus.harness import RETRY, TEST_TOPICS, Note
 
-QUICK = Timing(heartbeat=0.1, session=2.0, rebalance=5.0, grace=1.0, look=0.3)
+QUICK = ConsumerTimeouts(heartbeat=0.1, session=2.0, rebalance=5.0, grace=1.0, check=0.3)
 PARTITIONS = 4
 
 
 class KafkaHarness:
-    """The backend on a broker; each harness has topics of its own there."""
+    """The bus on a broker. Each harness has its own topics there."""
 
     def __init__(self, address: str, **options: Any) -> None:
         self.address = address
@@ -29,7 +31,7 @@ class KafkaHarness:
     async def open(self) -> None:
         opened: asyncio.Future[KafkaBus] = asyncio.get_running_loop().create_future()
         self._closing = asyncio.Event()
-        # In a task of its own, since pytest opens and closes fixtures in different ones.
+        # In its own task, because pytest sets up and tears down a fixture in different tasks.
         self._task = asyncio.create_task(self._hold(opened))
         self.bus = await opened
 
@@ -44,15 +46,13 @@ class KafkaHarness:
             opened.set_exception(error)
 
     def another(self, **options: Any) -> Any:
-        """One more bus on the same topics, as another process has it."""
+        """Open another bus on the same topics, like another process."""
         defaults = {
             "topics": (*TEST_TOPICS, *TOPICS),
             "prefix": self.prefix,
             "partitions": PARTITIONS,
-            "max_deliveries": MAX_DELIVERIES,
-            "first_retry": 0.001,
-            "longest_retry": 0.01,
-            "timing": QUICK,
+            "retry": RETRY,
+            "timeouts": QUICK,
         }
         return open_kafka_bus([self.address], **{**defaults, **self._options, **options})
 
@@ -67,7 +67,7 @@ class KafkaHarness:
         return tuple(map(_letter, await self.read(f"{topic.name}.dead", partition=0)))
 
     async def read(self, name: str, partition: int) -> list[ConsumerRecord]:
-        """What stands on one partition of a topic."""
+        """Return all records of one partition of a topic."""
         place = TopicPartition(self.prefix + name, partition)
         async with _reader(self.address, place) as reader:
             end = (await reader.end_offsets([place]))[place]
@@ -79,6 +79,12 @@ class KafkaHarness:
     async def close(self) -> None:
         self._closing.set()
         await self._task
+
+
+async def publish_numbers(bus: Bus, topic: Topic, key: str, numbers: Sequence[int]) -> None:
+    """Publish one note per number, in order, with the same key."""
+    for number in numbers:
+        await bus.publish(topic, Note(key, number), key)
 
 
 @asynccontextmanager

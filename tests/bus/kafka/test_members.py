@@ -1,4 +1,4 @@
-"""Ten thousand messages while members of the group come, leave and die every few seconds."""
+"""Ten thousand messages while members join, leave and die every few seconds."""
 
 import random
 import time
@@ -8,8 +8,8 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from anyio import CancelScope, create_task_group, sleep
 
 from app.bus import Bus
-from app.bus.kafka.bus import Timing
 from app.bus.kafka.offsets import Offsets
+from app.bus.kafka.session import ConsumerTimeouts
 from app.messages import Message
 from tests.bus.harness import READERS, Note, notes
 from tests.bus.kafka.harness import KafkaHarness
@@ -20,7 +20,7 @@ BETWEEN_CHANGES = 2
 
 
 class Ledger:
-    """What was handled, key by key, and the longest time in which nothing was."""
+    """What was handled, by key, and the longest time without a handled message."""
 
     def __init__(self) -> None:
         self.effects: dict[str, list[int]] = {f"key-{number}": [] for number in range(KEYS)}
@@ -56,11 +56,11 @@ async def test_each_of_ten_thousand_messages_has_its_effect_once_while_members_c
     kafka: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit, leave = Offsets.commit_last, GroupCoordinator._maybe_leave_group
-    killed = False  # the next member that ends: the brokers hear nothing of it
+    killed = False  # whether the next member ends without telling the brokers
 
-    async def commit_or_not(offsets: Offsets, seconds: float) -> None:
+    async def commit_or_not(offsets: Offsets, timeout: float) -> None:
         if not killed:
-            await commit(offsets, seconds)
+            await commit(offsets, timeout)
 
     async def leave_or_not(member: GroupCoordinator) -> None:
         nonlocal killed
@@ -70,7 +70,7 @@ async def test_each_of_ten_thousand_messages_has_its_effect_once_while_members_c
 
     monkeypatch.setattr(Offsets, "commit_last", commit_or_not)
     monkeypatch.setattr(GroupCoordinator, "_maybe_leave_group", leave_or_not)
-    harness = KafkaHarness(kafka, topics=[notes], timing=Timing(), partitions=8)
+    harness = KafkaHarness(kafka, topics=[notes], timeouts=ConsumerTimeouts(), partitions=8)
     ledger = Ledger()
     changes = 0
     async with harness.another() as one, harness.another() as two, create_task_group() as tasks:

@@ -3,7 +3,7 @@
 import pytest
 
 from app.bus import BusError
-from app.bus.kafka.bus import KafkaSecurity
+from app.bus.kafka.connection import KafkaSecurity
 from tests.bus.actors import Inbox, consuming
 from tests.bus.harness import READERS, Note, notes
 from tests.bus.kafka.harness import KafkaHarness
@@ -26,7 +26,11 @@ def _security(secure: SecureListener, **changes: object) -> KafkaSecurity:
 
 def _harness(secure: SecureListener, **changes: object) -> KafkaHarness:
     return KafkaHarness(
-        secure.address, topics=[notes], security=_security(secure, **changes), patience=0, publish_timeout=5
+        secure.address,
+        topics=[notes],
+        security=_security(secure, **changes),
+        start_timeout=0,
+        publish_timeout=5,
     )
 
 
@@ -57,21 +61,23 @@ async def test_a_wrong_password_is_refused_in_one_line(secure: SecureListener) -
 
 
 async def test_a_mechanism_that_brokers_do_not_know_is_refused_in_one_line(secure: SecureListener) -> None:
-    assert "take no passwords that way" in await _refusal(_harness(secure, mechanism="SCRAM-SHA-256"))
+    assert "do not support this SASL mechanism" in await _refusal(_harness(secure, mechanism="SCRAM-SHA-256"))
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused_in_one_line(secure: SecureListener) -> None:
+async def test_a_certificate_of_an_unknown_authority_is_refused_in_one_line(secure: SecureListener) -> None:
     assert "certificate verify failed" in await _refusal(_harness(secure, ca_file=None))
 
 
-async def test_a_user_who_may_not_make_topics_is_told_so_in_one_line(secure: SecureListener) -> None:
+async def test_a_user_who_may_not_create_topics_is_told_so_in_one_line(secure: SecureListener) -> None:
     harness = _harness(secure, username=secure.stranger)
     said = await _refusal(harness)
     name = harness.prefix + notes.name
-    assert said == (f"Kafka does not let this user make topics: allow it, or make them: {name}, {name}.dead")
+    assert said == (
+        f"Kafka does not let this user create topics: allow it, or create them: {name}, {name}.dead"
+    )
 
 
-def test_what_is_shown_of_the_security_hides_the_password() -> None:
+def test_the_repr_hides_the_password() -> None:
     assert (
         repr(KafkaSecurity(protocol="SASL_SSL", username="va", password="hunter2"))
         == "KafkaSecurity(SASL_SSL)"

@@ -1,0 +1,1 @@
+"""The delivery contract of `app.bus`, paragraph by paragraph, on every backend."""
