@@ -17,8 +17,8 @@ from ..domain.media import Media
 from ..domain.picture import Image, Picture
 from ..domain.source import Source
 from ..domain.spec import KeyframesOnly, Sampling
-from .container import Opened
-from .errors import READ_ERRORS, VideoError, explain
+from .container import OpenContainer
+from .errors import READ_ERRORS, VideoError, read_error
 from .packets import Packet
 from .pictures import AvPicture
 from .sampling import Sampler
@@ -60,10 +60,10 @@ class Camera:
     def __init__(
         self,
         source: Source,
-        connect: Callable[[], AbstractContextManager[Opened]],
+        connect: Callable[[], AbstractContextManager[OpenContainer]],
         stop: Event,
         stack: ExitStack,
-        opened: Opened | None,
+        opened: OpenContainer | None,
     ) -> None:
         """`stack` holds what is open, `opened` the first of it, if that could be opened already."""
         self._source = source
@@ -108,13 +108,15 @@ class Camera:
                 self._stop.wait(wait)
                 wait = min(2 * wait, _LONGEST_WAIT)
 
-    def _open(self) -> Opened:
+    def _open(self) -> OpenContainer:
         opened, self._opened = self._opened, None
         return opened or self._stack.enter_context(self._connect())
 
-    def _arrivals(self, opened: Opened, *, keys_only: bool) -> Iterator[tuple[float, av.VideoFrame | None]]:
+    def _arrivals(
+        self, opened: OpenContainer, *, keys_only: bool
+    ) -> Iterator[tuple[float, av.VideoFrame | None]]:
         """When each frame came, and the frame, unless only key frames are decoded and it is none."""
-        pace = _Pace(self._stop) if opened.paced else None
+        pace = _Pace(self._stop) if opened.is_bursty else None
         seen, patience = time.monotonic(), _BLIND
         try:
             for packet in opened.demux(opened.stream):
@@ -137,7 +139,7 @@ class Camera:
                     if not frame.is_corrupt:
                         yield now, frame
         except READ_ERRORS as error:
-            raise explain(error, self._source) from error
+            raise read_error(error, self._source) from error
 
 
 class _Stillness:
@@ -192,6 +194,6 @@ def _decode(context: VideoCodecContext, packet: Packet, *, alone: bool) -> list[
     return frames
 
 
-def _media(opened: Opened, picture: AvPicture) -> Media:
+def _media(opened: OpenContainer, picture: AvPicture) -> Media:
     rate = opened.stream.average_rate or opened.stream.guessed_rate
     return Media(width=picture.width, height=picture.height, fps=float(rate) if rate else None, live=True)

@@ -52,7 +52,7 @@ def open_video(
             if not (persistent and source.live):
                 raise
             opened = None
-        if opened is None or opened.live:
+        if opened is None or opened.is_live:
             yield Camera(source, connect, stop, stack, opened)
         else:
             yield Recording(opened, source)

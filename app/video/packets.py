@@ -13,7 +13,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 from msgspec import Struct
 
-from .container import Opened
+from .container import OpenContainer
 from .headers import Headers
 from .hevc import in_order
 
@@ -56,7 +56,7 @@ class Packets:
     packets, or with `all_streams` any.
     """
 
-    def __init__(self, opened: Opened, *, all_streams: bool = False) -> None:
+    def __init__(self, opened: OpenContainer, *, all_streams: bool = False) -> None:
         self.reached = 0.0
         self._opened = opened
         self._container = container = opened.container

@@ -94,7 +94,7 @@ class Reader:
                 else:
                     self._watch(video, checkpoint, pipeline)
         except VideoError as fault:
-            self.fault = fault.again()
+            self.fault = fault.without_traceback()
         except Exception as fault:  # a fault of ours or of the decoder costs this run alone
             log.exception("reading failed", source=self._source.redacted)
             self.fault = VideoError(redact(f"reading the source failed: {fault!r}"), retryable=True)

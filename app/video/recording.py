@@ -11,9 +11,9 @@ from ..domain.media import Media
 from ..domain.picture import Picture
 from ..domain.source import Source
 from ..domain.spec import CandidateFrames, FixedRate, Sampling
-from .container import Opened
+from .container import OpenContainer
 from .decoding import LazyDecoder
-from .errors import READ_ERRORS, VideoError, explain, no_ranges, unknown_codec
+from .errors import READ_ERRORS, VideoError, no_ranges_error, read_error, unsupported_codec_error
 from .length import Length
 from .packets import Coded, Packet, Packets, ShownOrder
 from .pictures import AvPicture
@@ -56,7 +56,7 @@ class Recording:
     `media` has the size of the pictures, which is that of the video turned upright.
     """
 
-    def __init__(self, opened: Opened, source: Source) -> None:
+    def __init__(self, opened: OpenContainer, source: Source) -> None:
         """Reads as far as the first picture. Raises VideoError."""
         self._opened = opened
         self._source = source
@@ -146,7 +146,7 @@ class Recording:
         yield position()
         if end == 0:
             if isinstance(self._opened.remote, HttpFile) and not self._opened.remote.seekable():
-                raise no_ranges(self._source.redacted)
+                raise no_ranges_error(self._source.redacted)
             raise VideoError(f"{self._source.redacted} holds no frames", retryable=False)
         self._length.check(received, self._packets.reached, whole, _seconds(ticks, tick))
 
@@ -173,7 +173,7 @@ class Recording:
             self._length.broken = True
             picture = None
         except READ_ERRORS as error:
-            raise explain(error, self._source) from error
+            raise read_error(error, self._source) from error
         return picture
 
     def _first_picture(self) -> AvPicture | None:
@@ -181,7 +181,7 @@ class Recording:
         try:
             self._opened.stream.codec_context.open(strict=False)
         except (FFmpegError, ValueError) as error:
-            raise unknown_codec(self._source.redacted) from error
+            raise unsupported_codec_error(self._source.redacted) from error
         frame = None
         while frame is None and len(self._beginning) < _FIRST_PICTURE and self._ahead < _AHEAD:
             if picture := self._look_ahead():

@@ -13,7 +13,7 @@ import pytest
 from app.domain.networks import Networks
 from app.domain.source import parse_source
 from app.domain.spec import EveryFrame
-from app.video.errors import explain
+from app.video.errors import read_error
 from app.video.open import Recording, Sampled, TruncatedError, VideoError, open_video
 from tests.support import clips
 from tests.support.ports import free_port
@@ -258,7 +258,7 @@ def test_without_ranges_only_what_is_readable_in_one_go_is_read(media: Path) -> 
         server.ranges = False
         assert len(read(media, f"{server.url}/fast.mp4")) == FRAMES
         error = fault(media, f"{server.url}/big.mp4")
-    assert "does not give: copy the file below the media root" in str(error)
+    assert "does not support: copy the file below the media root" in str(error)
     assert not error.retryable
 
 
@@ -273,11 +273,11 @@ def test_a_playlist_of_segments_reads_as_one_recording(media: Path) -> None:
 
 def test_a_camera_s_silence_in_the_middle_of_a_packet_is_told_as_such() -> None:
     """FFmpeg then speaks of an input or output error, whether it waited in vain or was cut off."""
-    fault = explain(OSError(errno.EIO, "Input/output error"), parse_source("rtsp://camera/live"))
-    assert "did not answer in time, or was cut off" in str(fault)
+    fault = read_error(OSError(errno.EIO, "Input/output error"), parse_source("rtsp://camera/live"))
+    assert "did not answer in time, or the connection was lost" in str(fault)
     assert fault.retryable
     assert "input/output error" in str(
-        explain(OSError(errno.EIO, "Input/output error"), parse_source("a.mp4"))
+        read_error(OSError(errno.EIO, "Input/output error"), parse_source("a.mp4"))
     )
 
 

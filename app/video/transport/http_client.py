@@ -1,4 +1,4 @@
-"""Asking web servers, only where a source may be, and never for longer or for more than is allowed."""
+"""An HTTP client for sources: allowed addresses only, with limits on time and bytes."""
 
 import io
 import socket
@@ -15,52 +15,58 @@ from ...domain.networks import Networks
 from ..errors import ForbiddenAddressError, VideoError
 from . import connecting
 
-_MOST_BYTES = 256 * 2**20  # read for one packet, which bounds what it takes of memory
-_MOST_REDIRECTS = 5
-_BUFFER = 64 * 1024
-_LEAST_BYTES = 4096  # must come while `silence` is waited, or whatever ends the wait
+_MAX_BYTES = 256 * 2**20  # per packet, which also limits the memory of one packet
+_MAX_REDIRECTS = 5
+_BUFFER = 64 * 1024  # bytes
+_PROGRESS_BYTES = 4096  # that a server must send within the silence timeout
 
 
 class StatusError(HTTPException):
-    """The server answered, but with no content."""
+    """The server answered with a status that is neither success nor a redirect to follow."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status = status
 
 
-class NoAddressError(ForbiddenAddressError):
-    """What should lead somewhere is no address."""
+class InvalidAddressError(ForbiddenAddressError):
+    """A redirect or a playlist entry is not a valid http or https address."""
 
     def __init__(self) -> None:
-        super().__init__("it leads to what is no address on the web")
+        super().__init__("it leads to an invalid http address")
 
 
 class HttpClient:
-    """The web servers on `networks`. Not thread safe.
+    """Sends GET requests to servers on `networks`. Not thread safe.
 
-    Nobody waits longer than `silence` seconds for some kilobytes, so that a server that drips single bytes
-    counts as silent too. All reading between two calls of `begin` takes at most the seconds given there (at
-    first: to the constructor). Proxies are not used: through one, nobody could say where a request ends.
+    A read fails after `silence_timeout` seconds with less than 4 KiB, so that a server that drips single
+    bytes counts as silent. All reads between two calls of `start_packet` take at most the seconds given to it
+    (before the first call: to the constructor). Proxies are not used, because a proxy would decide which
+    address a request reaches.
     """
 
-    def __init__(self, networks: Networks, *, silence: float, seconds: float) -> None:
+    def __init__(self, networks: Networks, *, silence_timeout: float, timeout: float) -> None:
         self._networks = networks
-        self._silence = silence
-        self.begin(seconds)
+        self._silence_timeout = silence_timeout
+        self.start_packet(timeout)
 
-    def begin(self, seconds: float) -> None:
-        """Reading for the next packet begins."""
-        self._deadline = time.monotonic() + seconds
+    def start_packet(self, timeout: float) -> None:
+        """Start to read the next packet, which may take `timeout` seconds and 256 MiB."""
+        self._deadline = time.monotonic() + timeout
         self._bytes = 0
-        self._begin_to_wait()
+        self._reset_silence()
 
     def get(self, url: str, headers: Mapping[str, str]) -> HTTPResponse:
-        """What is at a URL, after redirects; of the headers, Authorization stays with the first server.
+        """Request a URL, follow redirects, and return the response; its `url` is the last one.
 
-        Raises VideoError, StatusError, and other HTTPExceptions and OSErrors.
+        The Authorization header is sent to the first server only.
+
+        Raises:
+            StatusError: the status is no success, or there are more than 5 redirects.
+            VideoError: the server sent too many bytes.
+            HTTPException, OSError: the server cannot be reached, or sends no HTTP.
         """
-        for _ in range(_MOST_REDIRECTS + 1):
+        for _ in range(_MAX_REDIRECTS + 1):
             response = self._get(url, headers)
             if response.status < 300:
                 response.url = url
@@ -69,87 +75,92 @@ class HttpClient:
             response.close()
             if response.status >= 400 or location is None:
                 break
-            url, before = _follow(url, location), url
-            if _split(url)[:3] != _split(before)[:3]:
+            url, previous = _join(url, location), url
+            if _split(url)[:3] != _split(previous)[:3]:
                 headers = {name: value for name, value in headers.items() if name != "Authorization"}
         raise StatusError(response.status)
 
     def _get(self, url: str, headers: Mapping[str, str]) -> HTTPResponse:
-        self._begin_to_wait()
-        secure, host, port, target = _split(url)
-        connection = HTTPSConnection(host, port, context=_tls()) if secure else HTTPConnection(host, port)
-        link = connecting.connect(self._networks, host, port, self._wait())
-        connection.sock = _tls().wrap_socket(link, server_hostname=host) if secure else link
+        self._reset_silence()
+        is_secure, host, port, target = _split(url)
+        connection = (
+            HTTPSConnection(host, port, context=_tls_context()) if is_secure else HTTPConnection(host, port)
+        )
+        tcp = connecting.connect(self._networks, host, port, self._time_left())
+        connection.sock = _tls_context().wrap_socket(tcp, server_hostname=host) if is_secure else tcp
         connection.response_class = self._response  # type: ignore[assignment]
         try:
             connection.request("GET", target, headers={"Connection": "close", **headers})
             return connection.getresponse()
         finally:
             if connection.sock is not None:
-                connection.sock.close()  # once the response, which holds on to it, is closed too
+                connection.sock.close()  # the response keeps the socket open until it is closed itself
 
-    def _response(self, link: socket.socket, *arguments: Any, **options: Any) -> HTTPResponse:
-        response = HTTPResponse(link, *arguments, **options)
+    def _response(self, sock: socket.socket, *arguments: Any, **options: Any) -> HTTPResponse:
+        response = HTTPResponse(sock, *arguments, **options)
         response.fp.close()
-        response.fp = io.BufferedReader(_TimedReader(link, self._wait, self._count), _BUFFER)
+        response.fp = io.BufferedReader(_TimedReader(sock, self._time_left, self._count), _BUFFER)
         return response
 
-    def _begin_to_wait(self) -> None:
-        self._waited, self._came = 0.0, 0
+    def _reset_silence(self) -> None:
+        self._silent_seconds, self._silent_bytes = 0.0, 0
 
-    def _wait(self) -> float:
-        """How long the next read may wait. Raises TimeoutError where no time is left."""
-        left = min(self._deadline - time.monotonic(), self._silence - self._waited)
+    def _time_left(self) -> float:
+        """Return the timeout of the next read, in seconds. Raises TimeoutError if no time is left."""
+        left = min(self._deadline - time.monotonic(), self._silence_timeout - self._silent_seconds)
         if left <= 0:
             raise TimeoutError
         return left
 
     def _count(self, size: int, seconds: float) -> None:
-        self._waited += seconds
-        self._came += size
-        if self._came >= _LEAST_BYTES:
-            self._begin_to_wait()
+        self._silent_seconds += seconds
+        self._silent_bytes += size
+        if self._silent_bytes >= _PROGRESS_BYTES:
+            self._reset_silence()
         self._bytes += size
-        if self._bytes > _MOST_BYTES:
-            raise VideoError(f"there is no picture within {_MOST_BYTES >> 20} MiB", retryable=False)
+        if self._bytes > _MAX_BYTES:
+            raise VideoError(f"there is no picture within {_MAX_BYTES >> 20} MiB", retryable=False)
 
 
 class _TimedReader(io.RawIOBase):
-    """What comes from a server, byte by byte if it must be: each read waits as long as is left by then."""
+    """Reads from a socket. Each read has the time that `time_left` returns, and is reported to `count`."""
 
     def __init__(
-        self, link: socket.socket, wait: Callable[[], float], count: Callable[[int, float], None]
+        self, sock: socket.socket, time_left: Callable[[], float], count: Callable[[int, float], None]
     ) -> None:
-        self._link = link
-        self._hold = link.makefile("rb", buffering=0)
-        self._wait = wait
+        self._socket = sock
+        self._file = sock.makefile("rb", buffering=0)  # keeps the socket open until this reader is closed
+        self._time_left = time_left
         self._count = count
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        began = time.monotonic()
-        self._link.settimeout(self._wait())
-        size = self._link.recv_into(buffer)
-        self._count(size, time.monotonic() - began)
+        started = time.monotonic()
+        self._socket.settimeout(self._time_left())
+        size = self._socket.recv_into(buffer)
+        self._count(size, time.monotonic() - started)
         return size
 
     def close(self) -> None:
-        self._hold.close()
+        self._file.close()
         super().close()
 
 
-def _follow(url: str, location: str) -> str:
-    """The address that a redirect leads to. Raises NoAddressError where it is none."""
+def _join(url: str, location: str) -> str:
+    """Return the address that a redirect leads to. Raises InvalidAddressError."""
     try:
         return urljoin(url, location)
     except ValueError:
-        raise NoAddressError from None
+        raise InvalidAddressError from None
 
 
 def _split(url: str) -> tuple[bool, str, int, str]:
-    """Whether it is https, the host, the port, and what to ask for there. Raises NoAddressError."""
+    """Return whether a URL is https, its host, its port, and its request target.
+
+    Raises InvalidAddressError.
+    """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -157,11 +168,11 @@ def _split(url: str) -> tuple[bool, str, int, str]:
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https"):
-        raise NoAddressError
-    secure = parts.scheme == "https"
-    return secure, host, port or (443 if secure else 80), target
+        raise InvalidAddressError
+    is_secure = parts.scheme == "https"
+    return is_secure, host, port or (443 if is_secure else 80), target
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def _tls_context() -> ssl.SSLContext:
     return ssl.create_default_context()

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from msgspec import Struct
 
-from app.video import container as video_container
+from app.video import formats
 from tests.support.clips import marker_clip
 from tests.support.paths import ROOT
 from tests.support.service import running
@@ -179,8 +179,8 @@ def test_what_claims_to_be_huge_takes_little(tmp_path: Path, battery: Battery, b
 def test_pictures_that_are_too_large_are_told(tmp_path: Path) -> None:
     bombs.h264(tmp_path / "a.h264", 16_384, 8_192)
     assert read(tmp_path / "a.h264") == (
-        "VideoError: the pictures in a.h264 have 16384x8192 pixels: at most 8192x4352 are supported, in any"
-        " proportion"
+        "VideoError: the pictures in a.h264 have 16384x8192 pixels: at most 35,651,584 pixels are"
+        " supported, as in 8192x4352"
     )
 
 
@@ -203,10 +203,10 @@ def test_a_recording_as_large_as_may_be_is_read(tmp_path: Path) -> None:
 def test_without_its_limit_a_bomb_takes_much(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, battery: Battery, bomb: str, least: int
 ) -> None:
-    monkeypatch.setattr(video_container, "_LIMITS", {"max_streams": "1000"})
-    monkeypatch.setattr(video_container, "_MOST_PIXELS", 2**31)
-    allow = video_container._ffmpeg.av_max_alloc
-    allow(ctypes.c_size_t(2**31 - 1))
+    monkeypatch.setattr(formats, "_LIMITS", {"max_streams": "1000"})
+    monkeypatch.setattr(formats, "_MAX_PIXELS", 2**31)
+    formats.limit_allocations()
+    formats.set_max_allocation(2**31 - 1)
     try:
         with measured() as peak:
             read(BOMBS[bomb](tmp_path))
@@ -214,7 +214,7 @@ def test_without_its_limit_a_bomb_takes_much(
         assert most > least
         battery.unguarded(ROW, f"its limit: {bomb}", "1 file", f"{most:.0f} MiB")
     finally:
-        allow(ctypes.c_size_t(video_container._MOST_MEMORY))
+        formats.set_max_allocation(formats.MAX_ALLOCATION)
 
 
 def test_titles_need_not_be_text(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from app.video import open as video
 
 _AN_HOUR = 3600.0
 
-vars(video_container)["_PATIENCE"] = _AN_HOUR
+vars(video_container)["_HTTP_TIMEOUT"] = _AN_HOUR
 deadlines = vars(video.open_video)["__wrapped__"].__kwdefaults__
 deadlines.update(open_timeout=_AN_HOUR, read_timeout=_AN_HOUR)
 

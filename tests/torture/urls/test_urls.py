@@ -24,6 +24,7 @@ from app.domain.networks import Networks
 from app.domain.source import Source, SourceError, parse_source
 from app.domain.spec import EveryFrame
 from app.video import container as video_container
+from app.video import formats
 from app.video.open import Camera, Sampled, SourceState, VideoError, open_video
 from app.video.transport import connecting
 from app.video.transport.http_client import HttpClient
@@ -200,7 +201,7 @@ def without_the_check_of_redirects_in_the_proxy(patch: Patch, battle: Battle) ->
 
 
 def without_tcp_only(patch: Patch, battle: Battle) -> str:
-    patch.setattr(video_container, "_RTSP", {})
+    patch.setattr(formats, "_RTSP", {})
     return f"{battle.camera}/sdp/0"
 
 
@@ -221,7 +222,7 @@ def with_files_in_playlists(patch: Patch, battle: Battle) -> str:
 
 
 def with_any_format(patch: Patch, battle: Battle) -> str:
-    patch.setattr(video_container, "_FILE", {"protocol_whitelist": "file"})
+    patch.setattr(formats, "_FILE", {"protocol_whitelist": "file"})
     return "list.m3u8"
 
 
@@ -237,10 +238,10 @@ def with_dots(patch: Patch, battle: Battle) -> str:
 
 
 def with_any_scheme(patch: Patch, battle: Battle) -> str:
-    patch.setattr(video_container, "find_file", lambda source, _: source.address)
+    patch.setattr(video_container, "find_file", lambda source, _: Path(source.address))
     patch.setattr(sources, "_SCHEME", re.compile("(nothing)"))
     patch.setattr(sources, "_file", lambda text: Source("file", text, live=False, redacted=text))
-    patch.setattr(video_container, "_FILE", {})
+    patch.setattr(formats, "_FILE", {})
     return f"concat:{battle.secret}"
 
 

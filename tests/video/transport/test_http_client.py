@@ -1,4 +1,4 @@
-"""Reading from web servers: where redirects lead, and what is told to whom."""
+"""The HTTP client: redirects, and which server gets the password."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,7 +15,7 @@ from app.video.transport.playlist import Playlist
 
 
 class Server(ThreadingHTTPServer):
-    """Redirects from `/old` to `location`, and notes what each request told of who asks."""
+    """Redirects from `/old` to `location`, and records the Authorization header of each request."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -61,10 +61,10 @@ def servers() -> Iterator[tuple[Server, Server]]:
 
 
 def read(url: str) -> None:
-    HttpFile(url, "it", HttpClient(Networks("loopback"), silence=5, seconds=5), Event())
+    HttpFile(url, "it", HttpClient(Networks("loopback"), silence_timeout=5, timeout=5), Event())
 
 
-def test_a_login_goes_along_to_the_same_server_and_to_no_other(servers: tuple[Server, Server]) -> None:
+def test_the_password_is_sent_to_the_same_server_only(servers: tuple[Server, Server]) -> None:
     first, second = servers
     for location in (f"http://{first.at}/new", "/new"):
         first.location = location
@@ -76,14 +76,16 @@ def test_a_login_goes_along_to_the_same_server_and_to_no_other(servers: tuple[Se
     assert second.logins == [("/elsewhere", None)]
 
 
-def test_a_redirect_to_what_is_no_address_is_told_in_words(servers: tuple[Server, Server]) -> None:
+def test_a_redirect_to_an_invalid_address_is_explained(servers: tuple[Server, Server]) -> None:
     server, _ = servers
     server.location = "http://[x/"
-    with pytest.raises(VideoError, match="no address on the web"):
+    with pytest.raises(VideoError, match="invalid http address"):
         read(f"http://{server.at}/old")
 
 
-def test_a_name_in_a_playlist_that_is_no_address_is_told_in_words() -> None:
-    playlist = Playlist("the list", HttpClient(Networks("loopback"), silence=1.0, seconds=1.0), Event())
+def test_an_invalid_address_in_a_playlist_is_explained() -> None:
+    playlist = Playlist(
+        "the list", HttpClient(Networks("loopback"), silence_timeout=1.0, timeout=1.0), Event()
+    )
     playlist.open("http://a]b/1.ts", 0, {})
-    assert "no address on the web" in str(playlist.fault)
+    assert "invalid http address" in str(playlist.fault)

@@ -1,4 +1,4 @@
-"""The way to cameras: redirects, TLS, and replies of every kind."""
+"""The RTSP proxy: redirects, TLS, and replies of every kind."""
 
 import select
 import socket
@@ -33,7 +33,7 @@ def camera(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cameras.RtspCam
 
 
 def received(url: str, count: int = 10, networks: str = HERE) -> int:
-    """How many frames came, at least `count` unless it fails. Raises VideoError."""
+    """Read `count` frames, and return how many came. Raises VideoError."""
     stop = Event()
     with open_video(
         parse_source(url), Path(), Networks(networks), stop=stop, open_timeout=4, read_timeout=2
@@ -66,7 +66,7 @@ def test_a_redirect_to_another_camera_is_followed(camera: cameras.RtspCamera, me
         assert received(second) == 10
 
 
-def test_a_redirect_to_where_no_source_may_be_is_not_followed() -> None:
+def test_a_redirect_to_a_forbidden_address_is_not_followed() -> None:
     with hostile_camera({"DESCRIBE": redirect("rtsp://user:s3cret@127.0.0.2:554/live")}) as url:
         error = fault(url)
     said = "127.0.0.2 is not an address that sources may have: add loopback to VA_SOURCE_NETWORKS"
@@ -76,18 +76,18 @@ def test_a_redirect_to_where_no_source_may_be_is_not_followed() -> None:
 
 
 @pytest.mark.parametrize("location", ["http://127.0.0.1/", "", "rtsp:///x", "file:///etc/passwd", "/live"])
-def test_a_redirect_to_what_is_no_camera_is_not_followed(location: str) -> None:
+def test_a_redirect_to_another_scheme_is_not_followed(location: str) -> None:
     with hostile_camera({"OPTIONS": redirect(location)}) as url:
         error = fault(url)
-    assert "redirects to what is no camera's address" in str(error)
+    assert "redirects to an address that is not rtsp: or rtsps:" in str(error)
     assert not error.retryable
 
 
-def test_redirects_end_somewhere() -> None:
+def test_redirects_are_limited() -> None:
     script: dict[str, bytes] = {}
     with hostile_camera(script) as url:
         script["OPTIONS"] = redirect(url)
-        assert "redirects without end" in str(fault(url))
+        assert "redirects more than 5 times" in str(fault(url))
 
 
 @pytest.mark.parametrize(
@@ -102,13 +102,13 @@ def test_redirects_end_somewhere() -> None:
         b"RTSP/1.0 200" + 20_000 * b" ",
     ],
 )
-def test_what_no_camera_answers_is_an_error_at_once(reply: bytes) -> None:
+def test_an_invalid_reply_is_an_error_at_once(reply: bytes) -> None:
     with hostile_camera({"DESCRIBE": reply}) as url:
-        assert "does not answer as a camera does" in str(fault(url))
+        assert "sends invalid RTSP replies" in str(fault(url))
 
 
 def test_a_hidden_redirect_is_found() -> None:
-    """Where FFmpeg would see two replies, or one of another status, so does the relay."""
+    """The proxy parses replies as FFmpeg does, however many and whatever their status."""
     hidden = redirect("rtsp://127.0.0.2:554/live")
     for said in (
         RTSP_OK + b"\r\n" + hidden,
@@ -125,7 +125,7 @@ def test_a_hidden_redirect_is_found() -> None:
 
 @contextmanager
 def in_tls(port: int) -> Iterator[int]:
-    """A server that speaks TLS in front of one that does not; yields its port."""
+    """Run a TLS server in front of a plain one; yield its port."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(CERTIFICATE)
 
@@ -151,12 +151,12 @@ def in_tls(port: int) -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_a_camera_behind_tls_needs_no_certificate_that_others_vouch_for(camera: cameras.RtspCamera) -> None:
+def test_a_camera_may_use_a_self_signed_certificate(camera: cameras.RtspCamera) -> None:
     with in_tls(camera.port) as port:
         assert received(camera.url.replace("rtsp:", "rtsps:").replace(f":{camera.port}", f":{port}")) == 10
 
 
-def test_a_web_server_behind_tls_needs_a_valid_certificate(tmp_path: Path) -> None:
+def test_a_web_server_needs_a_valid_certificate(tmp_path: Path) -> None:
     clips.marker_clip(tmp_path / "clip.mp4", frames=5, size=(256, 192))
     with web_server(tmp_path) as server, in_tls(server.server_port) as port:
         error = fault(f"https://{HERE}:{port}/clip.mp4")
@@ -168,7 +168,7 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-async def test_no_relay_outlives_its_camera(camera: cameras.RtspCamera) -> None:
+async def test_no_proxy_outlives_its_camera(camera: cameras.RtspCamera) -> None:
     before = open_files()
     for _ in range(3):
         received(camera.url)

@@ -1,0 +1,140 @@
+"""Open containers with FFmpeg: which formats and protocols are allowed, and how large a video may be."""
+
+import ctypes
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import av
+import av._core
+from av.container import InputContainer
+from av.error import EOFError as AvEOFError
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from .errors import VideoError, unsupported_codec_error
+from .transport.http_file import HttpFile
+from .transport.playlist import Playlist
+
+MAX_ALLOCATION = 160 * 2**20
+"""Bytes that FFmpeg may allocate at once: a picture of 4 bytes per pixel, or the index of a stream."""
+
+_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,mpegvideo,avi,flv,live_flv,asf,ogg,mxf,nut,ivf,h264,hevc,obu,"
+    "m4v,mjpeg,gif,dv,dhav,rm,wtv,yuv4mpegpipe"
+)
+"""Formats that contain their own data. Playlists, scripts and image sequences would open other files."""
+
+_FILE = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+_INDEXED = {
+    "skip_frame": "all",
+    "probesize": "32",
+}  # FFmpeg would decode a picture to learn what the index tells
+_HTTP = {"format_whitelist": f"{_FORMATS},mpjpeg", "protocol_whitelist": "none"}
+_HLS = {
+    "format_whitelist": f"{_FORMATS},hls,aac,mp3,webvtt",
+    "protocol_whitelist": "none",
+    "http_persistent": "0",  # FFmpeg keeps only its own connections open between segments
+    "http_multiple": "0",
+}
+_RTSP = {
+    "rtsp_transport": "tcp",
+    "protocol_whitelist": "rtsp,tcp",
+    "format_whitelist": "rtsp",
+    "allowed_media_types": "video",  # audio that goes on would hide that the video stopped
+}
+_MAX_PIXELS = 8192 * 4352  # of a picture: the most that H.264 and H.265 allow at level 6.2
+_LIMITS = {"max_pixels": str(_MAX_PIXELS), "max_streams": "20"}
+_BUFFER = 256 * 1024  # bytes that PyAV reads from an HttpFile at once
+
+
+def open_file(path: Path) -> InputContainer:
+    """Open a file. Raises READ_ERRORS."""
+    name = str(path)
+    try:
+        if _is_mp4(path):
+            container = _open(name, _FILE | _INDEXED)
+            # A fragmented mp4 has no index that tells how far presentation order differs from decode order.
+            if container.format.name.startswith("mov") and any(s.frames for s in container.streams.video):
+                return container
+            container.close()
+        return _open(name, _FILE)
+    except AvEOFError:
+        # A fragmented mp4 that ends early opens only if FFmpeg cannot seek.
+        return _open(name, _FILE | {"seekable": "0"})
+
+
+def open_test_pattern(graph: str) -> InputContainer:
+    """Open the graph of a video generator. Raises READ_ERRORS."""
+    return _open(graph, {}, format="lavfi")
+
+
+def open_http_file(file: HttpFile) -> InputContainer:
+    """Open a recording or stream over HTTP. Raises READ_ERRORS."""
+    format_name = "mpjpeg" if file.media_type == "multipart/x-mixed-replace" else None
+    return _open(file, _HTTP, format=format_name, buffer_size=_BUFFER)
+
+
+def open_hls(url: str, playlist: Playlist, *, open_timeout: float, read_timeout: float) -> InputContainer:
+    """Open a playlist; `playlist` opens its files. Times are in seconds. Raises READ_ERRORS."""
+    return _open(url, _HLS, format="hls", io_open=playlist.open, timeout=(open_timeout, read_timeout))
+
+
+def open_rtsp(url: str, *, open_timeout: float, read_timeout: float) -> InputContainer:
+    """Open an RTSP stream. Times are in seconds. Raises READ_ERRORS."""
+    # FFmpeg notices a timeout only after twice the time.
+    return _open(url, _RTSP, timeout=(open_timeout, read_timeout / 2))
+
+
+def select_video(container: InputContainer, name: str) -> VideoStream:
+    """Return the first video stream that is no cover art, set up to decode in the thread that calls.
+
+    `name` stands for the source in messages. Raises VideoError if there is none, or it is not supported.
+    """
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            if stream.codec_context is None:
+                raise unsupported_codec_error(name)
+            if stream.width * stream.height > _MAX_PIXELS:
+                raise VideoError(
+                    f"the pictures in {name} have {stream.width}x{stream.height} pixels: at most"
+                    f" {_MAX_PIXELS:,} pixels are supported, as in 8192x4352",
+                    retryable=False,
+                )
+            stream.codec_context.options = _LIMITS
+            # Every further thread costs CPU per picture: scenarios run in parallel instead.
+            stream.codec_context.thread_type, stream.codec_context.thread_count = "NONE", 1
+            return stream
+    raise VideoError(f"{name} has no video stream", retryable=False)
+
+
+@cache
+def limit_allocations() -> None:
+    """Limit FFmpeg's allocations in this process, the first time that it is called.
+
+    FFmpeg trusts the sizes that a file declares: a file of 1 KiB can make it allocate 2 GiB at once.
+    """
+    set_max_allocation(MAX_ALLOCATION)
+
+
+def set_max_allocation(size: int) -> None:
+    """Limit each allocation of FFmpeg in this process to `size` bytes."""
+    ffmpeg = ctypes.CDLL(av._core.__file__)  # noqa: SLF001 - PyAV offers no function for it
+    ffmpeg.av_max_alloc.argtypes, ffmpeg.av_max_alloc.restype = [ctypes.c_size_t], None
+    ffmpeg.av_max_alloc(size)
+
+
+def _open(file: str | HttpFile, options: dict[str, str], **others: Any) -> InputContainer:
+    limit_allocations()
+    # The metadata of a recording may be no valid text.
+    container: InputContainer = av.open(
+        file, "r", options=options | _LIMITS, metadata_errors="replace", **others
+    )
+    return container
+
+
+def _is_mp4(path: Path) -> bool:
+    with suppress(OSError), path.open("rb") as file:  # FFmpeg reports what is wrong with the file
+        return file.read(8)[4:] == b"ftyp"
+    return False
