@@ -1,19 +1,15 @@
-# One image for every role: VA_ROLES says what a container does. It holds no database server and no
-# development tools, so both database addresses must be given. docs/fleet.md tells how to run a fleet of it.
+# One image for every role: VA_ROLES says what a container does. docs/fleet.md tells how to run a fleet of it.
+# Give both database addresses: a container loses what the embedded server writes into it.
 #
 # The base has an exact tag. To pin its very bytes, add its digest here and below: name:tag@sha256:…
 FROM python:3.13.14-slim-trixie AS builder
 
-# Version 26.1 was the first pip that takes hashes from constraints.
 RUN pip install --no-cache-dir pip==26.3 && python -m venv --without-pip /venv
 
-# What running needs, in the versions and with the hashes of the lock, which holds the development tools too.
 WORKDIR /build
-COPY pyproject.toml requirements.lock ./
-RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-print(*project['dependencies'], *project['optional-dependencies']['onnx'], sep='\n')" > runtime.txt \
-    && pip --python /venv/bin/python install --no-cache-dir --only-binary :all: --require-hashes \
-        --constraint requirements.lock --requirement runtime.txt
+COPY requirements.lock ./
+RUN pip --python /venv/bin/python install --no-cache-dir --only-binary :all: --require-hashes \
+        --requirement requirements.lock
 
 COPY app /srv/app
 RUN python -m compileall -q --invalidation-mode unchecked-hash /srv/app

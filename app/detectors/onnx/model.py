@@ -89,7 +89,7 @@ def open_session(path: Path) -> "InferenceSession":
     try:
         import onnxruntime
     except ImportError as error:
-        raise DetectorError("ONNX Runtime is not installed: install videoanalysis[onnx].") from error
+        raise DetectorError("ONNX Runtime is not installed: run pip install onnxruntime.") from error
     options = onnxruntime.SessionOptions()
     # Several threads share a session and compute alone: twice as fast (measured) as one thread with helpers.
     options.intra_op_num_threads = options.inter_op_num_threads = 1

