@@ -122,7 +122,7 @@ class Service:
         self._stopping = Event()
         self._waiting_for: str | None = "the start"
 
-    def application(self) -> Litestar:
+    def application(self) -> Asgi:
         """Return the application; nothing is opened before its lifespan begins."""
         options = ApiOptions(
             version=__version__,
@@ -132,7 +132,7 @@ class Service:
             waiting_for=lambda: self._waiting_for,
             shutting_down=self._stopping,
         )
-        return create_app(options, lifespan=[self._lifespan], resources="api" in self._settings.roles)
+        return create_app(options, lifespan=[self._lifespan], has_resources="api" in self._settings.roles)
 
     @asynccontextmanager
     async def _lifespan(self, app: Litestar) -> AsyncGenerator[None, None]:

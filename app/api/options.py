@@ -1,4 +1,4 @@
-"""What the API is given: values known before it starts, and the resources that are opened later."""
+"""What the API is given: options known before it starts, and resources that are opened later."""
 
 from collections.abc import Callable
 
@@ -9,18 +9,20 @@ from ..bus import Bus
 from ..postgres import Database
 
 
-def _nothing() -> str | None:
+def _always_ready() -> str | None:
     return None
 
 
 class ApiOptions(Struct, frozen=True, kw_only=True):
-    """Values known before anything is open. Times are in seconds.
+    """Options that are known before any resource is open. Times are in seconds.
 
-    `rate_limit` is requests a second, for each API key; clients on this machine have none. A command that the
-    bus has not taken after `publish_wait` is answered with 503; one that is not done `command_wait` after its
-    request began, with 202. `heartbeat_timeout` is the one runners are judged by. `waiting_for` says in plain
-    words what this process still waits for before it is ready, or None. Setting `shutting_down` ends every
-    event stream.
+    `rate_limit`: requests a second for each API key; clients on this machine have no limit.
+    `publish_wait`: a command that the bus has not taken by then is answered with 503.
+    `command_wait`: a command that is not handled by then, counted from the request, is answered with 202.
+    `heartbeat_timeout`: a runner without a heartbeat for longer is shown as silent.
+    `keep_alive`: the longest silence of an event stream; then a comment is sent.
+    `waiting_for`: returns what this process still waits for before it is ready, in plain words, or None.
+    `shutting_down`: ends every event stream when it is set.
     """
 
     version: str
@@ -31,12 +33,12 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
     heartbeat_timeout: float = 10.0
     max_streams: int = 100
     keep_alive: float = 15.0
-    waiting_for: Callable[[], str | None] = _nothing
+    waiting_for: Callable[[], str | None] = _always_ready
     shutting_down: Event = field(default_factory=Event)
 
 
 class ApiDeps(Struct, frozen=True):
-    """What the routes read from and publish to."""
+    """The resources that routes read from and publish to."""
 
     scenarios: Database
     predictions: Database

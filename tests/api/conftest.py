@@ -1,4 +1,4 @@
-"""The API over real databases, with a bus whose other end is the orchestrator's own code."""
+"""The API over real databases, with a bus that calls the orchestrator's own handler."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -8,9 +8,10 @@ from typing import cast
 import httpx
 import pytest
 import uvicorn
-from litestar import Litestar
+from litestar.types import ASGIApp
 
 from app.api import ApiDeps, ApiOptions, create_app, serve
+from app.api.http.middleware import RequestMiddleware
 from app.bus import Bus
 from app.messages import Message, Topic
 from app.orchestrator.handlers import handle_command
@@ -20,11 +21,11 @@ from tests.support.waiting import until
 
 LOCAL = ("127.0.0.1", 50000)
 Connect = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
-Start = Callable[..., AbstractAsyncContextManager[Litestar]]
+Start = Callable[..., AbstractAsyncContextManager[RequestMiddleware]]
 
 
 class FakeBus:
-    """Publishing hands the message to `handle`, as the memory bus does, and keeps it."""
+    """Records what is published, and passes it to `handle`, as the in-memory bus does."""
 
     def __init__(self, handle: Callable[[Message], Awaitable[None]]) -> None:
         self.handle = handle
@@ -35,8 +36,8 @@ class FakeBus:
         await self.handle(topic.decode(topic.encode(message)))
 
 
-class Opened(asyncio.Event):
-    """A task status to wait for."""
+class StartedEvent(asyncio.Event):
+    """A task status that a test can wait for."""
 
     def started(self, _value: object = None) -> None:
         self.set()
@@ -44,9 +45,9 @@ class Opened(asyncio.Event):
 
 @asynccontextmanager
 async def in_background(work: Coroutine[None, None, None]) -> AsyncIterator[asyncio.Task[None]]:
-    """Run `work` beside the block, and cancel it afterwards.
+    """Run `work` during the block, and cancel it afterwards.
 
-    A task group would not do: fixtures are set up and torn down in different tasks.
+    A task group cannot be used: fixtures are set up and torn down in different tasks.
     """
     task = asyncio.create_task(work)
     try:
@@ -76,14 +77,14 @@ def deps(scenarios: Database, predictions: Database, bus: FakeBus) -> ApiDeps:
 
 @pytest.fixture
 def start(deps: ApiDeps) -> Start:
-    """Makes an application with options of the test's own, with its resources open."""
+    """Return a function that starts an application with the test's options and open resources."""
 
     @asynccontextmanager
-    async def started(deps: ApiDeps = deps, **options: object) -> AsyncIterator[Litestar]:
+    async def started(deps: ApiDeps = deps, **options: object) -> AsyncIterator[RequestMiddleware]:
         app = create_app(ApiOptions(version="1.2.3", command_wait=0.2, **options))  # type: ignore[arg-type]
-        opened = Opened()
-        async with in_background(serve(app, deps, task_status=opened)):
-            await opened.wait()
+        is_open = StartedEvent()
+        async with in_background(serve(app.app, deps, task_status=is_open)):
+            await is_open.wait()
             yield app
 
     return started
@@ -91,17 +92,17 @@ def start(deps: ApiDeps) -> Start:
 
 @asynccontextmanager
 async def connected(
-    app: Litestar, client: tuple[str, int] = LOCAL, host: str = "localhost"
+    app: RequestMiddleware, client: tuple[str, int] = LOCAL, host: str = "localhost"
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client that comes from an address of the test's choice, without sockets."""
+    """Yield a client with an address of the test's choice, without sockets."""
     transport = httpx.ASGITransport(app, client=client)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as http:
         yield http
 
 
 @asynccontextmanager
-async def listening(app: Litestar) -> AsyncIterator[str]:
-    """The application behind a real server; yields its address."""
+async def listening(app: ASGIApp) -> AsyncIterator[str]:
+    """Run the application in a real server, and yield its address."""
     server = uvicorn.Server(
         uvicorn.Config(app, port=0, lifespan="off", log_config=None, ws="none", timeout_graceful_shutdown=1)
     )
@@ -114,13 +115,13 @@ async def listening(app: Litestar) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def app(start: Start) -> AsyncIterator[Litestar]:
+async def app(start: Start) -> AsyncIterator[RequestMiddleware]:
     async with start() as running:
         yield running
 
 
 @pytest.fixture
-async def http(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
+async def http(app: RequestMiddleware) -> AsyncIterator[httpx.AsyncClient]:
     """A client on this machine."""
     async with connected(app) as client:
         yield client
@@ -128,13 +129,13 @@ async def http(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def silent() -> AsyncIterator[str]:
-    """The address of a database server that accepts and then says nothing."""
+    """Yield the address of a database server that accepts connections and never answers."""
 
-    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
 
-    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    server = await asyncio.start_server(never_answer, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
         yield f"postgresql://user@127.0.0.1:{port}/nothing?sslmode=disable"

@@ -149,14 +149,14 @@ async def test_a_bus_that_does_not_take_the_command_is_said_to_be_away(start: St
             assert response.headers["retry-after"] == "2"
             assert f'"id": "{problem["scenario_id"]}"' in problem["detail"], "how to repeat it safely"
             keyed = await http.post("/scenarios", json=BODY, headers={"Idempotency-Key": "k"})
-            assert "just as it was" in keyed.json()["detail"]
+            assert "unchanged" in keyed.json()["detail"]
 
 
 @pytest.mark.parametrize(
     ("change", "field", "words"),
     [
-        ({"source": ""}, "source", "at least 1 characters"),
-        ({"source": None}, "source", "must be a text, not null"),
+        ({"source": ""}, "source", "at least 1 character."),
+        ({"source": None}, "source", "must be a string, not null"),
         ({"source": "concat:a.mp4|b.mp4"}, "source", "not allowed"),
         ({"source": "file:///etc/passwd"}, "source", "not allowed"),
         ({"source": "subfile:,,start,0,end,9,:clip.mp4"}, "source", "not allowed"),
@@ -165,15 +165,15 @@ async def test_a_bus_that_does_not_take_the_command_is_said_to_be_away(start: St
         ({"source": "a\0b"}, None, "NUL"),
         ({"detector": {"type": "unicorn"}}, "detector.type", "GET /detectors"),
         ({"detector": {}}, "detector.type", "is missing"),
-        ({"detector": {"type": "marker", "codes": ["bar"]}}, "detector.codes[0]", "may not be 'bar'"),
-        ({"detector": {"type": "marker", "codes": []}}, "detector.codes", "at least 1 entries"),
+        ({"detector": {"type": "marker", "codes": ["bar"]}}, "detector.codes[0]", "must not be 'bar'"),
+        ({"detector": {"type": "marker", "codes": []}}, "detector.codes", "at least 1 item."),
         ({"sampling": {"mode": "fps", "fps": -2}}, "sampling.fps", "a number greater than 0"),
-        ({"sampling": {"mode": "fps", "fps": "2"}}, "sampling.fps", "must be a number, not a text"),
+        ({"sampling": {"mode": "fps", "fps": "2"}}, "sampling.fps", "must be a number, not a string"),
         ({"sampling": {"mode": "some"}}, "sampling.mode", "all, fps and keyframes"),
         ({"restart": {"policy": "on_failure", "max_restarts": 1.5}}, "restart.max_restarts", "whole number"),
         ({"restart": {"policy": "always"}}, "restart.policy", "live"),
         ({"name": "x" * 201}, "name", "at most 200 characters"),
-        ({"nmae": "typo"}, "nmae", "not known here"),
+        ({"nmae": "typo"}, "nmae", "is not known"),
         ({"id": "7"}, "id", "UUID"),
     ],
 )

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from litestar.handlers import HTTPRouteHandler
 
-from app.api import PROBES, ROUTES
+from app.api.application import PROBES, ROUTES
 from app.api.http.openapi import OperationDoc
 from app.api.http.problems import Problem
 
@@ -118,7 +118,7 @@ async def test_parameters_carry_the_limits_that_hold(document: dict[str, Any]) -
     parameters = {parameter["name"]: parameter for parameter in operation["parameters"]}
     assert parameters["scenario_id"]["in"] == "path"
     assert parameters["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}
-    assert "confident" in parameters["min_confidence"]["description"]
+    assert "confidence" in parameters["min_confidence"]["description"]
     creating = document["paths"]["/scenarios"]["post"]
     assert creating["parameters"][0]["name"] == "Idempotency-Key"
     assert creating["security"] if "security" in creating else document["security"]

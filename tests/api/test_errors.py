@@ -7,12 +7,12 @@ import anyio
 import httpx
 import pytest
 from anyio.abc import SocketStream
-from litestar import Litestar
+from litestar.types import ASGIApp
 from structlog.testing import capture_logs
 
 from app.api import ApiDeps, ApiOptions, create_app
 from app.api.http import requests
-from app.api.queries import scenarios as views
+from app.api.queries import scenarios as queries
 from app.postgres import open_database
 from tests.api.conftest import Start, connected, listening
 
@@ -79,7 +79,7 @@ async def speak(url: str) -> SocketStream:
     return await anyio.connect_tcp(address.hostname or "", address.port or 0)
 
 
-async def test_a_body_that_is_too_large_is_refused_before_it_arrives(app: Litestar) -> None:
+async def test_a_body_that_is_too_large_is_refused_before_it_arrives(app: ASGIApp) -> None:
     async with listening(app) as url, await speak(url) as socket:
         await socket.send(
             b"POST /scenarios HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -89,7 +89,7 @@ async def test_a_body_that_is_too_large_is_refused_before_it_arrives(app: Litest
             assert b"413" in (await socket.receive()).split(b"\r\n")[0]
 
 
-async def test_a_body_without_a_length_is_not_read_past_the_limit(app: Litestar) -> None:
+async def test_a_body_without_a_length_is_not_read_past_the_limit(app: ASGIApp) -> None:
     async with listening(app) as url, httpx.AsyncClient() as http:
 
         async def endless() -> object:
@@ -101,8 +101,8 @@ async def test_a_body_without_a_length_is_not_read_past_the_limit(app: Litestar)
         assert (await http.get(f"{url}/scenarios")).status_code == 200, "the service is unharmed"
 
 
-async def test_a_body_that_drips_is_not_waited_for(app: Litestar, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "_BODY_WAIT", 0.2)
+async def test_a_body_that_drips_is_not_waited_for(app: ASGIApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "BODY_TIMEOUT", 0.2)
     async with listening(app) as url, await speak(url) as socket:
         await socket.send(
             b"POST /scenarios HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -112,7 +112,7 @@ async def test_a_body_that_drips_is_not_waited_for(app: Litestar, monkeypatch: p
             assert b"408" in (await socket.receive()).split(b"\r\n")[0]
 
 
-async def test_a_client_that_leaves_in_the_middle_of_its_body_harms_nothing(app: Litestar) -> None:
+async def test_a_client_that_leaves_in_the_middle_of_its_body_harms_nothing(app: ASGIApp) -> None:
     with capture_logs() as logs:
         async with listening(app) as url:
             async with await speak(url) as socket:
@@ -147,7 +147,7 @@ async def test_an_unexpected_fault_is_logged_under_the_id_that_the_user_gets(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a secret")
 
-    monkeypatch.setattr(views, "find_row", fail)
+    monkeypatch.setattr(queries, "find_row", fail)
     with capture_logs() as logs:
         response = await http.get(f"/scenarios/{uuid4()}")
     detail = assert_problem(response, 500, "internal")

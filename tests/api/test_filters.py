@@ -7,7 +7,6 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from app.api.queries.predictions import Prediction as Shown
 from app.api.queries.predictions import PredictionFilter, list_predictions
 from app.domain.prediction import Detection, Prediction
 from app.postgres import Database
@@ -74,9 +73,9 @@ def plain(rows: list[Prediction], wanted: PredictionFilter) -> list[tuple[int, l
 
 async def paged(
     predictions: Database, scenario_id: UUID, wanted: PredictionFilter, limit: int
-) -> list[Shown]:
+) -> list[Prediction]:
     """All pages, each gone on from as a cursor does."""
-    shown: list[Shown] = []
+    shown: list[Prediction] = []
     while True:
         items, more = await list_predictions(predictions, scenario_id, wanted, limit)
         assert len(items) == limit or more is None

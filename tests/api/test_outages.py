@@ -7,7 +7,7 @@ from anyio import create_task_group
 
 from app.api import ApiDeps
 from app.api.databases import open_request_database
-from app.api.queries import scenarios as views
+from app.api.queries import scenarios as queries
 from app.postgres import Database, open_database
 from tests.api.conftest import Start, connected
 from tests.api.test_errors import assert_problem
@@ -92,7 +92,7 @@ async def test_a_query_that_takes_too_long_is_ended_and_says_what_to_do(
         async with scenarios.connection() as connection:
             await connection.execute("SELECT pg_sleep(60)")
 
-    monkeypatch.setattr(views, "list_scenarios", heavy)
+    monkeypatch.setattr(queries, "list_scenarios", heavy)
     async with (
         open_database(scenarios_dsn, command_timeout=0.2) as busy,
         start(ApiDeps(busy, deps.predictions, deps.bus)) as app,

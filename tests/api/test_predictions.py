@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from app.api.http.cursors import make_cursor
-from app.api.queries.predictions import PAGE, PredictionFilter
+from app.api.queries.predictions import MAX_PAGE, PredictionFilter
 from app.postgres import Database
 from tests.support.rows import add_prediction, add_scenario, packed
 
@@ -173,17 +173,17 @@ async def test_a_cursor_that_nobody_handed_out_is_refused(
         ("limit=0", "limit", "at least 1"),
         ("limit=-1", "limit", "at least 1"),
         ("limit=1001", "limit", "at most 1000"),
-        ("limit=ten", "limit", "must be a whole number, not a text"),
+        ("limit=ten", "limit", "must be a whole number, not a string"),
         ("limit=5&limit=6", None, "more than once"),
         ("from_frame=-1", "from_frame", "at least 0"),
         (f"from_frame={2**63}", "from_frame", "at most"),
         ("from_time=soon", "from_time", "must be a number"),
         ("from_time=nan", "from_time", "at least 0"),
         ("min_confidence=1.5", "min_confidence", "at most 1"),
-        ("label=", "label", "at least 1 characters"),
+        ("label=", "label", "at least 1 character."),
         ("label=a%00b", None, "NUL"),
         ("label=%ff", None, "UTF-8"),
-        ("lable=cat", "lable", "not known here"),
+        ("lable=cat", "lable", "is not known"),
     ],
 )
 async def test_a_wrong_parameter_is_named(
@@ -261,7 +261,7 @@ async def test_a_page_of_many_detections_ends_early_and_the_next_goes_on(
         cursor = page["next_cursor"]
     assert seen == list(range(400))
     each = 80 * CROWD + 4 * CROWD - 1  # bytes that a page is taken to have for a frame
-    assert ends == [n := -(-PAGE // each), n, 400 - 2 * n]
+    assert ends == [n := -(-MAX_PAGE // each), n, 400 - 2 * n]
     assert 40_000 < n * CROWD < 50_000
 
 
@@ -272,7 +272,7 @@ async def test_long_labels_end_a_page_earlier_and_a_limit_earlier_still(
     await add_crowds(predictions, scenario_id, 40, label="\N{CAT FACE}" * 200)
     path = f"/scenarios/{scenario_id}/predictions"
     response = await http.get(path)
-    assert len(response.content) < 1.1 * PAGE
+    assert len(response.content) < 1.1 * MAX_PAGE
     assert response.json()["next_cursor"]
     assert await frames(http, scenario_id) == list(range(40))
     page = (await http.get(path, params={"limit": 2})).json()
@@ -284,7 +284,7 @@ async def test_a_page_has_a_frame_however_many_detections_it_has(
     http: httpx.AsyncClient, scenarios: Database, predictions: Database
 ) -> None:
     scenario_id = await add_scenario(scenarios)
-    count = PAGE // 80
+    count = MAX_PAGE // 80
     for frame in range(3):
         await add_prediction(
             predictions,

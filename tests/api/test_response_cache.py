@@ -4,8 +4,8 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from litestar import Litestar
 
+from app.api.http.middleware import RequestMiddleware
 from app.api.http.response_cache import ResponseCache
 from app.postgres import Database
 from tests.support.rows import add_checkpoint, add_prediction, add_scenario
@@ -71,7 +71,7 @@ async def test_answers_about_others_are_not_kept(
 
 
 def test_the_answers_used_last_are_kept() -> None:
-    kept = ResponseCache(most=3 * 2010)
+    kept = ResponseCache(max_size=3 * 2010)
     names = [uuid4() for _ in range(5)]
     for name in names[:3]:
         kept.put(name, b"it", bytes(1000))
@@ -83,13 +83,13 @@ def test_the_answers_used_last_are_kept() -> None:
 
 
 def test_what_is_forgotten_makes_room() -> None:
-    kept = ResponseCache(most=3 * 2000)
+    kept = ResponseCache(max_size=3 * 2000)
     first, second, third = (uuid4() for _ in range(3))
     for question in (b"0", b"1"):
         kept.put(first, question, bytes(990))
     kept.put(second, b"0", bytes(990))
-    kept.forget(first)
-    kept.forget(first)
+    kept.evict(first)
+    kept.evict(first)
     for question in (b"0", b"1"):
         assert kept.get(first, question) is None
         kept.put(third, question, bytes(990))
@@ -97,7 +97,7 @@ def test_what_is_forgotten_makes_room() -> None:
 
 
 def test_a_long_question_takes_its_room_too() -> None:
-    kept = ResponseCache(most=11_000)
+    kept = ResponseCache(max_size=11_000)
     name = uuid4()
     questions = [b"%d" % number * 4000 for number in range(5)]
     for question in questions:
@@ -107,11 +107,11 @@ def test_a_long_question_takes_its_room_too() -> None:
 
 
 async def test_deleting_and_starting_a_scenario_make_room(
-    http: httpx.AsyncClient, app: Litestar, scenarios: Database
+    http: httpx.AsyncClient, app: RequestMiddleware, scenarios: Database
 ) -> None:
     for method, path in (("DELETE", ""), ("POST", "/start")):
         scenario_id = await add_scenario(scenarios, state="inactive", outcome="completed")
         await read(http, scenario_id)
-        assert app.state.kept.get(scenario_id, b"predictions ") is not None
+        assert app.app.state.response_cache.get(scenario_id, b"predictions ") is not None
         await http.request(method, f"/scenarios/{scenario_id}{path}")
-        assert app.state.kept.get(scenario_id, b"predictions ") is None
+        assert app.app.state.response_cache.get(scenario_id, b"predictions ") is None

@@ -142,7 +142,7 @@ async def test_metrics_are_told_without_a_database(start: Start, deps: ApiDeps, 
 
 
 async def test_a_process_of_other_roles_has_health_and_metrics_only() -> None:
-    app = create_app(ApiOptions(version="1"), resources=False)
+    app = create_app(ApiOptions(version="1"), has_resources=False)
     async with connected(app) as http:
         assert (await http.get("/health/ready")).status_code == 200
         assert (await http.get("/metrics")).status_code == 200

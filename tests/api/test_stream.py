@@ -9,7 +9,7 @@ from uuid import UUID
 import httpx
 import pytest
 from anyio import Event, fail_after, move_on_after
-from litestar import Litestar
+from litestar.types import ASGIApp
 
 from app.postgres import Database
 from tests.api.conftest import Start, listening
@@ -68,7 +68,7 @@ async def reading(url: str, last_event_id: str | None = None) -> AsyncIterator[R
 
 
 @pytest.fixture
-async def url(app: Litestar) -> AsyncIterator[str]:
+async def url(app: ASGIApp) -> AsyncIterator[str]:
     async with listening(app) as url:
         yield url
 

@@ -1,1 +1,1 @@
-"""HTTP itself: middleware, keys, problems, validation, cursors, OpenAPI."""
+"""What concerns HTTP itself: middleware, API keys, limits, problems, validation, cursors, OpenAPI."""

@@ -1,9 +1,9 @@
-"""Who may come in.
+"""Decide who may send requests.
 
-Loopback clients need no key; everybody else does, and without configured keys is refused. Three ways of
-borrowing loopback's trust are closed: a proxy on this machine (its forwarding headers make a request remote),
-a web page whose name was pointed at 127.0.0.1 (the Host must be loopback's), and a web page that posts
-across sites (its Origin must be this host).
+Loopback clients need no key. All others need one, and are refused if no keys are configured. Three ways to
+misuse the trust in loopback are closed: a proxy on this machine (a request with forwarding headers counts as
+remote), a web page whose name resolves to 127.0.0.1 (DNS rebinding: the Host must be a loopback name), and a
+web page that posts across sites (its Origin must be this host).
 """
 
 from functools import lru_cache
@@ -27,15 +27,15 @@ _FORWARDED = frozenset(
         b"true-client-ip",
     ]
 )
-"""What proxies add, beside everything that begins with `x-forwarded-`."""
-_SAFE = ("GET", "HEAD", "OPTIONS")
-_REMEMBERED = 100  # texts read last; a Host may be 64 KiB long
+"""Headers that proxies add, besides all that begin with `x-forwarded-`."""
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_CACHE_SIZE = 100  # entries; a Host may be 64 KiB long
 
 
 def admit(scope: HTTPScope, api_keys: tuple[str, ...]) -> str:
-    """The caller's name: `local`, `anonymous` (for open pages), or `key:` and a part of the key's hash.
+    """Return the caller's name: `local`, `anonymous` (open pages), or `key:` and a hash of the key.
 
-    Raises ProblemError: 401 where a key is missing or wrong, 403 where none would help.
+    Raises ProblemError: 401 if a key is missing or wrong, 403 if no key would help.
     """
     headers = dict(scope["headers"])
     if scope["path"].startswith("/health/"):
@@ -48,18 +48,18 @@ def admit(scope: HTTPScope, api_keys: tuple[str, ...]) -> str:
         return "local"
     if not api_keys:
         detail = (
-            "Without API keys this service answers only its own machine. Set VA_API_KEYS, restart it, and "
-            "send one of the keys as `Authorization: Bearer …`."
+            "Without API keys the service answers only clients on its own machine. Set VA_API_KEYS, restart "
+            "the service, and send one of the keys as `Authorization: Bearer …`."
         )
         raise ProblemError(FORBIDDEN, detail)
-    # A browser cannot send a key with the page it opens; what the pages say is public, what they call is not.
+    # A browser cannot send a key when it opens a page. The pages are public; the routes they call are not.
     if scope["path"].rstrip("/") in ("", "/docs") or scope["path"].startswith("/docs/"):
         return "anonymous"
     raise _key_needed("Send an API key as `Authorization: Bearer …`.")
 
 
 def network_of(scope: HTTPScope) -> str:
-    """Whom to count a request for that shows no key: the client's address, of IPv6 its network's half."""
+    """Return whom a request without a key counts for: the client's IPv4 address, or its IPv6 /64 network."""
     client = scope["client"]
     address = None if client is None else _address(client[0])
     if isinstance(address, IPv6Address):
@@ -73,11 +73,11 @@ def _bearer(header: bytes) -> bytes | None:
 
 
 def _check_key(key: bytes, api_keys: tuple[str, ...]) -> str:
-    # Of one length, and all of them: the time tells neither how long a key is nor which one is near.
+    # Compares hashes of all keys, so that the time tells neither a key's length nor which one is similar.
     digest = sha256(key).digest()
     matches = [compare_digest(digest, sha256(known.encode()).digest()) for known in api_keys]
     if not any(matches):
-        raise _key_needed("The API key is not one of this service's. Check VA_API_KEYS.")
+        raise _key_needed("The API key is not valid. Send one of the keys in VA_API_KEYS.")
     return f"key:{digest.hex()[:16]}"
 
 
@@ -87,10 +87,10 @@ def _key_needed(detail: str) -> ProblemError:
 
 def _is_local(scope: HTTPScope, headers: dict[bytes, bytes]) -> bool:
     client = scope.get("client")
-    return client is not None and _is_loopback(client[0]) and not any(map(_is_of_proxies, headers))
+    return client is not None and _is_loopback(client[0]) and not any(map(_is_proxy_header, headers))
 
 
-def _is_of_proxies(header: bytes) -> bool:
+def _is_proxy_header(header: bytes) -> bool:
     return header in _FORWARDED or header.startswith(b"x-forwarded-")
 
 
@@ -100,19 +100,19 @@ def _check_browser(method: str, headers: dict[bytes, bytes]) -> None:
     if name != "localhost" and not name.endswith(".localhost") and not _is_loopback(name):
         detail = (
             f"Without an API key the Host must be localhost or 127.0.0.1, not {host or 'empty'}. Open the "
-            "service under one of these, or send a key."
+            "service at one of these, or send a key."
         )
         raise ProblemError(FORBIDDEN, detail)
     origin = headers.get(b"origin")
     if (
         origin is not None
-        and method not in _SAFE
+        and method not in _SAFE_METHODS
         and origin.decode("latin-1").lower().partition("://")[2] != host
     ):
-        raise ProblemError(FORBIDDEN, "A page of another site may not do this without an API key.")
+        raise ProblemError(FORBIDDEN, "A page of another site must send an API key with this request.")
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHE_SIZE)
 def _host_name(host: str) -> str:
     try:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")
@@ -125,7 +125,7 @@ def _is_loopback(text: str) -> bool:
     return address is not None and address.is_loopback
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHE_SIZE)
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
         ip = ip_address(text)

@@ -1,7 +1,7 @@
-"""The OpenAPI 3.1 document, from what each handler declares about itself.
+"""Build the OpenAPI 3.1 document from what each handler declares about itself.
 
-The schemas are msgspec's own, of the very Structs that requests are decoded with, so that every constraint,
-default and discriminator in the document is the one that holds.
+The schemas are msgspec's own, of the same Structs that requests are decoded with, so the document has every
+constraint, default and discriminator that applies.
 """
 
 import re
@@ -31,21 +31,32 @@ _SCENARIO = re.compile(r"{scenario_id\b")
 
 TAGS = {
     "scenarios": "One video source plus one detector: create, follow, stop, start and delete.",
-    "results": "What was found, frame by frame.",
-    "events": "What happened, and what happens now.",
+    "results": "What was found in each frame.",
+    "events": "The changes of scenarios: history, and a live stream.",
     "service": "Runners, detectors, health and metrics.",
 }
 DESCRIPTION = """\
 Self-hosted video analysis. A scenario is one video source plus one detector; every sampled frame of a
-recording gets exactly one prediction, whatever was killed on the way.
+recording gets exactly one prediction, whichever process was killed meanwhile.
 
-Errors are problem documents (RFC 9457): `type` tells programs which, `detail` tells people what to do.
+Errors are problem documents (RFC 9457): programs read `type`, people read in `detail` what to do.
 Clients on the service's own machine need no key; all others send `Authorization: Bearer …`.
 """
+_COMMON_PROBLEMS = {
+    TOO_MANY_REQUESTS: "This API key makes more requests than allowed (VA_RATE_LIMIT). Wait, then send fewer."
+}
+_KEYED_PROBLEMS = {
+    KEY_NEEDED: "Send an API key as `Authorization: Bearer …`.",
+    FORBIDDEN: "Without API keys the service answers only clients on its own machine.",
+    UNAVAILABLE: "A database does not answer. Repeat the request in a moment.",
+    INTERNAL: (
+        "The error is logged under 3f1c7a9be204. Repeat the request; if it fails again, report this id."
+    ),
+}
 
 
 class ResponseDoc(Struct, frozen=True):
-    """One success of an operation. `model` is its body's type, None where it has none."""
+    """One successful response. `model` is the type of its body, None if it has no body."""
 
     description: str
     model: Any = None
@@ -55,10 +66,10 @@ class ResponseDoc(Struct, frozen=True):
 
 
 class OperationDoc(Struct, frozen=True, kw_only=True):
-    """What a handler says about itself, passed to its decorator as `doc`.
+    """The documentation of an operation, passed to its handler's decorator as `doc`.
 
-    `query` is the Struct its parameters are decoded with. `headers` maps to the type of what they hold, and
-    `problems` to an example's detail. `open` operations need no key.
+    `query` is the Struct that its parameters are decoded with. `headers` maps names to types, and `problems`
+    maps types to an example of `detail`. `open` operations need no key.
     """
 
     id: str
@@ -75,14 +86,14 @@ class OperationDoc(Struct, frozen=True, kw_only=True):
 
 
 def openapi_document(handlers: Iterable[HTTPRouteHandler], version: str) -> bytes:
-    """The document as JSON. Handlers without a `doc` are left out."""
+    """Return the document as JSON. Handlers without a `doc` are left out."""
     documented = [(handler, doc) for handler in handlers if (doc := handler.opt.get("doc"))]
     models = {Problem: None}
     of_scenarios = [doc.id for handler, doc in documented if any(map(_SCENARIO.search, handler.paths))]
     paths: dict[str, dict[str, Any]] = {}
     for handler, doc in documented:
         models |= dict.fromkeys(
-            m for m in (doc.body, *(a.model for a in doc.responses.values())) if _named(m)
+            m for m in (doc.body, *(a.model for a in doc.responses.values())) if _has_schema(m)
         )
         for path in handler.paths:
             for method in handler.http_methods:
@@ -112,7 +123,7 @@ def openapi_document(handlers: Iterable[HTTPRouteHandler], version: str) -> byte
     return msgspec.json.encode(document)
 
 
-def _named(model: Any) -> bool:
+def _has_schema(model: Any) -> bool:
     return model is not None and model is not str
 
 
@@ -133,8 +144,8 @@ def _operation(path: str, doc: OperationDoc, of_scenarios: list[str]) -> dict[st
         "description": doc.description,
         "parameters": _parameters(path, doc),
         "responses": {
-            str(status): _answer(answer) | _links(path, doc, answer, of_scenarios)
-            for status, answer in doc.responses.items()
+            str(status): _response(response) | _links(path, doc, response, of_scenarios)
+            for status, response in doc.responses.items()
         }
         | _problem_responses(doc),
     }
@@ -162,22 +173,22 @@ def _parameters(path: str, doc: OperationDoc) -> list[dict[str, Any]]:
     return found
 
 
-def _answer(answer: ResponseDoc) -> dict[str, Any]:
-    described: dict[str, Any] = {"description": answer.description}
-    if answer.headers:
+def _response(response: ResponseDoc) -> dict[str, Any]:
+    described: dict[str, Any] = {"description": response.description}
+    if response.headers:
         described["headers"] = {
             name: {"description": about, "schema": {"type": "string"}}
-            for name, about in answer.headers.items()
+            for name, about in response.headers.items()
         }
-    if answer.model is not None:
-        content = {"schema": _schema(answer.model), "examples": {"example": {"value": answer.example}}}
-        described["content"] = {answer.media_type: content}
+    if response.model is not None:
+        content = {"schema": _schema(response.model), "examples": {"example": {"value": response.example}}}
+        described["content"] = {response.media_type: content}
     return described
 
 
-def _links(path: str, doc: OperationDoc, answer: ResponseDoc, of_scenarios: list[str]) -> dict[str, Any]:
-    """What can be asked next with what an answer holds: a scenario's id, or where its next page begins."""
-    fields = getattr(answer.model, "__struct_fields__", ())
+def _links(path: str, doc: OperationDoc, response: ResponseDoc, of_scenarios: list[str]) -> dict[str, Any]:
+    """Return the requests that can use a value of this response: a scenario's id, or a cursor."""
+    fields = getattr(response.model, "__struct_fields__", ())
     links: dict[str, Any] = {}
     if "id" in fields:
         scenario = {"scenario_id": "$response.body#/id"}
@@ -190,17 +201,9 @@ def _links(path: str, doc: OperationDoc, answer: ResponseDoc, of_scenarios: list
 
 
 def _problem_responses(doc: OperationDoc) -> dict[str, Any]:
-    common = {} if doc.open else {
-        KEY_NEEDED: "Send an API key as `Authorization: Bearer …`.",
-        FORBIDDEN: "Without API keys this service answers only its own machine.",
-        UNAVAILABLE: "A database does not answer. Repeat the request in a moment.",
-        INTERNAL: "The fault is logged under 3f1c7a9be204. Repeat the request, and report that id.",
-    }  # fmt: skip
-    common[TOO_MANY_REQUESTS] = (
-        "This API key makes more requests than allowed (VA_RATE_LIMIT). Wait, and make fewer."
-    )
+    common = _COMMON_PROBLEMS if doc.open else _COMMON_PROBLEMS | _KEYED_PROBLEMS
     if doc.query is not None:
-        common[BAD_REQUEST] = "`limit` must be a whole number at most 1000."
+        common = common | {BAD_REQUEST: "`limit` must be a whole number at most 1000."}
     responses: dict[str, Any] = {}
     for kind, detail in (common | doc.problems).items():
         response = responses.setdefault(

@@ -1,7 +1,6 @@
-"""The request as handlers see it: typed reading of query and body, and what they work with."""
+"""The request as handlers see it: decoded query and body, and the resources they use."""
 
 from typing import TypeVar
-from uuid import UUID
 
 from anyio import fail_after
 from litestar import Request
@@ -16,60 +15,67 @@ from .validation import decode_body, decode_query
 
 T = TypeVar("T")
 
-_BODY_WAIT = 20  # seconds
+BODY_TIMEOUT = 20  # seconds
 
 
 class ApiRequest(Request[None, str, State]):
-    """A request whose `auth` is the caller's name, see app.api.auth."""
+    """A request whose `auth` is the caller's name, as `admit` returned it."""
 
     @property
     def options(self) -> ApiOptions:
-        """The values this API was made with."""
+        """The options of this API."""
         options: ApiOptions = self.app.state.options
         return options
+
+    @property
+    def open_deps(self) -> ApiDeps | None:
+        """The databases and the bus, or None while they are not open."""
+        deps: ApiDeps | None = self.app.state.deps
+        return deps
 
     @property
     def deps(self) -> ApiDeps:
         """The databases and the bus. Raises ProblemError (503) while they are not open."""
         deps: ApiDeps | None = self.app.state.deps
         if deps is None:
-            raise unavailable("The service is starting or stopping. Repeat the request in a moment.")
+            raise _not_open()
         return deps
 
     @property
-    def feed(self) -> ChangeStream:
-        """The live feed of changes. Raises ProblemError (503) while the databases are not open."""
-        feed: ChangeStream | None = self.app.state.feed
-        if feed is None:
-            raise unavailable("The service is starting or stopping. Repeat the request in a moment.")
-        return feed
+    def change_stream(self) -> ChangeStream:
+        """The stream of changes. Raises ProblemError (503) while the databases are not open."""
+        change_stream: ChangeStream | None = self.app.state.change_stream
+        if change_stream is None:
+            raise _not_open()
+        return change_stream
 
     @property
-    def kept(self) -> ResponseCache:
-        """Answers that cannot change any more."""
-        kept: ResponseCache = self.app.state.kept
-        return kept
+    def response_cache(self) -> ResponseCache:
+        """Responses that cannot change any more."""
+        cache: ResponseCache = self.app.state.response_cache
+        return cache
 
     def parameters(self, model: type[T]) -> T:
-        """The query string as a `model`. Raises ProblemError (400)."""
+        """Return the query string as a `model`. Raises ProblemError (400)."""
         return decode_query(self.scope["query_string"], model)
 
     async def content(self, model: type[T]) -> T:
-        """The JSON body as a `model`. Raises ProblemError (400, 408, 413, 415, 422)."""
+        """Return the JSON body as a `model`. Raises ProblemError (400, 408, 413, 415, 422)."""
         media_type, _ = self.content_type
         if media_type != "application/json" and not media_type.endswith("+json"):
             detail = "Send the body as JSON with the header `Content-Type: application/json` (curl: --json)."
             raise ProblemError(UNSUPPORTED_MEDIA_TYPE, detail)
         try:
-            with fail_after(_BODY_WAIT):
+            with fail_after(BODY_TIMEOUT):
                 body = await self.body()
         except TimeoutError as error:
-            raise ProblemError(TOO_SLOW, f"The body has to arrive within {_BODY_WAIT} seconds.") from error
-        except InternalServerException as error:
-            raise ProblemError(BAD_REQUEST, "The body did not arrive whole.") from error
+            detail = f"The body must arrive within {BODY_TIMEOUT} seconds. Send the request again."
+            raise ProblemError(TOO_SLOW, detail) from error
+        except InternalServerException as error:  # Litestar's, if the client disconnects
+            detail = "The body did not arrive completely. Send the request again."
+            raise ProblemError(BAD_REQUEST, detail) from error
         return decode_body(body, model)
 
 
-def location_of(scenario_id: UUID) -> dict[str, str]:
-    """The header that says where a scenario is."""
-    return {"Location": f"/scenarios/{scenario_id}"}
+def _not_open() -> ProblemError:
+    return unavailable("The service is starting or stopping. Repeat the request in a moment.")

@@ -1,16 +1,16 @@
-"""Answers that are JSON already."""
+"""A response whose body is JSON already."""
 
 from litestar.types import Receive, Scope, Send
 
 
 class JsonResponse:
-    """Bytes of JSON as they are. Litestar's own response weighs headers, cookies and encoders for each."""
+    """Sends JSON bytes with status 200. It costs less than Litestar's responses (see docs/framework.md)."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send the response."""
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(self._body)),

@@ -1,4 +1,4 @@
-"""Strict decoding of bodies and query strings, with errors in plain words that name the field."""
+"""Decode bodies and query strings strictly, with errors in plain words that name the field."""
 
 import re
 from typing import TypeVar
@@ -11,46 +11,48 @@ from .problems import BAD_REQUEST, INVALID, ProblemError, ProblemType
 
 T = TypeVar("T")
 
-_MOST_SHOWN = 200  # characters
+_MAX_QUOTED = 200  # characters of a client's input in an error
 
-_WORDS = {
+_TYPE_NAMES = {
     "int": "a whole number",
     "float": "a number",
-    "str": "a text",
+    "str": "a string",
     "bool": "true or false",
     "object": "an object",
-    "array": "a list",
+    "array": "an array",
     "uuid": "a UUID",
     "null": "null",
 }
-_COMPARED = {">=": "at least", ">": "greater than", "<=": "at most", "<": "less than"}
+_COMPARISONS = {">=": "at least", ">": "greater than", "<=": "at most", "<": "less than"}
 _CHOICES = {
-    "detector.type": "GET /detectors lists the detectors there are",
+    "detector.type": "GET /detectors lists all detectors",
     "sampling.mode": "the modes are all, fps and keyframes",
     "restart.policy": "the policies are never, on_failure and always",
 }
 
 
 def decode_body(body: bytes, model: type[T]) -> T:
-    """The body as a `model`. Raises ProblemError: 400 for what is no JSON, 422 for a value not allowed."""
+    """Return the body as a `model`. Raises ProblemError: 400 if not JSON, 422 if a value is invalid."""
     if b"\\u0000" in body:
-        raise ProblemError(INVALID, "The body contains the character NUL (\\u0000), which cannot be stored.")
+        raise ProblemError(
+            INVALID, "The body contains the character NUL (\\u0000), which cannot be stored. Remove it."
+        )
     try:
         return msgspec.json.decode(body, type=model)
     except msgspec.ValidationError as error:
-        raise _explained(error, INVALID) from error
+        raise _to_problem(error, INVALID) from error
     except msgspec.DecodeError as error:
         raise ProblemError(
-            BAD_REQUEST, f"The body is no valid JSON: {_located(str(error), body)}."
+            BAD_REQUEST, f"The body is not valid JSON: {_with_place(str(error), body)}."
         ) from error
     except UnicodeDecodeError as error:
-        raise ProblemError(BAD_REQUEST, "The body is no valid JSON: it is not UTF-8.") from error
+        raise ProblemError(BAD_REQUEST, "The body is not valid JSON: it is not UTF-8.") from error
     except RecursionError as error:
-        raise ProblemError(BAD_REQUEST, "The body is nested too deeply to be a request.") from error
+        raise ProblemError(BAD_REQUEST, "The body is nested too deeply. Send a flatter one.") from error
 
 
 def decode_query(query: bytes, model: type[T]) -> T:
-    """The query string as a `model`. Raises ProblemError: 400 for unknown, repeated or wrong parameters."""
+    """Return the query string as a `model`. Raises ProblemError (400) if a parameter is unknown or wrong."""
     try:
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="strict", max_num_fields=50)
     except ValueError as error:
@@ -59,53 +61,54 @@ def decode_query(query: bytes, model: type[T]) -> T:
         ) from error
     values = dict(pairs)
     if len(values) < len(pairs):
-        raise ProblemError(BAD_REQUEST, "A query parameter is given more than once.")
+        raise ProblemError(BAD_REQUEST, "A query parameter is given more than once. Send each once.")
     if any("\0" in value for value in values.values()):
-        raise ProblemError(BAD_REQUEST, "A query parameter contains the character NUL.")
+        raise ProblemError(BAD_REQUEST, "A query parameter contains the character NUL. Remove it.")
     try:
         return msgspec.convert(values, model, strict=False)
     except msgspec.ValidationError as error:
-        raise _explained(error, BAD_REQUEST) from error
+        raise _to_problem(error, BAD_REQUEST) from error
 
 
-def _explained(error: msgspec.ValidationError, kind: ProblemType) -> ProblemError:
+def _to_problem(error: msgspec.ValidationError, kind: ProblemType) -> ProblemError:
     message, _, place = str(error).partition(" - at `$")
     field = place.rstrip("`").removeprefix(".")
     if name := re.fullmatch(r"Object (?:missing required|contains unknown) field `(.+)`", message):
         field = f"{field}.{name[1]}" if field else name[1]
-        sentence = "is missing" if "missing" in message else "is not known here; check its spelling"
+        sentence = "is missing" if "missing" in message else "is not known; check its spelling"
     else:
         sentence = _sentence(message)
-    # What a client sent may be an address with a password in it, or a megabyte.
-    field, sentence = _shown(field), _shown(sentence)
+    # A client's input may contain a password in an address, or be a megabyte long.
+    field, sentence = _quoted(field), _quoted(sentence)
     if field in _CHOICES and "missing" not in message:
         sentence = f"{sentence}: {_CHOICES[field]}"
     return ProblemError(kind, f"`{field}` {sentence}." if field else f"The body {sentence}.", field=field)
 
 
-def _shown(text: str) -> str:
+def _quoted(text: str) -> str:
     text = redact(text)
-    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"
 
 
 def _sentence(message: str) -> str:
     if wrong := re.fullmatch(r"Expected `(.+)`, got `(.+)`", message):
-        return f"must be {_type(wrong[1])}, not {_type(wrong[2])}"
+        return f"must be {_type_name(wrong[1])}, not {_type_name(wrong[2])}"
     if bound := re.fullmatch(r"Expected `(.+)` of length (>=|<=|==) (\d+)", message):
         count = {">=": "at least ", "<=": "at most ", "==": ""}[bound[2]] + bound[3]
-        return f"must have {count} {'characters' if bound[1] == 'str' else 'entries'}"
+        unit = "character" if bound[1] == "str" else "item"
+        return f"must have {count} {unit if bound[3] == '1' else f'{unit}s'}"
     if bound := re.fullmatch(r"Expected `(.+)` (>=|>|<=|<) (.+)", message):
-        return f"must be {_type(bound[1])} {_COMPARED[bound[2]]} {bound[3].removesuffix('.0')}"
+        return f"must be {_type_name(bound[1])} {_COMPARISONS[bound[2]]} {bound[3].removesuffix('.0')}"
     if wrong := re.fullmatch(r"Invalid (?:enum )?value (.+)", message):
-        return f"may not be {wrong[1]}"
-    return f"is wrong: {message[:1].lower()}{message[1:]}"
+        return f"must not be {wrong[1]}"
+    return f"is invalid: {message[:1].lower()}{message[1:]}"
 
 
-def _type(name: str) -> str:
-    return " or ".join(_WORDS.get(part, part) for part in name.split(" | ") if part != "null") or "null"
+def _type_name(name: str) -> str:
+    return " or ".join(_TYPE_NAMES.get(part, part) for part in name.split(" | ") if part != "null") or "null"
 
 
-def _located(message: str, body: bytes) -> str:
+def _with_place(message: str, body: bytes) -> str:
     message = message.removeprefix("JSON is malformed: ")
     if not (place := re.search(r" \(byte (\d+)\)$", message)):
         return "it is empty" if not body.strip() else "it ends too early"

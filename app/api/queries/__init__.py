@@ -1,1 +1,1 @@
-"""Read-only queries over both databases."""
+"""Read-only queries over both databases. No other module of the API contains SQL."""

@@ -1,24 +1,22 @@
-"""The changes of scenarios: the history of one, and the live order of all.
+"""The changes of scenarios: the history of one, and the changes of all in the order of streams.
 
-The live order is (xid, id) below the oldest transaction still running: ids are drawn before commit, so a
-reader that went by ids alone would skip what commits late.
+Event streams order changes by (xid, id) and stop below the oldest transaction that still runs. Ids alone
+would not do: an id is drawn before its transaction commits, so a reader would skip what commits late.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from asyncpg import Connection, Record
-from asyncpg.pool import PoolConnectionProxy
+from asyncpg import Record
 from msgspec import Meta, Struct, field
 
-from ...postgres import Database
-from .scenarios import EXAMPLE as SCENARIO
-from .scenarios import Outcome, State
+from ...domain.states import Outcome, State
+from ...postgres import Connection, Database
 
 
 class ScenarioChange(Struct, frozen=True):
-    """One transition of a scenario. `from` is null for its first."""
+    """One transition of a scenario. `from` is null for the first."""
 
     id: Annotated[str, Meta(description="usable as Last-Event-ID of GET /events")]
     scenario_id: UUID
@@ -28,20 +26,20 @@ class ScenarioChange(Struct, frozen=True):
     attempt: int
     runner_id: str | None
     reason: str
-    outcome: Annotated[Outcome | None, Meta(description="of the end that has been the last so far")]
+    outcome: Annotated[Outcome | None, Meta(description="only for the latest end of the scenario")]
     error: str | None
     deleted: Annotated[bool, Meta(description="whether the scenario has been deleted since")]
 
 
 class ChangePage(Struct, frozen=True):
-    """Changes, oldest first. `next_cursor` is null where there are no more now."""
+    """Changes, oldest first. `next_cursor` is null if there are no more now."""
 
     items: list[ScenarioChange]
     next_cursor: str | None
 
 
 class StreamPosition(Struct, frozen=True, order=True):
-    """A place in the live order: everything up to it has been seen."""
+    """A position in the order of all changes: those up to it have been read."""
 
     xid: int
     id: int
@@ -51,10 +49,10 @@ class StreamPosition(Struct, frozen=True, order=True):
 
 
 class NewestChange(Struct, frozen=True):
-    """The newest change in the live order, and whether newer ones wait for an older transaction's end."""
+    """Where the readable changes end, and whether newer ones wait until an older transaction ends."""
 
     position: StreamPosition
-    pending: bool
+    is_pending: bool
 
 
 _COLUMNS = """
@@ -67,7 +65,7 @@ _COLUMNS = """
 async def list_changes(
     scenarios: Database, scenario_id: UUID, after: int, limit: int
 ) -> tuple[list[ScenarioChange], int | None]:
-    """Up to `limit` changes of one scenario after the one numbered `after`, and the number to go on from."""
+    """Return up to `limit` changes of one scenario after number `after`, and where the next page begins."""
     sql = f"""
         SELECT {_COLUMNS} FROM scenario_events e JOIN scenarios s ON s.id = e.scenario_id
         WHERE e.scenario_id = $1 AND e.id > $2 ORDER BY e.id LIMIT $3
@@ -81,7 +79,7 @@ async def list_changes(
 async def read_changes(
     scenarios: Database, after: StreamPosition, limit: int
 ) -> tuple[list[ScenarioChange], StreamPosition]:
-    """Up to `limit` changes after a position in the live order, and the position to go on from."""
+    """Return up to `limit` changes of all scenarios after a position, and the position of the last."""
     sql = f"""
         SELECT {_COLUMNS} FROM scenario_events e JOIN scenarios s ON s.id = e.scenario_id
         WHERE (e.xid, e.id) > ($1::text::xid8, $2) AND e.xid < pg_snapshot_xmin(pg_current_snapshot())
@@ -89,13 +87,11 @@ async def read_changes(
     """  # noqa: S608
     async with scenarios.connection() as connection:
         rows = await connection.fetch(sql, str(after.xid), after.id, limit)
-    return [_change(row) for row in rows], StreamPosition(
-        int(rows[-1]["xid"]), rows[-1]["id"]
-    ) if rows else after
+    return [_change(row) for row in rows], _position(rows[-1]) if rows else after
 
 
-async def read_head(connection: "Connection[Record] | PoolConnectionProxy[Record]") -> NewestChange:
-    """Where the live order ends now."""
+async def read_newest(connection: Connection) -> NewestChange:
+    """Return where the readable changes end now."""
     sql = """
         WITH horizon AS MATERIALIZED (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS oldest)
         SELECT xid::text::numeric AS xid, id, xid >= oldest AS pending FROM horizon, LATERAL (
@@ -105,20 +101,24 @@ async def read_head(connection: "Connection[Record] | PoolConnectionProxy[Record
         ) AS newest
     """
     rows = await connection.fetch(sql, timeout=5)
-    settled = [row for row in rows if not row["pending"]]
-    position = StreamPosition(int(settled[0]["xid"]), settled[0]["id"]) if settled else StreamPosition(0, 0)
-    return NewestChange(position, pending=any(row["pending"] for row in rows))
+    readable = [row for row in rows if not row["pending"]]
+    position = _position(readable[0]) if readable else StreamPosition(0, 0)
+    return NewestChange(position, is_pending=any(row["pending"] for row in rows))
 
 
-async def read_now(scenarios: Database) -> tuple[StreamPosition, int]:
-    """A position before which everything was committed, and the next transaction number."""
+async def read_present(scenarios: Database) -> tuple[StreamPosition, int]:
+    """Return a position before which everything has committed, and the next transaction number."""
     sql = """
-        SELECT pg_snapshot_xmin(taken)::text AS oldest, pg_snapshot_xmax(taken)::text AS unborn
+        SELECT pg_snapshot_xmin(taken)::text AS oldest, pg_snapshot_xmax(taken)::text AS next
         FROM pg_current_snapshot() AS taken
     """
     async with scenarios.connection() as connection:
         (row,) = await connection.fetch(sql)
-    return StreamPosition(int(row["oldest"]), 0), int(row["unborn"])
+    return StreamPosition(int(row["oldest"]), 0), int(row["next"])
+
+
+def _position(row: Record) -> StreamPosition:
+    return StreamPosition(int(row["xid"]), row["id"])
 
 
 def _change(row: Record) -> ScenarioChange:
@@ -135,18 +135,3 @@ def _change(row: Record) -> ScenarioChange:
         error=row["error"] if row["final"] else None,
         deleted=row["deleted"],
     )
-
-
-EXAMPLE = ScenarioChange(
-    id="812-41",
-    scenario_id=SCENARIO.id,
-    at=datetime(2026, 1, 31, 9, 30, 4, tzinfo=UTC),
-    from_="in_startup_processing",
-    to="active",
-    attempt=1,
-    runner_id="local",
-    reason="first frame decoded",
-    outcome=None,
-    error=None,
-    deleted=False,
-)

@@ -1,22 +1,21 @@
-"""How far a scenario is: its row, its media, and the checkpoint of what was stored."""
+"""How far a scenario is, computed from its row, its media and its checkpoint."""
 
-from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated
 from uuid import UUID
 
 from asyncpg import Record
 from msgspec import Meta, Struct
 
 from ...domain.media import Media
+from ...domain.states import SourceState
 from ...postgres import Database
-
-SourceState = Literal["opening", "open", "frozen", "reconnecting", "closed"]
 
 
 class Progress(Struct, frozen=True):
-    """How far a scenario is. Counters cover the frames that are settled: stored, or passed by."""
+    """How far a scenario is. Counters cover the frames before its checkpoint, whether stored or skipped."""
 
-    percent: Annotated[float | None, Meta(description="null where the length is unknown, as with a camera")]
+    percent: Annotated[float | None, Meta(description="null if the length is unknown, as with a camera")]
     fps: Annotated[float | None, Meta(description="frames read each second; null unless it is active")]
     eta_seconds: float | None
     position_seconds: float
@@ -30,7 +29,7 @@ class Progress(Struct, frozen=True):
 
 
 class StoredProgress(Struct, frozen=True):
-    """What was stored for a scenario. The defaults are what holds before the first run has claimed it."""
+    """The columns of a checkpoint that the API shows. Defaults apply until a run claims the scenario."""
 
     scenario_id: UUID | None = None
     attempt: int = 0
@@ -45,76 +44,71 @@ class StoredProgress(Struct, frozen=True):
 
 
 _UNCLAIMED = StoredProgress()
-_THESE = f"SELECT {', '.join(StoredProgress.__struct_fields__)} FROM checkpoints WHERE scenario_id = ANY($1)"  # noqa: S608
+_COLUMNS = ", ".join(StoredProgress.__struct_fields__)
+_SELECT = f"SELECT {_COLUMNS} FROM checkpoints WHERE scenario_id = ANY($1)"  # noqa: S608
 
 
-class Checkpoints:
-    """The checkpoints of several scenarios, read at once."""
-
-    def __init__(self, found: Iterable[StoredProgress]) -> None:
-        self._found = {checkpoint.scenario_id: checkpoint for checkpoint in found}
-
-    def __getitem__(self, scenario_id: UUID) -> StoredProgress:
-        return self._found.get(scenario_id, _UNCLAIMED)
-
-
-async def find_checkpoints(predictions: Database, scenario_ids: Sequence[UUID]) -> Checkpoints:
-    """The checkpoints of these scenarios."""
-    if not scenario_ids:
-        return Checkpoints([])
-    async with predictions.connection() as connection:
-        return Checkpoints(StoredProgress(*row) for row in await connection.fetch(_THESE, scenario_ids))
-
-
-async def find_checkpoint(predictions: Database, scenario_id: UUID) -> StoredProgress:
-    """The checkpoint of one scenario, read for all who ask for one at the same time."""
-    row = await predictions.find(_THESE, scenario_id)
+async def find_stored_progress(predictions: Database, scenario_id: UUID) -> StoredProgress:
+    """Return what is stored for one scenario; concurrent calls share a query."""
+    row = await predictions.find(_SELECT, scenario_id)
     return _UNCLAIMED if row is None else StoredProgress(*row)
 
 
-def progress_of(scenario: Record, media: Media | None, checkpoint: StoredProgress) -> Progress:
-    """The progress of a scenarios row (state, outcome, attempt)."""
+async def list_stored_progress(
+    predictions: Database, scenario_ids: Sequence[UUID]
+) -> dict[UUID, StoredProgress]:
+    """Return what is stored for each of these scenarios."""
+    stored = dict.fromkeys(scenario_ids, _UNCLAIMED)
+    if stored:
+        async with predictions.connection() as connection:
+            for row in await connection.fetch(_SELECT, scenario_ids):
+                stored[row["scenario_id"]] = StoredProgress(*row)
+    return stored
+
+
+def progress_of(scenario: Record, media: Media | None, stored: StoredProgress) -> Progress:
+    """Return the progress of a row of scenarios (state, outcome, attempt)."""
     fps = None
-    if scenario["state"] == "active" and scenario["attempt"] == checkpoint.attempt:
-        fps = round(checkpoint.frames_per_second, 1)
+    if scenario["state"] == "active" and scenario["attempt"] == stored.attempt:
+        fps = round(stored.frames_per_second, 1)
     return Progress(
-        percent=_percent(scenario, media, checkpoint),
+        percent=_percent(scenario, media, stored),
         fps=fps,
-        eta_seconds=_eta(media, checkpoint, fps),
-        position_seconds=round(checkpoint.position_seconds, 3),
-        frames_read=checkpoint.next_frame,
-        frames_sampled=checkpoint.frames_sampled,
-        frames_dropped=checkpoint.frames_dropped,
-        frames_failed=checkpoint.frames_failed,
-        detections=checkpoint.detections,
+        eta_seconds=_eta(media, stored, fps),
+        position_seconds=round(stored.position_seconds, 3),
+        frames_read=stored.next_frame,
+        frames_sampled=stored.frames_sampled,
+        frames_dropped=stored.frames_dropped,
+        frames_failed=stored.frames_failed,
+        detections=stored.detections,
     )
 
 
-def source_state_of(scenario: Record, checkpoint: StoredProgress) -> SourceState | None:
-    """What the runner that holds a scenarios row (attempt, runner_id) says of the source.
+def source_state_of(scenario: Record, stored: StoredProgress) -> SourceState | None:
+    """Return the source's state for a row of scenarios (attempt, runner_id), or None if no run holds it.
 
-    An attempt that has claimed nothing yet is not where its predecessor was.
+    Until an attempt has claimed the scenario, the checkpoint still has its predecessor's state.
     """
-    if scenario["runner_id"] is None or scenario["attempt"] != checkpoint.attempt:
+    if scenario["runner_id"] is None or scenario["attempt"] != stored.attempt:
         return None
-    return checkpoint.source_state
+    return stored.source_state
 
 
-def _percent(scenario: Record, media: Media | None, checkpoint: StoredProgress) -> float | None:
+def _percent(scenario: Record, media: Media | None, stored: StoredProgress) -> float | None:
     if scenario["outcome"] == "completed":
         return 100.0
     if media is None or media.live:
         return None
     if media.frames:
-        share = checkpoint.next_frame / media.frames
+        share = stored.next_frame / media.frames
     elif media.duration_seconds:
-        share = checkpoint.position_seconds / media.duration_seconds
+        share = stored.position_seconds / media.duration_seconds
     else:
         return None
     return round(min(share, 1.0) * 100, 2)
 
 
-def _eta(media: Media | None, checkpoint: StoredProgress, fps: float | None) -> float | None:
+def _eta(media: Media | None, stored: StoredProgress, fps: float | None) -> float | None:
     if media is None or media.live or not media.frames or not fps:
         return None
-    return round(max(media.frames - checkpoint.next_frame, 0) / fps, 1)
+    return round(max(media.frames - stored.next_frame, 0) / fps, 1)

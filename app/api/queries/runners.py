@@ -6,11 +6,10 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from ...postgres import Database
-from .scenarios import EXAMPLE as SCENARIO
 
 
 class RunnerInfo(Struct, frozen=True):
-    """One runner instance: a name, and a boot id that is new with each start."""
+    """One runner instance: a name, and a boot id that is new at each start."""
 
     runner_id: str
     boot_id: UUID
@@ -25,13 +24,13 @@ class RunnerInfo(Struct, frozen=True):
 
 
 class RunnerList(Struct, frozen=True):
-    """The instances heard of in the last hour, and any that still hold a run."""
+    """The instances with a heartbeat in the last hour, and all that still hold a run."""
 
     items: list[RunnerInfo]
 
 
-async def list_runners(scenarios: Database, heartbeat_timeout: float) -> list[RunnerInfo]:
-    """The instances heard of lately, by name; ages are by the database's clock."""
+async def list_runners(scenarios: Database, heartbeat_timeout: float) -> RunnerList:
+    """Return the instances, by name. Ages are by the database's clock; `heartbeat_timeout` is in seconds."""
     sql = """
         SELECT r.runner_id, r.boot_id, r.slots, held.scenario_ids,
                r.left_at IS NOT NULL OR r.superseded AS gone,
@@ -46,30 +45,17 @@ async def list_runners(scenarios: Database, heartbeat_timeout: float) -> list[Ru
     """
     async with scenarios.connection() as connection:
         rows = await connection.fetch(sql)
-    return [
-        RunnerInfo(
-            runner_id=row["runner_id"],
-            boot_id=row["boot_id"],
-            state="left" if row["gone"] else "silent" if row["age"] > heartbeat_timeout else "alive",
-            slots=row["slots"],
-            held=len(row["scenario_ids"]),
-            scenario_ids=row["scenario_ids"],
-            heartbeat_age_seconds=round(row["age"], 3),
-        )
-        for row in rows
-    ]
-
-
-EXAMPLE = RunnerList(
-    [
-        RunnerInfo(
-            runner_id="local",
-            boot_id=UUID("5d0c1f0e-8f5b-4c57-9a30-2b1f6f0e7c11"),
-            state="alive",
-            slots=4,
-            held=1,
-            scenario_ids=[SCENARIO.id],
-            heartbeat_age_seconds=0.412,
-        )
-    ]
-)
+    return RunnerList(
+        [
+            RunnerInfo(
+                runner_id=row["runner_id"],
+                boot_id=row["boot_id"],
+                state="left" if row["gone"] else "silent" if row["age"] > heartbeat_timeout else "alive",
+                slots=row["slots"],
+                held=len(row["scenario_ids"]),
+                scenario_ids=row["scenario_ids"],
+                heartbeat_age_seconds=round(row["age"], 3),
+            )
+            for row in rows
+        ]
+    )

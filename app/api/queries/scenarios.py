@@ -1,45 +1,42 @@
-"""A scenario as users see it: its row, and the checkpoint of what was stored for it."""
+"""Scenarios as users see them: the row, and the progress of what was stored."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Literal
+from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from asyncpg import Record
 from msgspec import Meta, Struct
 
-from ...domain.detector_config import DetectorConfig, Marker
+from ...domain.detector_config import DetectorConfig
 from ...domain.media import Media
 from ...domain.source import SourceError, parse_source
-from ...domain.spec import FixedRate, RestartPolicy, Sampling, ScenarioSpec
+from ...domain.spec import RestartPolicy, Sampling, ScenarioSpec
+from ...domain.states import MEANING, Outcome, SourceState, State
 from ...postgres import Database
 from .progress import (
     Progress,
-    SourceState,
     StoredProgress,
-    find_checkpoint,
-    find_checkpoints,
+    find_stored_progress,
+    list_stored_progress,
     progress_of,
     source_state_of,
 )
-
-State = Literal[
-    "init_startup", "in_startup_processing", "active", "init_shutdown", "in_shutdown_processing", "inactive"
-]
-Outcome = Literal["completed", "stopped", "failed"]
 
 
 class Scenario(Struct, frozen=True):
     """One video source plus one detector, and how far it is.
 
     `source` never shows credentials. `error` is the last failure in plain words. `attempt` counts the
-    beginnings; a later attempt resumes after the last stored frame.
+    starts; a later attempt resumes after the last stored frame.
     """
 
     id: UUID
     name: str
-    state: State
-    outcome: Annotated[Outcome | None, Meta(description="set exactly when the state is inactive")]
+    state: Annotated[
+        State, Meta(description=" ".join(f"{state}: {meaning}" for state, meaning in MEANING.items()))
+    ]
+    outcome: Annotated[Outcome | None, Meta(description="set exactly if the state is inactive")]
     error: str | None
     source: str
     detector: DetectorConfig
@@ -49,9 +46,7 @@ class Scenario(Struct, frozen=True):
     runner_id: str | None
     source_state: Annotated[
         SourceState | None,
-        Meta(
-            description="null unless it runs; frozen: a live source sends the very same picture all the time"
-        ),
+        Meta(description="null unless it runs; frozen: a live source repeats exactly the same picture"),
     ]
     progress: Progress
     media: Annotated[Media | None, Meta(description="null until the source was opened")]
@@ -67,43 +62,43 @@ class ScenarioPage(Struct, frozen=True):
 
 
 class ScenarioPosition(Struct, frozen=True, array_like=True):
-    """Where a page ended."""
+    """The last scenario of a page."""
 
     created_at: Annotated[datetime, Meta(tz=True)]
     id: UUID
 
 
 _COLUMNS = "id, spec, state, outcome, error, attempt, runner_id, media, created_at, updated_at"
-_THESE = f"SELECT {_COLUMNS} FROM scenarios WHERE id = ANY($1) AND deleted_at IS NULL"  # noqa: S608
+_SELECT = f"SELECT {_COLUMNS} FROM scenarios WHERE id = ANY($1) AND deleted_at IS NULL"  # noqa: S608
 _spec = msgspec.json.Decoder(ScenarioSpec)
 _media = msgspec.json.Decoder(Media)
 
 
 async def find_scenario(scenarios: Database, predictions: Database, scenario_id: UUID) -> Scenario | None:
-    """The scenario, or None where there is none or it was deleted."""
+    """Return the scenario, or None if there is none or it was deleted."""
     row = await find_row(scenarios, scenario_id)
-    return None if row is None else await show(row, predictions)
+    return None if row is None else await to_scenario(row, predictions)
 
 
 async def find_row(scenarios: Database, scenario_id: UUID) -> Record | None:
-    """The row behind a scenario, for `show`; None where there is none or it was deleted."""
-    return await scenarios.find(_THESE, scenario_id)
+    """Return a scenario's row for `to_scenario`, or None if there is none or it was deleted."""
+    return await scenarios.find(_SELECT, scenario_id)
 
 
-async def show(row: Record, predictions: Database) -> Scenario:
-    """The scenario of a row."""
-    return _view(row, await find_checkpoint(predictions, row["id"]))
+async def to_scenario(row: Record, predictions: Database) -> Scenario:
+    """Return the scenario of a row."""
+    return _scenario(row, await find_stored_progress(predictions, row["id"]))
 
 
 async def exists(scenarios: Database, scenario_id: UUID) -> bool:
-    """Whether there is such a scenario and it was not deleted."""
+    """Return whether there is such a scenario that was not deleted."""
     sql = "SELECT EXISTS (SELECT FROM scenarios WHERE id = $1 AND deleted_at IS NULL)"
     async with scenarios.connection() as connection:
         return bool(await connection.fetchval(sql, scenario_id))
 
 
 async def is_completed(scenarios: Database, scenario_id: UUID) -> bool | None:
-    """Whether nothing more will be stored for a scenario; None where there is none or it was deleted."""
+    """Return whether nothing more will be stored for a scenario, or None if there is none."""
     row = await find_row(scenarios, scenario_id)
     return None if row is None else row["outcome"] == "completed"
 
@@ -115,7 +110,7 @@ async def list_scenarios(
     after: ScenarioPosition | None,
     limit: int,
 ) -> tuple[list[Scenario], ScenarioPosition | None]:
-    """Up to `limit` scenarios, newest first, and the position to go on from where there are more."""
+    """Return up to `limit` scenarios, newest first, and the position of the next page, if there is one."""
     sql = f"""
         SELECT {_COLUMNS} FROM scenarios
         WHERE deleted_at IS NULL AND ($1::text IS NULL OR state = $1)
@@ -125,31 +120,31 @@ async def list_scenarios(
     async with scenarios.connection() as connection:
         rows = await connection.fetch(sql, state, after and after.created_at, after and after.id, limit + 1)
     page = rows[:limit]
-    checkpoints = await find_checkpoints(predictions, [row["id"] for row in page])
+    stored = await list_stored_progress(predictions, [row["id"] for row in page])
     more = ScenarioPosition(page[-1]["created_at"], page[-1]["id"]) if len(rows) > limit else None
-    return [_view(row, checkpoints[row["id"]]) for row in page], more
+    return [_scenario(row, stored[row["id"]]) for row in page], more
 
 
 async def find_running(scenarios: Database) -> list[Record]:
-    """What progress is told from, for each scenario that a runner holds."""
+    """Return what progress is computed from, for each scenario that a runner holds."""
     sql = "SELECT id, state, outcome, attempt, runner_id, media FROM scenarios WHERE runner_id IS NOT NULL"
     async with scenarios.connection() as connection:
         return await connection.fetch(sql)
 
 
 async def count_by_state(scenarios: Database) -> dict[str, int]:
-    """How many scenarios there are in each state that any is in."""
+    """Return how many scenarios are in each state, without the states that none is in."""
     sql = "SELECT state, count(*) FROM scenarios WHERE deleted_at IS NULL GROUP BY state"
     async with scenarios.connection() as connection:
         return {row["state"]: row["count"] for row in await connection.fetch(sql)}
 
 
 def decode_media(text: str | None) -> Media | None:
-    """The media column."""
+    """Return the value of a media column."""
     return None if text is None else _media.decode(text)
 
 
-def _view(row: Record, checkpoint: StoredProgress) -> Scenario:
+def _scenario(row: Record, stored: StoredProgress) -> Scenario:
     spec = _spec.decode(row["spec"])
     media = decode_media(row["media"])
     return Scenario(
@@ -164,8 +159,8 @@ def _view(row: Record, checkpoint: StoredProgress) -> Scenario:
         restart=spec.restart,
         attempt=row["attempt"],
         runner_id=row["runner_id"],
-        source_state=source_state_of(row, checkpoint),
-        progress=progress_of(row, media, checkpoint),
+        source_state=source_state_of(row, stored),
+        progress=progress_of(row, media, stored),
         media=media,
         created_at=row["created_at"],
         updated_at=row["updated_at"],
@@ -175,35 +170,5 @@ def _view(row: Record, checkpoint: StoredProgress) -> Scenario:
 def _redacted(source: str) -> str:
     try:
         return parse_source(source).redacted
-    except SourceError:  # accepted by an older version: without its rules nobody knows where secrets stand
+    except SourceError:  # an older version accepted it: this one does not know which part is secret
         return "(a source that this version does not accept)"
-
-
-EXAMPLE = Scenario(
-    id=UUID("0198f1c2-6f0e-7b64-9d8e-0f6f0a1c2b3d"),
-    name="front door",
-    state="active",
-    outcome=None,
-    error=None,
-    source="clip.mp4",
-    detector=Marker(),
-    sampling=FixedRate(2.0),
-    restart=RestartPolicy(),
-    attempt=1,
-    runner_id="local",
-    source_state="open",
-    progress=Progress(
-        percent=41.5,
-        fps=212.0,
-        eta_seconds=5.0,
-        position_seconds=24.9,
-        frames_read=747,
-        frames_sampled=50,
-        frames_dropped=0,
-        frames_failed=0,
-        detections=50,
-    ),
-    media=Media(width=1280, height=720, fps=30.0, frames=1800, duration_seconds=60.0),
-    created_at=datetime(2026, 1, 31, 9, 30, tzinfo=UTC),
-    updated_at=datetime(2026, 1, 31, 9, 30, 4, tzinfo=UTC),
-)

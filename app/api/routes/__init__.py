@@ -1,1 +1,1 @@
-"""Routes, one module a resource."""
+"""The routes, one file per resource. They decode requests, call queries and commands, and answer."""

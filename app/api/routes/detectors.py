@@ -1,4 +1,4 @@
-"""Detectors: what there is, and how each is configured."""
+"""Read the detectors: which there are, and how each is configured."""
 
 import re
 from inspect import cleandoc, getdoc
@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from ...domain.detector_config import DetectorConfig
 from ..http.openapi import OperationDoc, ResponseDoc
 
-_REQUIRED = {"onnx": {"model": "yolov8n.onnx"}}  # what an example needs beside the defaults
+_REQUIRED = {"onnx": {"model": "yolov8n.onnx"}}  # what an example needs besides the defaults
 
 
 class DetectorInfo(Struct, frozen=True):
@@ -25,25 +25,25 @@ class DetectorInfo(Struct, frozen=True):
 
 
 class DetectorList(Struct, frozen=True):
-    """Every detector there is."""
+    """All detectors."""
 
     items: list[DetectorInfo]
 
 
 def _describe(config: type[Struct]) -> DetectorInfo:
     name = str(config.__struct_config__.tag)
-    # Each docstring says what is found, then "Label: …." or "Labels: ….", then anything else.
-    about = re.fullmatch(
+    # Each docstring says what the detector finds, then "Label: …." or "Labels: ….", then anything else.
+    parts = re.fullmatch(
         r"(?P<finds>.+?) Labels?: (?P<labels>.+?)\.(?P<more>\s.+)?", getdoc(config) or "", re.DOTALL
     )
-    if about is None:
+    if parts is None:
         raise TypeError(f"the docstring of {config.__name__} does not say which labels it gives")
     _, schemas = msgspec.json.schema_components((config,))
     schema = schemas[config.__name__] | {"description": cleandoc(config.__doc__ or "")}
     return DetectorInfo(
         name=name,
-        description=" ".join((about["finds"] + (about["more"] or "")).split()),
-        labels=about["labels"],
+        description=" ".join((parts["finds"] + (parts["more"] or "")).split()),
+        labels=parts["labels"],
         config_schema=schema,
         example=msgspec.to_builtins(config(**_REQUIRED.get(name, {}))),
     )
@@ -62,5 +62,5 @@ DETECTORS = DetectorList([_describe(config) for config in get_args(DetectorConfi
     ),
 )
 async def get_detectors() -> DetectorList:
-    """The same in every process of one version."""
+    """Return the detectors, the same in every process of one version."""
     return DETECTORS

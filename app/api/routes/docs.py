@@ -1,4 +1,4 @@
-"""The documentation pages: Swagger UI, with every byte of it from this server."""
+"""The documentation page: Swagger UI, served completely by this process."""
 
 from functools import cache
 from importlib.resources import files
@@ -10,7 +10,7 @@ from litestar.response import Redirect
 
 from ..http.requests import ApiRequest
 
-_ASSETS = {"swagger_bundle.js": "text/javascript", "swagger_style.css": "text/css"}
+_SWAGGER_FILES = {"swagger_bundle.js": "text/javascript", "swagger_style.css": "text/css"}
 _PAGE = """\
 <!doctype html>
 <html lang="en">
@@ -31,14 +31,14 @@ _PAGE = """\
 </html>
 """
 _STYLE = "body { margin: 0 }\n"
-# The validator's badge would tell another site about this one.
+# `validatorUrl` is off because the badge would send this site's address to another one.
 _START = """\
 SwaggerUIBundle({
   url: "/docs/openapi.json", dom_id: "#page", deepLinking: true, validatorUrl: null,
   docExpansion: "list", defaultModelsExpandDepth: 0, tryItOutEnabled: false, persistAuthorization: true
 });
 """
-_OURS = {"page.css": ("text/css", _STYLE), "start.js": ("text/javascript", _START)}
+_OWN_FILES = {"page.css": ("text/css", _STYLE), "start.js": ("text/javascript", _START)}
 # Swagger UI draws its icons from data: URLs.
 _POLICY = {
     "Content-Security-Policy": (
@@ -46,36 +46,36 @@ _POLICY = {
         " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 }
-_KEEP = {"Cache-Control": "max-age=3600"}
+_CACHED = {"Cache-Control": "max-age=3600"}
 
 
 @get("/", include_in_schema=False)
 async def root() -> Redirect:
-    """To the documentation."""
+    """Redirect to the documentation."""
     return Redirect("/docs")
 
 
 @get("/docs")
 async def page() -> Response[str]:
-    """The page."""
+    """Return the page."""
     return Response(_PAGE, media_type="text/html", headers=_POLICY)
 
 
 @get("/docs/openapi.json")
 async def document(request: ApiRequest) -> Response[bytes]:
-    """The OpenAPI document."""
+    """Return the OpenAPI document."""
     return Response(request.app.state.openapi, media_type="application/json")
 
 
 @get("/docs/assets/{name:str}", sync_to_thread=True)
 def asset(name: FromPath[str]) -> Response[bytes]:
-    """A script or a style sheet of the page."""
-    if name in _OURS:
-        media_type, text = _OURS[name]
-        return Response(text.encode(), media_type=media_type, headers=_KEEP)
-    if name not in _ASSETS:
+    """Return a script or a style sheet of the page."""
+    if name in _OWN_FILES:
+        media_type, text = _OWN_FILES[name]
+        return Response(text.encode(), media_type=media_type, headers=_CACHED)
+    if name not in _SWAGGER_FILES:
         raise NotFoundException
-    return Response(_asset(name), media_type=_ASSETS[name], headers=_KEEP)
+    return Response(_asset(name), media_type=_SWAGGER_FILES[name], headers=_CACHED)
 
 
 @cache

@@ -1,16 +1,17 @@
-"""Health: is this process alive, and can it serve?"""
+"""Health: whether this process is alive, and whether it can serve."""
 
 from typing import Literal
 
-from anyio import create_task_group, move_on_after
+from anyio import create_task_group
 from litestar import Response, get
 from msgspec import Struct
 
-from ...postgres import TRANSIENT, Database
+from ...postgres import Database
 from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.requests import ApiRequest
+from ..queries.health import answers_within
 
-_TIMEOUT = 0.9  # seconds, of the two in which every request is answered
+_TIMEOUT = 0.9  # seconds, of the 2 in which every request is answered
 
 
 class Liveness(Struct, frozen=True):
@@ -20,7 +21,7 @@ class Liveness(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True):
-    """Whether this process can serve, and what it waits for where it cannot."""
+    """Whether this process can serve, and what it waits for if it cannot."""
 
     ready: bool
     waiting_for: list[str]
@@ -37,7 +38,7 @@ class Readiness(Struct, frozen=True):
     ),
 )
 async def live() -> Liveness:
-    """Always 200."""
+    """Return 200, always."""
     return Liveness()
 
 
@@ -59,28 +60,21 @@ async def live() -> Liveness:
     ),
 )
 async def ready(request: ApiRequest) -> Response[Readiness]:
-    """200 or 503."""
+    """Return 200, or 503 with what the process waits for."""
     waiting_for: list[str] = []
     if request.options.shutting_down.is_set():
-        waiting_for.append("nothing: it is shutting down")
+        waiting_for.append("nothing: the service is shutting down")
     elif (reason := request.options.waiting_for()) is not None:
         waiting_for.append(reason)
-    if (deps := request.app.state.deps) is not None:
+    if (deps := request.open_deps) is not None:
         async with create_task_group() as tasks:
             tasks.start_soon(_check, "scenarios", deps.scenarios, waiting_for)
             tasks.start_soon(_check, "predictions", deps.predictions, waiting_for)
-    elif request.app.state.needs_deps and not waiting_for:
+    elif request.app.state.has_resources and not waiting_for:
         waiting_for.append("its databases and its bus to open")
     return Response(Readiness(not waiting_for, waiting_for), status_code=503 if waiting_for else 200)
 
 
 async def _check(name: str, database: Database, waiting_for: list[str]) -> None:
-    with move_on_after(_TIMEOUT):
-        try:
-            async with database.connection() as connection:
-                await connection.execute("SELECT 1")
-        except TRANSIENT:
-            pass
-        else:
-            return
-    waiting_for.append(f"the {name} database does not answer")
+    if not await answers_within(database, _TIMEOUT):
+        waiting_for.append(f"the {name} database does not answer")

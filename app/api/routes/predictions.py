@@ -1,4 +1,4 @@
-"""Predictions of a scenario."""
+"""Read the predictions of a scenario."""
 
 from typing import Annotated
 from uuid import UUID
@@ -7,12 +7,13 @@ from litestar import get
 from litestar.params import FromPath
 from msgspec import Meta, Struct, json, structs
 
+from .. import examples
 from ..http.cursors import NumberPosition, make_cursor, read_cursor
 from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.problems import BAD_CURSOR, NOT_FOUND, no_scenario
 from ..http.requests import ApiRequest
 from ..http.responses import JsonResponse
-from ..queries.predictions import EXAMPLE, MAX_FRAME, PredictionFilter, PredictionPage, list_predictions
+from ..queries.predictions import MAX_FRAME, PredictionFilter, PredictionPage, list_predictions
 from ..queries.scenarios import is_completed
 
 Frame = Annotated[int, Meta(ge=0, le=MAX_FRAME)]
@@ -20,25 +21,27 @@ Seconds = Annotated[float, Meta(ge=0)]
 
 
 class PredictionQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """What GET /scenarios/{id}/predictions is asked for."""
+    """The parameters of GET /scenarios/{id}/predictions."""
 
     from_frame: Annotated[Frame, Meta(description="the first frame")] = 0
-    to_frame: Annotated[Frame | None, Meta(description="the frame to end before")] = None
+    to_frame: Annotated[Frame | None, Meta(description="the frame after the last")] = None
     from_time: Annotated[Seconds | None, Meta(description="the first time, in seconds")] = None
-    to_time: Annotated[Seconds | None, Meta(description="the time to end before, in seconds")] = None
+    to_time: Annotated[
+        Seconds | None, Meta(description="the time that ends the range, exclusive, in seconds")
+    ] = None
     label: Annotated[
         Annotated[str, Meta(min_length=1, max_length=1000)] | None,
         Meta(description="only detections with this label, and only frames that have one"),
     ] = None
     min_confidence: Annotated[
         Annotated[float, Meta(ge=0, le=1)] | None,
-        Meta(description="only detections at least so confident, and only frames that have one"),
+        Meta(description="only detections with at least this confidence, and only frames that have one"),
     ] = None
-    limit: Annotated[int, Meta(ge=1, le=1000, description="at most so many a page")] = 100
-    cursor: Annotated[str | None, Meta(description="`next_cursor` of the page before")] = None
+    limit: Annotated[int, Meta(ge=1, le=1000, description="the largest number of items in a page")] = 100
+    cursor: Annotated[str | None, Meta(description="`next_cursor` of the previous page")] = None
 
-    def wanted(self) -> PredictionFilter:
-        """The filters alone."""
+    def filter(self) -> PredictionFilter:
+        """Return the filters alone."""
         return PredictionFilter(
             from_frame=self.from_frame,
             to_frame=MAX_FRAME if self.to_frame is None else self.to_frame,
@@ -56,39 +59,40 @@ class PredictionQuery(Struct, frozen=True, forbid_unknown_fields=True):
         tag="results",
         summary="Read predictions, by frame",
         description=(
-            "Every sampled frame is there, with an empty list where nothing was found, unless a label or a"
-            " confidence is asked for. A page ends early, with `next_cursor` set, once it holds some 50,000"
-            " detections (fewer where labels are long; those that a filter leaves out count too). Pages"
-            " stay right while rows are added: `next_cursor` is null once nothing more is stored. To follow"
-            " a scenario that still runs, go on with `from_frame` one past the last frame received."
+            "Every sampled frame is returned, with an empty list if nothing was found, unless a label or a"
+            " confidence is given. A page ends early, with `next_cursor` set, once it holds near 50,000"
+            " detections (fewer if labels are long; those that a filter leaves out count too). Pages stay"
+            " right while rows are added: `next_cursor` is null once nothing more is stored. To follow a"
+            " scenario that still runs, continue with `from_frame` one past the last frame received."
         ),
         query=PredictionQuery,
-        responses={200: ResponseDoc("A page of predictions.", PredictionPage, EXAMPLE)},
+        responses={200: ResponseDoc("A page of predictions.", PredictionPage, examples.PREDICTION_PAGE)},
         problems={
-            BAD_CURSOR: "Give `cursor` exactly as `next_cursor` returned it, with the same path and filters.",
-            NOT_FOUND: "There is no such scenario. GET /scenarios lists those that exist.",
+            BAD_CURSOR: "Send `cursor` exactly as `next_cursor` returned it, with the same path and filters.",
+            NOT_FOUND: examples.NO_SCENARIO,
         },
     ),
 )
 async def get_predictions(request: ApiRequest, scenario_id: FromPath[UUID]) -> JsonResponse:
-    """A page, by frame."""
-    deps, kept = request.deps, request.kept
-    question = b"predictions " + request.scope["query_string"]
-    answer = kept.get(scenario_id, question)
-    if answer is None or not await is_completed(deps.scenarios, scenario_id):
-        answer, is_final = await _answer(request, scenario_id)
+    """Return a page, by frame. Raises ProblemError (404) if there is no such scenario."""
+    deps, cache = request.deps, request.response_cache
+    key = b"predictions " + request.scope["query_string"]
+    body = cache.get(scenario_id, key)
+    if body is None or not await is_completed(deps.scenarios, scenario_id):
+        body, is_final = await _page(request, scenario_id)
         if is_final:
-            kept.put(scenario_id, question, answer)
-    return JsonResponse(answer)
+            cache.put(scenario_id, key, body)
+    return JsonResponse(body)
 
 
-async def _answer(request: ApiRequest, scenario_id: UUID) -> tuple[bytes, bool]:
-    """The page, and whether it stays as it is."""
+async def _page(request: ApiRequest, scenario_id: UUID) -> tuple[bytes, bool]:
+    """Return the page as JSON, and whether it is final."""
     query = request.parameters(PredictionQuery)
-    wanted = query.wanted()
+    wanted = query.filter()
     bound = ("predictions", scenario_id, wanted)
     if query.cursor is not None:
-        wanted = structs.replace(wanted, from_frame=read_cursor(query.cursor, bound, NumberPosition).value)
+        start = read_cursor(query.cursor, bound, NumberPosition).value
+        wanted = structs.replace(wanted, from_frame=start)
     deps = request.deps
     completed = await is_completed(deps.scenarios, scenario_id)
     if completed is None:

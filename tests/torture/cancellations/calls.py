@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from app.api import ApiDeps, ApiOptions, commands
 from app.api.http.problems import ProblemError
-from app.api.queries import history, predictions, progress, runners, scenarios
+from app.api.queries import commands as command_queries
+from app.api.queries import health, history, predictions, progress, runners, scenarios
 from app.bus import Bus
 from app.concurrency.wake import Wake
 from app.domain.detector_config import Marker
@@ -55,7 +56,7 @@ MEDIA = Media(width=640, height=360, fps=30.0)
 SPEC = ScenarioSpec("clip.mp4", Marker())
 PARTS = ("app.orchestrator", "app.runner", "app.api")
 TAKES = ("Connection", "Database", "ApiDeps", "dsn")
-LOOPS = {"app.orchestrator.run_orchestrator", "app.api.serve"}
+LOOPS = {"app.orchestrator.run_orchestrator", "app.api.application.serve"}
 """What runs for as long as the process: it calls the others, and is cancelled once."""
 
 BASICS = {"close", "watch", "connection", "transaction"}
@@ -522,6 +523,16 @@ async def _forget_old(world: World) -> None:
         await retention.forget_old(world.predictions, 1)
 
 
+@call(command_queries.find_command_result)
+async def _find_command_result(world: World) -> None:
+    await command_queries.find_command_result(world.scenarios, uuid4())
+
+
+@call(health.answers_within)
+async def _answers_within(world: World) -> None:
+    await health.answers_within(world.scenarios, 1.0)
+
+
 @call(history.list_changes)
 async def _list_changes(world: World) -> None:
     await history.list_changes(world.scenarios, world.any_scenario(), 0, 100)
@@ -532,15 +543,15 @@ async def _read_changes(world: World) -> None:
     await history.read_changes(world.scenarios, history.StreamPosition(0, 0), 100)
 
 
-@call(history.read_head)
-async def _read_head(world: World) -> None:
+@call(history.read_newest)
+async def _read_newest(world: World) -> None:
     async with world.scenarios.connection() as connection:
-        await history.read_head(connection)
+        await history.read_newest(connection)
 
 
-@call(history.read_now)
-async def _read_now(world: World) -> None:
-    await history.read_now(world.scenarios)
+@call(history.read_present)
+async def _read_present(world: World) -> None:
+    await history.read_present(world.scenarios)
 
 
 @call(predictions.list_predictions)
@@ -549,14 +560,14 @@ async def _list_predictions(world: World) -> None:
     await predictions.list_predictions(world.predictions, world.chance.choice(world.recorded), wanted, 100)
 
 
-@call(progress.find_checkpoint)
-async def _find_checkpoint(world: World) -> None:
-    await progress.find_checkpoint(world.predictions, world.any_scenario())
+@call(progress.find_stored_progress)
+async def _find_stored_progress(world: World) -> None:
+    await progress.find_stored_progress(world.predictions, world.any_scenario())
 
 
-@call(progress.find_checkpoints)
-async def _find_checkpoints(world: World) -> None:
-    await progress.find_checkpoints(world.predictions, world.recorded)
+@call(progress.list_stored_progress)
+async def _list_stored_progress(world: World) -> None:
+    await progress.list_stored_progress(world.predictions, world.recorded)
 
 
 @call(runners.list_runners)
@@ -574,11 +585,11 @@ async def _find_row(world: World) -> None:
     await scenarios.find_row(world.scenarios, world.any_scenario())
 
 
-@call(scenarios.show)
-async def _show(world: World) -> None:
+@call(scenarios.to_scenario)
+async def _to_scenario(world: World) -> None:
     row = await scenarios.find_row(world.scenarios, world.any_scenario())
     assert row is not None
-    await scenarios.show(row, world.predictions)
+    await scenarios.to_scenario(row, world.predictions)
 
 
 @call(scenarios.is_completed)

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from app import api
+from app.api import application
 from app.api.http import requests
 
 __all__ = ["app"]
@@ -29,6 +29,6 @@ def _decode_query(query: bytes, model: type[T]) -> T:
 
 requests.decode_body = _decode  # type: ignore[attr-defined]
 requests.decode_query = _decode_query  # type: ignore[attr-defined]
-api.MAX_BODY = 2**30
+application.MAX_BODY = 2**30
 
 from app.main import app  # noqa: E402

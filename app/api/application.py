@@ -1,0 +1,98 @@
+"""Build the ASGI application, and give it its databases and its bus while they are open."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
+from litestar import Litestar, Response, route
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+
+from .change_stream import ChangeStream
+from .http.exception_handlers import EXCEPTION_HANDLERS
+from .http.middleware import RequestMiddleware
+from .http.openapi import openapi_document
+from .http.requests import ApiRequest
+from .http.response_cache import ResponseCache
+from .options import ApiDeps, ApiOptions
+from .routes import detectors, docs, events, health, lifecycle, metrics, predictions, runners, scenarios
+
+MAX_BODY = 1_000_000  # bytes
+
+PROBES: list[HTTPRouteHandler] = [health.live, health.ready, metrics.metrics]
+ROUTES: list[HTTPRouteHandler] = [
+    lifecycle.create_scenario,
+    scenarios.list_scenarios,
+    scenarios.get_scenario,
+    lifecycle.stop_scenario,
+    lifecycle.start_scenario,
+    lifecycle.delete_scenario,
+    predictions.get_predictions,
+    events.get_history,
+    events.stream_events,
+    runners.get_runners,
+    detectors.get_detectors,
+]
+PAGES: list[HTTPRouteHandler] = [docs.root, docs.page, docs.document, docs.asset]
+
+Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
+
+
+def create_app(
+    options: ApiOptions, *, lifespan: Sequence[Lifespan] = (), has_resources: bool = True
+) -> RequestMiddleware:
+    """Return the ASGI application. Its routes answer 503 until `serve` has given it its resources.
+
+    With `has_resources` false, for a process without the api role, it has only health and metrics.
+    """
+    routes = [*PROBES, *ROUTES] if has_resources else PROBES
+    handlers = [*routes, *PAGES] if has_resources else routes
+    state = State(
+        {
+            "options": options,
+            "has_resources": has_resources,
+            "deps": None,
+            "change_stream": None,
+            "response_cache": ResponseCache(),
+            "openapi": openapi_document(routes, options.version),
+        }
+    )
+    app = Litestar(
+        route_handlers=[*_options_handlers(handlers), *handlers],
+        request_class=ApiRequest,
+        request_max_body_size=MAX_BODY,
+        exception_handlers=EXCEPTION_HANDLERS,
+        state=state,
+        lifespan=list(lifespan),
+        openapi_config=None,
+        logging_config=None,
+    )
+    return RequestMiddleware(app, options)
+
+
+def _options_handlers(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
+    """Return a handler of OPTIONS for each path: Litestar's own names the methods of one handler only."""
+    methods: dict[str, set[str]] = {}
+    for handler in handlers:
+        for path in handler.paths:
+            methods.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
+    return [_options_handler(path, ", ".join(sorted(allowed))) for path, allowed in methods.items()]
+
+
+def _options_handler(path: str, allowed: str) -> HTTPRouteHandler:
+    @route(path, http_method="OPTIONS", include_in_schema=False)
+    async def answer_options() -> Response[None]:
+        return Response(None, status_code=204, headers={"Allow": allowed})
+
+    return answer_options
+
+
+async def serve(app: Litestar, deps: ApiDeps, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+    """Let the routes use these resources until cancelled."""
+    change_stream = ChangeStream(deps.scenarios, deps.predictions, app.state.options)
+    app.state.deps, app.state.change_stream = deps, change_stream
+    try:
+        await change_stream.run(task_status=task_status)
+    finally:
+        app.state.deps = app.state.change_stream = None

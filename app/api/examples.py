@@ -1,0 +1,117 @@
+"""Examples that the OpenAPI document shows. A test decodes each with its type."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from ..domain.detector_config import Marker, Mock, Motion
+from ..domain.media import Media
+from ..domain.prediction import Detection, Prediction
+from ..domain.spec import EveryFrame, FixedRate, RestartPolicy
+from ..domain.states import State
+from .new_scenario import NewScenario
+from .queries.history import ChangePage, ScenarioChange
+from .queries.predictions import PredictionPage
+from .queries.progress import Progress
+from .queries.runners import RunnerInfo, RunnerList
+from .queries.scenarios import Scenario, ScenarioPage
+
+NEW_SCENARIOS = {
+    "every frame of a recording": NewScenario("clip.mp4", Marker(), sampling=EveryFrame(), name="front door"),
+    "two frames a second of a camera": NewScenario(
+        "rtsp://camera.local/stream",
+        Motion(),
+        sampling=FixedRate(2.0),
+        restart=RestartPolicy(policy="always"),
+    ),
+    "a trial without a video": NewScenario("test:testsrc2", Mock(seed=1)),
+}
+
+SCENARIO = Scenario(
+    id=UUID("0198f1c2-6f0e-7b64-9d8e-0f6f0a1c2b3d"),
+    name="front door",
+    state=State.ACTIVE,
+    outcome=None,
+    error=None,
+    source="clip.mp4",
+    detector=Marker(),
+    sampling=FixedRate(2.0),
+    restart=RestartPolicy(),
+    attempt=1,
+    runner_id="local",
+    source_state="open",
+    progress=Progress(
+        percent=41.5,
+        fps=212.0,
+        eta_seconds=5.0,
+        position_seconds=24.9,
+        frames_read=747,
+        frames_sampled=50,
+        frames_dropped=0,
+        frames_failed=0,
+        detections=50,
+    ),
+    media=Media(width=1280, height=720, fps=30.0, frames=1800, duration_seconds=60.0),
+    created_at=datetime(2026, 1, 31, 9, 30, tzinfo=UTC),
+    updated_at=datetime(2026, 1, 31, 9, 30, 4, tzinfo=UTC),
+)
+SCENARIO_PAGE = ScenarioPage([SCENARIO], None)
+
+PREDICTION_PAGE = PredictionPage(
+    [
+        Prediction(12, 0.4, (Detection("aruco:12", 1.0, (100.0, 80.0, 164.0, 144.0)),)),
+        Prediction(13, 0.433, ()),
+        Prediction(14, 0.467, (), "The frame could not be decoded."),
+    ],
+    None,
+)
+
+CHANGE_PAGE = ChangePage(
+    [
+        ScenarioChange(
+            id="812-41",
+            scenario_id=SCENARIO.id,
+            at=datetime(2026, 1, 31, 9, 30, 4, tzinfo=UTC),
+            from_=State.IN_STARTUP_PROCESSING,
+            to=State.ACTIVE,
+            attempt=1,
+            runner_id="local",
+            reason="first frame decoded",
+            outcome=None,
+            error=None,
+            deleted=False,
+        )
+    ],
+    None,
+)
+
+EVENT_STREAM = """\
+retry: 2000
+id: 811-0
+
+event: scenario
+id: 812-41
+data: {"id":"812-41","scenario_id":"0198f1c2-…","from":"in_startup_processing","to":"active","attempt":1,…}
+
+event: progress
+data: {"scenario_id":"0198f1c2-…","attempt":1,"source_state":"open","progress":{"percent":41.5,…}}
+
+"""
+
+RUNNER_LIST = RunnerList(
+    [
+        RunnerInfo(
+            runner_id="local",
+            boot_id=UUID("5d0c1f0e-8f5b-4c57-9a30-2b1f6f0e7c11"),
+            state="alive",
+            slots=4,
+            held=1,
+            scenario_ids=[SCENARIO.id],
+            heartbeat_age_seconds=0.412,
+        )
+    ]
+)
+
+METRICS = 'videoanalysis_scenarios{state="active"} 4.0\n'
+
+NO_SCENARIO = f"There is no scenario {SCENARIO.id}. GET /scenarios lists those that exist."
+COMMAND_LOST = "The command may not have been received. Repeat the request."

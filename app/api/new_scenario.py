@@ -1,0 +1,61 @@
+"""The body of POST /scenarios: its checks, and the id that it gives the scenario."""
+
+from typing import Annotated
+from uuid import UUID, uuid4, uuid5
+
+import msgspec
+from msgspec import Meta
+
+from ..domain.source import SourceError, parse_source
+from ..domain.spec import ScenarioSpec
+from .http.problems import BAD_REQUEST, INVALID, MISMATCH, ProblemError
+
+_NAMESPACE = UUID("342c4fd4-5a93-4828-8f6c-f2a537fb714a")
+_MAX_KEY = 200  # characters
+
+IdempotencyKey = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=_MAX_KEY,
+        description="a text that the client chooses; the scenario's id is derived from it and the caller",
+    ),
+]
+
+
+class NewScenario(ScenarioSpec, frozen=True):
+    """What to analyse, with which detector, and how."""
+
+    id: Annotated[UUID | None, Meta(description="chosen by the client, so that repeating is safe")] = None
+
+    def spec(self) -> ScenarioSpec:
+        """Return the same without the id."""
+        return msgspec.convert(self, ScenarioSpec, from_attributes=True)
+
+    def check(self) -> None:
+        """Check what the types do not say. Raises ProblemError (422)."""
+        try:
+            source = parse_source(self.source)
+        except SourceError as error:
+            message = str(error)
+            raise ProblemError(INVALID, f"{message[:1].upper()}{message[1:]}.", field="source") from error
+        if self.restart.policy == "always" and source.live is False:
+            detail = "The restart policy `always` is for live sources. Use `on_failure` for a recording."
+            raise ProblemError(INVALID, detail, field="restart.policy")
+
+
+def choose_id(caller: str, key: str | None, chosen: UUID | None) -> UUID:
+    """Return the scenario's id: derived from the Idempotency-Key, else chosen by the client, else random.
+
+    Raises ProblemError: 400 if the key is too long or empty, 422 if key and id contradict each other.
+    """
+    if key is None:
+        return chosen or uuid4()
+    if not 1 <= len(key) <= _MAX_KEY:
+        detail = f"An Idempotency-Key must have 1 to {_MAX_KEY} characters."
+        raise ProblemError(BAD_REQUEST, detail, field="Idempotency-Key")
+    derived = uuid5(_NAMESPACE, f"{caller}\n{key}")
+    if chosen not in (None, derived):
+        detail = f"This Idempotency-Key stands for the id {derived}. Send the key or an id, not both."
+        raise ProblemError(MISMATCH, detail, field="id")
+    return derived

@@ -1,0 +1,227 @@
+"""Create, stop, start and delete scenarios."""
+
+from contextlib import suppress
+from hashlib import sha256
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+import msgspec
+from anyio import CancelScope, current_time
+from litestar import Response, delete, post
+from litestar.params import FromPath
+from msgspec import Struct
+
+from ...messages import CreateScenario, DeleteScenario, OrchestratorCommand, StartScenario, StopScenario
+from ...postgres import TRANSIENT
+from .. import examples
+from ..commands import send_command
+from ..http.openapi import OperationDoc, ResponseDoc
+from ..http.problems import (
+    BAD_REQUEST,
+    CONFLICT,
+    INVALID,
+    MISMATCH,
+    NOT_FOUND,
+    TOO_LARGE,
+    TOO_SLOW,
+    UNAVAILABLE,
+    UNSUPPORTED_MEDIA_TYPE,
+    ProblemError,
+    no_scenario,
+)
+from ..http.requests import ApiRequest
+from ..new_scenario import IdempotencyKey, NewScenario, choose_id
+from ..queries.scenarios import Scenario, find_scenario
+
+
+class Accepted(Struct, frozen=True):
+    """The command is safe and will be handled."""
+
+    id: UUID
+    detail: str
+
+
+_ANSWER_TIMEOUT = 1.5  # seconds for a command and a query of what it did
+_REPEAT = "Repeat the request."
+_ACCEPTED = "Accepted. GET the scenario to see when it is done."
+_ID_DELETED = "The scenario with this id was deleted, and ids are never reused. Choose another id."
+
+_LOCATION_DOC = {"Location": "The path of the scenario."}
+_ACCEPTED_DOC = ResponseDoc(
+    "The command is safe, but was not handled, or its effect could not be read, within a short time. GET the"
+    " scenario to see it.",
+    Accepted,
+    Accepted(examples.SCENARIO.id, _ACCEPTED),
+    headers=_LOCATION_DOC,
+)
+
+
+@post(
+    "/scenarios",
+    doc=OperationDoc(
+        id="createScenario",
+        tag="scenarios",
+        summary="Create a scenario and start it",
+        description=(
+            "A repeated request with the same `Idempotency-Key` or `id` and the same body creates nothing"
+            " more, and is answered with 201 and the scenario as it is by then."
+        ),
+        headers={"Idempotency-Key": IdempotencyKey},
+        body=NewScenario,
+        body_examples=examples.NEW_SCENARIOS,
+        responses={
+            201: ResponseDoc(
+                "Created, by this request or an earlier equal one.",
+                Scenario,
+                examples.SCENARIO,
+                headers=_LOCATION_DOC,
+            ),
+            202: _ACCEPTED_DOC,
+        },
+        problems={
+            BAD_REQUEST: "The body is not valid JSON: trailing comma in object at line 1, column 23.",
+            CONFLICT: _ID_DELETED,
+            TOO_SLOW: "The body must arrive within 20 seconds. Send the request again.",
+            TOO_LARGE: "A request body may have at most 1 MB.",
+            UNSUPPORTED_MEDIA_TYPE: "Send the body as JSON with the header `Content-Type: application/json`.",
+            INVALID: "`sampling.fps` must be a number greater than 0.",
+            MISMATCH: "This id belongs to a scenario with another source. Choose another id or key.",
+            UNAVAILABLE: "The command may not have been received. Repeat the request unchanged: at most one"
+            " scenario is created.",
+        },
+    ),
+)
+async def create_scenario(request: ApiRequest) -> Response[Scenario] | Response[Accepted]:
+    """Return 201 with the scenario, or 202 if it cannot be read in time."""
+    new = await request.content(NewScenario)
+    new.check()
+    key = request.headers.get("idempotency-key")
+    scenario_id = choose_id(request.auth, key, new.id)
+    spec = new.spec()
+    # The same request is the same command; the same id with another body is another command, and a mismatch.
+    command_id = uuid5(scenario_id, sha256(msgspec.json.encode(spec)).hexdigest())
+    is_repeatable = key is not None or new.id is not None
+    how = "unchanged" if is_repeatable else f'with "id": "{scenario_id}" in its body'
+    scenario = await _send_and_read(
+        request,
+        CreateScenario(command_id, scenario_id, spec),
+        repeat=f"Repeat the request {how}: at most one scenario is created.",
+        missing=ProblemError(CONFLICT, _ID_DELETED, scenario_id=scenario_id),
+    )
+    if scenario is None:
+        return _accepted(scenario_id)
+    return Response(scenario, status_code=201, headers=_location(scenario_id))
+
+
+@post(
+    "/scenarios/{scenario_id:uuid}/stop",
+    status_code=200,
+    doc=OperationDoc(
+        id="stopScenario",
+        tag="scenarios",
+        summary="Stop a scenario",
+        description="What it stored stays. To stop one that is stopped or has ended changes nothing.",
+        responses={
+            200: ResponseDoc("The scenario, stopping.", Scenario, examples.SCENARIO),
+            202: _ACCEPTED_DOC,
+        },
+        problems={NOT_FOUND: examples.NO_SCENARIO, UNAVAILABLE: examples.COMMAND_LOST},
+    ),
+)
+async def stop_scenario(
+    request: ApiRequest, scenario_id: FromPath[UUID]
+) -> Response[Scenario] | Response[Accepted]:
+    """Return 200 with the scenario, or 202 if it cannot be read in time."""
+    return await _change_state(request, StopScenario(uuid4(), scenario_id))
+
+
+@post(
+    "/scenarios/{scenario_id:uuid}/start",
+    status_code=200,
+    doc=OperationDoc(
+        id="startScenario",
+        tag="scenarios",
+        summary="Start a scenario again",
+        description="It resumes after its last stored frame. To begin anew, create another scenario.",
+        responses={
+            200: ResponseDoc("The scenario, starting.", Scenario, examples.SCENARIO),
+            202: _ACCEPTED_DOC,
+        },
+        problems={
+            NOT_FOUND: examples.NO_SCENARIO,
+            CONFLICT: "It is still stopping: wait until its state is inactive, then start it.",
+            UNAVAILABLE: examples.COMMAND_LOST,
+        },
+    ),
+)
+async def start_scenario(
+    request: ApiRequest, scenario_id: FromPath[UUID]
+) -> Response[Scenario] | Response[Accepted]:
+    """Return 200 with the scenario, or 202 if it cannot be read in time."""
+    request.response_cache.evict(scenario_id)
+    return await _change_state(request, StartScenario(uuid4(), scenario_id))
+
+
+@delete(
+    "/scenarios/{scenario_id:uuid}",
+    status_code=202,
+    doc=OperationDoc(
+        id="deleteScenario",
+        tag="scenarios",
+        summary="Delete a scenario with its predictions",
+        responses={
+            204: ResponseDoc("Deleted; its predictions are removed in the background."),
+            202: _ACCEPTED_DOC,
+        },
+        problems={
+            NOT_FOUND: examples.NO_SCENARIO,
+            CONFLICT: "It is not inactive: stop it and wait until its state is inactive, then delete it.",
+            UNAVAILABLE: examples.COMMAND_LOST,
+        },
+    ),
+)
+async def delete_scenario(
+    request: ApiRequest, scenario_id: FromPath[UUID]
+) -> Response[None] | Response[Accepted]:
+    """Return 204, or 202 if the command was not handled in time."""
+    request.response_cache.evict(scenario_id)
+    if not await _send(request, DeleteScenario(uuid4(), scenario_id), _REPEAT):
+        return _accepted(scenario_id)
+    return Response(None, status_code=204)
+
+
+async def _change_state(
+    request: ApiRequest, command: OrchestratorCommand
+) -> Response[Scenario] | Response[Accepted]:
+    scenario_id = command.scenario_id
+    scenario = await _send_and_read(request, command, repeat=_REPEAT, missing=no_scenario(scenario_id))
+    return _accepted(scenario_id) if scenario is None else Response(scenario)
+
+
+async def _send_and_read(
+    request: ApiRequest, command: OrchestratorCommand, *, repeat: str, missing: ProblemError
+) -> Scenario | None:
+    """Return the scenario after a command, or None if that takes too long. Raises `missing` if gone."""
+    deadline = current_time() + _ANSWER_TIMEOUT
+    if await _send(request, command, repeat):
+        deps = request.deps
+        with suppress(*TRANSIENT), CancelScope(deadline=deadline):
+            scenario = await find_scenario(deps.scenarios, deps.predictions, command.scenario_id)
+            if scenario is None:
+                raise missing
+            return scenario
+    return None
+
+
+async def _send(request: ApiRequest, command: OrchestratorCommand, repeat: str) -> bool:
+    # Without a query for the scenario first: one that was just accepted may not be stored yet, and commands
+    # for one scenario are handled in order.
+    return await send_command(request.deps, request.options, command, repeat)
+
+
+def _accepted(scenario_id: UUID) -> Response[Any]:
+    return Response(Accepted(scenario_id, _ACCEPTED), status_code=202, headers=_location(scenario_id))
+
+
+def _location(scenario_id: UUID) -> dict[str, str]:
+    return {"Location": f"/scenarios/{scenario_id}"}
