@@ -1,3 +1,3 @@
 """videoanalysis: a self-hosted video-analysis service."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
