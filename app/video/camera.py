@@ -17,9 +17,9 @@ from ..domain.media import Media
 from ..domain.picture import Image, Picture
 from ..domain.source import Source
 from ..domain.spec import KeyframesOnly, Sampling
+from .coded import VideoPacket
 from .container import OpenContainer
 from .errors import READ_ERRORS, VideoError, read_error
-from .packets import Packet
 from .pictures import AvPicture
 from .sampling import Sampler
 
@@ -184,7 +184,7 @@ class _Pace:
         self._stop.wait(shown - self._lead - now)
 
 
-def _decode(context: VideoCodecContext, packet: Packet, *, alone: bool) -> list[av.VideoFrame]:
+def _decode(context: VideoCodecContext, packet: VideoPacket, *, alone: bool) -> list[av.VideoFrame]:
     frames: list[av.VideoFrame] = []
     with suppress(FFmpegError):
         frames += context.decode(packet)

@@ -11,11 +11,12 @@ from ..domain.media import Media
 from ..domain.picture import Picture
 from ..domain.source import Source
 from ..domain.spec import CandidateFrames, FixedRate, Sampling
+from .coded import CodedPicture, PresentationOrder, VideoPacket
 from .container import OpenContainer
-from .decoding import LazyDecoder
+from .demuxer import PictureDemuxer
 from .errors import READ_ERRORS, VideoError, no_ranges_error, read_error, unsupported_codec_error
-from .length import Length
-from .packets import Coded, Packet, Packets, ShownOrder
+from .lazy_decoder import LazyDecoder
+from .length import DeclaredLength
 from .pictures import AvPicture
 from .sampling import Sampler, Shown, choose_eligible
 from .transport.http_file import HttpFile
@@ -60,10 +61,10 @@ class Recording:
         """Reads as far as the first picture. Raises VideoError."""
         self._opened = opened
         self._source = source
-        self._length = Length(opened.container, opened.stream, source)
-        self._packets = Packets(opened, all_streams=self._length.of_all_streams)
+        self._length = DeclaredLength(opened.container, opened.stream, source)
+        self._packets = PictureDemuxer(opened, all_streams=self._length.covers_all_streams)
         self._incoming = iter(self._packets)
-        self._beginning: list[tuple[Coded, Packet]] = []
+        self._beginning: list[tuple[CodedPicture, VideoPacket]] = []
         self._ahead = 0
         self._decoder = LazyDecoder(opened.stream.codec_context)
         picture = self._first_picture()
@@ -83,9 +84,9 @@ class Recording:
         # A key frame of H.264 that is not clean may need the pictures after it to become whole.
         lone = self._packets.codec != "h264"
         shown = sorted(
-            (coded.pts, coded.key and (lone or coded.clean), coded.reference)
+            (coded.pts, coded.is_key and (lone or coded.starts_closed_gop), coded.is_reference)
             for coded, _ in self._beginning
-            if coded.shown
+            if coded.is_shown
         )
         return choose_eligible(sampling, [Shown(*frame) for frame in shown], self._packets.tick)
 
@@ -101,30 +102,30 @@ class Recording:
         tick = self._packets.tick
         sampler = Sampler(sampling, tick)
         decoder = self._decoder
-        decoder.choose(from_start=start == 0, keys_only=eligible == "key")
-        order = ShownOrder()
+        decoder.start(from_beginning=start == 0, keys_only=eligible == "key")
+        order = PresentationOrder()
         first = end = ticks = highest = received = 0
         whole = -1  # the last frame that is there in full
         marked = time.monotonic()
 
-        def settle(coded: Coded) -> None:
+        def settle(coded: CodedPicture) -> None:
             nonlocal first, end, ticks, highest, whole
             if end == 0:
                 first = coded.pts
             ticks = coded.pts - first
             # Predictions are found by time: a wrong timestamp may not make those after it decrease.
             highest = max(highest, ticks)
-            coded.rank, coded.ticks = end, highest
+            coded.ordinal, coded.elapsed_ticks = end, highest
             if _chosen(coded, eligible):
                 taken = sampler.take(ticks)
-                decoder.settle(coded, wanted=taken and end >= start)
-            if not coded.damaged:
+                decoder.set_wanted(coded, is_wanted=taken and end >= start)
+            if not coded.is_damaged:
                 whole = end
             end += 1
 
         def position() -> Settled:
-            awaited = decoder.awaited
-            return Settled(max(start, awaited.rank if awaited else end), _seconds(highest, tick))
+            awaited = decoder.next_wanted
+            return Settled(max(start, awaited.ordinal if awaited else end), _seconds(highest, tick))
 
         for coded, packet in self._pictures():
             received += 1
@@ -132,32 +133,32 @@ class Recording:
                 decoder.add(coded, packet)
             for shown in order.push(coded):
                 settle(shown)
-                for ready in decoder.take():
+                for ready in decoder.take_ready():
                     yield _sampled(ready, tick)
                     marked = time.monotonic()
             if time.monotonic() - marked >= _MARK_EVERY:
                 yield position()
                 marked = time.monotonic()
-        for shown in order.rest():
+        for shown in order.flush():
             settle(shown)
-        decoder.finish()
-        for ready in decoder.take():
+        decoder.flush()
+        for ready in decoder.take_ready():
             yield _sampled(ready, tick)
         yield position()
         if end == 0:
             if isinstance(self._opened.remote, HttpFile) and not self._opened.remote.seekable():
                 raise no_ranges_error(self._source.redacted)
             raise VideoError(f"{self._source.redacted} holds no frames", retryable=False)
-        self._length.check(received, self._packets.reached, whole, _seconds(ticks, tick))
+        self._length.check_complete(received, self._packets.end, whole, _seconds(ticks, tick))
 
-    def _pictures(self) -> Iterator[tuple[Coded, Packet]]:
+    def _pictures(self) -> Iterator[tuple[CodedPicture, VideoPacket]]:
         self._beginning.reverse()
         while self._beginning:
             yield self._beginning.pop()
         while picture := self._next():
             yield picture
 
-    def _look_ahead(self) -> "tuple[Coded, Packet] | None":
+    def _look_ahead(self) -> "tuple[CodedPicture, VideoPacket] | None":
         """The next picture, which is held until it is read."""
         picture = self._next()
         if picture is not None:
@@ -165,12 +166,12 @@ class Recording:
             self._ahead += picture[1].size
         return picture
 
-    def _next(self) -> "tuple[Coded, Packet] | None":
+    def _next(self) -> "tuple[CodedPicture, VideoPacket] | None":
         """The next picture in file order, None at the end. Raises VideoError."""
         try:
             picture = next(self._incoming, None)
         except InvalidDataError:
-            self._length.broken = True
+            self._length.is_damaged = True
             picture = None
         except READ_ERRORS as error:
             raise read_error(error, self._source) from error
@@ -185,27 +186,27 @@ class Recording:
         frame = None
         while frame is None and len(self._beginning) < _FIRST_PICTURE and self._ahead < _AHEAD:
             if picture := self._look_ahead():
-                self._decoder.begin(*picture)
+                self._decoder.decode_early(*picture)
             else:
-                self._decoder.finish()
+                self._decoder.flush()
             frame = next((coded.frame for coded, _ in self._beginning if coded.frame), None)
             if picture is None:
                 break
         return AvPicture(frame) if frame else None
 
 
-def _chosen(coded: Coded, eligible: CandidateFrames) -> bool:
-    return eligible == "all" or coded.key or (eligible == "reference" and coded.reference)
+def _chosen(coded: CodedPicture, eligible: CandidateFrames) -> bool:
+    return eligible == "all" or coded.is_key or (eligible == "reference" and coded.is_reference)
 
 
 def _seconds(ticks: int, tick: Fraction) -> float:
     return ticks * tick.numerator / tick.denominator
 
 
-def _sampled(coded: Coded, tick: Fraction) -> Sampled:
-    seconds = _seconds(coded.ticks, tick)
+def _sampled(coded: CodedPicture, tick: Fraction) -> Sampled:
+    seconds = _seconds(coded.elapsed_ticks, tick)
     if coded.frame is None:
-        return Sampled(coded.rank, seconds, error="the frame could not be decoded")
-    if coded.damaged or coded.frame.is_corrupt:
-        return Sampled(coded.rank, seconds, error="the frame's data is damaged")
-    return Sampled(coded.rank, seconds, picture=AvPicture(coded.frame))
+        return Sampled(coded.ordinal, seconds, error="the frame could not be decoded")
+    if coded.is_damaged or coded.frame.is_corrupt:
+        return Sampled(coded.ordinal, seconds, error="the frame's data is damaged")
+    return Sampled(coded.ordinal, seconds, picture=AvPicture(coded.frame))

@@ -20,12 +20,12 @@ from app.domain.networks import Networks
 from app.domain.picture import Picture
 from app.domain.source import parse_source
 from app.domain.spec import CandidateFrames, EveryFrame, FixedRate, KeyframesOnly, Sampling
-from app.video import decoding as video_decoder
+from app.video import lazy_decoder
 from app.video import recording as video_recording
+from app.video.coded import VideoPacket
 from app.video.container import open_container
-from app.video.decoding import LazyDecoder
+from app.video.lazy_decoder import LazyDecoder
 from app.video.open import Recording, Sampled, Settled, open_video
-from app.video.packets import Packet
 from tests.support import clips
 
 FRAMES = 96
@@ -225,7 +225,7 @@ def test_no_more_is_decoded_than_the_samples_need(
     decoded: list[object] = []
     decode = LazyDecoder._decode
 
-    def counted(self: LazyDecoder, packet: "Packet | None") -> None:
+    def counted(self: LazyDecoder, packet: "VideoPacket | None") -> None:
         decoded.extend([packet] if packet is not None else [])
         decode(self, packet)
 
@@ -258,7 +258,7 @@ def test_opening_decodes_a_picture_only_where_it_tells_what_no_index_does(
 def test_what_cannot_be_kept_back_is_decoded_with_the_same_result(
     media: Path, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(video_decoder, "_MOST_BYTES", 3000)
+    monkeypatch.setattr(lazy_decoder, "_MAX_HELD_BYTES", 3000)
     for name in ("h264_one_gop.mp4", "hevc_open.mp4", "mpeg2_open.mpg"):
         sampled = read(media, name, FixedRate(1), start=40)
         assert sampled == [undisturbed.of(name)[frame.number] for frame in sampled]

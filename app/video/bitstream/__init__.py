@@ -1,0 +1,1 @@
+"""What is read from coded pictures before they are decoded."""

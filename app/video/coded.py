@@ -1,0 +1,59 @@
+"""Coded pictures, and the order in which they are presented."""
+
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from typing import TypeAlias
+
+import av
+from av.video.stream import VideoStream
+from msgspec import Struct
+
+VideoPacket: TypeAlias = "av.Packet[VideoStream]"
+
+_MAX_REORDERED = 64  # pictures: more than any codec reorders, with room for hidden ones
+
+
+class CodedPicture(Struct):
+    """One coded picture of a recording.
+
+    `number` counts in decode order, from 0; `pts` and `dts` are in ticks of the video's clock. `is_shown` is
+    false if the picture only helps to decode others. No picture after a `starts_closed_gop`, in decode or
+    presentation order, needs a picture before it.
+
+    The other fields are set later: the ordinal in presentation order, the ticks since the first frame,
+    whether the frame is wanted, and the decoded frame.
+    """
+
+    number: int
+    pts: int
+    dts: int | None
+    is_key: bool
+    starts_closed_gop: bool
+    is_reference: bool
+    is_shown: bool
+    is_damaged: bool
+    ordinal: int = -1
+    elapsed_ticks: int = 0
+    is_wanted: bool | None = None
+    frame: av.VideoFrame | None = None
+
+
+class PresentationOrder:
+    """Sorts pictures from decode order into presentation order, each as early as its place is certain."""
+
+    def __init__(self) -> None:
+        self._held: list[tuple[int, int, CodedPicture]] = []
+
+    def push(self, picture: CodedPicture) -> Iterator[CodedPicture]:
+        """Add the next picture in decode order; yield the pictures that no later one can precede."""
+        if picture.is_shown:
+            heappush(self._held, (picture.pts, picture.number, picture))
+        while self._held and (
+            (picture.dts is not None and self._held[0][0] <= picture.dts) or len(self._held) > _MAX_REORDERED
+        ):
+            yield heappop(self._held)[2]
+
+    def flush(self) -> Iterator[CodedPicture]:
+        """Yield the remaining pictures, at the end of the recording."""
+        while self._held:
+            yield heappop(self._held)[2]
