@@ -5,20 +5,12 @@ neighbours must be completed. Everything is read from the rows of both databases
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
-from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
-from anyio import create_task_group, sleep
-from httpx import TransportError
-from msgspec import Struct
+from anyio import create_task_group
 
 from tests.support.fleet import fleet
-from tests.support.service import ServiceProcess, running
 from tests.support.waiting import until
 from tests.torture.battery import Battery, size
 from tests.torture.crash.fatal_detectors import (
@@ -31,19 +23,16 @@ from tests.torture.crash.fatal_detectors import (
     RAISES_AND_IS_KILLED,
     RAISES_AT_FIRST,
 )
-from tests.torture.ground_truth import idle_runners, make_clips
+from tests.torture.crash.supervision import APP, RESTARTS, create, mock, one_process, supervise
+from tests.torture.crash.verifier import FRAMES, Found, Verifier
+from tests.torture.ground_truth import make_clips
 from tests.torture.storm import Storm
 
 pytestmark = pytest.mark.timeout(size(240, 900))
 
-FRAMES, FEW = 300, 8
-CLIP = f"{FRAMES}.mp4"
+FEW = 8
 ROUNDS = size(1, 5)
-RESTARTS = size(2, 5)
-"""The limit of restarts: of those that crash, and of their neighbours too."""
-
 NEIGHBOURS = size(2, 4)
-APP = "tests.torture.crash.fatal_app:app"
 
 
 @pytest.fixture(scope="module")
@@ -51,125 +40,6 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = make_clips(tmp_path_factory.mktemp("clips"), FRAMES, FEW)
     (folder / "broken.onnx").write_bytes(b"no model")
     return folder
-
-
-class Found(Struct):
-    """What stands in the databases about one scenario."""
-
-    state: str
-    outcome: str | None
-    error: str | None
-    attempts: int
-    frames: list[int]
-    failed: int
-    wrong: int
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it is a completed one of CLIP with each frame once, as it shows itself."""
-        return (self.outcome, self.frames, self.failed, self.wrong) == (
-            "completed",
-            list(range(FRAMES)),
-            0,
-            0,
-        )
-
-
-class Verifier:
-    """Reads the rows of both databases."""
-
-    def __init__(self, scenarios: Any, predictions: Any) -> None:
-        self._scenarios = scenarios
-        self._predictions = predictions
-
-    async def look(self, scenario_id: UUID) -> Found:
-        """What there is now; attempts as the history has them."""
-        row = await self._scenarios.fetchrow(
-            "SELECT state, outcome, error, attempt FROM scenarios WHERE id = $1", scenario_id
-        )
-        handed = await self._scenarios.fetchval(
-            "SELECT count(*) FROM scenario_events"
-            " WHERE scenario_id = $1 AND to_state = 'in_startup_processing'",
-            scenario_id,
-        )
-        rows = await self._predictions.fetch(
-            "SELECT frame, labels, error FROM predictions WHERE scenario_id = $1 ORDER BY frame", scenario_id
-        )
-        return Found(
-            row["state"],
-            row["outcome"],
-            row["error"],
-            handed,
-            [each["frame"] for each in rows],
-            sum(each["error"] is not None for each in rows),
-            sum(each["labels"] != f"aruco:{each['frame'] % 1000}" for each in rows),
-        )
-
-    async def ended(self, scenario_ids: Sequence[UUID]) -> bool:
-        """Whether none of them runs or waits."""
-        going: int = await self._scenarios.fetchval(
-            "SELECT count(*) FROM scenarios WHERE id = ANY($1) AND state <> 'inactive'", scenario_ids
-        )
-        return going == 0
-
-    async def idle(self) -> int:
-        """How many runners get nothing more. Ask before any was told to end."""
-        return await idle_runners(self._scenarios)
-
-
-def mock(seed: int) -> dict[str, Any]:
-    return {"type": "mock", "seed": seed}
-
-
-async def create(service: ServiceProcess, detector: dict[str, Any], **options: object) -> UUID:
-    """Create a scenario, however often the service has to be asked."""
-    scenario_id = uuid4()
-    body = {
-        "id": str(scenario_id),
-        "source": CLIP,
-        "detector": detector,
-        "sampling": {"mode": "all"},
-        "restart": {"policy": "on_failure", "max_restarts": RESTARTS},
-        **options,
-    }
-
-    async def accepted() -> bool:
-        with suppress(TransportError):
-            return (await service.http.post("/scenarios", json=body)).status_code in (201, 202)
-        return False
-
-    await until(accepted, timeout=60, poll=0.1)
-    return scenario_id
-
-
-async def supervise(services: Sequence[ServiceProcess], deaths: Counter[int]) -> None:
-    """Start each again that ended, as a supervisor does."""
-    while True:
-        for number, service in enumerate(services):
-            if service.process.poll() is not None:
-                deaths[number] += 1
-                service.launch()
-        await sleep(0.05)
-
-
-@asynccontextmanager
-async def one_process(
-    folder: Path, clips: Path, dsns: tuple[str, str], app: str = APP
-) -> AsyncIterator[tuple[ServiceProcess, Verifier]]:
-    """All roles in one process, and the verifier."""
-    scenarios, predictions = [await asyncpg.connect(dsn) for dsn in dsns]
-    settings = {
-        "media_root": clips,
-        "model_root": clips,
-        "scenarios_dsn": dsns[0],
-        "predictions_dsn": dsns[1],
-    }
-    try:
-        async with running(folder, app=app, **settings) as service:
-            yield service, Verifier(scenarios, predictions)
-    finally:
-        await scenarios.close()
-        await predictions.close()
 
 
 async def test_an_exception_every_time_ends_the_scenario_with_its_reason(
