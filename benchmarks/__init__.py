@@ -1,1 +1,1 @@
-"""One command per claim: `python -m benchmarks.<name>`, or all of them with `make bench`."""
+"""One module per claim: run `python -m benchmarks.<name>`, or all of them with `make bench`."""

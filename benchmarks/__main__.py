@@ -1,6 +1,6 @@
-"""Everything that is measured, one module after the other, in one table: `make bench`.
+"""Run every benchmark, one after the other, and print one table: `make bench`.
 
-`--json FILE` writes it for keeping, with what it was measured on.
+`--json FILE` also writes the results, and the machine they were measured on, to a file.
 """
 
 import argparse
@@ -38,8 +38,7 @@ MODULES = (
 
 
 class Report(Struct, frozen=True):
-    """All rows, when and on what they were measured, how long each module took, in seconds, and those that
-    failed."""
+    """All rows, when and on which machine they were measured, each module's seconds, and failed modules."""
 
     at: datetime
     machine: str
@@ -49,7 +48,7 @@ class Report(Struct, frozen=True):
 
 
 def machine() -> str:
-    """What the figures depend on besides this repository."""
+    """Return what the figures depend on besides this repository."""
     versions = (
         f"Python {platform.python_version()}, PyAV {av.__version__}, ONNX Runtime {onnxruntime.__version__}"
     )
@@ -57,7 +56,7 @@ def machine() -> str:
 
 
 def measure(names: list[str], rounds: int | None) -> Report:
-    """Run the modules, each in a process of its own. One that fails says why, and the others go on."""
+    """Run each module in its own process. If one fails, print why and continue with the others."""
     began = datetime.now(UTC)
     rows: list[Row] = []
     missing: list[str] = []
@@ -78,16 +77,16 @@ def measure(names: list[str], rounds: int | None) -> Report:
 
 
 def _order(row: Row) -> tuple[int, str]:
-    """By the table of docs/performance.md; rows without a number come last."""
+    """Return the row's place in the table of docs/performance.md; rows without a number come last."""
     digits = "".join(filter(str.isdigit, row.number))
     return (int(digits) if digits else 99, row.number)
 
 
 def main() -> None:
-    """Parse, measure, show and keep."""
+    """Parse the arguments, measure, print the table and write the file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("modules", nargs="*", choices=[*MODULES, []], help="all, where none is named")
-    parser.add_argument("--rounds", type=int, help="alternations; each module has a number of its own")
+    parser.add_argument("modules", nargs="*", choices=[*MODULES, []], help="default: all")
+    parser.add_argument("--rounds", type=int, help="alternations; the default differs per module")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there, too")
     options = parser.parse_args()
     report = measure(options.modules or list(MODULES), options.rounds)

@@ -1,8 +1,8 @@
-"""How long GETs take while four 720p scenarios run, against the same service at rest.
+"""GET latency while four 720p scenarios run, compared with the same service when idle.
 
-Both are asked the same: a scenario that has ended, 100 times a second. One that runs is asked for too, which
-needs both databases. The scenarios take every frame, with the `motion` detector. Percentiles are of all
-requests of all rounds.
+Both get the same requests: for a scenario that has ended, 100 per second. A running scenario, whose answer
+needs both databases, is requested too. The scenarios process every frame with the `motion` detector.
+Percentiles are over all requests of all rounds.
 """
 
 import time
@@ -16,14 +16,14 @@ from benchmarks.table import Row, at_most, command
 from tests.support.clips import marker_clip
 from tests.support.service import ServiceProcess, running
 
-REQUESTS = 1000  # in a turn
+REQUESTS = 1000  # per turn
 SCENARIOS = 4
 SIZE = (1280, 720)
 _APART = 0.01
 
 
 async def ask(service: ServiceProcess, scenario_id: str) -> list[float]:
-    """What each of REQUESTS requests takes, in milliseconds."""
+    """Return the milliseconds of each of REQUESTS requests."""
     times = []
     for _ in range(REQUESTS):
         began = time.perf_counter()
@@ -36,7 +36,7 @@ async def ask(service: ServiceProcess, scenario_id: str) -> list[float]:
 
 
 async def measure(rounds: int) -> list[Row]:
-    """Rest and work in turns."""
+    """Alternate between an idle and a busy service."""
     rest: list[float] = []
     work: list[float] = []
     running_one: list[float] = []

@@ -1,4 +1,4 @@
-"""A bare Litestar application, which answers with the bytes of the file that BARE_FILE names."""
+"""A bare Litestar application that answers with the bytes of the file named by BARE_FILE."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ _BODY = Path(os.environ["BARE_FILE"]).read_bytes()
 
 @get("/", media_type="application/json")
 async def body() -> bytes:
-    """The same bytes each time."""
+    """Return the same bytes each time."""
     return _BODY
 
 

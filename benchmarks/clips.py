@@ -1,4 +1,4 @@
-"""Clips like a fixed camera's, long ones without encoding every second of them."""
+"""Clips like those of a fixed camera; long ones repeat a short encoded part."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ FPS = 30
 
 
 def camera_clip(path: Path, *, seconds: int, size: tuple[int, int], encoded: int = 10) -> Path:
-    """H.264 at 30 frames a second, a key frame each two seconds: `encoded` seconds, again and again."""
+    """Write H.264 at 30 frames/s with a key frame every two seconds; `encoded` seconds are repeated."""
     once = moving_boxes_clip(path.with_suffix(".once.mp4"), frames=FPS * min(encoded, seconds), size=size)
     if seconds <= encoded:
         return once.rename(path)

@@ -1,8 +1,8 @@
-"""What it costs to decode in a process for each camera (VA_DECODING=process) rather than in a thread.
+"""The cost of decoding in one process per source (VA_DECODING=process), compared with threads.
 
-Each measurement is of a minute of two recordings that are read at the same time by a fresh interpreter: the
-CPU time of it and its processes, their start included, and by how much their memory grew, shared pages being
-counted once.
+Each measurement reads two one-minute recordings at the same time in a new interpreter. It counts the CPU time
+of that interpreter and its processes, including their start, and the growth of their memory, with shared
+pages counted once.
 """
 
 import resource
@@ -40,21 +40,21 @@ _FRESH = Checkpoint(0, False, None, 0, 0, Counters(), 0.0, 0.0)
 
 
 class Cost(Struct):
-    """Of all cameras together: CPU seconds, and MiB."""
+    """CPU seconds and MiB of all sources together."""
 
     cpu: float
     memory: float
 
 
 def look(item: Item) -> tuple[Detection, ...]:
-    """What a cheap detector needs of a picture."""
+    """Do the work that a cheap detector needs from a picture."""
     assert item.picture is not None
     item.picture.gray((640, 360))
     return ()
 
 
 def cost(clip: Path, sampling: Sampling, kind: type[Reader] | type[DecoderProcess], cameras: int) -> Cost:
-    """Read a clip by so many cameras at once."""
+    """Read a clip through several readers at the same time."""
     idle, spent = memory(), cpu()
     highest = idle
     workers = Workers(2)
@@ -78,31 +78,31 @@ def cost(clip: Path, sampling: Sampling, kind: type[Reader] | type[DecoderProces
 
 
 def cpu() -> float:
-    """CPU seconds of this process, and of its processes that have ended."""
+    """Return the CPU seconds of this process and of its children that have ended."""
     who = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in who)
 
 
 def memory() -> int:
-    """Bytes of this process and its processes, each shared page counted once."""
+    """Return the bytes of this process and its children; shared pages are counted once."""
     total = 0
     for process in [psutil.Process(), *psutil.Process().children()]:
         try:
             total += process.memory_full_info().pss
-        except psutil.Error:  # it has just ended
+        except psutil.Error:  # the process has just ended
             continue
     return total
 
 
 def measured(clip: Path, sampling: str, kind: str, cameras: int) -> Cost:
-    """`cost` in an interpreter of its own."""
+    """Run `cost` in a new interpreter."""
     one = [sys.executable, "-m", "benchmarks.decoding", "--one", str(clip), sampling, kind, str(cameras)]
     answer = subprocess.run(one, check=True, stdout=subprocess.PIPE)
     return msgspec.json.decode(answer.stdout, type=Cost)
 
 
 async def measure(rounds: int) -> list[Row]:
-    """Alternate thread and process `rounds` times for each case."""
+    """Alternate between thread and process, `rounds` times for each case."""
     rows = []
     with TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,8 +1,9 @@
-"""From POST /scenarios to the first stored prediction, against opening the file and detecting in it bare.
+"""Time from POST /scenarios to the first stored prediction, compared with a bare script.
 
 The service is warm: it has analysed the file with this detector before. The clip is 720p H.264 with B-frames,
-sampled at 2 frames/s. The first prediction is there once another connection to the predictions database sees
-it. Bare is PyAV and the service's own detector, loaded already, one frame, in one thread.
+sampled at 2 frames/s. The time ends when another connection to the predictions database sees the prediction.
+The bare script opens the file with PyAV and runs the service's own detector, already loaded, on one frame, in
+one thread.
 """
 
 import time
@@ -29,7 +30,7 @@ from tests.support.clips import marker_clip
 from tests.support.service import Json, ServiceProcess, running
 from tests.support.waiting import until
 
-TURNS = 10  # of each kind in a round
+TURNS = 10  # of each kind, per round
 SIZE = (1280, 720)
 DETECTORS: dict[str, tuple[Json, Config]] = {
     "marker": ({"type": "marker"}, Marker()),
@@ -38,7 +39,7 @@ DETECTORS: dict[str, tuple[Json, Config]] = {
 
 
 def bare(clip: Path, detector: Detector) -> float:
-    """Milliseconds to open the file, decode a frame, and detect in it."""
+    """Return the milliseconds to open the file, decode a frame and run the detector on it."""
     began = time.perf_counter()
     with av.open(str(clip)) as container:
         frame = next(container.decode(video=0))
@@ -49,7 +50,7 @@ def bare(clip: Path, detector: Detector) -> float:
 async def first_prediction(
     service: ServiceProcess, predictions: Connection, clip: str, detector: Json
 ) -> float:
-    """Milliseconds from the request until the first prediction is there; returns once all are."""
+    """Return the milliseconds from the request to the first prediction, after all predictions are stored."""
     scenario_id = uuid4()
     seen = 0.0
 
@@ -68,7 +69,7 @@ async def first_prediction(
 
 
 async def measure(rounds: int) -> list[Row]:
-    """In turns, TURNS of each kind in a round."""
+    """Alternate, TURNS of each kind per round."""
     cv2.setNumThreads(1)  # as app.process does
     rows = []
     with TemporaryDirectory() as temporary:

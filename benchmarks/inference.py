@@ -1,8 +1,8 @@
-"""A scenario with a YOLO nano through the whole service, against what two cores could do at best.
+"""Throughput of a scenario with a YOLO nano through the whole service, compared with an ideal.
 
-The ideal is that the stages overlap without a gap: the cores divided by the CPU seconds that a frame costs
-in each stage alone. Inference alone is compared with a bare loop over `session.run`, in the best of three
-ways to use the cores.
+In the ideal, the stages overlap without a gap: it is the number of cores divided by the sum of the CPU
+seconds that one frame costs in each stage alone. Inference alone is compared with a bare loop over
+`session.run`, in the best of three ways to use the cores.
 """
 
 import os
@@ -42,8 +42,8 @@ from tests.support.service import ServiceProcess, running
 
 CORES = os.cpu_count() or 1
 CASES = ((640, 640, 300), (192, 320, 1800))
-"""Height and width of the network's input, and frames in the clip: so many that what beginning and ending a
-scenario takes, which row 10 tells, is a small part."""
+"""Height and width of the network's input, and frames in the clip: enough that the start and the end of a
+scenario, which row 10 measures, are a small part."""
 
 SHARING = 4
 _SAMPLE = 60
@@ -63,7 +63,7 @@ class Case(Struct, frozen=True):
         return Onnx(self.model)
 
     def pictures(self, count: int) -> list[Picture]:
-        """The first pictures, decoded as a runner does."""
+        """Return the first pictures, decoded as a runner decodes them."""
         with open_video(parse_source(self.clip), self.folder, Networks(""), stop=Event()) as video:
             assert isinstance(video, Recording)
             sampled = (entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, Sampled))
@@ -71,7 +71,7 @@ class Case(Struct, frozen=True):
 
 
 def decoding(case: Case) -> float:
-    """CPU seconds a frame to decode, in a runner's way, by itself."""
+    """Return the CPU seconds per frame of decoding alone, as a runner does it."""
     began = own_cpu()
     with open_video(parse_source(case.clip), case.folder, Networks(""), stop=Event()) as video:
         assert isinstance(video, Recording)
@@ -81,7 +81,7 @@ def decoding(case: Case) -> float:
 
 
 def detecting(case: Case) -> float:
-    """CPU seconds a frame to scale, infer and read the answer, in one thread."""
+    """Return the CPU seconds per frame of scaling, inference and reading the output, in one thread."""
     pictures = case.pictures(_SAMPLE)
     detector = make_detector(case.detector, ModelCache(case.folder))
     detector.detect(pictures[0], 0)
@@ -92,7 +92,7 @@ def detecting(case: Case) -> float:
 
 
 async def storing(case: Case, folder: Path, dsn: str) -> float:
-    """CPU seconds a frame to store, of the client and the server."""
+    """Return the CPU seconds per frame of storing, client and server together."""
     detector = make_detector(case.detector, ModelCache(case.folder))
     found = detector.detect(case.pictures(1)[0], 0)
     async with open_database(dsn) as database, database.connection() as connection:
@@ -119,14 +119,14 @@ async def storing(case: Case, folder: Path, dsn: str) -> float:
 
 
 async def ideal(case: Case, folder: Path, dsn: str) -> float:
-    """Frames a second of every core busy with nothing but the stages."""
+    """Return the frames per second if every core does nothing but the stages."""
     spent = await to_thread.run_sync(lambda: decoding(case) + detecting(case))
     spent += await storing(case, folder, dsn)
     return CORES / spent
 
 
 async def through_the_service(case: Case, service: ServiceProcess, scenarios: int) -> float:
-    """Frames a second, from the first of the scenarios' beginnings to the last one's end."""
+    """Return the frames per second, from the first scenario's start to the last one's end."""
     return (
         scenarios
         * case.frames
@@ -137,7 +137,7 @@ async def through_the_service(case: Case, service: ServiceProcess, scenarios: in
 
 
 def bare(model: Path, seconds: float, workers: int, threads: int) -> float:
-    """Inferences a second of `workers` loops over one session that uses so many threads for each."""
+    """Return the inferences per second of `workers` loops over one session with `threads` threads each."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
@@ -158,12 +158,12 @@ def bare(model: Path, seconds: float, workers: int, threads: int) -> float:
 
 
 def best_bare(model: Path) -> float:
-    """The best of: a loop for each core, one loop that uses all cores, and ONNX Runtime's own choice."""
+    """Return the best of: one loop per core, one loop over all cores, and ONNX Runtime's defaults."""
     return max(bare(model, 2, *way) for way in ((CORES, 1), (1, CORES), (1, 0)))
 
 
 async def measure(rounds: int) -> list[Row]:
-    """Alternate ideals and the service `rounds` times."""
+    """Alternate between the ideals and the service, `rounds` times."""
     cv2.setNumThreads(1)  # as app.process does
     rows = []
     with TemporaryDirectory() as name:

@@ -1,6 +1,6 @@
-"""The service against what a user would write instead: benchmarks.script, and Roboflow's InferencePipeline.
+"""The service, compared with what a user would write instead: benchmarks.script, and InferencePipeline.
 
-The latter is measured where `make bench-pipeline` has installed it, in an environment of its own.
+Roboflow's InferencePipeline is measured only if `make bench-pipeline` has installed it.
 """
 
 import subprocess
@@ -27,7 +27,7 @@ MOTION_SECONDS = 30
 
 
 class Case(Struct, frozen=True):
-    """A clip, a network, and what the ratio should be."""
+    """A clip, a network, and the goal for the ratio."""
 
     clip_height: int
     clip_width: int
@@ -46,11 +46,11 @@ CASES = (
     Case(1080, 1920, 192, 320, 15, 1.55),
 )
 COMPARED = CASES[1]
-"""With InferencePipeline, which takes long to start."""
+"""Rounds with InferencePipeline, which starts slowly."""
 
 
 class Cost(Struct, frozen=True):
-    """Frames a second, and CPU seconds for an hour of video, those of the database server included."""
+    """Frames per second, and CPU seconds per hour of video, including the database server's."""
 
     rate: float
     hour: float
@@ -63,7 +63,7 @@ class Site(Struct, frozen=True):
     dsn: str
 
     def script(self, module: str, clip: Path, model: str, python: Path) -> Cost:
-        """What a script comes to, without its start."""
+        """Return the result of a script, without its start."""
         server = of_server(self.service.folder)
         before = cpu(server)
         answer = subprocess.run(
@@ -77,7 +77,7 @@ class Site(Struct, frozen=True):
         return Cost(frames / seconds, (spent + cpu(server) - before) * HOUR * FPS / frames)
 
     async def scenario(self, clip: Path, seconds: int, detector: Json, sampling: Json) -> Cost:
-        """What a scenario comes to, its start and the API's work included."""
+        """Return the result of a scenario, including its start and the API's work."""
         processes = [*of_service(self.service), *of_server(self.service.folder)]
         before = cpu(processes)
         busy = await busy_seconds(self.service, 1, clip.name, detector, sampling=sampling)
@@ -85,7 +85,7 @@ class Site(Struct, frozen=True):
 
 
 async def every_frame(site: Site, case: Case, rounds: int) -> list[Row]:
-    """Rows 9 and 9c of one case."""
+    """Return rows 9 and 9c for one case."""
     folder = site.service.folder
     size = case.clip_width, case.clip_height
     clip = camera_clip(folder / f"{size}-{case.seconds}.mp4", seconds=case.seconds, size=size)
@@ -111,7 +111,7 @@ async def every_frame(site: Site, case: Case, rounds: int) -> list[Row]:
 
 
 async def motion(site: Site, rounds: int) -> Row:
-    """Row 9b."""
+    """Return row 9b."""
     clip = camera_clip(site.service.folder / "hour.mp4", seconds=MOTION_SECONDS, size=(1920, 1080))
 
     def script() -> float:
@@ -126,7 +126,7 @@ async def motion(site: Site, rounds: int) -> Row:
 
 
 async def measure(rounds: int) -> list[Row]:
-    """Alternate the service and the scripts `rounds` times."""
+    """Alternate between the service and the scripts, `rounds` times."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         async with (

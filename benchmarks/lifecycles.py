@@ -1,10 +1,10 @@
-"""Scenarios created, run and finished a second, against pgbench making the same changes to the same rows.
+"""Scenarios created, run and finished per second, compared with pgbench making the same changes.
 
-A scenario is a recording of one frame and the `mock` detector. CreateScenario is published on the bus by the
-process that has the orchestrator and the runner, put together as app.main does; IN_FLIGHT of them at a time.
-The databases are the embedded server's with its own settings, so every commit is on disk. pgbench sends the
-same server what such a scenario writes, a transaction for each decision (lifecycles.sql), from as many
-clients as the service has connections to a database. pgbench sends no notifications: they change no rows.
+A scenario is a recording of one frame with the `mock` detector. The process that runs the orchestrator and
+the runner publishes CreateScenario on the bus, with at most IN_FLIGHT scenarios unfinished. The databases are
+on the embedded server with its usual settings, so every commit is on disk. pgbench sends the same server what
+such a scenario writes, one transaction per decision (lifecycles.sql), from as many clients as the service has
+connections to a database. pgbench sends no notifications, because they change no rows.
 """
 
 import os
@@ -57,7 +57,7 @@ SPEC = ScenarioSpec("frame.mp4", Mock(seed=1), sampling=EveryFrame())
 
 
 async def through_the_service(folder: Path, server: Server, kind: str, broker: str | None) -> float:
-    """Scenarios a second, from the first command to the last end, once the service has warmed up."""
+    """Return the scenarios per second of a warm service, from the first command to the last end."""
     async with AsyncExitStack() as stack:
         names = [f"{kind}_{part}" for part in PARTS]
         scenarios, predictions = [await stack.enter_async_context(_database(server, name)) for name in names]
@@ -88,7 +88,7 @@ async def _database(server: Server, name: str) -> AsyncGenerator[Database, None]
 
 
 async def _all_end(scenarios: Database, bus: Bus, count: int) -> None:
-    """Create so many, and return once each has completed."""
+    """Create `count` scenarios, and return when all have completed."""
     limit = CapacityLimiter(IN_FLIGHT)
 
     async def create() -> None:
@@ -115,7 +115,7 @@ async def _all_end(scenarios: Database, bus: Bus, count: int) -> None:
 
 
 async def pgbench(folder: Path, server: Server) -> float:
-    """Scenarios a second, as pgbench writes them."""
+    """Return the scenarios per second that pgbench writes."""
     programs = find_binaries(None, Account.for_data(folder / "data"))
     address = parse_qs(urlsplit(server.dsn("bench")).query)
     command = [
@@ -129,7 +129,7 @@ async def pgbench(folder: Path, server: Server) -> float:
 
 
 async def measure(rounds: int) -> list[Row]:
-    """Memory bus, Kafka and pgbench in turns, on the event loop that the service runs on."""
+    """Alternate between in-memory bus, Kafka and pgbench, on the service's event loop."""
     return await to_thread.run_sync(_measure, rounds)
 
 

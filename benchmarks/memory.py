@@ -1,8 +1,8 @@
-"""What each further 720p scenario takes of memory, against a bare decoder of the same clip.
+"""Memory of each additional 720p scenario, compared with a bare decoder of the same clip.
 
-A bare decoder is PyAV with one thread, as a runner decodes, which keeps the newest picture. Decoders are
-looked at after two seconds of video, scenarios while they run. The database server is looked at by itself,
-once it is warm: its buffers fill up to a bound, whatever the number of scenarios.
+A bare decoder is PyAV with one thread, like a runner's, that keeps its newest picture. Decoders are measured
+after two seconds of video, scenarios while they run. The database server is measured separately and warm:
+its buffers fill up to a limit that does not depend on the number of scenarios.
 """
 
 import subprocess
@@ -32,7 +32,7 @@ _WARM_UP = 10.0
 
 
 def decode(clip: str, count: str) -> None:
-    """For a process of its own: decode so many times side by side, a line of input for each picture."""
+    """Run as a process: decode with `count` decoders, one picture each per line of input."""
     decoders = []
     for _ in range(int(count)):
         container = av.open(clip)
@@ -47,7 +47,7 @@ def decode(clip: str, count: str) -> None:
 
 
 def bare(clip: Path) -> float:
-    """MiB for each further decoder in a process."""
+    """Return the MiB of each additional decoder in one process."""
     sizes = []
     for count in (1, 1 + MORE):
         script = "import sys; from benchmarks.memory import decode; decode(*sys.argv[1:])"
@@ -66,7 +66,7 @@ def bare(clip: Path) -> float:
 
 
 async def of_scenarios(folder: Path, clip: Path, detector: Json, sampling: Json) -> float:
-    """MiB for each further scenario of a service that was started for it: memory is not given back."""
+    """Return the MiB of each additional scenario; the service is new, because it keeps freed memory."""
     with TemporaryDirectory(dir=folder) as name:
         async with running(Path(name), media_root=folder, runner_slots=1 + MORE) as service:
             sizes = []
@@ -77,7 +77,7 @@ async def of_scenarios(folder: Path, clip: Path, detector: Json, sampling: Json)
 
 
 async def of_server(folder: Path, clip: Path, detector: Json, sampling: Json) -> float:
-    """MiB of the database server for each further scenario, after as many had run for a while."""
+    """Return the database server's MiB for each additional scenario, after a warm-up with as many."""
     with TemporaryDirectory(dir=folder) as name:
         async with running(Path(name), media_root=folder, runner_slots=1 + MORE) as service:
             warming = await start(service, 1 + MORE, clip, detector, sampling)
@@ -94,7 +94,7 @@ async def of_server(folder: Path, clip: Path, detector: Json, sampling: Json) ->
 
 
 async def start(service: ServiceProcess, count: int, clip: Path, detector: Json, sampling: Json) -> list[str]:
-    """Create so many scenarios, one after the other."""
+    """Create `count` scenarios, one after the other."""
     started = []
     for _ in range(count):
         started.append(await service.create(clip.name, detector, sampling=sampling))
@@ -103,7 +103,7 @@ async def start(service: ServiceProcess, count: int, clip: Path, detector: Json,
 
 
 async def most(processes: list[psutil.Process]) -> int:
-    """The most bytes that they have within a second."""
+    """Return the processes' highest number of bytes within a second."""
     looks = []
     for _ in range(_LOOKS):
         await sleep(_EVERY)
@@ -112,7 +112,7 @@ async def most(processes: list[psutil.Process]) -> int:
 
 
 async def measure(rounds: int) -> list[Row]:
-    """Alternate decoders and services `rounds` times."""
+    """Alternate between decoders and services, `rounds` times."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         clip = camera_clip(folder / "clip.mp4", seconds=SECONDS, size=(1280, 720))

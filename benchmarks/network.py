@@ -1,7 +1,7 @@
-"""A network that costs what a YOLO nano does (8.7 GFLOP at 640×640), with weights drawn at random.
+"""A network that costs as much as a YOLO nano (8.7 GFLOP at 640×640), with random weights.
 
-Its shape is YOLOv8n's: the same widths, strides and blocks. Constants added at its end make it report the
-same five objects in each picture, so that what follows inference has realistic work.
+It has the widths, strides and blocks of YOLOv8n. Constants added at its end make it report the same five
+objects in each picture, so that the stages after inference have realistic work.
 """
 
 from itertools import count
@@ -25,7 +25,7 @@ class _Graph:
         self._random = np.random.default_rng(0)
 
     def add(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
-        """The name of the node's output, or, where there are several, what they begin with."""
+        """Return the name of the node's output or, if it has several, their common prefix."""
         name = f"t{next(self._numbers)}"
         names = [name] if outputs == 1 else [f"{name}.{number}" for number in range(outputs)]
         self.nodes.append(helper.make_node(kind, list(inputs), names, **attributes))
@@ -37,7 +37,7 @@ class _Graph:
         return name
 
     def conv(self, x: str, inputs: int, outputs: int, kernel: int, stride: int = 1) -> str:
-        """A convolution and SiLU."""
+        """Add a convolution and SiLU."""
         plain = self.plain_conv(x, inputs, outputs, kernel, stride)
         return self.add("Mul", plain, self.add("Sigmoid", plain))
 
@@ -48,7 +48,7 @@ class _Graph:
         return self.add("Conv", x, self.constant(weights), strides=[stride, stride], pads=pads)
 
     def c2f(self, x: str, inputs: int, outputs: int, blocks: int, *, shortcut: bool) -> str:
-        """Split, a chain of bottlenecks, and all of their outputs joined."""
+        """Add a split, a chain of bottlenecks, and a join of all their outputs."""
         half = outputs // 2
         parts = self.add("Split", self.conv(x, inputs, outputs, 1), outputs=2, axis=1, num_outputs=2)
         joined = [f"{parts}.0", f"{parts}.1"]
@@ -70,7 +70,7 @@ class _Graph:
         return self.add("Resize", x, "", sizes, mode="nearest")
 
     def head(self, x: str, channels: int, cells: int) -> str:
-        """Box and class scores of one scale: (1, 4 + CLASSES, cells)."""
+        """Add the box and class scores of one scale: (1, 4 + CLASSES, cells)."""
         boxes = self.conv(self.conv(x, channels, 64, 3), 64, 64, 3)
         scores = self.conv(self.conv(x, channels, CLASSES, 3), CLASSES, CLASSES, 3)
         both = self.add(
@@ -122,7 +122,7 @@ def save(path: Path, height: int, width: int) -> Path:
 
 
 def _objects(cells: int, height: int, width: int) -> NDArray[np.float32]:
-    """What is reported: five boxes apart from each other, each with one class, in cells of their own."""
+    """Return the reported objects: five separate boxes, each with one class and in its own cell."""
     answer = np.zeros((1, 4 + CLASSES, cells), np.float32)
     side = min(height, width) / 8
     for number in range(OBJECTS):

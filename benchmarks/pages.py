@@ -1,6 +1,6 @@
-"""Requests a second of GETs, against a bare Litestar route that returns the same bytes.
+"""GET requests per second, compared with a bare Litestar route that returns the same bytes.
 
-Both are served by one uvicorn process each, without access logs, and asked over the same connections.
+Each is served by one uvicorn process without access logs, over the same number of connections.
 """
 
 import os
@@ -26,7 +26,7 @@ FRAMES = 1000
 
 @asynccontextmanager
 async def bare(folder: Path, body: bytes) -> AsyncIterator[int]:
-    """The port of a bare application that answers with `body`."""
+    """Yield the port of a bare application that answers with `body`."""
     file = folder / f"{len(body)}.json"
     file.write_bytes(body)
     port = free_port()
@@ -51,7 +51,7 @@ async def bare(folder: Path, body: bytes) -> AsyncIterator[int]:
 
 
 async def rate(port: int, path: str) -> float:
-    """Answers a second."""
+    """Return the answers per second."""
     result = await run_process(
         [sys.executable, "-m", "benchmarks.requests", str(port), path], cwd=ROOT, stderr=None
     )
@@ -59,7 +59,7 @@ async def rate(port: int, path: str) -> float:
 
 
 async def measure(rounds: int) -> list[Row]:
-    """Alternate the service and the bare application `rounds` times, for each page."""
+    """Alternate between the service and the bare application, `rounds` times for each page."""
     os.environ |= {"UVICORN_ACCESS_LOG": "false", "UVICORN_LOG_LEVEL": "warning"}
     rows = []
     with TemporaryDirectory() as name:

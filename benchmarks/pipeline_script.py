@@ -1,7 +1,7 @@
-"""The script of benchmarks.script on Roboflow's InferencePipeline: its threads read, infer and hand over.
+"""The same as benchmarks.script with Roboflow's InferencePipeline, whose threads read and infer.
 
-For a process of its own, whose interpreter has the packages `inference` and `asyncpg`:
-`python -m benchmarks.pipeline_script VIDEO DSN MODEL`. Prints what benchmarks.script does.
+Run it with an interpreter that has the packages `inference` and `asyncpg`:
+`python -m benchmarks.pipeline_script VIDEO DSN MODEL`. It prints what benchmarks.script prints.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from benchmarks.script import INSERT, TABLE, Box, Yolo
 
 
 def run(video: str, dsn: str, model: str) -> None:
-    """Analyse the video, and print what it took."""
+    """Analyse the video, and print the seconds and CPU seconds."""
     detector = Yolo(model)
     loop = asyncio.new_event_loop()
     connection = loop.run_until_complete(asyncpg.connect(dsn))

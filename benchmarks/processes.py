@@ -1,4 +1,4 @@
-"""What processes spend: CPU seconds and memory of a service, its decoders and its database server."""
+"""CPU seconds and memory of a service, its decoders and its database server."""
 
 import resource
 from collections.abc import Iterator
@@ -10,26 +10,26 @@ from tests.support.service import ServiceProcess
 
 
 def own_cpu() -> float:
-    """CPU seconds of this process and of its children that have ended."""
+    """Return the CPU seconds of this process and of its children that have ended."""
     who = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in who)
 
 
 def of_service(service: ServiceProcess) -> list[psutil.Process]:
-    """The service's process and those below it."""
+    """Return the service's process and its descendants."""
     process = psutil.Process(service.process.pid)
     return [process, *process.children(recursive=True)]
 
 
 def of_server(folder: Path) -> list[psutil.Process]:
-    """The embedded database server of a service that runs in `folder`, and its backends."""
+    """Return the embedded database server of the service in `folder`, and its backends."""
     pid = next(folder.glob("data/**/postmaster.pid")).read_text().partition("\n")[0]
     process = psutil.Process(int(pid))
     return [process, *process.children(recursive=True)]
 
 
 def cpu(processes: list[psutil.Process]) -> float:
-    """CPU seconds that the processes have spent so far, those of their ended children included."""
+    """Return the CPU seconds of the processes so far, including their ended children."""
     return sum(sum(times) for times in _each(processes))
 
 
@@ -42,7 +42,7 @@ def _each(processes: list[psutil.Process]) -> Iterator[tuple[float, ...]]:
 
 
 def memory(processes: list[psutil.Process]) -> int:
-    """Bytes of memory, pages that several of them share counted once."""
+    """Return the bytes of memory; pages shared by several of the processes are counted once."""
     total = 0
     for process in processes:
         try:

@@ -1,7 +1,7 @@
-"""A network of 8-bit integers instead of floats, in the two ways to write one, by the same bare loop.
+"""A quantized network (8-bit integers) in both formats, compared with floats in the same bare loop.
 
-Which is faster depends on the processor: what multiplies 8-bit integers in one instruction (VNNI) takes them
-unsigned with signed weights; others add steps that cost more than they save.
+Which is faster depends on the processor: the instruction that multiplies 8-bit integers (VNNI) takes unsigned
+pictures and signed weights; other processors need extra steps that cost more than they save.
 """
 
 import logging
@@ -26,7 +26,7 @@ _PICTURES = 8
 
 
 class _Pictures(CalibrationDataReader):  # type: ignore[misc]
-    """Noise: its weights being random, this network's accuracy means nothing anyway."""
+    """Noise: the network's weights are random, so its accuracy does not matter."""
 
     def __init__(self, height: int, width: int) -> None:
         chance = np.random.default_rng(1)
@@ -40,7 +40,7 @@ class _Pictures(CalibrationDataReader):  # type: ignore[misc]
 
 
 def quantize(model: Path, height: int, width: int, kind: str) -> Path:
-    """Write the model with convolutions of 8 bits, whose pictures between layers are of this kind."""
+    """Write the model with 8-bit convolutions; `kind` is the type of the pictures between layers."""
     path = model.with_stem(f"{model.stem}-{kind}")
     quantize_static(
         model,
@@ -55,8 +55,8 @@ def quantize(model: Path, height: int, width: int, kind: str) -> Path:
 
 
 async def measure(rounds: int) -> list[Row]:
-    """Alternate the network as it is and its quantized forms `rounds` times, in one thread."""
-    logging.getLogger().setLevel(logging.ERROR)  # it is said of each model that it could be prepared better
+    """Alternate between the network and its quantized forms, `rounds` times, in one thread."""
+    logging.getLogger().setLevel(logging.ERROR)  # hides hints on how to prepare models
     rows = []
     with TemporaryDirectory() as name:
         for height, width in _SIZES:

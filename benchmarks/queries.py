@@ -1,8 +1,8 @@
-"""How long a page of predictions takes, and a delete, among so many stored detections.
+"""Time of a page of predictions, and of a delete, among many stored detections.
 
-Half of them are of one scenario of many frames, half of fifty others. The reference is the same page without
-a filter; for writing while a scenario is deleted, it is writing before.
-With `--detections 10000000` it takes about two minutes; `--plans` prints the plan of each query.
+Half of the detections are in one scenario of many frames, half in fifty others. The reference is the same
+page without a filter; for writes during a delete, it is the writes before it. With `--detections 10000000` it
+takes about two minutes; `--plans` prints the plan of each query.
 """
 
 import argparse
@@ -36,13 +36,13 @@ DETECTIONS = 1_000_000
 PER_FRAME = 4.5
 OTHERS = 50
 PART = 20_000  # frames
-LIMIT = 100  # a page, as it is by default
+LIMIT = 100  # items per page, the default
 RARE = "zebra"
-CODES = 1000  # every so many frames, there is a code that is nowhere else
+CODES = 1000  # frames between two codes that are stored only once
 
 
 async def fill(connection: Connection, scenario_id: UUID, frames: int) -> None:
-    """Store a scenario as `store.write` would, faster."""
+    """Store the rows that a run would store, but faster."""
     some = predictions(PART, seed=scenario_id.int)
     chance = Random(scenario_id.int)
     for start in range(0, frames, PART):
@@ -61,7 +61,7 @@ async def fill(connection: Connection, scenario_id: UUID, frames: int) -> None:
 
 
 def _shifted(row: Prediction, start: int, chance: Random) -> Prediction:
-    """The row as a later frame; the most certain of detections and some labels are rare."""
+    """Return the row as a later frame; high confidences and some labels are rare."""
     frame = start + row.frame
     found = tuple(
         Detection(each.label, each.confidence * 0.98, each.box, each.track_id) for each in row.detections
@@ -74,14 +74,14 @@ def _shifted(row: Prediction, start: int, chance: Random) -> Prediction:
 
 
 async def page_time(database: Database, scenario_id: UUID, wanted: PredictionFilter) -> float:
-    """Milliseconds for a page."""
+    """Return the milliseconds of a page."""
     began = time.perf_counter()
     await list_predictions(database, scenario_id, wanted, LIMIT)
     return (time.perf_counter() - began) * 1000
 
 
 def questions(frames: int) -> dict[str, PredictionFilter]:
-    """What is asked for, in words."""
+    """Return the request in words."""
     middle = frames // 2
     return {
         "a frame in the middle": PredictionFilter(from_frame=middle),
@@ -100,7 +100,7 @@ def questions(frames: int) -> dict[str, PredictionFilter]:
 
 
 async def write_times(database: Database, seconds: float, *, done: anyio.Event | None = None) -> list[float]:
-    """Milliseconds of each of a live scenario's batches, twenty a second, for so long, or until it is set."""
+    """Return the milliseconds of each batch of a live scenario, 20/s, until `seconds` or `done`."""
     fence = Fence(uuid4(), 1, uuid4())
     async with database.connection() as connection:
         await store.claim(connection, fence)
@@ -118,7 +118,7 @@ async def write_times(database: Database, seconds: float, *, done: anyio.Event |
 
 
 async def delete(database: Database, scenario_id: UUID) -> tuple[float, list[float]]:
-    """Seconds until a scenario's rows are gone, and the milliseconds of batches of another meanwhile."""
+    """Return the seconds of a scenario's delete, and the milliseconds of another one's batches during it."""
     gone = anyio.Event()
     times: list[float] = []
 
@@ -147,7 +147,7 @@ async def _is_gone(database: Database, scenario_id: UUID) -> bool:
 
 
 async def explain(connection: "asyncpg.Connection[asyncpg.Record]", scenario_id: UUID, frames: int) -> None:
-    """Print the plan behind each query."""
+    """Print the plan of each query."""
     connection.add_log_listener(lambda _, message: print(message, "\n"))
     await connection.execute("LOAD 'auto_explain'")
     for name, value in {
@@ -172,7 +172,7 @@ async def explain(connection: "asyncpg.Connection[asyncpg.Record]", scenario_id:
 
 
 async def measure(rounds: int, detections: int = DETECTIONS, *, plans: bool = False) -> list[Row]:
-    """Fill a database, ask `rounds` times each, and delete the largest scenario."""
+    """Fill a database, run each query `rounds` times, and delete the largest scenario."""
     frames = int(detections / PER_FRAME / 2)
     large, others = uuid4(), [uuid4() for _ in range(OTHERS)]
     rows = []
@@ -212,9 +212,9 @@ async def measure(rounds: int, detections: int = DETECTIONS, *, plans: bool = Fa
                 note=f"{seconds:.1f} s",
             )
         )
-        rows.append(Row("", "storing a batch meanwhile, median", "ms", median(during), median(before)))
+        rows.append(Row("", "storing a batch during a delete, median", "ms", median(during), median(before)))
         p99 = quantiles(during, n=100)[98], quantiles(before, n=100)[98]
-        rows.append(Row("", "storing a batch meanwhile, p99", "ms", p99[0], p99[1]))
+        rows.append(Row("", "storing a batch during a delete, p99", "ms", p99[0], p99[1]))
         notes = ", ".join(f"{name} {size / detections:.1f}" for name, size in sizes.items())
         rows.append(
             Row(

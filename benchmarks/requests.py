@@ -1,6 +1,6 @@
-"""Asks for one page again and again over kept connections, and prints how many answers came a second.
+"""Requests one page repeatedly over persistent connections, and prints the answers per second.
 
-A process of its own, which costs little: answers are counted by their bytes, all of them being equally long.
+It runs as its own cheap process: it counts answers by their bytes, because all have the same length.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import uvloop
 
 
 class Asker(asyncio.Protocol):
-    """One connection with one request on its way at a time."""
+    """One connection with one request at a time."""
 
     def __init__(self, request: bytes, length: int) -> None:
         self._request = request
@@ -35,7 +35,7 @@ class Asker(asyncio.Protocol):
 
 
 async def length_of(request: bytes, port: int) -> int:
-    """The bytes of an answer, which has to be 200."""
+    """Return the length of an answer, whose status must be 200."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)
     head = await reader.readuntil(b"\r\n\r\n")
@@ -51,7 +51,7 @@ def _same(asker: Asker) -> Asker:
 
 
 async def ask(port: int, path: str, connections: int, seconds: float) -> float:
-    """Answers a second, after a fifth as long to warm up."""
+    """Return the answers per second, after a warm-up of a fifth of the time."""
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
     length = await length_of(request, port)
     loop = asyncio.get_running_loop()

@@ -1,6 +1,6 @@
-"""What reading costs: CPU time of a scenario whose detector does nothing, against a bare FFmpeg.
+"""CPU time of reading: a scenario whose detector does nothing, compared with a bare FFmpeg.
 
-The reference decodes every frame in one thread, which is what costs least CPU time.
+The reference decodes every frame in one thread, which costs the least CPU time.
 """
 
 import shutil
@@ -24,7 +24,7 @@ NOTHING = {"type": "mock", "max_detections": 0}
 
 
 def ffmpeg(clip: Path) -> float:
-    """CPU milliseconds for a second of video."""
+    """Return the CPU milliseconds per second of video."""
     program = shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
     began = own_cpu()
     options = ["-v", "error", "-nostdin", "-threads", "1", "-i", str(clip), "-f", "null", "-"]
@@ -33,7 +33,7 @@ def ffmpeg(clip: Path) -> float:
 
 
 async def in_the_service(service: ServiceProcess, clip: Path, sampling: str) -> float:
-    """CPU milliseconds of the service's process for a second of video."""
+    """Return the CPU milliseconds of the service's process per second of video."""
     processes = of_service(service)
     began = cpu(processes)
     await busy_seconds(service, 1, clip.name, NOTHING, sampling={"mode": sampling})
@@ -41,7 +41,7 @@ async def in_the_service(service: ServiceProcess, clip: Path, sampling: str) -> 
 
 
 async def measure(rounds: int) -> list[Row]:
-    """Alternate FFmpeg and both kinds of sampling `rounds` times."""
+    """Alternate between FFmpeg and both kinds of sampling, `rounds` times."""
     rows = []
     with TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,9 +1,9 @@
-"""How cost grows with scenarios: 1 to 16 at two sampled frames a second, in one process and in three runners.
+"""Cost of 1 to 16 scenarios at two sampled frames per second, in one process and in three runners.
 
-Recordings are read as fast as the machine allows: their throughput is in seconds of video for each second,
-which is how many cameras could be followed. Live cameras cost more database work for each frame, since what
-they show is stored at once: eight of them are watched for a while. `--rounds` repeats each, and the medians
-are shown. tools/sizing.py computes with these figures.
+Recordings are read as fast as the machine allows: their throughput, in seconds of video per second, is the
+number of cameras that could be followed. Live cameras cost more database work per frame, because each frame
+is stored immediately: eight of them are measured for some time. `--rounds` repeats each measurement, and the
+medians are shown. tools/sizing.py computes with these figures.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -40,8 +40,11 @@ MOTION = {"type": "motion"}
 
 
 class Cost(Struct, frozen=True):
-    """Of so many scenarios at once. CPU is in milliseconds for a second of one scenario's video: of the
-    service's processes, and of the database server. Memory is of all the service's processes, in MiB."""
+    """Cost of several scenarios at the same time.
+
+    CPU is in milliseconds per second of one scenario's video, of the service's processes and of the database
+    server. Memory is in MiB, of all the service's processes.
+    """
 
     throughput: float
     service: float
@@ -59,7 +62,7 @@ _NONE = Cost(0, 0, 0, 0)
 
 
 class Site(Struct, frozen=True):
-    """The service that is asked, all of its processes, and where its database server's data is."""
+    """The service that gets the requests, all processes, and the folder of its database server's data."""
 
     api: ServiceProcess
     members: list[ServiceProcess]
@@ -72,14 +75,14 @@ class Site(Struct, frozen=True):
 
 @asynccontextmanager
 async def one_process(folder: Path, media: Path) -> AsyncGenerator[Site, None]:
-    """Everything in one process."""
+    """Start all roles in one process."""
     async with running(folder, media_root=media, runner_slots=max(COUNTS)) as service:
         yield Site(service, [service], folder)
 
 
 @asynccontextmanager
 async def three_runners(folder: Path, media: Path) -> AsyncGenerator[Site, None]:
-    """API and orchestrator in one process, three runners in others, joined by Kafka."""
+    """Start API and orchestrator in one process and three runners, connected by Kafka."""
     roles = {"api": "api,orchestrator"} | {f"runner{number}": "runner" for number in range(RUNNERS)}
     with any_broker() as broker:
         async with fleet(folder, media, broker, **roles) as members:
@@ -87,7 +90,7 @@ async def three_runners(folder: Path, media: Path) -> AsyncGenerator[Site, None]
 
 
 async def recorded(site: Site, count: int) -> Cost:
-    """So many recordings at once, to their ends."""
+    """Analyse `count` recordings at the same time, to their ends."""
     service, database = cpu(site.processes), cpu(of_server(site.folder))
     sizes: list[int] = []
     async with create_task_group() as group:
@@ -104,9 +107,9 @@ async def recorded(site: Site, count: int) -> Cost:
 
 
 async def live(site: Site, camera: RtspCamera) -> Cost:
-    """CAMERAS live cameras, watched for a while."""
+    """Follow CAMERAS live cameras for some time."""
     ids = []
-    for _ in range(CAMERAS):  # one after the other: the camera starves some of those that come at once
+    for _ in range(CAMERAS):  # one after the other: the camera starves clients that connect at the same time
         ids.append(await site.api.create(camera.url, MOTION))
         await site.api.reaches(ids[-1], "active", timeout=60)
     sizes: list[int] = []
@@ -126,7 +129,7 @@ async def live(site: Site, camera: RtspCamera) -> Cost:
 
 
 async def renewing(folder: Path) -> float:
-    """CPU milliseconds of the database server for each lease that is renewed, LEASES at a time."""
+    """Return the database server's CPU milliseconds per renewed lease, with LEASES renewed together."""
     async with embedded_server(folder / "data" / "postgres", databases=["scenarios"]) as server:
         dsn = server.dsn("scenarios")
         await migrate(dsn, "app.scenarios")
@@ -148,19 +151,19 @@ async def renewing(folder: Path) -> float:
 
 
 async def _look(site: Site, sizes: list[int]) -> None:
-    """Note how much memory there is, until cancelled."""
+    """Record the used memory, until cancelled."""
     while True:
         sizes.append(await to_thread.run_sync(memory, site.processes))
         await sleep(POLL)
 
 
 def middle(costs: Sequence[Cost]) -> Cost:
-    """The median of each figure."""
+    """Return the median of each figure."""
     return Cost(*(median(getattr(cost, name) for cost in costs) for name in Cost.__struct_fields__))
 
 
 async def measure(rounds: int) -> list[Row]:
-    """Every count in one process and in three runners, and live cameras."""
+    """Measure every count in one process and in three runners, and live cameras."""
     rows = []
     with TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
@@ -170,7 +173,7 @@ async def measure(rounds: int) -> list[Row]:
             place = folder / where
             place.mkdir()
             async with started(place, folder) as site:
-                await recorded(site, 1)  # each runner is to have begun once
+                await recorded(site, 1)  # a warm-up: each runner has run once
                 for count in COUNTS:
                     cost = middle([await recorded(site, count) for _ in range(rounds)])
                     first = cost if first is _NONE else first

@@ -1,7 +1,7 @@
-"""What a user would write instead: OpenCV reads, ONNX Runtime infers on its defaults, each frame is inserted.
+"""What a user would write instead: OpenCV, ONNX Runtime with its defaults, and one INSERT per frame.
 
-For a process of its own: `python -m benchmarks.script VIDEO DSN MODEL`, or `motion` for MODEL, which looks at
-two frames a second. Prints the seconds and the CPU seconds that it took, without imports and loading.
+Run it as a process: `python -m benchmarks.script VIDEO DSN MODEL`. With `motion` for MODEL it looks at two
+frames per second. It prints the seconds and the CPU seconds, without imports and loading.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ INSERT = "INSERT INTO found VALUES ($1, $2, $3, $4, $5, $6, $7)"
 
 
 class Yolo:
-    """A YOLOv8 by ONNX Runtime as it comes."""
+    """A YOLOv8 run by ONNX Runtime with its defaults."""
 
     def __init__(self, path: str) -> None:
         self._session = onnxruntime.InferenceSession(path)
@@ -52,7 +52,7 @@ class Yolo:
 
 
 class Motion:
-    """Background subtraction as the service does it, on two frames a second."""
+    """Background subtraction as in the service, on two frames per second."""
 
     def __init__(self) -> None:
         self._background = cv2.createBackgroundSubtractorMOG2(detectShadows=False)
@@ -71,7 +71,7 @@ class Motion:
 
 
 async def run(video: str, dsn: str, model: str) -> None:
-    """Analyse the video, and print what it took."""
+    """Analyse the video, and print the seconds and CPU seconds."""
     detector = Motion() if model == "motion" else Yolo(model)
     connection = await asyncpg.connect(dsn)
     await connection.execute(TABLE)

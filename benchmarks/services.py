@@ -1,4 +1,4 @@
-"""What benchmarks ask of a running service."""
+"""What benchmarks do with a running service."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -9,14 +9,14 @@ from tests.support.service import Json, ServiceProcess
 from tests.support.waiting import until
 
 POLL = 0.25
-"""Seconds between questions: asking more often would be work that is measured, too."""
+"""Seconds between polls: more frequent polls would add to the measured work."""
 
 LONGEST = 120.0
 
 
 @asynccontextmanager
 async def predictions_of(service: ServiceProcess) -> AsyncGenerator[str, None]:
-    """The address of the service's predictions database."""
+    """Yield the address of the service's predictions database."""
     async with embedded_server(service.folder / "data" / "postgres", databases=["predictions"]) as server:
         yield server.dsn("predictions")
 
@@ -24,7 +24,7 @@ async def predictions_of(service: ServiceProcess) -> AsyncGenerator[str, None]:
 async def busy_seconds(
     service: ServiceProcess, scenarios: int, source: str, detector: Json, **options: object
 ) -> float:
-    """Run so many scenarios at once, and count from the first one's beginning to the last one's end."""
+    """Run scenarios at the same time; return the seconds from the first start to the last end."""
     ids = [await service.create(source, detector, **options) for _ in range(scenarios)]
     ended = [await completed(service, scenario_id) for scenario_id in ids]
     assert all(ended)

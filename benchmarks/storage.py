@@ -1,8 +1,8 @@
-"""Detections a second into the predictions database, and their bytes on disk.
+"""Detections stored per second in the predictions database, and their bytes on disk.
 
-The service stores batches behind a fence, exactly once. The reference is one binary COPY of the same
-predictions into a table of the same columns, checks and index, turned into its rows by the same code. COPY of
-rows that were made ready beforehand is measured as well: such rows nobody has.
+The service stores fenced batches, exactly once. The reference is one binary COPY of the same predictions into
+a table with the same columns, checks and index; the same code encodes its rows. COPY of rows that were
+encoded before is measured too, although no program has such rows.
 """
 
 import gc
@@ -24,14 +24,14 @@ from app.runner.pipeline import MAX_TAKEN
 from benchmarks.table import Row, alternate, at_least, at_most, command
 
 FRAMES = 40 * MAX_TAKEN
-USUAL = 100  # frames of a batch, at 400 a second
+USUAL = 100  # frames per batch at 400 frames/s
 LABELS = ("person", "car", "truck", "bus", "bicycle", "dog", "backpack", "traffic light")
 SHARES = (40, 30, 8, 4, 6, 4, 4, 4)
 BYTES = 60.0
 
 
 def predictions(frames: int, seed: int = 0) -> list[Prediction]:
-    """Every frame of a video at 30 a second, with 4 or 5 objects in each."""
+    """Return every frame of a video at 30 frames/s, with 4 or 5 objects in each."""
     chance = Random(seed)
     return [
         Prediction(
@@ -48,7 +48,7 @@ def predictions(frames: int, seed: int = 0) -> list[Prediction]:
 
 
 def batches(rows: Sequence[Prediction], size: int) -> list[Batch]:
-    """The rows in batches of so many frames, as a run hands them over."""
+    """Return the rows in batches of `size` frames, as a run stores them."""
     borders = [*range(0, len(rows), size), len(rows)]
     made, detections = [], 0
     for start, end in pairwise(borders):
@@ -62,7 +62,7 @@ def batches(rows: Sequence[Prediction], size: int) -> list[Batch]:
 
 
 async def write(database: Database, rows: Sequence[Prediction], size: int = MAX_TAKEN) -> float:
-    """Seconds to store the rows as a new scenario."""
+    """Return the seconds to store the rows as a new scenario."""
     fence = Fence(uuid4(), 1, uuid4())
     ready = batches(rows, size)
     async with database.connection() as connection:
@@ -75,7 +75,7 @@ async def write(database: Database, rows: Sequence[Prediction], size: int = MAX_
 
 
 async def copy(connection: Connection, rows: Sequence[Prediction]) -> float:
-    """Seconds to copy the predictions, which become rows as they are sent."""
+    """Return the seconds to encode and copy the predictions."""
     began = time.perf_counter()
     parts = (rows[start : start + MAX_TAKEN] for start in range(0, len(rows), MAX_TAKEN))
     scenario_id = uuid4()
@@ -85,14 +85,14 @@ async def copy(connection: Connection, rows: Sequence[Prediction]) -> float:
 
 
 async def copy_ready(connection: Connection, ready: list[tuple[object, ...]]) -> float:
-    """Seconds to copy rows."""
+    """Return the seconds to copy encoded rows."""
     began = time.perf_counter()
     await connection.copy_records_to_table("copied", records=ready)
     return time.perf_counter() - began
 
 
 def as_rows(part: Sequence[Prediction], scenario_id: UUID) -> list[tuple[object, ...]]:
-    """Rows of the table, which nothing that is known to us makes faster."""
+    """Return encoded rows of the table."""
     found = [detection for prediction in part for detection in prediction.detections]
     labels = [detection.label for detection in found]
     confidences = struct.pack(f">{len(found)}f", *[detection.confidence for detection in found])
@@ -115,7 +115,7 @@ def as_rows(part: Sequence[Prediction], scenario_id: UUID) -> list[tuple[object,
 
 
 async def on_disk(connection: Connection) -> float:
-    """Bytes of everything that is stored, indexes included, for each detection."""
+    """Return the stored bytes per detection, including indexes."""
     await connection.execute("VACUUM predictions, label_blocks")
     size: int = await connection.fetchval(
         "SELECT pg_total_relation_size('predictions') + pg_total_relation_size('label_blocks')"
@@ -125,10 +125,10 @@ async def on_disk(connection: Connection) -> float:
 
 
 async def measure(rounds: int) -> list[Row]:
-    """Alternate the references and the service `rounds` times."""
+    """Alternate between the references and the service, `rounds` times."""
     rows = predictions(FRAMES)
     detections = sum(len(row.detections) for row in rows)
-    gc.freeze()  # a service does not hold all of these for the garbage collector to look through
+    gc.freeze()  # a service does not hold all of these objects for the garbage collector to scan
     with TemporaryDirectory() as name:
         async with embedded_server(Path(name), databases=["predictions"]) as server:
             dsn = server.dsn("predictions")

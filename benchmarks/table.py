@@ -1,6 +1,6 @@
-"""Results as ratios: machines differ, and so does one machine from minute to minute.
+"""Results as ratios, because machines differ, and one machine differs from minute to minute.
 
-Every benchmark measures something and a reference in turns, and takes the medians of both.
+Each benchmark alternates between a measurement and a reference, and takes the medians of both.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from tools.kafka import KafkaError
 
 
 class Goal(Struct, frozen=True):
-    """What the ratio should be: at least, or at most, `ratio`; `plus` is in the row's unit."""
+    """The goal for the ratio: at least or at most `ratio`; `plus` is in the row's unit."""
 
     kind: Literal["≥", "≤"]
     ratio: float
@@ -31,7 +31,7 @@ class Goal(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True):
-    """One measurement and its reference. `number` is the row's in docs/performance.md, empty for others."""
+    """One measurement and its reference. `number` is its row in docs/performance.md, or empty."""
 
     number: str
     name: str
@@ -47,7 +47,7 @@ class Row(Struct, frozen=True):
 
     @property
     def verdict(self) -> str:
-        """Whether the goal is met; empty where there is none."""
+        """Return whether the goal is met; empty if there is none."""
         if self.goal is None:
             return ""
         bound = self.goal.ratio * self.reference + self.goal.plus
@@ -67,7 +67,7 @@ def at_most(ratio: float, plus: float = 0.0) -> Goal:
 
 
 async def alternate(rounds: int, *works: Callable[[], float | Awaitable[float]]) -> list[float]:
-    """The median of what each work returns, over so many rounds in which each has its turn."""
+    """Run each work once per round; return the median result of each."""
     results: list[list[float]] = [[] for _ in works]
     for _ in range(rounds):
         for work, values in zip(works, results, strict=True):
@@ -92,7 +92,7 @@ def show(rows: Sequence[Row]) -> None:
 
 
 def command(description: str | None, measure: Measure, rounds: int = 3) -> None:
-    """What `python -m benchmarks.<name>` does: measure, print a table, and write it where --json says."""
+    """Do what `python -m benchmarks.<name>` does: measure, print a table, write it to the file of --json."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=rounds, help="alternations (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")

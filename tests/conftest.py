@@ -17,9 +17,9 @@ from tests.torture.battery import table
 cv2.setNumThreads(1)  # as app.process does: OpenCV's threads would change the order of detections
 
 SHARE = 0.8
-"""How much of its time limit an async test has before it is cancelled, which shows where it waited.
+"""The share of its time limit after which an async test is cancelled, which shows what it waited for.
 
-Past the limit itself the whole process is ended, and every thread's stack shown instead.
+At the limit itself the whole process is ended, and every thread's stack is shown instead.
 """
 
 

@@ -1,4 +1,4 @@
-"""The Dockerfile, read far enough to run what it says."""
+"""Parse the Dockerfile far enough to run its instructions."""
 
 import json
 import shlex
@@ -36,12 +36,12 @@ def the(name: str) -> str:
 
 
 def entry_point() -> list[str]:
-    """The program that a container runs. Raises ValueError where it is not in exec form."""
+    """Return the program that a container runs. Raises ValueError if it is not in exec form."""
     return _exec_form(the("ENTRYPOINT"))
 
 
 def health_check() -> list[str]:
-    """The program that tells whether a container is well. Raises ValueError where it is not in exec form."""
+    """Return the program that checks a container's health. Raises ValueError if it is not in exec form."""
     return _exec_form(the("HEALTHCHECK").partition("CMD ")[2])
 
 

@@ -1,4 +1,4 @@
-"""What Kubernetes' and KEDA's resources may say, and what they say against a manifest."""
+"""Check manifests against the models of Kubernetes' and KEDA's resources."""
 
 from typing import Any, Literal
 
@@ -100,7 +100,7 @@ MODELS: dict[str, Any] = {
 
 
 def faults(manifest: Yaml) -> str | None:
-    """What the resource's model says against a manifest."""
+    """Return the model's objections to a manifest."""
     try:
         model = msgspec.convert(manifest, MODELS[f"{manifest['apiVersion']} {manifest['kind']}"])
     except msgspec.ValidationError as error:

@@ -1,4 +1,4 @@
-"""The Compose file: valid, and such that the service accepts what it is told."""
+"""The Compose file is valid, and the service accepts its settings."""
 
 import re
 import subprocess
@@ -23,7 +23,7 @@ KEY = "a-key-of-at-least-sixteen"
 
 
 class MissingError(Exception):
-    """A variable without which Compose refuses to start; the text says what to do."""
+    """A variable that Compose requires; the text says what to do."""
 
 
 def compose(**given: str) -> Yaml:

@@ -1,4 +1,4 @@
-"""The Kubernetes manifests: valid, of one piece, and such that the service accepts what it is told."""
+"""The Kubernetes manifests are valid and consistent, and the service accepts their settings."""
 
 import copy
 import re

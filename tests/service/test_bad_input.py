@@ -1,4 +1,4 @@
-"""Bad input: each gets an error that says what to do, and the service goes on unharmed."""
+"""Each bad input gets an error that says what to do, and the service continues unharmed."""
 
 import os
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Starts that cannot be: one line that says why, and an exit code."""
+"""A start that fails prints one line with the reason, and exits with a code."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from tests.support.waiting import until
 
 
 def words_at_the_end(folder: Path, **variables: str) -> str:
-    """Start the service, which is to fail, and return what it said."""
+    """Start the service, which must fail, and return its output."""
     ended = subprocess.run(
         [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(free_port())],
         cwd=folder,

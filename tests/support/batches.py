@@ -1,4 +1,4 @@
-"""Batches as a run makes them."""
+"""Batches of predictions as a run makes them."""
 
 from app.domain.prediction import Detection, Prediction
 from app.predictions.checkpoint import Batch, Counters
@@ -13,12 +13,12 @@ def prediction(frame: int, detections: int = 1) -> Prediction:
 
 
 def batch(start: int, end: int, *, finished: bool = False) -> Batch:
-    """Frames `start` to `end`, every one of them sampled."""
+    """Return a batch of the frames `start` to `end`, all of them sampled."""
     return as_batch(start, end, [prediction(frame) for frame in range(start, end)], finished=finished)
 
 
 def as_batch(start: int, end: int, predictions: list[Prediction], *, finished: bool = False) -> Batch:
-    """The frames `start` to `end`, of which some were sampled."""
+    """Return a batch of the frames `start` to `end`, of which some were sampled."""
     return Batch(
         start=start,
         end=end,

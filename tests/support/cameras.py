@@ -29,7 +29,7 @@ from tests.support.ports import free_port
 
 
 class TalkingCamera:
-    """An RTSP server, for one client, with a picture that stops after a while and sound that goes on."""
+    """An RTSP server for one client, whose picture stops after `frames` frames while its sound continues."""
 
     def __init__(self, clip: Path, frames: int) -> None:
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -100,9 +100,9 @@ class TalkingCamera:
 
 
 class RtspCamera:
-    """An RTSP server in a process of its own, playing a clip for ever: each connection from the beginning.
+    """An RTSP server in its own process that repeats a clip; each connection starts at its beginning.
 
-    Its port stays the same, so that it can be killed and come back. RTP over TCP only.
+    Its port stays the same, so that it can be killed and started again. RTP over TCP only.
     """
 
     def __init__(self, clip: Path) -> None:
@@ -112,7 +112,7 @@ class RtspCamera:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Begin to serve; returns once it accepts connections."""
+        """Start it, and return when it accepts connections."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.cameras", str(self.clip.parent), str(self.port)],
             cwd=ROOT,
@@ -127,18 +127,18 @@ class RtspCamera:
             time.sleep(0.02)
 
     def kill(self) -> None:
-        """End it at once, as a power cut would."""
+        """End it with SIGKILL."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def freeze(self) -> None:
-        """Fall silent with every connection open."""
+        """Stop its process, with every connection open."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Go on after `freeze`."""
+        """Continue after `freeze`."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -157,7 +157,7 @@ class RtspCamera:
 
 @contextmanager
 def silent_camera(scheme: str = "rtsp") -> Iterator[str]:
-    """The URL of something that accepts connections and then says nothing."""
+    """Yield the URL of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/silent"
 

@@ -1,4 +1,4 @@
-"""Real clips, encoded on the spot, whose every frame says which one it is."""
+"""Real clips, encoded when needed, whose frames show their own number as a marker."""
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -17,7 +17,7 @@ Codec = Literal["h264", "hevc", "mpeg2", "mpeg4", "mjpeg", "vp8", "vp9", "av1", 
 Box = tuple[int, int, int, int]
 
 MARKER = 64
-EDGE = 50  # nearer to the picture's edge, markers are missed
+EDGE = 50  # pixels; detection misses markers that are nearer to the picture's edge
 
 _ENCODERS: dict[Codec, tuple[str, str, dict[str, str]]] = {
     "h264": ("libx264", "yuv420p", {"preset": "superfast", "crf": "23"}),
@@ -33,9 +33,9 @@ _ENCODERS: dict[Codec, tuple[str, str, dict[str, str]]] = {
 
 
 class Encoding(TypedDict, total=False):
-    """How a clip is encoded. `open_gop`: pictures may lean on the group before theirs.
+    """How a clip is encoded. `open_gop`: pictures may refer to the group of pictures before theirs.
 
-    `rotation`: by how many degrees, counterclockwise, players are told to turn the picture.
+    `rotation`: degrees by which players must turn the picture counterclockwise.
     """
 
     fps: int
@@ -106,7 +106,7 @@ def _gop_options(codec: Codec, gop: int, bframes: int, *, open_gop: bool) -> dic
 
 @cache
 def _marker(number: int) -> Image:
-    """A marker in its white margin, which detection needs."""
+    """Return a marker in a white margin, which detection needs."""
     dictionary = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_5X5_1000)
     image = cv2.aruco.generateImageMarker(dictionary, number, MARKER)
     return np.asarray(cv2.copyMakeBorder(image, 12, 12, 12, 12, cv2.BORDER_CONSTANT, value=(255,)), np.uint8)
@@ -114,26 +114,26 @@ def _marker(number: int) -> Image:
 
 @cache
 def _background(size: tuple[int, int]) -> Image:
-    """A smooth, unmoving scene, cheap to encode."""
+    """Return a smooth, still scene that is cheap to encode."""
     width, height = size
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     return np.asarray(96 + 40 * np.sin(x / 37) * np.cos(y / 29), np.uint8)
 
 
 def _bounce(step: int, room: int) -> int:
-    """A position in 0 … room that goes to and fro."""
+    """Return a position that moves from 0 to `room` and back."""
     return room - abs(step % (2 * room) - room) if room > 0 else 0
 
 
 def marker_box(frame: int, size: tuple[int, int] = (640, 360)) -> Box:
-    """Where `marker_clip` draws the marker in a frame: x1, y1, x2, y2 in pixels."""
+    """Return where `marker_clip` draws the marker in a frame: x1, y1, x2, y2 in pixels."""
     x = EDGE + _bounce(3 * frame, size[0] - MARKER - 2 * EDGE)
     y = EDGE + _bounce(2 * frame, size[1] - MARKER - 2 * EDGE)
     return x, y, x + MARKER, y + MARKER
 
 
 def marker_picture(frame: int, size: tuple[int, int] = (640, 360)) -> Image:
-    """The brightness of one frame of `marker_clip`."""
+    """Return the brightness of one frame of `marker_clip`."""
     picture = _background(size).copy()
     x1, y1, x2, y2 = marker_box(frame, size)
     picture[y1 - 12 : y2 + 12, x1 - 12 : x2 + 12] = _marker(frame % 1000)
@@ -143,12 +143,12 @@ def marker_picture(frame: int, size: tuple[int, int] = (640, 360)) -> Image:
 def marker_clip(
     path: Path, *, frames: int = 1800, size: tuple[int, int] = (640, 360), **encoding: Unpack[Encoding]
 ) -> Path:
-    """A clip whose frame `n` shows marker `n % 1000` of dictionary 5x5_1000 at `marker_box(n, size)`."""
+    """Write a clip whose frame `n` shows marker `n % 1000` of 5x5_1000 at `marker_box(n, size)`."""
     return encode(path, (marker_picture(number, size) for number in range(frames)), **encoding)
 
 
 def moving_boxes(frame: int, size: tuple[int, int] = (640, 360)) -> list[Box]:
-    """Where `moving_boxes_clip` draws its three boxes in a frame."""
+    """Return where `moving_boxes_clip` draws its three boxes in a frame."""
     width, height = size
     boxes = []
     for number, (side, dx, dy) in enumerate(((48, 4, 1), (36, 3, 2), (28, 2, 3))):
@@ -161,7 +161,7 @@ def moving_boxes(frame: int, size: tuple[int, int] = (640, 360)) -> list[Box]:
 def moving_boxes_clip(
     path: Path, *, frames: int = 300, size: tuple[int, int] = (640, 360), **encoding: Unpack[Encoding]
 ) -> Path:
-    """A clip of bright boxes that move over an unmoving, slightly noisy scene."""
+    """Write a clip of bright boxes that move over a still, slightly noisy scene."""
 
     def picture(number: int) -> Image:
         noise = np.random.default_rng(number).integers(-2, 3, (size[1], size[0]), np.int8)
@@ -174,7 +174,7 @@ def moving_boxes_clip(
 
 
 def truncate(path: Path, share: float, to: Path) -> Path:
-    """The first `share` of a file's bytes."""
+    """Write the first `share` of a file's bytes to `to`."""
     data = path.read_bytes()
     to.write_bytes(data[: int(len(data) * share)])
     return to
@@ -183,7 +183,7 @@ def truncate(path: Path, share: float, to: Path) -> Path:
 def damage(
     path: Path, to: Path, *, flips: int = 300, seed: int = 1, first: float = 0.2, last: float = 0.8
 ) -> Path:
-    """A copy with single bytes changed between two shares of the file."""
+    """Write a copy with `flips` single bytes changed between two shares of the file."""
     data = bytearray(path.read_bytes())
     generator = np.random.default_rng(seed)
     for place in generator.integers(int(len(data) * first), int(len(data) * last), flips):
@@ -193,7 +193,7 @@ def damage(
 
 
 def audio_only_clip(path: Path, seconds: float = 1.0) -> Path:
-    """A container with sound and no picture."""
+    """Write a container with sound and no picture."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=44100)
         for number in range(int(seconds * 44100 / 1024)):
@@ -206,6 +206,6 @@ def audio_only_clip(path: Path, seconds: float = 1.0) -> Path:
 
 
 def text_as_mp4(path: Path) -> Path:
-    """A text file that claims to be a video."""
+    """Write a text file with the name of a video."""
     path.write_text("This is not a video.\n" * 200)
     return path

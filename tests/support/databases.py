@@ -1,4 +1,4 @@
-"""One Postgres server for all tests, and a fresh copy of a migrated database for each."""
+"""One PostgreSQL server for all tests, and a new copy of a migrated database for each."""
 
 import itertools
 import os
@@ -20,7 +20,7 @@ _PREFIX = "videoanalysis-tests-"
 
 
 class Databases:
-    """Makes databases from templates on a server of the tests' own."""
+    """Makes databases from templates on the tests' server."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -32,7 +32,7 @@ class Databases:
 
     @asynccontextmanager
     async def copy(self, package: str) -> AsyncIterator[str]:
-        """The address of a database migrated by `package`, which is dropped afterwards."""
+        """Yield the address of a database migrated by `package`; it is dropped afterwards."""
         template = package.replace(".", "_")
         if template not in self._templates:
             await self._execute(f"DROP DATABASE IF EXISTS {template}", f"CREATE DATABASE {template}")
@@ -43,7 +43,7 @@ class Databases:
 
     @asynccontextmanager
     async def empty(self) -> AsyncIterator[str]:
-        """The address of a database with nothing in it, which is dropped afterwards."""
+        """Yield the address of an empty database; it is dropped afterwards."""
         async with self._made(f"empty_{next(self._numbers)}", "template1") as dsn:
             yield dsn
 
@@ -66,7 +66,7 @@ class Databases:
 
 @contextmanager
 def databases() -> Iterator[Databases]:
-    """The server, for as long as the block lasts. It gives up safety against power cuts for speed."""
+    """Run a server during the block. For speed it does not wait for the disk."""
     settings = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     with (
         temporary_folder() as folder,
@@ -80,7 +80,7 @@ def databases() -> Iterator[Databases]:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """In memory where there is enough of it: copying a database then takes a hundredth of a second."""
+    """Yield a temporary folder: in memory if 2 GiB are free, because copying a database then takes 10 ms."""
     memory = Path("/dev/shm")  # noqa: S108 - a folder of an unpredictable name is made in it
     if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2 * 2**30:
         _remove_left(memory)
@@ -92,9 +92,9 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def _remove_left(memory: Path) -> None:
-    """Remove what killed sessions left; their servers end when they miss their folders."""
+    """Remove the folders of killed sessions; their servers end when their folders are gone."""
     for lock in memory.glob(f"{_PREFIX}*/postgres/users.lock"):
-        # One that is gone belongs to another session that is ending, one that is new to one that starts.
+        # A lock that is gone belongs to a session that ends, a new one to a session that starts.
         with suppress(FileNotFoundError):
             if time.time() - lock.stat().st_mtime > 60:
                 with FileLock(lock) as users:

@@ -1,4 +1,4 @@
-"""Several processes of the service, joined by a real Kafka and sharing one embedded Postgres."""
+"""Several processes of the service, connected by a real Kafka, on one embedded PostgreSQL."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ SETTINGS = {
 
 
 class Fleet:
-    """Members by name; the one called `api` is asked."""
+    """Members by name; the one called `api` gets the requests."""
 
     def __init__(self, folder: Path, media: Path, broker: str) -> None:
         self._folder = folder
@@ -36,7 +36,7 @@ class Fleet:
         return self.members["api"]
 
     def add(self, name: str, roles: str, *, app: str = "app.main:app", code: Path = ROOT) -> ServiceProcess:
-        """Launch a member, without waiting for it; `code` is the folder of another version's code."""
+        """Start a member without waiting for it; `code` is the folder of another version's code."""
         folder = self._folder / name
         folder.mkdir()
         member = ServiceProcess(folder, code, app=app, **self._settings, roles=roles)
@@ -45,11 +45,11 @@ class Fleet:
         return member
 
     def runner_id(self, name: str) -> str:
-        """The part of a runner's default name that is this member's own."""
+        """Return the part of a runner's default name that belongs to this member."""
         return f":{self.members[name].port}"
 
     async def end(self) -> None:
-        """End every member, all at once."""
+        """End all members at the same time."""
         async with create_task_group() as group:
             for member in self.members.values():
                 group.start_soon(member.end)
@@ -59,7 +59,7 @@ class Fleet:
 async def fleet(
     folder: Path, media: Path, broker: str, code: Mapping[str, Path] | None = None, /, **members: str
 ) -> AsyncIterator[Fleet]:
-    """A fleet whose members (name → roles) are ready, ended whatever happens; `code` as of `Fleet.add`."""
+    """Run a fleet during the block: `members` maps names to roles, `code` is that of `Fleet.add`."""
     started = Fleet(folder, media, broker)
     try:
         for name, roles in members.items():

@@ -117,7 +117,7 @@ def rigid(path: Path, metadata: Mapping[str, str] | None = None) -> Path:
 
 
 def classifier(path: Path, size: Size = (224, 224)) -> Path:
-    """[N, classes]: a network that says what a picture shows, but not where."""
+    """Write a classifier: it outputs [N, classes] and no boxes."""
     return _save(path, size, None, "N, 2", "output0 = ReduceMax <axes = [2], keepdims = 0> (scores)")
 
 

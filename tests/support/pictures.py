@@ -1,4 +1,4 @@
-"""A picture made from an array, for everything that looks at pictures."""
+"""A picture made from an array, for tests of detectors."""
 
 import cv2
 import numpy as np

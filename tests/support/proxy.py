@@ -1,4 +1,4 @@
-"""A way to a database that can be cut, fall silent, be slow, and forget."""
+"""A proxy before a database that can cut connections, stall, be slow, and drop answers."""
 
 import asyncio
 from asyncio import Queue, StreamReader, StreamWriter, TaskGroup
@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qs, urlsplit
 
-_QUEUED = 64  # pieces on their way; more wait with their sender
+_QUEUED = 64  # pieces in transit; the sender waits with more
 
 
 class Proxy:
     """Forwards connections on a loopback port to a database's socket. `dsn` leads through it.
 
-    `latency` is how many seconds everything takes from one end to the other.
+    `latency` is the delay in seconds, in each direction.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -32,32 +32,32 @@ class Proxy:
 
     @property
     def dsn(self) -> str:
-        """The address of the same database, through here."""
+        """The address of the same database through this proxy."""
         where = f"{self._parts.username}@127.0.0.1:{self._port}{self._parts.path}"
         return f"postgresql://{where}?sslmode=disable"
 
     @property
     def connections(self) -> int:
-        """How many connections lead through here now."""
+        """The number of open connections through this proxy."""
         return len(self._writers) // 2
 
     async def open(self) -> None:
-        """Let connections through, at first and after `cut` or `silence`."""
+        """Let connections through: at the start, and after `cut` or `silence`."""
         self._flows.set()
         if self._server is None:
             self._server = await asyncio.start_server(self._connect, "127.0.0.1", self._port)
             self._port = self._server.sockets[0].getsockname()[1]
 
     def silence(self) -> None:
-        """Accept everything and answer nothing, as a network does that loses all packets."""
+        """Accept everything and answer nothing, like a network that loses all packets."""
         self._flows.clear()
 
     def forget(self) -> None:
-        """Be silent for ever on every connection that there is, as a gateway does that was started anew."""
+        """Never answer again on the connections that are open now, like a gateway that was restarted."""
         self._forgotten |= self._writers
 
     def cut(self) -> None:
-        """End every connection and refuse new ones, as a machine does whose database ended."""
+        """Close every connection and refuse new ones, like a machine whose database server ended."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -65,11 +65,11 @@ class Proxy:
             writer.transport.abort()
 
     def lose_answer(self) -> None:
-        """Cut the connection over which the server answers next, in place of its answer."""
+        """Close the connection on which the server answers next, instead of passing the answer on."""
         self._loses_answer = True
 
     def close(self) -> None:
-        """Cut everything, for good."""
+        """Close everything for good."""
         self.cut()
         self._flows.set()
         self._over.set()
@@ -77,7 +77,7 @@ class Proxy:
     async def _connect(self, reader: StreamReader, writer: StreamWriter) -> None:
         try:
             upstream_reader, upstream_writer = await asyncio.open_unix_connection(self._socket)
-        except OSError:  # the server is not there
+        except OSError:  # the server is not running
             writer.transport.abort()
             return
         ends = {writer, upstream_writer}

@@ -26,7 +26,7 @@ async def add_scenario(
     scenario_id: UUID | None = None,
     **columns: Any,
 ) -> UUID:
-    """A scenario created `age` seconds before BEGIN; what the constraints ask for is filled in."""
+    """Insert a scenario created `age` seconds before BEGIN, with the columns that constraints require."""
     scenario_id = scenario_id or uuid4()
     values: dict[str, Any] = {"attempt": 1, "created_at": BEGIN - timedelta(seconds=age)}
     if state in RUNNING:
@@ -40,7 +40,7 @@ async def add_scenario(
 
 
 async def add_checkpoint(predictions: Database, scenario_id: UUID, **columns: Any) -> None:
-    """What a run has stored."""
+    """Insert a run's checkpoint."""
     values = {"scenario_id": scenario_id, "attempt": 1, "run_token": uuid4(), "source_state": "open"}
     await _insert(predictions, "checkpoints", values | columns)
 
@@ -48,7 +48,7 @@ async def add_checkpoint(predictions: Database, scenario_id: UUID, **columns: An
 async def add_prediction(
     predictions: Database, scenario_id: UUID, frame: int, *found: tuple[str, float], **columns: Any
 ) -> None:
-    """One frame at 30 frames a second, with (label, confidence) for each detection."""
+    """Insert one frame of a video at 30 frames/s, with (label, confidence) for each detection."""
     values = {
         "scenario_id": scenario_id,
         "frame": frame,
@@ -72,12 +72,12 @@ async def add_prediction(
 
 
 def packed(*numbers: float) -> bytes:
-    """Numbers as they are stored."""
+    """Return numbers in the stored format: big-endian float32."""
     return struct.pack(f">{len(numbers)}f", *numbers)
 
 
 async def add_event(scenarios: Database, scenario_id: UUID, to_state: str = "active", **columns: Any) -> int:
-    """One line of history, committed and notified. Returns its number."""
+    """Insert one line of history, commit and notify. Returns its id."""
     values = {"scenario_id": scenario_id, "to_state": to_state, "attempt": 1, "reason": "because"}
     return int(await _insert(scenarios, "scenario_events", values | columns, "id", notify=True))
 

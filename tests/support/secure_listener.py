@@ -1,4 +1,4 @@
-"""A second listener of a test broker: TLS, passwords, and users with and without rights."""
+"""A second listener of a test broker, with TLS, passwords, and users with and without permissions."""
 
 import subprocess
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class SecureListener:
         self.certificate = folder / "broker.pem"
 
     def make_certificate(self) -> None:
-        """One that vouches for itself, for this machine's address alone."""
+        """Make a self-signed certificate for this machine's loopback address."""
         keytool = Path(find_java()).resolve().parent / "keytool"
         store = ["-keystore", str(self._store), "-storepass", _STORE_PASSWORD, "-alias", "broker"]
         make = ["-genkeypair", "-keyalg", "EC", "-dname", "CN=broker", "-ext", f"SAN=ip:{HOST}"]
@@ -32,7 +32,7 @@ class SecureListener:
             subprocess.run([keytool, *command, *store], check=True, capture_output=True)
 
     def properties(self) -> dict[str, str]:
-        """What to add to the broker's configuration."""
+        """Return what to add to the broker's configuration."""
         own = "listener.name.secure"
         module = "org.apache.kafka.common.security"
         users = "".join(f' user_{user}="{self.password}"' for user in (self.admin, self.stranger))
@@ -44,10 +44,10 @@ class SecureListener:
             f"{own}.ssl.keystore.location": str(self._store),
             f"{own}.ssl.keystore.password": _STORE_PASSWORD,
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            # On the listener without passwords everybody is this user.
+            # Clients of the listener without passwords are this user.
             "super.users": f"User:ANONYMOUS;User:{self.admin}",
         }
 
     def format_options(self) -> Sequence[str]:
-        """What makes the users known where passwords are not sent as they are."""
+        """Return the options that create the SCRAM users when the storage is formatted."""
         return (f"--add-scram=SCRAM-SHA-512=[name={self.admin},password={self.password}]",)

@@ -1,4 +1,4 @@
-"""The service as a user runs it: `uvicorn app.main:app` in a process of its own, in an empty folder."""
+"""The service as a user runs it: `uvicorn app.main:app` in its own process, in an empty folder."""
 
 import os
 import signal
@@ -22,8 +22,8 @@ Json = dict[str, Any]
 class ServiceProcess:
     """One service: its folder, its port and its process, which may be killed and started again.
 
-    `app` may name another module, which takes something out of the service before it imports it, and `code`
-    the folder of another version's code.
+    `app` may name another module, which changes the service before it imports it, and `code` the folder of
+    another version's code.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class ServiceProcess:
         named = {"port": self.port, "source_networks": "loopback", **variables}
         self._variables = {f"VA_{name.upper()}": str(value) for name, value in named.items()}
         self._process: subprocess.Popen[bytes] | None = None
-        # Connections end before the server ends them, which might be just as they are used again.
+        # Close idle connections before the server does, which might close one just as it is used again.
         limits = httpx.Limits(keepalive_expiry=2)
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10, limits=limits)
 
@@ -49,7 +49,7 @@ class ServiceProcess:
         return self._process
 
     async def start(self) -> None:
-        """Start, and return once it is ready."""
+        """Start it, and return when it is ready."""
         self.launch()
         await self.ready()
 
@@ -58,7 +58,7 @@ class ServiceProcess:
         await until(self.is_ready, timeout)
 
     def launch(self) -> None:
-        """Start, and return at once."""
+        """Start it, and return immediately."""
         environment = {name: text for name, text in os.environ.items() if not name.startswith("VA_")}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -70,7 +70,7 @@ class ServiceProcess:
             )
 
     async def is_ready(self) -> bool:
-        """Whether it answers that it is ready; an AssertionError where it ended instead."""
+        """Return whether it answers that it is ready. Raises AssertionError if it ended."""
         if self.process.poll() is not None:
             raise AssertionError(f"the service ended:\n{self.log.read_text()[-3000:]}")
         try:
@@ -79,7 +79,7 @@ class ServiceProcess:
             return False
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """End it with SIGKILL."""
         self.process.kill()
         self.process.wait()
 
@@ -89,7 +89,7 @@ class ServiceProcess:
         return self.process.wait(timeout)
 
     async def end(self) -> None:
-        """End it, where it still runs; wait without holding up others."""
+        """End it if it still runs, without blocking the event loop."""
         await self.http.aclose()
         if self._process is not None and self._process.poll() is None:
             await to_thread.run_sync(self.terminate)
@@ -102,7 +102,7 @@ class ServiceProcess:
         return scenario_id
 
     async def get(self, scenario_id: str) -> Json:
-        """The scenario as the API shows it."""
+        """Return the scenario as the API shows it."""
         answer = await self.http.get(f"/scenarios/{scenario_id}")
         assert answer.status_code == 200, answer.text
         scenario: Json = answer.json()
@@ -113,7 +113,7 @@ class ServiceProcess:
         return await self.reaches(scenario_id, "inactive", timeout)
 
     async def reaches(self, scenario_id: str, state: str, timeout: float = 30.0) -> Json:
-        """Wait for a state; where the scenario ends before it, say how."""
+        """Wait for a state. Raises AssertionError if the scenario ends before it."""
 
         async def there() -> Json | None:
             scenario = await self.get(scenario_id)
@@ -126,7 +126,7 @@ class ServiceProcess:
         return scenario
 
     async def predictions(self, scenario_id: str, **filters: str | float) -> list[Json]:
-        """Everything that is stored, page by page."""
+        """Return all stored predictions, read page by page."""
         items: list[Json] = []
         cursor = None
         while True:
@@ -144,7 +144,7 @@ class ServiceProcess:
                 return items
 
     async def history(self, scenario_id: str) -> list[Json]:
-        """The scenario's events, oldest first."""
+        """Return the scenario's events, oldest first."""
         answer = await self.http.get(f"/scenarios/{scenario_id}/events", params={"limit": 1000})
         items: list[Json] = answer.json()["items"]
         return items
@@ -154,7 +154,7 @@ class ServiceProcess:
 async def running(
     folder: Path, code: Path = ROOT, /, *, app: str = "app.main:app", **variables: object
 ) -> AsyncIterator[ServiceProcess]:
-    """A started service, which is ended whatever happens; VA_<NAME> from each keyword."""
+    """Run a service during the block; each keyword sets VA_<NAME>."""
     service = ServiceProcess(folder, code, app=app, **variables)
     try:
         await service.start()

@@ -12,9 +12,8 @@ from threading import Thread
 class WebServer(ThreadingHTTPServer):
     """Files of a folder over HTTP, with Range.
 
-    `cut_after`: each response's connection is dropped once so many bytes of its body went out.
-    `stall_after`: it falls silent instead. `endless`: no length is told, and the connection never ends.
-    `ranges` may be switched off.
+    `cut_after`: close each connection after so many bytes of a body. `stall_after`: stop sending instead.
+    `endless`: send no length and never close the connection. `ranges`: support Range.
     """
 
     daemon_threads = True
@@ -62,17 +61,17 @@ class _FileRequest(BaseHTTPRequestHandler):
         with suppress(ConnectionError):
             self.wfile.write(body[: min(limit for limit in (cut, stall, len(body)) if limit is not None)])
             if self.server.endless or (stall is not None and len(body) > stall):
-                self.connection.recv(1)  # until the client gives up
+                self.connection.recv(1)  # until the client closes the connection
         if cut is not None and len(body) > cut:
             self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Quiet."""
+        """Log nothing."""
 
 
 @contextmanager
 def web_server(folder: Path) -> Iterator[WebServer]:
-    """A running WebServer."""
+    """Run a WebServer during the block."""
     with WebServer(folder) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
