@@ -1,1 +1,1 @@
-"""What every role speaks of: specs, sources, states, predictions. Pure: no I/O, no clock."""
+"""Types that every role uses: specs, sources, states, predictions. Pure: no I/O, no clock."""

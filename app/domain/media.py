@@ -1,10 +1,13 @@
-"""What opening a source told about it."""
+"""What opening a source finds out about its video."""
 
 from msgspec import Struct
 
 
 class Media(Struct, frozen=True):
-    """What opening a source told about it. `frames` and `duration_seconds` are null where unknown."""
+    """Properties of a video. Those with a default are null if they are unknown.
+
+    `width` and `height` are of the picture after rotation, in pixels; `fps` is the average frame rate.
+    """
 
     width: int
     height: int

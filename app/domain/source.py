@@ -1,4 +1,4 @@
-"""What a scenario's `source` may be: a file below the media root, a network stream, or a test pattern."""
+"""Parse a scenario's `source`: a file below the media root, a network stream, or a test pattern."""
 
 import re
 from pathlib import PurePosixPath
@@ -15,24 +15,25 @@ PATTERNS = {
     "mandelbrot": "mandelbrot", "zoneplate": "zoneplate", "life": "life=seed=1:mold=10:ratio=0.3",
     "cellauto": "cellauto=seed=1", "sierpinski": "sierpinski=seed=1",
 }  # fmt: skip
-"""Test patterns → FFmpeg's generators, seeded so that each gives the same pictures every time."""
+"""Test pattern → FFmpeg generator, seeded so that it gives the same pictures each time."""
 
 DEFAULT_SECONDS = 10.0
 _MAX_SECONDS = 24 * 3600.0
 _ALLOWED = "a file below the media root, rtsp://, rtsps://, http://, https:// or test:"
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)(?:,[^/]*?)?:")  # "subfile,,start,0,…,,:" is FFmpeg's way
+# FFmpeg also accepts options after a scheme, as in "subfile,,start,0,…,,:".
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)(?:,[^/]*?)?:")
 
 
 class SourceError(ValueError):
-    """The text names no source that may be opened. The message says what to do."""
+    """The source is malformed, missing or not allowed. The message says what to do."""
 
 
 class Source(Struct, frozen=True):
-    """A checked source.
+    """A valid source.
 
-    `address` is what is opened: a path relative to the media root, a URL, or a generator's graph, of which
-    nothing is the user's own text. `live` is None where only opening tells (http). `redacted` is the source
-    for logs and messages, without credentials. `frames` is the length of a recorded test pattern.
+    `address` is what is opened: a path relative to the media root, a URL, or a generator's graph, which
+    contains no text of the user. `live` is None if only opening the source tells (http). `redacted` is the
+    source without credentials, for logs and messages. `frames` is the length of a recorded test pattern.
     """
 
     kind: Literal["file", "rtsp", "http", "test"]
@@ -43,7 +44,7 @@ class Source(Struct, frozen=True):
 
 
 def parse_source(text: str) -> Source:
-    """Check a source's text without touching disk or network. Raises SourceError."""
+    """Return the source that a text describes, without access to disk or network. Raises SourceError."""
     if not text:
         raise SourceError(f"the source is empty: give {_ALLOWED}")
     if any(character < " " or character == "\x7f" for character in text):
@@ -60,7 +61,7 @@ def parse_source(text: str) -> Source:
             return _url("http", text, live=None)
         case other:
             raise SourceError(
-                f"sources of kind {other + ':'!r} are not allowed: give {_ALLOWED}"
+                f"sources with the scheme {other + ':'!r} are not allowed: give {_ALLOWED}"
                 " (a file name with a colon is written './name')"
             )
 
@@ -89,7 +90,7 @@ def _url(kind: Literal["rtsp", "http"], text: str, *, live: bool | None) -> Sour
     if " " in text:
         raise SourceError("the address contains a space: write it as %20")
     netloc = parts.netloc.rpartition("@")
-    # What is asked of a relay may be the address of a camera in its turn.
+    # A proxy may take the address of a camera as a parameter.
     query = [
         (name, "***" if names_a_secret(name) else redact(value))
         for name, value in parse_qsl(parts.query, keep_blank_values=True)
@@ -104,7 +105,7 @@ def _url(kind: Literal["rtsp", "http"], text: str, *, live: bool | None) -> Sour
 
 
 def _test(text: str) -> Source:
-    """`test:<pattern>?size=1280x720&rate=30&duration=10&live=true`, every part but the pattern optional."""
+    """Parse `test:<pattern>?size=1280x720&rate=30&duration=10&live=true`; all options may be left out."""
     name, _, query = text.partition(":")[2].partition("?")
     if name not in PATTERNS:
         raise SourceError(f"there is no test pattern {name[:50]!r}: choose from {', '.join(PATTERNS)}")

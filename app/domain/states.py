@@ -1,11 +1,11 @@
-"""Where a scenario is, how it ended, and what became of its source."""
+"""The states of a scenario, its outcomes, and the states of its source."""
 
 from enum import StrEnum
 from typing import Literal
 
 
 class State(StrEnum):
-    """Where a scenario is. Commands lead into an `init_` state, the leader out of it."""
+    """The state of a scenario. A command leads into an `init_` state, the leading orchestrator out of it."""
 
     INIT_STARTUP = "init_startup"
     IN_STARTUP_PROCESSING = "in_startup_processing"
@@ -15,13 +15,13 @@ class State(StrEnum):
     INACTIVE = "inactive"
 
 
-MEANING = {
-    State.INIT_STARTUP: "Accepted; waiting for a free runner.",
+STATE_DESCRIPTIONS = {
+    State.INIT_STARTUP: "The scenario was accepted and waits for a free runner.",
     State.IN_STARTUP_PROCESSING: "A runner was chosen and is opening the source.",
     State.ACTIVE: "Frames are being decoded, analysed and stored.",
-    State.INIT_SHUTDOWN: "A stop was asked for; the runner is still to be told.",
-    State.IN_SHUTDOWN_PROCESSING: "The runner was told to stop and stores what it has in hand.",
-    State.INACTIVE: "Nothing runs; the outcome says why.",
+    State.INIT_SHUTDOWN: "A stop was requested; the runner has not been told yet.",
+    State.IN_SHUTDOWN_PROCESSING: "The runner was told to stop and stores its last results.",
+    State.INACTIVE: "The scenario does not run; its outcome says why.",
 }
 
 Outcome = Literal["completed", "stopped", "failed"]

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from app.domain.detector_config import Marker
 from app.domain.media import Media
 from app.domain.spec import RestartPolicy, ScenarioSpec
-from app.domain.states import MEANING, State
+from app.domain.states import STATE_DESCRIPTIONS, State
 from app.messages import (
     DeleteScenario,
     DropResults,
@@ -96,7 +96,7 @@ def test_the_table_covers_every_state_and_every_message() -> None:
     assert {(state, name) for state, name, _ in entries()} == {
         (state, name) for state in State for name in INPUTS
     }
-    assert set(MEANING) == set(State)
+    assert set(STATE_DESCRIPTIONS) == set(State)
 
 
 @pytest.mark.parametrize(("state", "name", "expected"), entries())

@@ -1,4 +1,4 @@
-"""Pictures against FFmpeg's own conversions."""
+"""Pictures: conversions agree with FFmpeg's, and rotation follows the recording."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,7 +24,7 @@ FORMATS = [
 
 
 def scene(width: int, height: int) -> Image:
-    """A smooth picture in all colours."""
+    """Return a smooth picture with all colours."""
     x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
     return np.asarray(np.stack([x, y, (x + y) / 2], axis=-1), np.uint8)
 
@@ -34,8 +34,8 @@ def frame(format: str, width: int = 322, height: int = 181) -> av.VideoFrame:  #
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("width", [320, 322, 333])  # rows with and without padding, and odd ones
-def test_conversions_agree_with_ffmpegs(format: str, width: int) -> None:  # noqa: A002
+@pytest.mark.parametrize("width", [320, 322, 333])  # rows with padding, without, and of odd width
+def test_conversions_agree_with_ffmpeg(format: str, width: int) -> None:  # noqa: A002
     decoded = frame(format, width, 180)
     picture = AvPicture(decoded)
     expected = decoded.to_ndarray(format="bgr24").astype(int)
@@ -52,7 +52,7 @@ def test_conversions_agree_with_ffmpegs(format: str, width: int) -> None:  # noq
     assert picture.gray().dtype == picture.bgr().dtype == np.uint8
 
 
-def test_brightness_is_a_view_of_the_frame_that_cannot_be_written_to() -> None:
+def test_gray_is_a_read_only_view_of_the_frame() -> None:
     decoded = frame("yuv420p")
     gray = AvPicture(decoded).gray()
     assert np.shares_memory(gray, np.frombuffer(memoryview(decoded.planes[0]), np.uint8))
@@ -68,7 +68,7 @@ def test_the_view_outlives_the_frame() -> None:
     assert np.array_equal(gray, expected)
 
 
-def test_full_range_in_frames_that_do_not_name_it_is_minded() -> None:
+def test_full_range_is_respected_if_only_the_frame_declares_it() -> None:
     decoded = frame("yuvj420p", 320, 180)
     marked = av.VideoFrame.from_ndarray(decoded.to_ndarray(), format="yuv420p")
     marked.color_range = 2
@@ -77,7 +77,7 @@ def test_full_range_in_frames_that_do_not_name_it_is_minded() -> None:
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 6, 8, 12])
-def test_shrinking_averages_all_the_pixels_that_it_covers(factor: int) -> None:
+def test_shrinking_averages_all_covered_pixels(factor: int) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (480, 960), np.uint8)
     picture = AvPicture(av.VideoFrame.from_ndarray(noise, format="gray"))
     small = picture.gray((960 // factor, 480 // factor))
@@ -86,7 +86,7 @@ def test_shrinking_averages_all_the_pixels_that_it_covers(factor: int) -> None:
 
 
 @pytest.mark.parametrize("format", ["yuv420p", "yuv420p10le", "yuvj422p"])
-def test_many_threads_may_read_one_picture(format: str) -> None:  # noqa: A002
+def test_a_picture_is_thread_safe(format: str) -> None:  # noqa: A002
     picture = AvPicture(frame(format, 640, 360))
     expected = picture.bgr((320, 180)), picture.gray(), picture.bgr()
     with ThreadPoolExecutor(8) as threads:
@@ -97,8 +97,8 @@ def test_many_threads_may_read_one_picture(format: str) -> None:  # noqa: A002
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
-def test_a_video_filmed_upright_is_shown_upright(tmp_path: Path, degrees: int) -> None:
-    """Phones store the picture as the sensor lies and say how to turn it."""
+def test_a_recording_is_rotated_upright(tmp_path: Path, degrees: int) -> None:
+    """Phones store the picture as the sensor sees it, and its rotation beside it."""
     turns = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
     upright = clips.marker_picture(7, (320, 240))
     stored = np.asarray(cv2.rotate(upright, turns[degrees]), np.uint8) if degrees else upright

@@ -12,7 +12,7 @@ from ...domain.detector_config import DetectorConfig
 from ...domain.media import Media
 from ...domain.source import SourceError, parse_source
 from ...domain.spec import RestartPolicy, Sampling, ScenarioSpec
-from ...domain.states import MEANING, Outcome, SourceState, State
+from ...domain.states import STATE_DESCRIPTIONS, Outcome, SourceState, State
 from ...postgres import Database
 from .progress import (
     Progress,
@@ -34,7 +34,7 @@ class Scenario(Struct, frozen=True):
     id: UUID
     name: str
     state: Annotated[
-        State, Meta(description=" ".join(f"{state}: {meaning}" for state, meaning in MEANING.items()))
+        State, Meta(description=" ".join(f"{state}: {text}" for state, text in STATE_DESCRIPTIONS.items()))
     ]
     outcome: Annotated[Outcome | None, Meta(description="set exactly if the state is inactive")]
     error: str | None

@@ -115,7 +115,7 @@ class SharedPicture(AvPicture):
     def _plane(self, number: int) -> Image | None:
         return self._rows[number][:, : self._pixels.planes[number].width]
 
-    def _whole(self) -> av.VideoFrame:
+    def _frame_with_pixels(self) -> av.VideoFrame:
         frame = _frame(self._pixels)
         for plane, rows in zip(frame.planes, self._rows, strict=True):
             target = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)
