@@ -26,7 +26,7 @@ _FORMATS = (
 )
 """Formats that contain their own data. Playlists, scripts and image sequences would open other files."""
 
-_FILE = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+FILE_OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
 _INDEXED = {
     "skip_frame": "all",
     "probesize": "32",
@@ -38,14 +38,14 @@ _HLS = {
     "http_persistent": "0",  # FFmpeg keeps only its own connections open between segments
     "http_multiple": "0",
 }
-_RTSP = {
+RTSP_OPTIONS = {
     "rtsp_transport": "tcp",
     "protocol_whitelist": "rtsp,tcp",
     "format_whitelist": "rtsp",
     "allowed_media_types": "video",  # audio that goes on would hide that the video stopped
 }
-_MAX_PIXELS = 8192 * 4352  # of a picture: the most that H.264 and H.265 allow at level 6.2
-_LIMITS = {"max_pixels": str(_MAX_PIXELS), "max_streams": "20"}
+MAX_PIXELS = 8192 * 4352  # of a picture: the most that H.264 and H.265 allow at level 6.2
+LIMITS = {"max_pixels": str(MAX_PIXELS), "max_streams": "20"}
 _BUFFER = 256 * 1024  # bytes that PyAV reads from an HttpFile at once
 
 
@@ -54,15 +54,15 @@ def open_file(path: Path) -> InputContainer:
     name = str(path)
     try:
         if _is_mp4(path):
-            container = _open(name, _FILE | _INDEXED)
+            container = _open(name, FILE_OPTIONS | _INDEXED)
             # A fragmented mp4 has no index that tells how far presentation order differs from decode order.
             if container.format.name.startswith("mov") and any(s.frames for s in container.streams.video):
                 return container
             container.close()
-        return _open(name, _FILE)
+        return _open(name, FILE_OPTIONS)
     except AvEOFError:
         # A fragmented mp4 that ends early opens only if FFmpeg cannot seek.
-        return _open(name, _FILE | {"seekable": "0"})
+        return _open(name, FILE_OPTIONS | {"seekable": "0"})
 
 
 def open_test_pattern(graph: str) -> InputContainer:
@@ -84,7 +84,7 @@ def open_hls(url: str, playlist: Playlist, *, open_timeout: float, read_timeout:
 def open_rtsp(url: str, *, open_timeout: float, read_timeout: float) -> InputContainer:
     """Open an RTSP stream. Times are in seconds. Raises READ_ERRORS."""
     # FFmpeg notices a timeout only after twice the time.
-    return _open(url, _RTSP, timeout=(open_timeout, read_timeout / 2))
+    return _open(url, RTSP_OPTIONS, timeout=(open_timeout, read_timeout / 2))
 
 
 def select_video(container: InputContainer, name: str) -> VideoStream:
@@ -96,13 +96,13 @@ def select_video(container: InputContainer, name: str) -> VideoStream:
         if not stream.disposition & Disposition.attached_pic:
             if stream.codec_context is None:
                 raise unsupported_codec_error(name)
-            if stream.width * stream.height > _MAX_PIXELS:
+            if stream.width * stream.height > MAX_PIXELS:
                 raise VideoError(
                     f"the pictures in {name} have {stream.width}x{stream.height} pixels: at most"
-                    f" {_MAX_PIXELS:,} pixels are supported, as in 8192x4352",
+                    f" {MAX_PIXELS:,} pixels are supported, as in 8192x4352",
                     retryable=False,
                 )
-            stream.codec_context.options = _LIMITS
+            stream.codec_context.options = LIMITS
             # Every further thread costs CPU per picture: scenarios run in parallel instead.
             stream.codec_context.thread_type, stream.codec_context.thread_count = "NONE", 1
             return stream
@@ -129,7 +129,7 @@ def _open(file: str | HttpFile, options: dict[str, str], **others: Any) -> Input
     limit_allocations()
     # The metadata of a recording may be no valid text.
     container: InputContainer = av.open(
-        file, "r", options=options | _LIMITS, metadata_errors="replace", **others
+        file, "r", options=options | LIMITS, metadata_errors="replace", **others
     )
     return container
 

@@ -203,8 +203,8 @@ def test_a_recording_as_large_as_may_be_is_read(tmp_path: Path) -> None:
 def test_without_its_limit_a_bomb_takes_much(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, battery: Battery, bomb: str, least: int
 ) -> None:
-    monkeypatch.setattr(formats, "_LIMITS", {"max_streams": "1000"})
-    monkeypatch.setattr(formats, "_MAX_PIXELS", 2**31)
+    monkeypatch.setattr(formats, "LIMITS", {"max_streams": "1000"})
+    monkeypatch.setattr(formats, "MAX_PIXELS", 2**31)
     formats.limit_allocations()
     formats.set_max_allocation(2**31 - 1)
     try:

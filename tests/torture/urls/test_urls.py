@@ -5,7 +5,6 @@ and a canary listens on every address of this machine by TCP and UDP. Sources ma
 last tests take each guard out in turn, and see the canaries notice.
 """
 
-import re
 import select
 import socket
 import sys
@@ -16,24 +15,19 @@ from threading import Event
 from typing import Any
 from urllib.parse import urlsplit
 
-import av
 import pytest
 
-from app.domain import source as sources
 from app.domain.networks import Networks
-from app.domain.source import Source, SourceError, parse_source
+from app.domain.source import SourceError, parse_source
 from app.domain.spec import EveryFrame
-from app.video import container as video_container
-from app.video import formats
 from app.video.open import Camera, Sampled, SourceState, VideoError, open_video
 from app.video.transport import connecting
-from app.video.transport.http_client import HttpClient
-from app.video.transport.rtsp_proxy import RtspProxy
 from tests.support import clips
 from tests.support.hostile_servers import HERE, INSIDE, hostile_camera, hostile_web, to
 from tests.torture.battery import Battery
 from tests.torture.urls.canaries import Canary, WatchedFiles
 from tests.torture.urls.sources import NAMES, World, paths
+from tests.torture.urls.unguarded import GUARDS, Attack
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: 127.0.0.2, and inotify")
 
@@ -85,13 +79,13 @@ def resolve(host: str, port: int, *_: Any, **__: Any) -> list[tuple[Any, ...]]:
     return [found for address in NAMES[host] for found in resolve(address, port)]
 
 
-def follow(battle: Battle, text: str, networks: str = HERE) -> str:
-    """Open a source as a run does, and read all of it; what it ends with."""
+def follow(battle: Battle, attack: Attack) -> str:
+    """Open a source as a run does, and read all of it. Returns how that ended."""
     stop = Event()
     try:
-        source = parse_source(text)
+        source = parse_source(attack.source) if isinstance(attack.source, str) else attack.source
         with open_video(
-            source, battle.media_root, Networks(networks), stop=stop, open_timeout=1, read_timeout=1
+            source, battle.media_root, attack.networks, stop=stop, open_timeout=1, read_timeout=1
         ) as video:
             if isinstance(video, Camera):
                 for entry in video.frames(EveryFrame()):
@@ -110,7 +104,7 @@ def test_no_hostile_source_gets_anywhere(battle: Battle, battery: Battery) -> No
     every = battle.every_source()
     assert len(every) > 550
     for text in every:
-        said = follow(battle, text)
+        said = follow(battle, Attack(text))
         assert battle.unharmed(), f"{text!r}: {said}; {battle.canary.hits} {battle.files.opened}"
         # FFmpeg itself leaves out what it knows no protocol for, and reads the rest of such a playlist.
         assert "frames" not in said or "/later/" in text, f"{text!r}: {said}"
@@ -123,7 +117,7 @@ def test_a_name_that_changes_its_address_leads_nowhere(
     battle: Battle, monkeypatch: pytest.MonkeyPatch, battery: Battery, scheme: str
 ) -> None:
     with rebinding(battle, monkeypatch, scheme) as (url, called):
-        assert "127.0.0.2 is not an address that sources may have" in follow(battle, url)
+        assert "127.0.0.2 is not an address that sources may have" in follow(battle, Attack(url))
         assert not called()
     battery.passed(ROW, f"a name that changes its address ({scheme})", "1 source", "0 internal hits")
 
@@ -154,119 +148,14 @@ def rebinding(
             yield f"{url}/again", lambda: bool(select.select([inside], [], [], 0)[0])
 
 
-Patch = pytest.MonkeyPatch
-
-
-def without_address_check(patch: Patch, battle: Battle) -> str:
-    patch.setattr(Networks, "__contains__", lambda *_: True)
-    return battle.url
-
-
-def without_check_of_redirects(patch: Patch, battle: Battle) -> str:
-    get = HttpClient._get
-
-    def trusting(web: HttpClient, *arguments: Any) -> Any:
-        response = get(web, *arguments)
-        web._networks = Networks("loopback")
-        return response
-
-    patch.setattr(HttpClient, "_get", trusting)
-    return f"{battle.web}/chain/0.mp4"
-
-
-def without_the_proxy(patch: Patch, battle: Battle) -> str:
-    class Direct:
-        fault = None
-
-        def __init__(self, address: str, *_: object) -> None:
-            self.url = address
-
-        def close(self) -> None:
-            """Nothing is open."""
-
-    patch.setattr(video_container, "RtspProxy", Direct)
-    return f"{battle.camera}/r/0"
-
-
-def without_the_check_of_redirects_in_the_proxy(patch: Patch, battle: Battle) -> str:
-    connect = RtspProxy._connect
-
-    def trusting(proxy: RtspProxy, address: str) -> socket.socket:
-        connection = connect(proxy, address)
-        proxy._networks = Networks("loopback")
-        return connection
-
-    patch.setattr(RtspProxy, "_connect", trusting)
-    return f"{battle.camera}/r/0"
-
-
-def without_tcp_only(patch: Patch, battle: Battle) -> str:
-    patch.setattr(formats, "_RTSP", {})
-    return f"{battle.camera}/sdp/0"
-
-
-def with_ffmpegs_own_http(patch: Patch, battle: Battle) -> str:
-    opened = av.open
-
-    def own(*arguments: Any, **options: Any) -> Any:
-        options["options"] = {"protocol_whitelist": "http,tcp,file"}
-        return opened(*arguments, **{**options, "io_open": None})
-
-    patch.setattr(av, "open", own)
-    return f"{battle.web}/segment/4.m3u8"
-
-
-def with_files_in_playlists(patch: Patch, battle: Battle) -> str:
-    with_ffmpegs_own_http(patch, battle)
-    return f"{battle.web}/segment/1.m3u8"
-
-
-def with_any_format(patch: Patch, battle: Battle) -> str:
-    patch.setattr(formats, "_FILE", {"protocol_whitelist": "file"})
-    return "list.m3u8"
-
-
-def without_the_media_root(patch: Patch, battle: Battle) -> str:
-    patch.setattr(video_container, "find_file", lambda source, root: root / source.address)
-    return "link.ts"
-
-
-def with_dots(patch: Patch, battle: Battle) -> str:
-    patch.setattr(video_container, "find_file", lambda source, root: root / source.address)
-    patch.setattr(sources, "_file", lambda text: Source("file", text, live=False, redacted=text))
-    return f"../{battle.secret.name}"
-
-
-def with_any_scheme(patch: Patch, battle: Battle) -> str:
-    patch.setattr(video_container, "find_file", lambda source, _: Path(source.address))
-    patch.setattr(sources, "_SCHEME", re.compile("(nothing)"))
-    patch.setattr(sources, "_file", lambda text: Source("file", text, live=False, redacted=text))
-    patch.setattr(formats, "_FILE", {})
-    return f"concat:{battle.secret}"
-
-
-def with_any_filter(patch: Patch, battle: Battle) -> str:
-    graph = f"movie={battle.secret}"
-    patch.setattr(sources, "_test", lambda text: Source("test", text[5:], live=False, redacted=text))
-    return f"test:{graph}"
-
-
-@pytest.mark.parametrize(
-    "without",
-    [
-        without_address_check, without_check_of_redirects, without_the_proxy,
-        without_the_check_of_redirects_in_the_proxy, without_tcp_only, with_ffmpegs_own_http,
-        with_files_in_playlists, with_any_format, without_the_media_root, with_dots, with_any_scheme,
-        with_any_filter,
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("without", GUARDS)
 def test_a_guard_that_is_taken_out_is_missed(
-    battle: Battle, battery: Battery, without: Callable[[Patch, Battle], str]
+    battle: Battle, battery: Battery, without: Callable[[pytest.MonkeyPatch, Battle], Attack]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        text = without(patch, battle)
-        said = follow(battle, text)
-        assert not battle.unharmed(), f"{text!r}: {said}"
+        attack = without(patch, battle)
+        said = follow(battle, attack)
+        assert not battle.unharmed(), f"{attack}: {said}"
     read, hits = len(battle.files.opened), len(battle.canary.hits)
     guard = without.__name__.replace("_", " ").removeprefix("without ").replace("with ", "refusing ")
     battery.unguarded(ROW, guard, "1 source", f"canaries read {read} times, {hits} internal hits")
@@ -282,6 +171,6 @@ def test_asking_for_a_name_twice_would_be_noticed(
 
     with rebinding(battle, monkeypatch, scheme) as (url, called):
         monkeypatch.setattr(connecting, "connect", twice)
-        follow(battle, url)
+        follow(battle, Attack(url))
         assert called()
     battery.unguarded(ROW, f"asking for a name only once ({scheme})", "1 source", "1 internal hit")
