@@ -9,6 +9,11 @@ from tests.repository.structure import MOST_LINES, Tree
 from tests.support.paths import ROOT
 
 EVERYTHING = Tree(ROOT, "app", "tests", "tools", "benchmarks")
+APP = Tree(ROOT, "app")
+
+
+def test_no_modules_import_each_other() -> None:
+    assert APP.import_cycle() == []
 
 
 def test_benchmarks_import_of_the_tests_only_what_is_there_for_them() -> None:
