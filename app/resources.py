@@ -17,7 +17,8 @@ from .bus.kafka.bus import open_kafka_bus
 from .bus.kafka.connection import KafkaSecurity
 from .bus.memory import open_memory_bus
 from .postgres import TRANSIENT, Database, MigrationError, migrate, open_database, wait_for_schema
-from .postgres.embedded.server import EmbeddedServerError, embedded_server
+from .postgres.embedded.errors import EmbeddedServerError
+from .postgres.embedded.server import embedded_server
 from .settings import Role, Settings
 from .supervision import StartError, cancelled_at_exit
 

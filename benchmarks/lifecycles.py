@@ -38,7 +38,7 @@ from app.orchestrator.leader import Timing
 from app.postgres import TRANSIENT, Database, migrate, open_database
 from app.postgres.embedded.account import Account
 from app.postgres.embedded.binaries import find_binaries
-from app.postgres.embedded.server import Server, embedded_server
+from app.postgres.embedded.server import EmbeddedServer, embedded_server
 from app.runner.run import Tools
 from app.runner.service import Runner
 from app.runner.workers import Workers
@@ -56,7 +56,7 @@ PARTS = ("orchestrator", "runner")
 SPEC = ScenarioSpec("frame.mp4", Mock(seed=1), sampling=EveryFrame())
 
 
-async def through_the_service(folder: Path, server: Server, kind: str, broker: str | None) -> float:
+async def through_the_service(folder: Path, server: EmbeddedServer, kind: str, broker: str | None) -> float:
     """Return the scenarios per second of a warm service, from the first command to the last end."""
     async with AsyncExitStack() as stack:
         names = [f"{kind}_{part}" for part in PARTS]
@@ -80,7 +80,7 @@ async def through_the_service(folder: Path, server: Server, kind: str, broker: s
 
 
 @asynccontextmanager
-async def _database(server: Server, name: str) -> AsyncGenerator[Database, None]:
+async def _database(server: EmbeddedServer, name: str) -> AsyncGenerator[Database, None]:
     async with open_database(server.dsn(name), size=POOL) as database, create_task_group() as group:
         group.start_soon(database.watch)
         yield database
@@ -114,7 +114,7 @@ async def _all_end(scenarios: Database, bus: Bus, count: int) -> None:
     await until(all_have, timeout=60, poll=0.02)
 
 
-async def pgbench(folder: Path, server: Server) -> float:
+async def pgbench(folder: Path, server: EmbeddedServer) -> float:
     """Return the scenarios per second that pgbench writes."""
     programs = find_binaries(None, Account.for_data(folder / "data"))
     address = parse_qs(urlsplit(server.dsn("bench")).query)

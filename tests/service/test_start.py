@@ -37,7 +37,7 @@ def words_at_the_end(folder: Path, **variables: str) -> str:
         ({"VA_RUNNER_SLOTS": "many"}, "VA_RUNNER_SLOTS"),
         ({"VA_ROLES": "runner"}, "VA_ROLES"),
         ({"VA_MEDIA_ROOT": "nowhere"}, "VA_MEDIA_ROOT"),
-        ({"VA_POSTGRES_BIN": "."}, "no runnable postgres"),
+        ({"VA_POSTGRES_BIN": "."}, "no executable postgres"),
         ({"VA_PORTT": "1"}, "VA_PORT"),
         ({"VA_HOST": "--reload"}, "VA_HOST='--reload' is wrong"),
     ],

@@ -14,7 +14,7 @@ from anyio.from_thread import start_blocking_portal
 
 from app.postgres import migrate
 from app.postgres.embedded.locks import FileLock
-from app.postgres.embedded.server import Server, embedded_server
+from app.postgres.embedded.server import EmbeddedServer, embedded_server
 
 _PREFIX = "videoanalysis-tests-"
 
@@ -22,7 +22,7 @@ _PREFIX = "videoanalysis-tests-"
 class Databases:
     """Makes databases from templates on the tests' server."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: EmbeddedServer) -> None:
         self._server = server
         self._templates: set[str] = set()
         self._numbers = itertools.count(1)

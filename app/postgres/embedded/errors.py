@@ -1,5 +1,5 @@
-"""What goes wrong with the local server, for the person who started it."""
+"""The error of the embedded server, for the user."""
 
 
 class EmbeddedServerError(Exception):
-    """The local server cannot be used. The message is one line that says what to do."""
+    """The embedded server cannot be used. The message is one line that says what to do."""

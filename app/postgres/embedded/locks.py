@@ -1,4 +1,4 @@
-"""Locks between processes, which the kernel frees when their last holder dies."""
+"""File locks between processes. The kernel releases a lock when the last process that holds it dies."""
 
 import fcntl
 import os
@@ -10,42 +10,42 @@ from anyio import sleep
 
 
 class FileLock:
-    """An advisory lock (flock) on a file or a folder, through a descriptor of its own.
+    """An advisory lock (flock) on a file or folder, with its own file descriptor.
 
-    It is not inherited by processes started from here, except where `fileno()` is passed on: then they
-    hold it too, and it is free once all of them have ended.
+    Child processes inherit it only if `fileno()` is passed to them. Then they hold it too, and it is released
+    when all of them have ended.
     """
 
     def __init__(self, path: Path, flags: int = os.O_RDWR | os.O_CREAT) -> None:
-        """On a file, made if missing. Raises OSError where it cannot be opened."""
+        """Lock a file, which is created if it is missing. Raises OSError if it cannot be opened."""
         self._fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
 
     @classmethod
     def on_folder(cls, path: Path) -> Self:
-        """On a folder that is there. Raises OSError where it is not."""
+        """Lock an existing folder. Raises OSError if there is none."""
         return cls(path, os.O_RDONLY | os.O_DIRECTORY)
 
     def fileno(self) -> int:
         return self._fd
 
     def try_exclusive(self) -> bool:
-        """Take it for this holder alone, or return False where somebody else has it."""
+        """Take an exclusive lock, or return False if the lock is held elsewhere."""
         return self._try(fcntl.LOCK_EX)
 
     def try_shared(self) -> bool:
-        """Take it along with others, or return False where somebody has it for themselves."""
+        """Take a shared lock, or return False if an exclusive one is held elsewhere."""
         return self._try(fcntl.LOCK_SH)
 
     async def exclusive(self) -> None:
-        """Wait until it is this holder's alone."""
-        while not self.try_exclusive():  # noqa: ASYNC110 - another process frees it
+        """Wait for an exclusive lock."""
+        while not self.try_exclusive():  # noqa: ASYNC110  another process releases it
             await sleep(0.02)
 
     def release(self) -> None:
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Let go, unless a process that it was passed on to still lives."""
+        """Close the descriptor, which releases the lock unless a child process holds it."""
         os.close(self._fd)
 
     def _try(self, kind: int) -> bool:

@@ -1,4 +1,4 @@
-"""Which programs serve, and what is said where they cannot."""
+"""Which PostgreSQL programs the embedded server uses."""
 
 import importlib.util
 import os

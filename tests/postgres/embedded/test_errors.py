@@ -1,4 +1,4 @@
-"""What is said, in one line, where the local server cannot be used."""
+"""The one-line message if the embedded server cannot be used."""
 
 import os
 from pathlib import Path
@@ -7,8 +7,9 @@ import pytest
 
 from app.postgres.embedded import binaries
 from app.postgres.embedded import server as embedded
+from app.postgres.embedded.errors import EmbeddedServerError
 from app.postgres.embedded.locks import FileLock
-from app.postgres.embedded.server import EmbeddedServerError, embedded_server
+from app.postgres.embedded.server import embedded_server
 
 
 async def refusal(folder: Path, programs: Path | None = None) -> str:
@@ -28,7 +29,7 @@ async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 async def test_no_programs_in_the_folder_given(folder: Path, tmp_path: Path) -> None:
-    assert f"{tmp_path} has no runnable postgres" in await refusal(folder, tmp_path)
+    assert f"{tmp_path} has no executable postgres" in await refusal(folder, tmp_path)
 
 
 async def test_the_package_is_not_installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +56,7 @@ async def test_programs_that_are_broken(folder: Path) -> None:
     fake(programs / "postgres", "echo 'postgres (PostgreSQL) 13.9'")
     assert "15 or newer is needed" in await refusal(folder, programs)
     fake(programs / "postgres", "echo 'postgres (PostgreSQL) 18.6'")
-    assert "cannot be made: no luck" in await refusal(folder, programs)
+    assert "cannot be created: no luck" in await refusal(folder, programs)
     assert {path.name for path in listed(folder)} == {"start.lock", "users.lock"}
 
 
@@ -63,7 +64,7 @@ async def test_data_of_another_version(folder: Path) -> None:
     async with embedded_server(folder, databases=()):
         pass
     (folder / "data" / "PG_VERSION").write_text("14\n")
-    assert "was made by PostgreSQL 14" in await refusal(folder)
+    assert "was created by PostgreSQL 14" in await refusal(folder)
 
 
 async def test_a_server_that_does_not_start_is_quoted(folder: Path) -> None:
