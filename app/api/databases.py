@@ -14,4 +14,6 @@ def open_request_database(dsn: str) -> AbstractAsyncContextManager[Database]:
     While `Database.watch` runs, requests fail within 1.25 s after a database falls silent. A request that
     waited in vain for one database still has time to wait for the other (2 s in all).
     """
-    return open_database(dsn, size=10, acquire_timeout=0.75, command_timeout=QUERY_TIMEOUT, silence=0.7)
+    return open_database(
+        dsn, size=10, acquire_timeout=0.75, command_timeout=QUERY_TIMEOUT, silence_timeout=0.7
+    )

@@ -1,6 +1,7 @@
-"""Pools and migrations: what every store stands on."""
+"""PostgreSQL: connection pools, migrations, and which errors are transient."""
 
-from .database import Connection, Database, open_connection, open_database, prepare
+from .connections import Connection, open_connection, prepare
+from .database import Database, open_database
 from .faults import TRANSIENT
 from .migrations import MigrationError, migrate, migrations_of, wait_for_schema
 

@@ -1,4 +1,4 @@
-"""Which faults of a database pass by themselves."""
+"""Which errors of a database are transient."""
 
 import asyncpg
 
@@ -14,14 +14,17 @@ TRANSIENT: tuple[type[Exception], ...] = (
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.LockNotAvailableError,
 )
-"""Faults of the database's or the network's making, which the same call survives when repeated later."""
+"""Errors that the database or the network causes: the same call succeeds when it is repeated later."""
 
 LOST: tuple[type[Exception], ...] = (*TRANSIENT, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""Those, and what using a connection raises that was lost before."""
+"""The transient errors, and those that asyncpg raises for a connection that was lost earlier."""
 
 REFUSED: tuple[type[Exception], ...] = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
 )
-"""What a server answers that lets this user in no more, or has no such database: while a service starts its
-settings are wrong, later somebody is changing a password or moving a database."""
+"""Errors of a server that rejects the user or has no such database.
+
+During the start they mean that a setting is wrong. Later they are transient: a password is being changed,
+or a database is being moved.
+"""

@@ -1,4 +1,4 @@
-"""Whether a server answers: asked only while somebody waits for it, so that no wait outlasts a silence."""
+"""A health probe for a database server, so that no wait outlasts a silent server by much."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +13,8 @@ from .faults import LOST
 
 log = structlog.get_logger(__name__)
 
-_POLL = 0.25
-_AWAY: tuple[type[Exception], ...] = (
+_POLL = 0.25  # seconds
+_DOWN: tuple[type[Exception], ...] = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
@@ -24,54 +24,56 @@ _AWAY: tuple[type[Exception], ...] = (
 )
 
 
-class SilentError(TimeoutError):
-    """The server fell silent."""
+class SilentServerError(TimeoutError):
+    """The server does not answer the health probe."""
 
 
-class LateError(TimeoutError):
-    """A wait took too long, whoever is to blame."""
+class DeadlineError(TimeoutError):
+    """A wait reached its deadline, whatever the reason."""
 
 
-class Pulse:
-    """Asks the server over a connection of its own once somebody has waited a while.
+class HealthProbe:
+    """Sends a statement over its own connection when a caller has waited for a while.
 
-    A server that refuses connections, or takes more than `silence` seconds to answer, is away. That ends
-    every wait on it, and until it answers again, nobody else need try.
+    A server that refuses the connection, or takes more than `timeout` seconds to answer, is down. Then all
+    current waits end with an error, and new ones wait until it is up again.
     """
 
-    def __init__(self, dsn: str, silence: float) -> None:
+    def __init__(self, dsn: str, timeout: float) -> None:
         self._dsn = dsn
-        self._silence = silence
+        self._timeout = timeout
         self._waits: dict[CancelScope, float] = {}
         self._needed = Event()
-        self._answers = Event()
-        self._answers.set()
-        self._runs = False
+        self._up = Event()
+        self._up.set()
+        self._is_running = False
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
-        self.losses = 0
-        """How often it was found away. A connection from before that may lead nowhere, and never say so."""
+        self.generation = 0
+        """How often the server was found down. Connections of an earlier generation may be dead unnoticed."""
 
     @property
-    def is_away(self) -> bool:
-        """Whether the server did not answer when it was last asked."""
-        return not self._answers.is_set()
+    def is_down(self) -> bool:
+        """Whether the server failed to answer the last probe."""
+        return not self._up.is_set()
 
-    async def answering(self) -> None:
-        """Return once the server answers, as far as is known."""
-        await self._answers.wait()
+    async def wait_until_up(self) -> None:
+        """Return when the server is up, or not known to be down."""
+        await self._up.wait()
 
-    def doubt(self) -> bool:
-        """Have the server asked before others try: it could not be reached. False where nobody asks."""
-        if self._runs and not self.is_away:
-            self._answers = Event()
+    def report_unreachable(self) -> bool:
+        """Make new callers wait until the probe has tested the server. Return False if it is not running."""
+        if self._is_running and not self.is_down:
+            self._up = Event()
             self._needed.set()
-        return self._runs
+        return self._is_running
 
     @contextmanager
-    def bounding(self, deadline: float = inf) -> Iterator[None]:
-        """Ends the block with SilentError where the server falls silent in the middle of it.
+    def bounded(self, deadline: float = inf) -> Iterator[None]:
+        """End the block early if the server goes down, or at `deadline` on the clock of `current_time`.
 
-        At the deadline, by the clock of `current_time`, it ends with LateError.
+        Raises:
+            SilentServerError: the server went down.
+            DeadlineError: the deadline has passed.
         """
         with CancelScope(deadline=deadline) as scope:
             self._waits[scope] = monotonic()
@@ -82,63 +84,63 @@ class Pulse:
                 del self._waits[scope]
         if scope.cancelled_caught:
             if current_time() >= deadline:
-                raise LateError("the database had no time for this")
-            raise SilentError("the database does not answer")
+                raise DeadlineError("the database was too busy to answer in time")
+            raise SilentServerError("the database does not answer")
 
     async def run(self) -> None:
-        """Keep watch until cancelled."""
-        self._runs = True
+        """Probe the server when it is needed, until cancelled."""
+        self._is_running = True
         try:
             while True:
                 await self._needed.wait()
                 await sleep(_POLL)
-                if self.is_away or self._somebody_waits():
-                    await self._ask()
+                if self.is_down or self._has_long_wait():
+                    await self._probe()
                 elif not self._waits:
                     self._needed = Event()
         finally:
-            self._runs = False
-            self._answers.set()
-            self._hang_up()
+            self._is_running = False
+            self._up.set()
+            self._disconnect()
 
-    def _somebody_waits(self) -> bool:
+    def _has_long_wait(self) -> bool:
         return bool(self._waits) and monotonic() - next(iter(self._waits.values())) >= _POLL
 
-    async def _ask(self) -> None:
-        was_away = self.is_away
+    async def _probe(self) -> None:
+        was_down = self.is_down
         try:
-            with fail_after(self._silence):
-                await self._greet()
-        except _AWAY as error:
-            self._hang_up()
-            self._lose()
-            if not was_away:
+            with fail_after(self._timeout):
+                await self._ping()
+        except _DOWN as error:
+            self._disconnect()
+            self._mark_down()
+            if not was_down:
                 log.warning("a database does not answer", error=repr(error))
-        except asyncpg.PostgresError:  # whatever it has to say, it answers
-            self._answers.set()
+        except asyncpg.PostgresError:  # an error is an answer too
+            self._up.set()
         else:
-            self._answers.set()
-            if was_away:
+            self._up.set()
+            if was_down:
                 log.info("a database answers again")
 
-    async def _greet(self) -> None:
+    async def _ping(self) -> None:
         if self._connection is not None:
             try:
                 await self._connection.execute("SELECT")
             except LOST:
-                self._hang_up()
+                self._disconnect()
             else:
                 return
-        self._connection = await asyncpg.connect(self._dsn, timeout=self._silence)
+        self._connection = await asyncpg.connect(self._dsn, timeout=self._timeout)
 
-    def _lose(self) -> None:
-        self.losses += 1
-        if not self.is_away:
-            self._answers = Event()
+    def _mark_down(self) -> None:
+        self.generation += 1
+        if not self.is_down:
+            self._up = Event()
         for scope in self._waits:
             scope.cancel()
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None

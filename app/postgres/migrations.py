@@ -1,4 +1,4 @@
-"""Schemas: each package's `migrations/*.sql`, applied in order and once."""
+"""Migrations: apply a package's `migrations/*.sql` in order, each one once."""
 
 import time
 from importlib.util import find_spec
@@ -8,13 +8,14 @@ import asyncpg
 import structlog
 from anyio import sleep
 
-from .database import Connection, open_connection
+from .connections import Connection, open_connection
 from .faults import TRANSIENT
 
 log = structlog.get_logger(__name__)
 
-_LOCK = 0x76615F6D6967  # "va_mig"; any constant will do, so long as every process uses it
-_LONGEST = 24 * 3600.0
+_LOCK = 0x76615F6D6967  # "va_mig": any constant that all processes share
+_LOCK_RETRY = 0.05  # seconds
+_MIGRATION_TIMEOUT = 24 * 3600.0  # seconds
 
 
 class MigrationError(Exception):
@@ -22,7 +23,7 @@ class MigrationError(Exception):
 
 
 def migrations_of(package: str) -> dict[str, str]:
-    """The package's `migrations/*.sql`: name → text, in the order they apply."""
+    """Return the package's `migrations/*.sql` by name, in the order in which they apply."""
     spec = find_spec(package)  # finds the package's folder without importing the package
     if spec is None or not spec.submodule_search_locations:
         raise ValueError(f"there is no package {package}")
@@ -31,11 +32,14 @@ def migrations_of(package: str) -> dict[str, str]:
 
 
 async def migrate(dsn: str, package: str) -> list[str]:
-    """Bring the database at `dsn` up to the package's migrations and return those applied now.
+    """Apply the package's missing migrations to the database at `dsn`, and return their names.
 
-    Safe when several processes start at once: one applies, the others wait for its lock and find nothing
-    left to do. Open pools afterwards: a connection that saw a table before its change keeps stale types.
-    Raises MigrationError; the migrations before the failed one stay applied.
+    Several processes may call it at the same time: one applies the migrations, the others wait for its lock
+    and then find none missing. Open connection pools afterwards: a connection that has read a table before
+    its change keeps outdated types.
+
+    Raises:
+        MigrationError: a migration failed. Those before it stay applied.
     """
     applied: list[str] = []
     async with open_connection(dsn) as connection:
@@ -53,34 +57,35 @@ async def migrate(dsn: str, package: str) -> list[str]:
 
 
 async def _lock(connection: Connection) -> None:
-    # Asked for again and again: so no answer takes long, however long the other's migrations do.
-    said = False
+    # Polled: a blocking lock statement would time out if the other process's migrations take long.
+    is_logged = False
     while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
-        if not said:
+        if not is_logged:
             log.info("waiting for another process to migrate")
-            said = True
-        await sleep(0.05)
+            is_logged = True
+        await sleep(_LOCK_RETRY)
 
 
 async def _apply(connection: Connection, package: str, name: str, sql: str) -> None:
     try:
         async with connection.transaction():
-            await connection.execute(sql, timeout=_LONGEST)
+            await connection.execute(sql, timeout=_MIGRATION_TIMEOUT)
             await connection.execute("INSERT INTO schema_migrations (name) VALUES ($1)", name)
     except TRANSIENT:
         raise
     except asyncpg.PostgresError as error:
-        said = " ".join(str(error).split())
-        raise MigrationError(f"migration {name} of {package} failed and changed nothing: {said}") from error
+        reason = " ".join(str(error).split())
+        raise MigrationError(f"migration {name} of {package} failed and changed nothing: {reason}") from error
 
 
 async def wait_for_schema(dsn: str, package: str, *, poll: float = 0.5, patience: float = 60.0) -> None:
-    """Return once another process has applied every migration of `package`. Waits for ever, saying so.
+    """Return when another process has applied every migration of `package`. Waits without limit.
 
-    Raises what the database does, one of TRANSIENT once it was away for `patience` seconds.
+    Raises an error in TRANSIENT if the database has been unreachable for `patience` seconds, and every other
+    error of the database at once.
     """
     wanted = set(migrations_of(package))
-    said = False
+    is_logged = False
     answered = time.monotonic()
     while True:
         missing = wanted
@@ -98,7 +103,7 @@ async def wait_for_schema(dsn: str, package: str, *, poll: float = 0.5, patience
             answered = time.monotonic()
         if not missing:
             return
-        if not said:
+        if not is_logged:
             log.info("waiting for the schema", package=package, missing=sorted(missing))
-            said = True
+            is_logged = True
         await sleep(poll)

@@ -1,4 +1,4 @@
-"""A folder for a server, and other processes that use it."""
+"""A folder for an embedded server, and other processes that use the server."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from tests.support.databases import temporary_folder
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder for a server. Every test must leave it without one."""
+    """A folder for a server. No process of the server may be left after the test."""
     with temporary_folder() as parent:
         folder = parent / "postgres"
         yield folder
@@ -28,7 +28,7 @@ def folder() -> Iterator[Path]:
 
 
 def servers(folder: Path) -> list[psutil.Process]:
-    """The server's processes, which are those that work in its data folder, and dead ones of ours."""
+    """Return the server's processes: those that work in its data folder, and zombies of this process."""
     mine = psutil.Process()
     found = []
     for process in psutil.process_iter(["name", "cwd", "ppid"]):
@@ -41,7 +41,7 @@ def servers(folder: Path) -> list[psutil.Process]:
 
 @pytest.fixture
 def open_binaries(tmp_path: Path) -> Path:
-    """The folder of the server's programs, which any user can run."""
+    """The folder of PostgreSQL's programs, which any user can run."""
     return find_binaries(None, Account.for_data(tmp_path / "none"))
 
 
@@ -57,7 +57,7 @@ class User:
         self.server = 0
 
     def ready(self) -> "User":
-        """Wait until it has the server; its address and process id are known then."""
+        """Wait until the server is up; then `dsn` and `server`, the process id, are known."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, self.failure()
@@ -66,12 +66,12 @@ class User:
         return self
 
     def leave(self) -> None:
-        """End it in good order."""
+        """End the process normally."""
         _, errors = self.process.communicate(timeout=20)
         assert self.process.returncode == 0, errors.decode()
 
     def failure(self) -> str:
-        """Why it ended."""
+        """Return what the process wrote to standard error before it ended."""
         _, errors = self.process.communicate(timeout=60)
         return errors.decode()
 

