@@ -19,6 +19,7 @@ from msgspec import Meta, Struct
 
 from ...domain.picture import Image
 from ..errors import VideoError
+from ..formats import limit_allocations
 from ..pictures import AvPicture
 
 SLOT = 8192 * 4352 * 8
@@ -126,6 +127,7 @@ class SharedPicture(AvPicture):
 
 def _frame(pixels: Pixels) -> av.VideoFrame:
     """Without its pixels yet: memory that is not written to costs next to nothing."""
+    limit_allocations()  # because the size comes from the decoder process
     frame = av.VideoFrame(pixels.width, pixels.height, pixels.format)
     frame.color_range = pixels.color_range
     frame.colorspace = pixels.colorspace

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from app.domain.picture import Image
-from app.video.decoder.shared_frames import SLOT, Pixels, SharedPicture, copy, shared_memory
+from app.video.decoder.shared_frames import SLOT, Pixels, Plane, SharedPicture, copy, shared_memory
 from app.video.pictures import AvPicture
 from tests.video.test_pictures import FORMATS, frame
 
@@ -94,6 +94,13 @@ def test_what_cannot_be_a_picture_is_refused() -> None:
             changed = [*fields[:place], wrong, *fields[place + 1 :]]
             with pytest.raises((ValueError, IndexError)):
                 SharedPicture(Pixels(*changed), far, lambda _: None).gray()
+
+
+def test_a_picture_that_is_too_large_is_rejected_before_memory_is_allocated() -> None:
+    with memory() as (_, far):
+        pixels = Pixels(0, "rgba", 16_000, 16_000, 0, 0, 0, [Plane(1, 1, 1)])
+        with pytest.raises(MemoryError):
+            SharedPicture(pixels, far, lambda _: None)
 
 
 def test_rows_that_are_stored_upwards_come_out_in_order(tmp_path: Path) -> None:
