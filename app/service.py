@@ -24,7 +24,7 @@ from .detectors.onnx.cache import ModelCache
 from .messages import Instance
 from .orchestrator import run_orchestrator
 from .orchestrator.elector import AlreadyRunningError
-from .orchestrator.leader import Timing
+from .orchestrator.leases import LeaseTiming
 from .process import configure_process, set_on_termination
 from .resources import PREDICTIONS, SCENARIOS, DatabaseSpec, Resources
 from .runner.run import Tools
@@ -61,7 +61,7 @@ async def _open_orchestrator(context: RoleContext) -> Work:
         resources.dsn(SCENARIOS),
         await resources.pool(SCENARIOS),
         context.bus,
-        Timing(settings.heartbeat_interval, settings.heartbeat_timeout),
+        LeaseTiming(settings.heartbeat_interval, settings.heartbeat_timeout),
         alone=settings.bus == "memory",
     )
 

@@ -34,7 +34,7 @@ from app.domain.networks import Networks
 from app.domain.spec import EveryFrame, ScenarioSpec
 from app.messages import CreateScenario, Instance, orchestrator_commands
 from app.orchestrator import run_orchestrator
-from app.orchestrator.leader import Timing
+from app.orchestrator.leases import LeaseTiming
 from app.postgres import TRANSIENT, Database, migrate, open_database
 from app.postgres.embedded.account import Account
 from app.postgres.embedded.binaries import find_binaries
@@ -69,7 +69,7 @@ async def through_the_service(folder: Path, server: EmbeddedServer, kind: str, b
         group = await stack.enter_async_context(create_task_group())
         stack.callback(group.cancel_scope.cancel)
         dsn = server.dsn(names[0])
-        await group.start(partial(run_orchestrator, dsn, scenarios, bus, Timing(), alone=broker is None))
+        await group.start(partial(run_orchestrator, dsn, scenarios, bus, LeaseTiming(), alone=broker is None))
         tools = Tools(predictions, folder, ModelCache(folder), Networks(""), Workers(os.cpu_count() or 1))
         runner = Runner(Instance("bench", uuid4()), SLOTS, bus, tools, heartbeat_interval=1.0)
         await group.start(partial(runner.run, Event()))

@@ -22,7 +22,7 @@ WITH saved AS (
            lease_renewed_at = clock_timestamp(), not_before = now(), updated_at = now() WHERE id = :scenario::uuid
 ), told AS (
     INSERT INTO scenario_events (scenario_id, from_state, to_state, attempt, runner_id, reason)
-    VALUES (:scenario::uuid, 'init_startup', 'in_startup_processing', 1, 'bench', 'handed to bench')
+    VALUES (:scenario::uuid, 'init_startup', 'in_startup_processing', 1, 'bench', 'dispatched to bench')
 )
 INSERT INTO outbox (topic, key, message)
 VALUES ('runner_commands', :scenario::text, jsonb_build_object('type', 'StartRun', 'instance', '{"runner_id":"bench","boot_id":"6d7d45bb-25f5-4ba0-8a0e-0d3f1c0cf2a1"}'::jsonb, 'scenario_id', :scenario::text, 'attempt', 1, 'spec', '{"source":"frame.mp4","detector":{"type":"mock","seed":1,"rate":3.0},"sampling":{"mode":"all"},"restart":{"policy":"on_failure","max_restarts":5},"name":""}'::jsonb))

@@ -18,7 +18,7 @@ from anyio import create_task_group, move_on_after, sleep, to_thread
 from msgspec import Struct
 
 from app.messages import Instance, RunReport
-from app.orchestrator import leases
+from app.orchestrator import heartbeats
 from app.postgres import migrate, open_database
 from app.postgres.embedded.server import embedded_server
 from benchmarks.clips import camera_clip
@@ -146,7 +146,7 @@ async def renewing(folder: Path) -> float:
             began = cpu(of_server(folder))
             for number in range(RENEWALS):
                 reports = [RunReport(row["id"], 1, number) for row in rows]
-                assert not await leases.renew(connection, instance, reports, 10)
+                assert not await heartbeats.renew(connection, instance, reports, 10)
             return 1000 * (cpu(of_server(folder)) - began) / LEASES / RENEWALS
 
 

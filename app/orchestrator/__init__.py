@@ -19,10 +19,11 @@ from ..messages import (
     runner_events,
 )
 from ..postgres import Database
-from .handlers import create_all, handle_command, handle_event, take_all
-from .leader import Leader, Timing
+from .handlers import create_scenarios, handle_command, handle_event, handle_run_events
+from .leader import Leader
+from .leases import LeaseTiming
 
-# What one scenario needs at least is done for many at once; the rest is rare.
+# These events come with every scenario and are handled in batches. The others are rare.
 _FREQUENT = RunStarted | RunStopped | RunFinished | RunFailed
 
 
@@ -30,32 +31,31 @@ async def run_orchestrator(
     dsn: str,
     database: Database,
     bus: Bus,
-    timing: Timing,
+    timing: LeaseTiming,
     *,
     alone: bool,
     task_status: TaskStatus[None] = TASK_STATUS_IGNORED,
 ) -> None:
     """Handle commands and events, and lead or wait to lead, until cancelled.
 
-    `dsn` and `database` are the scenarios database. `alone` says that no other process may use it.
+    `dsn` and `database` are the scenarios database. `alone`: no other process may use it.
     """
+    creations = MicroBatcher(none_if_it_fails(partial(create_scenarios, database)))
+    run_events = MicroBatcher(none_if_it_fails(partial(handle_run_events, database)))
+    leader = Leader(dsn, database, bus, timing, alone=alone)
+
+    async def on_command(message: Message) -> None:
+        if not (isinstance(message, CreateScenario) and await creations.ask(message)):
+            await handle_command(database, message)
+        leader.signals.after_message(message)
+
+    async def on_event(message: Message) -> None:
+        if not (isinstance(message, _FREQUENT) and await run_events.ask(message)):
+            await handle_event(database, message)
+        leader.signals.after_message(message)
+
     async with create_task_group() as group:
-        leader = Leader(dsn, database, bus, timing, alone=alone)
         await group.start(leader.run)
-
-        creations = MicroBatcher(none_if_it_fails(partial(create_all, database)))
-        events = MicroBatcher(none_if_it_fails(partial(take_all, database)))
-
-        async def on_command(message: Message) -> None:
-            if not (isinstance(message, CreateScenario) and await creations.ask(message)):
-                await handle_command(database, message)
-            leader.note_move(message)
-
-        async def on_event(message: Message) -> None:
-            if not (isinstance(message, _FREQUENT) and await events.ask(message)):
-                await handle_event(database, message)
-            leader.note_move(message)
-
         for topic, handle in ((orchestrator_commands, on_command), (runner_events, on_event)):
             await group.start(partial(bus.consume, topic, handle, group=ORCHESTRATOR))
         task_status.started()

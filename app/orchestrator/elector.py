@@ -1,4 +1,4 @@
-"""One orchestrator leads: whoever holds an advisory lock on a connection of its own."""
+"""The elector: one orchestrator leads, the one that holds an advisory lock of the database."""
 
 import math
 import time
@@ -14,23 +14,23 @@ from ..scenarios.notifications import CHANNEL
 
 log = structlog.get_logger(__name__)
 
-_LOCK = 0x76615F6C656164  # "va_lead"; any constant will do, so long as every process uses it
-_RETRY = 1.0
+_LOCK = 0x76615F6C656164  # "va_lead"; any number that every process uses
+_RETRY = 1.0  # seconds
 _AWAY = (*LOST, *REFUSED)
 
 
 class AlreadyRunningError(Exception):
-    """Another process leads a database that this one must have to itself."""
+    """Another process uses a database that this process must have for itself."""
 
 
 class Leadership:
-    """A held lock. It is lost with its connection."""
+    """A session advisory lock, released when its connection closes."""
 
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         self._connection = connection
 
     async def is_held(self) -> bool:
-        """Ask the server over the lock's own connection."""
+        """Ask the server over the connection that holds the lock."""
         try:
             await self._connection.execute("SELECT")
         except _AWAY as error:
@@ -41,20 +41,25 @@ class Leadership:
 
 @asynccontextmanager
 async def lead(
-    dsn: str, wake: Callable[[], None], *, but_by: str = "", silence: float, patience: float = math.inf
+    dsn: str,
+    wake: Callable[[], None],
+    *,
+    ignore_sender: str = "",
+    silence: float,
+    patience: float = math.inf,
 ) -> AsyncGenerator[Leadership, None]:
-    """Wait for the lock and hold it. `wake` is called when others than `but_by` say that scenarios moved.
+    """Wait for the lock and hold it. Calls `wake` when a process announces that scenarios changed.
 
-    The server ends the session after `silence` seconds without a word, so that a frozen leader is replaced.
-    A database that is away is waited for. Raises AlreadyRunningError once the lock has been another's for
-    `patience` seconds.
+    Announcements of `ignore_sender` are ignored. The server closes the connection after `silence` seconds
+    without a statement, so that a frozen leader is replaced. An unavailable database is waited for. Raises
+    AlreadyRunningError if another process has held the lock for `patience` seconds.
     """
     refused_since: float | None = None
     while True:
         try:
-            connection = await _take_lock(dsn, wake, but_by, silence)
+            connection = await _take_lock(dsn, wake, ignore_sender, silence)
         except _AWAY as error:
-            log.warning("cannot ask for leadership", error=str(error) or type(error).__name__)
+            log.warning("cannot try to become leader", error=str(error) or type(error).__name__)
             refused_since = None
         else:
             if connection is not None:
@@ -73,12 +78,12 @@ async def lead(
 
 
 async def _take_lock(
-    dsn: str, wake: Callable[[], None], but_by: str, silence: float
+    dsn: str, wake: Callable[[], None], ignore_sender: str, silence: float
 ) -> "asyncpg.Connection[asyncpg.Record] | None":
-    """A connection that holds the lock; None where another has it."""
+    """Return a connection that holds the lock, or None if another process holds it."""
 
     def hear(_connection: object, _pid: int, _channel: str, sender: object) -> None:
-        if sender != but_by:
+        if sender != ignore_sender:
             wake()
 
     connection = await asyncpg.connect(

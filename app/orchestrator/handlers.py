@@ -1,6 +1,6 @@
-"""Commands and run events, each in one transaction: lock the scenario, decide, save."""
+"""Handlers of commands and run events."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
@@ -8,16 +8,18 @@ import structlog
 
 from ..messages import CreateScenario, Message, OrchestratorCommand, RunEvent, RunnerLeaving, RunReleased
 from ..postgres import Connection, Database
+from ..scenarios.command_answer import CommandAnswer
 from . import leases, store
-from .lifecycle import Decision, Input, Scenario, create, decide
+from .decisions import apply, apply_each, apply_to
+from .lifecycle import create
 
 log = structlog.get_logger(__name__)
 
 
 async def handle_command(database: Database, message: Message) -> None:
-    """Carry out a command and record its answer; a command handled before has no second effect."""
+    """Carry out a command and record its answer. A repeated command has no second effect."""
     assert isinstance(message, OrchestratorCommand)  # noqa: S101 - the topic holds nothing else
-    if isinstance(message, CreateScenario) and (await create_all(database, [message]))[0]:
+    if isinstance(message, CreateScenario) and (await create_scenarios(database, [message]))[0]:
         return
     async with database.transaction() as connection:
         answered = await _carry_out(connection, message)
@@ -28,51 +30,26 @@ async def handle_command(database: Database, message: Message) -> None:
 
 
 async def handle_event(database: Database, message: Message) -> None:
-    """Take note of what became of a run, or of a runner that leaves."""
+    """Apply what a run reported about itself, or note that a runner is leaving."""
     if isinstance(message, RunnerLeaving):
         async with database.connection() as connection:
-            await leases.note_leaving(connection, message.instance)
+            await leases.mark_leaving(connection, message.instance)
     else:
         assert isinstance(message, RunEvent)  # noqa: S101 - the topic holds nothing else
         async with database.transaction() as connection:
             await apply(connection, message.scenario_id, message)
             if isinstance(message, RunReleased):
-                # RunnerLeaving travels under another key and may come later: the run must not go back there.
-                await leases.note_leaving(connection, message.instance)
+                # RunnerLeaving has another key and may come later: the run must not go back there.
+                await leases.mark_leaving(connection, message.instance)
 
 
-async def apply(connection: Connection, scenario_id: UUID, message: Input) -> Decision | None:
-    """Decide about one scenario inside a transaction, and save it; None where there is no such scenario."""
-    scenario = await store.lock(connection, scenario_id)
-    if scenario is None or scenario.deleted:
-        return None
-    return await apply_to(connection, scenario, message)
+async def create_scenarios(
+    database: Database, commands: Sequence[CreateScenario]
+) -> list[Literal[True] | None]:
+    """Create the new ones of these scenarios and answer their commands, in one statement.
 
-
-async def apply_to(connection: Connection, scenario: Scenario, message: Input) -> Decision:
-    """Decide about a locked scenario inside its transaction, and save it."""
-    (decision,) = await apply_each(connection, [(scenario, message)])
-    return decision
-
-
-async def apply_each(connection: Connection, inputs: Iterable[tuple[Scenario, Input]]) -> list[Decision]:
-    """Decide about locked scenarios, each of which is there once, inside their transaction, and save them."""
-    decided = [(scenario, decide(scenario, message)) for scenario, message in inputs]
-    await store.save(connection, decided)
-    for scenario, decision in decided:
-        for step in decision.steps:
-            log.info(
-                "scenario moved",
-                scenario=str(scenario.id),
-                attempt=decision.scenario.attempt,
-                state=step.after.value,
-                reason=step.reason,
-            )
-    return [decision for _, decision in decided]
-
-
-async def create_all(database: Database, commands: Sequence[CreateScenario]) -> list[Literal[True] | None]:
-    """Create those that are new, and answer them, in one statement. None for the others."""
+    Returns True for each that was created, and None for each whose id was used before.
+    """
     async with database.connection() as connection:
         created = await store.insert(
             connection,
@@ -84,22 +61,28 @@ async def create_all(database: Database, commands: Sequence[CreateScenario]) -> 
     return [each.scenario_id in created or None for each in commands]
 
 
-async def take_all(database: Database, events: Sequence[RunEvent]) -> list[Literal[True] | None]:
-    """Take note of events in one transaction. None for those that cannot be: the scenario is locked by
-    another, or unknown, or has an earlier event among these."""
+async def handle_run_events(database: Database, events: Sequence[RunEvent]) -> list[Literal[True] | None]:
+    """Apply several run events in one transaction.
+
+    Returns True for each that was applied. None for the others: their scenario is locked by another
+    transaction, or is unknown, or has an earlier event among these.
+    """
     first: dict[UUID, RunEvent] = {}
     for event in events:
         first.setdefault(event.scenario_id, event)
     async with database.transaction() as connection:
-        locked = await store.lock_free(connection, list(first))
+        locked = await store.lock_available(connection, list(first))
         await apply_each(
             connection, [(scenario, first[scenario.id]) for scenario in locked if not scenario.deleted]
         )
-    taken = {scenario.id for scenario in locked}
-    return [(event.scenario_id in taken and event is first[event.scenario_id]) or None for event in events]
+    applied = {scenario.id for scenario in locked}
+    return [(event.scenario_id in applied and event is first[event.scenario_id]) or None for event in events]
 
 
-async def _carry_out(connection: Connection, command: OrchestratorCommand) -> tuple[store.Answer, str] | None:
+async def _carry_out(
+    connection: Connection, command: OrchestratorCommand
+) -> tuple[CommandAnswer, str] | None:
+    """Return the answer and its detail, or None if the command was handled before."""
     scenario = await store.lock(connection, command.scenario_id)
     if await store.was_handled(connection, command.command_id):
         return None
@@ -113,9 +96,9 @@ async def _carry_out(connection: Connection, command: OrchestratorCommand) -> tu
     if scenario.deleted:
         return "conflict", "This id belonged to a deleted scenario: choose another."
     if scenario.spec != command.spec:
-        return "mismatch", "This id belongs to a scenario that was asked for differently: choose another."
-    return "done", "It existed already."
+        return "mismatch", "This id belongs to a scenario with another specification: choose another."
+    return "done", "The scenario existed already."
 
 
-def _log_command(command: OrchestratorCommand, answer: store.Answer) -> None:
+def _log_command(command: OrchestratorCommand, answer: CommandAnswer) -> None:
     log.info("command", command=type(command).__name__, scenario=str(command.scenario_id), answer=answer)

@@ -1,10 +1,19 @@
-"""A scenario's life, as a pure function: (scenario, message) → what is true next and what must be sent.
+"""The lifecycle of a scenario as a pure function: (scenario, message) → its next state and what to send.
 
-Nothing here waits, reads a clock or knows a database. `decide` is the table: what a state does not name, it
-leaves as it is.
+It does no I/O and reads no clock. `decide` is the table, and a message that it does not name for a state
+changes nothing. The rules, a sentence per state:
+
+- init_startup: waits for a free slot; the dispatcher assigns a runner, and a stop ends it at once.
+- in_startup_processing: a runner opens the source; the first frame makes it active, a lost or failed run
+  starts again or fails for good, and a stop is passed on.
+- active: frames are stored; the run finishes, fails, is lost or is stopped.
+- init_shutdown: a stop was requested and the dispatcher must tell the runner; whatever ends the run ends the
+  scenario.
+- in_shutdown_processing: the runner was told and drains; whatever ends the run ends the scenario.
+- inactive: nothing runs; a start resumes after the last stored frame, a delete is final, and a finish that
+  was heard late still makes the outcome completed.
 """
 
-from typing import Literal
 from uuid import UUID
 
 from msgspec import Struct
@@ -33,23 +42,25 @@ from ..messages import (
     results_commands,
     runner_commands,
 )
+from ..scenarios.command_answer import CommandAnswer
 
 MAX_BACKOFF = 30.0
-APART = 2.0
-"""Seconds between the next attempts of suspects that were lost together: should one of them be why, the
-others get the time to store something. A suspect is a run that, like the one before it, stored nothing."""
-ALONE = 10.0
-"""Seconds that a run has to itself when one more loss would be its last: whatever was lost together with it
-waits so long. Time to load a model, open a source and store something."""
+"""Seconds between two attempts, at most."""
+QUARANTINE_SPACING = 2.0
+"""Seconds between the next attempts of quarantined scenarios that were lost together. If one of them brings
+its runner down, the others have that long to store something."""
+LAST_ATTEMPT_ISOLATION = 10.0
+"""Seconds for which a last attempt runs without the runs that were lost together with it. Enough to load a
+model, open a source and store something."""
 
 
-class Scenario(Struct, frozen=True):
-    """One scenario as the orchestrator knows it.
+class ScenarioRecord(Struct, frozen=True):
+    """One scenario as the orchestrator stores it.
 
     `attempt` grows on every entry into init_startup and fences off older runs. `failures` counts
-    consecutive attempts that stored nothing new; `progressed` says whether this one stored anything.
-    `holder` is the runner instance that was given the run. `delay` is how many seconds from now the next
-    hand-out may come.
+    consecutive attempts that stored nothing new; `progressed` says whether this attempt stored anything.
+    `holder` is the runner instance that has the run. `delay` is the number of seconds from now until the
+    scenario may be dispatched.
     """
 
     id: UUID
@@ -68,25 +79,25 @@ class Scenario(Struct, frozen=True):
 
 
 class AssignRun(Struct, frozen=True):
-    """The leader chose a runner instance with a free slot."""
+    """The dispatcher chose a runner instance with a free slot."""
 
     instance: Instance
 
 
 class TellRunner(Struct, frozen=True):
-    """The leader passes a stop on to the runner."""
+    """The dispatcher passes a stop on to the runner."""
 
 
 class LoseRun(Struct, frozen=True):
-    """The leader saw the lease end: nobody holds the run any more.
+    """The rescuer saw the lease end: no runner holds the run any more.
 
-    `suspects`: how many of them were lost just before. `reserved`: for how many seconds from now one of
-    those has its runner to itself.
+    `quarantined`: how many quarantined scenarios were lost together with it, before it. `isolation`: seconds
+    from now for which one of the scenarios that were lost with it must run alone.
     """
 
     reason: str
-    suspects: int = 0
-    reserved: float = 0.0
+    quarantined: int = 0
+    isolation: float = 0.0
 
 
 Input = OrchestratorCommand | RunEvent | AssignRun | TellRunner | LoseRun
@@ -101,37 +112,35 @@ class Step(Struct, frozen=True):
 
 
 class Decision(Struct, frozen=True):
-    """What is true next, how it came to be, what must be sent, and (for commands) what to answer."""
+    """The scenario as it is next, the steps that led there, what to send, and the answer to a command."""
 
-    scenario: Scenario
+    scenario: ScenarioRecord
     steps: tuple[Step, ...] = ()
     send: tuple[tuple[Topic, Message], ...] = ()
-    answer: Literal["done", "conflict"] = "done"
+    answer: CommandAnswer = "done"
     detail: str = ""
 
 
 def create(scenario_id: UUID, spec: ScenarioSpec) -> Decision:
-    """A new scenario, waiting for a runner."""
-    return Decision(Scenario(scenario_id, spec), (Step(None, State.INIT_STARTUP, "created"),))
+    """Return a new scenario that waits for a runner."""
+    return Decision(ScenarioRecord(scenario_id, spec), (Step(None, State.INIT_STARTUP, "created"),))
 
 
-def decide(scenario: Scenario, message: Input) -> Decision:
-    """The answer of the scenario's state to the message. An event of an older attempt changes nothing."""
+def decide(scenario: ScenarioRecord, message: Input) -> Decision:
+    """Return what the message changes. An event of another attempt changes nothing."""
     if isinstance(message, RunEvent):
         if message.attempt != scenario.attempt:
             return Decision(scenario)
         scenario = _note_progress(scenario, message.next_frame)
     match message, scenario.state:
         case StartScenario(), State.INACTIVE:
-            return _wait_again(
-                scenario, "start was asked for", outcome=None, error=None, failures=0, delay=0.0
-            )
+            return _wait_again(scenario, "start requested", outcome=None, error=None, failures=0, delay=0.0)
         case StartScenario(), State.INIT_SHUTDOWN | State.IN_SHUTDOWN_PROCESSING:
             return _refuse(scenario, "It is still stopping: wait until its state is inactive, then start it.")
         case StopScenario(), State.INIT_STARTUP:
             return _stop_waiting(scenario)
         case StopScenario(), State.IN_STARTUP_PROCESSING | State.ACTIVE:
-            return _move(scenario, State.INIT_SHUTDOWN, "stop was asked for")
+            return _move(scenario, State.INIT_SHUTDOWN, "stop requested")
         case DeleteScenario(), State.INACTIVE:
             return _delete(scenario)
         case DeleteScenario(), _:
@@ -142,7 +151,7 @@ def decide(scenario: Scenario, message: Input) -> Decision:
         case TellRunner(), State.INIT_SHUTDOWN:
             return _tell(scenario)
         case LoseRun(reason), State.IN_STARTUP_PROCESSING | State.ACTIVE:
-            return _retry(scenario, reason, message.suspects, message.reserved)
+            return _retry(scenario, reason, message.quarantined, message.isolation)
         case LoseRun(reason), State.INIT_SHUTDOWN | State.IN_SHUTDOWN_PROCESSING:
             return _stopped(scenario, reason)
 
@@ -167,72 +176,71 @@ def decide(scenario: Scenario, message: Input) -> Decision:
         case RunFinished(), State.INIT_STARTUP:
             return Decision(scenario)
         case RunFinished(), _ if scenario.outcome != "completed":
-            # Also where the lease had ended before the finish was heard: it is a fact all the same.
+            # Even if the lease ended before: a recording that is stored to its end is complete.
             return _end(scenario, "completed", "stored to the end of the recording")
         case _:
             return Decision(scenario)
 
 
 def backoff(failures: int) -> float:
-    """Seconds to wait before the next attempt: none after the first failure, then 1, 2, 4 … MAX_BACKOFF."""
+    """Return the seconds before the next attempt: 0 after the first failure, then 1, 2, 4 … MAX_BACKOFF."""
     return 0.0 if failures < 2 else min(MAX_BACKOFF, 2.0 ** (failures - 2))
 
 
-def is_suspect(scenario: Scenario) -> bool:
-    """Whether a scenario may be why runs were lost. Once is bad luck."""
+def is_quarantined(scenario: ScenarioRecord) -> bool:
+    """Return whether the scenario may be why runs are lost: its last two attempts stored nothing."""
     return scenario.failures >= 2
 
 
-def has_one_chance(scenario: Scenario) -> bool:
-    """Whether one more attempt that stores nothing would be the last."""
+def is_last_attempt(scenario: ScenarioRecord) -> bool:
+    """Return whether the scenario fails for good if its next attempt stores nothing."""
     restart = scenario.spec.restart
     return restart.policy == "on_failure" and 0 < scenario.failures == restart.max_restarts
 
 
-def _note_progress(scenario: Scenario, next_frame: int) -> Scenario:
+def _note_progress(scenario: ScenarioRecord, next_frame: int) -> ScenarioRecord:
     if next_frame <= scenario.next_frame:
         return scenario
     return replace(scenario, next_frame=next_frame, progressed=True)
 
 
-def _move(scenario: Scenario, to: State, reason: str, **changes: object) -> Decision:
+def _move(scenario: ScenarioRecord, to: State, reason: str, **changes: object) -> Decision:
     return Decision(replace(scenario, state=to, **changes), (Step(scenario.state, to, reason),))
 
 
-def _end(scenario: Scenario, outcome: Outcome, reason: str, error: str | None = None) -> Decision:
-    nobody = {"holder": None, "delay": 0.0}
-    return _move(scenario, State.INACTIVE, reason, outcome=outcome, error=error, **nobody)
+def _end(scenario: ScenarioRecord, outcome: Outcome, reason: str, error: str | None = None) -> Decision:
+    return _move(scenario, State.INACTIVE, reason, outcome=outcome, error=error, holder=None, delay=0.0)
 
 
-def _stopped(scenario: Scenario, reason: str) -> Decision:
+def _stopped(scenario: ScenarioRecord, reason: str) -> Decision:
     return _end(scenario, "stopped", reason)
 
 
-def _wait_again(scenario: Scenario, reason: str, **changes: object) -> Decision:
-    anew = {"attempt": scenario.attempt + 1, "holder": None, "progressed": False}
-    return _move(scenario, State.INIT_STARTUP, reason, **anew, **changes)
+def _wait_again(scenario: ScenarioRecord, reason: str, **changes: object) -> Decision:
+    reset = {"attempt": scenario.attempt + 1, "holder": None, "progressed": False}
+    return _move(scenario, State.INIT_STARTUP, reason, **reset, **changes)
 
 
-def _stop_waiting(scenario: Scenario) -> Decision:
-    asked = _move(scenario, State.INIT_SHUTDOWN, "stop was asked for")
-    ended = _stopped(asked.scenario, "no runner had been chosen")
-    return replace(ended, steps=asked.steps + ended.steps)
+def _stop_waiting(scenario: ScenarioRecord) -> Decision:
+    requested = _move(scenario, State.INIT_SHUTDOWN, "stop requested")
+    ended = _stopped(requested.scenario, "no runner was assigned yet")
+    return replace(ended, steps=requested.steps + ended.steps)
 
 
-def _refuse(scenario: Scenario, detail: str) -> Decision:
+def _refuse(scenario: ScenarioRecord, detail: str) -> Decision:
     return Decision(scenario, answer="conflict", detail=detail)
 
 
-def _delete(scenario: Scenario) -> Decision:
+def _delete(scenario: ScenarioRecord) -> Decision:
     step = Step(State.INACTIVE, State.INACTIVE, "deleted")
     return Decision(replace(scenario, deleted=True), (step,), ((results_commands, DropResults(scenario.id)),))
 
 
-def _assign(scenario: Scenario, chosen: AssignRun) -> Decision:
+def _assign(scenario: ScenarioRecord, chosen: AssignRun) -> Decision:
     decision = _move(
         scenario,
         State.IN_STARTUP_PROCESSING,
-        f"handed to {chosen.instance.runner_id}",
+        f"dispatched to {chosen.instance.runner_id}",
         holder=chosen.instance,
         delay=0.0,
     )
@@ -240,14 +248,14 @@ def _assign(scenario: Scenario, chosen: AssignRun) -> Decision:
     return replace(decision, send=((runner_commands, start),))
 
 
-def _tell(scenario: Scenario) -> Decision:
-    assert scenario.holder is not None  # noqa: S101 - every stopping state has one, as a CHECK holds too
+def _tell(scenario: ScenarioRecord) -> Decision:
+    assert scenario.holder is not None  # noqa: S101 - a CHECK constraint holds it
     decision = _move(scenario, State.IN_SHUTDOWN_PROCESSING, f"told {scenario.holder.runner_id} to stop")
     stop = StopRun(scenario.holder, scenario.id, scenario.attempt)
     return replace(decision, send=((runner_commands, stop),))
 
 
-def _retry(scenario: Scenario, error: str, suspects: int = 0, reserved: float = 0.0) -> Decision:
+def _retry(scenario: ScenarioRecord, error: str, quarantined: int = 0, isolation: float = 0.0) -> Decision:
     failures = 0 if scenario.progressed else scenario.failures + 1
     counted = replace(scenario, failures=failures)
     restart = scenario.spec.restart
@@ -256,5 +264,5 @@ def _retry(scenario: Scenario, error: str, suspects: int = 0, reserved: float = 
     if restart.policy == "on_failure" and failures > restart.max_restarts:
         spent = f"{error} (given up after {failures} attempts in a row that stored nothing new)"
         return _end(counted, "failed", spent, spent)
-    apart = min(MAX_BACKOFF, APART * suspects) if is_suspect(counted) else 0.0
-    return _wait_again(counted, error, error=error, delay=max(backoff(failures) + apart, reserved))
+    spacing = min(MAX_BACKOFF, QUARANTINE_SPACING * quarantined) if is_quarantined(counted) else 0.0
+    return _wait_again(counted, error, error=error, delay=max(backoff(failures) + spacing, isolation))

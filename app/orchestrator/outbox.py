@@ -1,4 +1,4 @@
-"""The relay: what was decided is published, in order for each scenario, at least once."""
+"""The outbox relay: publishes stored messages at least once, in order for each scenario."""
 
 from collections import defaultdict
 
@@ -14,56 +14,56 @@ from ..postgres import TRANSIENT, Connection, Database
 log = structlog.get_logger(__name__)
 
 BATCH = 500
+"""Messages published before they are deleted together, at most."""
 
-_WAIT_OUT: tuple[type[Exception], ...] = (BusUnavailableError, *TRANSIENT)
+_UNAVAILABLE: tuple[type[Exception], ...] = (BusUnavailableError, *TRANSIENT)
 
 
-class Pending(msgspec.Struct, frozen=True):
-    """One outbox row."""
+class OutboxMessage(msgspec.Struct, frozen=True):
+    """One row of the outbox."""
 
     id: int
     key: str
     message: Message
 
 
-async def pending(connection: Connection, topic: Topic, limit: int) -> list[Pending]:
-    """The oldest messages that are still to be published on the topic."""
+async def pending(connection: Connection, topic: Topic, limit: int) -> list[OutboxMessage]:
+    """Return the oldest messages that must still be published on the topic."""
     rows = await connection.fetch(
         "SELECT id, key, message FROM outbox WHERE topic = $1 ORDER BY id LIMIT $2", topic.name, limit
     )
-    return [Pending(row["id"], row["key"], topic.decode(row["message"].encode())) for row in rows]
+    return [OutboxMessage(row["id"], row["key"], topic.decode(row["message"].encode())) for row in rows]
 
 
-async def forget(connection: Connection, ids: list[int]) -> None:
-    """Remove messages that were published."""
+async def delete(connection: Connection, ids: list[int]) -> None:
+    """Delete messages that were published."""
     await connection.execute("DELETE FROM outbox WHERE id = ANY($1)", ids)
 
 
 async def relay(database: Database, publish: Publish, topic: Topic, wake: Wake, poll: float = 1.0) -> None:
-    """Publish what the outbox holds for the topic until cancelled, looking every `poll` seconds and whenever
-    woken.
+    """Publish the topic's messages until cancelled. Looks every `poll` seconds, and when woken.
 
-    A fault of the database or the bus is waited out. Each topic has a relay of its own: publishing may wait
-    for whoever handles its messages, and that is no reason to keep others waiting.
+    While the database or the bus is unavailable, it tries again. Each topic has its own relay, because
+    publishing may wait for the consumers of the topic, and must not make other topics wait.
     """
     while True:
         try:
-            moved = await _relay_batch(database, publish, topic)
-        except _WAIT_OUT as error:
-            log.warning("relay waits", error=str(error) or type(error).__name__)
+            count = await _relay_batch(database, publish, topic)
+        except _UNAVAILABLE as error:
+            log.warning("outbox relay will try again", error=str(error) or type(error).__name__)
             await sleep(poll)
             continue
-        if not moved:
+        if not count:
             await wake.wait(poll)
 
 
 async def _relay_batch(database: Database, publish: Publish, topic: Topic) -> int:
-    """Publish the oldest messages, outside any transaction, and remove them. Returns how many there were."""
+    """Publish the oldest messages, outside any transaction, and delete them. Returns how many there were."""
     async with database.connection() as connection:
         batch = await pending(connection, topic, BATCH)
     if not batch:
         return 0
-    by_key: dict[str, list[Pending]] = defaultdict(list)
+    by_key: dict[str, list[OutboxMessage]] = defaultdict(list)
     for row in batch:
         by_key[row.key].append(row)
     published: list[int] = []
@@ -76,12 +76,12 @@ async def _relay_batch(database: Database, publish: Publish, topic: Topic) -> in
     finally:
         if published:
             async with database.connection() as connection:
-                await forget(connection, published)
+                await delete(connection, published)
     return len(batch)
 
 
 async def _publish_in_order(
-    publish: Publish, topic: Topic, rows: list[Pending], published: list[int]
+    publish: Publish, topic: Topic, rows: list[OutboxMessage], published: list[int]
 ) -> None:
     for row in rows:
         await publish(topic, row.message, row.key)

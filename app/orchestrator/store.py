@@ -1,10 +1,9 @@
-"""The scenarios database: rows, history, outbox and answers, one function a query.
+"""The scenarios database: rows, history, outbox and answers, one function per query.
 
-Writers lock the scenario's row before they draw an outbox id, so ids are in order for each scenario.
+Writers lock the scenario's row before they take an outbox id, so the ids of one scenario are in order.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -15,10 +14,8 @@ from ..domain.spec import ScenarioSpec
 from ..domain.states import State
 from ..messages import Instance, Message, Topic
 from ..postgres import Connection
-from ..scenarios.notifications import CHANNEL
-from .lifecycle import Decision, Scenario
-
-Answer = Literal["done", "conflict", "unknown", "mismatch"]
+from ..scenarios.command_answer import CommandAnswer
+from .lifecycle import Decision, ScenarioRecord
 
 _spec = msgspec.json.Decoder(ScenarioSpec)
 _media = msgspec.json.Decoder(Media)
@@ -29,10 +26,9 @@ _SELECT = (
 
 
 async def insert(connection: Connection, created: Sequence[tuple[Decision, UUID | None]]) -> set[UUID]:
-    """Store new scenarios, each with the first line of its history, and the answer to the command of this id,
-    if it was one.
+    """Store new scenarios with the first entry of their history. Returns the ids that were new.
 
-    Returns the ids that were new: where one was ever used, nothing is stored.
+    For a command id, the answer "done" is stored too. If a scenario's id was ever used, nothing is stored.
     """
     rows = await connection.fetch(
         """
@@ -63,21 +59,20 @@ async def insert(connection: Connection, created: Sequence[tuple[Decision, UUID 
     return {row["id"] for row in rows}
 
 
-async def lock(connection: Connection, scenario_id: UUID) -> Scenario | None:
-    """The scenario, locked until the transaction ends."""
+async def lock(connection: Connection, scenario_id: UUID) -> ScenarioRecord | None:
+    """Return the scenario, locked until the transaction ends."""
     row = await connection.fetchrow(f"{_SELECT} WHERE id = $1 FOR UPDATE", scenario_id)
-    return None if row is None else _scenario(row)
+    return None if row is None else _record(row)
 
 
-async def lock_free(connection: Connection, scenario_ids: Sequence[UUID]) -> list[Scenario]:
-    """Those of the scenarios that nobody else has locked, or has changed meanwhile, locked until the
-    transaction ends."""
+async def lock_available(connection: Connection, scenario_ids: Sequence[UUID]) -> list[ScenarioRecord]:
+    """Return those of the scenarios that no other transaction has locked, locked until this one ends."""
     rows = await connection.fetch(f"{_SELECT} WHERE id = ANY($1) FOR UPDATE SKIP LOCKED", scenario_ids)
     return _in_order(rows)
 
 
-async def lock_waiting(connection: Connection, limit: int) -> list[Scenario]:
-    """The scenarios that have waited longest of those that may be handed out now, locked."""
+async def lock_waiting(connection: Connection, limit: int) -> list[ScenarioRecord]:
+    """Return the scenarios that may be dispatched, longest wait first, locked until the transaction ends."""
     rows = await connection.fetch(
         f"{_SELECT} WHERE state = 'init_startup' AND not_before <= clock_timestamp()"
         " ORDER BY waiting_since, id LIMIT $1 FOR UPDATE SKIP LOCKED",
@@ -86,14 +81,16 @@ async def lock_waiting(connection: Connection, limit: int) -> list[Scenario]:
     return _in_order(rows)
 
 
-def _in_order(rows: Sequence[Record]) -> list[Scenario]:
-    """The scenarios, but for those that a later transaction changed before they were locked: with its first
-    lock this one got its place in the order that event streams tell changes in."""
-    return [_scenario(row) for row in rows if not row["is_ahead"]]
+def _in_order(rows: Sequence[Record]) -> list[ScenarioRecord]:
+    """Return the scenarios, without those that a later transaction changed before they were locked here.
+
+    The first lock gives a transaction its place in the order in which event streams tell changes.
+    """
+    return [_record(row) for row in rows if not row["is_ahead"]]
 
 
-def _scenario(row: Record) -> Scenario:
-    return Scenario(
+def _record(row: Record) -> ScenarioRecord:
+    return ScenarioRecord(
         id=row["id"],
         spec=_spec.decode(row["spec"]),
         state=State(row["state"]),
@@ -109,8 +106,8 @@ def _scenario(row: Record) -> Scenario:
     )
 
 
-async def save(connection: Connection, decided: Sequence[tuple[Scenario, Decision]]) -> None:
-    """Write what was decided about locked scenarios, if anything: rows, history and outbox at once."""
+async def save(connection: Connection, decided: Sequence[tuple[ScenarioRecord, Decision]]) -> None:
+    """Store the decisions about locked scenarios: rows, history and outbox in one statement."""
     changed = [(before, decision) for before, decision in decided if decision.scenario != before]
     if not changed:
         return
@@ -183,20 +180,15 @@ async def save(connection: Connection, decided: Sequence[tuple[Scenario, Decisio
     )
 
 
-async def tell(connection: Connection, scenario_id: UUID, topic: Topic, message: Message) -> None:
-    """Put one message about a locked scenario into the outbox."""
+async def send(connection: Connection, scenario_id: UUID, topic: Topic, message: Message) -> None:
+    """Put a message about a locked scenario into the outbox."""
     await connection.execute(
         "INSERT INTO outbox (topic, key, message) VALUES ($1, $2, $3)", topic.name, str(scenario_id), message
     )
 
 
-async def announce(connection: Connection, sender: str) -> None:
-    """Tell whoever listens that scenarios moved. `sender` is told, too, so that it need not hear itself."""
-    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, sender)
-
-
 async def was_handled(connection: Connection, command_id: UUID) -> bool:
-    """Whether a command was handled before. Ask with its scenario locked."""
+    """Return whether a command was handled before. Its scenario must be locked."""
     return bool(
         await connection.fetchval(
             "SELECT EXISTS (SELECT FROM handled_commands WHERE command_id = $1)", command_id
@@ -204,8 +196,8 @@ async def was_handled(connection: Connection, command_id: UUID) -> bool:
     )
 
 
-async def record_answer(connection: Connection, command_id: UUID, answer: Answer, detail: str) -> None:
-    """Note that a command was handled, and what is answered to whoever sent it."""
+async def record_answer(connection: Connection, command_id: UUID, answer: CommandAnswer, detail: str) -> None:
+    """Store that a command was handled, and its answer."""
     await connection.execute(
         "INSERT INTO handled_commands (command_id, answer, detail) VALUES ($1, $2, $3)"
         " ON CONFLICT DO NOTHING",
@@ -213,24 +205,3 @@ async def record_answer(connection: Connection, command_id: UUID, answer: Answer
         answer,
         detail,
     )
-
-
-async def prune(connection: Connection, most: int = 5000) -> bool:
-    """Forget up to `most` answers that no redelivery can ask for any more, and runner instances long gone.
-
-    Those that were replaced are known for longer: one that was only frozen would count as new when it wakes,
-    and replace the one that took its place. Returns whether there may be more.
-    """
-    await connection.execute(
-        "DELETE FROM runners WHERE heartbeat_at < now()"
-        " - CASE WHEN superseded THEN interval '90 days' ELSE interval '1 day' END"
-    )
-    done = await connection.execute(
-        """
-        DELETE FROM handled_commands WHERE command_id = ANY (ARRAY(
-            SELECT command_id FROM handled_commands WHERE handled_at < now() - interval '8 days'
-             ORDER BY handled_at LIMIT $1))
-        """,
-        most,
-    )
-    return done == f"DELETE {most}"

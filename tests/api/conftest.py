@@ -14,8 +14,8 @@ from app.api import ApiDeps, ApiOptions, create_app, serve
 from app.api.http.middleware import RequestMiddleware
 from app.bus import Bus
 from app.messages import Message, Topic
+from app.orchestrator.announcer import announce
 from app.orchestrator.handlers import handle_command
-from app.orchestrator.store import announce
 from app.postgres import Database
 from tests.support.waiting import until
 

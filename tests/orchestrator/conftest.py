@@ -1,4 +1,4 @@
-"""An orchestrator on a real database and an in-memory bus, with runners that a test acts for."""
+"""An orchestrator on a real database and the in-memory bus, with runners that a test acts for."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,28 +31,36 @@ from app.messages import (
     runner_heartbeats,
 )
 from app.orchestrator import run_orchestrator
-from app.orchestrator.leader import Timing
+from app.orchestrator.leases import LeaseTiming
 from app.postgres import TRANSIENT, Database
 from tests.support.waiting import until
 
-TIMING = Timing(heartbeat_interval=0.05, heartbeat_timeout=0.6)
+TIMING = LeaseTiming(heartbeat_interval=0.05, heartbeat_timeout=0.6)
+PATIENT = LeaseTiming(heartbeat_interval=0.05, heartbeat_timeout=30.0)
+"""No lease ends during a test, unless the test says why."""
+
 SPEC = ScenarioSpec("clip.mp4", Marker())
+
+_LOCKS = (
+    "FROM pg_locks WHERE locktype = 'advisory' AND granted"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 
 
 class ActedRunner:
-    """Takes commands and sends heartbeats like a runner; what its runs do is the test's to say."""
+    """Takes commands and sends heartbeats like a runner. The test says what its runs do."""
 
     def __init__(self, bus: Bus, name: str, slots: int) -> None:
         self.instance = Instance(name, uuid4())
         self.commands: list[StartRun | StopRun] = []
         self.runs: dict[tuple[UUID, int], int] = {}
-        self.silent = False
+        self.is_silent = False
         self._bus = bus
         self._slots = slots
 
     @property
     def starts(self) -> list[StartRun]:
-        """What it was told to run. It may be told to stop what it still reports after its end."""
+        """The commands to start a run. There may also be stops, of runs that it reports after their end."""
         return [command for command in self.commands if isinstance(command, StartRun)]
 
     async def take(self, message: Message) -> None:
@@ -62,9 +70,9 @@ class ActedRunner:
             if isinstance(message, StartRun):
                 self.runs[message.scenario_id, message.attempt] = 0
 
-    async def beat(self) -> None:
+    async def send_heartbeats(self) -> None:
         while True:
-            if not self.silent:
+            if not self.is_silent:
                 reports = tuple(RunReport(*key, frame) for key, frame in self.runs.items())
                 await self._bus.publish(
                     runner_heartbeats, RunnerHeartbeat(self.instance, self._slots, reports), "r"
@@ -106,13 +114,21 @@ class World:
         assert row is not None
         return row
 
+    async def history(self, scenario_id: UUID) -> list[asyncpg.Record]:
+        """The entries of the scenario's history, in order."""
+        async with self.database.connection() as connection:
+            return await connection.fetch(
+                "SELECT * FROM scenario_events WHERE scenario_id = $1 ORDER BY id", scenario_id
+            )
+
     async def states(self, scenario_id: UUID) -> list[str]:
         """The states that the scenario's history went through."""
-        async with self.database.connection() as connection:
-            rows = await connection.fetch(
-                "SELECT to_state FROM scenario_events WHERE scenario_id = $1 ORDER BY id", scenario_id
-            )
-        return [row["to_state"] for row in rows]
+        return [entry["to_state"] for entry in await self.history(scenario_id)]
+
+    async def states_in_streams(self, scenario_id: UUID) -> list[str]:
+        """The same states, in the order in which event streams tell them."""
+        entries = sorted(await self.history(scenario_id), key=lambda entry: (entry["xid"], entry["id"]))
+        return [entry["to_state"] for entry in entries]
 
     async def reaches(self, scenario_id: UUID, state: str, attempt: int = 1) -> None:
         async def there() -> bool:
@@ -120,6 +136,23 @@ class World:
             return bool(row["state"] == state and row["attempt"] == attempt)
 
         await until(there)
+
+    async def lost_its_run(self, scenario_id: UUID) -> bool:
+        """Whether a further attempt began or waits to begin."""
+        return bool((await self.row(scenario_id))["attempt"] > 1)
+
+    async def knows_runners(self, count: int) -> bool:
+        async with self.database.connection() as connection:
+            return bool(await connection.fetchval("SELECT count(*) = $1 FROM runners", count))
+
+    async def count_leaders(self) -> int:
+        async with self.database.connection() as connection:
+            count: int = await connection.fetchval(f"SELECT count(*) {_LOCKS}")
+        return count
+
+    async def disconnect_leader(self) -> None:
+        async with self.database.connection() as connection:
+            await connection.execute(f"SELECT pg_terminate_backend(pid) {_LOCKS}")
 
     async def send(self, command: OrchestratorCommand) -> str:
         """Publish a command, which returns once it is handled, and read its answer."""
@@ -137,7 +170,7 @@ class World:
 
     @asynccontextmanager
     async def orchestrator(
-        self, bus: Bus | None = None, *, timing: Timing = TIMING, alone: bool = False
+        self, bus: Bus | None = None, *, timing: LeaseTiming = TIMING, alone: bool = False
     ) -> AsyncIterator[None]:
         async with create_task_group() as group:
             await group.start(
@@ -153,7 +186,7 @@ class World:
         runner = ActedRunner(bus or self.bus, name, slots)
         async with create_task_group() as group:
             await group.start(partial((bus or self.bus).consume, runner_commands, runner.take))
-            group.start_soon(runner.beat)
+            group.start_soon(runner.send_heartbeats)
             yield runner
             group.cancel_scope.cancel()
 

@@ -7,13 +7,9 @@ from msgspec.structs import replace
 from app.messages import (
     CreateScenario,
     DeleteScenario,
-    Instance,
-    RunnerHeartbeat,
     StartScenario,
     StopScenario,
 )
-from app.orchestrator import leases, store
-from app.postgres import Database
 from tests.orchestrator.conftest import SPEC, World
 
 
@@ -79,30 +75,3 @@ async def test_deleting_and_starting_are_refused_while_it_runs(world: World) -> 
         assert await world.send(DeleteScenario(uuid4(), scenario_id)) == "conflict"
         assert await world.send(StopScenario(uuid4(), scenario_id)) == "done"
         assert await world.send(StartScenario(uuid4(), scenario_id)) == "conflict"
-
-
-async def test_old_answers_are_forgotten_a_few_at_a_time(scenarios: Database) -> None:
-    async with scenarios.connection() as connection:
-        for _ in range(3):
-            await store.record_answer(connection, uuid4(), "done", "")
-        await connection.execute("UPDATE handled_commands SET handled_at = now() - interval '9 days'")
-        await store.record_answer(connection, uuid4(), "done", "")
-        assert await store.prune(connection, most=2)
-        assert await connection.fetchval("SELECT count(*) FROM handled_commands") == 2
-        assert not await store.prune(connection, most=2)
-        assert await connection.fetchval("SELECT count(*) FROM handled_commands") == 1
-
-
-async def test_an_instance_that_was_replaced_is_still_known_as_such_when_it_wakes_days_later(
-    scenarios: Database,
-) -> None:
-    older, newer = (RunnerHeartbeat(Instance("runner", uuid4()), 4, ()) for _ in range(2))
-    async with scenarios.connection() as connection:
-        assert [await leases.note_instance(connection, beat) for beat in (older, newer)] == ["new", "new"]
-        await connection.execute(
-            "UPDATE runners SET heartbeat_at = now() - interval '2 days' WHERE boot_id = $1",
-            older.instance.boot_id,
-        )
-        await store.prune(connection)
-        assert await leases.note_instance(connection, older) == "replaced"
-        assert await leases.note_instance(connection, newer) == "known"

@@ -21,8 +21,9 @@ from app.messages import (
     runner_events,
 )
 from app.orchestrator import store
-from app.orchestrator.handlers import apply, create_all, handle_command, take_all
-from app.orchestrator.lifecycle import AssignRun, Scenario
+from app.orchestrator.decisions import apply
+from app.orchestrator.handlers import create_scenarios, handle_command, handle_run_events
+from app.orchestrator.lifecycle import AssignRun, ScenarioRecord
 from app.postgres import Connection
 from tests.orchestrator.conftest import SPEC, World
 from tests.support.waiting import until
@@ -33,7 +34,7 @@ MEDIA = Media(640, 360, frames=1)
 async def running(world: World, count: int) -> list[UUID]:
     """New scenarios that were handed out."""
     made = [CreateScenario(uuid4(), uuid4(), SPEC) for _ in range(count)]
-    assert await create_all(world.database, made) == count * [True]
+    assert await create_scenarios(world.database, made) == count * [True]
     for each in made:
         async with world.database.transaction() as connection:
             await apply(connection, each.scenario_id, AssignRun(Instance("runner-1", uuid4())))
@@ -54,7 +55,7 @@ async def test_events_of_several_scenarios_are_one_transaction(world: World) -> 
         RunFinished(second, 1, 1, MEDIA),
         RunFailed(third, 1, 0, error="no such file", retryable=False),
     ]
-    assert await take_all(world.database, events) == 3 * [True]
+    assert await handle_run_events(world.database, events) == 3 * [True]
     assert [(await world.row(each))["outcome"] for each in (first, second, third)] == [
         None,
         "completed",
@@ -68,7 +69,7 @@ async def test_events_of_several_scenarios_are_one_transaction(world: World) -> 
 async def test_new_scenarios_are_one_transaction_and_those_that_exist_are_left_out(world: World) -> None:
     (known,) = await running(world, 1)
     new = [CreateScenario(uuid4(), uuid4(), SPEC) for _ in range(3)]
-    assert await create_all(world.database, [*new, CreateScenario(uuid4(), known, SPEC)]) == [
+    assert await create_scenarios(world.database, [*new, CreateScenario(uuid4(), known, SPEC)]) == [
         *3 * [True],
         None,
     ]
@@ -87,7 +88,7 @@ async def test_an_event_does_not_wait_for_another_scenario_that_is_locked(world:
     async with create_task_group() as group:
         await group.start(hold)
         events = [RunFinished(held, 1, 1, MEDIA), RunFinished(free, 1, 1, MEDIA)]
-        assert await take_all(world.database, events) == [None, True]
+        assert await handle_run_events(world.database, events) == [None, True]
         group.cancel_scope.cancel()
 
 
@@ -106,15 +107,17 @@ async def test_no_event_is_told_before_what_came_between_the_locks_of_its_transa
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = await running(world, 2)
-    lock_free = store.lock_free
+    lock_available = store.lock_available
     taken: list[bool | None] = []
 
-    async def one_by_one(connection: Connection, scenario_ids: Sequence[UUID]) -> list[Scenario]:
-        return await lock_free(cast("Connection", Gated(connection)), scenario_ids)
+    async def one_by_one(connection: Connection, scenario_ids: Sequence[UUID]) -> list[ScenarioRecord]:
+        return await lock_available(cast("Connection", Gated(connection)), scenario_ids)
 
     async def take() -> None:
         taken.extend(
-            await take_all(world.database, [RunFinished(each, 1, 1, MEDIA) for each in (first, second)])
+            await handle_run_events(
+                world.database, [RunFinished(each, 1, 1, MEDIA) for each in (first, second)]
+            )
         )
 
     async def waits() -> bool:
@@ -122,24 +125,20 @@ async def test_no_event_is_told_before_what_came_between_the_locks_of_its_transa
             sql = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
             return bool(await connection.fetchval(sql))
 
-    monkeypatch.setattr(store, "lock_free", one_by_one)
+    monkeypatch.setattr(store, "lock_available", one_by_one)
     async with create_task_group() as group, world.database.transaction() as gate:
         await gate.execute("SELECT pg_advisory_xact_lock(hashtext($1))", str(second))
         group.start_soon(take)
         await until(waits)
         await handle_command(world.database, StopScenario(uuid4(), second))
-    async with world.database.connection() as connection:
-        told = await connection.fetch(
-            "SELECT to_state FROM scenario_events WHERE scenario_id = $1 ORDER BY xid, id", second
-        )
-    assert [row["to_state"] for row in told] == await world.states(second)
+    assert await world.states_in_streams(second) == await world.states(second)
     assert taken == [True, None]
 
 
 async def test_a_later_event_of_a_scenario_waits_for_the_earlier_one(world: World) -> None:
     (scenario_id,) = await running(world, 1)
     events: list[RunEvent] = [RunStarted(scenario_id, 1, 0, media=MEDIA), RunFinished(scenario_id, 1, 1)]
-    assert await take_all(world.database, events) == [True, None]
+    assert await handle_run_events(world.database, events) == [True, None]
     assert (await world.row(scenario_id))["state"] == "active"
 
 

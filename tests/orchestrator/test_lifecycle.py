@@ -30,12 +30,12 @@ from app.orchestrator.lifecycle import (
     AssignRun,
     Input,
     LoseRun,
-    Scenario,
+    ScenarioRecord,
     TellRunner,
     backoff,
     create,
     decide,
-    has_one_chance,
+    is_last_attempt,
 )
 
 ID = uuid4()
@@ -80,9 +80,9 @@ def entries() -> list[tuple[State, str, str]]:
     ]
 
 
-def in_state(state: State, **changes: object) -> Scenario:
+def in_state(state: State, **changes: object) -> ScenarioRecord:
     running = state not in (State.INIT_STARTUP, State.INACTIVE)
-    scenario = Scenario(
+    scenario = ScenarioRecord(
         ID,
         SPEC,
         state=state,
@@ -142,7 +142,7 @@ def test_hearing_a_message_twice_is_hearing_it_once(state: State, name: str, exp
 
 def test_a_new_scenario_waits_for_a_runner() -> None:
     decision = create(ID, SPEC)
-    assert decision.scenario == Scenario(ID, SPEC, state=State.INIT_STARTUP, attempt=1)
+    assert decision.scenario == ScenarioRecord(ID, SPEC, state=State.INIT_STARTUP, attempt=1)
     assert [(step.before, step.after) for step in decision.steps] == [(None, State.INIT_STARTUP)]
 
 
@@ -169,7 +169,7 @@ def test_activating_keeps_what_is_known_of_the_source_and_forgets_the_last_error
 
 def attempts_until_failed(spec: ScenarioSpec, message: Input, progress: dict[int, int] | None = None) -> int:
     """How many attempts there are when each ends with `message`; some get to a further frame first."""
-    scenario = Scenario(ID, spec)
+    scenario = ScenarioRecord(ID, spec)
     while scenario.attempt < 50:
         scenario = decide(scenario, AssignRun(HOLDER)).scenario
         frame = (progress or {}).get(scenario.attempt, 0)
@@ -222,14 +222,14 @@ def test_who_is_lost_with_others_again_and_again_is_begun_apart_from_them() -> N
     assert delays(4, progressed=True) == [0, 0, 0, 0]
 
 
-def test_what_is_lost_with_a_run_that_has_one_chance_leaves_it_alone_for_a_while() -> None:
-    def after(failures: int, *, progressed: bool = False) -> Scenario:
+def test_what_is_lost_with_a_run_that_is_last_attempt_leaves_it_alone_for_a_while() -> None:
+    def after(failures: int, *, progressed: bool = False) -> ScenarioRecord:
         scenario = in_state(State.ACTIVE, failures=failures, progressed=progressed)
-        return decide(scenario, LoseRun("lost", reserved=11.0)).scenario
+        return decide(scenario, LoseRun("lost", isolation=11.0)).scenario
 
     limit = SPEC.restart.max_restarts
-    assert [has_one_chance(after(failures)) for failures in (limit - 2, limit - 1)] == [False, True]
-    assert not has_one_chance(after(limit - 1, progressed=True))
+    assert [is_last_attempt(after(failures)) for failures in (limit - 2, limit - 1)] == [False, True]
+    assert not is_last_attempt(after(limit - 1, progressed=True))
     assert after(0, progressed=True).delay == 11.0
 
 

@@ -46,7 +46,7 @@ async def test_nothing_is_lost_and_order_holds_while_the_bus_comes_and_goes(scen
         for scenario_id in SCENARIOS:
             async with scenarios.transaction() as connection:
                 stop = StopRun(INSTANCE, scenario_id, attempt)
-                await store.tell(connection, scenario_id, runner_commands, stop)
+                await store.send(connection, scenario_id, runner_commands, stop)
     bus = FailingBus(refuse_every=3)
     wake = Wake()
     async with create_task_group() as group:
@@ -72,7 +72,7 @@ async def test_what_was_published_is_published_once_while_nothing_fails(scenario
         for attempt in range(1, 4):
             async with scenarios.transaction() as connection:
                 stop = StopRun(INSTANCE, SCENARIOS[0], attempt)
-                await store.tell(connection, SCENARIOS[0], runner_commands, stop)
+                await store.send(connection, SCENARIOS[0], runner_commands, stop)
             wake.set()
             await until(lambda: len(bus.published[SCENARIOS[0]]) == attempt)  # noqa: B023 - awaited here
         group.cancel_scope.cancel()

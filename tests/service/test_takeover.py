@@ -18,14 +18,14 @@ from app.domain.networks import Networks
 from app.domain.spec import EveryFrame, ScenarioSpec
 from app.messages import CreateScenario, Instance, Message, Topic, orchestrator_commands
 from app.orchestrator import run_orchestrator
-from app.orchestrator.leader import Timing
+from app.orchestrator.leases import LeaseTiming
 from app.postgres import TRANSIENT, Connection, Database
 from app.runner.run import Tools
 from app.runner.service import Runner
 from app.runner.workers import Workers
 from tests.support.waiting import until
 
-TIMING = Timing(heartbeat_interval=0.05, heartbeat_timeout=0.5)
+TIMING = LeaseTiming(heartbeat_interval=0.05, heartbeat_timeout=0.5)
 
 
 class Ice:

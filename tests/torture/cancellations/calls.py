@@ -41,11 +41,14 @@ from app.messages import (
     results_commands,
     runner_commands,
 )
-from app.orchestrator import handlers as service
-from app.orchestrator import leases, outbox, store
+from app.orchestrator import decisions, dispatcher, handlers, heartbeats, leases, outbox, rescuer, store
+from app.orchestrator.announcer import announce
 from app.orchestrator.elector import lead
 from app.orchestrator.lifecycle import AssignRun, Input, LoseRun, TellRunner, create, decide
-from app.postgres import Database
+from app.orchestrator.pruner import prune
+from app.orchestrator.signals import Signals
+from app.orchestrator.transactions import repeat
+from app.postgres import Connection, Database
 from app.predictions.checkpoint import Fence, FencedError
 from app.predictions.codec import FRAMES_PER_BLOCK
 from app.runner import checkpoints as results
@@ -109,7 +112,7 @@ class HandlingBus:
         self._database = database
 
     async def publish(self, _topic: Topic, message: Message, **_: str) -> None:
-        await service.handle_command(self._database, message)
+        await handlers.handle_command(self._database, message)
 
 
 class World:
@@ -133,7 +136,7 @@ class World:
         """Rows to begin with."""
         for instance in self.instances:
             async with self.scenarios.connection() as connection:
-                await leases.note_instance(connection, RunnerHeartbeat(instance, 100, ()))
+                await heartbeats.note_instance(connection, RunnerHeartbeat(instance, 100, ()))
         for _ in range(20):
             async with self.scenarios.transaction() as connection:
                 scenario_id = uuid4()
@@ -146,7 +149,7 @@ class World:
         """One message that is to be published."""
         scenario_id = uuid4()
         async with self.scenarios.transaction() as connection:
-            await store.tell(connection, scenario_id, results_commands, DropResults(scenario_id))
+            await store.send(connection, scenario_id, results_commands, DropResults(scenario_id))
         self.seeded.add(scenario_id)
 
     def any_scenario(self) -> UUID:
@@ -236,23 +239,23 @@ async def _lock(world: World) -> None:
 @call(store.save)
 async def _save(world: World) -> None:
     async with world.scenarios.transaction() as connection:
-        locked = await store.lock_free(connection, world.some_scenarios())
+        locked = await store.lock_available(connection, world.some_scenarios())
         await store.save(connection, [(each, decide(each, world.any_input(each.id))) for each in locked])
 
 
-@call(store.lock_free)
-async def _lock_free(world: World) -> None:
+@call(store.lock_available)
+async def _lock_available(world: World) -> None:
     async with world.scenarios.transaction() as connection:
-        await store.lock_free(connection, world.some_scenarios())
+        await store.lock_available(connection, world.some_scenarios())
 
 
-@call(store.tell)
-async def _tell(world: World) -> None:
+@call(store.send)
+async def _send(world: World) -> None:
     scenario_id = world.any_scenario()
     async with world.scenarios.transaction() as connection:
         await store.lock(connection, scenario_id)
         stop = StopRun(world.any_instance(), scenario_id, 1)
-        await store.tell(connection, scenario_id, runner_commands, stop)
+        await store.send(connection, scenario_id, runner_commands, stop)
 
 
 @call(store.was_handled)
@@ -267,10 +270,10 @@ async def _record_answer(world: World) -> None:
         await store.record_answer(connection, uuid4(), "unknown", "There is no such scenario.")
 
 
-@call(store.prune)
+@call(prune)
 async def _prune(world: World) -> None:
     async with world.scenarios.connection() as connection:
-        await store.prune(connection)
+        await prune(connection)
 
 
 @call(leases.clock)
@@ -279,98 +282,110 @@ async def _clock(world: World) -> None:
         await leases.clock(connection)
 
 
-@call(leases.note_instance)
+@call(heartbeats.note_instance)
 async def _note_instance(world: World) -> None:
     name = world.chance.choice(["namesake-1", "namesake-2"])
     async with world.scenarios.connection() as connection:
-        await leases.note_instance(connection, RunnerHeartbeat(Instance(name, uuid4()), 4, ()))
+        await heartbeats.note_instance(connection, RunnerHeartbeat(Instance(name, uuid4()), 4, ()))
 
 
-@call(leases.note_leaving)
-async def _note_leaving(world: World) -> None:
+@call(leases.mark_leaving)
+async def _mark_leaving(world: World) -> None:
     async with world.scenarios.connection() as connection:
-        await leases.note_leaving(connection, Instance("leaver", uuid4()))
+        await leases.mark_leaving(connection, Instance("leaver", uuid4()))
 
 
-@call(leases.supersede_all)
+@call(rescuer.supersede_all)
 async def _supersede_all(world: World) -> None:
     async with world.scenarios.connection() as connection:
-        await leases.supersede_all(connection)
+        await rescuer.supersede_all(connection)
 
 
-@call(leases.renew)
+@call(heartbeats.renew)
 async def _renew(world: World) -> None:
     runs = tuple(RunReport(world.any_scenario(), 1, 5) for _ in range(3))
     async with world.scenarios.connection() as connection:
-        await leases.renew(connection, world.any_instance(), runs, 10)
+        await heartbeats.renew(connection, world.any_instance(), runs, 10)
 
 
-@call(leases.next_ended)
-async def _next_ended(world: World) -> None:
+@call(rescuer.next_lost)
+async def _next_lost(world: World) -> None:
     async with world.scenarios.transaction() as connection:
         now = await leases.clock(connection)
-        await leases.next_ended(connection, 10, 3, now, now)
+        await rescuer.next_lost(connection, 10, 3, now, now)
 
 
-@call(leases.next_held)
+@call(rescuer.next_held)
 async def _next_held(world: World) -> None:
     async with world.scenarios.transaction() as connection:
-        if ended := await leases.next_held(connection):
-            await service.apply(connection, ended.scenario_id, LoseRun(ended.reason))
+        if lost := await rescuer.next_held(connection):
+            await decisions.apply(connection, lost.scenario_id, LoseRun(lost.reason))
 
 
-@call(leases.next_to_tell)
-async def _next_to_tell(world: World) -> None:
+@call(dispatcher.next_stop)
+async def _next_stop(world: World) -> None:
     async with world.scenarios.transaction() as connection:
-        if scenario_id := await leases.next_to_tell(connection):
-            await service.apply(connection, scenario_id, TellRunner())
+        if scenario_id := await dispatcher.next_stop(connection):
+            await decisions.apply(connection, scenario_id, TellRunner())
 
 
-@call(leases.look)
-async def _look(world: World) -> None:
+@call(dispatcher.find_work)
+async def _find_work(world: World) -> None:
     async with world.scenarios.connection() as connection:
-        await leases.look(connection)
+        await dispatcher.find_work(connection)
 
 
-@call(leases.free_slots)
+@call(dispatcher.free_slots)
 async def _free_slots(world: World) -> None:
     async with world.scenarios.connection() as connection:
-        await leases.free_slots(connection, 3600, 3)
+        await dispatcher.free_slots(connection, 3600, 3)
 
 
-@call(leases.lock_slots)
+@call(dispatcher.lock_slots)
 async def _lock_slots(world: World) -> None:
     async with world.scenarios.transaction() as connection:
-        await leases.lock_slots(connection, [world.any_instance() for _ in range(3)])
+        await dispatcher.lock_slots(connection, [world.any_instance() for _ in range(3)])
 
 
 @call(store.lock_waiting)
 async def _lock_waiting(world: World) -> None:
     async with world.scenarios.transaction() as connection:
         for scenario in await store.lock_waiting(connection, 3):
-            await service.apply_to(connection, scenario, AssignRun(world.any_instance()))
+            await decisions.apply_to(connection, scenario, AssignRun(world.any_instance()))
 
 
-@call(store.announce)
+@call(announce)
 async def _announce(world: World) -> None:
     async with world.scenarios.connection() as connection:
-        await store.announce(connection, "somebody")
+        await announce(connection, "somebody")
 
 
-@call(service.apply_to)
+@call(repeat)
+async def _repeat(world: World) -> None:
+    left = [True, False]
+
+    async def tell_one(connection: Connection) -> bool:
+        if scenario_id := await dispatcher.next_stop(connection):
+            await decisions.apply(connection, scenario_id, TellRunner())
+        return left.pop(0)
+
+    await repeat(world.scenarios, Signals(), tell_one)
+
+
+@call(decisions.apply_to)
 async def _apply_to(world: World) -> None:
     scenario_id = world.any_scenario()
     async with world.scenarios.transaction() as connection:
         scenario = await store.lock(connection, scenario_id)
         assert scenario is not None
-        await service.apply_to(connection, scenario, world.any_input(scenario_id))
+        await decisions.apply_to(connection, scenario, world.any_input(scenario_id))
 
 
-@call(service.apply_each)
+@call(decisions.apply_each)
 async def _apply_each(world: World) -> None:
     async with world.scenarios.transaction() as connection:
-        locked = await store.lock_free(connection, world.some_scenarios())
-        await service.apply_each(connection, [(each, world.any_input(each.id)) for each in locked])
+        locked = await store.lock_available(connection, world.some_scenarios())
+        await decisions.apply_each(connection, [(each, world.any_input(each.id)) for each in locked])
 
 
 @call(outbox.pending)
@@ -379,13 +394,13 @@ async def _pending(world: World) -> None:
         await outbox.pending(connection, results_commands, 100)
 
 
-@call(outbox.forget)
-async def _forget(world: World) -> None:
+@call(outbox.delete)
+async def _delete(world: World) -> None:
     async with world.scenarios.connection() as connection:
         rows = await outbox.pending(connection, results_commands, 3)
         for row in rows:
             await world.publish(results_commands, row.message, row.key)
-        await outbox.forget(connection, [row.id for row in rows])
+        await outbox.delete(connection, [row.id for row in rows])
 
 
 @call(outbox.relay)
@@ -400,15 +415,15 @@ async def _lead(world: World) -> None:
         await leadership.is_held()
 
 
-@call(service.handle_command)
+@call(handlers.handle_command)
 async def _handle_command(world: World) -> None:
-    await service.handle_command(world.scenarios, world.any_command())
+    await handlers.handle_command(world.scenarios, world.any_command())
 
 
-@call(service.handle_event)
+@call(handlers.handle_event)
 async def _handle_event(world: World) -> None:
     scenario_id, instance = world.any_scenario(), Instance("leaver", uuid4())
-    await service.handle_event(
+    await handlers.handle_event(
         world.scenarios,
         world.chance.choice(
             [
@@ -420,22 +435,22 @@ async def _handle_event(world: World) -> None:
     )
 
 
-@call(service.create_all)
-async def _create_all(world: World) -> None:
-    await service.create_all(world.scenarios, [world.new_scenario() for _ in range(3)])
+@call(handlers.create_scenarios)
+async def _create_scenarios(world: World) -> None:
+    await handlers.create_scenarios(world.scenarios, [world.new_scenario() for _ in range(3)])
 
 
-@call(service.take_all)
-async def _take_all(world: World) -> None:
+@call(handlers.handle_run_events)
+async def _handle_run_events(world: World) -> None:
     events = [RunStarted(each, 1, 0, media=MEDIA) for each in world.some_scenarios()]
-    await service.take_all(world.scenarios, events)
+    await handlers.handle_run_events(world.scenarios, events)
 
 
-@call(service.apply)
+@call(decisions.apply)
 async def _apply(world: World) -> None:
     scenario_id = world.any_scenario()
     async with world.scenarios.transaction() as connection:
-        await service.apply(connection, scenario_id, world.any_input(scenario_id))
+        await decisions.apply(connection, scenario_id, world.any_input(scenario_id))
 
 
 @call(commands.send_command)

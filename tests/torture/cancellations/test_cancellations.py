@@ -27,7 +27,7 @@ CANCELLATIONS = size(600, 10_000)
 UNGUARDED = size(150, 600)
 LATENCY = 0.002  # seconds one way, half of the time: so that every wait of a call is met
 
-COMMANDS = ("app.orchestrator.service.handle_command", "app.api.commands.send_command")
+COMMANDS = ("app.orchestrator.handlers.handle_command", "app.api.commands.send_command")
 
 HALVES = """
     SELECT (SELECT count(*) FROM scenarios s WHERE s.state IS DISTINCT FROM
@@ -41,7 +41,7 @@ HALVES = """
                 <> EXISTS (SELECT FROM handled_commands h WHERE h.command_id = asked.command_id))
          + (SELECT count(*) FROM unnest($3::uuid[], $4::uuid[]) AS asked (scenario_id, command_id) WHERE
                 EXISTS (SELECT FROM scenario_events e
-                         WHERE e.scenario_id = asked.scenario_id AND e.reason = 'stop was asked for')
+                         WHERE e.scenario_id = asked.scenario_id AND e.reason = 'stop requested')
                 AND NOT EXISTS (SELECT FROM handled_commands h WHERE h.command_id = asked.command_id))
 """
 HALF_BATCHES = """

@@ -1,10 +1,10 @@
 """The service, with detectors that crash, and without a budget of restarts."""
 
 from app.orchestrator import lifecycle
-from app.orchestrator.lifecycle import Decision, Scenario
+from app.orchestrator.lifecycle import Decision, ScenarioRecord
 
 
-def _retry(scenario: Scenario, error: str, *_others: float) -> Decision:
+def _retry(scenario: ScenarioRecord, error: str, *_others: float) -> Decision:
     return lifecycle._wait_again(scenario, error, error=error, delay=0.0)
 
 

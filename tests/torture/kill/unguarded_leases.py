@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from app.orchestrator import leases
+from app.orchestrator import rescuer
 from app.postgres import Connection
 
 
@@ -12,7 +12,7 @@ async def _never(
     return None
 
 
-vars(leases)["next_ended"] = _never
+vars(rescuer)["next_lost"] = _never
 
 from app.main import app  # noqa: E402 - the guard is out before it starts
 

@@ -1,9 +1,9 @@
-"""The service, whose leader hands out without regard to the order that event streams tell."""
+"""The service, with a dispatcher that ignores the order in which event streams tell changes."""
 
-from app.orchestrator.leader import Leader
+from app.orchestrator.dispatcher import Dispatcher
 from tests.torture.lifecycle import slots_first
 
-Leader._hand_out = slots_first.hand_out  # type: ignore[method-assign]
+Dispatcher._dispatch_batch = slots_first.dispatch_batch  # type: ignore[method-assign]
 
 from app.main import app  # noqa: E402 - the guard is out before it starts
 

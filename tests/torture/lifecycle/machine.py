@@ -2,8 +2,7 @@
 
 import copy
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any, cast
+from typing import cast
 from uuid import UUID, uuid4
 
 from anyio import create_task_group
@@ -35,8 +34,12 @@ from app.messages import (
     results_commands,
     runner_commands,
 )
+from app.orchestrator.dispatcher import Dispatcher
 from app.orchestrator.handlers import handle_command, handle_event
-from app.orchestrator.leader import Leader, Timing
+from app.orchestrator.heartbeats import Heartbeats
+from app.orchestrator.leases import LeaseTiming
+from app.orchestrator.rescuer import Rescuer
+from app.orchestrator.signals import Signals
 from tests.torture.lifecycle.ground import Ground, OutboxRow, Stored
 from tests.torture.lifecycle.model import Model, Report, sent_by
 from tests.torture.lifecycle.verifier import Truth
@@ -44,7 +47,7 @@ from tests.torture.lifecycle.verifier import Truth
 NAMES = ("north", "south")
 SLOTS = 2
 MEDIA = Media(640, 360)
-TIMING = Timing(heartbeat_interval=1e4, heartbeat_timeout=1e5)
+TIMING = LeaseTiming(heartbeat_interval=1e4, heartbeat_timeout=1e5)
 """Longer than any test takes: time passes only where a rule says so."""
 
 COMMANDS = (StartScenario, StartScenario, StopScenario, StopScenario, DeleteScenario)
@@ -75,6 +78,23 @@ class Unheard:
         return ["0"]
 
 
+class Duties:
+    """The duties of a leader, each done when a rule says so."""
+
+    def __init__(self, ground: Ground) -> None:
+        database, signals = ground.database, Signals()
+        self.heartbeats = Heartbeats(
+            database,
+            cast("Bus", Unheard()),
+            TIMING,
+            signals,
+            is_leading=lambda: True,
+            on_new_instance=lambda: None,
+        )
+        self.rescuer = Rescuer(database, TIMING, self.heartbeats.hearing, signals)
+        self.dispatcher = Dispatcher(database, TIMING.grace, signals)
+
+
 class Orchestration(RuleBasedStateMachine):
     """One interleaving."""
 
@@ -91,7 +111,7 @@ class Orchestration(RuleBasedStateMachine):
         self.starts: list[StartRun] = []
         self.held: dict[Instance, dict[tuple[UUID, int], int]] = {}
         self.stored = Stored([], [], [], {})
-        self.leader = self._new_leader()
+        self.leader = Duties(ground)
 
     @initialize(specs=st.lists(specs, min_size=2, max_size=2))
     def begin(self, specs: list[ScenarioSpec]) -> None:
@@ -179,15 +199,15 @@ class Orchestration(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.scenarios) < 6)
     @rule(spec=specs, later=st.integers(1, 5))
-    def create_while_runs_are_handed_out(self, spec: ScenarioSpec, later: int) -> None:
-        """The create comes so many questions to the database later than the hand-out begins."""
+    def create_while_runs_are_dispatched(self, spec: ScenarioSpec, later: int) -> None:
+        """The create comes so many questions to the database later than the dispatching begins."""
         self.scenarios.append(uuid4())
         create = CreateScenario(uuid4(), self.scenarios[-1], spec)
 
         async def both() -> None:
             await self.ground.connection.execute(_NOW)
             async with create_task_group() as group:
-                group.start_soon(self.leader._repeat, self.leader._hand_out)
+                group.start_soon(self.leader.dispatcher.dispatch)
                 for _ in range(later):
                     await self.ground.connection.execute("SELECT")
                 await self._handle(create)
@@ -221,12 +241,12 @@ class Orchestration(RuleBasedStateMachine):
             case "a runner leaves":
                 self._take(RunnerLeaving(instance))
             case "another orchestrator leads":
-                self.leader = self._new_leader()
+                self.leader = Duties(self.ground)
                 for machine in self.model.machines.values():
-                    machine.adrift = set()
+                    machine.orphaned = set()
             case "the service was started again":
                 self._note_lost(*self.held)
-                self.ground.run(self.leader._end_every_lease())
+                self.ground.run(self.leader.rescuer.end_every_lease())
                 self.model.end_every_lease()
         if mishap not in ("a runner falls silent", "another orchestrator leads"):
             self._note_lost(instance)
@@ -235,17 +255,17 @@ class Orchestration(RuleBasedStateMachine):
 
     # What the leader does.
 
-    @rule(what=st.sampled_from(["all", "all", "hand out", "tell", "end leases"]))
+    @rule(what=st.sampled_from(["all", "all", "dispatch", "tell", "end leases"]))
     def lead(self, what: str) -> None:
         if what in ("all", "end leases"):
-            self._lead(partial(self.leader._end_lease, datetime.now(UTC)))
+            self.ground.run(self.leader.rescuer.end_leases(datetime.now(UTC)))
             self.model.end_leases()
         if what in ("all", "tell"):
-            self._lead(self.leader._tell)
+            self.ground.run(self.leader.dispatcher.pass_stops_on())
             self.model.tell()
-        if what in ("all", "hand out"):
+        if what in ("all", "dispatch"):
             self.ground.run(self.ground.connection.execute(_NOW))
-            self._lead(self.leader._hand_out)
+            self.ground.run(self.leader.dispatcher.dispatch())
             self._read()
             self._assign()
             stuck = any(
@@ -257,7 +277,7 @@ class Orchestration(RuleBasedStateMachine):
 
     @rule()
     def go_on(self) -> None:
-        """As undisturbed: whatever waits is handed out, and begins."""
+        """As undisturbed: whatever waits is dispatched, and begins."""
         self.lead("all")
         self.store_and_model_agree()
         for start in self.starts[-2:]:
@@ -335,27 +355,19 @@ class Orchestration(RuleBasedStateMachine):
 
     async def _handle(self, message: Report) -> None:
         if isinstance(message, RunnerHeartbeat):
-            await self.leader._hear(message)
+            await self.leader.heartbeats.hear(message)
         elif isinstance(message, OrchestratorCommand):
             await handle_command(self.ground.database, message)
         else:
             await handle_event(self.ground.database, message)
 
-    def _new_leader(self) -> Leader:
-        leader = Leader(self.ground.dsn, self.ground.database, cast("Bus", Unheard()), TIMING, alone=False)
-        leader._leads = True
-        return leader
-
-    def _lead(self, step: Any) -> None:
-        self.ground.run(self.leader._repeat(step))
-
     def _assign(self) -> None:
-        """What was handed out since the last look."""
+        """What was dispatched since the last look."""
         for start in self._outbox_starts()[len(self.starts) :]:
             self.model.assign(start.scenario_id, start.instance)
 
     def _note_lost(self, *instances: Instance) -> None:
-        """What was handed to these may be lost from now on."""
+        """What was dispatched to these may be lost from now on."""
         self.truth.lost |= {
             (start.scenario_id, start.attempt) for start in self.starts if start.instance in instances
         }

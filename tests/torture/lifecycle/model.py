@@ -33,7 +33,7 @@ from app.orchestrator.lifecycle import (
     Decision,
     Input,
     LoseRun,
-    Scenario,
+    ScenarioRecord,
     TellRunner,
     create,
     decide,
@@ -52,7 +52,7 @@ class Life:
     """One scenario: what its row, its history and its outbox must say."""
 
     spec: ScenarioSpec
-    pure: Scenario
+    pure: ScenarioRecord
     state: str = WAITING
     outcome: str | None = None
     attempt: int = 1
@@ -162,7 +162,7 @@ class Machine:
     left: bool = False
     replaced: bool = False
     silent: bool = False
-    adrift: set[tuple[UUID, int]] = field(default_factory=set)
+    orphaned: set[tuple[UUID, int]] = field(default_factory=set)
 
 
 class Model:
@@ -193,10 +193,10 @@ class Model:
                     self.machines.setdefault(message.instance, Machine(0)).left = True
 
     def assign(self, scenario_id: UUID, instance: Instance) -> None:
-        """The leader handed a run out: to whom is its choice, among those who may have it."""
+        """The leader dispatched a run: to which runner is its choice, among those that may have it."""
         life = self.lives[scenario_id]
         if life.state != WAITING or not self.free(instance):
-            self.disagreed.append(f"{life} was handed to {instance}, which may not have it")
+            self.disagreed.append(f"{life} was dispatched to {instance}, which may not have it")
             return
         life.assign(instance)
         self._agree(life, AssignRun(instance))
@@ -239,7 +239,7 @@ class Model:
             self.machines[beat.instance] = Machine(beat.slots)
         machine = self.machines[beat.instance]
         machine.slots, machine.silent = beat.slots, False
-        adrift = set()
+        orphaned = set()
         for run in beat.runs:
             life = self.lives[run.scenario_id]
             if (life.holder, life.attempt) == (beat.instance, run.attempt):
@@ -247,10 +247,10 @@ class Model:
                 life.note_frame(run.next_frame)
                 life.pure = _with_frame(life.pure, run.next_frame)
             else:
-                adrift.add((run.scenario_id, run.attempt))
-        for scenario_id, attempt in adrift & machine.adrift:
+                orphaned.add((run.scenario_id, run.attempt))
+        for scenario_id, attempt in orphaned & machine.orphaned:
             self.lives[scenario_id].outbox.append(("StopRun", attempt, beat.instance))
-        machine.adrift = adrift
+        machine.orphaned = orphaned
 
     def _command(self, command: OrchestratorCommand) -> str:
         life = self.lives.get(command.scenario_id)
@@ -304,7 +304,7 @@ def sent_by(message: object) -> Sent:
     return type(message).__name__, 0, None
 
 
-def _with_frame(scenario: Scenario, frame: int) -> Scenario:
+def _with_frame(scenario: ScenarioRecord, frame: int) -> ScenarioRecord:
     if frame <= scenario.next_frame:
         return scenario
     return replace(scenario, next_frame=frame, progressed=True)

@@ -1,10 +1,10 @@
-"""Handing out runs in transactions that get their place in the order of events too early."""
+"""A dispatcher whose transactions get their place in the order of events too early."""
 
 from typing import Any, cast
 
-from app.orchestrator import leases, store
-from app.orchestrator.handlers import apply_each
-from app.orchestrator.leader import Leader
+from app.orchestrator import store
+from app.orchestrator.decisions import apply_each
+from app.orchestrator.dispatcher import Dispatcher, free_slots, lock_slots
 from app.orchestrator.lifecycle import AssignRun
 from app.postgres import Connection
 
@@ -23,10 +23,10 @@ class _Unordered:
         return await self._connection.fetch(query.replace(_AHEAD, "false"), *values)
 
 
-async def hand_out(self: Leader, connection: Connection) -> bool:
-    """`Leader._hand_out`, but that it locks the slots first, and then takes whatever waits."""
-    free = await leases.free_slots(connection, self._timing.grace, _MOST)
-    slots = await leases.lock_slots(connection, free)
+async def dispatch_batch(self: Dispatcher, connection: Connection) -> bool:
+    """`Dispatcher._dispatch_batch`, but it locks the slots first, and then takes whatever waits."""
+    free = await free_slots(connection, self._grace, _MOST)
+    slots = await lock_slots(connection, free)
     unordered = cast("Connection", _Unordered(connection))
     waiting = await store.lock_waiting(unordered, len(slots)) if slots else []
     await apply_each(connection, zip(waiting, map(AssignRun, slots), strict=False))

@@ -11,10 +11,9 @@ from hypothesis.stateful import run_state_machine_as_test
 from msgspec.structs import replace
 
 from app.messages import RunEvent
-from app.orchestrator import handlers as service
-from app.orchestrator import store
-from app.orchestrator.leader import Leader
-from app.orchestrator.lifecycle import Decision, Input, Scenario, decide
+from app.orchestrator import decisions, store
+from app.orchestrator.dispatcher import Dispatcher
+from app.orchestrator.lifecycle import Decision, Input, ScenarioRecord, decide
 from app.postgres import Connection
 from tests.support.databases import Databases
 from tests.torture.battery import Battery, size
@@ -59,12 +58,12 @@ def test_no_interleaving_of_messages_leads_out_of_the_lifecycle(server: Database
 
 
 def without_fencing_off_older_attempts(patch: Patch) -> None:
-    def trusting(scenario: Scenario, message: Input) -> Decision:
+    def trusting(scenario: ScenarioRecord, message: Input) -> Decision:
         if isinstance(message, RunEvent):
             message = replace(message, attempt=scenario.attempt)
         return decide(scenario, message)
 
-    patch.setattr(service, "decide", trusting)
+    patch.setattr(decisions, "decide", trusting)
 
 
 def without_remembering_commands(patch: Patch) -> None:
@@ -87,14 +86,14 @@ class Unlocked:
 def without_locking_the_scenario(patch: Patch) -> None:
     lock = store.lock
 
-    async def unlocked(connection: Any, scenario_id: UUID) -> Scenario | None:
+    async def unlocked(connection: Any, scenario_id: UUID) -> ScenarioRecord | None:
         return await lock(Unlocked(connection), scenario_id)  # type: ignore[arg-type]
 
     patch.setattr(store, "lock", unlocked)
 
 
-def without_handing_out_in_order(patch: Patch) -> None:
-    patch.setattr(Leader, "_hand_out", slots_first.hand_out)
+def without_dispatching_in_order(patch: Patch) -> None:
+    patch.setattr(Dispatcher, "_dispatch_batch", slots_first.dispatch_batch)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +102,7 @@ def without_handing_out_in_order(patch: Patch) -> None:
         without_fencing_off_older_attempts,
         without_remembering_commands,
         without_locking_the_scenario,
-        without_handing_out_in_order,
+        without_dispatching_in_order,
     ],
 )
 @pytest.mark.timeout(size(300, 3600))

@@ -17,13 +17,14 @@ from app.bus import Publish
 from app.bus.kafka.bus import open_kafka_bus
 from app.messages import TOPICS, Topic
 from app.orchestrator import outbox
-from app.orchestrator.leader import Leader, Timing
+from app.orchestrator.leader import Leader
+from app.orchestrator.leases import LeaseTiming
 from app.postgres import TRANSIENT, Database, open_database
 from tests.support.paths import ROOT
 from tests.torture.silence import silence
 
 PARTITIONS = 3
-TIMING = Timing(heartbeat_interval=1.0, heartbeat_timeout=3600.0)
+TIMING = LeaseTiming(heartbeat_interval=1.0, heartbeat_timeout=3600.0)
 """Leases are none of this: none shall end."""
 
 
@@ -73,7 +74,7 @@ async def _forget_first(database: Database, publish: Publish, topic: Topic) -> i
     """A relay that removes what it has not published yet."""
     async with database.transaction() as connection:
         batch = await outbox.pending(connection, topic, outbox.BATCH)
-        await outbox.forget(connection, [row.id for row in batch])
+        await outbox.delete(connection, [row.id for row in batch])
     for row in batch:
         await publish(topic, row.message, row.key)
     return len(batch)
@@ -91,7 +92,7 @@ async def _remember_the_last(database: Database, publish: Publish, topic: Topic)
         await publish(topic, row.message, row.key)
         _seen[topic.name] = row.id
     async with database.connection() as connection:
-        await outbox.forget(connection, [row.id for row in batch])
+        await outbox.delete(connection, [row.id for row in batch])
     return len(batch)
 
 

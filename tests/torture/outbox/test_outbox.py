@@ -15,7 +15,7 @@ from app.domain.detector_config import Mock
 from app.domain.spec import ScenarioSpec
 from app.messages import TOPICS, Instance, Message, RunReleased, StartRun, runner_commands
 from app.orchestrator import store
-from app.orchestrator.handlers import apply_to
+from app.orchestrator.decisions import apply_to
 from app.orchestrator.lifecycle import AssignRun, create
 from app.postgres import Database, open_database
 from app.predictions.checkpoint import Fence, FencedError

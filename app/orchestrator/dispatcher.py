@@ -1,0 +1,147 @@
+"""The dispatcher assigns waiting scenarios to free slots, and passes stops on to runners."""
+
+import heapq
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from asyncpg import Record
+from msgspec import Struct
+
+from ..messages import Instance
+from ..postgres import Connection, Database
+from . import store
+from .decisions import apply, apply_each
+from .lifecycle import AssignRun, TellRunner
+from .signals import Signals
+from .transactions import repeat
+
+_BATCH = 50  # scenarios assigned in one transaction, at most
+
+
+class Dispatcher:
+    """Sends runners their commands. Scenarios that have waited longest come first."""
+
+    def __init__(self, database: Database, grace: float, signals: Signals) -> None:
+        """`grace`: seconds without a heartbeat after which an instance gets no more runs."""
+        self._database = database
+        self._grace = grace
+        self._signals = signals
+
+    async def run_once(self) -> None:
+        """Do all that there is to do now."""
+        async with self._database.connection() as connection:
+            work = await find_work(connection)
+        if work.has_stops:
+            await self.pass_stops_on()
+        if work.has_waiting:
+            await self.dispatch()
+
+    async def pass_stops_on(self) -> None:
+        """Tell each runner of the stops that users asked for."""
+        await repeat(self._database, self._signals, self._pass_stop_on)
+
+    async def dispatch(self) -> None:
+        """Assign waiting scenarios as long as slots are free."""
+        await repeat(self._database, self._signals, self._dispatch_batch)
+
+    async def _pass_stop_on(self, connection: Connection) -> bool:
+        scenario_id = await next_stop(connection)
+        if scenario_id is not None:
+            await apply(connection, scenario_id, TellRunner())
+        return scenario_id is not None
+
+    async def _dispatch_batch(self, connection: Connection) -> bool:
+        free = await free_slots(connection, self._grace, _BATCH)
+        # The first lock gives a transaction its place in the order in which event streams tell changes. So
+        # the scenarios are locked first, and this one comes after the transactions that made them wait.
+        waiting = await store.lock_waiting(connection, len(free)) if free else []
+        slots = await lock_slots(connection, free[: len(waiting)])
+        await apply_each(connection, zip(waiting, map(AssignRun, slots), strict=False))
+        return len(waiting) == _BATCH
+
+
+class PendingWork(Struct, frozen=True):
+    """What there is to do: stops to pass on, and scenarios that may be assigned."""
+
+    has_stops: bool
+    has_waiting: bool
+
+
+async def find_work(connection: Connection) -> PendingWork:
+    """Return what there is to do, without locking anything."""
+    row = await connection.fetchrow(
+        """
+        SELECT EXISTS (SELECT FROM scenarios WHERE runner_id IS NOT NULL AND state = 'init_shutdown'),
+               EXISTS (SELECT FROM scenarios WHERE state = 'init_startup' AND not_before <= clock_timestamp())
+        """
+    )
+    assert row is not None  # noqa: S101 - it selects from nothing
+    return PendingWork(*row)
+
+
+async def next_stop(connection: Connection) -> UUID | None:
+    """Return a scenario whose runner must still be told to stop, locked until the transaction ends."""
+    scenario_id: UUID | None = await connection.fetchval(
+        "SELECT id FROM scenarios WHERE runner_id IS NOT NULL AND state = 'init_shutdown'"
+        " LIMIT 1 FOR UPDATE SKIP LOCKED"
+    )
+    return scenario_id
+
+
+async def free_slots(connection: Connection, grace: float, limit: int) -> list[Instance]:
+    """Return the instances of up to `limit` free slots, in the order to take them. Nothing is locked.
+
+    The next slot is always one of the instance that has the largest share of its slots free. An instance
+    without a heartbeat for `grace` seconds has none, because it may be dead long before its leases end.
+    Used slots are counted in the scenarios: a heartbeat knows only the runs that have reached the runner.
+    """
+    rows = await connection.fetch(
+        """
+        SELECT r.runner_id, r.boot_id, r.slots, count(s.id) AS used
+          FROM runners r LEFT JOIN scenarios s USING (runner_id, boot_id)
+         WHERE NOT r.superseded AND r.left_at IS NULL
+           AND r.heartbeat_at > clock_timestamp() - make_interval(secs => $1)
+         GROUP BY r.runner_id, r.boot_id, r.slots
+        HAVING count(s.id) < r.slots
+        """,
+        grace,
+    )
+    return _spread(rows, limit)
+
+
+async def lock_slots(connection: Connection, free: Sequence[Instance]) -> list[Instance]:
+    """Return as many of these slots as are still free, with the rows of their instances locked."""
+    return _spread(await _lock_instances(connection, set(free)), len(free)) if free else []
+
+
+def _spread(rows: Sequence[Record], limit: int) -> list[Instance]:
+    """Spread `limit` runs over the instances of these rows by the share of their slots that is used."""
+    free = [
+        (used / row["slots"], row["runner_id"], row["boot_id"])
+        for row in rows
+        for used in range(row["used"], row["slots"])
+    ]
+    return [Instance(runner_id, boot_id) for _, runner_id, boot_id in heapq.nsmallest(limit, free)]
+
+
+async def _lock_instances(connection: Connection, instances: Iterable[Instance]) -> list[Record]:
+    # Counted in a statement after the lock, to see what another leader assigned while this one waited.
+    chosen = sorted(instances, key=lambda each: (each.runner_id, each.boot_id))
+    names = [each.runner_id for each in chosen], [each.boot_id for each in chosen]
+    await connection.execute(
+        """
+        SELECT FROM runners WHERE (runner_id, boot_id) IN (SELECT * FROM unnest($1::text[], $2::uuid[]))
+         ORDER BY runner_id, boot_id FOR UPDATE
+        """,
+        *names,
+    )
+    return await connection.fetch(
+        """
+        SELECT r.runner_id, r.boot_id, r.slots, count(s.id) AS used
+          FROM runners r LEFT JOIN scenarios s USING (runner_id, boot_id)
+         WHERE (r.runner_id, r.boot_id) IN (SELECT * FROM unnest($1::text[], $2::uuid[]))
+           AND NOT r.superseded AND r.left_at IS NULL
+         GROUP BY r.runner_id, r.boot_id, r.slots
+        """,
+        *names,
+    )

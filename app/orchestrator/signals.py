@@ -1,0 +1,32 @@
+"""Wake-up calls between the parts of one orchestrator."""
+
+from ..concurrency.wake import Wake
+from ..messages import DeleteScenario, Message, RunStarted, results_commands, runner_commands
+
+
+class Signals:
+    """Wakes the parts that have work to do after scenarios changed. Without a signal they look regularly."""
+
+    def __init__(self) -> None:
+        self.announcer = Wake()
+        self.leader = Wake()
+        self.relays = {topic: Wake() for topic in (runner_commands, results_commands)}
+
+    def after_message(self, message: Message) -> None:
+        """Call when this process has handled a command or an event."""
+        self.announcer.set()
+        if isinstance(message, DeleteScenario):
+            self.relays[results_commands].set()
+        elif not isinstance(message, RunStarted):
+            self.leader.set()
+
+    def after_decision(self) -> None:
+        """Call when the leader has decided about scenarios."""
+        self.relays[runner_commands].set()
+        self.announcer.set()
+
+    def after_announcement(self) -> None:
+        """Call when another orchestrator announced that scenarios changed."""
+        self.leader.set()
+        for relay in self.relays.values():
+            relay.set()
