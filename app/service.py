@@ -27,9 +27,9 @@ from .orchestrator.elector import AlreadyRunningError
 from .orchestrator.leases import LeaseTiming
 from .process import configure_process, set_on_termination
 from .resources import PREDICTIONS, SCENARIOS, DatabaseSpec, Resources
-from .runner.run import Tools
+from .runner.context import RunContext
 from .runner.service import Runner
-from .runner.workers import Workers
+from .runner.workers import WorkerLanes, Workers
 from .settings import Role, Settings, SettingsError, load
 from .supervision import (
     Asgi,
@@ -79,12 +79,12 @@ async def _open_runner(context: RoleContext) -> Work:
         Instance(settings.runner_id or f"{gethostname()}:{settings.port}", uuid4()),
         settings.runner_slots,
         context.bus,
-        Tools(
+        RunContext(
             await context.resources.pool(PREDICTIONS),
             settings.media_root,
             ModelCache(settings.model_root),
             settings.source_networks,
-            Workers(os.cpu_count() or 1),
+            WorkerLanes(Workers(os.cpu_count() or 1)),
             settings.decoding,
         ),
         heartbeat_interval=settings.heartbeat_interval,

@@ -18,25 +18,26 @@ import msgspec
 import psutil
 from msgspec import Struct
 
-from app.domain.networks import Networks
 from app.domain.prediction import Detection
 from app.domain.source import parse_source
 from app.domain.spec import EveryFrame, FixedRate, Sampling
-from app.predictions.checkpoint import Checkpoint, Counters
-from app.runner.pipeline import Item, Pipeline
+from app.runner.pipeline import FrameTask, Pipeline
 from app.runner.workers import Workers
-from app.video.decoder.parent import DecoderProcess
-from app.video.reader import Reader
+from app.video.decoder.parent import ProcessReader
+from app.video.reader import ThreadReader
+from app.video.reading import ReadRequest
 from benchmarks.clips import camera_clip
 from benchmarks.table import Row, command
 
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
 SAMPLINGS: dict[str, Sampling] = {"every frame": EveryFrame(), "2 frames/s": FixedRate(2)}
-KINDS: dict[str, type[Reader] | type[DecoderProcess]] = {"thread": Reader, "process": DecoderProcess}
+KINDS: dict[str, type[ThreadReader] | type[ProcessReader]] = {
+    "thread": ThreadReader,
+    "process": ProcessReader,
+}
 CAMERAS = 2
 SECONDS = 60
 _PACE = 0.02
-_FRESH = Checkpoint(0, False, None, 0, 0, Counters(), 0.0, 0.0)
 
 
 class Cost(Struct):
@@ -46,28 +47,29 @@ class Cost(Struct):
     memory: float
 
 
-def look(item: Item) -> tuple[Detection, ...]:
+def look(task: FrameTask) -> tuple[Detection, ...]:
     """Do the work that a cheap detector needs from a picture."""
-    assert item.picture is not None
-    item.picture.gray((640, 360))
+    assert task.picture is not None
+    task.picture.gray((640, 360))
     return ()
 
 
-def cost(clip: Path, sampling: Sampling, kind: type[Reader] | type[DecoderProcess], cameras: int) -> Cost:
+def cost(
+    clip: Path, sampling: Sampling, kind: type[ThreadReader] | type[ProcessReader], cameras: int
+) -> Cost:
     """Read a clip through several readers at the same time."""
     idle, spent = memory(), cpu()
     highest = idle
     workers = Workers(2)
     going = []
     for _ in range(cameras):
-        pipeline = Pipeline(look, workers=workers, most=2, wake=lambda: None)
-        source = parse_source(clip.name)
-        reader = kind(source, clip.parent, Networks(""), sampling, persistent=False, wake=lambda: None)
-        reader.start(_FRESH, pipeline)
+        pipeline = Pipeline(look, workers=workers, parallel=2, wake=lambda: None)
+        request = ReadRequest(parse_source(clip.name), str(clip.parent.absolute()), "", sampling)
+        kind(request).start(pipeline)
         going.append(pipeline)
     turn = 0
     while going:
-        going = [pipeline for pipeline in going if not pipeline.take().over]
+        going = [pipeline for pipeline in going if not pipeline.take().is_over]
         time.sleep(_PACE)
         turn += 1
         if turn % 5 == 0:

@@ -32,7 +32,9 @@ from app.domain.spec import EveryFrame
 from app.postgres import open_database
 from app.predictions.checkpoint import Batch, Counters, Fence
 from app.runner import checkpoints as store
-from app.video.open import Recording, Sampled, open_video
+from app.video.open import open_video
+from app.video.reading import SampledFrame
+from app.video.recording import Recording
 from benchmarks import network
 from benchmarks.processes import cpu, of_server, own_cpu
 from benchmarks.services import busy_seconds, predictions_of
@@ -66,7 +68,9 @@ class Case(Struct, frozen=True):
         """Return the first pictures, decoded as a runner decodes them."""
         with open_video(parse_source(self.clip), self.folder, Networks(""), stop=Event()) as video:
             assert isinstance(video, Recording)
-            sampled = (entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, Sampled))
+            sampled = (
+                entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, SampledFrame)
+            )
             return [entry.picture for entry in islice(sampled, count) if entry.picture is not None]
 
 

@@ -39,9 +39,9 @@ from app.postgres import TRANSIENT, Database, migrate, open_database
 from app.postgres.embedded.account import Account
 from app.postgres.embedded.binaries import find_binaries
 from app.postgres.embedded.server import EmbeddedServer, embedded_server
-from app.runner.run import Tools
+from app.runner.context import RunContext
 from app.runner.service import Runner
-from app.runner.workers import Workers
+from app.runner.workers import WorkerLanes, Workers
 from benchmarks.table import Row, alternate, at_least, command
 from tests.support.clips import encode
 from tests.support.kafka import any_broker
@@ -70,8 +70,9 @@ async def through_the_service(folder: Path, server: EmbeddedServer, kind: str, b
         stack.callback(group.cancel_scope.cancel)
         dsn = server.dsn(names[0])
         await group.start(partial(run_orchestrator, dsn, scenarios, bus, LeaseTiming(), alone=broker is None))
-        tools = Tools(predictions, folder, ModelCache(folder), Networks(""), Workers(os.cpu_count() or 1))
-        runner = Runner(Instance("bench", uuid4()), SLOTS, bus, tools, heartbeat_interval=1.0)
+        workers = WorkerLanes(Workers(os.cpu_count() or 1))
+        context = RunContext(predictions, folder, ModelCache(folder), Networks(""), workers)
+        runner = Runner(Instance("bench", uuid4()), SLOTS, bus, context, heartbeat_interval=1.0)
         await group.start(partial(runner.run, Event()))
         await _all_end(scenarios, bus, IN_FLIGHT)
         began = time.perf_counter()

@@ -1,17 +1,18 @@
-"""Threads for what is slow: decoding and detecting."""
+"""Threads for slow work: decoding and detecting."""
 
 import os
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextvars import Context, copy_context
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
+from typing import Generic, NamedTuple, ParamSpec, TypeVar
 
 from ..allocator import return_free_memory
 
 NICENESS = 10
-"""How far slow work gives way to the event loop."""
+"""The nice value of threads that do slow work, so that the event loop comes first."""
 
 _LINGER = 10.0  # seconds that a thread waits for more work before it ends
 
@@ -24,31 +25,30 @@ class _Job(NamedTuple):
 
 
 _idle: dict[bool, list[SimpleQueue[_Job]]] = {True: [], False: []}
-"""Where threads that have nothing to do wait for it, by whether they give way: what gave way once may not
-take that back. Lists because each of their calls is atomic."""
+"""The inboxes of idle threads, by whether the thread is nice: its nice value cannot be lowered again. Lists,
+because each of their calls is atomic."""
 
 
-def start_thread(name: str, work: Callable[..., None], *arguments: object, patient: bool = True) -> None:
-    """Run `work` in a daemon thread, behind the event loop where the system lets single threads give way.
+def start_thread(name: str, work: Callable[..., None], *arguments: object, is_nice: bool = True) -> None:
+    """Run `work` in a daemon thread, with a raised nice value if the system has one for each thread.
 
-    What is not `patient` does not give way. With four 720p scenarios on two cores, giving way halved the
-    median time of a GET and its 99th percentile. The thread has the caller's context, so that what it logs
-    bears the names of the run. It is one that has done other work before where one is free: starting one
-    takes as long as opening a small video.
+    With four 720p scenarios on two cores, being nice halved the median time of a GET and its 99th percentile
+    (measured). The thread has the caller's context, so its log lines bear the names of the run. An idle
+    thread is used again if there is one: to start one takes as long as to open a small video.
     """
     job = _Job(name, copy_context(), work, arguments)
     try:
-        inbox = _idle[patient].pop()
+        inbox = _idle[is_nice].pop()
     except IndexError:
-        threading.Thread(target=_serve, args=(job, patient), name=name, daemon=True).start()
+        threading.Thread(target=_serve, args=(job, is_nice), name=name, daemon=True).start()
     else:
         inbox.put(job)
 
 
-def _serve(first: _Job, patient: bool) -> None:
-    if patient and sys.platform == "linux":  # elsewhere it would slow down the whole process
+def _serve(first: _Job, is_nice: bool) -> None:
+    if is_nice and sys.platform == "linux":  # elsewhere it would slow down the whole process
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-    thread, inbox, idle = threading.current_thread(), SimpleQueue[_Job](), _idle[patient]
+    thread, inbox, idle = threading.current_thread(), SimpleQueue[_Job](), _idle[is_nice]
     job: _Job | None = first
     del first  # a job keeps what it works on
     while job is not None:
@@ -58,12 +58,12 @@ def _serve(first: _Job, patient: bool) -> None:
         thread.name = "idle"
         idle.append(inbox)
         job = _next(inbox, idle)
-    if not idle:  # whatever came at once is over
+    if not idle:  # the last thread of a burst
         return_free_memory()
 
 
 def _next(inbox: "SimpleQueue[_Job]", idle: "list[SimpleQueue[_Job]]") -> _Job | None:
-    """The next job, or None where there was none for a while, and none can come any more."""
+    """Return the next job, or None if there was none for a while and none can come any more."""
     try:
         return inbox.get(timeout=_LINGER)
     except Empty:
@@ -72,3 +72,54 @@ def _next(inbox: "SimpleQueue[_Job]", idle: "list[SimpleQueue[_Job]]") -> _Job |
         except ValueError:  # somebody has just taken it, to put a job in
             return inbox.get()
         return None
+
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
+
+
+class DedicatedThread(Generic[Arguments, Answer]):
+    """Calls a function in one and the same thread, whichever thread asks for it."""
+
+    def __init__(self, name: str, function: Callable[Arguments, Answer]) -> None:
+        self._name = name
+        self._function = function
+        self._lock = threading.Lock()
+        self._is_started = False
+        self._is_closed = False
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    def __call__(self, *arguments: Arguments.args, **named: Arguments.kwargs) -> Answer:
+        """Call the function, and wait for its answer.
+
+        Raises:
+            RuntimeError: the thread was closed, or cannot be started.
+            Exception: whatever the function raises.
+        """
+        future: Future[Answer] = Future()
+
+        def call() -> None:
+            try:
+                future.set_result(self._function(*arguments, **named))
+            except BaseException as error:  # for the caller to handle
+                future.set_exception(error)
+
+        with self._lock:
+            if self._is_closed:
+                raise RuntimeError("the thread was closed")
+            if not self._is_started:
+                start_thread(self._name, self._serve)
+                self._is_started = True
+            self._calls.put(call)
+        return future.result()
+
+    def close(self) -> None:
+        """End the thread after the calls that were begun. Does not wait for it."""
+        with self._lock:
+            self._is_closed = True
+            self._calls.put(None)
+
+    def _serve(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
+            del call

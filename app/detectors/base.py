@@ -45,9 +45,9 @@ class Detector(ABC):
     warm_up: ClassVar[WarmUp | None] = None
     """Set if it learns from earlier frames: `RebuiltDetector` then decides which instance sees a frame."""
     is_ordered: ClassVar[bool] = False
-    """Whether it must get a run's frames in their order."""
+    """Whether it must get a run's frames in their order, one at a time."""
     is_single_threaded: ClassVar[bool] = False
-    """Whether `detect` must not be called from several threads at once."""
+    """Whether all calls of `detect` must be in one and the same thread."""
     waits_for_network: ClassVar[bool] = False
     """Whether `detect` waits for another server most of the time, and so needs no core of its own."""
 

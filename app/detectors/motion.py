@@ -33,7 +33,6 @@ class MotionDetector(Detector):
 
     warm_up = WarmUp(rebuild_every=400, frames=80)
     is_ordered = True
-    is_single_threaded = True
 
     def __init__(self, config: Motion) -> None:
         self._config = config

@@ -10,7 +10,8 @@ from ..domain.prediction import Prediction
 from ..domain.spec import CandidateFrames
 from ..domain.states import SourceState
 from ..predictions.checkpoint import Batch, Checkpoint, Counters
-from .pipeline import Item, Mark
+from ..video.reading import Watermark
+from .pipeline import FrameTask
 
 _RATE_WINDOW = 5.0  # seconds
 
@@ -29,7 +30,7 @@ class BatchBuilder:
         self._rate: deque[tuple[float, int]] = deque([(time.monotonic(), checkpoint.next_frame)])
 
     def build(
-        self, entries: Iterable[Item | Mark], *, source_state: SourceState, finished: bool = False
+        self, entries: Iterable[FrameTask | Watermark], *, source_state: SourceState, finished: bool = False
     ) -> Batch | None:
         """Return the batch of these entries, None if it would have no frames and `finished` is not set."""
         start = self.next_frame
@@ -37,7 +38,7 @@ class BatchBuilder:
         predictions: list[Prediction] = []
         dropped = 0
         for entry in entries:
-            if isinstance(entry, Mark):
+            if isinstance(entry, Watermark):
                 entry_end = entry.end
                 dropped += entry.dropped
             else:
@@ -45,7 +46,7 @@ class BatchBuilder:
                 self._note_rebuild(entry)
                 if entry.frame < start:
                     continue
-                if entry.dropped:
+                if entry.is_dropped:
                     dropped += 1
                 else:
                     predictions.append(
@@ -80,11 +81,11 @@ class BatchBuilder:
             live=self.live,
         )
 
-    def _note_rebuild(self, item: Item) -> None:
+    def _note_rebuild(self, task: FrameTask) -> None:
         """Keep the frame with which the warm-up of a new instance begins: later runs may resume there."""
-        warm_up, sampled = self.warm_up, item.sampled
+        warm_up, sampled = self.warm_up, task.sampled
         if warm_up and sampled is not None and (sampled + warm_up.frames) % warm_up.rebuild_every == 0:
-            self._replay_at[sampled] = item.frame
+            self._replay_at[sampled] = task.frame
 
     def _replay(self) -> tuple[int, int]:
         """Return the frame at which a resumed run begins to decode, and its number as a sampled frame."""

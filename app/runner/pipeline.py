@@ -1,7 +1,8 @@
-"""decode → detect, overlapped, in threads; what is done comes out in order.
+"""The frames of one run between decoding and storing: detected in parallel, given out in frame order.
 
-The event loop only takes what is ready, many frames at a time. Everything is bounded: a recording waits for
-a slow detector or database, a live source loses the oldest frame that nobody has begun to look at.
+Decoding and detecting run in threads; the event loop only takes what is done, many frames at a time.
+Everything is bounded: a slow detector or database slows a recording's decoder down, and costs a live source
+its oldest frames.
 """
 
 from collections import deque
@@ -12,20 +13,24 @@ from msgspec import Struct
 
 from ..domain.picture import Picture
 from ..domain.prediction import DETECTOR_FAILED, Detection
+from ..video.reading import ReadStatus, SampledFrame, Watermark
 from .workers import Workers
 
 MAX_LINE = 4096
-"""Frames that may wait to be stored before decoding waits too."""
+"""Entries that may wait to be stored before decoding waits too."""
 
 MAX_TAKEN = 1024
-"""Entries taken at once: larger batches take longer for each frame, and keep the event loop from others."""
+"""Entries taken at once: a larger batch takes longer for each frame, and blocks the event loop."""
+
+STEP_FAILED = "the analysis failed: "
+"""What a frame's error begins with if the ordered step raised."""
 
 
-class Item(Struct, eq=False):
-    """A sampled frame on its way. `sampled` is its number among the recording's sampled frames, None where
-    the source is live.
+class FrameTask(Struct, eq=False):
+    """A sampled frame on its way. Fields are those of SampledFrame, and what became of it.
 
-    It is done once it has detections or an error, or was dropped; its picture is let go then.
+    It is detected once it has detections or an error; its picture is released then. It is done if it can be
+    stored.
     """
 
     frame: int
@@ -34,188 +39,257 @@ class Item(Struct, eq=False):
     picture: Picture | None
     error: str | None = None
     detections: tuple[Detection, ...] | None = None
-    dropped: bool = False
+    is_dropped: bool = False
+    is_done: bool = False
 
     @property
-    def is_done(self) -> bool:
-        """Whether nothing more happens to it."""
-        return self.detections is not None or self.error is not None or self.dropped
+    def is_detected(self) -> bool:
+        """Whether there is nothing left to detect."""
+        return self.detections is not None or self.error is not None
 
 
-class Mark(Struct, eq=False):
-    """Every frame before `end` is settled once everything ahead of this is. `dropped` sampled frames of
-    these had no room even as items."""
+_Result = tuple[tuple[Detection, ...] | None, str | None]  # detections or an error
+Detect = Callable[[FrameTask], tuple[Detection, ...]]
+OrderedStep = Callable[[FrameTask], tuple[Detection, ...] | None]
+"""Sees each frame that will be stored, in frame order and one at a time, in a worker's thread.
 
-    end: int
-    time: float
-    dropped: int = 0
-    is_done: bool = True
+It is given a frame with its detections or its error, but without its picture. Frames that are read again to
+warm up a detector come too; dropped frames do not. What it returns replaces the detections, unless it is
+None. It must be a pure function of the frames so far. If it raises, that frame is stored with the error, and
+the next frame follows.
+"""
 
 
-class Ready(Struct):
-    """What is done and was not taken before, in order. `over`: nothing more will come; `all_done`: and
-    nothing was left behind."""
+class Taken(Struct):
+    """Entries that are done, in order, with the newest status of the source.
 
-    entries: list[Item | Mark]
-    over: bool
-    all_done: bool
+    `is_over`: nothing more will come. `is_all_done`: it is over, and no frame was left behind.
+    """
+
+    entries: list[FrameTask | Watermark]
+    status: ReadStatus
+    is_over: bool
+    is_all_done: bool
 
 
 class Pipeline:
-    """One run's line of frames, of which up to `most` workers look at one each.
+    """A FrameSink whose frames up to `parallel` workers detect in at the same time.
 
-    `put` and `end` are for the one thread that decodes, everything else is for the event loop. `wake` is
-    called, from any thread, when `take` would give something after it gave nothing, and when all is over.
+    `note`, `put` and `end` are for the reading thread, everything else is for the event loop. `wake` is
+    called from any thread: when `take` would give something after it gave nothing, when a live source's
+    status changed, and once everything is over.
     """
 
     def __init__(
         self,
-        detect: Callable[[Item], tuple[Detection, ...]],
+        detect: Detect,
         *,
         workers: Workers,
-        most: int,
+        parallel: int,
         wake: Callable[[], None],
+        ordered_step: OrderedStep | None = None,
     ) -> None:
+        self.capacity = parallel + 2
+        """The most sampled frames of a recording that have their pictures at the same time."""
         self._detect = detect
-        self.live = False
-        """Set by the decoding thread before it puts anything, where the source cannot be made to wait."""
-        self.closing = False
-        """Set by the decoding thread before it puts what should be last: what is ready then can wait for
-        the end, and be taken with it."""
+        self._ordered_step = ordered_step
         self._wake = wake
         self._workers = workers
-        self._most = most
+        self._parallel = parallel
         self._lock = Lock()
         self._may_put = Condition(self._lock)
-        self._line: deque[Item | Mark] = deque()
-        self._pending: deque[Item] = deque()
-        self._turns = 0  # that workers do or have been asked for
+        self._line: deque[FrameTask | Watermark] = deque()  # not taken yet
+        self._undetected: deque[FrameTask] = deque()
+        self._unstepped: deque[FrameTask] = deque()  # stays empty without an ordered step
+        self._requests = 0  # to workers that have not ended
         self._is_begun = False
-        self._busy = 0
-        self._ended = False
-        self._stopped = False
+        self._busy = 0  # workers with a frame
+        self._is_stepping = False
+        self._status = ReadStatus()
+        self._length: int | None = None  # of the recording, in frames
+        self._is_closing = False
+        self._is_ended = False
+        self._is_stopped = False
         self._loop_waits = True
-        self.room = most + 2
-        """The most sampled frames that a recording has in it with their pictures."""
 
-    def put(self, entry: Item | Mark) -> bool:
-        """Hand over what was decoded, waiting for room; False where the pipeline was stopped."""
+    def note(self, status: ReadStatus) -> None:
+        """Take the newest status of the source; a recording's is seen with its first frame."""
         with self._lock:
-            if self._stopped:  # whatever settles frames after one that was refused would settle that too
+            self._status = status
+            self._length = status.media.frames if status.media else None
+            if status.is_live:
+                self._wake()
+
+    def put(self, entry: SampledFrame | Watermark) -> bool:
+        """Take what was decoded, waiting for room. Returns False if the pipeline was stopped."""
+        with self._lock:
+            if self._is_stopped:  # a later entry would say that a frame is done which was refused
                 return False
-            if isinstance(entry, Mark):
-                self._put_mark(entry)
+            if isinstance(entry, Watermark):
+                self._is_closing = entry.end == self._length
+                self._put_watermark(entry)
             elif self._make_room(entry):
-                self._line.append(entry)
-                if not entry.is_done:
-                    self._pending.append(entry)
-                    if self._is_worth_a_turn():
-                        self._ask_for_turn()
+                self._is_closing = entry.frame + 1 == self._length
+                self._put_frame(entry)
             self._announce()
-            return not self._stopped
+            return not self._is_stopped
 
-    def end(self) -> None:
-        """Nothing more will be put."""
+    def end(self, status: ReadStatus) -> None:
+        """Take the last status. Nothing more will be put."""
         with self._lock:
-            self._ended = True
-            if not self._turns:
-                self._ask_for_turn()
+            self._status = status
+            self._is_ended = True
+            if not self._requests:
+                self._request_worker()
             self._announce()
 
     def stop(self) -> None:
-        """Finish the frames that detection has begun with, and nothing else."""
+        """Finish the frames in which detection has begun, and nothing else."""
         with self._lock:
-            self._stopped = True
-            self._pending.clear()
+            self._is_stopped = True
+            self._undetected.clear()
             self._may_put.notify()
             self._announce()
 
-    def take(self) -> Ready:
-        """What is done, up to the first frame that is not; MAX_TAKEN entries where there may be more."""
-        entries: list[Item | Mark] = []
-        self._workers.look()
+    def take(self) -> Taken:
+        """Return what is done, up to the first frame that is not; if there is more, MAX_TAKEN entries."""
+        entries: list[FrameTask | Watermark] = []
+        self._workers.replace_stuck()
         with self._lock:
-            if not self._turns:
-                self._ask_for_turn()
+            if not self._requests:
+                self._request_worker()
             while self._is_ready() and len(entries) < MAX_TAKEN:
                 entries.append(self._line.popleft())
-            over = self._is_over()
-            self._loop_waits = not entries and not over
+            is_over = self._is_over()
+            self._loop_waits = not entries and not is_over
             self._may_put.notify()
-        return Ready(entries, over, over and not self._line)
+            return Taken(entries, self._status, is_over, is_over and not self._line)
 
-    def _make_room(self, item: Item) -> bool:
-        """Whether there is room for the item in the line, after whatever waiting or dropping it takes."""
-        if not self.live:
-            while not self._stopped and (
-                len(self._pending) + self._busy >= self.room or len(self._line) >= MAX_LINE
+    def _make_room(self, frame: SampledFrame) -> bool:
+        """Wait for room in the line, or drop frames for it. Returns whether there is room."""
+        if not self._status.is_live:
+            while not self._is_stopped and (
+                len(self._undetected) + self._busy >= self.capacity or len(self._line) >= MAX_LINE
             ):
                 self._may_put.wait()
-            return not self._stopped
+            return not self._is_stopped
         if len(self._line) >= MAX_LINE:
-            self._put_mark(Mark(item.frame + 1, item.time, dropped=1))
+            self._put_watermark(Watermark(frame.frame + 1, frame.time, dropped=1))
             return False
-        if self._pending and len(self._pending) + self._busy > self._most:
-            oldest = self._pending.popleft()
-            oldest.dropped = True
+        if self._undetected and len(self._undetected) + self._busy > self._parallel:
+            oldest = self._undetected.popleft()
             oldest.picture = None
-        return not self._stopped
+            oldest.is_dropped = oldest.is_done = True
+        return not self._is_stopped
 
-    def _put_mark(self, mark: Mark) -> None:
+    def _put_frame(self, frame: SampledFrame) -> None:
+        task = FrameTask(frame.frame, frame.time, frame.sampled, frame.picture, frame.error)
+        self._line.append(task)
+        if self._ordered_step is not None:
+            self._unstepped.append(task)
+        elif task.error is not None:
+            task.is_done = True
+        if task.error is None:
+            self._undetected.append(task)
+        if not task.is_done and self._is_worth_a_request():
+            self._request_worker()
+
+    def _put_watermark(self, watermark: Watermark) -> None:
         last = self._line[-1] if self._line else None
-        if isinstance(last, Mark):
-            last.end, last.time, last.dropped = mark.end, mark.time, last.dropped + mark.dropped
+        if isinstance(last, Watermark):
+            dropped = last.dropped + watermark.dropped
+            self._line[-1] = Watermark(watermark.end, watermark.time, dropped)
         else:
-            self._line.append(mark)
+            self._line.append(watermark)
 
-    def _is_worth_a_turn(self) -> bool:
-        """Workers that are faster than the decoder are not woken for each frame: that costs more than a look.
+    def _is_worth_a_request(self) -> bool:
+        """Return whether a worker is needed now: to wake one for each frame costs more than a cheap detector.
 
-        What waits meanwhile is looked at when half of the room is taken, or when the event loop comes by.
+        What waits is looked at when half of the capacity is taken, or when the event loop calls `take`.
         """
-        return self.live or self._turns > 0 or not self._is_begun or len(self._pending) >= self.room // 2
+        return (
+            self._status.is_live
+            or self._requests > 0
+            or not self._is_begun
+            or len(self._undetected) >= self.capacity // 2
+        )
 
-    def _ask_for_turn(self) -> None:
-        if self._pending and self._turns < self._most:
-            self._workers.offer(self._turn)
-            self._turns += 1
+    def _request_worker(self) -> None:
+        if self._has_work() and self._requests < self._parallel:
+            self._workers.submit(self._work)
+            self._requests += 1
             self._is_begun = True
 
-    def _turn(self) -> bool:
-        """Look at one frame, in a worker's thread. Returns whether there are more."""
+    def _has_work(self) -> bool:
+        return bool(self._undetected) or self._is_step_due()
+
+    def _is_step_due(self) -> bool:
+        while self._unstepped and self._unstepped[0].is_dropped:
+            self._unstepped.popleft()
+        return bool(self._unstepped) and self._unstepped[0].is_detected and not self._is_stepping
+
+    def _work(self) -> bool:
+        """Take one frame through the ordered step if it is due, else detect in one; in a worker's thread.
+
+        Returns whether there is more to do.
+        """
         with self._lock:
-            if not self._pending:
-                self._turns -= 1
+            is_step = self._is_step_due()
+            if is_step:
+                task = self._unstepped.popleft()
+                self._is_stepping = True
+            elif self._undetected:
+                task = self._undetected.popleft()
+                if not self._undetected:  # if woken for each frame, the decoder would sleep after each
+                    self._may_put.notify()
+            else:
+                self._requests -= 1
                 return False
             self._busy += 1
-            item = self._pending.popleft()
-            if not self._pending:  # not for each frame: the decoder would wake, decode one, and sleep again
-                self._may_put.notify()
-        try:
-            detections = self._detect(item)
-            error = None
-        except Exception as fault:  # whatever a detector does, it costs this frame alone
-            detections = None
-            error = f"{DETECTOR_FAILED}{fault!r}"
+        detections, error = self._step(task) if is_step else self._detect_in(task)
         with self._lock:
-            item.detections, item.error, item.picture = detections, error, None
+            task.detections, task.error, task.picture = detections, error, None
+            if is_step:
+                self._is_stepping = False
+            task.is_done = is_step or self._ordered_step is None
             self._busy -= 1
+            has_more = self._has_work()
+            if not has_more:
+                self._requests -= 1
             self._announce()
-            more = bool(self._pending)
-            if not more:
-                self._turns -= 1
-            return more
+            return has_more
+
+    def _detect_in(self, task: FrameTask) -> _Result:
+        try:
+            return self._detect(task), None
+        except Exception as fault:  # whatever a detector does, it costs this frame alone
+            return None, f"{DETECTOR_FAILED}{fault!r}"
+
+    def _step(self, task: FrameTask) -> _Result:
+        assert self._ordered_step is not None  # noqa: S101 - without one, no step is ever due
+        try:
+            replaced = self._ordered_step(task)
+        except Exception as fault:
+            return None, f"{STEP_FAILED}{fault!r}"
+        return task.detections if replaced is None or task.error else replaced, task.error
 
     def _announce(self) -> None:
-        if self._is_ending() or (self._loop_waits and self._is_ready() and (self._ended or not self.closing)):
+        # What comes last waits for the end, which follows at once, to be stored with it.
+        may_wait = self._is_closing and not self._is_ended
+        if self._is_ending() or (self._loop_waits and self._is_ready() and not may_wait):
             self._loop_waits = False
             self._wake()
 
     def _is_ready(self) -> bool:
-        return bool(self._line) and self._line[0].is_done
+        if not self._line:
+            return False
+        first = self._line[0]
+        return isinstance(first, Watermark) or first.is_done
 
     def _is_ending(self) -> bool:
-        return self._busy == 0 and (self._stopped or (self._ended and not self._line))
+        if self._busy or not (self._is_stopped or (self._is_ended and not self._line)):
+            return False
+        return not self._is_step_due()
 
     def _is_over(self) -> bool:
         return self._is_ending() and not self._is_ready()

@@ -1,110 +1,94 @@
-"""One attempt of a scenario: claim, read, detect, store batch by batch, and say how it ended."""
+"""One attempt of a scenario: claim, read, detect, store batch by batch, and report how it ended."""
 
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
 import structlog
-from anyio import sleep, to_thread
+from anyio import to_thread
 from anyio.lowlevel import checkpoint
-from msgspec import Struct
 from msgspec.structs import replace
 
 from ..concurrency.micro_batching import MicroBatcher
 from ..concurrency.wake import Wake
-from ..detectors.base import DetectorError
+from ..detectors.base import Detector, DetectorError
 from ..detectors.factory import READS_FILES, make_detector
-from ..detectors.onnx.cache import ModelCache
 from ..domain.media import Media
-from ..domain.networks import Networks
-from ..domain.source import SourceError, parse_source
+from ..domain.source import Source, SourceError, parse_source
 from ..domain.states import SourceState
 from ..messages import RunEvent, RunFailed, RunFinished, RunReleased, RunStarted, RunStopped, StartRun
-from ..postgres import TRANSIENT, Database
-from ..predictions.checkpoint import Batch, Checkpoint, Fence, FencedError
-from ..video.decoder.parent import DecoderProcess
-from ..video.reader import Reader
-from . import checkpoints as store
+from ..predictions.checkpoint import Checkpoint, Fence, FencedError
+from ..video.decoder.parent import ProcessReader
+from ..video.reader import ThreadReader
+from ..video.reading import FrameReader, ReadRequest, ReadStatus, StartingPoint
 from . import metrics
 from .batches import BatchBuilder
-from .detection import Detecting
-from .pipeline import MAX_TAKEN, Pipeline
-from .workers import Workers
+from .context import RunContext
+from .detection import RunDetector
+from .fenced_store import FencedStore, backoffs
+from .pipeline import MAX_TAKEN, Pipeline, Taken
 
 log = structlog.get_logger(__name__)
 
 PACE = 0.25
 """Seconds between batches: the first is stored at once, later frames gather."""
 
-MOST_WORKERS = 4
-"""Frames of one run that are looked at at the same time: each is held with its picture."""
-
-_FIRST_BACKOFF, _MAX_BACKOFF = 0.1, 5.0
-
-
-Decoding = Literal["thread", "process"]
-
-
-class Tools(Struct, frozen=True):
-    """What all runs of a runner share. For each run one thread or process decodes."""
-
-    database: Database
-    media_root: Path
-    models: ModelCache
-    networks: Networks
-    workers: Workers
-    decoding: Decoding = "thread"
+MAX_PARALLEL = 4
+"""Frames of one run that are detected in at the same time: each is held with its picture."""
 
 
 class Run:
-    """One attempt. `next_frame` is the first frame that is not stored yet. `emit` is given its events;
-    `report` is called where an earlier attempt stored what its runner may not have lived to report."""
+    """One attempt. `next_frame` is the first frame that is not stored yet.
+
+    `emit` is given its events. `report` is called if an earlier attempt stored frames: its runner may have
+    died before it could report them.
+    """
 
     def __init__(
         self,
         command: StartRun,
-        tools: Tools,
+        context: RunContext,
         emit: Callable[[RunEvent], None],
         report: Callable[[], None] = lambda: None,
         claims: MicroBatcher[Fence, Checkpoint] | None = None,
     ) -> None:
         self._command = command
-        self._tools = tools
+        self._context = context
         self._emit = emit
         self._report = report
-        self._claims = claims
-        self._fence = Fence(command.scenario_id, command.attempt, uuid4())
+        fence = Fence(command.scenario_id, command.attempt, uuid4())
+        self._store = FencedStore(context.database, fence, claims)
         self._asked: Literal["stop", "release"] | None = None
         self._wake = Wake()
-        self._untold: Media | None = None
-        """What RunStarted would have told, where all was over before it could be sent."""
+        self._unsent: Media | None = None
+        """What RunStarted would have said, if everything was over before it was sent."""
         self.next_frame = 0
 
     def stop(self, how: Literal["stop", "release"]) -> None:
-        """End soon: what detection has begun with is still stored."""
+        """End soon: frames in which detection has begun are still stored."""
         self._asked = self._asked or how
         self._wake.set()
 
     async def execute(self) -> None:
-        """Run to the end, and emit what became of it; nothing where another run has the fence."""
+        """Run to the end, and emit how it ended; nothing if another run has the fence."""
         try:
             event = await self._execute()
         except FencedError:
             log.warning(
-                "let go: a newer attempt exists, or the scenario was deleted", next_frame=self.next_frame
+                "run abandoned: a newer attempt exists, or the scenario was deleted",
+                next_frame=self.next_frame,
             )
             metrics.ENDED.labels(how="Fenced").inc()
         else:
             metrics.ENDED.labels(how=type(event).__name__).inc()
-            if self._untold is not None:
+            if self._unsent is not None:
                 if isinstance(event, RunFinished):
-                    event = replace(event, media=self._untold)
+                    event = replace(event, media=self._unsent)
                 else:
-                    self._emit(self._event(RunStarted, media=self._untold))
+                    self._emit(self._event(RunStarted, media=self._unsent))
             self._emit(event)
 
     async def _execute(self) -> RunEvent:
@@ -119,98 +103,111 @@ class Run:
         if self._asked is not None:
             return self._ended_as_asked()
         spec = self._command.spec
-        make = partial(make_detector, spec.detector, self._tools.models)
+        make = partial(make_detector, spec.detector, self._context.models)
         try:
             source = parse_source(spec.source)
-            loads = isinstance(spec.detector, READS_FILES)
-            detector = await to_thread.run_sync(make, abandon_on_cancel=True) if loads else make()
+            reads_files = isinstance(spec.detector, READS_FILES)
+            detector = await to_thread.run_sync(make, abandon_on_cancel=True) if reads_files else make()
         except (SourceError, DetectorError) as error:
             return self._event(RunFailed, error=str(error), retryable=False)
-        wake = _from_threads(self._wake.set)
-
-        def noted() -> None:
-            # What opening a recording told comes with its first frame.
-            if pipeline.live:
-                wake()
-
-        kind = DecoderProcess if self._tools.decoding == "process" else Reader
-        reader = kind(
-            source,
-            self._tools.media_root,
-            self._tools.networks,
-            spec.sampling,
-            persistent=claimed.next_frame > 0 or spec.restart.policy == "always",
-            wake=noted,
-        )
-        detecting = Detecting(detector, make, claimed)
-        pipeline = Pipeline(
-            detecting,
-            workers=self._tools.workers,
-            most=1
-            if detector.is_ordered or detector.is_single_threaded
-            else min(MOST_WORKERS, self._tools.workers.count),
-            wake=wake,
-        )
+        run_detector = RunDetector(detector, make, claimed)
+        pipeline = self._pipeline(detector, run_detector)
+        reader = self._reader(source, claimed)
         try:
-            reader.start(claimed, pipeline)
-            all_done = await self._store_what_comes(
-                pipeline, reader, detecting, BatchBuilder(claimed, detector.warm_up)
+            reader.start(pipeline)
+            last = await self._store_frames(
+                pipeline, reader, run_detector, BatchBuilder(claimed, detector.warm_up)
             )
         finally:
             reader.stop()
             pipeline.stop()
-        fault = detecting.fault(complete=all_done and reader.completed)
+            run_detector.close()
+        fault = run_detector.fault(is_complete=_is_complete(last))
         if fault is not None:
             return self._event(RunFailed, error=fault, retryable=False)
-        return self._outcome(reader, all_done)
+        return self._outcome(last)
 
-    async def _store_what_comes(
-        self, pipeline: Pipeline, reader: Reader | DecoderProcess, detecting: Detecting, builder: BatchBuilder
-    ) -> bool:
-        """Store until nothing more comes; True where all that was decoded is stored.
+    def _reader(self, source: Source, claimed: Checkpoint) -> FrameReader:
+        spec, context = self._command.spec, self._context
+        request = ReadRequest(
+            source,
+            str(context.media_root.absolute()),
+            str(context.networks),
+            spec.sampling,
+            is_persistent=claimed.next_frame > 0 or spec.restart.policy == "always",
+            start=StartingPoint(
+                claimed.next_frame,
+                claimed.eligible,
+                claimed.replay_frame,
+                claimed.replay_sampled,
+                claimed.unix_offset,
+            ),
+        )
+        return ProcessReader(request) if context.decoding == "process" else ThreadReader(request)
 
-        Raises FencedError.
+    def _pipeline(self, detector: Detector, run_detector: RunDetector) -> Pipeline:
+        lanes = self._context.workers
+        workers = lanes.network if detector.waits_for_network else lanes.cores
+        is_alone = detector.is_ordered or detector.is_single_threaded
+        return Pipeline(
+            run_detector,
+            workers=workers,
+            parallel=1 if is_alone else min(MAX_PARALLEL, workers.count),
+            wake=_from_threads(self._wake.set),
+        )
+
+    async def _store_frames(
+        self, pipeline: Pipeline, reader: FrameReader, detector: RunDetector, builder: BatchBuilder
+    ) -> Taken:
+        """Store frames until nothing more comes. Returns what was taken last.
+
+        Raises:
+            FencedError: another run has the fence.
         """
-        started = False
-        shown: SourceState = "opening"
+        is_started = False
+        stored_state: SourceState = "opening"
         while True:
-            if self._asked is not None or detecting.fault(complete=False) is not None:
+            if self._asked is not None or detector.fault(is_complete=False) is not None:
                 reader.stop()
                 pipeline.stop()
-            ready = pipeline.take()
-            complete = ready.all_done and reader.completed
-            state = reader.state
-            if reader.opened is not None and not started:
-                started = True
-                builder.eligible, builder.live = reader.opened.eligible, reader.opened.media.live
-                log.info("run started", next_frame=self.next_frame, media=reader.opened.media)
-                if ready.over:
-                    self._untold = reader.opened.media
-                else:
-                    self._emit(self._event(RunStarted, media=reader.opened.media))
+            taken = pipeline.take()
+            status = taken.status
+            if status.media is not None and not is_started:
+                is_started = True
+                builder.eligible, builder.live = status.candidates or "all", status.media.live
+                self._tell_start(status, is_over=taken.is_over)
             batch = builder.build(
-                ready.entries,
-                source_state="closed" if ready.over else state,
-                finished=complete and detecting.fault(complete=True) is None,
+                taken.entries,
+                source_state="closed" if taken.is_over else status.state,
+                finished=_is_complete(taken) and detector.fault(is_complete=True) is None,
             )
             if batch is not None:
-                await self._store(batch)
-                shown = state
-            if ready.over:
-                return ready.all_done
-            if shown != state and await self._show(state):
-                shown = state
-            if len(ready.entries) < MAX_TAKEN:
+                await self._store.store(batch)
+                self.next_frame = batch.end
+                stored_state = status.state
+            if taken.is_over:
+                return taken
+            if stored_state != status.state and await self._store.try_to_note(status.state):
+                stored_state = status.state
+            if len(taken.entries) < MAX_TAKEN:
                 await self._wake.wait(PACE)
             else:
                 await checkpoint()
 
-    def _outcome(self, reader: Reader | DecoderProcess, all_done: bool) -> RunEvent:
-        if all_done and reader.completed:
+    def _tell_start(self, status: ReadStatus, *, is_over: bool) -> None:
+        log.info("run started", next_frame=self.next_frame, media=status.media)
+        if is_over:
+            self._unsent = status.media
+        else:
+            self._emit(self._event(RunStarted, media=status.media))
+
+    def _outcome(self, last: Taken) -> RunEvent:
+        if _is_complete(last):
             return self._event(RunFinished)
-        if all_done and reader.fault is not None:
-            return self._event(RunFailed, error=str(reader.fault), retryable=reader.fault.retryable)
-        if self._asked is None:  # given back, it would say that this runner leaves
+        fault = last.status.fault
+        if last.is_all_done and fault is not None:
+            return self._event(RunFailed, error=fault.message, retryable=fault.is_retryable)
+        if self._asked is None:  # RunReleased would say that this runner leaves
             return self._event(RunFailed, error="the run ended before its source did", retryable=True)
         return self._ended_as_asked()
 
@@ -220,54 +217,19 @@ class Run:
         return self._event(RunReleased, instance=self._command.instance)
 
     async def _claim(self) -> Checkpoint | None:
-        """Take the fence, trying again while the database is away; None where it was asked to end meanwhile.
+        """Take the fence, trying again while the database is away. Returns None if asked to end meanwhile.
 
-        Raises FencedError.
+        Raises:
+            FencedError: another run has the fence.
         """
-        backoff = _FIRST_BACKOFF
-        if self._claims is not None and (claimed := await self._claims.ask(self._fence)) is not None:
-            return claimed
-        while True:
-            try:
-                async with self._tools.database.connection() as connection:
-                    return await store.claim(connection, self._fence)
-            except TRANSIENT as error:
-                log.warning("cannot claim yet", error=repr(error))
+        for backoff in backoffs():
+            claimed = await self._store.try_claim()
+            if claimed is not None:
+                return claimed
             if self._asked is not None:
-                return None
+                break
             await self._wake.wait(backoff)
-            backoff = min(2 * backoff, _MAX_BACKOFF)
-
-    async def _store(self, batch: Batch) -> None:
-        """Store a batch exactly once, however often the database fails meanwhile. Raises FencedError."""
-        backoff = _FIRST_BACKOFF
-        with metrics.STORE_SECONDS.time():
-            while not await self._try_to_store(batch):
-                await sleep(backoff)
-                backoff = min(2 * backoff, _MAX_BACKOFF)
-        self.next_frame = batch.end
-        metrics.count(batch)
-
-    async def _try_to_store(self, batch: Batch) -> bool:
-        try:
-            async with self._tools.database.connection() as connection:
-                # Where the acknowledgement of an earlier try was lost, the batch is there already.
-                return await store.write(connection, self._fence, batch) or await store.is_stored(
-                    connection, self._fence, batch
-                )
-        except TRANSIENT as error:
-            log.warning("cannot store yet", error=repr(error), next_frame=batch.start)
-            return False
-
-    async def _show(self, state: SourceState) -> bool:
-        """Whether it could be shown what became of the source."""
-        try:
-            async with self._tools.database.connection() as connection:
-                await store.note_source_state(connection, self._fence, state)
-        except TRANSIENT as error:
-            log.warning("cannot show the source's state", error=repr(error), state=state)
-            return False
-        return True
+        return None
 
     def _event(self, kind: Callable[..., RunEvent], **details: object) -> RunEvent:
         command = self._command
@@ -276,8 +238,16 @@ class Run:
         )
 
 
+def _is_complete(taken: Taken) -> bool:
+    """Return whether a recording was read to its end, and all of it was taken."""
+    return taken.is_all_done and taken.status.is_completed
+
+
 def _from_threads(callback: Callable[[], None]) -> Callable[[], None]:
-    """`callback`, to be called from any thread. A read may outlast the event loop: then nothing happens."""
+    """Return a function that any thread may call to have `callback` called in this event loop.
+
+    Nothing happens if the event loop has ended: a read may outlast it.
+    """
     loop = asyncio.get_running_loop()
 
     def call() -> None:

@@ -43,7 +43,8 @@ from . import checkpoints as store
 from . import metrics
 from .cleanup.purge import Purge
 from .cleanup.retention import forget_old
-from .run import Run, Tools
+from .context import RunContext
+from .run import Run
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +60,7 @@ class Runner:
         instance: Instance,
         slots: int,
         bus: Bus,
-        tools: Tools,
+        context: RunContext,
         *,
         heartbeat_interval: float,
         live_retention_days: float | None = None,
@@ -67,7 +68,7 @@ class Runner:
         self._instance = instance
         self._slots = slots
         self._bus = bus
-        self._tools = tools
+        self._context = context
         self._interval = heartbeat_interval
         self._retention = live_retention_days
         self._runs: dict[tuple[UUID, int], Run] = {}
@@ -78,14 +79,14 @@ class Runner:
 
     async def run(self, leave: Event, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Run what is handed out until `leave` is set; then hand every run back, and return."""
-        purge = Purge(self._tools.database)
+        purge = Purge(self._context.database)
         async with create_task_group() as group:
             handle = partial(self._handle, group)
             await group.start(partial(self._bus.consume, runner_commands, handle))
             await group.start(partial(self._bus.consume, results_commands, purge.handle, group=RESULTS))
             group.start_soon(purge.run)
             if self._retention is not None:
-                group.start_soon(forget_old, self._tools.database, self._retention)
+                group.start_soon(forget_old, self._context.database, self._retention)
             group.start_soon(self._beat)
             task_status.started()
             await leave.wait()
@@ -133,7 +134,7 @@ class Runner:
                 self._runs[key].stop("stop")
         elif key not in self._runs:
             send, events = create_memory_object_stream[RunEvent](2)  # that it started, and how it ended
-            run = Run(message, self._tools, send.send_nowait, self._report.set, self._claims)
+            run = Run(message, self._context, send.send_nowait, self._report.set, self._claims)
             if self._leaving:
                 run.stop("release")
             self._runs[key] = run
@@ -141,7 +142,7 @@ class Runner:
             group.start_soon(self._hold, message, run, send, events)
 
     async def _claim(self, fences: Sequence[Fence]) -> list[Checkpoint | None]:
-        async with self._tools.database.connection() as connection:
+        async with self._context.database.connection() as connection:
             return await store.claim_all(connection, fences)
 
     async def _hold(

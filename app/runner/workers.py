@@ -1,4 +1,4 @@
-"""The threads that detect, shared by all runs of a process: as many as there are cores to compute on."""
+"""Worker threads that all runs of a process share."""
 
 import time
 from collections.abc import Callable
@@ -7,84 +7,97 @@ from contextvars import Context
 from queue import Empty, SimpleQueue
 from threading import Lock, get_ident
 
+from msgspec import Struct, field
+
 from ..concurrency.threads import start_thread
 
-PATIENCE = 10.0
-"""Seconds after which a turn that does not end is not waited for: another thread takes its place."""
+STUCK_AFTER = 10.0
+"""Seconds after which a task that does not end is not waited for: another thread takes its place."""
 
-_LINGER = 1.0  # seconds that a thread waits for a turn before it is given back
+NETWORK_WORKERS = 32
 
-Turn = Callable[[], bool]
+_LINGER = 1.0  # seconds that a thread waits for a task before it ends
+
+Task = Callable[[], bool]
 """One piece of work. It returns whether there is more, and must not raise."""
 
 
 class Workers:
-    """Does turns, in the order in which they were asked for, `count` at a time. Any thread may ask.
+    """Does tasks in the order in which they were submitted, at most `count` at a time.
 
     More threads than cores take the cores from each other in the middle of a picture, which empties their
-    caches: four scenarios that had two each took 13 % more processor time for a frame than one alone.
+    caches: four scenarios with two threads each took 13 % more CPU per frame than one alone (measured).
     """
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._turns: SimpleQueue[Turn] = SimpleQueue()
+        self._tasks: SimpleQueue[Task] = SimpleQueue()
         self._lock = Lock()
         self.threads = 0
-        """How many there are; one that has had nothing to do for a second is given back."""
+        """How many there are; one that has had nothing to do for a second ends."""
         self._stuck = 0
         self._since: dict[int, float] = {}
 
-    def offer(self, turn: Turn) -> None:
-        """Have a turn done, and others after it while it says so.
+    def submit(self, task: Task) -> None:
+        """Have a task done, and again while it returns that there is more. Any thread may call it.
 
-        Raises RuntimeError where there is no thread for it.
+        Raises:
+            RuntimeError: there is no thread, and none can be started.
         """
         with self._lock:
             self._start_one()
-            self._turns.put(turn)
+            self._tasks.put(task)
 
-    def look(self) -> None:
-        """Notice turns that do not end. To be called now and then by whoever waits for one."""
+    def replace_stuck(self) -> None:
+        """Start a thread for each one that is stuck. Whoever waits for a task must call this regularly."""
         now = time.monotonic()
         with self._lock:
-            self._stuck = sum(now - since > PATIENCE for since in list(self._since.values()))
-            if not self._turns.empty():
+            self._stuck = sum(now - since > STUCK_AFTER for since in list(self._since.values()))
+            if not self._tasks.empty():
                 self._start_one()
 
     def _start_one(self) -> None:
         if self.threads - self._stuck >= self.count:
             return
-        with suppress(RuntimeError) if self.threads else nullcontext():  # those that are there do it later
-            Context().run(start_thread, "detect", self._serve)  # whoever asked first, it serves all
+        # If no thread can be started, those that are there do the task later.
+        with suppress(RuntimeError) if self.threads else nullcontext():
+            Context().run(start_thread, "detect", self._serve)  # it serves all runs, not the one that asked
             self.threads += 1
 
     def _serve(self) -> None:
-        while (turn := self._next()) is not None:
-            if self._do(turn):
-                self._turns.put(turn)
-            del turn
+        while (task := self._next()) is not None:
+            if self._do(task):
+                self._tasks.put(task)
+            del task
 
-    def _do(self, turn: Turn) -> bool:
-        """Do a turn, and others after it while nobody else waits for one. Returns whether there is more."""
+    def _do(self, task: Task) -> bool:
+        """Do a task, and again while no other task waits. Returns whether there is more."""
         me = get_ident()
         while True:
             self._since[me] = time.monotonic()
-            more = turn()
-            if not more or not self._turns.empty() or self._are_too_many():
+            has_more = task()
+            if not has_more or not self._tasks.empty() or self._are_too_many():
                 break
         del self._since[me]
-        return more
+        return has_more
 
-    def _next(self) -> Turn | None:
-        """The next turn; None where the thread is not needed any more."""
+    def _next(self) -> Task | None:
+        """Return the next task, None if the thread is not needed any more."""
         while True:
             if not self._are_too_many():
                 with suppress(Empty):
-                    return self._turns.get(timeout=_LINGER)
+                    return self._tasks.get(timeout=_LINGER)
             with self._lock:
-                if self._are_too_many() or self._turns.empty():
+                if self._are_too_many() or self._tasks.empty():
                     self.threads -= 1
                     return None
 
     def _are_too_many(self) -> bool:
         return self.threads - self._stuck > self.count
+
+
+class WorkerLanes(Struct, frozen=True):
+    """Workers for detectors that compute, as many as cores, and for detectors that wait for a network."""
+
+    cores: Workers
+    network: Workers = field(default_factory=lambda: Workers(NETWORK_WORKERS))

@@ -1,4 +1,4 @@
-"""Live sources: received frames, and reconnection when they stop coming."""
+"""Read live sources: number the frames received, and reconnect when they stop coming."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,39 +14,30 @@ from av.video.codeccontext import VideoCodecContext
 from msgspec import Struct
 
 from ..domain.media import Media
-from ..domain.picture import Image, Picture
+from ..domain.picture import Image
 from ..domain.source import Source
 from ..domain.spec import KeyframesOnly, Sampling
 from .coded import VideoPacket
 from .container import OpenContainer
 from .errors import READ_ERRORS, VideoError, read_error
 from .pictures import AvPicture
+from .reading import SampledFrame, Watermark
 from .sampling import Sampler
 
-_FIRST_WAIT, _LONGEST_WAIT = 0.25, 4.0  # seconds between tries to open
-_BLIND, _BLINDED = 60.0, 6.0  # seconds of packets without a frame, at first and later, that are put up with
-_FROZEN = 4.5  # seconds of one and the same key frame: seen within 9 where these come up to 3 s apart
-_LOOK_EVERY = 0.5  # seconds
-_MOST_AHEAD = 60.0  # seconds; timestamps further ahead are a jump, which nobody waits for
+_MIN_BACKOFF, _MAX_BACKOFF = 0.25, 4.0  # seconds between tries to open
+_FIRST_FRAME_WITHIN = 60.0  # seconds of packets
+_NEXT_FRAME_WITHIN = 6.0  # seconds of packets
+_FROZEN = 4.5  # seconds of an unchanged key frame; noticed within 9 s if key frames come up to 3 s apart
+_COMPARE_EVERY = 0.5  # seconds
+_MAX_AHEAD = 60.0  # seconds; a timestamp further ahead is a jump, which is not waited for
 _MICROSECOND = Fraction(1, 1_000_000)
 
 
-class Received(Struct, frozen=True):
-    """A frame from a live source. `received` is `time.monotonic()` when it came.
-
-    `picture` is there where it is sampled; the others are only to be counted.
-    """
-
-    received: float
-    picture: Picture | None
-    sampled: bool
-
-
-class SourceState(Struct, frozen=True):
-    """What became of the source.
+class CameraStatus(Struct, frozen=True):
+    """A change of a live source.
 
     It is `open` from its first frame on, `frozen` while its pictures do not change at all, and `reconnecting`
-    where it was lost for `error`. `media` comes with the first `open` of each connection.
+    after it was lost because of `error`. `media` comes with the first `open` of each connection.
     """
 
     state: Literal["open", "frozen", "reconnecting"]
@@ -65,23 +56,27 @@ class Camera:
         stack: ExitStack,
         opened: OpenContainer | None,
     ) -> None:
-        """`stack` holds what is open, `opened` the first of it, if that could be opened already."""
+        """`stack` holds what is open; `opened` is the first connection, if there is one already."""
         self._source = source
         self._connect = connect
         self._stop = stop
         self._stack = stack
         self._opened = opened
 
-    def frames(self, sampling: Sampling) -> Iterator[Received | SourceState]:
-        """Everything received until `stop` is set, reconnecting with a backoff of 0.25 to 4 s. Call it once.
+    def frames(
+        self, sampling: Sampling, first_frame: int = 0, unix_offset: float = 0.0
+    ) -> Iterator[SampledFrame | Watermark | CameraStatus]:
+        """Yield what is received until `stop` is set, reconnecting with a backoff of 0.25 to 4 s.
 
-        The first item is a SourceState. Frames that came damaged are left out. Every other frame comes,
-        sampled or not, so that they can be numbered as received.
+        Call it once. A CameraStatus comes first. Frames are numbered from `first_frame` on as they come. One
+        that is not sampled gives a Watermark; one that comes damaged is not counted. Their time is
+        `time.monotonic()` on arrival plus `unix_offset`, in seconds.
         """
+        number = first_frame
         sampler = Sampler(sampling, _MICROSECOND)
         keys_only = isinstance(sampling, KeyframesOnly)
         begin: float | None = None
-        wait = _FIRST_WAIT
+        backoff = _MIN_BACKOFF
         while not self._stop.is_set():
             is_open = False
             stillness = _Stillness()
@@ -92,21 +87,28 @@ class Camera:
                     if not is_open:
                         if frame is None:
                             continue
-                        is_open, wait = True, _FIRST_WAIT
-                        yield SourceState("open", media=_media(opened, AvPicture(frame)))
-                    if frame is not None and self._source.kind != "test" and stillness.look(arrived, frame):
-                        yield SourceState("frozen" if stillness.is_frozen else "open")
+                        is_open, backoff = True, _MIN_BACKOFF
+                        yield CameraStatus("open", media=_media(opened, AvPicture(frame)))
+                    if (
+                        frame is not None
+                        and self._source.kind != "test"
+                        and stillness.compare(arrived, frame)
+                    ):
+                        yield CameraStatus("frozen" if stillness.is_frozen else "open")
                     if begin is None:
                         begin = arrived
-                    sampled = frame is not None and sampler.take(int((arrived - begin) / _MICROSECOND))
-                    yield Received(arrived, AvPicture(frame) if frame and sampled else None, sampled)
+                    if frame is not None and sampler.take(int((arrived - begin) / _MICROSECOND)):
+                        yield SampledFrame(number, arrived + unix_offset, picture=AvPicture(frame))
+                    else:
+                        yield Watermark(number + 1, arrived + unix_offset)
+                    number += 1
             except VideoError as fault:
                 error = str(fault)
             self._stack.close()
             if not self._stop.is_set():
-                yield SourceState("reconnecting", error)
-                self._stop.wait(wait)
-                wait = min(2 * wait, _LONGEST_WAIT)
+                yield CameraStatus("reconnecting", error)
+                self._stop.wait(backoff)
+                backoff = min(2 * backoff, _MAX_BACKOFF)
 
     def _open(self) -> OpenContainer:
         opened, self._opened = self._opened, None
@@ -115,9 +117,9 @@ class Camera:
     def _arrivals(
         self, opened: OpenContainer, *, keys_only: bool
     ) -> Iterator[tuple[float, av.VideoFrame | None]]:
-        """When each frame came, and the frame, unless only key frames are decoded and it is none."""
+        """Yield when each frame came, and the frame; None for one that is not decoded."""
         pace = _Pace(self._stop) if opened.is_bursty else None
-        seen, patience = time.monotonic(), _BLIND
+        seen, limit = time.monotonic(), _FIRST_FRAME_WITHIN
         try:
             for packet in opened.demux(opened.stream):
                 if pace and packet.pts is not None:
@@ -130,8 +132,8 @@ class Camera:
                 frames = _decode(opened.stream.codec_context, packet, alone=keys_only)
                 now = time.monotonic()
                 if frames:
-                    seen, patience = now, _BLINDED
-                elif now - seen > patience:
+                    seen, limit = now, _NEXT_FRAME_WITHIN
+                elif now - seen > limit:
                     raise VideoError(
                         f"{self._source.redacted} sends nothing that can be decoded", retryable=True
                     )
@@ -143,22 +145,22 @@ class Camera:
 
 
 class _Stillness:
-    """Tells whether one and the same picture comes again and again, bit for bit.
+    """Notices that the same picture comes again and again, bit for bit.
 
-    Only key frames are compared. Between them an encoder leaves out noise that it finds too faint, and shows
-    what stands still a little better each time, until the next key frame begins as the last one did.
+    Only key frames are compared. Between them an encoder leaves out faint noise and refines what stands
+    still, until the next key frame begins as the last one did.
     """
 
     def __init__(self) -> None:
         self.is_frozen = False
         self._picture: Image | None = None
-        self._since = self._looked = 0.0
+        self._since = self._compared = 0.0
 
-    def look(self, now: float, frame: av.VideoFrame) -> bool:
-        """Whether the picture has just frozen, or just moved again."""
-        if not frame.key_frame or now - self._looked < _LOOK_EVERY:
+    def compare(self, now: float, frame: av.VideoFrame) -> bool:
+        """Return whether the picture has just frozen, or just moved again."""
+        if not frame.key_frame or now - self._compared < _COMPARE_EVERY:
             return False
-        self._looked = now
+        self._compared = now
         picture = AvPicture(frame).gray()
         was_frozen = self.is_frozen
         if self._picture is not None and np.array_equal(picture, self._picture):
@@ -170,16 +172,16 @@ class _Stillness:
 
 
 class _Pace:
-    """Spreads over time what comes in bursts, as the segments of a live playlist do."""
+    """Spreads packets over time that come in bursts, as the segments of a live playlist do."""
 
     def __init__(self, stop: Event) -> None:
         self._stop = stop
-        self._lead: float | None = None  # of the video's clock over ours
+        self._lead: float | None = None  # seconds by which the video's clock is ahead of ours
 
     def wait(self, shown: float) -> None:
-        """Return once the frame of this time is due, in seconds of the video's clock."""
+        """Wait until the frame that is shown at this time of the video's clock (seconds) is due."""
         now = time.monotonic()
-        if self._lead is None or not 0 <= shown - self._lead - now <= _MOST_AHEAD:
+        if self._lead is None or not 0 <= shown - self._lead - now <= _MAX_AHEAD:
             self._lead = shown - now
         self._stop.wait(shown - self._lead - now)
 

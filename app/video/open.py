@@ -1,4 +1,4 @@
-"""Opening any source as a Recording or a Camera. Synchronous: for a thread that a run has to itself."""
+"""Open any source as a Recording or a Camera. Synchronous: a run has a thread for it."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,16 +8,10 @@ from threading import Event
 
 from ..domain.networks import Networks
 from ..domain.source import Source
-from ..domain.spec import CandidateFrames
-from .camera import Camera, Received, SourceState
+from .camera import Camera
 from .container import open_container
-from .errors import TruncatedError, VideoError
-from .recording import Recording, Sampled, Settled
-
-__all__ = [
-    "Camera", "CandidateFrames", "Received", "Recording", "Sampled", "Settled", "SourceState",
-    "TruncatedError", "VideoError", "open_video",
-]  # fmt: skip
+from .errors import VideoError
+from .recording import Recording
 
 
 @contextmanager
@@ -27,14 +21,17 @@ def open_video(
     networks: Networks,
     *,
     stop: Event,
-    persistent: bool = False,
+    is_persistent: bool = False,
     open_timeout: float = 8.0,
     read_timeout: float = 5.0,
 ) -> Iterator[Recording | Camera]:
-    """Open `source`, a file below `media_root` or something on `networks`; it is closed on the way out.
+    """Open `source`, a file below `media_root` or a host on `networks`, and close it on the way out.
 
-    `stop` ends a Camera's frames, and its waits at once; no single read outlasts its timeout (seconds).
-    Raises VideoError; where `persistent`, a live source that cannot be opened is a Camera that reconnects.
+    `stop` ends a Camera's frames, and its waits at once; no single read outlasts its timeout (seconds). If
+    `is_persistent`, a live source that cannot be opened is a Camera that reconnects.
+
+    Raises:
+        VideoError: the source cannot be opened.
     """
     connect = partial(
         open_container,
@@ -49,7 +46,7 @@ def open_video(
         try:
             opened = stack.enter_context(connect())
         except VideoError:
-            if not (persistent and source.live):
+            if not (is_persistent and source.live):
                 raise
             opened = None
         if opened is None or opened.is_live:

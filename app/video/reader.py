@@ -1,141 +1,89 @@
-"""The thread that decodes: it turns a source into a line of sampled frames."""
+"""Read a source in a thread of this process."""
 
-from collections.abc import Callable
 from pathlib import Path
 from threading import Event
-from typing import Protocol
 
 import structlog
-from msgspec import Struct
+from msgspec.structs import replace
 
 from ..concurrency.threads import start_thread
-from ..domain.media import Media
 from ..domain.networks import Networks
 from ..domain.redaction import redact
-from ..domain.source import Source
-from ..domain.spec import CandidateFrames, Sampling
-from ..domain.states import SourceState
-from ..predictions.checkpoint import Checkpoint
-from ..runner.pipeline import Item, Mark, Pipeline
-from .open import Camera, Recording, VideoError, open_video
-from .open import Sampled as SampledFrame
-from .open import SourceState as CameraState
+from ..domain.spec import CandidateFrames
+from .camera import Camera, CameraStatus
+from .errors import VideoError
+from .open import open_video
+from .reading import FrameSink, ReadFault, ReadRequest, ReadStatus
+from .recording import Recording
 
 log = structlog.get_logger(__name__)
 
 
-class Opened(Struct, frozen=True):
-    """What opening the source told, and which of its frames sampling chooses from."""
+class ThreadReader:
+    """A FrameReader that decodes in a thread of its own."""
 
-    media: Media
-    eligible: CandidateFrames
-
-
-class Line(Protocol):
-    """Where a Reader puts what it read: a Pipeline, or the way to one. See there."""
-
-    live: bool
-    closing: bool
-
-    def put(self, entry: Item | Mark) -> bool: ...
-
-    def end(self) -> None: ...
-
-
-class Reader:
-    """Reads one source into one pipeline, in a thread of its own.
-
-    What it has found out stands in its attributes before the frames that it is about are in the pipeline.
-    `wake` is called, in that thread, when `opened` or `state` has changed.
-    """
-
-    def __init__(
-        self,
-        source: Source,
-        media_root: Path,
-        networks: Networks,
-        sampling: Sampling,
-        *,
-        persistent: bool,
-        wake: Callable[[], None],
-    ) -> None:
-        self._source = source
-        self._media_root = media_root
-        self._networks = networks
-        self._sampling = sampling
-        self._persistent = persistent
-        self._wake = wake
+    def __init__(self, request: ReadRequest) -> None:
+        self._request = request
         self._stop = Event()
-        self.opened: Opened | None = None
-        """There once the first frame was decoded."""
-        self.state: SourceState = "opening"
-        """What became of the source, short of its end."""
-        self.fault: VideoError | None = None
-        """Why reading failed, if it did; final once the pipeline has ended."""
-        self.completed = False
-        """Whether the recording was read to its end; final once the pipeline has ended."""
+        self._status = ReadStatus()  # of the reading thread
 
-    def start(self, checkpoint: Checkpoint, pipeline: Pipeline) -> None:
-        """Begin to read where the checkpoint says."""
-        start_thread("decode", self.read, checkpoint, pipeline)
+    def start(self, sink: FrameSink) -> None:
+        """Begin to read into `sink`, and return at once."""
+        start_thread("decode", self.read, sink)
 
     def stop(self) -> None:
-        """End reading soon; a read under way is not waited for."""
+        """Make reading end soon. Does not wait for a read that is under way."""
         self._stop.set()
 
-    def read(self, checkpoint: Checkpoint, pipeline: Line) -> None:
+    def read(self, sink: FrameSink) -> None:
         """Read in this thread, to the end."""
+        request = self._request
+        fault: ReadFault | None = None
+        is_completed = False
         try:
             with open_video(
-                self._source, self._media_root, self._networks, stop=self._stop, persistent=self._persistent
+                request.source,
+                Path(request.media_root),
+                Networks(request.networks),
+                stop=self._stop,
+                is_persistent=request.is_persistent,
             ) as video:
                 if isinstance(video, Recording):
-                    self._read_recording(video, checkpoint, pipeline)
+                    is_completed = self._read_recording(video, sink)
                 else:
-                    self._watch(video, checkpoint, pipeline)
-        except VideoError as fault:
-            self.fault = fault.without_traceback()
-        except Exception as fault:  # a fault of ours or of the decoder costs this run alone
-            log.exception("reading failed", source=self._source.redacted)
-            self.fault = VideoError(redact(f"reading the source failed: {fault!r}"), retryable=True)
+                    self._read_camera(video, sink)
+        except VideoError as error:
+            fault = ReadFault(str(error), error.retryable)
+        except Exception as error:  # a bug of ours or of the decoder costs this run alone
+            log.exception("reading failed", source=request.source.redacted)
+            fault = ReadFault(redact(f"reading the source failed: {error!r}"), is_retryable=True)
         finally:
-            pipeline.end()
+            sink.end(replace(self._status, is_completed=is_completed, fault=fault))
 
-    def _read_recording(self, video: Recording, checkpoint: Checkpoint, pipeline: Line) -> None:
-        eligible = checkpoint.eligible or video.choose_eligible(self._sampling)
-        sampled = checkpoint.replay_sampled
-        for entry in video.frames(self._sampling, eligible, checkpoint.replay_frame):
-            if self.opened is None:
-                self._note("open", Opened(video.media, eligible))
-            if (entry.frame + 1 if isinstance(entry, SampledFrame) else entry.end) == video.media.frames:
-                pipeline.closing = True
-            if isinstance(entry, SampledFrame):
-                put = pipeline.put(Item(entry.frame, entry.time, sampled, entry.picture, entry.error))
-                sampled += 1
-            else:
-                put = pipeline.put(Mark(entry.end, entry.time))
-            if not put:
-                return
-        self.completed = True
+    def _read_recording(self, video: Recording, sink: FrameSink) -> bool:
+        """Return whether the recording was read to its end."""
+        sampling, start = self._request.sampling, self._request.start
+        candidates = start.candidates or video.choose_candidates(sampling)
+        is_open = False
+        for entry in video.frames(sampling, candidates, start.replay_frame, start.replay_sampled):
+            if not is_open:
+                is_open = True
+                self._note(sink, ReadStatus("open", media=video.media, candidates=candidates))
+            if not sink.put(entry):
+                return False
+        return True
 
-    def _watch(self, video: Camera, checkpoint: Checkpoint, pipeline: Line) -> None:
-        pipeline.live = True
-        frame = checkpoint.next_frame
-        for received in video.frames(self._sampling):
-            if isinstance(received, CameraState):
-                log.info("source", state=received.state, error=received.error)
-                self._note(received.state, Opened(received.media, "all") if received.media else None)
-                continue
-            time = checkpoint.unix_offset + received.received
-            if received.sampled:
-                put = pipeline.put(Item(frame, time, None, received.picture))
-            else:
-                put = pipeline.put(Mark(frame + 1, time))
-            frame += 1
-            if not put:
+    def _read_camera(self, video: Camera, sink: FrameSink) -> None:
+        start = self._request.start
+        for entry in video.frames(self._request.sampling, start.next_frame, start.unix_offset):
+            if isinstance(entry, CameraStatus):
+                log.info("source", state=entry.state, error=entry.error)
+                media = self._status.media or entry.media
+                candidates: CandidateFrames | None = "all" if media else None
+                self._note(sink, ReadStatus(entry.state, is_live=True, media=media, candidates=candidates))
+            elif not sink.put(entry):
                 return
 
-    def _note(self, state: SourceState, opened: Opened | None) -> None:
-        self.state = state
-        self.opened = self.opened or opened
-        self._wake()
+    def _note(self, sink: FrameSink, status: ReadStatus) -> None:
+        self._status = status
+        sink.note(status)

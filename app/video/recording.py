@@ -1,14 +1,12 @@
-"""Recordings: every sampled frame under its exact ordinal, wherever decoding began."""
+"""Read recordings: every sampled frame under its exact ordinal, wherever decoding began."""
 
 import time
 from collections.abc import Iterator
 from fractions import Fraction
 
 from av.error import FFmpegError, InvalidDataError
-from msgspec import Struct
 
 from ..domain.media import Media
-from ..domain.picture import Picture
 from ..domain.source import Source
 from ..domain.spec import CandidateFrames, FixedRate, Sampling
 from .coded import CodedPicture, PresentationOrder, VideoPacket
@@ -18,54 +16,31 @@ from .errors import READ_ERRORS, VideoError, no_ranges_error, read_error, unsupp
 from .lazy_decoder import LazyDecoder
 from .length import DeclaredLength
 from .pictures import AvPicture
-from .sampling import Sampler, Shown, choose_eligible
+from .reading import SampledFrame, Watermark
+from .sampling import ProbedFrame, Sampler, choose_candidates
 from .transport.http_file import HttpFile
 
-_BEGINNING = 300  # pictures that are looked at before it is chosen which to decode
+_PROBED = 300  # pictures that are read before the candidate frames are chosen
 _FIRST_PICTURE = 64  # pictures within which one can be decoded, unless the recording is damaged
-_AHEAD = 64 * 2**20  # bytes of pictures that are held meanwhile, however few that are
-_MARK_EVERY = 0.25  # seconds
-
-
-class Sampled(Struct, frozen=True):
-    """A frame to be stored: its picture, or the error for which it has none (exactly one of them is None).
-
-    `frame` is its ordinal, from 0, in the order shown; `time` is in seconds since the first frame, and never
-    less than that of a frame before.
-    """
-
-    frame: int
-    time: float
-    picture: Picture | None = None
-    error: str | None = None
-
-
-class Settled(Struct, frozen=True):
-    """Every frame before `end` is settled: it was yielded earlier, or is not sampled.
-
-    `time` is the position reached, in seconds. Comes at least every 0.25 s of work and last of all, where
-    `end` is the number of frames in the recording; `end` never shrinks, and may repeat.
-    """
-
-    end: int
-    time: float
+_PROBED_BYTES = 64 * 2**20  # the most that these pictures may take in memory
+_WATERMARK_EVERY = 0.25  # seconds
 
 
 class Recording:
     """A video with an end. Not thread safe: used by the thread that opened it.
 
-    `media` has the size of the pictures, which is that of the video turned upright.
+    `media` has the size of the upright pictures.
     """
 
     def __init__(self, opened: OpenContainer, source: Source) -> None:
-        """Reads as far as the first picture. Raises VideoError."""
+        """Read as far as the first picture. Raises VideoError if reading fails."""
         self._opened = opened
         self._source = source
         self._length = DeclaredLength(opened.container, opened.stream, source)
         self._packets = PictureDemuxer(opened, all_streams=self._length.covers_all_streams)
         self._incoming = iter(self._packets)
-        self._beginning: list[tuple[CodedPicture, VideoPacket]] = []
-        self._ahead = 0
+        self._probed: list[tuple[CodedPicture, VideoPacket]] = []  # read, and not yielded yet
+        self._probed_bytes = 0
         self._decoder = LazyDecoder(opened.stream.codec_context)
         picture = self._first_picture()
         self.media = Media(
@@ -76,36 +51,42 @@ class Recording:
             duration_seconds=self._length.seconds,
         )
 
-    def choose_eligible(self, sampling: Sampling) -> CandidateFrames:
-        """Which frames `sampling` is to choose from: decided once for a scenario, then kept with it."""
+    def choose_candidates(self, sampling: Sampling) -> CandidateFrames:
+        """Choose the frames that `sampling` chooses from. A scenario keeps the first choice."""
         if isinstance(sampling, FixedRate):
-            while len(self._beginning) < _BEGINNING and self._ahead < _AHEAD and self._look_ahead():
+            while len(self._probed) < _PROBED and self._probed_bytes < _PROBED_BYTES and self._probe():
                 pass
         # A key frame of H.264 that is not clean may need the pictures after it to become whole.
         lone = self._packets.codec != "h264"
         shown = sorted(
             (coded.pts, coded.is_key and (lone or coded.starts_closed_gop), coded.is_reference)
-            for coded, _ in self._beginning
+            for coded, _ in self._probed
             if coded.is_shown
         )
-        return choose_eligible(sampling, [Shown(*frame) for frame in shown], self._packets.tick)
+        return choose_candidates(sampling, [ProbedFrame(*frame) for frame in shown], self._packets.tick)
 
     def frames(
-        self, sampling: Sampling, eligible: CandidateFrames, start: int = 0
-    ) -> Iterator[Sampled | Settled]:
-        """The sampled frames from ordinal `start` on, in order. To be called once.
+        self, sampling: Sampling, candidates: CandidateFrames, start: int = 0, start_sampled: int = 0
+    ) -> Iterator[SampledFrame | Watermark]:
+        """Yield the sampled frames from ordinal `start` on, in order, and watermarks. Call it once.
 
-        Nothing is decoded ahead of what is asked for, but for the decoder's own threads. Pictures and
-        ordinals do not depend on `start`. Raises VideoError where reading fails, and TruncatedError, once
-        every readable frame was yielded, where the recording ends before it should.
+        The first one has the number `start_sampled` among the sampled frames. A watermark comes at least
+        every 0.25 s of work and last of all: there `end` is the number of frames in the recording. `end`
+        never shrinks, and may repeat. Pictures and ordinals do not depend on `start`. Nothing is decoded
+        ahead of demand, except by the decoder's own threads.
+
+        Raises:
+            VideoError: reading failed.
+            TruncatedError: the recording ends early; every readable frame was yielded.
         """
         tick = self._packets.tick
         sampler = Sampler(sampling, tick)
         decoder = self._decoder
-        decoder.start(from_beginning=start == 0, keys_only=eligible == "key")
+        decoder.start(from_beginning=start == 0, keys_only=candidates == "key")
         order = PresentationOrder()
         first = end = ticks = highest = received = 0
         whole = -1  # the last frame that is there in full
+        sampled = start_sampled
         marked = time.monotonic()
 
         def settle(coded: CodedPicture) -> None:
@@ -113,38 +94,40 @@ class Recording:
             if end == 0:
                 first = coded.pts
             ticks = coded.pts - first
-            # Predictions are found by time: a wrong timestamp may not make those after it decrease.
+            # Predictions are searched by time: after a wrong timestamp, times must not decrease.
             highest = max(highest, ticks)
             coded.ordinal, coded.elapsed_ticks = end, highest
-            if _chosen(coded, eligible):
+            if _is_candidate(coded, candidates):
                 taken = sampler.take(ticks)
                 decoder.set_wanted(coded, is_wanted=taken and end >= start)
             if not coded.is_damaged:
                 whole = end
             end += 1
 
-        def position() -> Settled:
+        def watermark() -> Watermark:
             awaited = decoder.next_wanted
-            return Settled(max(start, awaited.ordinal if awaited else end), _seconds(highest, tick))
+            return Watermark(max(start, awaited.ordinal if awaited else end), _seconds(highest, tick))
 
         for coded, packet in self._pictures():
             received += 1
-            if _chosen(coded, eligible):
+            if _is_candidate(coded, candidates):
                 decoder.add(coded, packet)
             for shown in order.push(coded):
                 settle(shown)
                 for ready in decoder.take_ready():
-                    yield _sampled(ready, tick)
+                    yield _sampled(ready, tick, sampled)
+                    sampled += 1
                     marked = time.monotonic()
-            if time.monotonic() - marked >= _MARK_EVERY:
-                yield position()
+            if time.monotonic() - marked >= _WATERMARK_EVERY:
+                yield watermark()
                 marked = time.monotonic()
         for shown in order.flush():
             settle(shown)
         decoder.flush()
         for ready in decoder.take_ready():
-            yield _sampled(ready, tick)
-        yield position()
+            yield _sampled(ready, tick, sampled)
+            sampled += 1
+        yield watermark()
         if end == 0:
             if isinstance(self._opened.remote, HttpFile) and not self._opened.remote.seekable():
                 raise no_ranges_error(self._source.redacted)
@@ -152,22 +135,22 @@ class Recording:
         self._length.check_complete(received, self._packets.end, whole, _seconds(ticks, tick))
 
     def _pictures(self) -> Iterator[tuple[CodedPicture, VideoPacket]]:
-        self._beginning.reverse()
-        while self._beginning:
-            yield self._beginning.pop()
+        self._probed.reverse()
+        while self._probed:
+            yield self._probed.pop()
         while picture := self._next():
             yield picture
 
-    def _look_ahead(self) -> "tuple[CodedPicture, VideoPacket] | None":
-        """The next picture, which is held until it is read."""
+    def _probe(self) -> "tuple[CodedPicture, VideoPacket] | None":
+        """Return the next picture, and keep it until it is yielded."""
         picture = self._next()
         if picture is not None:
-            self._beginning.append(picture)
-            self._ahead += picture[1].size
+            self._probed.append(picture)
+            self._probed_bytes += picture[1].size
         return picture
 
     def _next(self) -> "tuple[CodedPicture, VideoPacket] | None":
-        """The next picture in file order, None at the end. Raises VideoError."""
+        """Return the next picture in file order, None at the end. Raises VideoError if reading fails."""
         try:
             picture = next(self._incoming, None)
         except InvalidDataError:
@@ -178,35 +161,35 @@ class Recording:
         return picture
 
     def _first_picture(self) -> AvPicture | None:
-        """Decode until there is one: only pictures tell their size, and which way is up."""
+        """Decode until there is a picture: only a picture tells its size and which way is up."""
         try:
             self._opened.stream.codec_context.open(strict=False)
         except (FFmpegError, ValueError) as error:
             raise unsupported_codec_error(self._source.redacted) from error
         frame = None
-        while frame is None and len(self._beginning) < _FIRST_PICTURE and self._ahead < _AHEAD:
-            if picture := self._look_ahead():
+        while frame is None and len(self._probed) < _FIRST_PICTURE and self._probed_bytes < _PROBED_BYTES:
+            if picture := self._probe():
                 self._decoder.decode_early(*picture)
             else:
                 self._decoder.flush()
-            frame = next((coded.frame for coded, _ in self._beginning if coded.frame), None)
+            frame = next((coded.frame for coded, _ in self._probed if coded.frame), None)
             if picture is None:
                 break
         return AvPicture(frame) if frame else None
 
 
-def _chosen(coded: CodedPicture, eligible: CandidateFrames) -> bool:
-    return eligible == "all" or coded.is_key or (eligible == "reference" and coded.is_reference)
+def _is_candidate(coded: CodedPicture, candidates: CandidateFrames) -> bool:
+    return candidates == "all" or coded.is_key or (candidates == "reference" and coded.is_reference)
 
 
 def _seconds(ticks: int, tick: Fraction) -> float:
     return ticks * tick.numerator / tick.denominator
 
 
-def _sampled(coded: CodedPicture, tick: Fraction) -> Sampled:
+def _sampled(coded: CodedPicture, tick: Fraction, number: int) -> SampledFrame:
     seconds = _seconds(coded.elapsed_ticks, tick)
     if coded.frame is None:
-        return Sampled(coded.ordinal, seconds, error="the frame could not be decoded")
+        return SampledFrame(coded.ordinal, seconds, number, error="the frame could not be decoded")
     if coded.is_damaged or coded.frame.is_corrupt:
-        return Sampled(coded.ordinal, seconds, error="the frame's data is damaged")
-    return Sampled(coded.ordinal, seconds, picture=AvPicture(coded.frame))
+        return SampledFrame(coded.ordinal, seconds, number, error="the frame's data is damaged")
+    return SampledFrame(coded.ordinal, seconds, number, AvPicture(coded.frame))

@@ -1,4 +1,4 @@
-"""Which frames are sampled: a function of the recording's timestamps alone."""
+"""Choose which frames are sampled: a function of the recording's timestamps alone."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -8,11 +8,11 @@ from msgspec import Struct
 
 from ..domain.spec import CandidateFrames, FixedRate, KeyframesOnly, Sampling
 
-_NEAR = Fraction(1, 4)
+_MAX_GAP = Fraction(1, 4)  # of the time between samples
 
 
 class Sampler:
-    """Decides frame by frame, in the order shown. `tick` is the unit of its timestamps, in seconds."""
+    """Decides frame by frame, in the order shown. `tick` is the unit of the timestamps, in seconds."""
 
     def __init__(self, sampling: Sampling, tick: Fraction) -> None:
         # The decimal number that the user wrote, so that 0.1 s times 10 is exactly 1.
@@ -20,10 +20,10 @@ class Sampler:
         self._bucket: int | None = None
 
     def take(self, ticks: int) -> bool:
-        """Whether the next eligible frame, `ticks` after the first frame, is sampled.
+        """Return whether the next candidate frame, `ticks` after the first frame, is sampled.
 
-        With `fps`, it is where floor(time · fps) differs from the previous eligible frame's. Half a tick is
-        added to the time: containers round by up to that much, which would cost frames at the full rate.
+        With `fps`, it is if floor(time · fps) differs from the previous candidate's. Half a tick is added to
+        the time: containers round by up to that much, which would cost frames at the full rate.
         """
         if self._rate is None:
             return True
@@ -33,32 +33,34 @@ class Sampler:
         return taken
 
 
-class Shown(Struct, frozen=True):
-    """One frame of a recording's beginning: when it is shown, and what it is to the others."""
+class ProbedFrame(Struct, frozen=True):
+    """One frame of a recording's beginning: when it is shown, and whether other frames depend on it."""
 
     ticks: int
-    key: bool
-    reference: bool
+    is_key: bool
+    is_reference: bool
 
 
-def choose_eligible(sampling: Sampling, beginning: Sequence[Shown], tick: Fraction) -> CandidateFrames:
-    """The cheapest frames to decode that still give samples close to where they are due.
+def choose_candidates(
+    sampling: Sampling, beginning: Sequence[ProbedFrame], tick: Fraction
+) -> CandidateFrames:
+    """Choose the cheapest frames to decode that still give samples close to when they are due.
 
-    `beginning` is in the order shown. Key frames, or else reference frames, do where no gap between them is
-    longer than a quarter of the time between samples, and where they are not every frame anyway.
+    `beginning` is in the order shown. Key frames, or else reference frames, are chosen if no gap between them
+    is longer than a quarter of the time between samples, unless every frame is one.
     """
     if isinstance(sampling, KeyframesOnly):
         return "key"
     if isinstance(sampling, FixedRate):
-        longest = _NEAR / Fraction(str(sampling.fps)) / tick
-        if _dense([frame.ticks for frame in beginning if frame.key], beginning, longest):
+        longest = _MAX_GAP / Fraction(str(sampling.fps)) / tick
+        if _are_dense([frame.ticks for frame in beginning if frame.is_key], beginning, longest):
             return "key"
-        if _dense([frame.ticks for frame in beginning if frame.reference], beginning, longest):
+        if _are_dense([frame.ticks for frame in beginning if frame.is_reference], beginning, longest):
             return "reference"
     return "all"
 
 
-def _dense(times: list[int], beginning: Sequence[Shown], longest: Fraction) -> bool:
+def _are_dense(times: list[int], beginning: Sequence[ProbedFrame], longest: Fraction) -> bool:
     if not 1 < len(times) < len(beginning) or times[0] != beginning[0].ticks:
         return False
     return max(later - earlier for earlier, later in pairwise([*times, beginning[-1].ticks])) <= longest

@@ -26,7 +26,7 @@ def none_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_idle", {True: [], False: []})
 
 
-def do(*, patient: bool = True) -> Doing:
+def do(*, is_nice: bool = True) -> Doing:
     """Who did a piece of work that is done by now."""
     done: SimpleQueue[Doing] = SimpleQueue()
 
@@ -35,7 +35,7 @@ def do(*, patient: bool = True) -> Doing:
         niceness = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
         done.put((threading.current_thread(), niceness, name.get()))
 
-    start_thread("detect", work, "go", patient=patient)
+    start_thread("detect", work, "go", is_nice=is_nice)
     return done.get(timeout=LONGEST)
 
 
@@ -67,13 +67,13 @@ async def test_work_that_comes_meanwhile_gets_a_thread_of_its_own() -> None:
     await idle(busy)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="single threads give way on Linux alone")
-async def test_what_does_not_give_way_is_never_done_by_a_thread_that_does() -> None:
-    patient, niceness, _ = do()
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a nice value for each thread")
+async def test_work_that_is_not_nice_never_runs_in_a_nice_thread() -> None:
+    nice, niceness, _ = do()
     assert niceness == os.getpriority(os.PRIO_PROCESS, 0) + NICENESS
-    await idle(patient)
-    impatient, niceness, _ = do(patient=False)
-    assert impatient is not patient
+    await idle(nice)
+    other, niceness, _ = do(is_nice=False)
+    assert other is not nice
     assert niceness == os.getpriority(os.PRIO_PROCESS, 0)
 
 

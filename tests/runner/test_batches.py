@@ -15,7 +15,8 @@ from app.domain.picture import Picture
 from app.domain.prediction import Detection, Prediction
 from app.predictions.checkpoint import Batch, Checkpoint, Counters
 from app.runner.batches import BatchBuilder
-from app.runner.pipeline import Item, Mark
+from app.runner.pipeline import FrameTask
+from app.video.reading import Watermark
 from tests.support.pictures import ArrayPicture, plain
 
 Kind = Literal["passed over", "sampled", "damaged"]
@@ -55,7 +56,7 @@ class Stored:
         )
 
 
-def read(recording: list[Kind], stored: Stored, warm_up: WarmUp | None) -> Iterator[Item | Mark]:
+def read(recording: list[Kind], stored: Stored, warm_up: WarmUp | None) -> Iterator[FrameTask | Watermark]:
     """What comes down the line in a run that begins with what is stored, looked at by its detector."""
     checkpoint = stored.checkpoint
     rebuilt = RebuiltDetector(Remembers, warm_up, checkpoint.counters.sampled) if warm_up else None
@@ -64,16 +65,16 @@ def read(recording: list[Kind], stored: Stored, warm_up: WarmUp | None) -> Itera
         if frame < checkpoint.replay_frame:
             continue
         if kind == "passed over":
-            yield Mark(frame + 1, float(frame))
+            yield Watermark(frame + 1, float(frame))
             continue
         error = "damaged" if kind == "damaged" else None
-        item = Item(frame, float(frame), sampled, None, error)
+        task = FrameTask(frame, float(frame), sampled, None, error)
         if error is None:
-            item.detections = (
+            task.detections = (
                 rebuilt.detect(sampled, PICTURE, frame) if rebuilt else Remembers().detect(PICTURE, frame)
             )
         sampled += 1
-        yield item
+        yield task
 
 
 def run(
@@ -152,9 +153,9 @@ def test_the_frames_before_a_resume_feed_the_memory_and_nothing_else() -> None:
 
 def test_a_live_source_s_losses_are_counted_and_nothing_of_it_is_replayed() -> None:
     builder = BatchBuilder(replace(BEGINNING, next_frame=100, counters=Counters(sampled=40)), WarmUp(5, 2))
-    kept = Item(100, 1.0, None, None, detections=())
-    lost = Item(101, 1.1, None, None, dropped=True)
-    batch = builder.build([kept, lost, Mark(110, 2.0, dropped=3)], source_state="open")
+    kept = FrameTask(100, 1.0, None, None, detections=())
+    lost = FrameTask(101, 1.1, None, None, is_dropped=True)
+    batch = builder.build([kept, lost, Watermark(110, 2.0, dropped=3)], source_state="open")
     assert batch is not None
     assert (batch.start, batch.end, batch.position_seconds) == (100, 110, 2.0)
     assert batch.counters == Counters(sampled=41, dropped=4)
@@ -163,6 +164,6 @@ def test_a_live_source_s_losses_are_counted_and_nothing_of_it_is_replayed() -> N
 
 def test_a_run_that_finds_nothing_new_to_store_keeps_the_position() -> None:
     builder = BatchBuilder(replace(BEGINNING, next_frame=100, position_seconds=3.3), None)
-    batch = builder.build([Mark(100, 3.2)], source_state="closed", finished=True)
+    batch = builder.build([Watermark(100, 3.2)], source_state="closed", finished=True)
     assert batch is not None
     assert (batch.start, batch.end, batch.position_seconds, batch.finished) == (100, 100, 3.3, True)

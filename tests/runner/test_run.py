@@ -42,15 +42,18 @@ from app.messages import (
 from app.postgres import Connection, Database, open_database
 from app.predictions.checkpoint import Batch, Counters, Fence
 from app.runner import checkpoints as store
+from app.runner import fenced_store
 from app.runner import run as run_module
 from app.runner.cleanup.purge import Purge
+from app.runner.context import Decoding, RunContext
 from app.runner.pipeline import Pipeline
-from app.runner.run import Decoding, Run, Tools
-from app.runner.workers import Workers
-from app.video import open as video
+from app.runner.run import Run
+from app.runner.workers import WorkerLanes, Workers
 from app.video import reader
 from app.video.decoder import parent as decoder_process
-from app.video.decoder.protocol import Ended
+from app.video.decoder.protocol import ReadEnded
+from app.video.open import open_video
+from app.video.reading import ReadStatus
 from tests.support.batches import batch
 from tests.support.cameras import silent_camera
 from tests.support.clips import encode, marker_clip
@@ -84,11 +87,12 @@ class World:
     def run(self, spec: ScenarioSpec, *, attempt: int = 1, database: Database | None = None) -> Run:
         """An attempt that is still to be executed."""
         database = database or self.database
-        tools = Tools(
-            database, self._clips, ModelCache(self._clips), Networks("loopback"), Workers(2), self.decoding
+        workers = WorkerLanes(Workers(2))
+        context = RunContext(
+            database, self._clips, ModelCache(self._clips), Networks("loopback"), workers, self.decoding
         )
         command = StartRun(INSTANCE, self.scenario_id, attempt, spec)
-        return Run(command, tools, self.events.append)
+        return Run(command, context, self.events.append)
 
     async def stored(self) -> list[asyncpg.Record]:
         async with self.database.connection() as connection:
@@ -191,7 +195,6 @@ async def test_what_sampling_chooses_from_is_stored_however_late_the_event_loop_
     threaded: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_open = threading.Event()
-    open_video = video.open_video
 
     @contextmanager
     def open_when_told(*arguments: Any, **options: Any) -> Iterator[Any]:
@@ -393,8 +396,8 @@ async def test_connections_that_are_cut_at_any_moment_cost_no_frame_and_double_n
     threaded: World, predictions_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_module, "PACE", 0.001)
-    monkeypatch.setattr(run_module, "_MAX_BACKOFF", 0.01)
-    monkeypatch.setattr(run_module, "_FIRST_BACKOFF", 0.01)
+    monkeypatch.setattr(fenced_store, "MAX_BACKOFF", 0.01)
+    monkeypatch.setattr(fenced_store, "MIN_BACKOFF", 0.01)
     chance = random.Random(1)
     async with proxied(predictions_dsn) as proxy, open_database(proxy.dsn) as distant:
         run = threaded.run(spec(TEN_THOUSAND_FRAMES), database=distant)
@@ -458,7 +461,7 @@ async def test_a_run_that_nobody_asked_to_end_is_not_given_back(
 async def test_a_run_whose_decoding_process_says_nothing_of_an_end_is_not_given_back(
     predictions: Database, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    last = msgspec.json.encode(Ended(completed=False, fault=None, retryable=False)) + b"\n"
+    last = msgspec.json.encode(ReadEnded(ReadStatus())) + b"\n"
     says_so = f"import socket; link = socket.socket(fileno=0); link.recv(1); link.sendall({last!r})"
     monkeypatch.setattr(decoder_process, "COMMAND", (sys.executable, "-c", says_so))
     world = World(predictions, clips, "process")

@@ -39,9 +39,10 @@ from app.predictions.codec import FRAMES_PER_BLOCK
 from app.runner import checkpoints as store
 from app.runner import service
 from app.runner.cleanup import retention
-from app.runner.run import Run, Tools
+from app.runner.context import RunContext
+from app.runner.run import Run
 from app.runner.service import Runner
-from app.runner.workers import Workers
+from app.runner.workers import WorkerLanes, Workers
 from tests.support.proxy import proxied
 from tests.support.waiting import until
 
@@ -119,14 +120,14 @@ async def world(
     heartbeat_interval: float = 0.05,
     live_retention_days: float | None = None,
 ) -> AsyncIterator[World]:
-    tools = Tools(database, folder, ModelCache(folder), Networks("loopback"), workers=Workers(1))
+    context = RunContext(database, folder, ModelCache(folder), Networks("loopback"), WorkerLanes(Workers(1)))
     async with open_memory_bus(RetryPolicy(transient=TRANSIENT)) as memory, create_task_group() as group:
         bus = UnsteadyBus(memory)
         runner = Runner(
             INSTANCE,
             4,
             bus,
-            tools,
+            context,
             heartbeat_interval=heartbeat_interval,
             live_retention_days=live_retention_days,
         )

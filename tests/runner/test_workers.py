@@ -5,19 +5,19 @@ from threading import Event, current_thread
 import pytest
 
 from app.runner import workers as module
-from app.runner.workers import Turn, Workers
+from app.runner.workers import Task, Workers
 from tests.support.waiting import until
 
 
-class Turns:
-    """Turns that end when they are told to."""
+class Tasks:
+    """Tasks that end when they are told to."""
 
     def __init__(self) -> None:
         self.begun: list[int] = []
         self.threads: set[str] = set()
         self.go = Event()
 
-    def turn(self, number: int) -> Turn:
+    def task(self, number: int) -> Task:
         def work() -> bool:
             self.begun.append(number)
             self.threads.add(f"{current_thread().ident}")
@@ -27,22 +27,22 @@ class Turns:
         return work
 
 
-async def test_no_more_than_so_many_are_done_at_once_and_the_rest_in_their_order() -> None:
-    turns, workers = Turns(), Workers(2)
+async def test_at_most_count_tasks_are_done_at_once_and_the_rest_in_their_order() -> None:
+    tasks, workers = Tasks(), Workers(2)
     for number in range(20):
-        workers.offer(turns.turn(number))
-    await until(lambda: len(turns.begun) == 2)
-    turns.go.set()
-    await until(lambda: len(turns.begun) == 20)
-    assert sorted(turns.begun) == list(range(20))
-    assert len(turns.threads) <= 2
+        workers.submit(tasks.task(number))
+    await until(lambda: len(tasks.begun) == 2)
+    tasks.go.set()
+    await until(lambda: len(tasks.begun) == 20)
+    assert sorted(tasks.begun) == list(range(20))
+    assert len(tasks.threads) <= 2
 
 
-async def test_whoever_has_more_to_do_waits_for_others_to_have_their_turn() -> None:
+async def test_a_task_with_more_to_do_lets_waiting_tasks_go_first() -> None:
     done: list[str] = []
     began, go = Event(), Event()
 
-    def several(name: str) -> Turn:
+    def several(name: str) -> Task:
         def work() -> bool:
             began.set()
             go.wait(10)
@@ -52,41 +52,41 @@ async def test_whoever_has_more_to_do_waits_for_others_to_have_their_turn() -> N
         return work
 
     workers = Workers(1)
-    workers.offer(several("a"))
+    workers.submit(several("a"))
     await until(began.is_set)
-    workers.offer(several("b"))
+    workers.submit(several("b"))
     go.set()
     await until(lambda: len(done) == 6)
     assert done == ["a", "b"] * 3
 
 
-async def test_threads_that_are_not_needed_are_given_back_and_begun_again(
+async def test_idle_threads_end_and_are_started_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "_LINGER", 0.01)
-    turns, workers = Turns(), Workers(3)
-    turns.go.set()
+    tasks, workers = Tasks(), Workers(3)
+    tasks.go.set()
     for number in range(3):
-        workers.offer(turns.turn(number))
+        workers.submit(tasks.task(number))
         await until(lambda: workers.threads == 0)
-    assert turns.begun == [0, 1, 2]
+    assert tasks.begun == [0, 1, 2]
 
 
-async def test_a_turn_that_does_not_end_keeps_no_other_from_being_done(
+async def test_a_task_that_does_not_end_blocks_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    monkeypatch.setattr(module, "STUCK_AFTER", 0.05)
     monkeypatch.setattr(module, "_LINGER", 0.01)
-    stuck, other, workers = Turns(), Turns(), Workers(1)
-    workers.offer(stuck.turn(0))
+    stuck, other, workers = Tasks(), Tasks(), Workers(1)
+    workers.submit(stuck.task(0))
     await until(lambda: stuck.begun)
     other.go.set()
-    workers.offer(other.turn(1))
-    workers.offer(other.turn(2))
+    workers.submit(other.task(1))
+    workers.submit(other.task(2))
     assert other.begun == []
 
     def done() -> bool:
-        workers.look()
+        workers.replace_stuck()
         return other.begun == [1, 2]
 
     await until(done)
@@ -94,14 +94,14 @@ async def test_a_turn_that_does_not_end_keeps_no_other_from_being_done(
     await until(lambda: workers.threads == 0)
 
 
-async def test_it_makes_do_with_the_threads_that_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns, workers = Turns(), Workers(2)
-    turns.go.set()
-    workers.offer(turns.turn(0))
+async def test_it_goes_on_with_the_threads_that_could_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks, workers = Tasks(), Workers(2)
+    tasks.go.set()
+    workers.submit(tasks.task(0))
 
     def start(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(module, "start_thread", start)
-    workers.offer(turns.turn(1))
-    await until(lambda: turns.begun == [0, 1])
+    workers.submit(tasks.task(1))
+    await until(lambda: tasks.begun == [0, 1])

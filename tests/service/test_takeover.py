@@ -20,9 +20,9 @@ from app.messages import CreateScenario, Instance, Message, Topic, orchestrator_
 from app.orchestrator import run_orchestrator
 from app.orchestrator.leases import LeaseTiming
 from app.postgres import TRANSIENT, Connection, Database
-from app.runner.run import Tools
+from app.runner.context import RunContext
 from app.runner.service import Runner
-from app.runner.workers import Workers
+from app.runner.workers import WorkerLanes, Workers
 from tests.support.waiting import until
 
 TIMING = LeaseTiming(heartbeat_interval=0.05, heartbeat_timeout=0.5)
@@ -104,8 +104,10 @@ async def test_a_frozen_runner_loses_its_runs_and_lets_go_when_it_wakes(
     leave = Event()
 
     def runner(name: str, bus: Bus, database: Database) -> Runner:
-        tools = Tools(database, clips, ModelCache(tmp_path), Networks("public"), workers=Workers(1))
-        return Runner(Instance(name, uuid4()), 4, bus, tools, heartbeat_interval=TIMING.heartbeat_interval)
+        context = RunContext(
+            database, clips, ModelCache(tmp_path), Networks("public"), WorkerLanes(Workers(1))
+        )
+        return Runner(Instance(name, uuid4()), 4, bus, context, heartbeat_interval=TIMING.heartbeat_interval)
 
     async with open_memory_bus(RetryPolicy(transient=TRANSIENT)) as bus, create_task_group() as group:
         await group.start(partial(run_orchestrator, scenarios_dsn, scenarios, bus, TIMING, alone=True))

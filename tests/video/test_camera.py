@@ -15,8 +15,11 @@ from app.domain.networks import Networks
 from app.domain.picture import Image, Picture
 from app.domain.source import parse_source
 from app.domain.spec import EveryFrame, FixedRate, KeyframesOnly
-from app.video import camera as video_live
-from app.video.open import Camera, Received, SourceState, VideoError, open_video
+from app.video import camera as video_camera
+from app.video.camera import Camera, CameraStatus
+from app.video.errors import VideoError
+from app.video.open import open_video
+from app.video.reading import SampledFrame, Watermark
 from tests.support import cameras, clips
 from tests.support.ports import free_port
 from tests.support.web_server import web_server
@@ -24,6 +27,7 @@ from tests.support.web_server import web_server
 FRAMES = 120
 LOOPBACK = Networks("loopback")
 GOP = 30
+Entry = SampledFrame | Watermark | CameraStatus
 
 
 @pytest.fixture(scope="module")
@@ -39,36 +43,41 @@ def stop() -> Event:
 
 
 @contextmanager
-def watched(url: str, stop: Event, *, persistent: bool = False) -> Iterator[Camera]:
+def watched(url: str, stop: Event, *, is_persistent: bool = False) -> Iterator[Camera]:
     source = parse_source(url)
     with open_video(
-        source, Path(), LOOPBACK, stop=stop, persistent=persistent, open_timeout=4, read_timeout=2
+        source, Path(), LOOPBACK, stop=stop, is_persistent=is_persistent, open_timeout=4, read_timeout=2
     ) as video:
         assert isinstance(video, Camera)
         yield video
 
 
-def marker(picture: Picture | None) -> int | None:
+def marker(entry: SampledFrame | Watermark) -> int | None:
+    picture = picture_of(entry)
     assert picture is not None
     detector = cv2.aruco.ArucoDetector(cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_5X5_1000))
     found, ids, _ = detector.detectMarkers(picture.gray())
     return int(ids[0][0]) if found else None
 
 
-def take(frames: Iterator[Received | SourceState], count: int) -> list[Received]:
+def picture_of(entry: SampledFrame | Watermark) -> Picture | None:
+    return entry.picture if isinstance(entry, SampledFrame) else None
+
+
+def take(frames: Iterator[Entry], count: int) -> list[SampledFrame | Watermark]:
     """The next frames, past changes of state."""
-    taken: list[Received] = []
+    taken: list[SampledFrame | Watermark] = []
     while len(taken) < count:
         entry = next(frames)
-        if isinstance(entry, Received):
+        if not isinstance(entry, CameraStatus):
             taken.append(entry)
     return taken
 
 
-def state(frames: Iterator[Received | SourceState], wanted: str) -> SourceState:
+def state(frames: Iterator[Entry], wanted: str) -> CameraStatus:
     """The next change to this state, past frames and other changes."""
     for entry in frames:
-        if isinstance(entry, SourceState) and entry.state == wanted:
+        if isinstance(entry, CameraStatus) and entry.state == wanted:
             return entry
     raise AssertionError(f"the source never was {wanted}")
 
@@ -77,7 +86,7 @@ def test_a_camera_that_dies_and_returns_is_reconnected(clip: Path, stop: Event) 
     with cameras.RtspCamera(clip) as camera, watched(camera.url, stop) as video:
         frames = video.frames(EveryFrame())
         first = next(frames)
-        assert isinstance(first, SourceState)
+        assert isinstance(first, CameraStatus)
         assert first.state == "open"
         assert first.media is not None
         assert (first.media.width, first.media.height, first.media.live) == (320, 240, True)
@@ -89,11 +98,11 @@ def test_a_camera_that_dies_and_returns_is_reconnected(clip: Path, stop: Event) 
         assert state(frames, "open").media is not None
         after = take(frames, 20)
     for received in before, after:
-        shown = [marker(frame.picture) for frame in received]
+        shown = [marker(frame) for frame in received]
         assert shown == list(range(shown[0] or 0, (shown[0] or 0) + 20))
-        times = [frame.received for frame in received]
+        times = [frame.time for frame in received]
         assert times == sorted(times)
-    assert after[0].received > before[-1].received
+    assert after[0].time > before[-1].time
 
 
 def test_a_camera_that_falls_silent_is_noticed_within_the_deadline(clip: Path, stop: Event) -> None:
@@ -152,10 +161,10 @@ def test_an_address_unknown_to_the_camera_is_not_worth_repeating(clip: Path, sto
 
 def test_a_persistent_camera_may_be_off_at_first(clip: Path, stop: Event) -> None:
     camera = cameras.RtspCamera(clip)
-    with watched(camera.url, stop, persistent=True) as video:
+    with watched(camera.url, stop, is_persistent=True) as video:
         frames = video.frames(EveryFrame())
         first = next(frames)
-        assert isinstance(first, SourceState)
+        assert isinstance(first, CameraStatus)
         assert first.state == "reconnecting"
         with camera:
             state(frames, "open")
@@ -164,7 +173,7 @@ def test_a_persistent_camera_may_be_off_at_first(clip: Path, stop: Event) -> Non
 
 def test_waiting_to_reconnect_ends_at_once_when_told(stop: Event) -> None:
     url = f"rtsp://127.0.0.1:{free_port()}/live"
-    with watched(url, stop, persistent=True) as video:
+    with watched(url, stop, is_persistent=True) as video:
         frames = video.frames(EveryFrame())
         for _ in range(3):
             next(frames)  # the next wait would be of two seconds
@@ -177,17 +186,26 @@ def test_waiting_to_reconnect_ends_at_once_when_told(stop: Event) -> None:
 def test_fps_samples_by_the_time_of_arrival(stop: Event) -> None:
     with watched("test:testsrc2?live=true&size=64x48&rate=30", stop) as video:
         received = take(video.frames(FixedRate(5)), 60)
-    sampled = [number for number, frame in enumerate(received) if frame.sampled]
+    sampled = [frame for frame in received if isinstance(frame, SampledFrame)]
     assert 9 <= len(sampled) <= 12
-    assert all((frame.picture is not None) == frame.sampled for frame in received)
+    assert all(frame.picture is not None for frame in sampled)
 
 
 def test_keyframes_are_decoded_alone_and_the_rest_is_counted(clip: Path, stop: Event) -> None:
     with cameras.RtspCamera(clip) as camera, watched(camera.url, stop) as video:
         received = take(video.frames(KeyframesOnly()), GOP + 2)
-    sampled = {number: frame for number, frame in enumerate(received) if frame.sampled}
+    sampled = {number: frame for number, frame in enumerate(received) if isinstance(frame, SampledFrame)}
     assert list(sampled) == [0, GOP]
-    assert [marker(frame.picture) for frame in sampled.values()] == [0, GOP]
+    assert [marker(frame) for frame in sampled.values()] == [0, GOP]
+
+
+def test_frames_are_numbered_as_they_come_from_the_first_number_on(stop: Event) -> None:
+    with watched("test:testsrc2?live=true&size=64x48&rate=30", stop) as video:
+        received = take(video.frames(FixedRate(5), first_frame=1000, unix_offset=5e8), 40)
+    numbers = [frame.frame if isinstance(frame, SampledFrame) else frame.end - 1 for frame in received]
+    assert numbers == list(range(1000, 1040))
+    assert all(5e8 < frame.time < 5e8 + time.monotonic() for frame in received)
+    assert all(frame.sampled is None for frame in received if isinstance(frame, SampledFrame))
 
 
 def test_a_live_test_pattern_keeps_time_and_begins_again(stop: Event) -> None:
@@ -195,7 +213,7 @@ def test_a_live_test_pattern_keeps_time_and_begins_again(stop: Event) -> None:
         frames = video.frames(EveryFrame())
         state(frames, "open")
         received = take(frames, 20)
-        assert 0.3 < received[-1].received - received[0].received < 1
+        assert 0.3 < received[-1].time - received[0].time < 1
         state(frames, "reconnecting")
         assert len(take(frames, 20)) == 20
 
@@ -209,7 +227,7 @@ def test_a_camera_that_changes_its_size_goes_on(tmp_path: Path, stop: Event) -> 
         server.endless = True
         with watched(f"{server.url}/live.ts", stop) as video:
             received = take(video.frames(EveryFrame()), 55)
-    sizes = {(frame.picture.width, frame.picture.height) for frame in received if frame.picture}
+    sizes = {(picture.width, picture.height) for picture in map(picture_of, received) if picture}
     assert sizes == {(256, 192), (320, 240)}
 
 
@@ -252,8 +270,8 @@ def test_what_comes_in_bursts_is_spread_over_time(tmp_path: Path, stop: Event) -
     live_playlist(tmp_path, 1.5)
     with web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
         received = take(video.frames(EveryFrame()), 30)
-    assert 0.8 < received[-1].received - received[0].received < 2
-    assert [marker(frame.picture) for frame in received] == list(range(30))
+    assert 0.8 < received[-1].time - received[0].time < 2
+    assert [marker(frame) for frame in received] == list(range(30))
 
 
 def test_a_live_playlist_without_a_new_segment_is_lost_after_three_times_the_length_of_one(
@@ -265,7 +283,7 @@ def test_a_live_playlist_without_a_new_segment_is_lost_after_three_times_the_len
         frames = video.frames(EveryFrame())
         last = take(frames, 30)[-1]
         state(frames, "reconnecting")
-        assert 2 < time.monotonic() - last.received < 5
+        assert 2 < time.monotonic() - last.time < 5
 
 
 def states_of(
@@ -277,8 +295,8 @@ def states_of(
     quantizer: int = 30,
 ) -> list[str]:
     """How a camera with these pictures, 30 a second, is shown. It is frozen after 0.6 s."""
-    monkeypatch.setattr(video_live, "_FROZEN", 0.6)
-    monkeypatch.setattr(video_live, "_LOOK_EVERY", 0.1)
+    monkeypatch.setattr(video_camera, "_FROZEN", 0.6)
+    monkeypatch.setattr(video_camera, "_COMPARE_EVERY", 0.1)
     clips.encode(
         tmp_path / "one.ts", pictures, gop=gop, bframes=0, options={"crf": "-1", "qp": str(quantizer)}
     )
@@ -287,7 +305,7 @@ def states_of(
         states: list[str] = []
         left = len(pictures) - 5
         for entry in video.frames(EveryFrame()):
-            if isinstance(entry, SourceState):
+            if isinstance(entry, CameraStatus):
                 states.append(entry.state)
             elif left == 0:
                 break

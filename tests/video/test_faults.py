@@ -13,8 +13,10 @@ import pytest
 from app.domain.networks import Networks
 from app.domain.source import parse_source
 from app.domain.spec import EveryFrame
-from app.video.errors import read_error
-from app.video.open import Recording, Sampled, TruncatedError, VideoError, open_video
+from app.video.errors import TruncatedError, VideoError, read_error
+from app.video.open import open_video
+from app.video.reading import SampledFrame
+from app.video.recording import Recording
 from tests.support import clips
 from tests.support.ports import free_port
 from tests.support.web_server import web_server
@@ -52,15 +54,15 @@ def fault(media: Path, source: str) -> VideoError:
     return caught.value
 
 
-def read(media: Path, source: str) -> list[Sampled]:
+def read(media: Path, source: str) -> list[SampledFrame]:
     with opened(media, source) as video:
-        return [entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, Sampled)]
+        return [entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, SampledFrame)]
 
 
-def read_to_the_fault(media: Path, source: str) -> tuple[list[Sampled], VideoError]:
-    frames: list[Sampled] = []
+def read_to_the_fault(media: Path, source: str) -> tuple[list[SampledFrame], VideoError]:
+    frames: list[SampledFrame] = []
     with opened(media, source) as video, pytest.raises(VideoError) as caught:
-        frames.extend(entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, Sampled))
+        frames.extend(entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, SampledFrame))
     return frames, caught.value
 
 

@@ -13,8 +13,10 @@ from app.domain.networks import Networks
 from app.domain.picture import Image
 from app.domain.source import parse_source
 from app.domain.spec import EveryFrame
-from app.video.open import Recording, Sampled, open_video
+from app.video.open import open_video
 from app.video.pictures import AvPicture
+from app.video.reading import SampledFrame
+from app.video.recording import Recording
 from tests.support import clips
 
 FORMATS = [
@@ -105,7 +107,7 @@ def test_a_recording_is_rotated_upright(tmp_path: Path, degrees: int) -> None:
     clips.encode(tmp_path / "phone.mp4", [stored] * 10, rotation=degrees)
     with open_video(parse_source("phone.mp4"), tmp_path, Networks(""), stop=Event()) as video:
         assert isinstance(video, Recording)
-        entry = next(entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, Sampled))
+        entry = next(entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, SampledFrame))
         assert (video.media.width, video.media.height) == (320, 240)
     assert entry.picture is not None
     assert (entry.picture.width, entry.picture.height) == (320, 240)

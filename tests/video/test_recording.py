@@ -25,7 +25,9 @@ from app.video import recording as video_recording
 from app.video.coded import VideoPacket
 from app.video.container import open_container
 from app.video.lazy_decoder import LazyDecoder
-from app.video.open import Recording, Sampled, Settled, open_video
+from app.video.open import open_video
+from app.video.reading import SampledFrame, Watermark
+from app.video.recording import Recording
 from tests.support import clips
 
 FRAMES = 96
@@ -93,15 +95,15 @@ def read(
     media: Path,
     source: str,
     sampling: Sampling | None = None,
-    eligible: CandidateFrames = "all",
+    candidates: CandidateFrames = "all",
     start: int = 0,
 ) -> list[Frame]:
     """Every sampled frame from `start` on, the promises about their order checked on the way."""
     frames: list[Frame] = []
     end = 0
     with opened(media, source) as video:
-        for entry in video.frames(sampling or EveryFrame(), eligible, start):
-            if isinstance(entry, Settled):
+        for entry in video.frames(sampling or EveryFrame(), candidates, start):
+            if isinstance(entry, Watermark):
                 assert entry.end >= end
                 end = entry.end
                 assert not frames or frames[-1].number < end
@@ -143,11 +145,11 @@ def allocated() -> int:
 def test_every_frame_comes_under_its_ordinal(media: Path, name: str) -> None:
     with opened(media, name) as video:
         entries = list(video.frames(EveryFrame(), "all"))
-    frames = [entry for entry in entries if isinstance(entry, Sampled)]
+    frames = [entry for entry in entries if isinstance(entry, SampledFrame)]
     assert [entry.frame for entry in frames] == list(range(FRAMES))
     assert [marker(entry.picture) for entry in frames] == list(range(FRAMES))
     assert [entry.time for entry in frames] == pytest.approx([n / 30 for n in range(FRAMES)], abs=0.0011)
-    assert entries[-1] == Settled(FRAMES, frames[-1].time)
+    assert entries[-1] == Watermark(FRAMES, frames[-1].time)
     assert (video.media.width, video.media.height, video.media.live) == (*SIZE, False)
 
 
@@ -157,20 +159,20 @@ def test_a_resumed_read_gives_the_same_bytes(media: Path, undisturbed: Undisturb
         assert read(media, name, start=start) == undisturbed.of(name)[start:], start
 
 
-@pytest.mark.parametrize("eligible", ["all", "reference", "key"])
+@pytest.mark.parametrize("candidates", ["all", "reference", "key"])
 @pytest.mark.parametrize("name", [*KINDS, TEST_PATTERN])
 def test_what_is_sampled_is_what_an_undisturbed_read_of_everything_shows(
-    media: Path, undisturbed: Undisturbed, name: str, eligible: CandidateFrames
+    media: Path, undisturbed: Undisturbed, name: str, candidates: CandidateFrames
 ) -> None:
-    if name == "h264_refresh.mp4" and eligible == "key":
+    if name == "h264_refresh.mp4" and candidates == "key":
         return  # its key frames become whole only with the pictures after them
     everything = undisturbed.of(name)
     for sampling in (FixedRate(1), FixedRate(11)):
-        sampled = read(media, name, sampling, eligible)
+        sampled = read(media, name, sampling, candidates)
         assert sampled
         assert sampled == [everything[frame.number] for frame in sampled]
         for start in (1, 58):
-            resumed = read(media, name, sampling, eligible, start)
+            resumed = read(media, name, sampling, candidates, start)
             assert resumed == [frame for frame in sampled if frame.number >= start]
 
 
@@ -195,14 +197,14 @@ def test_reading_what_is_there_chooses_what_to_decode(media: Path) -> None:
         ("mjpeg.avi", FixedRate(2), "all"),
         (TEST_PATTERN, FixedRate(2), "all"),
     ]
-    for name, sampling, eligible in expected:
+    for name, sampling, candidates in expected:
         with opened(media, name) as video:
-            assert video.choose_eligible(sampling) == eligible, (name, sampling)
-            assert [entry for entry in video.frames(sampling, eligible) if isinstance(entry, Sampled)]
+            assert video.choose_candidates(sampling) == candidates, (name, sampling)
+            assert [entry for entry in video.frames(sampling, candidates) if isinstance(entry, SampledFrame)]
 
 
 @pytest.mark.parametrize(
-    ("sampling", "eligible", "start", "most"),
+    ("sampling", "candidates", "start", "most"),
     [
         (EveryFrame(), "all", 0, FRAMES),
         (EveryFrame(), "all", 50, FIRST + 48),  # its group of 24 pictures, and what follows
@@ -218,7 +220,7 @@ def test_no_more_is_decoded_than_the_samples_need(
     media: Path,
     monkeypatch: pytest.MonkeyPatch,
     sampling: Sampling,
-    eligible: CandidateFrames,
+    candidates: CandidateFrames,
     start: int,
     most: int,
 ) -> None:
@@ -230,7 +232,7 @@ def test_no_more_is_decoded_than_the_samples_need(
         decode(self, packet)
 
     monkeypatch.setattr(LazyDecoder, "_decode", counted)
-    read(media, "h264.mp4", sampling, eligible, start)
+    read(media, "h264.mp4", sampling, candidates, start)
     assert 0 < len(decoded) <= most
 
 
@@ -266,16 +268,16 @@ def test_what_cannot_be_kept_back_is_decoded_with_the_same_result(
 
 
 def test_progress_is_told_even_where_nothing_is_sampled(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video_recording, "_MARK_EVERY", 0.0)
+    monkeypatch.setattr(video_recording, "_WATERMARK_EVERY", 0.0)
     for start in (0, 50):
         with opened(media, "h264.mp4") as video:
             entries = list(video.frames(FixedRate(0.001), "all", start))
-        ends = [entry.end for entry in entries if isinstance(entry, Settled)]
+        ends = [entry.end for entry in entries if isinstance(entry, Watermark)]
         assert ends == sorted(ends)
         assert ends[0] == start
         assert ends[-1] == FRAMES
         assert len(ends) > FRAMES / 2
-        assert sum(isinstance(entry, Sampled) for entry in entries) == (1 if start == 0 else 0)
+        assert sum(isinstance(entry, SampledFrame) for entry in entries) == (1 if start == 0 else 0)
 
 
 def test_frames_before_the_beginning_are_no_frames(tmp_path: Path) -> None:
@@ -283,7 +285,7 @@ def test_frames_before_the_beginning_are_no_frames(tmp_path: Path) -> None:
     clips.marker_clip(tmp_path / "edited.mp4", frames=90, size=SIZE, gop=90, first_time=-1.0)
     with opened(tmp_path, "edited.mp4") as video:
         assert (video.media.frames, video.media.duration_seconds) == (60, 2.0)
-        frames = [entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, Sampled)]
+        frames = [entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, SampledFrame)]
     assert [entry.frame for entry in frames] == list(range(60))
     assert [marker(entry.picture) for entry in frames] == list(range(30, 90))
     assert frames[0].time == 0.0
@@ -325,7 +327,7 @@ def test_pictures_that_are_never_shown_are_not_counted(tmp_path: Path) -> None:
                 hidden.is_keyframe, hidden.stream = packet.is_keyframe, copy
                 target.mux(hidden)
     with opened(tmp_path, "hidden.webm") as video:
-        frames = [entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, Sampled)]
+        frames = [entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, SampledFrame)]
     assert [entry.frame for entry in frames] == list(range(28))
     assert [marker(entry.picture) for entry in frames] == [n for n in range(30) if n not in (7, 8)]
 
@@ -353,10 +355,10 @@ def test_few_large_pictures_are_held_before_it_is_chosen_what_to_decode(
 ) -> None:
     expected = read(media, "mjpeg.avi", FixedRate(5))
     size = (media / "mjpeg.avi").stat().st_size // FRAMES
-    monkeypatch.setattr(video_recording, "_AHEAD", 5 * size)
+    monkeypatch.setattr(video_recording, "_PROBED_BYTES", 5 * size)
     with opened(media, "mjpeg.avi") as video:
-        video.choose_eligible(FixedRate(5))
-        assert len(video._beginning) < 10
+        video.choose_candidates(FixedRate(5))
+        assert len(video._probed) < 10
     assert read(media, "mjpeg.avi", FixedRate(5)) == expected
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.spec import CandidateFrames, EveryFrame, FixedRate, KeyframesOnly, Sampling
-from app.video.sampling import Sampler, Shown, choose_eligible
+from app.video.sampling import ProbedFrame, Sampler, choose_candidates
 
 THIRTIETH = Fraction(1, 30)
 MILLISECOND = Fraction(1, 1000)
@@ -17,7 +17,7 @@ def taken(sampling: Sampling, tick: Fraction, times: list[int]) -> list[int]:
     return [number for number, ticks in enumerate(times) if sampler.take(ticks)]
 
 
-def test_all_and_keyframes_take_every_eligible_frame() -> None:
+def test_all_and_keyframes_take_every_candidate_frame() -> None:
     for sampling in (EveryFrame(), KeyframesOnly()):
         assert taken(sampling, THIRTIETH, [0, 1, 5, 6]) == [0, 1, 2, 3]
 
@@ -72,9 +72,9 @@ def test_no_interval_gives_two_samples(fps: int, gaps: list[int]) -> None:
     assert len(set(intervals)) == len(intervals)
 
 
-def beginning(kinds: str) -> list[Shown]:
+def beginning(kinds: str) -> list[ProbedFrame]:
     """Thirty frames a second: K key, P reference, b not a reference."""
-    return [Shown(number, kind == "K", kind != "b") for number, kind in enumerate(kinds)]
+    return [ProbedFrame(number, kind == "K", kind != "b") for number, kind in enumerate(kinds)]
 
 
 GOP_2_SECONDS = ("K" + "bbP" * 19 + "bb") * 5
@@ -103,4 +103,4 @@ GOP_2_SECONDS = ("K" + "bbP" * 19 + "bb") * 5
 def test_the_cheapest_frames_that_are_close_enough_are_chosen(
     sampling: Sampling, kinds: str, expected: CandidateFrames
 ) -> None:
-    assert choose_eligible(sampling, beginning(kinds), THIRTIETH) == expected
+    assert choose_candidates(sampling, beginning(kinds), THIRTIETH) == expected

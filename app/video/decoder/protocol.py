@@ -1,43 +1,26 @@
-"""What a run and the process that decodes for it say to each other, in lines of JSON.
+"""What a run and its decoder process say to each other, in lines of JSON.
 
-The run sends an Order, then the number of each slot that is free again.
+The run sends StartDecoding, and then the number of each slot that is free again. The process sends messages.
 """
 
 from typing import Literal
 
 from msgspec import Struct
 
-from ...domain.source import Source
-from ...domain.spec import Sampling
-from ...domain.states import SourceState
-from ...predictions.checkpoint import Checkpoint
-from ..reader import Opened
+from ..reading import ReadRequest, ReadStatus, Watermark
 from .shared_frames import Pixels
 
 
-class Order(Struct, frozen=True):
-    """What to read. `memory` is a file descriptor, with so many `slots` for pictures."""
+class StartDecoding(Struct, frozen=True):
+    """What to read. `memory` is a file descriptor of memory with `slots` slots for pictures."""
 
-    source: Source
-    media_root: str
-    networks: str
-    sampling: Sampling
-    persistent: bool
-    checkpoint: Checkpoint
+    request: ReadRequest
     memory: int
     slots: int
 
 
-class Noted(Struct, frozen=True, tag=True):
-    """What became of the source. Comes before the first frame."""
-
-    state: SourceState
-    opened: Opened | None
-    live: bool
-
-
-class Shown(Struct, frozen=True, tag=True):
-    """An Item of the pipeline."""
+class SharedFrame(Struct, frozen=True, tag=True):
+    """A SampledFrame, with its picture in a slot."""
 
     frame: int
     time: float
@@ -46,15 +29,7 @@ class Shown(Struct, frozen=True, tag=True):
     pixels: Pixels | None
 
 
-class Passed(Struct, frozen=True, tag=True):
-    """A Mark of the pipeline."""
-
-    end: int
-    time: float
-    dropped: int = 0
-
-
-class Logged(Struct, frozen=True, tag=True):
+class LogLine(Struct, frozen=True, tag=True):
     """A line for the log."""
 
     level: Literal["debug", "info", "warning", "error", "critical"]
@@ -63,15 +38,13 @@ class Logged(Struct, frozen=True, tag=True):
 
 
 class Alive(Struct, frozen=True, tag=True):
-    """It is not stuck. Comes every second, but for while it sends something else."""
+    """The process is not stuck. Comes every second, unless it sends something else."""
 
 
-class Ended(Struct, frozen=True, tag=True):
-    """There is no more to read, or there was a fault. The last of all."""
+class ReadEnded(Struct, frozen=True, tag=True):
+    """The last status. The last message of all."""
 
-    completed: bool
-    fault: str | None
-    retryable: bool
+    status: ReadStatus
 
 
-Message = Noted | Shown | Passed | Logged | Alive | Ended
+DecoderMessage = ReadStatus | SharedFrame | Watermark | LogLine | Alive | ReadEnded

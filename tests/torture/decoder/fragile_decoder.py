@@ -14,8 +14,9 @@ import msgspec
 
 from app.domain.spec import CandidateFrames, Sampling
 from app.video.decoder.child import main
-from app.video.decoder.protocol import Ended
-from app.video.recording import Recording, Sampled, Settled
+from app.video.decoder.protocol import ReadEnded
+from app.video.reading import ReadStatus, SampledFrame, Watermark
+from app.video.recording import Recording
 
 FRAME = 20
 """The frame at which it happens."""
@@ -37,17 +38,17 @@ def harm(name: str) -> None:
             while True:
                 eaten.append(b"\1" * 2**26)
         case "quits":
-            last = msgspec.json.encode(Ended(completed=False, fault=None, retryable=False))
+            last = msgspec.json.encode(ReadEnded(ReadStatus()))
             socket.socket(fileno=0).sendall(last + b"\n")
             os._exit(0)
 
 
 def fragile(
-    self: Recording, sampling: Sampling, eligible: CandidateFrames, start: int = 0
-) -> Iterator[Sampled | Settled]:
+    self: Recording, sampling: Sampling, candidates: CandidateFrames, start: int = 0, start_sampled: int = 0
+) -> Iterator[SampledFrame | Watermark]:
     """`Recording.frames`, as far as it goes."""
-    for entry in _frames(self, sampling, eligible, start):
-        if isinstance(entry, Sampled) and entry.frame == FRAME:
+    for entry in _frames(self, sampling, candidates, start, start_sampled):
+        if isinstance(entry, SampledFrame) and entry.frame == FRAME:
             harm(self._source.address)
         yield entry
 

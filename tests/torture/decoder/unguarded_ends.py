@@ -1,16 +1,15 @@
 """The service, with decoding that does harm, and runs that are given back where they just ended."""
 
 from app.messages import RunEvent, RunFailed
+from app.runner.pipeline import Taken
 from app.runner.run import Run
-from app.video.decoder.parent import DecoderProcess
-from app.video.reader import Reader
 
 _outcome = Run._outcome
 
 
-def _given_back(self: Run, reader: Reader | DecoderProcess, all_done: bool) -> RunEvent:
-    event = _outcome(self, reader, all_done)
-    unasked = isinstance(event, RunFailed) and reader.fault is None
+def _given_back(self: Run, last: Taken) -> RunEvent:
+    event = _outcome(self, last)
+    unasked = isinstance(event, RunFailed) and last.status.fault is None
     return self._ended_as_asked() if unasked else event
 
 

@@ -17,7 +17,10 @@ from typing import Any, Literal
 from app.domain.networks import Networks
 from app.domain.source import parse_source
 from app.domain.spec import EveryFrame
-from app.video.open import Recording, Sampled, VideoError, open_video
+from app.video.errors import VideoError
+from app.video.open import open_video
+from app.video.reading import SampledFrame
+from app.video.recording import Recording
 from tests.support import clips
 
 SIZE = (128, 96)
@@ -109,10 +112,10 @@ def read(path: Path) -> str:
     try:
         with open_video(source, path.parent, Networks(""), stop=Event()) as video:
             assert isinstance(video, Recording)
-            eligible = video.choose_eligible(EveryFrame())
+            candidates = video.choose_candidates(EveryFrame())
             pictures = 0
-            for entry in islice(video.frames(EveryFrame(), eligible), 2000):
-                if isinstance(entry, Sampled) and entry.picture is not None:
+            for entry in islice(video.frames(EveryFrame(), candidates), 2000):
+                if isinstance(entry, SampledFrame) and entry.picture is not None:
                     entry.picture.gray()
                     entry.picture.bgr((64, 48))
                     pictures += 1

@@ -20,7 +20,10 @@ import pytest
 from app.domain.networks import Networks
 from app.domain.source import SourceError, parse_source
 from app.domain.spec import EveryFrame
-from app.video.open import Camera, Sampled, SourceState, VideoError, open_video
+from app.video.camera import Camera, CameraStatus
+from app.video.errors import VideoError
+from app.video.open import open_video
+from app.video.reading import SampledFrame
 from app.video.transport import connecting
 from tests.support import clips
 from tests.support.hostile_servers import HERE, INSIDE, hostile_camera, hostile_web, to
@@ -89,10 +92,12 @@ def follow(battle: Battle, attack: Attack) -> str:
         ) as video:
             if isinstance(video, Camera):
                 for entry in video.frames(EveryFrame()):
-                    if isinstance(entry, SourceState) and entry.state == "reconnecting":
+                    if isinstance(entry, CameraStatus) and entry.state == "reconnecting":
                         return entry.error or ""
             else:
-                frames = [entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, Sampled)]
+                frames = [
+                    entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, SampledFrame)
+                ]
                 return f"{len(frames)} frames"
     except (SourceError, VideoError) as error:
         return str(error)

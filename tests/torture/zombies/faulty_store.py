@@ -18,8 +18,9 @@ from app.domain.spec import ScenarioSpec
 from app.messages import Instance, StartRun
 from app.postgres import TRANSIENT, Connection, Database
 from app.predictions.checkpoint import Batch, FencedError
-from app.runner.run import Run, Tools
-from app.runner.workers import Workers
+from app.runner.context import RunContext
+from app.runner.run import Run
+from app.runner.workers import WorkerLanes, Workers
 from tests.support.batches import batch
 
 _SPEC = ScenarioSpec("clip.mp4", Marker())
@@ -112,10 +113,11 @@ class Attempt:
         self, scenario_id: UUID, number: int, database: FaultyDatabase, chance: random.Random
     ) -> None:
         command = StartRun(Instance("runner", uuid4()), scenario_id, number, _SPEC)
-        tools = Tools(
-            cast("Database", database), Path(), ModelCache(Path()), Networks("public"), workers=Workers(1)
+        workers = WorkerLanes(Workers(1))
+        context = RunContext(
+            cast("Database", database), Path(), ModelCache(Path()), Networks("public"), workers
         )
-        self._run = Run(command, tools, lambda _: None)
+        self._run = Run(command, context, lambda _: None)
         self._number = number
         self._chance = chance
 
@@ -128,7 +130,9 @@ class Attempt:
     async def store(self) -> None:
         """Store one batch more. Raises FencedError."""
         start = self._run.next_frame
-        await self._run._store(self._labelled(batch(start, start + self._chance.randint(1, 5))))
+        end = start + self._chance.randint(1, 5)
+        await self._run._store.store(self._labelled(batch(start, end)))
+        self._run.next_frame = end
 
     def _labelled(self, what: Batch) -> Batch:
         found = (Detection(f"attempt:{self._number}", 1.0, (0.0, 0.0, 1.0, 1.0)),)

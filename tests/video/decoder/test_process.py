@@ -20,20 +20,19 @@ import pytest
 from app.detectors.factory import make_detector
 from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import DetectorConfig, Marker, Mock, Motion, Onnx
-from app.domain.networks import Networks
 from app.domain.prediction import Detection
 from app.domain.source import parse_source
 from app.domain.spec import EveryFrame, FixedRate, KeyframesOnly, Sampling
-from app.predictions.checkpoint import Checkpoint, Counters
-from app.runner.pipeline import Item, Mark, Pipeline
+from app.runner.pipeline import FrameTask, Pipeline
 from app.runner.workers import Workers
 from app.video.decoder import parent as decoder_process
-from app.video.decoder.child import Outlet
-from app.video.decoder.parent import DecoderProcess
-from app.video.decoder.protocol import Ended, Message, Passed, Shown
+from app.video.decoder.parent import ProcessReader
+from app.video.decoder.protocol import DecoderMessage, ReadEnded, SharedFrame
 from app.video.decoder.shared_frames import Pixels
+from app.video.decoder.sink import SharedMemorySink
 from app.video.pictures import AvPicture
-from app.video.reader import Reader
+from app.video.reader import ThreadReader
+from app.video.reading import ReadRequest, ReadStatus, SampledFrame, StartingPoint, Watermark
 from tests.support.cameras import RtspCamera
 from tests.support.clips import marker_clip
 from tests.support.models import yolov8
@@ -43,7 +42,6 @@ from tests.torture.decoder.fragile_decoder import FRAME
 from tests.video.test_pictures import frame
 
 FRAMES = 60
-FRESH = Checkpoint(0, False, None, 0, 0, Counters(), 0.0, 0.0)
 ENDLESS = "test:testsrc2?size=64x36&rate=100&duration=86400"
 
 
@@ -61,41 +59,38 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Reading:
     """A source that is being read, and what has come of it."""
 
-    def __init__(self, kind: type[Reader] | type[DecoderProcess], folder: Path, **options: Any) -> None:
+    def __init__(self, kind: type[ThreadReader] | type[ProcessReader], folder: Path, **options: Any) -> None:
         self._changed = Event()
         self._detector = make_detector(options.get("detector", Mock()), ModelCache(folder))
         sampling: Sampling = options.get("sampling", EveryFrame())
-        self.pipeline = Pipeline(self._detect, workers=Workers(1), most=1, wake=self._changed.set)
-        self.reader = kind(
-            parse_source(options.get("source", "clip.mp4")),
-            folder,
-            Networks("loopback"),
-            sampling,
-            persistent=False,
-            wake=self._changed.set,
-        )
-        self.entries: list[Item | Mark] = []
-        self.over = False
-        self.reader.start(options.get("checkpoint", FRESH), self.pipeline)
+        self.pipeline = Pipeline(self._detect, workers=Workers(1), parallel=1, wake=self._changed.set)
+        source = parse_source(options.get("source", "clip.mp4"))
+        start: StartingPoint = options.get("start", StartingPoint())
+        self.reader = kind(ReadRequest(source, str(folder.absolute()), "loopback", sampling, start=start))
+        self.entries: list[FrameTask | Watermark] = []
+        self.status = ReadStatus()
+        self.is_over = False
+        self.reader.start(self.pipeline)
 
-    def _detect(self, item: Item) -> tuple[Detection, ...]:
-        assert item.picture is not None
-        return self._detector.detect(item.picture, item.frame)
+    def _detect(self, task: FrameTask) -> tuple[Detection, ...]:
+        assert task.picture is not None
+        return self._detector.detect(task.picture, task.frame)
 
     def take(self) -> bool:
-        """Whether it is over."""
-        ready = self.pipeline.take()
-        self.entries += ready.entries
-        self.over = ready.over
-        return self.over
+        """Take what is done. Returns whether it is over."""
+        taken = self.pipeline.take()
+        self.entries += taken.entries
+        self.status = taken.status
+        self.is_over = taken.is_over
+        return self.is_over
 
     @property
-    def items(self) -> list[Item]:
-        return [entry for entry in self.entries if isinstance(entry, Item)]
+    def frames(self) -> list[FrameTask]:
+        return [entry for entry in self.entries if isinstance(entry, FrameTask)]
 
     @property
     def rows(self) -> list[tuple[object, ...]]:
-        return [(item.frame, item.time, item.sampled, item.detections, item.error) for item in self.items]
+        return [(task.frame, task.time, task.sampled, task.detections, task.error) for task in self.frames]
 
     async def ends(self) -> None:
         await until(self.take, timeout=60)
@@ -106,7 +101,9 @@ class Reading:
 
 
 @contextmanager
-def reading(kind: type[Reader] | type[DecoderProcess], folder: Path, **options: Any) -> Iterator[Reading]:
+def reading(
+    kind: type[ThreadReader] | type[ProcessReader], folder: Path, **options: Any
+) -> Iterator[Reading]:
     read = Reading(kind, folder, **options)
     try:
         yield read
@@ -141,13 +138,13 @@ async def test_results_do_not_depend_on_where_it_is_decoded(
     folder: Path, detector: DetectorConfig, sampling: Sampling
 ) -> None:
     rows, opened = [], []
-    for kind in (Reader, DecoderProcess):
+    for kind in (ThreadReader, ProcessReader):
         with reading(kind, folder, detector=detector, sampling=sampling) as read:
             await read.ends()
-            assert read.reader.completed
-            assert read.reader.fault is None
+            assert read.status.is_completed
+            assert read.status.fault is None
         rows.append(read.rows)
-        opened.append(read.reader.opened)
+        opened.append((read.status.media, read.status.candidates))
     assert rows[0] == rows[1]
     assert len(rows[0]) >= 5
     assert opened[0] == opened[1]
@@ -155,11 +152,11 @@ async def test_results_do_not_depend_on_where_it_is_decoded(
 
 async def test_faults_of_sources_are_told_alike(folder: Path) -> None:
     told = []
-    for kind in (Reader, DecoderProcess):
+    for kind in (ThreadReader, ProcessReader):
         with reading(kind, folder, source="missing.mp4") as read:
             await read.ends()
-            assert read.reader.fault is not None
-            told.append((str(read.reader.fault), read.reader.fault.retryable))
+            assert read.status.fault is not None
+            told.append(read.status.fault)
     assert told[0] == told[1]
 
 
@@ -170,13 +167,13 @@ async def test_a_crash_fails_the_run_that_met_it_after_what_came_before(
     monkeypatch.setattr(
         decoder_process, "COMMAND", (sys.executable, "-m", "tests.torture.decoder.fragile_decoder")
     )
-    with reading(DecoderProcess, folder, source=source) as read:
+    with reading(ProcessReader, folder, source=source) as read:
         await read.ends()
-    assert [item.frame for item in read.items] == list(range(FRAME))
-    fault = read.reader.fault
+    assert [task.frame for task in read.frames] == list(range(FRAME))
+    fault = read.status.fault
     assert fault is not None
-    assert fault.retryable
-    assert str(fault).startswith(f"the process that decodes {source} crashed ({reason}")
+    assert fault.is_retryable
+    assert fault.message.startswith(f"the process that decodes {source} crashed ({reason}")
 
 
 @pytest.mark.parametrize("source", ["hangs.mp4", "clip.mp4"])
@@ -188,38 +185,43 @@ async def test_a_process_that_is_stuck_or_frozen_is_ended(
     )
     monkeypatch.setattr(decoder_process, "SILENCE", 6.0)
     endless = ENDLESS if source == "clip.mp4" else source
-    with reading(DecoderProcess, folder, source=endless) as read:
-        await until(lambda: not read.take() and len(read.items) >= FRAME, timeout=30)
+    with reading(ProcessReader, folder, source=endless) as read:
+        await until(lambda: not read.take() and len(read.frames) >= FRAME, timeout=30)
         if source == "clip.mp4":
             decoders()[0].send_signal(signal.SIGSTOP)
         await read.ends()
-        assert "was stuck for 6 s" in str(read.reader.fault)
+        assert read.status.fault is not None
+        assert "was stuck for 6 s" in read.status.fault.message
     await until(lambda: not decoders())
 
 
 async def test_one_that_is_killed_is_told_of_and_nothing_of_it_is_left(folder: Path) -> None:
-    with reading(DecoderProcess, folder, source=ENDLESS) as read:
-        await until(lambda: not read.take() and read.items, timeout=30)
+    with reading(ProcessReader, folder, source=ENDLESS) as read:
+        await until(lambda: not read.take() and read.frames, timeout=30)
         decoders()[0].kill()
         await read.ends()
-        assert "killed from outside" in str(read.reader.fault)
+        assert read.status.fault is not None
+        assert "killed from outside" in read.status.fault.message
     await until(lambda: not decoders())
     assert not any(thread.name == "decode" for thread in threading.enumerate())
 
 
 async def test_a_stopped_one_ends_at_once_and_without_a_fault(folder: Path) -> None:
-    with reading(DecoderProcess, folder, source=ENDLESS) as read:
-        await until(lambda: not read.take() and read.items, timeout=30)
+    with reading(ProcessReader, folder, source=ENDLESS) as read:
+        await until(lambda: not read.take() and read.frames, timeout=30)
+        read.stop()
+        await read.ends()
+        assert read.status.fault is None
     await until(lambda: not decoders(), timeout=8)
-    assert read.reader.fault is None
+    assert read.pipeline.take().status.fault is None
 
 
 async def test_it_has_limits_and_none_of_the_service_s_secrets(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VA_API_KEYS", "a secret of this service")
-    with reading(DecoderProcess, folder, source=ENDLESS) as read:
-        await until(lambda: not read.take() and read.items, timeout=30)
+    with reading(ProcessReader, folder, source=ENDLESS) as read:
+        await until(lambda: not read.take() and read.frames, timeout=30)
         process = decoders()[0]
         assert "VA_API_KEYS" not in process.environ()
         if sys.platform == "linux":
@@ -230,12 +232,24 @@ async def test_it_has_limits_and_none_of_the_service_s_secrets(
             assert "NoNewPrivs:\t1" in status
 
 
+def test_a_decoding_process_imports_no_database_driver_bus_or_role() -> None:
+    command = "import sys, app.video.decoder.child; print(*sys.modules)"
+    printed = subprocess.run(
+        [sys.executable, "-c", command], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    modules = set(printed.stdout.split())
+    assert {"app.video.decoder.child", "app.video.reader", "av"} <= modules
+    unwanted = {"aiokafka", "anyio", "asyncpg", "litestar"}
+    unwanted |= {"app.bus", "app.messages", "app.postgres", "app.predictions", "app.runner", "app.scenarios"}
+    assert not modules & unwanted
+
+
 _RUNNER = f"""
 import sys, time
 from pathlib import Path
-from tests.video.decoder.test_process import DecoderProcess, Reading
-read = Reading(DecoderProcess, Path("."), source={ENDLESS!r})
-while not (read.take() or read.items):
+from tests.video.decoder.test_process import ProcessReader, Reading
+read = Reading(ProcessReader, Path("."), source={ENDLESS!r})
+while not (read.take() or read.frames):
     time.sleep(0.01)
 print("reading", flush=True)
 while not read.take():
@@ -260,66 +274,67 @@ async def test_it_does_not_outlive_a_runner_that_is_killed(frozen: bool) -> None
 
 async def test_a_camera_comes_through_and_is_found_again(folder: Path) -> None:
     with RtspCamera(folder / "camera.mp4") as camera:
-        with reading(DecoderProcess, folder, source=camera.url) as read:
-            await until(lambda: not read.take() and len(read.items) > 10, timeout=30)
-            assert read.pipeline.live
+        with reading(ProcessReader, folder, source=camera.url) as read:
+            await until(lambda: not read.take() and len(read.frames) > 10, timeout=30)
+            assert read.status.is_live
             camera.kill()
-            await until(lambda: not read.take() and read.reader.state == "reconnecting")
+            await until(lambda: not read.take() and read.status.state == "reconnecting")
             camera.start()
-            await until(lambda: not read.take() and read.reader.state == "open", timeout=30)
+            await until(lambda: not read.take() and read.status.state == "open", timeout=30)
         await until(lambda: len(decoders()) == 1, timeout=8)  # the camera's
-    frames = [item.frame for item in read.items]
+    frames = [task.frame for task in read.frames]
     assert frames == sorted(set(frames))
 
 
-class _Sent(Outlet):
-    """An outlet with one slot, that keeps what it sends."""
+class RecordingSink(SharedMemorySink):
+    """A sink with one slot, that keeps what it sends."""
 
     def __init__(self, *, live: bool) -> None:
         super().__init__(None, np.empty(2**20, np.uint8), 1)  # type: ignore[arg-type]
-        self.live = live
-        self.sent: list[Message] = []
+        self.sent: list[DecoderMessage] = []
+        self.note(ReadStatus("open", is_live=live))
+        self.sent.clear()
 
-    def send(self, message: Message) -> None:
+    def send(self, message: DecoderMessage) -> None:
         self.sent.append(message)
 
     def told(self) -> list[tuple[int, int]]:
         """Of each message its frame, or its end and how many were dropped."""
         return [
-            (message.frame, -1) if isinstance(message, Shown) else (message.end, message.dropped)
+            (message.frame, -1) if isinstance(message, SharedFrame) else (message.end, message.dropped)
             for message in self.sent
-            if isinstance(message, Shown | Passed)
+            if isinstance(message, SharedFrame | Watermark)
         ]
 
 
-def item(number: int) -> Item:
-    return Item(number, number / 10, None, AvPicture(frame("yuv420p", 64, 48)))
+def sampled(number: int) -> SampledFrame:
+    return SampledFrame(number, number / 10, None, AvPicture(frame("yuv420p", 64, 48)))
 
 
 def test_a_live_source_keeps_the_newest_picture_until_there_is_room() -> None:
-    outlet = _Sent(live=True)
+    sink = RecordingSink(live=True)
     for number in (0, 1, 2):
-        assert outlet.put(item(number))
-    outlet.put(Mark(4, 0.3))
-    assert outlet.told() == [(0, -1), (2, 1)]
-    outlet.free(0)
-    outlet.put(Mark(5, 0.4))
-    assert outlet.told() == [(0, -1), (2, 1), (2, -1), (5, 0)]
-    assert isinstance(outlet.sent[0], Shown)
-    assert isinstance(outlet.sent[0].pixels, Pixels)
+        assert sink.put(sampled(number))
+    sink.put(Watermark(4, 0.3))
+    assert sink.told() == [(0, -1), (2, 1)]
+    sink.free(0)
+    sink.put(Watermark(5, 0.4))
+    assert sink.told() == [(0, -1), (2, 1), (2, -1), (5, 0)]
+    assert isinstance(sink.sent[0], SharedFrame)
+    assert isinstance(sink.sent[0].pixels, Pixels)
 
 
 def test_a_recording_waits_for_room_until_it_is_stopped() -> None:
-    outlet = _Sent(live=False)
-    outlet.put(item(0))
+    sink = RecordingSink(live=False)
+    sink.put(sampled(0))
     more: list[bool] = []
-    waiting = threading.Thread(target=lambda: more.extend(outlet.put(item(number)) for number in (1, 2)))
+    waiting = threading.Thread(target=lambda: more.extend(sink.put(sampled(number)) for number in (1, 2)))
     waiting.start()
-    outlet.free(0)
+    sink.free(0)
     waiting.join(0.3)
     assert waiting.is_alive()
-    assert outlet.told() == [(0, -1), (1, -1)]
-    outlet.stop()
+    assert sink.told() == [(0, -1), (1, -1)]
+    sink.stop()
     waiting.join(5)
     assert more == [True, False]
     assert not waiting.is_alive()
@@ -329,35 +344,33 @@ async def test_what_comes_after_a_stop_settles_nothing(folder: Path) -> None:
     """The process may have said already that it is done, of frames that nobody has taken."""
     begun, go = Event(), Event()
 
-    def detect(item: Item) -> tuple[Detection, ...]:
+    def detect(task: FrameTask) -> tuple[Detection, ...]:
         begun.set()
         go.wait(10)
         return ()
 
-    pipeline = Pipeline(detect, workers=Workers(1), most=1, wake=lambda: None)
-    pipeline.put(Item(7, 0.7, 7, AvPicture(frame("yuv420p"))))
+    pipeline = Pipeline(detect, workers=Workers(1), parallel=1, wake=lambda: None)
+    pipeline.put(SampledFrame(7, 0.7, 7, AvPicture(frame("yuv420p"))))
     await until(begun.is_set)
-    process = DecoderProcess(
-        parse_source("clip.mp4"), folder, Networks(""), EveryFrame(), persistent=False, wake=lambda: None
-    )
-    said: list[Message] = [
-        Shown(8, 0.8, 8, None, None),
-        Passed(9, 0.8),
-        Ended(completed=True, fault=None, retryable=False),
+    process = ProcessReader(ReadRequest(parse_source("clip.mp4"), str(folder), "", EveryFrame()))
+    said: list[DecoderMessage] = [
+        SharedFrame(8, 0.8, 8, None, None),
+        Watermark(9, 0.8),
+        ReadEnded(ReadStatus("open", is_completed=True)),
     ]
     with closing(process._link), closing(process._far) as far, mmap.mmap(-1, 4096) as memory:
         far.sendall(b"".join(msgspec.json.encode(message) + b"\n" for message in said))
         pipeline.stop()
         assert process._read(memory, pipeline)
-    pipeline.end()
+    pipeline.end(process._status)
     go.set()
-    entries: list[Item | Mark] = []
+    entries: list[FrameTask | Watermark] = []
 
-    def over() -> bool:
-        ready = pipeline.take()
-        entries.extend(ready.entries)
-        return ready.over
+    def is_over() -> bool:
+        taken = pipeline.take()
+        entries.extend(taken.entries)
+        return taken.is_over
 
-    await until(over)
+    await until(is_over)
     assert [getattr(entry, "frame", None) for entry in entries] == [7]
-    assert not process.completed
+    assert not pipeline.take().status.is_completed

@@ -14,7 +14,10 @@ import pytest
 from app.domain.networks import Networks
 from app.domain.source import parse_source
 from app.domain.spec import EveryFrame
-from app.video.open import Camera, Received, VideoError, open_video
+from app.video.camera import Camera
+from app.video.errors import VideoError
+from app.video.open import open_video
+from app.video.reading import SampledFrame, Watermark
 from tests.support import cameras, clips
 from tests.support.hostile_servers import HERE, RTSP_OK, hostile_camera
 from tests.support.waiting import until
@@ -41,7 +44,7 @@ def received(url: str, count: int = 10, networks: str = HERE) -> int:
         assert isinstance(video, Camera)
         frames = 0
         for entry in video.frames(EveryFrame()):
-            frames += isinstance(entry, Received)
+            frames += isinstance(entry, SampledFrame | Watermark)
             if frames == count:
                 break
     return frames

@@ -1,0 +1,24 @@
+"""What all runs of a runner share."""
+
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from ..detectors.onnx.cache import ModelCache
+from ..domain.networks import Networks
+from ..postgres import Database
+from .workers import WorkerLanes
+
+Decoding = Literal["thread", "process"]
+
+
+class RunContext(Struct, frozen=True):
+    """What all runs of a runner share. `decoding` says where each run's source is decoded."""
+
+    database: Database
+    media_root: Path
+    models: ModelCache
+    networks: Networks
+    workers: WorkerLanes
+    decoding: Decoding = "thread"

@@ -1,0 +1,86 @@
+"""What one run reads and writes in the predictions database, tried again while the database is away."""
+
+from collections.abc import Iterator
+
+import structlog
+from anyio import sleep
+
+from ..concurrency.micro_batching import MicroBatcher
+from ..domain.states import SourceState
+from ..postgres import TRANSIENT, Database
+from ..predictions.checkpoint import Batch, Checkpoint, Fence
+from . import checkpoints, metrics
+
+log = structlog.get_logger(__name__)
+
+MIN_BACKOFF, MAX_BACKOFF = 0.1, 5.0  # seconds
+
+
+def backoffs() -> Iterator[float]:
+    """Yield the seconds to wait before each next try."""
+    backoff = MIN_BACKOFF
+    while True:
+        yield backoff
+        backoff = min(2 * backoff, MAX_BACKOFF)
+
+
+class FencedStore:
+    """The rows of one scenario, while a run holds their fence."""
+
+    def __init__(
+        self, database: Database, fence: Fence, claims: MicroBatcher[Fence, Checkpoint] | None = None
+    ) -> None:
+        """`claims` takes the fences of several runs at once."""
+        self._database = database
+        self._fence = fence
+        self._claims = claims
+
+    async def try_claim(self) -> Checkpoint | None:
+        """Take the fence. Returns None if the database is away.
+
+        Raises:
+            FencedError: a newer attempt has the fence, or the scenario was deleted.
+        """
+        if self._claims is not None and (claimed := await self._claims.ask(self._fence)) is not None:
+            return claimed
+        self._claims = None  # whether it is fenced off, or its fault, shows when it is claimed alone
+        try:
+            async with self._database.connection() as connection:
+                return await checkpoints.claim(connection, self._fence)
+        except TRANSIENT as error:
+            log.warning("cannot claim yet", error=repr(error))
+            return None
+
+    async def store(self, batch: Batch) -> None:
+        """Store a batch exactly once, however often the database fails.
+
+        Raises:
+            FencedError: a newer attempt has the fence, or the scenario was deleted.
+        """
+        with metrics.STORE_SECONDS.time():
+            for backoff in backoffs():
+                if await self._try_to_store(batch):
+                    break
+                await sleep(backoff)
+        metrics.count(batch)
+
+    async def _try_to_store(self, batch: Batch) -> bool:
+        try:
+            async with self._database.connection() as connection:
+                # If the acknowledgement of an earlier try was lost, the batch is stored already.
+                return await checkpoints.write(connection, self._fence, batch) or await checkpoints.is_stored(
+                    connection, self._fence, batch
+                )
+        except TRANSIENT as error:
+            log.warning("cannot store yet", error=repr(error), next_frame=batch.start)
+            return False
+
+    async def try_to_note(self, state: SourceState) -> bool:
+        """Store the source's state. Returns False if the database is away."""
+        try:
+            async with self._database.connection() as connection:
+                await checkpoints.note_source_state(connection, self._fence, state)
+        except TRANSIENT as error:
+            log.warning("cannot store the source's state yet", error=repr(error), state=state)
+            return False
+        return True
