@@ -1,6 +1,7 @@
-"""The bus vocabulary: every topic, the commands (imperative) and the events (past tense) on it.
+"""The messages on the bus and their topics: commands (imperative) and events (past tense).
 
-A message travels as one JSON object whose `type` is its class's name. Frames never travel on the bus.
+A message travels as one JSON object whose `type` is the name of its class. A reader ignores fields that it
+does not know, so that a newer version may add some. Frames never travel on the bus.
 """
 
 from uuid import UUID
@@ -13,18 +14,18 @@ from .domain.spec import ScenarioSpec
 
 
 class Message(Struct, frozen=True, tag_field="type", tag=True):
-    """Anything that travels on the bus."""
+    """Base of everything that travels on the bus."""
 
 
 class Instance(Struct, frozen=True):
-    """One life of a runner process: a restart under the same name is another instance."""
+    """One start of a runner: a restart under the same name is another instance, with another `boot_id`."""
 
     runner_id: str
     boot_id: UUID
 
 
 class CreateScenario(Message, frozen=True):
-    """Store a scenario and start it."""
+    """Store a scenario and start it. The api sends it; an orchestrator handles it."""
 
     command_id: UUID
     scenario_id: UUID
@@ -32,21 +33,24 @@ class CreateScenario(Message, frozen=True):
 
 
 class StartScenario(Message, frozen=True):
-    """Start an inactive scenario again; it resumes after its last stored frame."""
+    """Start an inactive scenario again, after its last stored frame.
+
+    The api sends it; an orchestrator handles it.
+    """
 
     command_id: UUID
     scenario_id: UUID
 
 
 class StopScenario(Message, frozen=True):
-    """Stop a scenario, keeping what it stored."""
+    """Stop a scenario and keep its results. The api sends it; an orchestrator handles it."""
 
     command_id: UUID
     scenario_id: UUID
 
 
 class DeleteScenario(Message, frozen=True):
-    """Delete an inactive scenario with its predictions."""
+    """Delete an inactive scenario and its results. The api sends it; an orchestrator handles it."""
 
     command_id: UUID
     scenario_id: UUID
@@ -56,7 +60,10 @@ OrchestratorCommand = CreateScenario | StartScenario | StopScenario | DeleteScen
 
 
 class StartRun(Message, frozen=True):
-    """Run one attempt of a scenario on one runner instance."""
+    """Run one attempt of a scenario.
+
+    The leading orchestrator sends it; the runner `instance` handles it.
+    """
 
     instance: Instance
     scenario_id: UUID
@@ -65,7 +72,10 @@ class StartRun(Message, frozen=True):
 
 
 class StopRun(Message, frozen=True):
-    """Drain and end one attempt on one runner instance."""
+    """Drain and end one attempt.
+
+    The leading orchestrator sends it; the runner `instance` handles it.
+    """
 
     instance: Instance
     scenario_id: UUID
@@ -76,42 +86,59 @@ RunnerCommand = StartRun | StopRun
 
 
 class DropResults(Message, frozen=True):
-    """Remove the predictions of a deleted scenario; any runner may do it."""
+    """Delete the results of a deleted scenario.
+
+    The leading orchestrator sends it; any runner handles it.
+    """
 
     scenario_id: UUID
 
 
 class _RunEvent(Message, frozen=True):
+    """Base of what a run reports: the runner that holds the run sends it, an orchestrator handles it.
+
+    `next_frame` is the first frame that is not stored yet. It shows whether the attempt stored anything.
+    """
+
     scenario_id: UUID
     attempt: int
-    next_frame: int  # first frame not yet stored, which shows whether the attempt stored anything
+    next_frame: int
 
 
 class RunStarted(_RunEvent, frozen=True, kw_only=True):
-    """The first frame was decoded."""
+    """The run decoded its first frame. Sent by the runner, handled by an orchestrator."""
 
     media: Media
 
 
 class RunStopped(_RunEvent, frozen=True):
-    """The run drained and ended because it was told to."""
+    """The run drained and ended, as it was told to. Sent by the runner, handled by an orchestrator."""
 
 
 class RunFinished(_RunEvent, frozen=True):
-    """The recording is stored to its end. With `media` it tells that the run started, too."""
+    """The recording is stored to its end. Sent by the runner, handled by an orchestrator.
+
+    With `media`, it also says that the run started: a short recording sends one event instead of two.
+    """
 
     media: Media | None = None
 
 
 class RunFailed(_RunEvent, frozen=True, kw_only=True):
-    """The run cannot go on. `retryable` is false where another attempt would meet the same fault."""
+    """The run cannot go on. Sent by the runner, handled by an orchestrator.
+
+    `retryable` is false if another attempt would meet the same fault.
+    """
 
     error: str
     retryable: bool
 
 
 class RunReleased(_RunEvent, frozen=True, kw_only=True):
-    """The instance leaves and gave the run back in good order; another may resume it at once."""
+    """The leaving `instance` gave the run back, and another may resume it at once.
+
+    Sent by the runner, handled by an orchestrator.
+    """
 
     instance: Instance
 
@@ -120,13 +147,13 @@ RunEvent = RunStarted | RunStopped | RunFinished | RunFailed | RunReleased
 
 
 class RunnerLeaving(Message, frozen=True):
-    """The runner instance takes no more runs."""
+    """The runner `instance` takes no more runs. Sent by that runner, handled by an orchestrator."""
 
     instance: Instance
 
 
 class RunReport(Struct, frozen=True, array_like=True):
-    """One line of a heartbeat: a run that this instance holds."""
+    """One run that the instance of a heartbeat holds."""
 
     scenario_id: UUID
     attempt: int
@@ -134,7 +161,10 @@ class RunReport(Struct, frozen=True, array_like=True):
 
 
 class RunnerHeartbeat(Message, frozen=True):
-    """The runner instance lives and holds these runs."""
+    """The runner `instance` lives and holds these runs.
+
+    Sent by that runner, handled by every orchestrator.
+    """
 
     instance: Instance
     slots: int
@@ -142,7 +172,10 @@ class RunnerHeartbeat(Message, frozen=True):
 
 
 class Probe(Message, frozen=True):
-    """The leader's message to itself, by which it knows that it would hear a heartbeat."""
+    """An orchestrator's message to itself, to know whether it would hear a heartbeat.
+
+    Every orchestrator sends probes through each partition, and handles only its own.
+    """
 
     sender: UUID
     partition_key: str
@@ -152,8 +185,8 @@ class Probe(Message, frozen=True):
 class Topic(Struct, frozen=True):
     """A named stream of messages.
 
-    `groups` are the consumer groups that every message must reach; a consumer without a group is no
-    member of this list and reads from now on.
+    `groups` are the consumer groups that every message must reach. A consumer without a group is not
+    listed, and gets the messages that are published from its start on.
     """
 
     name: str
@@ -161,13 +194,13 @@ class Topic(Struct, frozen=True):
     groups: tuple[str, ...] = ()
 
     def encode(self, message: Message) -> bytes:
-        """The message's bytes on the wire. Raises TypeError for a message of another topic."""
+        """Return the bytes of a message. Raises TypeError if the message belongs to another topic."""
         if not isinstance(message, self.messages):
             raise TypeError(f"{type(message).__name__} does not belong on {self.name}")
         return _encoder.encode(message)
 
     def decode(self, data: bytes) -> Message:
-        """The message in `data`. Raises msgspec.DecodeError where it is none of this topic's."""
+        """Return the message in `data`. Raises msgspec.DecodeError if it is no message of this topic."""
         message: Message = _decoder(self.messages).decode(data)
         return message
 

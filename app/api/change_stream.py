@@ -18,12 +18,13 @@ from msgspec import Struct
 
 from ..domain.states import SourceState
 from ..postgres import TRANSIENT, Database
+from ..scenarios.json_columns import decode_media
 from ..scenarios.notifications import CHANNEL
 from .http.problems import BAD_REQUEST, TOO_MANY_STREAMS, ProblemError
 from .options import ApiOptions
 from .queries.history import ScenarioChange, StreamPosition, read_changes, read_newest, read_present
 from .queries.progress import Progress, list_stored_progress, progress_of, source_state_of
-from .queries.scenarios import decode_media, find_running
+from .queries.scenarios import find_running
 
 log = structlog.get_logger(__name__)
 

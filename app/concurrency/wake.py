@@ -1,16 +1,16 @@
-"""A wake-up call for one waiter, which a call made before the wait is not lost on."""
+"""An auto-reset event for one waiting task."""
 
 from anyio import Event, move_on_after
 
 
 class Wake:
-    """Set any number of times; one task waits."""
+    """Set by any number of tasks; one task waits. A call before the wait is not lost."""
 
     def __init__(self) -> None:
         self._event = Event()
 
     def set(self) -> None:
-        """Wake the waiter, or its next wait."""
+        """Wake the waiting task, or end its next wait at once."""
         self._event.set()
 
     async def wait(self, timeout: float) -> None:

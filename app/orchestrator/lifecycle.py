@@ -1,4 +1,4 @@
-"""The lifecycle of a scenario as a pure function: (scenario, message) → its next state and what to send.
+"""The lifecycle of a scenario as a pure function: (scenario, message) → next state and what to send.
 
 It does no I/O and reads no clock. `decide` is the table, and a message that it does not name for a state
 changes nothing. The rules, a sentence per state:

@@ -6,19 +6,15 @@ Writers lock the scenario's row before they take an outbox id, so the ids of one
 from collections.abc import Sequence
 from uuid import UUID
 
-import msgspec
 from asyncpg import Record
 
-from ..domain.media import Media
-from ..domain.spec import ScenarioSpec
 from ..domain.states import State
 from ..messages import Instance, Message, Topic
 from ..postgres import Connection
 from ..scenarios.command_answer import CommandAnswer
+from ..scenarios.json_columns import decode_media, decode_spec
 from .lifecycle import Decision, ScenarioRecord
 
-_spec = msgspec.json.Decoder(ScenarioSpec)
-_media = msgspec.json.Decoder(Media)
 _SELECT = (
     "SELECT id, spec, state, outcome, error, attempt, runner_id, boot_id, failures, next_frame, progressed,"
     " media, deleted_at IS NOT NULL AS deleted, age(xmin) < 0 AS is_ahead FROM scenarios"
@@ -92,7 +88,7 @@ def _in_order(rows: Sequence[Record]) -> list[ScenarioRecord]:
 def _record(row: Record) -> ScenarioRecord:
     return ScenarioRecord(
         id=row["id"],
-        spec=_spec.decode(row["spec"]),
+        spec=decode_spec(row["spec"]),
         state=State(row["state"]),
         outcome=row["outcome"],
         error=row["error"],
@@ -101,7 +97,7 @@ def _record(row: Record) -> ScenarioRecord:
         failures=row["failures"],
         next_frame=row["next_frame"],
         progressed=row["progressed"],
-        media=_media.decode(row["media"]) if row["media"] is not None else None,
+        media=decode_media(row["media"]),
         deleted=row["deleted"],
     )
 

@@ -1,4 +1,4 @@
-"""How the orchestrator's duties use the database: short transactions, and faults left to the next try."""
+"""How the duties of the leader use the database: in short transactions, and again after a fault."""
 
 from collections.abc import Awaitable, Callable
 

@@ -1,1 +1,1 @@
-"""The scenarios database: its schema, and what more than one role knows of it."""
+"""The scenarios database: its schema, and the types and columns that more than one role uses."""

@@ -1,5 +1,8 @@
 """How processes hear that scenarios changed."""
 
 CHANNEL = "scenario_changed"
-"""Notified soon after scenarios moved, and not by the transactions that move them: one that notifies holds a
-lock of the whole server while it commits, so that none would share its wait for the disk with another."""
+"""The PostgreSQL channel that is notified soon after scenarios changed.
+
+Not in the transactions that change them: a transaction that notifies holds a lock of the whole server while
+it commits, so no two of them could share a wait for the disk.
+"""

@@ -1,17 +1,17 @@
 """What became of commands that were sent to the orchestrator."""
 
-from typing import Literal
 from uuid import UUID
 
 from msgspec import Struct
 
 from ...postgres import Database
+from ...scenarios.command_answer import CommandAnswer
 
 
 class CommandResult(Struct, frozen=True):
     """How the orchestrator answered a command. `detail` says why it was not done."""
 
-    answer: Literal["done", "conflict", "unknown", "mismatch"]
+    answer: CommandAnswer
     detail: str
 
 

@@ -4,16 +4,16 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-import msgspec
 from asyncpg import Record
 from msgspec import Meta, Struct
 
 from ...domain.detector_config import DetectorConfig
 from ...domain.media import Media
 from ...domain.source import SourceError, parse_source
-from ...domain.spec import RestartPolicy, Sampling, ScenarioSpec
+from ...domain.spec import RestartPolicy, Sampling
 from ...domain.states import STATE_DESCRIPTIONS, Outcome, SourceState, State
 from ...postgres import Database
+from ...scenarios.json_columns import decode_media, decode_spec
 from .progress import (
     Progress,
     StoredProgress,
@@ -70,8 +70,6 @@ class ScenarioPosition(Struct, frozen=True, array_like=True):
 
 _COLUMNS = "id, spec, state, outcome, error, attempt, runner_id, media, created_at, updated_at"
 _SELECT = f"SELECT {_COLUMNS} FROM scenarios WHERE id = ANY($1) AND deleted_at IS NULL"  # noqa: S608
-_spec = msgspec.json.Decoder(ScenarioSpec)
-_media = msgspec.json.Decoder(Media)
 
 
 async def find_scenario(scenarios: Database, predictions: Database, scenario_id: UUID) -> Scenario | None:
@@ -139,13 +137,8 @@ async def count_by_state(scenarios: Database) -> dict[str, int]:
         return {row["state"]: row["count"] for row in await connection.fetch(sql)}
 
 
-def decode_media(text: str | None) -> Media | None:
-    """Return the value of a media column."""
-    return None if text is None else _media.decode(text)
-
-
 def _scenario(row: Record, stored: StoredProgress) -> Scenario:
-    spec = _spec.decode(row["spec"])
+    spec = decode_spec(row["spec"])
     media = decode_media(row["media"])
     return Scenario(
         id=row["id"],
