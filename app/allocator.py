@@ -3,6 +3,7 @@
 import ctypes
 import os
 import sys
+from functools import cache
 
 # Settings of mallopt: the names of malloc.h without M_, which are also those of environment variables.
 _MALLOC = {
@@ -15,15 +16,13 @@ _MALLOC = {
 }
 
 
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
 def tune_malloc() -> None:
     """Have glibc keep freed memory between frames and share it between threads; MALLOC_* variables win."""
-    if _libc and hasattr(_libc, "mallopt"):
+    libc = _libc()
+    if libc and hasattr(libc, "mallopt"):
         for name, setting in _MALLOC.items():
             if f"MALLOC_{name}" not in os.environ:
-                _libc.mallopt(*setting)
+                libc.mallopt(*setting)
 
 
 def return_free_memory() -> None:
@@ -31,5 +30,12 @@ def return_free_memory() -> None:
 
     It takes milliseconds, during which others wait for memory: call it in a thread, after work has ended.
     """
-    if _libc and hasattr(_libc, "malloc_trim"):
-        _libc.malloc_trim(0)
+    libc = _libc()
+    if libc and hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
+
+
+@cache
+def _libc() -> ctypes.CDLL | None:
+    """Return the C library of this process. On Linux it may be another one than glibc, such as musl."""
+    return ctypes.CDLL(None) if sys.platform == "linux" else None

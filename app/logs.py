@@ -1,4 +1,4 @@
-"""Structured logs: one line an event, as text for people or JSON for machines, from every library alike."""
+"""Structured logs: one line per event, as text or JSON, for this service and its libraries."""
 
 import json
 import logging
@@ -12,13 +12,13 @@ import structlog
 
 from .domain.redaction import redact
 
-_SHORTEST = 6  # characters of a secret that is looked for: a shorter one may be part of any word
+_SHORTEST = 6  # characters; shorter secrets are not masked, because they may be part of any word
 
 
 def configure(form: Literal["text", "json"], level: str, secrets: Iterable[str] = ()) -> None:
-    """Send structlog's and the standard library's records, uvicorn's among them, to standard error.
+    """Write the records of structlog, the standard library and uvicorn to standard error.
 
-    Neither `secrets` nor the credentials in addresses show in any line, whoever writes it.
+    In every line, `secrets` and the credentials in addresses are replaced by `***`.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -27,12 +27,12 @@ def configure(form: Literal["text", "json"], level: str, secrets: Iterable[str] 
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if form == "json":
-        last: list[structlog.typing.Processor] = [
+        render: list[structlog.typing.Processor] = [
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(default=str),
         ]
     else:
-        last = [
+        render = [
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
             )
@@ -52,8 +52,8 @@ def configure(form: Literal["text", "json"], level: str, secrets: Iterable[str] 
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *last,
-                _Redacting(secrets),
+                *render,
+                _Redactor(secrets),
             ],
         )
     )
@@ -64,17 +64,17 @@ def configure(form: Literal["text", "json"], level: str, secrets: Iterable[str] 
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = True
     if root.isEnabledFor(logging.DEBUG):
-        # It would write every request to Kafka whole, with what camera passwords are in it.
+        # At this level it logs every request to Kafka completely, including camera passwords.
         logging.getLogger("aiokafka.conn").setLevel(logging.INFO)
     logging.getLogger("uvicorn.access").disabled = True  # the API logs requests itself
 
 
-class _Redacting:
-    """The last to see each line: errors of libraries quote addresses and passwords as they were given."""
+class _Redactor:
+    """Masks secrets in finished lines, because errors of libraries quote addresses and passwords."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        every = {spelling for secret in secrets for spelling in (secret, unquote(secret))}
-        longest_first = sorted((one for one in every if len(one) >= _SHORTEST), key=len, reverse=True)
+        spellings = {spelling for secret in secrets for spelling in (secret, unquote(secret))}
+        longest_first = sorted((s for s in spellings if len(s) >= _SHORTEST), key=len, reverse=True)
         self._secret = re.compile("|".join(map(_pattern, longest_first))) if longest_first else None
 
     def __call__(self, _logger: Any, _method: str, line: Any) -> str:
@@ -83,7 +83,7 @@ class _Redacting:
 
 
 def _pattern(secret: str) -> str:
-    """Finds it as it is, in an address, and in what JSON and Python make of it, one inside the other too."""
+    """Return a pattern for the secret, also if it is quoted for a URL, JSON or Python, or nested."""
     return "".join(_character(character) for character in secret)
 
 

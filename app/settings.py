@@ -1,4 +1,4 @@
-"""Every VA_* variable, in one frozen Struct. Only `main` reads the environment, through `load`."""
+"""Settings: every VA_* variable, in one frozen Struct."""
 
 import os
 import re
@@ -46,13 +46,14 @@ _Servers = Annotated[
 
 
 class SettingsError(Exception):
-    """A variable is wrong. The text is one line for the user: which one, and what is allowed."""
+    """A setting is wrong. The text is one line for the user: which variable, and what is allowed."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """The field `port` is the variable VA_PORT; its description says what is allowed.
+    """The settings. The field `port` is the variable VA_PORT; its description says what is allowed.
 
-    Raises SettingsError where fields do not fit together.
+    Raises:
+        SettingsError: the values of two fields contradict each other.
     """
 
     roles: Annotated[frozenset[Role], Meta(description="one or more of api, orchestrator, runner")] = ROLES
@@ -113,7 +114,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         missing = ", ".join(sorted(ROLES - self.roles))
         if missing and self.bus == "memory":
             raise SettingsError(
-                f"VA_ROLES leaves out {missing}, but with VA_BUS=memory one process has every role:"
+                f"VA_ROLES lacks {missing}, but with VA_BUS=memory one process needs every role:"
                 " leave VA_ROLES unset, or set VA_BUS=kafka"
             )
         if self.bus == "kafka":
@@ -121,53 +122,57 @@ class Settings(Struct, frozen=True, kw_only=True):
         if self.heartbeat_timeout < 3 * self.heartbeat_interval:
             raise SettingsError(
                 f"VA_HEARTBEAT_TIMEOUT={self.heartbeat_timeout:g} must be at least three times"
-                f" VA_HEARTBEAT_INTERVAL={self.heartbeat_interval:g}"
+                f" VA_HEARTBEAT_INTERVAL={self.heartbeat_interval:g}: raise the one, or lower the other"
             )
 
     def _check_kafka(self) -> None:
         if not self.kafka_bootstrap_servers:
             raise SettingsError(
                 "VA_BUS=kafka needs VA_KAFKA_BOOTSTRAP_SERVERS:"
-                " set it to the addresses of the brokers, like kafka-1:9092"
+                " set it to the addresses of the brokers, such as kafka-1:9092"
             )
         protocol = self.kafka_security_protocol
         if protocol.startswith("SASL") and not (self.kafka_username and self.kafka_password):
             raise SettingsError(
-                f"VA_KAFKA_SECURITY_PROTOCOL={protocol} needs VA_KAFKA_USERNAME and VA_KAFKA_PASSWORD"
+                f"VA_KAFKA_SECURITY_PROTOCOL={protocol} needs VA_KAFKA_USERNAME and VA_KAFKA_PASSWORD:"
+                " set both"
             )
         if (self.kafka_certificate_file is None) != (self.kafka_key_file is None):
-            raise SettingsError("VA_KAFKA_CERTIFICATE_FILE and VA_KAFKA_KEY_FILE belong together: set both")
+            raise SettingsError(
+                "VA_KAFKA_CERTIFICATE_FILE and VA_KAFKA_KEY_FILE need each other: set both, or neither"
+            )
 
     def secrets(self) -> list[str]:
-        """The keys and passwords in it, which may show nowhere."""
+        """Return the keys and passwords, which must not appear in any output."""
         addresses = " ".join(filter(None, (self.scenarios_dsn, self.predictions_dsn)))
         found = re.findall(r"://[^:/?\s]*:(\S+)@|[?&]\w*password=([^&\s]+)", addresses)
         return [secret for secret in (*self.api_keys, self.kafka_password, *chain(*found)) if secret]
 
     def __repr__(self) -> str:
-        return f"Settings({', '.join(_shown(self, name) for name in _FIELDS)})"
+        return f"Settings({', '.join(_representation(self, name) for name in _FIELDS)})"
 
 
-def _shown(settings: Settings, name: str) -> str:
+def _representation(settings: Settings, name: str) -> str:
     value = getattr(settings, name)
-    return f"{name}=***" if value and _secret(name) else f"{name}={value!r}"
+    return f"{name}=***" if value and _is_secret(name) else f"{name}={value!r}"
 
 
-def _secret(name: str) -> bool:
+def _is_secret(name: str) -> bool:
     return "secret" in (_TYPES[name].extra or {})
 
 
 _FIELDS = {info.name: info for info in msgspec.structs.fields(Settings)}
 _TYPES: dict[str, Any] = {name: type_info(info.type) for name, info in _FIELDS.items()}
 VARIABLES = {f"VA_{name.upper()}": name for name in _FIELDS}
-"""Environment variable → field, in the order of the Struct."""
+"""The field of each environment variable, in the order of the Struct."""
 
 
 def load(environ: Mapping[str, str], dotenv: Path | None = None) -> Settings:
-    """Read `dotenv`, where there is such a file, and `environ`, which wins. An empty value counts as unset.
+    """Read `environ` and, if it exists, the file `dotenv`. `environ` wins; an empty value counts as unset.
 
-    Raises SettingsError for a wrong value, for VA_* names that are no setting (VA_TEST_* are not looked at),
-    for a line of `dotenv` that sets nothing, and for a folder that was asked for and is not there.
+    Raises:
+        SettingsError: a value is wrong, a VA_* name is unknown (VA_TEST_* names are ignored), a line of
+            `dotenv` sets nothing, or a folder that was set does not exist.
     """
     given = {**_read(dotenv), **environ}
     values: dict[str, Any] = {}
@@ -177,7 +182,8 @@ def load(environ: Mapping[str, str], dotenv: Path | None = None) -> Settings:
         if variable not in VARIABLES:
             near = get_close_matches(variable, VARIABLES, 1, cutoff=0.75)
             raise SettingsError(
-                f"{variable} is no setting: " + (f"did you mean {near[0]}?" if near else "see .env.example")
+                f"{variable} is not a setting: "
+                + (f"did you mean {near[0]}?" if near else "see .env.example for all of them")
             )
         if text.strip():
             values[VARIABLES[variable]] = _parse(variable, text.strip())
@@ -185,43 +191,43 @@ def load(environ: Mapping[str, str], dotenv: Path | None = None) -> Settings:
 
 
 def _read(dotenv: Path | None) -> dict[str, str]:
-    if dotenv is None or not dotenv.exists() or dotenv.is_dir():  # some keep a virtual environment there
+    if dotenv is None or not dotenv.exists() or dotenv.is_dir():  # may be the folder of a virtual environment
         return {}
     try:
         with dotenv.open(encoding="utf-8") as file:
-            bindings = list(parse_stream(file))  # without interpolation: a password may hold a dollar sign
+            bindings = list(parse_stream(file))  # no interpolation: a password may contain a dollar sign
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{dotenv} cannot be read: {error}") from None
+        raise SettingsError(f"{dotenv} cannot be read: {error}; it must be a text file in UTF-8") from None
     for binding in bindings:
         if _is_wrong(binding):
             text = binding.original.string
-            blank = text[: len(text) - len(text.lstrip())]  # lines before it
+            blank = text[: len(text) - len(text.lstrip())]  # the empty lines before it
             line = binding.original.line + blank.count("\n")
             raise SettingsError(
-                f"line {line} of {dotenv} is wrong: write it as VA_PORT=8000, or begin it with #"
+                f"line {line} of {dotenv} sets nothing: write it like VA_PORT=8000, or begin it with #"
             )
     return {binding.key: binding.value or "" for binding in bindings if binding.key is not None}
 
 
 def _is_wrong(binding: Binding) -> bool:
-    """Whether a line is none of a variable's; `VA_PORT:8000` would be a name, which messages show."""
+    """Return whether a line is malformed. `VA_PORT:8000` parses as a name, which may contain a secret."""
     name = binding.key or ""
     return binding.error or (binding.value is None and name.startswith("VA_") and not name.isidentifier())
 
 
 def _parse(variable: str, text: str) -> object:
     name = VARIABLES[variable]
-    kind = _TYPES[name].type
+    type_ = _TYPES[name].type
     raw = (
         [part.strip() for part in text.split(",") if part.strip()]
-        if isinstance(kind, CollectionType)
+        if isinstance(type_, CollectionType)
         else text
     )
     try:
         value: object = msgspec.convert(raw, _FIELDS[name].type, strict=False, dec_hook=_decode)
-    except (msgspec.ValidationError, RuntimeError):  # RuntimeError: ~name of nobody
+    except (msgspec.ValidationError, RuntimeError):  # RuntimeError: ~name of an unknown user
         value = None
-    # A default folder is made when it is needed; one that somebody chose is expected to hold something.
+    # A default folder is created when it is needed; one that was set must exist.
     exists = (_TYPES[name].extra or {}).get("exists")
     missing = (
         exists is not None
@@ -230,16 +236,16 @@ def _parse(variable: str, text: str) -> object:
         and not exists(value)
     )
     if value is None or missing:
-        shown = variable if _secret(name) else f"{variable}={text!r}"
+        shown = variable if _is_secret(name) else f"{variable}={text!r}"
         raise SettingsError(f"{shown} is wrong: it must be {_TYPES[name].extra_json_schema['description']}")
     return value
 
 
-def _decode(kind: type[Any], text: str) -> object:
-    return Path(text).expanduser() if kind is Path else kind(text)
+def _decode(type_: type[Any], text: str) -> object:
+    return Path(text).expanduser() if type_ is Path else type_(text)
 
 
-if __name__ == "__main__":  # the options that `make run` gives to uvicorn
+if __name__ == "__main__":  # prints the options that `make run` passes to uvicorn
     try:
         settings = load(os.environ, Path(".env"))
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""What the log may not show, whoever writes it."""
+"""Logs: no secret appears in a line, whichever library writes it."""
 
 import logging
 from collections.abc import Iterator
@@ -52,13 +52,13 @@ def test_secrets_show_in_no_line(
     assert "***" in shown
 
 
-def test_a_short_secret_does_not_blot_out_words(restored: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_short_secret_does_not_mask_words(restored: None, capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("text", "info", SECRETS)
     structlog.get_logger("here").info("shortly")
     assert "shortly" in capsys.readouterr().err
 
 
-def test_settings_know_what_is_secret_in_them() -> None:
+def test_settings_list_their_secrets() -> None:
     settings = Settings(
         api_keys=("a-long-secret-key",),
         kafka_password="sesame",

@@ -1,4 +1,4 @@
-"""Settings: where they come from, and what a wrong one says."""
+"""Settings: where they come from, and the error of a wrong one."""
 
 import os
 import re
@@ -112,14 +112,14 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert load({"VA_PORT": "9001"}, dotenv) == Settings(port=9001, runner_slots=2)
 
 
-def test_a_file_that_is_not_there_is_no_error(tmp_path: Path) -> None:
+def test_a_missing_file_is_not_an_error(tmp_path: Path) -> None:
     assert load({}, tmp_path / ".env") == Settings()
 
 
-def test_a_file_that_is_no_text_is_an_error_of_one_line(tmp_path: Path) -> None:
+def test_a_binary_file_is_an_error_of_one_line(tmp_path: Path) -> None:
     dotenv = tmp_path / ".env"
     dotenv.write_bytes(b"VA_PORT=\xff\n")
-    with pytest.raises(SettingsError, match=r"\.env cannot be read"):
+    with pytest.raises(SettingsError, match=r"\.env cannot be read: .* must be a text file in UTF-8$"):
         load({}, dotenv)
 
 
@@ -135,10 +135,13 @@ def test_a_line_of_the_file_that_sets_nothing_is_named_and_not_shown(tmp_path: P
     dotenv.write_text(f"# VA_HOST ::\n\nexport VA_RUNNER_SLOTS=2\nOTHER='a\nb'\n \n\n{wrong}\nVA_PORT=9000\n")
     with pytest.raises(SettingsError) as caught:
         load({}, dotenv)
-    assert str(caught.value) == f"line 8 of {dotenv} is wrong: write it as VA_PORT=8000, or begin it with #"
+    assert (
+        str(caught.value)
+        == f"line 8 of {dotenv} sets nothing: write it like VA_PORT=8000, or begin it with #"
+    )
 
 
-def test_what_other_programs_keep_in_the_file_is_left_to_them(tmp_path: Path) -> None:
+def test_variables_of_other_programs_in_the_file_are_ignored(tmp_path: Path) -> None:
     dotenv = tmp_path / ".env"
     dotenv.write_text('  # VA_PORT 1\n\nexport OTHER\nMY.NAME = a b # c\nKEY="a\nb"\nVA_PORT = 9000 # d\n')
     assert load({}, dotenv) == Settings(port=9000)
@@ -226,7 +229,7 @@ def test_a_default_folder_need_not_exist(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_memory_bus_needs_every_role() -> None:
     assert _error(VA_ROLES="runner") == (
-        "VA_ROLES leaves out api, orchestrator, but with VA_BUS=memory one process has every role:"
+        "VA_ROLES lacks api, orchestrator, but with VA_BUS=memory one process needs every role:"
         " leave VA_ROLES unset, or set VA_BUS=kafka"
     )
 
@@ -239,39 +242,40 @@ def test_with_kafka_a_process_has_any_roles() -> None:
 def test_kafka_needs_the_addresses_of_brokers() -> None:
     assert _error(VA_BUS="kafka") == (
         "VA_BUS=kafka needs VA_KAFKA_BOOTSTRAP_SERVERS:"
-        " set it to the addresses of the brokers, like kafka-1:9092"
+        " set it to the addresses of the brokers, such as kafka-1:9092"
     )
 
 
-def test_settings_of_kafka_that_belong_together_are_asked_for_together(tmp_path: Path) -> None:
+def test_kafka_settings_that_need_each_other_must_both_be_set(tmp_path: Path) -> None:
     kafka = {"VA_BUS": "kafka", "VA_KAFKA_BOOTSTRAP_SERVERS": "kafka:9092"}
     assert _error(**kafka, VA_KAFKA_SECURITY_PROTOCOL="SASL_SSL", VA_KAFKA_USERNAME="va") == (
-        "VA_KAFKA_SECURITY_PROTOCOL=SASL_SSL needs VA_KAFKA_USERNAME and VA_KAFKA_PASSWORD"
+        "VA_KAFKA_SECURITY_PROTOCOL=SASL_SSL needs VA_KAFKA_USERNAME and VA_KAFKA_PASSWORD: set both"
     )
     key = tmp_path / "key.pem"
     key.touch()
     assert _error(**kafka, VA_KAFKA_SECURITY_PROTOCOL="SSL", VA_KAFKA_KEY_FILE=str(key)) == (
-        "VA_KAFKA_CERTIFICATE_FILE and VA_KAFKA_KEY_FILE belong together: set both"
+        "VA_KAFKA_CERTIFICATE_FILE and VA_KAFKA_KEY_FILE need each other: set both, or neither"
     )
 
 
 def test_a_timeout_below_three_intervals_is_refused() -> None:
     assert load({"VA_HEARTBEAT_INTERVAL": "2", "VA_HEARTBEAT_TIMEOUT": "6"}).heartbeat_timeout == 6
     assert _error(VA_HEARTBEAT_INTERVAL="4") == (
-        "VA_HEARTBEAT_TIMEOUT=10 must be at least three times VA_HEARTBEAT_INTERVAL=4"
+        "VA_HEARTBEAT_TIMEOUT=10 must be at least three times VA_HEARTBEAT_INTERVAL=4:"
+        " raise the one, or lower the other"
     )
 
 
 def test_a_misspelt_variable_is_refused_with_a_hint(tmp_path: Path) -> None:
-    assert _error(VA_PROT="8000") == "VA_PROT is no setting: did you mean VA_PORT?"
-    assert _error(VA_COLOUR="blue") == "VA_COLOUR is no setting: see .env.example"
+    assert _error(VA_PROT="8000") == "VA_PROT is not a setting: did you mean VA_PORT?"
+    assert _error(VA_COLOUR="blue") == "VA_COLOUR is not a setting: see .env.example for all of them"
     dotenv = tmp_path / ".env"
     dotenv.write_text("VA_MEDIAROOT=/x\n")
     with pytest.raises(SettingsError, match="did you mean VA_MEDIA_ROOT"):
         load({}, dotenv)
 
 
-def test_variables_of_the_tests_are_not_looked_at() -> None:
+def test_variables_of_the_tests_are_ignored() -> None:
     assert load({"VA_TEST_ANYTHING": "1"}) == Settings()
 
 

@@ -50,7 +50,7 @@ def test_a_wrong_setting_stops_the_start_with_one_line_that_names_it(
 
 def test_a_line_of_the_settings_file_that_sets_nothing_stops_the_start_and_is_named(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("# of the service\nVA_PORT 9000\n")
-    assert words_at_the_end(tmp_path).startswith("videoanalysis: line 2 of .env is wrong: ")
+    assert words_at_the_end(tmp_path).startswith("videoanalysis: line 2 of .env sets nothing: ")
 
 
 @pytest.mark.parametrize(
