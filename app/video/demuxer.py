@@ -2,17 +2,14 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import cycle, islice
 from typing import cast
 
 import av
-from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
-from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from .bitstream.headers import HeaderReader
-from .bitstream.hevc import restore_timestamps
+from .bitstream.timestamps import restore_h264, restore_h265
 from .coded import CodedPicture, VideoPacket
 from .container import OpenContainer
 
@@ -26,12 +23,12 @@ _TEST_PATTERN = "wrapped_avframe"  # the codec of generated frames, each of whic
 class PictureDemuxer:
     """Iterates once over a video's coded pictures in decode order, each with its packet.
 
-    `end` is where the latest packet so far ended, in seconds since the container's start: packets of the
-    video, or with `all_streams` of any stream. Iterating raises READ_ERRORS and VideoError.
+    `end_seconds` is the end of the latest packet, counted from the container's start: of the video's packets,
+    or of all packets with `all_streams`. Iterating raises READ_ERRORS and VideoError.
     """
 
     def __init__(self, opened: OpenContainer, *, all_streams: bool = False) -> None:
-        self.end = 0.0
+        self.end_seconds = 0.0
         self._opened = opened
         self._container = container = opened.container
         self._stream = stream = opened.stream
@@ -47,10 +44,9 @@ class PictureDemuxer:
         is_unordered = self._container.format.name in _UNORDERED and self.codec in _RAW
         packets = self._demux()
         if is_unordered and self.codec == "h264":
-            packets = self._restore_h264_timestamps()
+            packets = restore_h264(packets, self._stream, self._frame_ticks)
         elif is_unordered:
-            extradata = self._stream.codec_context.extradata
-            packets = restore_timestamps(packets, extradata, self._frame_ticks)
+            packets = restore_h265(packets, self._stream.codec_context.extradata, self._frame_ticks)
         second = int(1 / self.tick)
         latest: int | None = None
         shift = 0
@@ -90,36 +86,9 @@ class PictureDemuxer:
                 continue
             if packet.pts is not None:
                 end = (packet.pts + (packet.duration or 0)) * ticks[packet.stream_index] - start
-                self.end = max(self.end, end)
+                self.end_seconds = max(self.end_seconds, end)
             if packet.stream_index == index:
                 yield cast("VideoPacket", packet)
-
-    def _restore_h264_timestamps(self) -> Iterator[VideoPacket]:
-        """Yield the packets with timestamps that follow from the pictures' picture order counts."""
-        dts2pts = BitStreamFilterContext("dts2pts", self._stream)
-        first: list[bytes] = []
-        received = sent = dts = 0
-        for packet in self._demux():
-            if len(first) < 2:
-                first.append(bytes(packet))
-            dts = packet.dts = packet.dts if packet.dts is not None else received
-            packet.pts = None
-            try:
-                restored = dts2pts.filter(packet)
-            except FFmpegError:
-                continue  # the header is too damaged to read
-            received += 1
-            sent += len(restored)
-            yield from restored
-        # When flushed, the filter gets the last pictures wrong; if more packets follow, it gets all right.
-        for data in islice(cycle(first), 1000):
-            if sent == received:
-                return
-            extra = av.Packet(data)
-            dts = extra.dts = dts + self._frame_ticks
-            restored = dts2pts.filter(extra)[: received - sent]
-            sent += len(restored)
-            yield from restored
 
 
 def _drop_cut_off(packets: Iterator[VideoPacket]) -> Iterator[VideoPacket]:

@@ -37,8 +37,8 @@ class Recording:
         self._opened = opened
         self._source = source
         self._length = DeclaredLength(opened.container, opened.stream, source)
-        self._packets = PictureDemuxer(opened, all_streams=self._length.covers_all_streams)
-        self._incoming = iter(self._packets)
+        self._demuxer = PictureDemuxer(opened, all_streams=self._length.covers_all_streams)
+        self._incoming = iter(self._demuxer)
         self._probed: list[tuple[CodedPicture, VideoPacket]] = []  # read, and not yielded yet
         self._probed_bytes = 0
         self._decoder = LazyDecoder(opened.stream.codec_context)
@@ -56,14 +56,14 @@ class Recording:
         if isinstance(sampling, FixedRate):
             while len(self._probed) < _PROBED and self._probed_bytes < _PROBED_BYTES and self._probe():
                 pass
-        # A key frame of H.264 that is not clean may need the pictures after it to become whole.
-        lone = self._packets.codec != "h264"
+        # A key frame of H.264 that starts no closed GOP may need the pictures after it to become whole.
+        lone = self._demuxer.codec != "h264"
         shown = sorted(
             (coded.pts, coded.is_key and (lone or coded.starts_closed_gop), coded.is_reference)
             for coded, _ in self._probed
             if coded.is_shown
         )
-        return choose_candidates(sampling, [ProbedFrame(*frame) for frame in shown], self._packets.tick)
+        return choose_candidates(sampling, [ProbedFrame(*frame) for frame in shown], self._demuxer.tick)
 
     def frames(
         self, sampling: Sampling, candidates: CandidateFrames, start: int = 0, start_sampled: int = 0
@@ -79,7 +79,7 @@ class Recording:
             VideoError: reading failed.
             TruncatedError: the recording ends early; every readable frame was yielded.
         """
-        tick = self._packets.tick
+        tick = self._demuxer.tick
         sampler = Sampler(sampling, tick)
         decoder = self._decoder
         decoder.start(from_beginning=start == 0, keys_only=candidates == "key")
@@ -132,7 +132,7 @@ class Recording:
             if isinstance(self._opened.remote, HttpFile) and not self._opened.remote.seekable():
                 raise no_ranges_error(self._source.redacted)
             raise VideoError(f"{self._source.redacted} holds no frames", retryable=False)
-        self._length.check_complete(received, self._packets.end, whole, _seconds(ticks, tick))
+        self._length.check_complete(received, self._demuxer.end_seconds, whole, _seconds(ticks, tick))
 
     def _pictures(self) -> Iterator[tuple[CodedPicture, VideoPacket]]:
         self._probed.reverse()

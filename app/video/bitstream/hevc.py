@@ -1,16 +1,13 @@
-"""Restore the timestamps of H.265 pictures from their picture order count (ITU-T H.265, 7.3 and 8.3.1).
+"""Read the presentation order of H.265 pictures from their headers (ITU-T H.265, 7.3 and 8.3.1)."""
 
-FFmpeg's filter for this, dts2pts, aborts the process on some damaged recordings.
-"""
-
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from heapq import heappop, heappush
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from ..coded import VideoPacket
 from .nal_units import find_units, length_size
+
+PictureOrder: TypeAlias = tuple[int, int]
+"""Number of the coded video sequence, and picture order count in it."""
 
 # Types of NAL units. IRAP: pictures at which decoding may start; BLA: those after a broken link.
 _SLICES, _IRAP, _BLA = range(32), range(16, 24), range(16, 19)
@@ -18,85 +15,32 @@ _IDR, _CRA, _LEADING = (19, 20), 21, range(6, 10)
 _SPS, _PPS, _END_OF_SEQUENCE = 33, 34, (36, 37)
 
 _MAX_HEADER = 256  # bytes at the beginning of a NAL unit that contain every field read here
-_MAX_REORDERED = 16  # pictures that may precede another in decode order and follow it in presentation order
-
-_Order = tuple[int, int]  # number of the coded video sequence, picture order count
-
-
-def restore_timestamps(
-    packets: Iterable[VideoPacket], extradata: bytes | None, frame_ticks: int
-) -> Iterator[VideoPacket]:
-    """Yield the packets in decode order, with presentation timestamps from the picture order count.
-
-    Only the decode timestamps of `packets` are used, if there are any; `frame_ticks` is the duration of a
-    frame. Packets without a readable picture are left out.
-    """
-    counter = PictureOrderCounter()
-    size = length_size("hevc", extradata)
-    for unit in _parameter_sets(extradata or b"", size):
-        with suppress(ValueError):
-            counter.read(unit)
-    waiting: deque[VideoPacket] = deque()  # in decode order
-    unplaced: list[tuple[_Order, int, VideoPacket]] = []  # heap of the waiting packets without a timestamp
-    times: deque[int] = deque()  # the nth picture in presentation order gets the nth decode timestamp
-    recent: deque[int] = deque(maxlen=_MAX_REORDERED + 1)
-    for number, packet in enumerate(packets):
-        order = _read_order(counter, bytes(packet), size)
-        if order is None:
-            continue
-        decoded = number * frame_ticks if packet.dts is None else packet.dts
-        times.append(decoded)
-        recent.append(decoded)
-        # Decode early enough that no picture is presented before it is decoded.
-        packet.dts = recent[0] - (_MAX_REORDERED + 1 - len(recent)) * frame_ticks
-        packet.pts = None
-        waiting.append(packet)
-        heappush(unplaced, (order, number, packet))
-        while len(unplaced) > _MAX_REORDERED or unplaced[0][0][0] < order[0]:
-            heappop(unplaced)[2].pts = times.popleft()
-        while waiting and waiting[0].pts is not None:
-            yield waiting.popleft()
-    while unplaced:
-        heappop(unplaced)[2].pts = times.popleft()
-    yield from waiting
-
-
-def _read_order(counter: "PictureOrderCounter", data: bytes, size: int) -> _Order | None:
-    for start in find_units(data, size):
-        with suppress(ValueError):
-            if (order := counter.read(data[start : start + _MAX_HEADER])) is not None:
-                return order
-    return None
-
-
-def _parameter_sets(extradata: bytes, size: int) -> Iterator[bytes]:
-    """Yield the NAL units in the extradata: a byte stream, or an HEVCDecoderConfigurationRecord."""
-    if not size:
-        for start in find_units(extradata, 0):
-            yield extradata[start : start + _MAX_HEADER]
-        return
-    offset = 23
-    while offset + 3 <= len(extradata):
-        count = int.from_bytes(extradata[offset + 1 : offset + 3])
-        offset += 3
-        for _ in range(count):
-            length = int.from_bytes(extradata[offset : offset + 2])
-            yield extradata[offset + 2 : offset + 2 + min(length, _MAX_HEADER)]
-            offset += 2 + length
 
 
 class PictureOrderCounter:
-    """Derives the picture order count of a stream's pictures from its NAL units, in decode order."""
+    """Derives the presentation order of a stream's pictures from its NAL units, in decode order."""
 
-    def __init__(self) -> None:
+    def __init__(self, extradata: bytes | None) -> None:
         self._sequence_sets: dict[int, _SequenceParameterSet] = {}
         self._picture_sets: dict[int, _PictureParameterSet] = {}
         self._sequence = 0  # coded video sequences so far: they are presented one after the other
         self._previous_count = 0  # of the picture that the next counts are relative to (prevTid0Pic)
         self._is_start = True  # of a sequence: nothing came before, or the previous sequence ended
+        self._length_size = length_size("hevc", extradata)
+        for unit in _parameter_sets(extradata or b"", self._length_size):
+            with suppress(ValueError):
+                self.read_unit(unit)
 
-    def read(self, unit: bytes) -> _Order | None:
-        """Return the presentation order of the picture that a NAL unit begins, None if it begins none.
+    def read_picture(self, data: bytes) -> PictureOrder | None:
+        """Return the order of the picture in a packet's data, None if it contains no readable picture."""
+        for start in find_units(data, self._length_size):
+            with suppress(ValueError):
+                if (order := self.read_unit(data[start : start + _MAX_HEADER])) is not None:
+                    return order
+        return None
+
+    def read_unit(self, unit: bytes) -> PictureOrder | None:
+        """Return the order of the picture that a NAL unit begins, None if it begins none.
 
         Raises:
             ValueError: the unit is damaged, or refers to a parameter set that is missing.
@@ -124,7 +68,7 @@ class PictureOrderCounter:
             raise ValueError("a damaged header") from error
         return None
 
-    def _read_slice(self, kind: int, temporal_id_plus1: int, bits: "_BitReader") -> _Order | None:
+    def _read_slice(self, kind: int, temporal_id_plus1: int, bits: "_BitReader") -> PictureOrder | None:
         if not bits.read(1):
             return None  # not the first slice of its picture
         if kind in _IRAP:
@@ -150,6 +94,22 @@ class PictureOrderCounter:
         if temporal_id_plus1 == 1 and kind not in _LEADING and (kind >= 16 or kind % 2):
             self._previous_count = count
         return self._sequence, count
+
+
+def _parameter_sets(extradata: bytes, size: int) -> Iterator[bytes]:
+    """Yield the NAL units in the extradata: a byte stream, or an HEVCDecoderConfigurationRecord."""
+    if not size:
+        for start in find_units(extradata, 0):
+            yield extradata[start : start + _MAX_HEADER]
+        return
+    offset = 23
+    while offset + 3 <= len(extradata):
+        count = int.from_bytes(extradata[offset + 1 : offset + 3])
+        offset += 3
+        for _ in range(count):
+            length = int.from_bytes(extradata[offset : offset + 2])
+            yield extradata[offset + 2 : offset + 2 + min(length, _MAX_HEADER)]
+            offset += 2 + length
 
 
 class _SequenceParameterSet(NamedTuple):

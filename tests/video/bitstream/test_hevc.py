@@ -6,7 +6,8 @@ from pathlib import Path
 import av
 import pytest
 
-from app.video.bitstream.hevc import PictureOrderCounter, restore_timestamps
+from app.video.bitstream.hevc import PictureOrderCounter
+from app.video.bitstream.timestamps import restore_h265
 from tests.support import clips
 
 
@@ -42,7 +43,7 @@ def test_the_presentation_order_is_that_of_the_container(
     clips.encode(tmp_path / "a.mp4", pictures, codec="hevc", options=options)
     clips.encode(tmp_path / "a.hevc", pictures, codec="hevc", options=options)
     muxed, _ = packets(tmp_path / "a.mp4")
-    restored = list(restore_timestamps(*packets(tmp_path / "a.hevc"), 1))
+    restored = list(restore_h265(*packets(tmp_path / "a.hevc"), 1))
     expected = ranks([packet.pts for packet in muxed])
     assert ranks([packet.pts for packet in restored]) == expected
     assert max(abs(rank - number) for number, rank in enumerate(expected)) == most_reordered
@@ -60,13 +61,13 @@ def test_a_damaged_unit_raises_nothing_but_value_error(tmp_path: Path) -> None:
     generator = random.Random(1)
     rejected = 0
     for _ in range(3000):
-        counter = PictureOrderCounter()
+        counter = PictureOrderCounter(None)
         for unit in nal_units[:8]:
             damaged = bytearray(unit[: generator.choice((3, 10, 60))])
             for _ in range(generator.choice((0, 1, 8))):
                 damaged[generator.randrange(len(damaged))] = generator.randrange(256)
             try:
-                counter.read(bytes(damaged))
+                counter.read_unit(bytes(damaged))
             except ValueError:
                 rejected += 1
     assert rejected > 100
