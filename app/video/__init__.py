@@ -1,1 +1,1 @@
-"""A source becomes frames."""
+"""Read the frames of a source: a recording, a camera or a test pattern."""

@@ -47,7 +47,7 @@ class ForbiddenAddressError(OSError):
 
 
 def not_a_video_error(name: str) -> VideoError:
-    """The data has none of the supported formats."""
+    """Return the error for data in none of the supported formats."""
     return VideoError(
         f"{name} is not a video, or is incomplete, or has a format that is not supported",
         retryable=False,
@@ -55,7 +55,7 @@ def not_a_video_error(name: str) -> VideoError:
 
 
 def no_ranges_error(name: str) -> VideoError:
-    """The index is at the end of the recording, and the web server sends files only from the beginning."""
+    """Return the error for a recording with its index at the end, on a web server without range requests."""
     return VideoError(
         f"{name} can only be read with range requests, which its web server does not support:"
         " copy the file below the media root",
@@ -64,21 +64,21 @@ def no_ranges_error(name: str) -> VideoError:
 
 
 def playlist_encoding_error(name: str) -> VideoError:
-    """A playlist contains file names that are not UTF-8."""
+    """Return the error for a playlist with file names that are not UTF-8."""
     return VideoError(
         f"{name} is a playlist with names that are not UTF-8: rename the files in it", retryable=False
     )
 
 
 def unsupported_codec_error(name: str) -> VideoError:
-    """The format is supported, but not the codec."""
+    """Return the error for a supported format with a codec that is not."""
     return VideoError(
         f"the video in {name} has a codec that is not supported: convert it to H.264", retryable=False
     )
 
 
 def status_error(status: int, name: str) -> VideoError:
-    """The server answered with an HTTP or RTSP status other than success."""
+    """Return the error for an HTTP or RTSP status other than success."""
     if status >= 500:
         return VideoError(f"{name} fails with a server error ({status})", retryable=True)
     match status:
@@ -94,7 +94,7 @@ def status_error(status: int, name: str) -> VideoError:
 
 
 def connection_error(error: Exception, name: str) -> VideoError:
-    """The connection to a server failed, or it does not answer in HTTP."""
+    """Return the error for a connection that failed, or a server that does not answer in HTTP."""
     match error:
         case ForbiddenAddressError():
             return VideoError(f"{name} may not be opened: {error}", retryable=False)
@@ -111,7 +111,7 @@ def connection_error(error: Exception, name: str) -> VideoError:
 
 
 def read_error(error: FFmpegError | OSError, source: Source) -> VideoError:
-    """FFmpeg failed to open or read the source."""
+    """Return the error for an exception of PyAV while it opened or read the source."""
     name = source.redacted
     match error:
         case HTTPUnauthorizedError():

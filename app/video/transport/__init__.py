@@ -1,1 +1,1 @@
-"""How remote sources are reached: files over HTTP, HLS playlists, RTSP."""
+"""Connect to remote sources: files over HTTP, HLS playlists, RTSP cameras."""
