@@ -19,7 +19,7 @@ PATTERNS = {
 
 DEFAULT_SECONDS = 10.0
 _MAX_SECONDS = 24 * 3600.0
-_ALLOWED = "a file below the media root, rtsp://, rtsps://, http://, https:// or test:"
+_ALLOWED_SOURCES = "a file below the media root, rtsp://, rtsps://, http://, https:// or test:"
 # FFmpeg also accepts options after a scheme, as in "subfile,,start,0,…,,:".
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)(?:,[^/]*?)?:")
 
@@ -46,27 +46,27 @@ class Source(Struct, frozen=True):
 def parse_source(text: str) -> Source:
     """Return the source that a text describes, without access to disk or network. Raises SourceError."""
     if not text:
-        raise SourceError(f"the source is empty: give {_ALLOWED}")
+        raise SourceError(f"the source is empty: give {_ALLOWED_SOURCES}")
     if any(character < " " or character == "\x7f" for character in text):
         raise SourceError("the source contains control characters: remove them")
     scheme = _SCHEME.match(text)
     match scheme[1].lower() if scheme else None:
         case None:
-            return _file(text)
+            return _parse_path(text)
         case "test":
-            return _test(text)
+            return _parse_test_pattern(text)
         case "rtsp" | "rtsps":
-            return _url("rtsp", text, live=True)
+            return _parse_url("rtsp", text, live=True)
         case "http" | "https":
-            return _url("http", text, live=None)
+            return _parse_url("http", text, live=None)
         case other:
             raise SourceError(
-                f"sources with the scheme {other + ':'!r} are not allowed: give {_ALLOWED}"
+                f"sources with the scheme {other + ':'!r} are not allowed: give {_ALLOWED_SOURCES}"
                 " (a file name with a colon is written './name')"
             )
 
 
-def _file(text: str) -> Source:
+def _parse_path(text: str) -> Source:
     if "\\" in text:
         raise SourceError("the path contains a backslash: separate folders by '/'")
     path = PurePosixPath(text)
@@ -79,7 +79,7 @@ def _file(text: str) -> Source:
     return Source("file", str(path), live=False, redacted=str(path))
 
 
-def _url(kind: Literal["rtsp", "http"], text: str, *, live: bool | None) -> Source:
+def _parse_url(kind: Literal["rtsp", "http"], text: str, *, live: bool | None) -> Source:
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
@@ -104,7 +104,7 @@ def _url(kind: Literal["rtsp", "http"], text: str, *, live: bool | None) -> Sour
     return Source(kind, text, live=live, redacted=redacted)
 
 
-def _test(text: str) -> Source:
+def _parse_test_pattern(text: str) -> Source:
     """Parse `test:<pattern>?size=1280x720&rate=30&duration=10&live=true`; all options may be left out."""
     name, _, query = text.partition(":")[2].partition("?")
     if name not in PATTERNS:
@@ -114,14 +114,14 @@ def _test(text: str) -> Source:
     unknown = set(given) - {"size", "rate", "duration", "live"}
     if unknown or len(options) != len(given):
         raise SourceError("a test pattern takes size, rate, duration and live, each once")
-    width, height = _size(given.get("size", "1280x720"))
-    rate = _number("rate", given.get("rate", "30"), 1, 240, whole=True)
+    width, height = _parse_size(given.get("size", "1280x720"))
+    rate = _parse_number("rate", given.get("rate", "30"), 1, 240, whole=True)
     live = given.get("live", "false")
     if live not in ("true", "false"):
         raise SourceError("the test pattern's live must be true or false")
     seconds = None
     if "duration" in given or live == "false":
-        seconds = _number("duration", given.get("duration", str(DEFAULT_SECONDS)), 0.01, _MAX_SECONDS)
+        seconds = _parse_number("duration", given.get("duration", str(DEFAULT_SECONDS)), 0.01, _MAX_SECONDS)
     frames = None if seconds is None else max(1, round(seconds * rate))
     generator = PATTERNS[name]
     graph = (
@@ -134,7 +134,7 @@ def _test(text: str) -> Source:
     return Source("test", graph, live=False, redacted=text, frames=frames)
 
 
-def _size(text: str) -> tuple[int, int]:
+def _parse_size(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"([0-9]{2,4})x([0-9]{2,4})", text)
     width, height = (int(found[1]), int(found[2])) if found else (0, 0)
     if not (16 <= width <= 3840 and 16 <= height <= 2160) or width % 2 or height % 2:
@@ -144,7 +144,7 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def _number(name: str, text: str, least: float, most: float, *, whole: bool = False) -> float:
+def _parse_number(name: str, text: str, least: float, most: float, *, whole: bool = False) -> float:
     pattern = r"[0-9]{1,9}" if whole else r"[0-9]{1,9}(\.[0-9]{1,9})?"
     value = float(text) if re.fullmatch(pattern, text) else -1.0
     if not least <= value <= most:

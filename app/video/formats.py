@@ -27,12 +27,10 @@ _FORMATS = (
 """Formats that contain their own data. Playlists, scripts and image sequences would open other files."""
 
 FILE_OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
-_INDEXED = {
-    "skip_frame": "all",
-    "probesize": "32",
-}  # FFmpeg would decode a picture to learn what the index tells
-_HTTP = {"format_whitelist": f"{_FORMATS},mpjpeg", "protocol_whitelist": "none"}
-_HLS = {
+# Without these FFmpeg decodes a picture to find out what the index of an mp4 says.
+_INDEXED_OPTIONS = {"skip_frame": "all", "probesize": "32"}
+_HTTP_OPTIONS = {"format_whitelist": f"{_FORMATS},mpjpeg", "protocol_whitelist": "none"}
+_HLS_OPTIONS = {
     "format_whitelist": f"{_FORMATS},hls,aac,mp3,webvtt",
     "protocol_whitelist": "none",
     "http_persistent": "0",  # FFmpeg keeps only its own connections open between segments
@@ -54,7 +52,7 @@ def open_file(path: Path) -> InputContainer:
     name = str(path)
     try:
         if _is_mp4(path):
-            container = _open(name, FILE_OPTIONS | _INDEXED)
+            container = _open(name, FILE_OPTIONS | _INDEXED_OPTIONS)
             # A fragmented mp4 has no index that tells how far presentation order differs from decode order.
             if container.format.name.startswith("mov") and any(s.frames for s in container.streams.video):
                 return container
@@ -73,12 +71,12 @@ def open_test_pattern(graph: str) -> InputContainer:
 def open_http_file(file: HttpFile) -> InputContainer:
     """Open a recording or stream over HTTP. Raises READ_ERRORS."""
     format_name = "mpjpeg" if file.media_type == "multipart/x-mixed-replace" else None
-    return _open(file, _HTTP, format=format_name, buffer_size=_BUFFER)
+    return _open(file, _HTTP_OPTIONS, format=format_name, buffer_size=_BUFFER)
 
 
 def open_hls(url: str, playlist: Playlist, *, open_timeout: float, read_timeout: float) -> InputContainer:
     """Open a playlist; `playlist` opens its files. Times are in seconds. Raises READ_ERRORS."""
-    return _open(url, _HLS, format="hls", io_open=playlist.open, timeout=(open_timeout, read_timeout))
+    return _open(url, _HLS_OPTIONS, format="hls", io_open=playlist.open, timeout=(open_timeout, read_timeout))
 
 
 def open_rtsp(url: str, *, open_timeout: float, read_timeout: float) -> InputContainer:

@@ -19,10 +19,10 @@ from msgspec import Meta, Struct
 
 from ...domain.picture import Image
 from ..errors import VideoError
-from ..formats import limit_allocations
+from ..formats import MAX_PIXELS, limit_allocations
 from ..pictures import AvPicture
 
-SLOT = 8192 * 4352 * 8
+SLOT = MAX_PIXELS * 8
 """Bytes: the largest picture that is read, at 8 bytes a pixel. What is not used of it takes no memory."""
 
 _Size = Annotated[int, Meta(ge=1, le=2**20)]
