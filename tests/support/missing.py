@@ -7,7 +7,7 @@ from typing import NoReturn, TypeVar
 
 import pytest
 
-from tools.kafka import KafkaError
+from tools.kafka import KafkaToolError
 
 T = TypeVar("T")
 
@@ -25,6 +25,6 @@ def broker_or_skip(broker: AbstractContextManager[T]) -> Iterator[T]:
     with ExitStack() as stack:
         try:
             started = stack.enter_context(broker)
-        except KafkaError as error:
+        except KafkaToolError as error:
             skip_or_fail(f"needs a Kafka broker: {error}; or name a running one with VA_TEST_KAFKA")
         yield started

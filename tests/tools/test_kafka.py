@@ -1,4 +1,4 @@
-"""`make kafka`: a broker in the foreground, and one line where there can be none."""
+"""`make kafka`: a broker in the foreground, or one line that says why there is none."""
 
 import os
 import signal
@@ -32,11 +32,11 @@ def _environment(folder: Path, **changes: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), "VA_DATA_DIR": str(folder), **changes}
 
 
-@pytest.mark.usefixtures("kafka")  # which skips this where no broker can be had
+@pytest.mark.usefixtures("kafka")  # which skips this test if no broker can run
 def test_it_serves_until_a_signal_ends_it_and_keeps_its_data(tmp_path: Path, port: int) -> None:
     clusters = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        # Told to end just as it has begun, Kafka itself waits for minutes now and then; not twice in a row.
+        # If it is told to end while it starts, Kafka sometimes takes minutes; not twice in a row.
         assert _ends(tmp_path, port, number) or _ends(tmp_path, port, number)
         clusters.append((tmp_path / "kafka" / "data" / "meta.properties").read_text())
     assert clusters[0] == clusters[1]
@@ -51,7 +51,7 @@ def _ends(folder: Path, port: int, number: signal.Signals) -> bool:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # What runs in the background ignores SIGINT, and so does whatever it starts.
+        # Background processes ignore SIGINT, and so do their children.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as process:
         try:
@@ -86,22 +86,22 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         assert _refusal(tmp_path, VA_KAFKA_PORT=str(port)) == (
             f"make kafka: port {port} of 127.0.0.1 cannot be used (Address already in use):"
-            " stop what listens there, or choose another with VA_KAFKA_PORT\n"
+            " stop the program that listens there, or choose another port with VA_KAFKA_PORT\n"
         )
 
 
 def test_without_java_it_says_what_to_install(tmp_path: Path) -> None:
     said = _refusal(tmp_path, PATH=str(tmp_path), JAVA_HOME="")
     assert said == (
-        "make kafka: Kafka needs Java 17 or newer, and there is no java:"
-        " install one (Debian and Ubuntu: apt install openjdk-17-jre-headless)\n"
+        "make kafka: Kafka needs Java 17 or newer, but no java was found:"
+        " install it (Debian and Ubuntu: apt install openjdk-17-jre-headless)\n"
     )
 
 
 def test_a_java_that_is_too_old_is_named(tmp_path: Path) -> None:
     java = _program(tmp_path / "java", "echo 'openjdk version \"11.0.2\" 2019-01-15' >&2")
     said = _refusal(tmp_path, PATH=f"{tmp_path}:/bin", JAVA_HOME="")
-    assert said.startswith(f"make kafka: Kafka needs Java 17 or newer, and {java} is 11: install one")
+    assert said.startswith(f"make kafka: Kafka needs Java 17 or newer, but {java} is 11: install it")
 
 
 def test_without_maven_it_says_what_to_install(tmp_path: Path) -> None:
@@ -109,12 +109,12 @@ def test_without_maven_it_says_what_to_install(tmp_path: Path) -> None:
     cache = {"XDG_CACHE_HOME": str(tmp_path)}
     said = _refusal(tmp_path, PATH=str(tmp_path), JAVA_HOME="", **cache)
     assert said == (
-        "make kafka: Maven fetches Kafka, and there is no mvn: install it"
+        "make kafka: Maven downloads Kafka, but no mvn was found: install it"
         " (Debian and Ubuntu: apt install maven)\n"
     )
     _program(tmp_path / "mvn", "echo '[ERROR] no route to host'; exit 1")
     said = _refusal(tmp_path, PATH=str(tmp_path), JAVA_HOME="", **cache)
-    assert said.splitlines()[-1] == "make kafka: Maven could not fetch Kafka: no route to host"
+    assert said.splitlines()[-1] == "make kafka: Maven could not download Kafka: no route to host"
     assert list((tmp_path / "videoanalysis").iterdir()) == []
 
 

@@ -1,5 +1,5 @@
-"""Apache Kafka on this machine, for development and tests: Java and Maven are all it needs."""
+"""Apache Kafka on this machine, for development and tests. Needs Java and Maven."""
 
 
-class KafkaError(Exception):
-    """The broker cannot run; the text is one line for the user."""
+class KafkaToolError(Exception):
+    """The broker cannot run. The text is one line for the user."""

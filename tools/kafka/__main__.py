@@ -1,11 +1,11 @@
-"""`make kafka`: a broker in the foreground, until Ctrl-C or SIGTERM."""
+"""`make kafka`: run a broker in the foreground, until Ctrl-C or SIGTERM."""
 
 import os
 import sys
 from pathlib import Path
 
 from app.settings import SettingsError, load
-from tools.kafka import KafkaError
+from tools.kafka import KafkaToolError
 from tools.kafka.broker import HOST, prepare
 
 
@@ -16,9 +16,9 @@ def main() -> None:
         command = prepare(folder, settings.kafka_port, settings.kafka_port + 1)
         sys.stdout.write(f"Kafka on {HOST}:{settings.kafka_port}, data in {folder}; Ctrl-C stops it\n")
         sys.stdout.flush()
-    except (SettingsError, KafkaError, OSError) as error:
+    except (SettingsError, KafkaToolError, OSError) as error:
         sys.exit(f"make kafka: {error}")
-    # This process becomes the broker: signals reach it, and nothing can outlive it.
+    # This process becomes the broker, so that signals reach it and no child process can outlive it.
     os.execv(command[0], command)  # noqa: S606
 
 

@@ -1,4 +1,4 @@
-"""One broker that is its own controller (KRaft), listening on this machine alone."""
+"""One Kafka broker, which is its own controller (KRaft) and listens on this machine only."""
 
 import base64
 import socket
@@ -7,13 +7,13 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tools.kafka import KafkaError
+from tools.kafka import KafkaToolError
 from tools.kafka.installation import class_path, find_java
 
 HOST = "127.0.0.1"
 
 _LOGGING = Path(__file__).parent / "log4j2.properties"
-# A small heap, one collector thread and the quick compiler: it starts in about a second of CPU time.
+# A small heap, the serial collector and only the fast compiler: starts in about 1 s of CPU time.
 _JVM = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 
 
@@ -26,15 +26,17 @@ def prepare(
     extra: Mapping[str, str] | None = None,
     format_options: Sequence[str] = (),
 ) -> list[str]:
-    """Write the configuration, format an empty data folder, and return the command that runs the broker.
+    """Write the configuration, format the data folder if it is empty, and return the broker's command.
 
-    `folder` keeps everything across restarts. `listeners` are more addresses by name and protocol
-    ("SECURE:SASL_SSL"), `extra` properties to add or replace. The program ends on SIGTERM and SIGINT.
-    Raises KafkaError.
+    `folder` keeps the data across restarts. `listeners` are additional addresses by name and protocol
+    ("SECURE:SASL_SSL"). `extra` are properties to add or replace. The broker ends on SIGTERM and SIGINT.
+
+    Raises:
+        KafkaToolError: the broker cannot run.
     """
     java = [find_java(), *_JVM, f"-Dlog4j2.configurationFile={_LOGGING}", "-cp", class_path()]
-    for taken in (port, controller_port):
-        _require_free(taken)
+    for needed in (port, controller_port):
+        _require_free(needed)
     data = folder.resolve() / "data"
     data.mkdir(parents=True, exist_ok=True)
     configuration = folder.resolve() / "server.properties"
@@ -45,9 +47,9 @@ def prepare(
     return [*java, "kafka.Kafka", str(configuration)]
 
 
-def _properties(data: Path, port: int, controller_port: int, more: Mapping[str, str]) -> dict[str, str]:
+def _properties(data: Path, port: int, controller_port: int, additional: Mapping[str, str]) -> dict[str, str]:
     addresses = {"PLAINTEXT:PLAINTEXT": f"{HOST}:{port}", "CONTROLLER:PLAINTEXT": f"{HOST}:{controller_port}"}
-    addresses |= more
+    addresses |= additional
     listeners = ",".join(f"{name.split(':')[0]}://{address}" for name, address in addresses.items())
     return {
         "process.roles": "broker,controller",
@@ -60,17 +62,17 @@ def _properties(data: Path, port: int, controller_port: int, more: Mapping[str, 
         "listener.security.protocol.map": ",".join(addresses),
         "log.dirs": str(data),
         "auto.create.topics.enable": "false",
-        # Internal topics for one broker: no copies, few partitions.
+        # Internal topics for a single broker: no copies, few partitions.
         "offsets.topic.replication.factor": "1",
         "offsets.topic.num.partitions": "4",
         "transaction.state.log.replication.factor": "1",
         "transaction.state.log.min.isr": "1",
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
-        # The first consumer of a group need not wait for others, and tests need not wait for the dead.
+        # No delay for the first consumer of a group, and short session time-outs for tests.
         "group.initial.rebalance.delay.ms": "0",
         "group.min.session.timeout.ms": "500",
-        # One that was killed is back as soon as its session has run out.
+        # A killed broker can register again when its session has expired.
         "broker.session.timeout.ms": "3000",
         "broker.heartbeat.interval.ms": "500",
         "num.network.threads": "2",
@@ -86,9 +88,9 @@ def _require_free(port: int) -> None:
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            raise KafkaError(
-                f"port {port} of {HOST} cannot be used ({error.strerror}): stop what listens there,"
-                " or choose another with VA_KAFKA_PORT"
+            raise KafkaToolError(
+                f"port {port} of {HOST} cannot be used ({error.strerror}): stop the program that listens"
+                " there, or choose another port with VA_KAFKA_PORT"
             ) from error
 
 
@@ -96,7 +98,7 @@ def _format(java: list[str], configuration: Path, options: Sequence[str]) -> Non
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
     tool = ("kafka.tools.StorageTool", "format", "--standalone")
     done = subprocess.run(
-        # The = keeps an id that begins with a dash from being taken for an option.
+        # With =, because an id that begins with a dash would be taken for an option.
         [*java, *tool, f"--cluster-id={cluster}", "--config", str(configuration), *options],
         capture_output=True,
         text=True,
@@ -104,6 +106,6 @@ def _format(java: list[str], configuration: Path, options: Sequence[str]) -> Non
     )
     if done.returncode != 0:
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise KafkaError(
-            f"Kafka cannot use {configuration.parent}: {lines[0] if lines else 'no reason given'}"
+        raise KafkaToolError(
+            f"Kafka cannot use {configuration.parent}: {lines[0] if lines else 'it gives no reason'}"
         )
