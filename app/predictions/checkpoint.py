@@ -1,5 +1,6 @@
 """What a run knows of its scenario in the predictions database, and what it writes there."""
 
+from typing import Literal
 from uuid import UUID
 
 from msgspec import Struct
@@ -60,6 +61,18 @@ class Batch(Struct, frozen=True):
     source_state: SourceState
     finished: bool = False
     live: bool = False
+
+
+class BatchWrite(Struct, frozen=True):
+    """A batch, and the fence under which it may be stored."""
+
+    fence: Fence
+    batch: Batch
+
+
+WriteResult = Literal["stored", "not_stored", "fenced_off"]
+"""`stored`: by this write or by an earlier one. `not_stored`: may be tried again. `fenced_off`: another
+attempt has the fence, its position is another one, or the scenario was deleted."""
 
 
 class FencedError(Exception):

@@ -1,20 +1,35 @@
-"""The predictions database: checkpoints, the fence around them, and predictions; one function a query."""
+"""Claim a scenario's fence, store batches under it, and find out what was stored."""
 
 import time
 from collections.abc import Sequence
-from uuid import UUID
+from itertools import accumulate, chain
+from typing import TypeVar
 
 from asyncpg import Record
 
 from ..domain.prediction import DETECTOR_FAILED
 from ..domain.states import SourceState
 from ..postgres import Connection
-from ..predictions.checkpoint import Batch, Checkpoint, Counters, Fence, FencedError
-from ..predictions.codec import FRAME_END, FRAMES_PER_BLOCK, encode
+from ..predictions.checkpoint import (
+    Batch,
+    BatchWrite,
+    Checkpoint,
+    Counters,
+    Fence,
+    FencedError,
+    WriteResult,
+)
+from ..predictions.codec import FRAME_END, EncodedRows, encode
+
+_Value = TypeVar("_Value")
 
 
 async def claim(connection: Connection, fence: Fence) -> Checkpoint:
-    """Take the fence. Raises FencedError where a newer attempt has it, or the scenario was deleted."""
+    """Take the fence.
+
+    Raises:
+        FencedError: a newer attempt has the fence, or the scenario was deleted
+    """
     (claimed,) = await claim_all(connection, [fence])
     if claimed is None:
         raise FencedError
@@ -22,7 +37,7 @@ async def claim(connection: Connection, fence: Fence) -> Checkpoint:
 
 
 async def claim_all(connection: Connection, fences: Sequence[Fence]) -> list[Checkpoint | None]:
-    """Take fences of several scenarios; None for each that cannot be taken."""
+    """Take the fences of several scenarios; the result is None for each that cannot be taken."""
     rows = await connection.fetch(
         """
         INSERT INTO checkpoints AS c (scenario_id, attempt, run_token)
@@ -60,16 +75,34 @@ def _checkpoint(row: Record) -> Checkpoint:
             row["frames_sampled"], row["frames_dropped"], row["frames_failed"], row["detections"]
         ),
         position_seconds=row["position_seconds"],
-        # A clock that was set back may not make times decrease: they are searched for by halving.
+        # Times must not decrease if a clock was set back: they are found by binary search.
         unix_offset=max(row["claimed_at"], row["position_seconds"]) - time.monotonic(),
         last_detector_error=row["last_detector_error"],
     )
 
 
-async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
-    """Store the batch's predictions and move the checkpoint over it; False where it is not at its start.
+async def write_batches(connection: Connection, writes: Sequence[BatchWrite]) -> list[WriteResult]:
+    """Store batches of several scenarios, and return the result of each.
 
-    It is one statement, so that a process that is frozen at any moment holds no lock that another waits for.
+    A scenario may occur once in a call. One statement inserts the rows and moves the checkpoints, so a
+    process that is stopped at any moment holds no lock. It leaves out a batch whose fence or position does
+    not match; a second statement then finds out why.
+    """
+    if len(writes) == 1:  # the statement for several takes 0.2 ms more of CPU time for a batch of 12 frames
+        moved = {1} if await write(connection, writes[0].fence, writes[0].batch) else set()
+    else:
+        moved = await _write_several(connection, writes)
+    if len(moved) == len(writes):
+        return ["stored"] * len(writes)
+    others = [write for n, write in enumerate(writes, 1) if n not in moved]
+    results = iter(await _read_results(connection, others))
+    return ["stored" if n in moved else next(results) for n in range(1, len(writes) + 1)]
+
+
+async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
+    """Store one batch. Returns False if its fence or its position does not match.
+
+    This is one statement, so a process that is stopped at any moment holds no lock.
     """
     rows = encode(batch.predictions)
     moved: int = await connection.fetchval(
@@ -142,28 +175,158 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
 
 
 async def is_stored(connection: Connection, fence: Fence, batch: Batch) -> bool:
-    """Whether a batch whose acknowledgement was lost is stored; False where it is still to be.
+    """Return whether a batch is stored for which `write` returned False or raised.
 
-    Raises FencedError where the checkpoint is not this run's any more.
+    Raises:
+        FencedError: a newer attempt has the fence, or the scenario was deleted
     """
-    row = await connection.fetchrow(
-        "SELECT next_frame, finished FROM checkpoints"
-        " WHERE scenario_id = $1 AND attempt = $2 AND run_token = $3 AND NOT dropped",
-        fence.scenario_id,
-        fence.attempt,
-        fence.run_token,
-    )
-    if row is None:
+    (result,) = await _read_results(connection, [BatchWrite(fence, batch)])
+    if result == "fenced_off":
         raise FencedError
-    if (row["next_frame"], row["finished"]) == (batch.end, batch.finished):
-        return True
-    if (row["next_frame"], row["finished"]) == (batch.start, False):
-        return False
-    raise FencedError
+    return result == "stored"
+
+
+_WRITE_SEVERAL = """
+    WITH asked AS (
+        SELECT * FROM unnest(
+            $1::uuid[], $2::integer[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+            $8::bigint[], $9::bigint[], $10::double precision[], $11::real[], $12::text[], $13::bigint[],
+            $14::bigint[], $15::text[], $16::boolean[], $17::boolean[], $18::integer[], $19::integer[]
+        ) WITH ORDINALITY AS a (
+            scenario_id, attempt, run_token, start, stop, sampled, dropped, failed, detections, position,
+            frames_per_second, eligible, replay_frame, replay_sampled, source_state, finished, live,
+            first_row, last_row, n)
+    ), passed AS (
+        -- Locked in the order of their ids, so that statements with several in common cannot deadlock.
+        SELECT a.* FROM asked AS a JOIN checkpoints AS c USING (scenario_id)
+         WHERE c.attempt = a.attempt AND c.run_token = a.run_token AND c.next_frame = a.start
+           AND NOT c.dropped AND NOT c.finished
+         ORDER BY scenario_id FOR NO KEY UPDATE OF c
+    ), moved AS (
+        UPDATE checkpoints AS c
+           SET next_frame = p.stop, frames_sampled = p.sampled, frames_dropped = p.dropped,
+               frames_failed = p.failed, detections = p.detections, position_seconds = p.position,
+               frames_per_second = p.frames_per_second, eligible = coalesce(c.eligible, p.eligible),
+               replay_frame = p.replay_frame, replay_sampled = p.replay_sampled,
+               source_state = p.source_state, finished = p.finished, live = p.live, updated_at = now()
+          FROM passed AS p WHERE c.scenario_id = p.scenario_id
+        RETURNING c.scenario_id, p.n::integer AS n, p.first_row, p.last_row
+    ), written AS (
+        INSERT INTO predictions (scenario_id, frame, time, labels, confidences, boxes, track_ids, error)
+        SELECT scenario_id, frame, time, labels,
+               substr(batch_confidences, 4 * first + 1, 4 * (last - first)),
+               substr(batch_boxes, 16 * first + 1, 16 * (last - first)), track_ids::bigint[], error
+          FROM moved
+         CROSS JOIN LATERAL (
+            SELECT ($20::bytea[])[n] AS batch_confidences, ($21::bytea[])[n] AS batch_boxes OFFSET 0) AS batch
+         CROSS JOIN LATERAL ROWS FROM (
+            unnest(($22::bigint[])[first_row:last_row], ($23::double precision[])[first_row:last_row],
+                   ($24::integer[])[first_row + n - 1:last_row + n - 1], $24[first_row + n:last_row + n],
+                   ($25::text[])[first_row:last_row], ($26::text[])[first_row:last_row]),
+            string_to_table(($27::text[])[n], $28)
+         ) AS row (frame, time, first, last, track_ids, error, labels)
+         WHERE frame IS NOT NULL
+    ), noted AS (
+        INSERT INTO label_blocks AS known (scenario_id, label, block, max_confidence)
+        SELECT moved.scenario_id, found.label, found.block, confidence
+          FROM moved JOIN unnest($29::integer[], $30::text[], $31::bigint[], $32::real[])
+               AS found (n, label, block, confidence) USING (n)
+         WHERE confidence > coalesce((
+            SELECT max_confidence FROM label_blocks AS known
+             WHERE known.scenario_id = moved.scenario_id AND known.label = found.label
+               AND known.block = found.block), -1)
+        ON CONFLICT (scenario_id, label, block)
+        DO UPDATE SET max_confidence = greatest(known.max_confidence, excluded.max_confidence)
+    )
+    SELECT n FROM moved
+"""
+
+
+async def _write_several(connection: Connection, writes: Sequence[BatchWrite]) -> set[int]:
+    """Store what can be stored, and return the numbers of these writes, counted from 1."""
+    fences, batches = [write.fence for write in writes], [write.batch for write in writes]
+    counters = [batch.counters for batch in batches]
+    encoded = [encode(batch.predictions) for batch in batches]
+    maxima = [rows.maxima for rows in encoded]
+    ends = list(accumulate(len(rows.frames) for rows in encoded))
+    moved = await connection.fetch(
+        _WRITE_SEVERAL,
+        [fence.scenario_id for fence in fences],
+        [fence.attempt for fence in fences],
+        [fence.run_token for fence in fences],
+        [batch.start for batch in batches],
+        [batch.end for batch in batches],
+        [each.sampled for each in counters],
+        [each.dropped for each in counters],
+        [each.failed for each in counters],
+        [each.detections for each in counters],
+        [batch.position_seconds for batch in batches],
+        [batch.frames_per_second for batch in batches],
+        [batch.eligible for batch in batches],
+        [batch.replay_frame for batch in batches],
+        [batch.replay_sampled for batch in batches],
+        [batch.source_state for batch in batches],
+        [batch.finished for batch in batches],
+        [batch.live for batch in batches],
+        [end - len(rows.frames) + 1 for end, rows in zip(ends, encoded, strict=True)],
+        ends,
+        [rows.confidences for rows in encoded],
+        [rows.boxes for rows in encoded],
+        _joined([rows.frames for rows in encoded]),
+        _joined([rows.times for rows in encoded]),
+        _joined([rows.offsets for rows in encoded]),
+        _joined_or_none([rows.track_ids for rows in encoded], encoded),
+        _joined_or_none([rows.errors for rows in encoded], encoded),
+        [rows.labels for rows in encoded],
+        FRAME_END,
+        [n for n, each in enumerate(maxima, 1) for _ in each.labels],
+        _joined([each.labels for each in maxima]),
+        _joined([each.blocks for each in maxima]),
+        _joined([each.confidences for each in maxima]),
+    )
+    return {row["n"] for row in moved}
+
+
+def _joined(lists: Sequence[list[_Value]]) -> list[_Value]:
+    return list(chain.from_iterable(lists))
+
+
+def _joined_or_none(
+    columns: Sequence[list[str | None] | None], encoded: Sequence[EncodedRows]
+) -> list[str | None] | None:
+    """Join columns with one value for each row, of which some are None because each of their values is."""
+    if not any(columns):
+        return None
+    return _joined(
+        [column or [None] * len(rows.frames) for column, rows in zip(columns, encoded, strict=True)]
+    )
+
+
+async def _read_results(connection: Connection, writes: Sequence[BatchWrite]) -> list[WriteResult]:
+    """Find out what became of writes whose acknowledgement was lost, or that were left out."""
+    rows = await connection.fetch(
+        "SELECT scenario_id, attempt, run_token, next_frame, finished FROM checkpoints"
+        " WHERE scenario_id = ANY ($1::uuid[]) AND NOT dropped",
+        [write.fence.scenario_id for write in writes],
+    )
+    checkpoints = {
+        Fence(row["scenario_id"], row["attempt"], row["run_token"]): (row["next_frame"], row["finished"])
+        for row in rows
+    }
+    results: list[WriteResult] = []
+    for write in writes:
+        position = checkpoints.get(write.fence)
+        if position == (write.batch.end, write.batch.finished):
+            results.append("stored")
+        elif position == (write.batch.start, False):
+            results.append("not_stored")
+        else:
+            results.append("fenced_off")
+    return results
 
 
 async def note_source_state(connection: Connection, fence: Fence, state: SourceState) -> None:
-    """Show what became of the source, while this run holds the fence."""
+    """Store the state of the source, if this run holds the fence."""
     await connection.execute(
         "UPDATE checkpoints SET source_state = $4, updated_at = now()"
         " WHERE scenario_id = $1 AND attempt = $2 AND run_token = $3",
@@ -172,107 +335,3 @@ async def note_source_state(connection: Connection, fence: Fence, state: SourceS
         fence.run_token,
         state,
     )
-
-
-async def drop(connection: Connection, scenario_id: UUID) -> None:
-    """Leave a tombstone that no claim passes. The rows are removed by `purge`."""
-    await connection.execute(
-        "INSERT INTO checkpoints (scenario_id, attempt, run_token, dropped)"
-        " VALUES ($1, 1, gen_random_uuid(), true)"
-        " ON CONFLICT (scenario_id) DO UPDATE SET dropped = true, updated_at = now()",
-        scenario_id,
-    )
-
-
-async def next_to_purge(connection: Connection) -> UUID | None:
-    """A deleted scenario whose rows are still there, locked until the transaction ends."""
-    scenario_id: UUID | None = await connection.fetchval(
-        "SELECT scenario_id FROM checkpoints WHERE dropped AND NOT purged LIMIT 1 FOR UPDATE SKIP LOCKED"
-    )
-    return scenario_id
-
-
-async def purge(connection: Connection, scenario_id: UUID, limit: int) -> int:
-    """Remove up to `limit` rows of a deleted scenario; the last call, which finds fewer, marks it purged.
-
-    It begins where the last one ended: dead rows stay in the way of whoever comes from the first.
-    """
-    removed: int = await connection.fetchval(
-        """
-        WITH removed AS (
-            DELETE FROM predictions
-             WHERE scenario_id = $1 AND frame = ANY (ARRAY(
-                SELECT frame FROM predictions
-                 WHERE scenario_id = $1
-                   AND frame >= (SELECT purged_before FROM checkpoints WHERE scenario_id = $1)
-                 ORDER BY frame LIMIT $2))
-            RETURNING frame, labels
-        ), forgotten AS (
-            DELETE FROM label_blocks AS known USING (
-                SELECT DISTINCT label, frame / $3 AS block
-                  FROM removed, unnest(string_to_array(labels, E'\n') || ARRAY['']) AS label) AS gone
-             WHERE known.scenario_id = $1 AND known.label = gone.label AND known.block = gone.block
-        ), summed AS (
-            SELECT count(*) AS rows, max(frame) + 1 AS purged_before FROM removed
-        ), marked AS (
-            UPDATE checkpoints
-               SET purged_before = coalesce(summed.purged_before, checkpoints.purged_before),
-                   purged = summed.rows < $2
-              FROM summed WHERE scenario_id = $1
-        )
-        SELECT rows FROM summed
-        """,
-        scenario_id,
-        limit,
-        FRAMES_PER_BLOCK,
-    )
-    return removed
-
-
-async def live_scenarios(connection: Connection) -> list[UUID]:
-    """Those with a live source that were not deleted."""
-    rows = await connection.fetch("SELECT scenario_id FROM checkpoints WHERE live AND NOT dropped")
-    return [row["scenario_id"] for row in rows]
-
-
-async def forget_block(connection: Connection, scenario_id: UUID, older_than: float) -> bool:
-    """Remove the oldest block of a live source's predictions if all of it is more than `older_than` seconds
-    old; False where it is not.
-
-    The block that is written to is spared until nobody has claimed or written for as long: what a batch
-    knows of its labels would be out of date.
-    """
-    found: int = await connection.fetchval(
-        """
-        WITH limits AS (
-            SELECT extract(epoch FROM clock_timestamp())::double precision - $2 AS until
-        ), due AS (
-            SELECT oldest.block, newest.frame
-              FROM limits, checkpoints c
-             CROSS JOIN LATERAL (
-                SELECT frame / $3 AS block FROM predictions
-                 WHERE scenario_id = $1 AND frame >= c.purged_before
-                 ORDER BY frame LIMIT 1) AS oldest
-             CROSS JOIN LATERAL (
-                SELECT frame, time FROM predictions
-                 WHERE scenario_id = $1 AND frame < (oldest.block + 1) * $3
-                 ORDER BY frame DESC LIMIT 1) AS newest
-             WHERE c.scenario_id = $1 AND c.live AND NOT c.dropped AND newest.time < limits.until
-               AND ((oldest.block + 1) * $3 <= c.next_frame OR c.updated_at < to_timestamp(limits.until))
-               FOR UPDATE OF c SKIP LOCKED
-        ), removed AS (
-            DELETE FROM predictions AS p USING due
-             WHERE p.scenario_id = $1 AND p.frame BETWEEN due.block * $3 AND due.frame
-        ), forgotten AS (
-            DELETE FROM label_blocks AS known USING due
-             WHERE known.scenario_id = $1 AND known.block = due.block
-        ), moved AS (
-            UPDATE checkpoints SET purged_before = due.frame + 1 FROM due WHERE scenario_id = $1
-        )
-        SELECT count(*) FROM due
-        """,
-        scenario_id,
-        older_than,
-        FRAMES_PER_BLOCK,
-    )
-    return found == 1

@@ -42,7 +42,7 @@ from ..predictions.checkpoint import Checkpoint, Fence
 from . import checkpoints as store
 from . import metrics
 from .cleanup.purge import Purge
-from .cleanup.retention import forget_old
+from .cleanup.retention import remove_old
 from .context import RunContext
 from .run import Run
 
@@ -86,7 +86,7 @@ class Runner:
             await group.start(partial(self._bus.consume, results_commands, purge.handle, group=RESULTS))
             group.start_soon(purge.run)
             if self._retention is not None:
-                group.start_soon(forget_old, self._context.database, self._retention)
+                group.start_soon(remove_old, self._context.database, self._retention)
             group.start_soon(self._beat)
             task_status.started()
             await leave.wait()

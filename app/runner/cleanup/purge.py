@@ -1,23 +1,24 @@
-"""Removes the predictions of deleted scenarios: a tombstone at once, the rows in short batches behind it."""
+"""Delete the predictions of a scenario: leave a tombstone at once, remove the rows in the background."""
 
 from collections.abc import Awaitable, Callable
+from uuid import UUID
 
 import structlog
 from anyio import current_time, sleep
 
 from ...concurrency.wake import Wake
 from ...messages import DropResults, Message
-from ...postgres import TRANSIENT, Database
-from .. import checkpoints as store
+from ...postgres import TRANSIENT, Connection, Database
+from ...predictions.codec import FRAMES_PER_BLOCK
 
 log = structlog.get_logger(__name__)
 
-BATCH = 1_000
-POLL = 30.0
+ROWS = 1_000  # of one transaction
+POLL = 30.0  # seconds
 
 
 class Purge:
-    """Tombstones are durable, so rows that a dying process left are found by the next look of any runner."""
+    """Tombstones are durable: any runner finds the rows that a runner has left when it was killed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -27,35 +28,92 @@ class Purge:
         """Leave the tombstone."""
         assert isinstance(message, DropResults)  # noqa: S101 - the topic holds nothing else
         async with self._database.connection() as connection:
-            await store.drop(connection, message.scenario_id)
+            await leave_tombstone(connection, message.scenario_id)
         self._wake.set()
 
     async def run(self) -> None:
         """Remove rows until cancelled."""
         while True:
             try:
-                await gently(self._remove_some)
+                await repeat_with_pauses(self._remove_some)
             except TRANSIENT as error:
-                log.warning("purge waits", error=repr(error))
+                log.warning("cannot remove deleted predictions yet", error=repr(error))
                 await sleep(1)
             else:
                 await self._wake.wait(POLL)
 
     async def _remove_some(self) -> bool:
         async with self._database.transaction() as connection:
-            scenario_id = await store.next_to_purge(connection)
+            scenario_id = await next_deleted_scenario(connection)
             if scenario_id is None:
                 return False
-            removed = await store.purge(connection, scenario_id, BATCH)
-        if removed < BATCH:
+            removed = await remove_rows(connection, scenario_id, ROWS)
+        if removed < ROWS:
             log.info("removed all predictions", scenario=str(scenario_id))
         return True
 
 
-async def gently(remove_some: Callable[[], Awaitable[bool]]) -> None:
-    """Call it until it returns False, resting after each call for as long as that took: the server is for
-    those who write and read, half of the time."""
+async def repeat_with_pauses(work: Callable[[], Awaitable[bool]]) -> None:
+    """Call `work` until it returns False. Each pause is as long as the call before it.
+
+    So at least half of the database's time is left for those who store and read.
+    """
     began = current_time()
-    while await remove_some():
+    while await work():
         await sleep(current_time() - began)
         began = current_time()
+
+
+async def leave_tombstone(connection: Connection, scenario_id: UUID) -> None:
+    """Mark a scenario as deleted, so that nothing can be stored for it any more."""
+    await connection.execute(
+        "INSERT INTO checkpoints (scenario_id, attempt, run_token, dropped)"
+        " VALUES ($1, 1, gen_random_uuid(), true)"
+        " ON CONFLICT (scenario_id) DO UPDATE SET dropped = true, updated_at = now()",
+        scenario_id,
+    )
+
+
+async def next_deleted_scenario(connection: Connection) -> UUID | None:
+    """Return a deleted scenario that still has rows, locked until the transaction ends."""
+    scenario_id: UUID | None = await connection.fetchval(
+        "SELECT scenario_id FROM checkpoints WHERE dropped AND NOT purged LIMIT 1 FOR UPDATE SKIP LOCKED"
+    )
+    return scenario_id
+
+
+async def remove_rows(connection: Connection, scenario_id: UUID, limit: int) -> int:
+    """Remove up to `limit` rows of a deleted scenario, and return how many. If fewer, it is marked as purged.
+
+    Each call begins where the last one ended: a scan from the first frame would read all dead rows again.
+    """
+    removed: int = await connection.fetchval(
+        """
+        WITH removed AS (
+            DELETE FROM predictions
+             WHERE scenario_id = $1 AND frame = ANY (ARRAY(
+                SELECT frame FROM predictions
+                 WHERE scenario_id = $1
+                   AND frame >= (SELECT purged_before FROM checkpoints WHERE scenario_id = $1)
+                 ORDER BY frame LIMIT $2))
+            RETURNING frame, labels
+        ), forgotten AS (
+            DELETE FROM label_blocks AS known USING (
+                SELECT DISTINCT label, frame / $3 AS block
+                  FROM removed, unnest(string_to_array(labels, E'\\n') || ARRAY['']) AS label) AS gone
+             WHERE known.scenario_id = $1 AND known.label = gone.label AND known.block = gone.block
+        ), summed AS (
+            SELECT count(*) AS rows, max(frame) + 1 AS purged_before FROM removed
+        ), marked AS (
+            UPDATE checkpoints
+               SET purged_before = coalesce(summed.purged_before, checkpoints.purged_before),
+                   purged = summed.rows < $2
+              FROM summed WHERE scenario_id = $1
+        )
+        SELECT rows FROM summed
+        """,
+        scenario_id,
+        limit,
+        FRAMES_PER_BLOCK,
+    )
+    return removed

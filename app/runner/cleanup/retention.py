@@ -1,4 +1,4 @@
-"""Removes what live sources gave too long ago, a block of frames at a time."""
+"""Remove old predictions of live sources, one block of frames at a time."""
 
 from functools import partial
 from uuid import UUID
@@ -6,32 +6,80 @@ from uuid import UUID
 import structlog
 from anyio import sleep
 
-from ...postgres import TRANSIENT, Database
-from .. import checkpoints as store
-from .purge import gently
+from ...postgres import TRANSIENT, Connection, Database
+from ...predictions.codec import FRAMES_PER_BLOCK
+from .purge import repeat_with_pauses
 
 log = structlog.get_logger(__name__)
 
-POLL = 600.0
+POLL = 600.0  # seconds
 DAY = 86_400.0  # seconds
 
 
-async def forget_old(database: Database, days: float) -> None:
+async def remove_old(database: Database, days: float) -> None:
     """Until cancelled, remove predictions of live sources that are more than `days` days old.
 
-    Every runner does so, each a block at a time: it does not matter who comes first.
+    All runners do this. It does not matter which of them removes a block.
     """
     while True:
         try:
             async with database.connection() as connection:
-                scenarios = await store.live_scenarios(connection)
+                scenarios = await live_scenarios(connection)
             for scenario_id in scenarios:
-                await gently(partial(_forget_block, database, scenario_id, days * DAY))
+                await repeat_with_pauses(partial(_remove_block, database, scenario_id, days * DAY))
         except TRANSIENT as error:
-            log.warning("old predictions are removed later", error=repr(error))
+            log.warning("cannot remove old predictions yet", error=repr(error))
         await sleep(POLL)
 
 
-async def _forget_block(database: Database, scenario_id: UUID, older_than: float) -> bool:
+async def _remove_block(database: Database, scenario_id: UUID, older_than: float) -> bool:
     async with database.connection() as connection:
-        return await store.forget_block(connection, scenario_id, older_than)
+        return await remove_oldest_block(connection, scenario_id, older_than)
+
+
+async def live_scenarios(connection: Connection) -> list[UUID]:
+    """Return the scenarios that have a live source and are not deleted."""
+    rows = await connection.fetch("SELECT scenario_id FROM checkpoints WHERE live AND NOT dropped")
+    return [row["scenario_id"] for row in rows]
+
+
+async def remove_oldest_block(connection: Connection, scenario_id: UUID, older_than: float) -> bool:
+    """Remove the oldest block of a live source if all of it is more than `older_than` seconds old.
+
+    Returns False if it is not. The block that a run may still write to is kept until nobody has claimed or
+    written for `older_than` seconds: that run's next batch relies on the block's rows in `label_blocks`.
+    """
+    removed: int = await connection.fetchval(
+        """
+        WITH limits AS (
+            SELECT extract(epoch FROM clock_timestamp())::double precision - $2 AS until
+        ), due AS (
+            SELECT oldest.block, newest.frame
+              FROM limits, checkpoints c
+             CROSS JOIN LATERAL (
+                SELECT frame / $3 AS block FROM predictions
+                 WHERE scenario_id = $1 AND frame >= c.purged_before
+                 ORDER BY frame LIMIT 1) AS oldest
+             CROSS JOIN LATERAL (
+                SELECT frame, time FROM predictions
+                 WHERE scenario_id = $1 AND frame < (oldest.block + 1) * $3
+                 ORDER BY frame DESC LIMIT 1) AS newest
+             WHERE c.scenario_id = $1 AND c.live AND NOT c.dropped AND newest.time < limits.until
+               AND ((oldest.block + 1) * $3 <= c.next_frame OR c.updated_at < to_timestamp(limits.until))
+               FOR UPDATE OF c SKIP LOCKED
+        ), removed AS (
+            DELETE FROM predictions AS p USING due
+             WHERE p.scenario_id = $1 AND p.frame BETWEEN due.block * $3 AND due.frame
+        ), forgotten AS (
+            DELETE FROM label_blocks AS known USING due
+             WHERE known.scenario_id = $1 AND known.block = due.block
+        ), moved AS (
+            UPDATE checkpoints SET purged_before = due.frame + 1 FROM due WHERE scenario_id = $1
+        )
+        SELECT count(*) FROM due
+        """,
+        scenario_id,
+        older_than,
+        FRAMES_PER_BLOCK,
+    )
+    return removed == 1

@@ -49,10 +49,10 @@ from app.orchestrator.pruner import prune
 from app.orchestrator.signals import Signals
 from app.orchestrator.transactions import repeat
 from app.postgres import Connection, Database
-from app.predictions.checkpoint import Fence, FencedError
+from app.predictions.checkpoint import BatchWrite, Fence, FencedError
 from app.predictions.codec import FRAMES_PER_BLOCK
 from app.runner import checkpoints as results
-from app.runner.cleanup import retention
+from app.runner.cleanup import purge, retention
 from tests.support.batches import batch
 
 MEDIA = Media(width=640, height=360, fps=30.0)
@@ -479,6 +479,17 @@ async def _write(world: World) -> None:
         await results.write(connection, fence, batch(start, start + 3))
 
 
+@call(results.write_batches)
+async def _write_batches(world: World) -> None:
+    fences = [world.fence(scenario_id) for scenario_id in world.chance.sample(world.recorded, 2)]
+    async with world.predictions.connection() as connection:
+        starts = [(await results.claim(connection, fence)).next_frame for fence in fences]
+        writes = [
+            BatchWrite(fence, batch(start, start + 3)) for fence, start in zip(fences, starts, strict=True)
+        ]
+        await results.write_batches(connection, writes)
+
+
 @call(results.is_stored)
 async def _is_stored(world: World) -> None:
     fence = world.fence(world.chance.choice(world.recorded))
@@ -495,47 +506,47 @@ async def _note_source_state(world: World) -> None:
         await results.note_source_state(connection, fence, "reconnecting")
 
 
-@call(results.drop)
-async def _drop(world: World) -> None:
+@call(purge.leave_tombstone)
+async def _leave_tombstone(world: World) -> None:
     fence = world.fence(uuid4())
     async with world.predictions.connection() as connection:
         await results.claim(connection, fence)
         await results.write(connection, fence, batch(0, 8))
-        await results.drop(connection, fence.scenario_id)
+        await purge.leave_tombstone(connection, fence.scenario_id)
 
 
-@call(results.next_to_purge)
-async def _next_to_purge(world: World) -> None:
+@call(purge.next_deleted_scenario)
+async def _next_deleted_scenario(world: World) -> None:
     async with world.predictions.transaction() as connection:
-        await results.next_to_purge(connection)
+        await purge.next_deleted_scenario(connection)
 
 
-@call(results.purge)
-async def _purge(world: World) -> None:
+@call(purge.remove_rows)
+async def _remove_rows(world: World) -> None:
     async with world.predictions.transaction() as connection:
-        if scenario_id := await results.next_to_purge(connection):
-            await results.purge(connection, scenario_id, 5)
+        if scenario_id := await purge.next_deleted_scenario(connection):
+            await purge.remove_rows(connection, scenario_id, 5)
 
 
-@call(results.forget_block)
-async def _forget_block(world: World) -> None:
+@call(retention.remove_oldest_block)
+async def _remove_oldest_block(world: World) -> None:
     fence = world.fence(uuid4())
     async with world.predictions.connection() as connection:
         await results.claim(connection, fence)
         await results.write(connection, fence, replace(batch(0, FRAMES_PER_BLOCK), live=True))
-        await results.forget_block(connection, fence.scenario_id, 3600)
+        await retention.remove_oldest_block(connection, fence.scenario_id, 3600)
 
 
-@call(results.live_scenarios)
+@call(retention.live_scenarios)
 async def _live_scenarios(world: World) -> None:
     async with world.predictions.connection() as connection:
-        await results.live_scenarios(connection)
+        await retention.live_scenarios(connection)
 
 
-@call(retention.forget_old)
-async def _forget_old(world: World) -> None:
+@call(retention.remove_old)
+async def _remove_old(world: World) -> None:
     with move_on_after(0.05):
-        await retention.forget_old(world.predictions, 1)
+        await retention.remove_old(world.predictions, 1)
 
 
 @call(command_queries.find_command_result)
