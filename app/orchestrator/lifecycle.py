@@ -192,7 +192,7 @@ def is_quarantined(scenario: ScenarioRecord) -> bool:
     return scenario.failures >= 2
 
 
-def is_last_attempt(scenario: ScenarioRecord) -> bool:
+def has_one_attempt_left(scenario: ScenarioRecord) -> bool:
     """Return whether the scenario fails for good if its next attempt stores nothing."""
     restart = scenario.spec.restart
     return restart.policy == "on_failure" and 0 < scenario.failures == restart.max_restarts

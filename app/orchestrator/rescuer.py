@@ -13,7 +13,7 @@ from . import leases
 from .decisions import apply
 from .hearing import HearingCheck
 from .leases import LeaseTiming
-from .lifecycle import LAST_ATTEMPT_ISOLATION, MAX_BACKOFF, LoseRun, is_last_attempt, is_quarantined
+from .lifecycle import LAST_ATTEMPT_ISOLATION, MAX_BACKOFF, LoseRun, has_one_attempt_left, is_quarantined
 from .signals import Signals
 from .transactions import repeat
 
@@ -93,7 +93,7 @@ class Rescuer:
         decision = await apply(connection, lost.scenario_id, loss)
         if decision is not None and decision.scenario.state == State.INIT_STARTUP:
             self._quarantined += is_quarantined(decision.scenario)
-            if is_last_attempt(decision.scenario):
+            if has_one_attempt_left(decision.scenario):
                 self._isolation = min(decision.scenario.delay + LAST_ATTEMPT_ISOLATION, MAX_BACKOFF)
         return True
 

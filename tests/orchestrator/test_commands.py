@@ -1,4 +1,4 @@
-"""Commands: each has its effect once, and an answer."""
+"""Commands: each has one effect and one answer."""
 
 from uuid import uuid4
 
@@ -13,7 +13,7 @@ from app.messages import (
 from tests.orchestrator.conftest import SPEC, World
 
 
-async def test_a_scenario_is_created_once_however_often_it_is_asked_for(world: World) -> None:
+async def test_a_scenario_is_created_once_however_often_its_creation_is_requested(world: World) -> None:
     async with world.orchestrator():
         command = CreateScenario(uuid4(), uuid4(), SPEC)
         assert await world.send(command) == "done"
@@ -22,14 +22,14 @@ async def test_a_scenario_is_created_once_however_often_it_is_asked_for(world: W
         assert await world.states(command.scenario_id) == ["init_startup"]
 
 
-async def test_an_id_that_is_taken_by_another_request_is_refused(world: World) -> None:
+async def test_an_id_of_a_scenario_with_another_specification_is_refused(world: World) -> None:
     async with world.orchestrator():
         scenario_id = await world.create()
         other = CreateScenario(uuid4(), scenario_id, replace(SPEC, source="other.mp4"))
         assert await world.send(other) == "mismatch"
 
 
-async def test_commands_to_a_scenario_that_never_was_are_unknown(world: World) -> None:
+async def test_commands_to_a_scenario_that_never_existed_are_unknown(world: World) -> None:
     async with world.orchestrator():
         for command in (StartScenario, StopScenario, DeleteScenario):
             assert await world.send(command(uuid4(), uuid4())) == "unknown"
@@ -60,7 +60,7 @@ async def test_a_deleted_scenario_stays_deleted_and_its_id_is_never_used_again(w
         assert await world.row(scenario_id) == before
 
 
-async def test_a_waiting_scenario_is_stopped_through_both_states(world: World) -> None:
+async def test_a_waiting_scenario_stops_through_both_states(world: World) -> None:
     async with world.orchestrator():
         scenario_id = await world.create()
         assert await world.send(StopScenario(uuid4(), scenario_id)) == "done"

@@ -1,4 +1,4 @@
-"""Events and new scenarios that wait together: one transaction for all, and nobody waits for one of them."""
+"""Run events and new scenarios in batches: one transaction for all, and none waits for another."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -31,8 +31,8 @@ from tests.support.waiting import until
 MEDIA = Media(640, 360, frames=1)
 
 
-async def running(world: World, count: int) -> list[UUID]:
-    """New scenarios that were handed out."""
+async def dispatched(world: World, count: int) -> list[UUID]:
+    """Create scenarios and dispatch them."""
     made = [CreateScenario(uuid4(), uuid4(), SPEC) for _ in range(count)]
     assert await create_scenarios(world.database, made) == count * [True]
     for each in made:
@@ -41,15 +41,15 @@ async def running(world: World, count: int) -> list[UUID]:
     return [each.scenario_id for each in made]
 
 
-async def transactions(world: World, to_state: str) -> list[int]:
-    """Of the transactions that moved scenarios to the state, how many each moved."""
+async def moves_per_transaction(world: World, to_state: str) -> list[int]:
+    """Return how many scenarios each transaction moved to the state."""
     sql = "SELECT count(*) FROM scenario_events WHERE to_state = $1 GROUP BY xid"
     async with world.database.connection() as connection:
         return [row["count"] for row in await connection.fetch(sql, to_state)]
 
 
 async def test_events_of_several_scenarios_are_one_transaction(world: World) -> None:
-    first, second, third = await running(world, 3)
+    first, second, third = await dispatched(world, 3)
     events: list[RunEvent] = [
         RunStarted(first, 1, 0, media=MEDIA),
         RunFinished(second, 1, 1, MEDIA),
@@ -62,22 +62,22 @@ async def test_events_of_several_scenarios_are_one_transaction(world: World) -> 
         "failed",
     ]
     assert (await world.states(second))[-2:] == ["active", "inactive"]
-    assert await transactions(world, "inactive") == [2]
-    assert await transactions(world, "active") == [2]
+    assert await moves_per_transaction(world, "inactive") == [2]
+    assert await moves_per_transaction(world, "active") == [2]
 
 
-async def test_new_scenarios_are_one_transaction_and_those_that_exist_are_left_out(world: World) -> None:
-    (known,) = await running(world, 1)
+async def test_new_scenarios_are_one_transaction_without_those_that_exist(world: World) -> None:
+    (known,) = await dispatched(world, 1)
     new = [CreateScenario(uuid4(), uuid4(), SPEC) for _ in range(3)]
     assert await create_scenarios(world.database, [*new, CreateScenario(uuid4(), known, SPEC)]) == [
         *3 * [True],
         None,
     ]
-    assert sorted(await transactions(world, "init_startup")) == [1, 3]
+    assert sorted(await moves_per_transaction(world, "init_startup")) == [1, 3]
 
 
-async def test_an_event_does_not_wait_for_another_scenario_that_is_locked(world: World) -> None:
-    free, held = await running(world, 2)
+async def test_an_event_does_not_wait_for_the_lock_of_another_scenario(world: World) -> None:
+    free, held = await dispatched(world, 2)
 
     async def hold(*, task_status: TaskStatus[None]) -> None:
         async with world.database.transaction() as connection:
@@ -92,8 +92,8 @@ async def test_an_event_does_not_wait_for_another_scenario_that_is_locked(world:
         group.cancel_scope.cancel()
 
 
-class Gated:
-    """A connection that looks at each scenario only once the advisory lock of its id is free."""
+class GatedConnection:
+    """A connection that reads each scenario only when the advisory lock of its id is free."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -103,18 +103,18 @@ class Gated:
         return await self._connection.fetch(gated, *values)
 
 
-async def test_no_event_is_told_before_what_came_between_the_locks_of_its_transaction(
+async def test_event_streams_never_tell_of_an_event_before_a_change_between_its_locks(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = await running(world, 2)
+    first, second = await dispatched(world, 2)
     lock_available = store.lock_available
-    taken: list[bool | None] = []
+    handled: list[bool | None] = []
 
     async def one_by_one(connection: Connection, scenario_ids: Sequence[UUID]) -> list[ScenarioRecord]:
-        return await lock_available(cast("Connection", Gated(connection)), scenario_ids)
+        return await lock_available(cast("Connection", GatedConnection(connection)), scenario_ids)
 
-    async def take() -> None:
-        taken.extend(
+    async def handle() -> None:
+        handled.extend(
             await handle_run_events(
                 world.database, [RunFinished(each, 1, 1, MEDIA) for each in (first, second)]
             )
@@ -128,23 +128,23 @@ async def test_no_event_is_told_before_what_came_between_the_locks_of_its_transa
     monkeypatch.setattr(store, "lock_available", one_by_one)
     async with create_task_group() as group, world.database.transaction() as gate:
         await gate.execute("SELECT pg_advisory_xact_lock(hashtext($1))", str(second))
-        group.start_soon(take)
+        group.start_soon(handle)
         await until(waits)
         await handle_command(world.database, StopScenario(uuid4(), second))
     assert await world.states_in_streams(second) == await world.states(second)
-    assert taken == [True, None]
+    assert handled == [True, None]
 
 
 async def test_a_later_event_of_a_scenario_waits_for_the_earlier_one(world: World) -> None:
-    (scenario_id,) = await running(world, 1)
+    (scenario_id,) = await dispatched(world, 1)
     events: list[RunEvent] = [RunStarted(scenario_id, 1, 0, media=MEDIA), RunFinished(scenario_id, 1, 1)]
     assert await handle_run_events(world.database, events) == [True, None]
     assert (await world.row(scenario_id))["state"] == "active"
 
 
-async def test_an_event_that_cannot_be_stored_costs_nobody_else(world: World) -> None:
+async def test_an_event_that_cannot_be_stored_costs_no_other(world: World) -> None:
     async with world.orchestrator():
-        *good, bad = await running(world, 6)
+        *good, bad = await dispatched(world, 6)
         async with create_task_group() as group:
             # PostgreSQL takes no null characters.
             failed = RunFailed(bad, 1, 0, error="\0", retryable=False)
@@ -157,7 +157,7 @@ async def test_an_event_that_cannot_be_stored_costs_nobody_else(world: World) ->
         assert letter.key == str(bad)
 
 
-async def test_what_waits_together_is_done_together(world: World) -> None:
+async def test_commands_that_wait_together_share_transactions(world: World) -> None:
     keys = world.bus.partition_keys(orchestrator_commands)
     async with world.orchestrator(), create_task_group() as group:
         for key in keys:
@@ -166,7 +166,7 @@ async def test_what_waits_together_is_done_together(world: World) -> None:
             )
 
         async def all_there() -> bool:
-            return sum(await transactions(world, "init_startup")) == len(keys)
+            return sum(await moves_per_transaction(world, "init_startup")) == len(keys)
 
         await until(all_there)
-        assert len(await transactions(world, "init_startup")) < len(keys)
+        assert len(await moves_per_transaction(world, "init_startup")) < len(keys)

@@ -1,4 +1,4 @@
-"""The lifecycle's table, whole, and the rules behind its entries."""
+"""The whole table of the lifecycle, and the rules behind its entries."""
 
 from uuid import uuid4
 
@@ -35,7 +35,7 @@ from app.orchestrator.lifecycle import (
     backoff,
     create,
     decide,
-    is_last_attempt,
+    has_one_attempt_left,
 )
 
 ID = uuid4()
@@ -59,7 +59,7 @@ INPUTS: dict[str, Input] = {
     "released": RunReleased(ID, 1, 100, instance=HOLDER),
 }
 
-# What becomes of each state: "-" nothing, "!" refused, else the states it moves through.
+# The effect of each message on each state: "-" none, "!" refused, else the states that it leads through.
 TABLE = """
               start           stop                       delete  assign                 tell                    lose              started finished           over              failed          hopeless        stopped           released
 init_startup  -               init_shutdown,stopped      !       in_startup_processing  -                       -                 -       -                  -                 -               -               -                 -
@@ -131,10 +131,10 @@ def test_an_event_of_an_older_attempt_changes_nothing(state: State, name: str) -
 
 
 @pytest.mark.parametrize(("state", "name", "expected"), entries())
-def test_hearing_a_message_twice_is_hearing_it_once(state: State, name: str, expected: str) -> None:
+def test_a_message_that_is_handled_twice_has_no_second_effect(state: State, name: str, expected: str) -> None:
     once = decide(in_state(state), INPUTS[name]).scenario
     if once.deleted or (state is State.INACTIVE and name == "start"):
-        return  # whoever handles commands recognises these by their id
+        return  # the handler recognises repeated commands by their id
     again = decide(once, INPUTS[name])
     assert again.scenario == once
     assert again.steps == ()
@@ -151,7 +151,7 @@ def test_assigning_tells_the_runner_what_to_run() -> None:
     assert decision.send == ((runner_commands, StartRun(HOLDER, ID, 3, SPEC)),)
 
 
-def test_a_stop_is_passed_on_to_the_instance_that_has_the_run() -> None:
+def test_a_stop_is_passed_on_to_the_instance_that_holds_the_run() -> None:
     decision = decide(in_state(State.INIT_SHUTDOWN, attempt=3), TellRunner())
     assert decision.send == ((runner_commands, StopRun(HOLDER, ID, 3)),)
 
@@ -161,14 +161,17 @@ def test_deleting_removes_the_results() -> None:
     assert decision.send == ((results_commands, DropResults(ID)),)
 
 
-def test_activating_keeps_what_is_known_of_the_source_and_forgets_the_last_error() -> None:
+def test_activating_stores_the_media_and_clears_the_last_error() -> None:
     decision = decide(in_state(State.IN_STARTUP_PROCESSING, error="it broke"), INPUTS["started"])
     assert decision.scenario.media == MEDIA
     assert decision.scenario.error is None
 
 
 def attempts_until_failed(spec: ScenarioSpec, message: Input, progress: dict[int, int] | None = None) -> int:
-    """How many attempts there are when each ends with `message`; some get to a further frame first."""
+    """Return how many attempts there are if each ends with `message`.
+
+    `progress` maps an attempt to the frame that it reaches first.
+    """
     scenario = ScenarioRecord(ID, spec)
     while scenario.attempt < 50:
         scenario = decide(scenario, AssignRun(HOLDER)).scenario
@@ -185,33 +188,33 @@ def attempts_until_failed(spec: ScenarioSpec, message: Input, progress: dict[int
 
 
 @pytest.mark.parametrize("message", [INPUTS["failed"], INPUTS["lose"]])
-def test_a_budget_bounds_attempts_that_store_nothing_new(message: Input) -> None:
+def test_max_restarts_bounds_attempts_that_store_nothing_new(message: Input) -> None:
     spec = replace(SPEC, restart=RestartPolicy("on_failure", max_restarts=5))
     assert attempts_until_failed(spec, message) == 6
 
 
-def test_progress_renews_the_budget() -> None:
+def test_progress_resets_the_count_of_restarts() -> None:
     spec = replace(SPEC, restart=RestartPolicy("on_failure", max_restarts=2))
     assert attempts_until_failed(spec, INPUTS["lose"], {3: 100, 5: 200}) == 8
 
 
-def test_never_means_never_and_always_means_always() -> None:
+def test_never_makes_one_attempt_and_always_gives_no_attempt_up() -> None:
     assert attempts_until_failed(replace(SPEC, restart=RestartPolicy("never")), INPUTS["lose"]) == 1
     assert attempts_until_failed(replace(SPEC, restart=RestartPolicy("always")), INPUTS["failed"]) == 50
 
 
-def test_a_release_costs_nothing_of_the_budget() -> None:
+def test_a_release_does_not_count_as_a_restart() -> None:
     scenario = in_state(State.ACTIVE, failures=5)
     after = decide(scenario, RunReleased(ID, 1, 0, instance=HOLDER)).scenario
     assert (after.failures, after.delay) == (5, 0.0)
 
 
-def test_waiting_between_attempts_grows_to_a_bound() -> None:
+def test_the_backoff_between_attempts_is_bounded() -> None:
     assert [backoff(failures) for failures in range(8)] == [0, 0, 1, 2, 4, 8, 16, MAX_BACKOFF]
 
 
-def test_who_is_lost_with_others_again_and_again_is_begun_apart_from_them() -> None:
-    """One of them may be what takes its process down, and the others must not be lost with it every time."""
+def test_quarantined_scenarios_that_are_lost_together_start_one_after_the_other() -> None:
+    """One of them may bring its process down, and the others must not be lost with it every time."""
 
     def delays(failures: int, *, progressed: bool) -> list[float]:
         scenario = in_state(State.ACTIVE, failures=failures, progressed=progressed)
@@ -222,24 +225,24 @@ def test_who_is_lost_with_others_again_and_again_is_begun_apart_from_them() -> N
     assert delays(4, progressed=True) == [0, 0, 0, 0]
 
 
-def test_what_is_lost_with_a_run_that_is_last_attempt_leaves_it_alone_for_a_while() -> None:
+def test_runs_lost_together_with_a_last_attempt_wait_while_it_runs_alone() -> None:
     def after(failures: int, *, progressed: bool = False) -> ScenarioRecord:
         scenario = in_state(State.ACTIVE, failures=failures, progressed=progressed)
         return decide(scenario, LoseRun("lost", isolation=11.0)).scenario
 
     limit = SPEC.restart.max_restarts
-    assert [is_last_attempt(after(failures)) for failures in (limit - 2, limit - 1)] == [False, True]
-    assert not is_last_attempt(after(limit - 1, progressed=True))
+    assert [has_one_attempt_left(after(failures)) for failures in (limit - 2, limit - 1)] == [False, True]
+    assert not has_one_attempt_left(after(limit - 1, progressed=True))
     assert after(0, progressed=True).delay == 11.0
 
 
-def test_starting_again_renews_the_budget_and_forgets_the_outcome() -> None:
+def test_a_new_start_resets_the_restarts_and_the_outcome() -> None:
     failed = in_state(State.INACTIVE, outcome="failed", error="it broke", failures=6, next_frame=77)
     after = decide(failed, INPUTS["start"]).scenario
     assert (after.outcome, after.error, after.failures, after.delay) == (None, None, 0, 0.0)
     assert after.next_frame == 77
 
 
-def test_a_finish_beats_a_stop_and_a_lease_that_had_ended() -> None:
+def test_a_finish_wins_over_a_stop_and_over_a_lease_that_ended() -> None:
     lost = in_state(State.INACTIVE, outcome="stopped")
     assert decide(lost, INPUTS["finished"]).scenario.outcome == "completed"

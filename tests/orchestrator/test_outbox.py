@@ -1,4 +1,4 @@
-"""The relay: everything is published, in order for each scenario, whatever fails on the way."""
+"""The outbox relay: it publishes every message, in order for each scenario, through outages of the bus."""
 
 from collections import defaultdict
 from uuid import UUID, uuid4
@@ -18,10 +18,10 @@ SCENARIOS = [uuid4() for _ in range(5)]
 
 
 class FailingBus:
-    """Publishes into a list, and refuses at every so many calls."""
+    """Publishes into a list, and fails in every `fail_every`-th call."""
 
-    def __init__(self, refuse_every: int) -> None:
-        self._refuse_every = refuse_every
+    def __init__(self, fail_every: int) -> None:
+        self._fail_every = fail_every
         self.published: dict[UUID, list[int]] = defaultdict(list)
         self.calls = 0
 
@@ -30,30 +30,32 @@ class FailingBus:
         assert isinstance(message, StopRun)
         assert key == str(message.scenario_id)
         self.calls += 1
-        if self.calls % self._refuse_every == 0:
+        if self.calls % self._fail_every == 0:
             raise BusUnavailableError("the broker is away")
         self.published[message.scenario_id].append(message.attempt)
 
 
-async def left(database: Database) -> int:
+async def count_unpublished(database: Database) -> int:
     async with database.connection() as connection:
         count: int = await connection.fetchval("SELECT count(*) FROM outbox")
     return count
 
 
-async def test_nothing_is_lost_and_order_holds_while_the_bus_comes_and_goes(scenarios: Database) -> None:
+async def test_no_message_is_lost_or_out_of_order_while_the_bus_fails(
+    scenarios: Database,
+) -> None:
     for attempt in range(1, 6):
         for scenario_id in SCENARIOS:
             async with scenarios.transaction() as connection:
                 stop = StopRun(INSTANCE, scenario_id, attempt)
                 await store.send(connection, scenario_id, runner_commands, stop)
-    bus = FailingBus(refuse_every=3)
+    bus = FailingBus(fail_every=3)
     wake = Wake()
     async with create_task_group() as group:
         group.start_soon(relay, scenarios, bus.publish, runner_commands, wake, 0.01)
 
         async def empty() -> bool:
-            return await left(scenarios) == 0
+            return await count_unpublished(scenarios) == 0
 
         await until(empty)
         group.cancel_scope.cancel()
@@ -64,8 +66,8 @@ async def test_nothing_is_lost_and_order_holds_while_the_bus_comes_and_goes(scen
         assert firsts == sorted(firsts)
 
 
-async def test_what_was_published_is_published_once_while_nothing_fails(scenarios: Database) -> None:
-    bus = FailingBus(refuse_every=1000)
+async def test_a_message_is_published_once_if_nothing_fails(scenarios: Database) -> None:
+    bus = FailingBus(fail_every=1000)
     wake = Wake()
     async with create_task_group() as group:
         group.start_soon(relay, scenarios, bus.publish, runner_commands, wake)
