@@ -270,7 +270,7 @@ class Pipeline:
         try:
             replaced = self._ordered_step(task)
         except Exception as fault:
-            return None, f"{STEP_FAILED}{fault!r}"
+            return None, task.error or f"{STEP_FAILED}{fault!r}"
         return task.detections if replaced is None or task.error else replaced, task.error
 
     def _announce(self) -> None:

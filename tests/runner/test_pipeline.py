@@ -1,9 +1,7 @@
 """The pipeline: in order, bounded, and stopped without losing what was begun."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from threading import Event, Thread
+from collections.abc import Callable
 
 import pytest
 
@@ -13,83 +11,18 @@ from app.runner import workers
 from app.runner.pipeline import MAX_LINE, MAX_TAKEN, FrameTask, Pipeline
 from app.runner.workers import Workers
 from app.video.reading import ReadStatus, SampledFrame, Watermark
-from tests.support.pictures import ArrayPicture, plain
+from tests.runner.pipelines import (
+    ENDED,
+    FOUND,
+    LIVE,
+    HeldDetector,
+    feeding,
+    frames_of,
+    nothing,
+    sampled,
+    take_all,
+)
 from tests.support.waiting import until
-
-PICTURE = ArrayPicture(plain(4, 4))
-FOUND = (Detection("x", 1.0, (0.0, 0.0, 1.0, 1.0)),)
-
-
-LIVE = ReadStatus("open", is_live=True)
-ENDED = ReadStatus("open", is_completed=True)
-
-
-def sampled(frame: int) -> SampledFrame:
-    return SampledFrame(frame, frame / 30, frame, PICTURE)
-
-
-class HeldDetector:
-    """A detector that waits in each frame until it is released."""
-
-    def __init__(self) -> None:
-        self.begun: list[int] = []
-        self.open: dict[int, Event] = {}
-
-    def detect(self, task: FrameTask) -> tuple[Detection, ...]:
-        self.begun.append(task.frame)
-        self.open.setdefault(task.frame, Event()).wait(10)
-        return FOUND
-
-    def release(self, *frames: int) -> None:
-        for frame in frames:
-            self.open.setdefault(frame, Event()).set()
-
-
-@pytest.fixture
-def held() -> Iterator[HeldDetector]:
-    held = HeldDetector()
-    yield held
-    held.release(*range(100))
-
-
-@contextmanager
-def feeding(pipeline: Pipeline, entries: list[SampledFrame | Watermark]) -> Iterator[list[bool]]:
-    """Put entries from a thread, as a decoder does; gives what each put returned."""
-    returned: list[bool] = []
-
-    def feed() -> None:
-        for entry in entries:
-            put = pipeline.put(entry)
-            returned.append(put)
-        pipeline.end(ENDED)
-
-    thread = Thread(target=feed)
-    thread.start()
-    yield returned
-    pipeline.stop()
-    thread.join(10)
-    assert not thread.is_alive()
-
-
-def nothing() -> None:
-    pass
-
-
-def frames_of(entries: list[FrameTask | Watermark]) -> list[int]:
-    """Return the frame of each frame, and minus the end of each watermark."""
-    return [entry.frame if isinstance(entry, FrameTask) else -entry.end for entry in entries]
-
-
-async def take_all(pipeline: Pipeline) -> list[FrameTask | Watermark]:
-    taken: list[FrameTask | Watermark] = []
-
-    def over() -> bool:
-        ready = pipeline.take()
-        taken.extend(ready.entries)
-        return ready.is_over
-
-    await until(over)
-    return taken
 
 
 async def test_what_is_done_comes_out_in_order_whatever_finishes_first(held: HeldDetector) -> None:
