@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from app.concurrency import threads
-from app.concurrency.threads import NICENESS, start_thread
+from app.concurrency.threads import NICENESS, DedicatedThread, start_thread
 from tests.support.waiting import until
 
 LONGEST = 5.0
@@ -107,3 +107,43 @@ async def test_what_threads_freed_is_returned_once_the_last_of_them_ends(
         await until(each.is_set)
     grown = process.memory_info().rss - before
     await until(lambda: process.memory_info().rss - before < 0.6 * grown)
+
+
+def test_a_dedicated_thread_does_all_calls_whichever_thread_asks() -> None:
+    def who(word: str) -> tuple[str, threading.Thread]:
+        return word, threading.current_thread()
+
+    dedicated = DedicatedThread("detect", who)
+    answers: list[tuple[str, threading.Thread]] = []
+    askers = [threading.Thread(target=lambda: answers.append(dedicated("a"))) for _ in range(5)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join(LONGEST)
+    answers.append(dedicated("a"))
+    assert len(answers) == 6
+    assert len(set(answers)) == 1
+    assert answers[0][1] not in (*askers, threading.current_thread())
+    dedicated.close()
+
+
+def test_what_a_call_raises_in_a_dedicated_thread_is_raised_where_it_was_asked_for() -> None:
+    def fail_if_odd(number: int) -> int:
+        if number % 2:
+            raise ValueError("odd")
+        return number
+
+    dedicated = DedicatedThread("detect", fail_if_odd)
+    with pytest.raises(ValueError, match="odd"):
+        dedicated(1)
+    assert dedicated(2) == 2
+    dedicated.close()
+
+
+async def test_a_closed_dedicated_thread_ends_and_takes_no_more_calls() -> None:
+    dedicated = DedicatedThread("detect", threading.current_thread)
+    thread = dedicated()
+    dedicated.close()
+    await idle(thread)
+    with pytest.raises(RuntimeError, match="closed"):
+        dedicated()
