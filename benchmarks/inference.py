@@ -113,7 +113,7 @@ async def storing(case: Case, folder: Path, dsn: str) -> float:
                 counters=Counters(),
                 position_seconds=start / 30,
                 frames_per_second=30,
-                eligible="all",
+                candidates="all",
                 replay_frame=start,
                 replay_sampled=start,
                 source_state="open",

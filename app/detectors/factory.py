@@ -1,7 +1,5 @@
 """Make the detector that a user configured."""
 
-import cv2
-
 from ..domain.detector_config import DetectorConfig, Face, Marker, Mock, Motion, Onnx, People
 from .base import Detector
 from .face import FaceDetector
@@ -11,10 +9,6 @@ from .motion import MotionDetector
 from .onnx.cache import ModelCache
 from .onnx.detector import OnnxDetector
 from .people import PeopleDetector
-
-# A run's inference workers are the parallelism: OpenCV's own threads would compete with them for the cores,
-# and would return what they find in the order in which they finish.
-cv2.setNumThreads(1)
 
 READS_FILES = People | Face | Onnx
 """Detectors that read files when they are made, which takes time."""

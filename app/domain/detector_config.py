@@ -18,9 +18,9 @@ class _Config(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type")
 class Motion(_Config, frozen=True, tag="motion"):
     """Moving regions by background subtraction (MOG2). Label: `motion`; confidence: the share that moves.
 
-    Shadows count as motion. What stops moving becomes background after some fifty sampled frames. Where most
-    of the picture changes at once, the light or the view changed: nothing is reported, and the background is
-    learnt anew.
+    Shadows count as motion. An object that stops becomes background after about 50 sampled frames. If most
+    of the picture changes at once, the light or the view has changed: then nothing is reported, and a new
+    background is learnt.
     """
 
     min_area: Annotated[Fraction, Meta(description="smallest region, as a share of the picture")] = 0.0005
@@ -30,8 +30,8 @@ class Motion(_Config, frozen=True, tag="motion"):
 class People(_Config, frozen=True, tag="people"):
     """Standing people by histograms of oriented gradients (OpenCV's HOG). Label: `person`.
 
-    Finds people whose height is at least 96 pixels where the picture's longer side is 640. Confidence ranks
-    detections and is no probability.
+    Finds people of at least 96 pixels in height if the picture's longer side is scaled to 640. Confidence
+    ranks detections but is not a probability.
     """
 
     confidence: Annotated[Fraction, Meta(description="weaker detections are left out")] = 0.4
@@ -40,8 +40,8 @@ class People(_Config, frozen=True, tag="people"):
 class Face(_Config, frozen=True, tag="face"):
     """Frontal faces by a Haar cascade (OpenCV's). Label: `face`.
 
-    Finds faces of at least 24 pixels where the picture's longer side is 1280; looking for larger ones only
-    is faster. Confidence ranks detections and is no probability.
+    Finds faces of at least 24 pixels if the picture's longer side is scaled to 1280. It is faster if only
+    larger faces are wanted. Confidence ranks detections but is not a probability.
     """
 
     min_size: Annotated[
@@ -53,7 +53,7 @@ class Face(_Config, frozen=True, tag="face"):
 class Marker(_Config, frozen=True, tag="marker"):
     """Printed codes. Labels: `aruco:<id>` and `qr:<text>`.
 
-    Each picture is read at full resolution. QR costs about two and a half times what ArUco does.
+    Each picture is read at full resolution. QR codes take about 2.5 times as long as ArUco markers.
     """
 
     codes: Annotated[tuple[Literal["aruco", "qr"], ...], Meta(min_length=1, max_length=2)] = ("aruco",)
@@ -69,8 +69,8 @@ class Marker(_Config, frozen=True, tag="marker"):
 class Onnx(_Config, frozen=True, tag="onnx"):
     """A YOLO network in an ONNX file below the model folder. Labels: from its metadata, else `class:<n>`.
 
-    Takes what the YOLO families from version 5 on export for detection, with float32 input and batch 1;
-    inside, it may be quantized to 8 bits.
+    It can be of any YOLO family from version 5 on, exported for detection with float32 input and batch 1.
+    Its weights may be quantized to 8 bits.
     """
 
     model: Annotated[str, Meta(min_length=1, max_length=500, description="a file below VA_MODEL_ROOT")]
@@ -82,7 +82,7 @@ class Onnx(_Config, frozen=True, tag="onnx"):
 
 
 class Mock(_Config, frozen=True, tag="mock"):
-    """Made-up detections from a seeded generator, for trying the service without a model. Label: `mock`."""
+    """Made-up detections from a seeded generator, to try the service without a model. Label: `mock`."""
 
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0
     max_detections: Annotated[int, Meta(ge=0, le=1000)] = 3

@@ -1,4 +1,4 @@
-"""What a detector looks at: one decoded frame, converted when asked."""
+"""A decoded frame as detectors see it."""
 
 from typing import Protocol
 
@@ -9,7 +9,7 @@ Image = NDArray[np.uint8]
 
 
 class Picture(Protocol):
-    """One decoded frame. Conversions are made when asked for, in the thread that asks."""
+    """One decoded frame. Each conversion is made when it is asked for, in the calling thread."""
 
     @property
     def width(self) -> int: ...
@@ -18,7 +18,7 @@ class Picture(Protocol):
     def height(self) -> int: ...
 
     def gray(self, size: tuple[int, int] | None = None) -> Image:
-        """Brightness, shape (height, width), at `size` (width, height) where given. Not to be written to."""
+        """Return the brightness, shape (height, width), scaled to `size` (width, height). Read-only."""
 
     def bgr(self, size: tuple[int, int] | None = None) -> Image:
-        """Colour, shape (height, width, 3), blue first, at `size` (width, height) where given."""
+        """Return the colours, shape (height, width, 3), blue first, scaled to `size` (width, height)."""

@@ -1,4 +1,4 @@
-"""What a run knows of its scenario in the predictions database, and what it writes there."""
+"""The checkpoint of a scenario in the predictions database, and the batches that move it."""
 
 from typing import Literal
 from uuid import UUID
@@ -11,7 +11,7 @@ from ..domain.states import SourceState
 
 
 class Fence(Struct, frozen=True):
-    """Who writes: a run holds the fence from its claim until another claims with a higher attempt."""
+    """Identifies the run that may write: from its claim until a run with a higher attempt claims."""
 
     scenario_id: UUID
     attempt: int
@@ -19,7 +19,7 @@ class Fence(Struct, frozen=True):
 
 
 class Counters(Struct, frozen=True):
-    """What became of the frames before next_frame. `dropped` is for live sources only."""
+    """Counts over the frames before `next_frame`. Only live sources have dropped frames."""
 
     sampled: int = 0
     dropped: int = 0
@@ -36,8 +36,8 @@ class Checkpoint(Struct, frozen=True):
     """
 
     next_frame: int
-    finished: bool
-    eligible: CandidateFrames | None
+    is_finished: bool
+    candidates: CandidateFrames | None
     replay_frame: int
     replay_sampled: int
     counters: Counters
@@ -47,7 +47,7 @@ class Checkpoint(Struct, frozen=True):
 
 
 class Batch(Struct, frozen=True):
-    """Everything about the frames from `start` up to `end`; counters and replay are as of `end`."""
+    """The frames from `start` to before `end`. The counters and where to replay from are those at `end`."""
 
     start: int
     end: int
@@ -55,12 +55,12 @@ class Batch(Struct, frozen=True):
     counters: Counters
     position_seconds: float
     frames_per_second: float
-    eligible: CandidateFrames
+    candidates: CandidateFrames
     replay_frame: int
     replay_sampled: int
     source_state: SourceState
-    finished: bool = False
-    live: bool = False
+    is_finished: bool = False
+    is_live: bool = False
 
 
 class BatchWrite(Struct, frozen=True):
@@ -71,9 +71,13 @@ class BatchWrite(Struct, frozen=True):
 
 
 WriteResult = Literal["stored", "not_stored", "fenced_off"]
-"""`stored`: by this write or by an earlier one. `not_stored`: may be tried again. `fenced_off`: another
-attempt has the fence, its position is another one, or the scenario was deleted."""
+"""What became of a batch.
+
+- `stored`: by this write, or by an earlier one whose acknowledgement was lost
+- `not_stored`: it can be written again
+- `fenced_off`: another run has claimed or written, or the scenario was deleted
+"""
 
 
 class FencedError(Exception):
-    """Another run holds the fence, or the scenario was deleted: nothing more of this run is stored."""
+    """Another run has the fence, or the scenario was deleted: nothing more of this run is stored."""

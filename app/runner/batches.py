@@ -23,16 +23,20 @@ class BatchBuilder:
         self.next_frame = checkpoint.next_frame
         self.counters = checkpoint.counters
         self.warm_up = warm_up
-        self.eligible: CandidateFrames = checkpoint.eligible or "all"
-        self.live = False
+        self.candidates: CandidateFrames = checkpoint.candidates or "all"
+        self.is_live = False
         self.position = checkpoint.position_seconds
         self._replay_at = {checkpoint.replay_sampled: checkpoint.replay_frame}
         self._rate: deque[tuple[float, int]] = deque([(time.monotonic(), checkpoint.next_frame)])
 
     def build(
-        self, entries: Iterable[FrameTask | Watermark], *, source_state: SourceState, finished: bool = False
+        self,
+        entries: Iterable[FrameTask | Watermark],
+        *,
+        source_state: SourceState,
+        is_finished: bool = False,
     ) -> Batch | None:
-        """Return the batch of these entries, None if it would have no frames and `finished` is not set."""
+        """Return the batch of these entries; None if it has no new frames and is not the last one."""
         start = self.next_frame
         end = start
         predictions: list[Prediction] = []
@@ -55,7 +59,7 @@ class BatchBuilder:
             if entry_end > end:
                 end = entry_end
                 self.position = entry.time
-        if end == start and not finished:
+        if end == start and not is_finished:
             return None
         self.next_frame = end
         before = self.counters
@@ -73,12 +77,12 @@ class BatchBuilder:
             counters=self.counters,
             position_seconds=self.position,
             frames_per_second=self._frames_per_second(),
-            eligible=self.eligible,
+            candidates=self.candidates,
             replay_frame=replay_frame,
             replay_sampled=replay_sampled,
             source_state=source_state,
-            finished=finished,
-            live=self.live,
+            is_finished=is_finished,
+            is_live=self.is_live,
         )
 
     def _note_rebuild(self, task: FrameTask) -> None:

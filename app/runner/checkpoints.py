@@ -67,8 +67,8 @@ async def claim_all(connection: Connection, fences: Sequence[Fence]) -> list[Che
 def _checkpoint(row: Record) -> Checkpoint:
     return Checkpoint(
         next_frame=row["next_frame"],
-        finished=row["finished"],
-        eligible=row["eligible"],
+        is_finished=row["finished"],
+        candidates=row["eligible"],
         replay_frame=row["replay_frame"],
         replay_sampled=row["replay_sampled"],
         counters=Counters(
@@ -152,12 +152,12 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
         batch.counters.detections,
         batch.position_seconds,
         batch.frames_per_second,
-        batch.eligible,
+        batch.candidates,
         batch.replay_frame,
         batch.replay_sampled,
         batch.source_state,
-        batch.finished,
-        batch.live,
+        batch.is_finished,
+        batch.is_live,
         rows.frames,
         rows.times,
         rows.offsets,
@@ -262,12 +262,12 @@ async def _write_several(connection: Connection, writes: Sequence[BatchWrite]) -
         [each.detections for each in counters],
         [batch.position_seconds for batch in batches],
         [batch.frames_per_second for batch in batches],
-        [batch.eligible for batch in batches],
+        [batch.candidates for batch in batches],
         [batch.replay_frame for batch in batches],
         [batch.replay_sampled for batch in batches],
         [batch.source_state for batch in batches],
-        [batch.finished for batch in batches],
-        [batch.live for batch in batches],
+        [batch.is_finished for batch in batches],
+        [batch.is_live for batch in batches],
         [end - len(rows.frames) + 1 for end, rows in zip(ends, encoded, strict=True)],
         ends,
         [rows.confidences for rows in encoded],
@@ -316,7 +316,7 @@ async def _read_results(connection: Connection, writes: Sequence[BatchWrite]) ->
     results: list[WriteResult] = []
     for write in writes:
         position = checkpoints.get(write.fence)
-        if position == (write.batch.end, write.batch.finished):
+        if position == (write.batch.end, write.batch.is_finished):
             results.append("stored")
         elif position == (write.batch.start, False):
             results.append("not_stored")

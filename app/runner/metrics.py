@@ -1,11 +1,11 @@
-"""What a runner counts, in the registry that `/metrics` shows."""
+"""The runner's Prometheus metrics."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from ..predictions.checkpoint import Batch
 
 RUNS = Gauge("videoanalysis_runs", "Runs that this runner holds")
-FRAMES = Counter("videoanalysis_frames", "Frames settled and stored: sampled or passed over")
+FRAMES = Counter("videoanalysis_frames", "Frames stored: sampled or skipped")
 SAMPLED = Counter("videoanalysis_frames_sampled", "Sampled frames stored")
 FAILED = Counter("videoanalysis_frames_failed", "Sampled frames stored with an error")
 DETECTIONS = Counter("videoanalysis_detections", "Detections stored")
@@ -14,7 +14,7 @@ ENDED = Counter("videoanalysis_runs_ended", "Runs that ended on this runner", ["
 
 
 def count(batch: Batch) -> None:
-    """Count a batch that was stored."""
+    """Count a stored batch."""
     FRAMES.inc(batch.end - batch.start)
     SAMPLED.inc(len(batch.predictions))
     FAILED.inc(sum(prediction.error is not None for prediction in batch.predictions))

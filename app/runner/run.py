@@ -98,7 +98,7 @@ class Run:
         self.next_frame = claimed.next_frame
         if self.next_frame:
             self._report()
-        if claimed.finished:
+        if claimed.is_finished:
             return self._event(RunFinished)
         if self._asked is not None:
             return self._ended_as_asked()
@@ -137,7 +137,7 @@ class Run:
             is_persistent=claimed.next_frame > 0 or spec.restart.policy == "always",
             start=StartingPoint(
                 claimed.next_frame,
-                claimed.eligible,
+                claimed.candidates,
                 claimed.replay_frame,
                 claimed.replay_sampled,
                 claimed.unix_offset,
@@ -174,12 +174,12 @@ class Run:
             status = taken.status
             if status.media is not None and not is_started:
                 is_started = True
-                builder.eligible, builder.live = status.candidates or "all", status.media.live
+                builder.candidates, builder.is_live = status.candidates or "all", status.media.live
                 self._tell_start(status, is_over=taken.is_over)
             batch = builder.build(
                 taken.entries,
                 source_state="closed" if taken.is_over else status.state,
-                finished=_is_complete(taken) and detector.fault(is_complete=True) is None,
+                is_finished=_is_complete(taken) and detector.fault(is_complete=True) is None,
             )
             if batch is not None:
                 await self._store.store(batch)

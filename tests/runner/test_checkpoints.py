@@ -19,7 +19,7 @@ from tests.support.rows import packed
 async def test_a_first_claim_begins_at_the_first_frame(predictions: Database) -> None:
     checkpoint = await claim(predictions, new_fence())
     assert checkpoint is not None
-    assert (checkpoint.next_frame, checkpoint.finished, checkpoint.eligible) == (0, False, None)
+    assert (checkpoint.next_frame, checkpoint.is_finished, checkpoint.candidates) == (0, False, None)
 
 
 async def test_a_later_attempt_continues_after_the_last_stored_frame(predictions: Database) -> None:
@@ -28,17 +28,17 @@ async def test_a_later_attempt_continues_after_the_last_stored_frame(predictions
     assert await write(predictions, first, batch(0, 10))
     checkpoint = await claim(predictions, second)
     assert checkpoint is not None
-    assert (checkpoint.next_frame, checkpoint.eligible) == (10, "all")
+    assert (checkpoint.next_frame, checkpoint.candidates) == (10, "all")
     assert checkpoint.counters == Counters(sampled=10, detections=10)
 
 
 async def test_rows_hold_what_was_written(predictions: Database) -> None:
-    who = new_fence()
-    await claim(predictions, who)
+    fence = new_fence()
+    await claim(predictions, fence)
     tracked = Prediction(2, 0.1, (Detection("a", 1.0, (0.0, 1.0, 2.0, 3.0), track_id=7),))
     failed = Prediction(3, 0.2, (), "damaged data")
     what = replace(batch(0, 4), predictions=[prediction(0, 2), prediction(1, 0), tracked, failed])
-    assert await write(predictions, who, what)
+    assert await write(predictions, fence, what)
     async with predictions.connection() as connection:
         rows = await connection.fetch("SELECT * FROM predictions ORDER BY frame")
     assert [list(row.values())[1:] for row in rows] == [
@@ -50,11 +50,11 @@ async def test_rows_hold_what_was_written(predictions: Database) -> None:
 
 
 async def test_frames_without_detections_are_stored(predictions: Database) -> None:
-    who = new_fence()
-    await claim(predictions, who)
-    assert await write(predictions, who, as_batch(0, 1, [prediction(0, 0)]))
-    assert await write(predictions, who, as_batch(1, 9, []))
-    assert await write(predictions, who, as_batch(9, 12, [prediction(9, 0), prediction(11, 0)]))
+    fence = new_fence()
+    await claim(predictions, fence)
+    assert await write(predictions, fence, as_batch(0, 1, [prediction(0, 0)]))
+    assert await write(predictions, fence, as_batch(1, 9, []))
+    assert await write(predictions, fence, as_batch(9, 12, [prediction(9, 0), prediction(11, 0)]))
     assert await frames(predictions) == [0, 9, 11]
 
 
@@ -93,43 +93,43 @@ async def test_a_fenced_run_writes_nothing(predictions: Database) -> None:
 
 
 async def test_a_batch_is_stored_once_however_often_it_is_written(predictions: Database) -> None:
-    who = new_fence()
-    await claim(predictions, who)
-    assert await write(predictions, who, batch(0, 5))
-    assert not await write(predictions, who, batch(0, 5))
+    fence = new_fence()
+    await claim(predictions, fence)
+    assert await write(predictions, fence, batch(0, 5))
+    assert not await write(predictions, fence, batch(0, 5))
     async with predictions.connection() as connection:
-        assert await checkpoints.is_stored(connection, who, batch(0, 5))
-        assert not await checkpoints.is_stored(connection, who, batch(5, 9))
+        assert await checkpoints.is_stored(connection, fence, batch(0, 5))
+        assert not await checkpoints.is_stored(connection, fence, batch(5, 9))
     assert await frames(predictions) == [0, 1, 2, 3, 4]
 
 
 async def test_rows_and_checkpoint_are_stored_together_or_not_at_all(predictions: Database) -> None:
-    who = new_fence()
-    await claim(predictions, who)
+    fence = new_fence()
+    await claim(predictions, fence)
     twice = replace(batch(0, 2), predictions=[prediction(0), prediction(0)])
     with pytest.raises(asyncpg.UniqueViolationError):
-        await write(predictions, who, twice)
-    checkpoint = await claim(predictions, who)
+        await write(predictions, fence, twice)
+    checkpoint = await claim(predictions, fence)
     assert checkpoint is not None
     assert checkpoint.next_frame == 0
     assert await frames(predictions) == []
 
 
 async def test_nothing_is_written_to_a_finished_scenario(predictions: Database) -> None:
-    who, later = new_fence(1), new_fence(2)
-    await claim(predictions, who)
-    assert await write(predictions, who, batch(0, 5, finished=True))
+    fence, later = new_fence(1), new_fence(2)
+    await claim(predictions, fence)
+    assert await write(predictions, fence, batch(0, 5, is_finished=True))
     checkpoint = await claim(predictions, later)
     assert checkpoint is not None
-    assert checkpoint.finished
+    assert checkpoint.is_finished
     assert not await write(predictions, later, batch(5, 6))
 
 
 async def test_times_do_not_decrease_if_the_clock_was_set_back(predictions: Database) -> None:
     ahead = time.time() + 3600
-    who = new_fence()
-    await claim(predictions, who)
-    assert await write(predictions, who, replace(batch(0, 5), position_seconds=ahead))
+    fence = new_fence()
+    await claim(predictions, fence)
+    assert await write(predictions, fence, replace(batch(0, 5), position_seconds=ahead))
     checkpoint = await claim(predictions, new_fence(2))
     assert checkpoint is not None
     assert ahead <= checkpoint.unix_offset + time.monotonic() < ahead + 60

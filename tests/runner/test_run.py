@@ -68,7 +68,7 @@ async def test_a_recording_that_is_over_at_once_is_stored_and_told_of_once(
     assert isinstance(finished, RunFinished)
     assert finished.media is not None
     assert (finished.media.width, finished.media.frames, finished.next_frame) == (64, 1, 1)
-    assert [(batch.end, batch.finished) for batch in writes] == [(1, True)]
+    assert [(batch.end, batch.is_finished) for batch in writes] == [(1, True)]
 
 
 async def test_a_detector_that_reads_no_files_needs_no_thread(

@@ -40,7 +40,7 @@ async def test_each_batch_has_its_own_result(predictions: Database) -> None:
         await purge.leave_tombstone(connection, deleted.scenario_id)
     assert await write(predictions, repeated, batch(0, 5))
     assert await write(predictions, behind, batch(0, 7))
-    assert await write(predictions, finished, batch(0, 3, finished=True))
+    assert await write(predictions, finished, batch(0, 3, is_finished=True))
     unknown = new_fence(1, uuid4())
     results = await write_all(
         predictions,

@@ -12,12 +12,12 @@ def prediction(frame: int, detections: int = 1) -> Prediction:
     return Prediction(frame, frame / 30, found)
 
 
-def batch(start: int, end: int, *, finished: bool = False) -> Batch:
+def batch(start: int, end: int, *, is_finished: bool = False) -> Batch:
     """Return a batch of the frames `start` to `end`, all of them sampled."""
-    return as_batch(start, end, [prediction(frame) for frame in range(start, end)], finished=finished)
+    return as_batch(start, end, [prediction(frame) for frame in range(start, end)], is_finished=is_finished)
 
 
-def as_batch(start: int, end: int, predictions: list[Prediction], *, finished: bool = False) -> Batch:
+def as_batch(start: int, end: int, predictions: list[Prediction], *, is_finished: bool = False) -> Batch:
     """Return a batch of the frames `start` to `end`, of which some were sampled."""
     return Batch(
         start=start,
@@ -26,9 +26,9 @@ def as_batch(start: int, end: int, predictions: list[Prediction], *, finished: b
         counters=Counters(sampled=end, detections=end),
         position_seconds=end / 30,
         frames_per_second=100.0,
-        eligible="all",
+        candidates="all",
         replay_frame=0,
         replay_sampled=0,
         source_state="open",
-        finished=finished,
+        is_finished=is_finished,
     )

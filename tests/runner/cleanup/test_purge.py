@@ -21,12 +21,12 @@ async def remove_rows(database: Database, limit: int) -> int | None:
 
 
 async def test_a_deleted_scenario_accepts_no_claim_and_no_write(predictions: Database) -> None:
-    who = new_fence()
-    await claim(predictions, who)
+    fence = new_fence()
+    await claim(predictions, fence)
     async with predictions.connection() as connection:
         await purge.leave_tombstone(connection, SCENARIO)
     assert await claim(predictions, new_fence(9)) is None
-    assert not await write(predictions, who, batch(0, 5))
+    assert not await write(predictions, fence, batch(0, 5))
 
 
 async def test_a_scenario_without_a_checkpoint_gets_a_tombstone(predictions: Database) -> None:
@@ -37,10 +37,10 @@ async def test_a_scenario_without_a_checkpoint_gets_a_tombstone(predictions: Dat
 
 
 async def test_only_rows_of_the_deleted_scenario_are_removed_and_in_batches(predictions: Database) -> None:
-    who, other = new_fence(), Fence(uuid4(), 1, uuid4())
-    await claim(predictions, who)
+    fence, other = new_fence(), Fence(uuid4(), 1, uuid4())
+    await claim(predictions, fence)
     await claim(predictions, other)
-    await write(predictions, who, batch(0, 25))
+    await write(predictions, fence, batch(0, 25))
     await write(predictions, other, batch(0, 5))
     async with predictions.connection() as connection:
         await purge.leave_tombstone(connection, SCENARIO)
@@ -55,8 +55,8 @@ async def test_only_rows_of_the_deleted_scenario_are_removed_and_in_batches(pred
 
 
 async def test_no_row_of_a_purged_scenario_is_left(predictions: Database) -> None:
-    who, other = new_fence(), Fence(uuid4(), 1, uuid4())
-    for each in (who, other):
+    fence, other = new_fence(), Fence(uuid4(), 1, uuid4())
+    for each in (fence, other):
         await claim(predictions, each)
         await write(predictions, each, batch(0, 2 * FRAMES_PER_BLOCK + 5))
     async with predictions.connection() as connection:

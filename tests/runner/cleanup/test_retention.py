@@ -15,7 +15,7 @@ from tests.support.checkpoints import SCENARIO, claim, frames, new_fence, write
 def live(start: int, end: int, began: float) -> Batch:
     """Frames of a camera, one a second from `began`, in Unix time."""
     found = [replace(prediction(frame), time=began + frame) for frame in range(start, end)]
-    return replace(as_batch(start, end, found), live=True, position_seconds=began + end)
+    return replace(as_batch(start, end, found), is_live=True, position_seconds=began + end)
 
 
 async def remove_old(database: Database, older_than: float) -> int:
@@ -35,49 +35,49 @@ async def blocks(database: Database) -> list[int]:
 
 async def test_old_predictions_of_a_live_source_are_removed_block_by_block(predictions: Database) -> None:
     block, now = FRAMES_PER_BLOCK, time.time()
-    who = new_fence()
-    await claim(predictions, who)
-    assert await write(predictions, who, live(0, 3 * block, now - 3 * block))
+    fence = new_fence()
+    await claim(predictions, fence)
+    assert await write(predictions, fence, live(0, 3 * block, now - 3 * block))
     assert await remove_old(predictions, 2 * block + 60) == 0
     assert await remove_old(predictions, 1.5 * block) == 1
     assert await frames(predictions) == list(range(block, 3 * block))
     assert await blocks(predictions) == [1, 2]
     # A run may still write to the last block.
-    assert await write(predictions, who, live(3 * block, 3 * block + 5, now - 3 * block))
+    assert await write(predictions, fence, live(3 * block, 3 * block + 5, now - 3 * block))
     assert await remove_old(predictions, 0.5 * block) == 1
     assert (await frames(predictions))[0] == 2 * block
 
 
 async def test_blocks_are_removed_beyond_a_gap_in_the_frames(predictions: Database) -> None:
     block, now = FRAMES_PER_BLOCK, time.time()
-    who = new_fence()
-    await claim(predictions, who)
-    assert await write(predictions, who, live(0, 5, now - 10_000))
-    gap = replace(as_batch(5, 7 * block + 3, []), live=True)
-    assert await write(predictions, who, gap)
-    assert await write(predictions, who, live(7 * block + 3, 8 * block, now - 10_000 - 7 * block))
+    fence = new_fence()
+    await claim(predictions, fence)
+    assert await write(predictions, fence, live(0, 5, now - 10_000))
+    gap = replace(as_batch(5, 7 * block + 3, []), is_live=True)
+    assert await write(predictions, fence, gap)
+    assert await write(predictions, fence, live(7 * block + 3, 8 * block, now - 10_000 - 7 * block))
     assert await remove_old(predictions, 60) == 2
     assert (await frames(predictions), await blocks(predictions)) == ([], [])
 
 
 async def test_the_block_that_is_written_to_is_kept_while_a_run_writes(predictions: Database) -> None:
     now = time.time()
-    who = new_fence()
-    await claim(predictions, who)
-    assert await write(predictions, who, live(0, 9, now - 10_000))
+    fence = new_fence()
+    await claim(predictions, fence)
+    assert await write(predictions, fence, live(0, 9, now - 10_000))
     assert await remove_old(predictions, 60) == 0
     async with predictions.connection() as connection:
         await connection.execute("UPDATE checkpoints SET updated_at = now() - interval '61 s'")
     assert await remove_old(predictions, 60) == 1
-    assert await write(predictions, who, live(9, 20, now))
+    assert await write(predictions, fence, live(9, 20, now))
     assert await frames(predictions) == list(range(9, 20))
     assert await blocks(predictions) == [0]
 
 
 async def test_predictions_of_recordings_are_kept(predictions: Database) -> None:
-    who = new_fence()
-    await claim(predictions, who)
-    assert await write(predictions, who, batch(0, 3 * FRAMES_PER_BLOCK))
+    fence = new_fence()
+    await claim(predictions, fence)
+    assert await write(predictions, fence, batch(0, 3 * FRAMES_PER_BLOCK))
     assert await remove_old(predictions, 60) == 0
     async with predictions.connection() as connection:
         assert await retention.live_scenarios(connection) == []
@@ -86,9 +86,9 @@ async def test_predictions_of_recordings_are_kept(predictions: Database) -> None
 async def test_the_purge_of_a_live_scenario_begins_after_what_retention_removed(
     predictions: Database,
 ) -> None:
-    block, who = FRAMES_PER_BLOCK, new_fence()
-    await claim(predictions, who)
-    assert await write(predictions, who, live(0, 2 * block, time.time() - 1.5 * block))
+    block, fence = FRAMES_PER_BLOCK, new_fence()
+    await claim(predictions, fence)
+    assert await write(predictions, fence, live(0, 2 * block, time.time() - 1.5 * block))
     assert await remove_old(predictions, block / 4) == 1
     async with predictions.connection() as connection:
         await purge.leave_tombstone(connection, SCENARIO)

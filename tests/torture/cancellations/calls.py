@@ -533,7 +533,7 @@ async def _remove_oldest_block(world: World) -> None:
     fence = world.fence(uuid4())
     async with world.predictions.connection() as connection:
         await results.claim(connection, fence)
-        await results.write(connection, fence, replace(batch(0, FRAMES_PER_BLOCK), live=True))
+        await results.write(connection, fence, replace(batch(0, FRAMES_PER_BLOCK), is_live=True))
         await retention.remove_oldest_block(connection, fence.scenario_id, 3600)
 
 
