@@ -199,7 +199,7 @@ def _died(handed: datetime, deaths: list[datetime], boots: list[datetime]) -> da
 async def _handings(
     scenarios: "Connection",
 ) -> list[tuple[asyncpg.Record, asyncpg.Record | None, asyncpg.Record | None]]:
-    """Each time a run was handed to a runner, how that ended, and when it was handed out again."""
+    """Each time a run was dispatched: how it ended, and when it was dispatched again."""
     events = await scenarios.fetch(
         "SELECT scenario_id, at, to_state, runner_id FROM scenario_events ORDER BY scenario_id, id"
     )

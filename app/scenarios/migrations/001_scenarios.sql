@@ -1,12 +1,12 @@
--- Scenarios, their history, and what must leave this database: the outbox.
+-- Scenarios, their history, and the outbox: messages that must be published.
 
 CREATE TABLE scenarios (
     id               uuid PRIMARY KEY,
-    spec             jsonb NOT NULL,            -- ScenarioSpec, as it was asked for
+    spec             jsonb NOT NULL,            -- ScenarioSpec, as it was requested
     state            text NOT NULL CHECK (state IN ('init_startup', 'in_startup_processing', 'active',
                                                     'init_shutdown', 'in_shutdown_processing', 'inactive')),
     outcome          text CHECK (outcome IN ('completed', 'stopped', 'failed')),
-    error            text,                      -- the last failure in plain words; kept while it is retried
+    error            text,                      -- the last failure in plain words; kept during retries
     attempt          integer NOT NULL CHECK (attempt >= 1),
     runner_id        text,                      -- the instance that holds the run: name and boot
     boot_id          uuid,
@@ -14,8 +14,8 @@ CREATE TABLE scenarios (
     failures         integer NOT NULL DEFAULT 0 CHECK (failures >= 0),  -- consecutive attempts without progress
     next_frame       bigint NOT NULL DEFAULT 0 CHECK (next_frame >= 0), -- the furthest a runner has reported
     progressed       boolean NOT NULL DEFAULT false,  -- whether this attempt stored anything
-    not_before       timestamptz NOT NULL DEFAULT now(),                -- backoff: no hand-out before
-    waiting_since    timestamptz NOT NULL DEFAULT now(),                -- hand-outs go oldest first
+    not_before       timestamptz NOT NULL DEFAULT now(),                -- backoff: not dispatched before
+    waiting_since    timestamptz NOT NULL DEFAULT now(),                -- the oldest is dispatched first
     media            jsonb,                     -- Media, once the source was opened
     created_at       timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now(),
@@ -73,6 +73,6 @@ CREATE TABLE runners (
     first_seen_at timestamptz NOT NULL DEFAULT now(),
     heartbeat_at  timestamptz NOT NULL DEFAULT now(),
     left_at       timestamptz,                     -- it gets no more runs, and drains those it has
-    superseded    boolean NOT NULL DEFAULT false,  -- a newer instance took its name: its leases are over
+    superseded    boolean NOT NULL DEFAULT false,  -- a newer instance took its name: its leases end
     PRIMARY KEY (runner_id, boot_id)
 );

@@ -95,7 +95,7 @@ async def verify(scenarios: Database, predictions: Database, truth: Truth) -> Fi
         figures.runs += 1
         until_at = run["until_at"] or end
         deaths = [
-            max(death.since, run["at"])  # it may have been handed out before the death was noticed
+            max(death.since, run["at"])  # it may have been dispatched before the death was noticed
             for death in truth.deaths
             if death.runner_id == run["runner_id"] and death.since < until_at and run["at"] < death.to
         ]

@@ -127,7 +127,7 @@ async def test_the_verifier_sees_changes_told_out_of_order_where_hand_outs_are_n
             stop.set()
         await fleet.settled(60)
         found = await verify(scenarios, predictions)
-    battery.unguarded(1, "handing out in order", "30 scenarios going", str(found))
+    battery.unguarded(1, "dispatching in order", "30 scenarios going", str(found))
     assert found.disordered
 
 

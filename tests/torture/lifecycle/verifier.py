@@ -156,7 +156,7 @@ def _messages(events: list[asyncpg.Record], sent: list[dict[str, object]]) -> li
     ]
     found = [(each["type"], each["attempt"]) for each in sent if each["type"] != "DropResults"]
     wrong = [
-        f"attempt {attempt} was handed out twice"
+        f"attempt {attempt} was dispatched twice"
         for (kind, attempt), count in Counter(found).items()
         if kind == "StartRun" and count > 1
     ]
