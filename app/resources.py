@@ -127,7 +127,7 @@ class Resources:
         except ValueError as error:
             # Python's own message about a wrong address may quote a part of the password.
             reason = str(error) if isinstance(error, asyncpg.InterfaceError) else _ADDRESS
-            raise StartError(f"{spec.variable} is no address of a database: {reason}") from None
+            raise StartError(f"{spec.variable} is not the address of a database: {reason}") from None
 
 
 async def _migrate(spec: DatabaseSpec, dsn: str) -> None:

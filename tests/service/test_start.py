@@ -15,7 +15,7 @@ from tests.support.service import ServiceProcess, running
 from tests.support.waiting import until
 
 
-def words_at_the_end(folder: Path, **variables: str) -> str:
+def failed_start(folder: Path, **variables: str) -> str:
     """Start the service, which must fail, and return its output."""
     ended = subprocess.run(
         [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(free_port())],
@@ -45,12 +45,12 @@ def words_at_the_end(folder: Path, **variables: str) -> str:
 def test_a_wrong_setting_stops_the_start_with_one_line_that_names_it(
     tmp_path: Path, variables: dict[str, str], said: str
 ) -> None:
-    assert said in words_at_the_end(tmp_path, **variables)
+    assert said in failed_start(tmp_path, **variables)
 
 
 def test_a_line_of_the_settings_file_that_sets_nothing_stops_the_start_and_is_named(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("# of the service\nVA_PORT 9000\n")
-    assert words_at_the_end(tmp_path).startswith("videoanalysis: line 2 of .env sets nothing: ")
+    assert failed_start(tmp_path).startswith("videoanalysis: line 2 of .env sets nothing: ")
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,11 @@ def test_a_line_of_the_settings_file_that_sets_nothing_stops_the_start_and_is_na
         ("postgresql://va:hunter2/3@127.0.0.1/x", "%2F for /"),
     ],
 )
-def test_an_address_of_a_database_that_is_none_is_told_in_one_line_without_its_password(
+def test_a_malformed_database_address_is_reported_in_one_line_without_its_password(
     tmp_path: Path, address: str, said: str
 ) -> None:
-    words = words_at_the_end(tmp_path, VA_SCENARIOS_DSN=address, VA_PREDICTIONS_DSN=address)
-    assert "VA_SCENARIOS_DSN is no address of a database" in words
+    words = failed_start(tmp_path, VA_SCENARIOS_DSN=address, VA_PREDICTIONS_DSN=address)
+    assert "VA_SCENARIOS_DSN is not the address of a database" in words
     assert said in words
     assert "hunter2" not in words
 
@@ -72,14 +72,14 @@ def test_an_address_of_a_database_that_is_none_is_told_in_one_line_without_its_p
 def test_an_api_that_its_database_refuses_says_so_in_one_line(tmp_path: Path, server: Databases) -> None:
     address = server.dsn("no_such_database")
     fleet = {"VA_BUS": "kafka", "VA_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "VA_ROLES": "api"}
-    words = words_at_the_end(tmp_path, VA_SCENARIOS_DSN=address, VA_PREDICTIONS_DSN=address, **fleet)
+    words = failed_start(tmp_path, VA_SCENARIOS_DSN=address, VA_PREDICTIONS_DSN=address, **fleet)
     assert "the database of VA_SCENARIOS_DSN cannot be used" in words
     assert "no_such_database" in words
 
 
 async def test_a_second_process_on_the_same_data_says_so_and_exits(tmp_path: Path) -> None:
     async with running(tmp_path) as first:
-        said = words_at_the_end(tmp_path)
+        said = failed_start(tmp_path)
         assert "another videoanalysis process runs on this database" in said
         assert await first.is_ready()
 
@@ -121,3 +121,29 @@ async def test_a_start_that_waits_for_a_silent_database_can_be_ended_at_once(
             await service.end()
     assert "stopped while it waited for the scenarios database" in service.log.read_text()
     assert "Traceback" not in service.log.read_text()
+
+
+def test_importing_the_composition_root_has_no_effect(tmp_path: Path) -> None:
+    program = """
+import logging, signal, sys, threading
+import cv2
+
+def state():
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    threads = cv2.getNumThreads(), threading.active_count()
+    return sys.getswitchinterval(), threads, handlers, list(logging.root.handlers)
+
+before = state()
+import app.service
+assert state() == before, (before, state())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "VA_PORT": "wrong"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []
