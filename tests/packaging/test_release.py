@@ -1,6 +1,7 @@
 """`make release`, in a clone of this repository."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from app import __version__
 from tests.support.paths import ROOT
 from tools.release import RELEASES, ReleaseError, begun, release, released
 
@@ -124,10 +126,11 @@ def test_a_failed_check_stops_the_release(clone: Path) -> None:
     assert git(clone, "status", "--porcelain") == ""
 
 
-def test_every_release_of_the_changelog_has_its_commit() -> None:
+def test_every_earlier_release_of_the_changelog_has_its_commit() -> None:
     commits = tomllib.loads((ROOT / RELEASES).read_text())
-    text = (ROOT / "CHANGELOG.md").read_text()
-    assert {f"## [{version}]" for version in commits} == {
-        line.partition(" - ")[0] for line in text.splitlines() if line.startswith("## [") and " - " in line
-    }
-    assert begun(ROOT, "99.1.2", "c0ffee")["app/__init__.py"].endswith('__version__ = "99.2.0.dev0"\n')
+    versions = re.findall(r"^## \[(.+)\] - ", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert set(versions) - {__version__} == commits.keys()
+
+
+def test_the_next_version_is_a_development_version_of_the_next_minor_release() -> None:
+    assert '__version__ = "99.2.0.dev0"\n' in begun(ROOT, "99.1.2", "c0ffee")["app/__init__.py"]
