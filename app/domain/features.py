@@ -1,0 +1,25 @@
+"""What a scenario needs of its runner that not every runner has.
+
+Runners announce their features in heartbeats, and a scenario goes only to a runner that has all it needs. So
+processes of neighbouring versions work together, and a runner may lack an optional library.
+"""
+
+from typing import get_args
+
+from .detector_config import Detector
+from .spec import ScenarioSpec
+
+_DETECTORS = {config: f"detector:{config.__struct_config__.tag}" for config in get_args(Detector)}
+
+FEATURES: frozenset[str] = frozenset(_DETECTORS.values())
+"""All features that this version knows. A feature keeps its name for ever."""
+
+FEATURES_OF_0_1_0: frozenset[str] = frozenset(
+    f"detector:{tag}" for tag in ("motion", "people", "face", "marker", "onnx", "mock")
+)
+"""The features of a runner that announces none: release 0.1.0 had these."""
+
+
+def needed_features(spec: ScenarioSpec) -> frozenset[str]:
+    """Return the features that a runner must have to run this scenario."""
+    return frozenset({_DETECTORS[type(spec.detector)]})
