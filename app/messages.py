@@ -7,10 +7,9 @@ does not know, so that a newer version may add some. Frames never travel on the 
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from .domain.media import Media
-from .domain.spec import ScenarioSpec
 
 
 class Message(Struct, frozen=True, tag_field="type", tag=True):
@@ -29,7 +28,8 @@ class CreateScenario(Message, frozen=True):
 
     command_id: UUID
     scenario_id: UUID
-    spec: ScenarioSpec
+    spec: Raw
+    needs: tuple[str, ...] = ()  # features that only the api's version knows the spec to need
 
 
 class StartScenario(Message, frozen=True):
@@ -68,7 +68,7 @@ class StartRun(Message, frozen=True):
     instance: Instance
     scenario_id: UUID
     attempt: int
-    spec: ScenarioSpec
+    spec: Raw
 
 
 class StopRun(Message, frozen=True):
@@ -169,6 +169,7 @@ class RunnerHeartbeat(Message, frozen=True):
     instance: Instance
     slots: int
     runs: tuple[RunReport, ...]
+    features: tuple[str, ...] | None = None  # None: of release 0.1.0, which announces none
 
 
 class Probe(Message, frozen=True):

@@ -32,6 +32,7 @@ from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import Mock
 from app.domain.networks import Networks
 from app.domain.spec import EveryFrame, ScenarioSpec
+from app.domain.stored_spec import encode_spec
 from app.messages import CreateScenario, Instance, orchestrator_commands
 from app.orchestrator import run_orchestrator
 from app.orchestrator.leases import LeaseTiming
@@ -95,7 +96,7 @@ async def _all_end(scenarios: Database, bus: Bus, count: int) -> None:
     async def create() -> None:
         async with limit:
             scenario_id = uuid4()
-            new = CreateScenario(uuid4(), scenario_id, SPEC)
+            new = CreateScenario(uuid4(), scenario_id, encode_spec(SPEC))
             await bus.publish(orchestrator_commands, new, str(scenario_id))
 
     async def completed() -> int:

@@ -6,12 +6,12 @@ processes of neighbouring versions work together, and a runner may lack an optio
 
 from typing import get_args
 
-from .detector_config import Detector
-from .spec import ScenarioSpec
+from .detector_config import DetectorConfig
+from .stored_spec import SpecSummary
 
-_DETECTORS = {config: f"detector:{config.__struct_config__.tag}" for config in get_args(Detector)}
-
-FEATURES: frozenset[str] = frozenset(_DETECTORS.values())
+FEATURES: frozenset[str] = frozenset(
+    f"detector:{config.__struct_config__.tag}" for config in get_args(DetectorConfig)
+)
 """All features that this version knows. A feature keeps its name for ever."""
 
 FEATURES_OF_0_1_0: frozenset[str] = frozenset(
@@ -20,6 +20,6 @@ FEATURES_OF_0_1_0: frozenset[str] = frozenset(
 """The features of a runner that announces none: release 0.1.0 had these."""
 
 
-def needed_features(spec: ScenarioSpec) -> frozenset[str]:
+def needed_features(spec: SpecSummary) -> frozenset[str]:
     """Return the features that a runner must have to run this scenario."""
-    return frozenset({_DETECTORS[type(spec.detector)]})
+    return frozenset({f"detector:{spec.detector.type}"})

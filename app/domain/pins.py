@@ -68,7 +68,7 @@ def compare(pinned: Pins, found: Pins) -> list[str]:
             "the model file is another one than when this scenario began:"
             " put the first one back, or create a new scenario"
         )
-    changes = []
+    changes: list[str] = []
     if pinned.file and found.file:
         changes += _compare_files(pinned.file, found.file)
     for name, before, after in (

@@ -15,6 +15,6 @@ class Reason(Struct, frozen=True):
     text: str
     since: datetime
     count: Annotated[int | None, Meta(description="reconnecting: how often the source was lost")] = None
-    last_frame_at: Annotated[
-        datetime | None, Meta(description="reconnecting: when the last frame came")
-    ] = None
+    last_frame_at: Annotated[datetime | None, Meta(description="reconnecting: when the last frame came")] = (
+        None
+    )

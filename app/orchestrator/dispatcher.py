@@ -7,11 +7,12 @@ from uuid import UUID
 from asyncpg import Record
 from msgspec import Struct
 
+from ..domain.features import FEATURES_OF_0_1_0
 from ..messages import Instance
 from ..postgres import Connection, Database
 from . import store
 from .decisions import apply, apply_each
-from .lifecycle import AssignRun, TellRunner
+from .lifecycle import AssignRun, ScenarioRecord, TellRunner
 from .signals import Signals
 from .transactions import repeat
 
@@ -54,10 +55,32 @@ class Dispatcher:
         free = await free_slots(connection, self._grace, _BATCH)
         # The first lock gives a transaction its place in the order in which event streams tell changes. So
         # the scenarios are locked first, and this one comes after the transactions that made them wait.
-        waiting = await store.lock_waiting(connection, len(free)) if free else []
-        slots = await lock_slots(connection, free[: len(waiting)])
-        await apply_each(connection, zip(waiting, map(AssignRun, slots), strict=False))
-        return len(waiting) == _BATCH
+        waiting: dict[frozenset[str], list[ScenarioRecord]] = {}
+        chosen: list[FreeSlot] = []
+        locked: list[UUID] = []
+        for features, slots in _by_features(free).items():  # of one kind, unless versions are mixed
+            waiting[features] = await store.lock_waiting(connection, len(slots), features, locked)
+            chosen += slots[: len(waiting[features])]
+            locked += [scenario.id for scenario in waiting[features]]
+        still_free = _by_features(await lock_slots(connection, chosen))
+        for features, slots in still_free.items():
+            assignments = [AssignRun(slot.instance) for slot in slots]
+            await apply_each(connection, zip(waiting[features], assignments, strict=False))
+        return len(locked) == _BATCH
+
+
+class FreeSlot(Struct, frozen=True):
+    """A slot of a runner instance, and the features that scenarios in it may need."""
+
+    instance: Instance
+    features: frozenset[str]
+
+
+def _by_features(slots: Sequence[FreeSlot]) -> dict[frozenset[str], list[FreeSlot]]:
+    groups: dict[frozenset[str], list[FreeSlot]] = {}
+    for slot in slots:
+        groups.setdefault(slot.features, []).append(slot)
+    return groups
 
 
 class PendingWork(Struct, frozen=True):
@@ -88,8 +111,8 @@ async def next_stop(connection: Connection) -> UUID | None:
     return scenario_id
 
 
-async def free_slots(connection: Connection, grace: float, limit: int) -> list[Instance]:
-    """Return the instances of up to `limit` free slots, in the order to take them. Nothing is locked.
+async def free_slots(connection: Connection, grace: float, limit: int) -> list[FreeSlot]:
+    """Return up to `limit` free slots, in the order to take them. Nothing is locked.
 
     The next slot is always one of the instance that has the largest share of its slots free. An instance
     without a heartbeat for `grace` seconds has none, because it may be dead long before its leases end.
@@ -97,11 +120,11 @@ async def free_slots(connection: Connection, grace: float, limit: int) -> list[I
     """
     rows = await connection.fetch(
         """
-        SELECT r.runner_id, r.boot_id, r.slots, count(s.id) AS used
+        SELECT r.runner_id, r.boot_id, r.slots, r.features, count(s.id) AS used
           FROM runners r LEFT JOIN scenarios s USING (runner_id, boot_id)
          WHERE NOT r.superseded AND r.left_at IS NULL
            AND r.heartbeat_at > clock_timestamp() - make_interval(secs => $1)
-         GROUP BY r.runner_id, r.boot_id, r.slots
+         GROUP BY r.runner_id, r.boot_id
         HAVING count(s.id) < r.slots
         """,
         grace,
@@ -109,19 +132,28 @@ async def free_slots(connection: Connection, grace: float, limit: int) -> list[I
     return _spread(rows, limit)
 
 
-async def lock_slots(connection: Connection, free: Sequence[Instance]) -> list[Instance]:
+async def lock_slots(connection: Connection, free: Sequence[FreeSlot]) -> list[FreeSlot]:
     """Return as many of these slots as are still free, with the rows of their instances locked."""
-    return _spread(await _lock_instances(connection, set(free)), len(free)) if free else []
+    if not free:
+        return []
+    rows = await _lock_instances(connection, {slot.instance for slot in free})
+    return _spread(rows, len(free))
 
 
-def _spread(rows: Sequence[Record], limit: int) -> list[Instance]:
+def _spread(rows: Sequence[Record], limit: int) -> list[FreeSlot]:
     """Spread `limit` runs over the instances of these rows by the share of their slots that is used."""
     free = [
-        (used / row["slots"], row["runner_id"], row["boot_id"])
+        (used / row["slots"], row["runner_id"], row["boot_id"], row["features"])
         for row in rows
         for used in range(row["used"], row["slots"])
     ]
-    return [Instance(runner_id, boot_id) for _, runner_id, boot_id in heapq.nsmallest(limit, free)]
+    return [
+        FreeSlot(
+            Instance(runner_id, boot_id),
+            FEATURES_OF_0_1_0 if features is None else frozenset(features),
+        )
+        for _, runner_id, boot_id, features in heapq.nsmallest(limit, free)
+    ]
 
 
 async def _lock_instances(connection: Connection, instances: Iterable[Instance]) -> list[Record]:
@@ -137,11 +169,11 @@ async def _lock_instances(connection: Connection, instances: Iterable[Instance])
     )
     return await connection.fetch(
         """
-        SELECT r.runner_id, r.boot_id, r.slots, count(s.id) AS used
+        SELECT r.runner_id, r.boot_id, r.slots, r.features, count(s.id) AS used
           FROM runners r LEFT JOIN scenarios s USING (runner_id, boot_id)
          WHERE (r.runner_id, r.boot_id) IN (SELECT * FROM unnest($1::text[], $2::uuid[]))
            AND NOT r.superseded AND r.left_at IS NULL
-         GROUP BY r.runner_id, r.boot_id, r.slots
+         GROUP BY r.runner_id, r.boot_id
         """,
         *names,
     )

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import structlog
 
+from ..domain.stored_spec import same_specs
 from ..messages import CreateScenario, Message, OrchestratorCommand, RunEvent, RunnerLeaving, RunReleased
 from ..postgres import Connection, Database
 from ..scenarios.command_answer import CommandAnswer
@@ -53,7 +54,7 @@ async def create_scenarios(
     async with database.connection() as connection:
         created = await store.insert(
             connection,
-            [(create(each.scenario_id, each.spec), each.command_id) for each in commands],
+            [(create(each.scenario_id, each.spec, each.needs), each.command_id) for each in commands],
         )
     for each in commands:
         if each.scenario_id in created:
@@ -95,7 +96,7 @@ async def _carry_out(
         return decision.answer, decision.detail
     if scenario.deleted:
         return "conflict", "This id belonged to a deleted scenario: choose another."
-    if scenario.spec != command.spec:
+    if not same_specs(scenario.spec, command.spec):
         return "mismatch", "This id belongs to a scenario with another specification: choose another."
     return "done", "The scenario existed already."
 

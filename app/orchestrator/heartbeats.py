@@ -121,9 +121,10 @@ async def note_instance(connection: Connection, beat: RunnerHeartbeat) -> Litera
     row = await connection.fetchrow(
         """
         WITH lives AS (
-            INSERT INTO runners (runner_id, boot_id, slots) VALUES ($1, $2, $3)
+            INSERT INTO runners (runner_id, boot_id, slots, features) VALUES ($1, $2, $3, $4)
             ON CONFLICT (runner_id, boot_id)
-            DO UPDATE SET heartbeat_at = clock_timestamp(), slots = excluded.slots
+            DO UPDATE SET heartbeat_at = clock_timestamp(), slots = excluded.slots,
+                          features = excluded.features
             RETURNING xmax = 0 AS is_new, superseded
         ), replaced AS (
             UPDATE runners SET superseded = true
@@ -134,6 +135,7 @@ async def note_instance(connection: Connection, beat: RunnerHeartbeat) -> Litera
         beat.instance.runner_id,
         beat.instance.boot_id,
         beat.slots,
+        beat.features,
     )
     assert row is not None  # noqa: S101 - an upsert returns its row
     if row["is_new"]:

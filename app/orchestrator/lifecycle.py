@@ -14,14 +14,17 @@ changes nothing. The rules, a sentence per state:
   was heard late still makes the outcome completed.
 """
 
+from collections.abc import Collection
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from ..domain.features import needed_features
 from ..domain.media import Media
-from ..domain.spec import ScenarioSpec
+from ..domain.spec import RestartPolicy
 from ..domain.states import Outcome, State
+from ..domain.stored_spec import summarize_spec
 from ..messages import (
     DeleteScenario,
     DropResults,
@@ -60,11 +63,14 @@ class ScenarioRecord(Struct, frozen=True):
     `attempt` grows on every entry into init_startup and fences off older runs. `failures` counts
     consecutive attempts that stored nothing new; `progressed` says whether this attempt stored anything.
     `holder` is the runner instance that has the run. `delay` is the number of seconds from now until the
-    scenario may be dispatched.
+    scenario may be dispatched. `spec` is JSON that may be of a newer version and is passed on as it is. A
+    runner must have the features `needs`.
     """
 
     id: UUID
-    spec: ScenarioSpec
+    spec: Raw
+    restart: RestartPolicy = RestartPolicy()
+    needs: frozenset[str] = frozenset()
     state: State = State.INIT_STARTUP
     outcome: Outcome | None = None
     error: str | None = None
@@ -121,9 +127,14 @@ class Decision(Struct, frozen=True):
     detail: str = ""
 
 
-def create(scenario_id: UUID, spec: ScenarioSpec) -> Decision:
-    """Return a new scenario that waits for a runner."""
-    return Decision(ScenarioRecord(scenario_id, spec), (Step(None, State.INIT_STARTUP, "created"),))
+def create(scenario_id: UUID, spec: Raw, needs: Collection[str] = ()) -> Decision:
+    """Return a new scenario, waiting for a runner that has what the spec needs, and these features too.
+
+    Raises msgspec.ValidationError if the spec is not one.
+    """
+    summary = summarize_spec(spec)
+    scenario = ScenarioRecord(scenario_id, spec, summary.restart, needed_features(summary) | frozenset(needs))
+    return Decision(scenario, (Step(None, State.INIT_STARTUP, "created"),))
 
 
 def decide(scenario: ScenarioRecord, message: Input) -> Decision:
@@ -194,7 +205,7 @@ def is_quarantined(scenario: ScenarioRecord) -> bool:
 
 def has_one_attempt_left(scenario: ScenarioRecord) -> bool:
     """Return whether the scenario fails for good if its next attempt stores nothing."""
-    restart = scenario.spec.restart
+    restart = scenario.restart
     return restart.policy == "on_failure" and 0 < scenario.failures == restart.max_restarts
 
 
@@ -258,7 +269,7 @@ def _tell(scenario: ScenarioRecord) -> Decision:
 def _retry(scenario: ScenarioRecord, error: str, quarantined: int = 0, isolation: float = 0.0) -> Decision:
     failures = 0 if scenario.progressed else scenario.failures + 1
     counted = replace(scenario, failures=failures)
-    restart = scenario.spec.restart
+    restart = scenario.restart
     if restart.policy == "never":
         return _end(counted, "failed", error, error)
     if restart.policy == "on_failure" and failures > restart.max_restarts:

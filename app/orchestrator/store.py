@@ -3,21 +3,23 @@
 Writers lock the scenario's row before they take an outbox id, so the ids of one scenario are in order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from asyncpg import Record
+from msgspec import Raw
 
 from ..domain.states import State
+from ..domain.stored_spec import summarize_spec
 from ..messages import Instance, Message, Topic
 from ..postgres import Connection
 from ..scenarios.command_answer import CommandAnswer
-from ..scenarios.json_columns import decode_media, decode_spec
+from ..scenarios.json_columns import decode_media
 from .lifecycle import Decision, ScenarioRecord
 
 _SELECT = (
-    "SELECT id, spec, state, outcome, error, attempt, runner_id, boot_id, failures, next_frame, progressed,"
-    " media, deleted_at IS NOT NULL AS deleted, age(xmin) < 0 AS is_ahead FROM scenarios"
+    "SELECT id, spec, needs, state, outcome, error, attempt, runner_id, boot_id, failures, next_frame,"
+    " progressed, media, deleted_at IS NOT NULL AS deleted, age(xmin) < 0 AS is_ahead FROM scenarios"
 )
 
 
@@ -29,11 +31,13 @@ async def insert(connection: Connection, created: Sequence[tuple[Decision, UUID 
     rows = await connection.fetch(
         """
         WITH asked AS (
-            SELECT * FROM unnest($1::uuid[], $2::jsonb[], $3::text[], $4::integer[], $5::text[], $6::uuid[])
-                       AS asked (id, spec, state, attempt, reason, command_id)
+            SELECT * FROM unnest($1::uuid[], $2::jsonb[], $3::text[], $4::integer[], $5::text[], $6::uuid[],
+                                 $7::text[])
+                       AS asked (id, spec, state, attempt, reason, command_id, needs)
         ), created AS (
-            INSERT INTO scenarios (id, spec, state, attempt)
-            SELECT id, spec, state, attempt FROM asked ORDER BY id
+            INSERT INTO scenarios (id, spec, state, attempt, needs)
+            SELECT id, spec, state, attempt, string_to_array(needs, ',')
+              FROM asked ORDER BY id
             ON CONFLICT (id) DO NOTHING RETURNING id
         ), told AS (
             INSERT INTO scenario_events (scenario_id, to_state, attempt, reason)
@@ -51,6 +55,7 @@ async def insert(connection: Connection, created: Sequence[tuple[Decision, UUID 
         [each.scenario.attempt for each, _ in created],
         [each.steps[0].reason for each, _ in created],
         [command_id for _, command_id in created],
+        [",".join(sorted(each.scenario.needs)) for each, _ in created],
     )
     return {row["id"] for row in rows}
 
@@ -67,12 +72,20 @@ async def lock_available(connection: Connection, scenario_ids: Sequence[UUID]) -
     return _in_order(rows)
 
 
-async def lock_waiting(connection: Connection, limit: int) -> list[ScenarioRecord]:
-    """Return the scenarios that may be dispatched, longest wait first, locked until the transaction ends."""
+async def lock_waiting(
+    connection: Connection, limit: int, features: Collection[str], locked: Collection[UUID] = ()
+) -> list[ScenarioRecord]:
+    """Return scenarios that may be dispatched, longest wait first, locked until the transaction ends.
+
+    Only those that need no other features, and none of those that this transaction has `locked` already.
+    """
     rows = await connection.fetch(
         f"{_SELECT} WHERE state = 'init_startup' AND not_before <= clock_timestamp()"
+        " AND needs <@ $2::text[] AND id <> ALL ($3::uuid[])"
         " ORDER BY waiting_since, id LIMIT $1 FOR UPDATE SKIP LOCKED",
         limit,
+        list(features),
+        list(locked),
     )
     return _in_order(rows)
 
@@ -88,7 +101,9 @@ def _in_order(rows: Sequence[Record]) -> list[ScenarioRecord]:
 def _record(row: Record) -> ScenarioRecord:
     return ScenarioRecord(
         id=row["id"],
-        spec=decode_spec(row["spec"]),
+        spec=Raw(row["spec"].encode()),
+        restart=summarize_spec(row["spec"]).restart,
+        needs=frozenset(row["needs"]),
         state=State(row["state"]),
         outcome=row["outcome"],
         error=row["error"],

@@ -10,6 +10,7 @@ from uuid import uuid4
 import structlog
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
+from msgspec import ValidationError
 from msgspec.structs import replace
 
 from ..concurrency.micro_batching import MicroBatcher
@@ -18,7 +19,9 @@ from ..detectors.base import Detector, DetectorError
 from ..detectors.factory import READS_FILES, make_detector
 from ..domain.media import Media
 from ..domain.source import Source, SourceError, parse_source
+from ..domain.spec import ScenarioSpec
 from ..domain.states import SourceState
+from ..domain.stored_spec import decode_spec
 from ..messages import RunEvent, RunFailed, RunFinished, RunReleased, RunStarted, RunStopped, StartRun
 from ..predictions.checkpoint import Checkpoint, Fence, FencedError
 from ..video.decoder.parent import ProcessReader
@@ -102,17 +105,19 @@ class Run:
             return self._event(RunFinished)
         if self._asked is not None:
             return self._ended_as_asked()
-        spec = self._command.spec
-        make = partial(make_detector, spec.detector, self._context.models)
         try:
+            spec = decode_spec(self._command.spec)
             source = parse_source(spec.source)
+            make = partial(make_detector, spec.detector, self._context.models)
             reads_files = isinstance(spec.detector, READS_FILES)
             detector = await to_thread.run_sync(make, abandon_on_cancel=True) if reads_files else make()
         except (SourceError, DetectorError) as error:
             return self._event(RunFailed, error=str(error), retryable=False)
+        except ValidationError as error:
+            return self._event(RunFailed, error=f"this runner's version is too old: {error}", retryable=True)
         run_detector = RunDetector(detector, make, claimed)
         pipeline = self._pipeline(detector, run_detector)
-        reader = self._reader(source, claimed)
+        reader = self._reader(spec, source, claimed)
         try:
             reader.start(pipeline)
             last = await self._store_frames(
@@ -127,8 +132,8 @@ class Run:
             return self._event(RunFailed, error=fault, retryable=False)
         return self._outcome(last)
 
-    def _reader(self, source: Source, claimed: Checkpoint) -> FrameReader:
-        spec, context = self._command.spec, self._context
+    def _reader(self, spec: ScenarioSpec, source: Source, claimed: Checkpoint) -> FrameReader:
+        context = self._context
         request = ReadRequest(
             source,
             str(context.media_root.absolute()),

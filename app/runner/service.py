@@ -20,6 +20,7 @@ from structlog.contextvars import bind_contextvars
 from ..bus import Bus, BusUnavailableError
 from ..concurrency.micro_batching import MicroBatcher, none_if_it_fails
 from ..concurrency.wake import Wake
+from ..domain.features import FEATURES
 from ..domain.redaction import redact
 from ..messages import (
     RESULTS,
@@ -47,6 +48,8 @@ from .context import RunContext
 from .run import Run
 
 log = structlog.get_logger(__name__)
+
+_FEATURES = tuple(sorted(FEATURES))
 
 DRAIN_SECONDS = 5.0
 """How long a leaving runner waits for its runs to store what they have in hand."""
@@ -117,7 +120,7 @@ class Runner:
                 RunReport(scenario_id, attempt, run.next_frame)
                 for (scenario_id, attempt), run in self._runs.items()
             )
-            beat = RunnerHeartbeat(self._instance, self._slots, runs)
+            beat = RunnerHeartbeat(self._instance, self._slots, runs, _FEATURES)
             try:
                 await self._bus.publish(runner_heartbeats, beat, self._instance.runner_id)
             except BusUnavailableError as error:  # the next one will say what is true by then

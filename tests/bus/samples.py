@@ -6,6 +6,7 @@ from app import messages as m
 from app.domain.detector_config import Marker
 from app.domain.media import Media
 from app.domain.spec import FixedRate, RestartPolicy, ScenarioSpec
+from app.domain.stored_spec import encode_spec
 from app.messages import Message, Topic
 
 ID = UUID("7f9c24e8-3b12-4f10-a3c5-0d7d1f2f5a11")
@@ -21,13 +22,13 @@ MEDIA = Media(width=1280, height=720, fps=30000 / 1001, frames=None, duration_se
 
 SAMPLES: dict[Topic, tuple[Message, ...]] = {
     m.orchestrator_commands: (
-        m.CreateScenario(command_id=ID, scenario_id=ID, spec=SPEC),
+        m.CreateScenario(command_id=ID, scenario_id=ID, spec=encode_spec(SPEC)),
         m.StartScenario(command_id=ID, scenario_id=ID),
         m.StopScenario(command_id=ID, scenario_id=ID),
         m.DeleteScenario(command_id=ID, scenario_id=ID),
     ),
     m.runner_commands: (
-        m.StartRun(instance=INSTANCE, scenario_id=ID, attempt=1, spec=SPEC),
+        m.StartRun(instance=INSTANCE, scenario_id=ID, attempt=1, spec=encode_spec(SPEC)),
         m.StopRun(instance=INSTANCE, scenario_id=ID, attempt=2**31),
     ),
     m.results_commands: (m.DropResults(scenario_id=ID),),

@@ -8,12 +8,15 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 from anyio import create_task_group, sleep
+from msgspec import Raw
 
 from app.bus import Bus
 from app.bus.delivery import RetryPolicy
 from app.bus.memory import MemoryBus, open_memory_bus
 from app.domain.detector_config import Marker
+from app.domain.features import FEATURES
 from app.domain.spec import ScenarioSpec
+from app.domain.stored_spec import encode_spec
 from app.messages import (
     CreateScenario,
     Instance,
@@ -55,6 +58,7 @@ class ActedRunner:
         self.commands: list[StartRun | StopRun] = []
         self.runs: dict[tuple[UUID, int], int] = {}
         self.is_silent = False
+        self.features: tuple[str, ...] | None = tuple(FEATURES)
         self._bus = bus
         self._slots = slots
 
@@ -75,7 +79,9 @@ class ActedRunner:
             if not self.is_silent:
                 reports = tuple(RunReport(*key, frame) for key, frame in self.runs.items())
                 await self._bus.publish(
-                    runner_heartbeats, RunnerHeartbeat(self.instance, self._slots, reports), "r"
+                    runner_heartbeats,
+                    RunnerHeartbeat(self.instance, self._slots, reports, self.features),
+                    "r",
                 )
             await sleep(TIMING.heartbeat_interval)
 
@@ -163,9 +169,12 @@ class World:
             )
         return answer
 
-    async def create(self, spec: ScenarioSpec = SPEC) -> UUID:
+    async def create(self, spec: ScenarioSpec = SPEC, *needs: str) -> UUID:
+        return await self.create_from(encode_spec(spec), *needs)
+
+    async def create_from(self, spec: Raw, *needs: str) -> UUID:
         scenario_id = uuid4()
-        assert await self.send(CreateScenario(uuid4(), scenario_id, spec)) == "done"
+        assert await self.send(CreateScenario(uuid4(), scenario_id, spec, needs)) == "done"
         return scenario_id
 
     @asynccontextmanager

@@ -4,6 +4,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
+from app.domain.stored_spec import encode_spec
 from app.messages import (
     CreateScenario,
     DeleteScenario,
@@ -15,7 +16,7 @@ from tests.orchestrator.conftest import SPEC, World
 
 async def test_a_scenario_is_created_once_however_often_its_creation_is_requested(world: World) -> None:
     async with world.orchestrator():
-        command = CreateScenario(uuid4(), uuid4(), SPEC)
+        command = CreateScenario(uuid4(), uuid4(), encode_spec(SPEC))
         assert await world.send(command) == "done"
         assert await world.send(command) == "done"
         assert await world.send(replace(command, command_id=uuid4())) == "done"
@@ -25,7 +26,7 @@ async def test_a_scenario_is_created_once_however_often_its_creation_is_requeste
 async def test_an_id_of_a_scenario_with_another_specification_is_refused(world: World) -> None:
     async with world.orchestrator():
         scenario_id = await world.create()
-        other = CreateScenario(uuid4(), scenario_id, replace(SPEC, source="other.mp4"))
+        other = CreateScenario(uuid4(), scenario_id, encode_spec(replace(SPEC, source="other.mp4")))
         assert await world.send(other) == "mismatch"
 
 
@@ -56,7 +57,7 @@ async def test_a_deleted_scenario_stays_deleted_and_its_id_is_never_used_again(w
         assert before["deleted_at"] is not None
         assert await world.send(stop) == "done"
         assert await world.send(StartScenario(uuid4(), scenario_id)) == "unknown"
-        assert await world.send(CreateScenario(uuid4(), scenario_id, SPEC)) == "conflict"
+        assert await world.send(CreateScenario(uuid4(), scenario_id, encode_spec(SPEC))) == "conflict"
         assert await world.row(scenario_id) == before
 
 

@@ -1,11 +1,15 @@
 """Dispatching: which runner gets which scenario, and when."""
 
 from functools import partial
+from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from anyio import sleep
+from msgspec import Raw
 
+from app.domain.features import FEATURES
 from app.messages import (
     Instance,
     RunFinished,
@@ -20,7 +24,7 @@ from app.orchestrator.dispatcher import free_slots
 from app.orchestrator.heartbeats import note_instance
 from app.orchestrator.lifecycle import ScenarioRecord
 from app.postgres import Connection
-from tests.orchestrator.conftest import PATIENT, World
+from tests.orchestrator.conftest import PATIENT, SPEC, World
 from tests.support.waiting import until
 
 
@@ -116,10 +120,12 @@ async def test_event_streams_never_tell_of_a_dispatch_before_the_creation(
     lock_waiting = store.lock_waiting
     late: list[UUID] = []
 
-    async def once_another_was_created(connection: Connection, limit: int) -> list[ScenarioRecord]:
+    async def once_another_was_created(
+        connection: Connection, limit: int, *others: Any
+    ) -> list[ScenarioRecord]:
         if not late:
             late.append(await world.create())
-        return await lock_waiting(connection, limit)
+        return await lock_waiting(connection, limit, *others)
 
     monkeypatch.setattr(store, "lock_waiting", once_another_was_created)
     async with world.orchestrator(), world.runner() as runner:
@@ -127,3 +133,50 @@ async def test_event_streams_never_tell_of_a_dispatch_before_the_creation(
         await until(lambda: late)
         await runner.started(late[0])
     assert await world.states_in_streams(late[0]) == ["init_startup", "in_startup_processing"]
+
+
+NEWER = b'{"source": "clip.mp4", "detector": {"type": "of tomorrow", "x": [1]}, "zones": [{"name": "yard"}]}'
+
+
+async def test_a_scenario_waits_for_a_runner_that_has_what_it_needs(world: World) -> None:
+    async with world.orchestrator(), world.runner("old") as old:
+        await until(partial(world.knows_runners, 1))
+        newer = await world.create_from(Raw(NEWER))
+        known = await world.create()
+        await old.started(known)  # what waits for another runner holds up nobody
+        async with world.runner("new") as new:
+            new.features = ("detector:of tomorrow",)
+            command = await new.started(newer)
+    assert msgspec.json.decode(command.spec) == msgspec.json.decode(NEWER)
+    assert [start.scenario_id for start in old.starts] == [known]
+
+
+async def test_features_that_only_the_api_knows_of_are_kept_in_mind(world: World) -> None:
+    async with world.orchestrator(), world.runner("old") as old, world.runner("new") as new:
+        new.features = (*FEATURES, "zones")
+        await until(partial(world.knows_runners, 2))
+        needs_zones = [await world.create(SPEC, "zones") for _ in range(3)]
+        await until(lambda: len(new.starts) == 3)
+        assert {start.scenario_id for start in new.starts} == set(needs_zones)
+        assert old.starts == []
+
+
+async def test_a_runner_that_announces_no_features_has_those_of_the_first_release(world: World) -> None:
+    async with world.orchestrator(), world.runner() as first:
+        first.features = None
+        newer = await world.create_from(Raw(NEWER))
+        known = await world.create()
+        await first.started(known)
+        assert (await world.row(newer))["state"] == "init_startup"
+
+
+async def test_slots_of_several_kinds_are_all_filled_the_longest_wait_first(world: World) -> None:
+    async with world.orchestrator(), world.runner("old", slots=2) as old, world.runner("new", slots=2) as new:
+        new.features = (*FEATURES, "zones")
+        await until(partial(world.knows_runners, 2))
+        zones = [await world.create(SPEC, "zones") for _ in range(2)]
+        plain = [await world.create() for _ in range(3)]
+        await until(lambda: len(old.starts) + len(new.starts) == 4)
+        waiting = [one for one in (*zones, *plain) if (await world.row(one))["state"] == "init_startup"]
+        assert len(waiting) == 1
+        assert {start.scenario_id for start in old.starts} <= set(plain)

@@ -9,6 +9,7 @@ from anyio import create_task_group, sleep_forever
 from anyio.abc import TaskStatus
 
 from app.domain.media import Media
+from app.domain.stored_spec import encode_spec
 from app.messages import (
     CreateScenario,
     Instance,
@@ -30,10 +31,12 @@ from tests.support.waiting import until
 
 MEDIA = Media(640, 360, frames=1)
 
+JSON = encode_spec(SPEC)
+
 
 async def dispatched(world: World, count: int) -> list[UUID]:
     """Create scenarios and dispatch them."""
-    made = [CreateScenario(uuid4(), uuid4(), SPEC) for _ in range(count)]
+    made = [CreateScenario(uuid4(), uuid4(), JSON) for _ in range(count)]
     assert await create_scenarios(world.database, made) == count * [True]
     for each in made:
         async with world.database.transaction() as connection:
@@ -68,8 +71,8 @@ async def test_events_of_several_scenarios_are_one_transaction(world: World) -> 
 
 async def test_new_scenarios_are_one_transaction_without_those_that_exist(world: World) -> None:
     (known,) = await dispatched(world, 1)
-    new = [CreateScenario(uuid4(), uuid4(), SPEC) for _ in range(3)]
-    assert await create_scenarios(world.database, [*new, CreateScenario(uuid4(), known, SPEC)]) == [
+    new = [CreateScenario(uuid4(), uuid4(), JSON) for _ in range(3)]
+    assert await create_scenarios(world.database, [*new, CreateScenario(uuid4(), known, JSON)]) == [
         *3 * [True],
         None,
     ]
@@ -162,7 +165,10 @@ async def test_commands_that_wait_together_share_transactions(world: World) -> N
     async with world.orchestrator(), create_task_group() as group:
         for key in keys:
             group.start_soon(
-                world.bus.publish, orchestrator_commands, CreateScenario(uuid4(), uuid4(), SPEC), key
+                world.bus.publish,
+                orchestrator_commands,
+                CreateScenario(uuid4(), uuid4(), JSON),
+                key,
             )
 
         async def all_there() -> bool:

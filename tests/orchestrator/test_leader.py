@@ -7,6 +7,7 @@ from anyio import create_task_group
 
 from app.bus.memory import open_memory_bus
 from app.domain.media import Media
+from app.domain.stored_spec import encode_spec
 from app.messages import (
     RESULTS,
     CreateScenario,
@@ -80,6 +81,6 @@ async def test_a_leader_hears_at_once_what_another_orchestrator_handled(world: W
         await runner.started(first)
         async with world.orchestrator(elsewhere, timing=rare):
             second = uuid4()
-            create = CreateScenario(uuid4(), second, SPEC)
+            create = CreateScenario(uuid4(), second, encode_spec(SPEC))
             await elsewhere.publish(orchestrator_commands, create, str(second))
             await runner.started(second)

@@ -9,6 +9,7 @@ from app.domain.detector_config import Marker
 from app.domain.media import Media
 from app.domain.spec import RestartPolicy, ScenarioSpec
 from app.domain.states import STATE_DESCRIPTIONS, State
+from app.domain.stored_spec import encode_spec
 from app.messages import (
     DeleteScenario,
     DropResults,
@@ -84,7 +85,7 @@ def in_state(state: State, **changes: object) -> ScenarioRecord:
     running = state not in (State.INIT_STARTUP, State.INACTIVE)
     scenario = ScenarioRecord(
         ID,
-        SPEC,
+        encode_spec(SPEC),
         state=state,
         outcome="stopped" if state is State.INACTIVE else None,
         holder=HOLDER if running else None,
@@ -141,14 +142,16 @@ def test_a_message_that_is_handled_twice_has_no_second_effect(state: State, name
 
 
 def test_a_new_scenario_waits_for_a_runner() -> None:
-    decision = create(ID, SPEC)
-    assert decision.scenario == ScenarioRecord(ID, SPEC, state=State.INIT_STARTUP, attempt=1)
+    decision = create(ID, encode_spec(SPEC))
+    needs = frozenset({"detector:marker"})
+    assert decision.scenario == ScenarioRecord(ID, encode_spec(SPEC), SPEC.restart, needs)
+    assert (decision.scenario.state, decision.scenario.attempt) == (State.INIT_STARTUP, 1)
     assert [(step.before, step.after) for step in decision.steps] == [(None, State.INIT_STARTUP)]
 
 
 def test_assigning_tells_the_runner_what_to_run() -> None:
     decision = decide(in_state(State.INIT_STARTUP, attempt=3), AssignRun(HOLDER))
-    assert decision.send == ((runner_commands, StartRun(HOLDER, ID, 3, SPEC)),)
+    assert decision.send == ((runner_commands, StartRun(HOLDER, ID, 3, encode_spec(SPEC))),)
 
 
 def test_a_stop_is_passed_on_to_the_instance_that_holds_the_run() -> None:
@@ -172,7 +175,7 @@ def attempts_until_failed(spec: ScenarioSpec, message: Input, progress: dict[int
 
     `progress` maps an attempt to the frame that it reaches first.
     """
-    scenario = ScenarioRecord(ID, spec)
+    scenario = create(ID, encode_spec(spec)).scenario
     while scenario.attempt < 50:
         scenario = decide(scenario, AssignRun(HOLDER)).scenario
         frame = (progress or {}).get(scenario.attempt, 0)

@@ -13,6 +13,7 @@ from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import Mock
 from app.domain.networks import Networks
 from app.domain.spec import EveryFrame, RestartPolicy, ScenarioSpec
+from app.domain.stored_spec import encode_spec
 from app.messages import (
     Instance,
     RunEvent,
@@ -48,7 +49,7 @@ class World:
         context = RunContext(
             database, self._clips, ModelCache(self._clips), Networks("loopback"), workers, self.decoding
         )
-        command = StartRun(INSTANCE, self.scenario_id, attempt, spec)
+        command = StartRun(INSTANCE, self.scenario_id, attempt, encode_spec(spec))
         return Run(command, context, self.events.append)
 
     async def stored(self) -> list[asyncpg.Record]:

@@ -18,6 +18,7 @@ from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import Mock
 from app.domain.networks import Networks
 from app.domain.spec import EveryFrame, ScenarioSpec
+from app.domain.stored_spec import encode_spec
 from app.messages import (
     ORCHESTRATOR,
     Instance,
@@ -99,7 +100,7 @@ class World:
 
     async def start(self, spec: ScenarioSpec = LONG, attempt: int = 1) -> UUID:
         scenario_id = uuid4()
-        await self.command(StartRun(INSTANCE, scenario_id, attempt, spec))
+        await self.command(StartRun(INSTANCE, scenario_id, attempt, encode_spec(spec)))
         return scenario_id
 
     def kinds(self) -> list[str]:
@@ -175,14 +176,14 @@ async def test_what_an_earlier_attempt_had_stored_is_reported_at_once(
         await until(lambda: any(run.next_frame for beat in before.beats for run in beat.runs))
     async with world(predictions, tmp_path, heartbeat_interval=1000) as acting:
         await until(lambda: len(acting.beats) == 1)
-        await acting.command(StartRun(INSTANCE, scenario_id, 2, LONG))
+        await acting.command(StartRun(INSTANCE, scenario_id, 2, encode_spec(LONG)))
         await until(lambda: len(acting.beats) == 2)
         assert acting.beats[1].runs[0].next_frame > 0
 
 
 async def test_a_command_that_comes_twice_begins_one_run(predictions: Database, tmp_path: Path) -> None:
     async with world(predictions, tmp_path) as acting:
-        command = StartRun(INSTANCE, uuid4(), 1, SHORT)
+        command = StartRun(INSTANCE, uuid4(), 1, encode_spec(SHORT))
         await acting.command(command)
         await acting.command(command)
         await until(lambda: acting.kinds() == ["RunStarted", "RunFinished"])
@@ -214,7 +215,7 @@ async def test_runs_that_begin_together_claim_together(
 async def test_what_bears_another_instance_is_left_alone(predictions: Database, tmp_path: Path) -> None:
     async with world(predictions, tmp_path) as acting:
         older = Instance(INSTANCE.runner_id, uuid4())
-        await acting.command(StartRun(older, uuid4(), 1, SHORT))
+        await acting.command(StartRun(older, uuid4(), 1, encode_spec(SHORT)))
         scenario_id = await acting.start(SHORT)
         await acting.command(StopRun(older, scenario_id, 1))
         await until(lambda: acting.kinds() == ["RunStarted", "RunFinished"])

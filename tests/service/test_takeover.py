@@ -16,6 +16,7 @@ from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import Marker
 from app.domain.networks import Networks
 from app.domain.spec import EveryFrame, ScenarioSpec
+from app.domain.stored_spec import encode_spec
 from app.messages import CreateScenario, Instance, Message, Topic, orchestrator_commands
 from app.orchestrator import run_orchestrator
 from app.orchestrator.leases import LeaseTiming
@@ -113,7 +114,7 @@ async def test_a_frozen_runner_loses_its_runs_and_lets_go_when_it_wakes(
         await group.start(partial(run_orchestrator, scenarios_dsn, scenarios, bus, TIMING, alone=True))
         first = runner("first", FrozenBus(bus, ice), frozen)
         await group.start(partial(first.run, leave))
-        command = CreateScenario(uuid4(), scenario_id, spec)
+        command = CreateScenario(uuid4(), scenario_id, encode_spec(spec))
         await bus.publish(orchestrator_commands, command, str(scenario_id))
         stored = "SELECT next_frame FROM checkpoints WHERE scenario_id = $1"
         await until(lambda: counts(predictions, stored, scenario_id))

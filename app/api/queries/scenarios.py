@@ -4,16 +4,18 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
+import msgspec
 from asyncpg import Record
 from msgspec import Meta, Struct
 
 from ...domain.detector_config import DetectorConfig
 from ...domain.media import Media
 from ...domain.source import SourceError, parse_source
-from ...domain.spec import RestartPolicy, Sampling
+from ...domain.spec import RestartPolicy, Sampling, ScenarioSpec
 from ...domain.states import STATE_DESCRIPTIONS, Outcome, SourceState, State
+from ...domain.stored_spec import decode_spec
 from ...postgres import Database
-from ...scenarios.json_columns import decode_media, decode_spec
+from ...scenarios.json_columns import decode_media
 from .progress import (
     Progress,
     StoredProgress,
@@ -138,7 +140,7 @@ async def count_by_state(scenarios: Database) -> dict[str, int]:
 
 
 def _scenario(row: Record, stored: StoredProgress) -> Scenario:
-    spec = decode_spec(row["spec"])
+    spec = _spec(row["spec"])
     media = decode_media(row["media"])
     return Scenario(
         id=row["id"],
@@ -158,6 +160,13 @@ def _scenario(row: Record, stored: StoredProgress) -> Scenario:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )
+
+
+def _spec(text: str) -> ScenarioSpec:
+    try:
+        return decode_spec(text)
+    except msgspec.ValidationError:  # of a newer version: its parts are shown as they are
+        return ScenarioSpec(**{"detector": {}, **msgspec.json.decode(text)})
 
 
 def _redacted(source: str) -> str:

@@ -5,12 +5,13 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
-import msgspec
 from anyio import CancelScope, current_time
 from litestar import Response, delete, post
 from litestar.params import FromPath
 from msgspec import Struct
 
+from ...domain.features import needed_features
+from ...domain.stored_spec import encode_spec, summarize_spec
 from ...messages import CreateScenario, DeleteScenario, OrchestratorCommand, StartScenario, StopScenario
 from ...postgres import TRANSIENT
 from .. import examples
@@ -97,14 +98,15 @@ async def create_scenario(request: ApiRequest) -> Response[Scenario] | Response[
     new.check()
     key = request.headers.get("idempotency-key")
     scenario_id = choose_id(request.auth, key, new.id)
-    spec = new.spec()
+    spec = encode_spec(new.spec())
     # The same request is the same command; the same id with another body is another command, and a mismatch.
-    command_id = uuid5(scenario_id, sha256(msgspec.json.encode(spec)).hexdigest())
+    command_id = uuid5(scenario_id, sha256(spec).hexdigest())
+    needs = tuple(sorted(needed_features(summarize_spec(spec))))
     is_repeatable = key is not None or new.id is not None
     how = "unchanged" if is_repeatable else f'with "id": "{scenario_id}" in its body'
     scenario = await _send_and_read(
         request,
-        CreateScenario(command_id, scenario_id, spec),
+        CreateScenario(command_id, scenario_id, spec, needs),
         repeat=f"Repeat the request {how}: at most one scenario is created.",
         missing=ProblemError(CONFLICT, _ID_DELETED, scenario_id=scenario_id),
     )

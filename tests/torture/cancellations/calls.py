@@ -19,8 +19,10 @@ from app.api.queries import health, history, predictions, progress, runners, sce
 from app.bus import Bus
 from app.concurrency.wake import Wake
 from app.domain.detector_config import Marker
+from app.domain.features import FEATURES
 from app.domain.media import Media
 from app.domain.spec import ScenarioSpec
+from app.domain.stored_spec import encode_spec
 from app.messages import (
     CreateScenario,
     DeleteScenario,
@@ -43,6 +45,7 @@ from app.messages import (
 )
 from app.orchestrator import decisions, dispatcher, handlers, heartbeats, leases, outbox, rescuer, store
 from app.orchestrator.announcer import announce
+from app.orchestrator.dispatcher import FreeSlot
 from app.orchestrator.elector import lead
 from app.orchestrator.lifecycle import AssignRun, Input, LoseRun, TellRunner, create, decide
 from app.orchestrator.pruner import prune
@@ -140,7 +143,7 @@ class World:
         for _ in range(20):
             async with self.scenarios.transaction() as connection:
                 scenario_id = uuid4()
-                await store.insert(connection, [(create(scenario_id, SPEC), None)])
+                await store.insert(connection, [(create(scenario_id, encode_spec(SPEC)), None)])
                 self.known.append(scenario_id)
         for _ in range(200):
             await self.seed_outbox()
@@ -184,7 +187,7 @@ class World:
         return self.chance.choice(asked)()
 
     def new_scenario(self) -> CreateScenario:
-        command = CreateScenario(uuid4(), uuid4(), SPEC)
+        command = CreateScenario(uuid4(), uuid4(), encode_spec(SPEC))
         self.created[command.scenario_id] = command.command_id
         return command
 
@@ -227,7 +230,7 @@ async def _find(world: World) -> None:
 @call(store.insert)
 async def _insert(world: World) -> None:
     async with world.scenarios.transaction() as connection:
-        await store.insert(connection, [(create(uuid4(), SPEC), None) for _ in range(3)])
+        await store.insert(connection, [(create(uuid4(), encode_spec(SPEC)), None) for _ in range(3)])
 
 
 @call(store.lock)
@@ -344,13 +347,13 @@ async def _free_slots(world: World) -> None:
 @call(dispatcher.lock_slots)
 async def _lock_slots(world: World) -> None:
     async with world.scenarios.transaction() as connection:
-        await dispatcher.lock_slots(connection, [world.any_instance() for _ in range(3)])
+        await dispatcher.lock_slots(connection, [FreeSlot(world.any_instance(), FEATURES) for _ in range(3)])
 
 
 @call(store.lock_waiting)
 async def _lock_waiting(world: World) -> None:
     async with world.scenarios.transaction() as connection:
-        for scenario in await store.lock_waiting(connection, 3):
+        for scenario in await store.lock_waiting(connection, 3, FEATURES):
             await decisions.apply_to(connection, scenario, AssignRun(world.any_instance()))
 
 

@@ -10,6 +10,7 @@ from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import DetectorConfig, Mock
 from app.domain.picture import Picture
 from app.domain.prediction import Detection
+from app.domain.stored_spec import decode_spec
 from app.messages import RunEvent, RunFailed
 from app.runner.run import Run
 
@@ -44,7 +45,7 @@ _event = Run._event
 
 def event(self: Run, kind: Callable[..., RunEvent], **details: object) -> RunEvent:
     """`Run._event`, but that a first attempt is killed once it knows that its detector never works."""
-    config = self._command.spec.detector
+    config = decode_spec(self._command.spec).detector
     fatal = isinstance(config, Mock) and config.seed == RAISES_AND_IS_KILLED
     if fatal and kind is RunFailed and self._command.attempt == 1:
         os.kill(os.getpid(), signal.SIGKILL)

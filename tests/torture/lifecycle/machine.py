@@ -13,6 +13,7 @@ from app.bus import Bus
 from app.domain.detector_config import Marker
 from app.domain.media import Media
 from app.domain.spec import RestartPolicy, ScenarioSpec
+from app.domain.stored_spec import encode_spec
 from app.messages import (
     CreateScenario,
     DeleteScenario,
@@ -119,7 +120,7 @@ class Orchestration(RuleBasedStateMachine):
             self._heartbeat(instance)
         for spec in specs:
             self.scenarios.append(uuid4())
-            self._take(CreateScenario(uuid4(), self.scenarios[-1], spec))
+            self._take(CreateScenario(uuid4(), self.scenarios[-1], encode_spec(spec)))
         self.lead("all")
 
     # What users send.
@@ -130,7 +131,7 @@ class Orchestration(RuleBasedStateMachine):
         if not known and len(self.scenarios) < 3:
             self.scenarios.append(uuid4())
         scenario_id = self.scenarios[-1 - known % len(self.scenarios)]
-        return self._command(CreateScenario(uuid4(), scenario_id, spec))
+        return self._command(CreateScenario(uuid4(), scenario_id, encode_spec(spec)))
 
     @rule(kind=st.sampled_from(COMMANDS), which=lately, target=commands)
     def command(
@@ -202,7 +203,7 @@ class Orchestration(RuleBasedStateMachine):
     def create_while_runs_are_dispatched(self, spec: ScenarioSpec, later: int) -> None:
         """The create comes so many questions to the database later than the dispatching begins."""
         self.scenarios.append(uuid4())
-        create = CreateScenario(uuid4(), self.scenarios[-1], spec)
+        create = CreateScenario(uuid4(), self.scenarios[-1], encode_spec(spec))
 
         async def both() -> None:
             await self.ground.connection.execute(_NOW)

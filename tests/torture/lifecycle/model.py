@@ -9,6 +9,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from app.domain.spec import ScenarioSpec
+from app.domain.stored_spec import decode_spec
 from app.messages import (
     CreateScenario,
     DeleteScenario,
@@ -257,11 +258,11 @@ class Model:
         if isinstance(command, CreateScenario):
             if life is None:
                 pure = create(command.scenario_id, command.spec).scenario
-                self.lives[command.scenario_id] = Life(command.spec, pure)
+                self.lives[command.scenario_id] = Life(decode_spec(command.spec), pure)
                 return "done"
             if life.deleted:
                 return "conflict"
-            return "done" if life.spec == command.spec else "mismatch"
+            return "done" if life.spec == decode_spec(command.spec) else "mismatch"
         if life is None or life.deleted:
             return "unknown"
         match command:

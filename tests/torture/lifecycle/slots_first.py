@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+from app.domain.features import FEATURES
 from app.orchestrator import store
 from app.orchestrator.decisions import apply_each
 from app.orchestrator.dispatcher import Dispatcher, free_slots, lock_slots
@@ -28,6 +29,6 @@ async def dispatch_batch(self: Dispatcher, connection: Connection) -> bool:
     free = await free_slots(connection, self._grace, _MOST)
     slots = await lock_slots(connection, free)
     unordered = cast("Connection", _Unordered(connection))
-    waiting = await store.lock_waiting(unordered, len(slots)) if slots else []
-    await apply_each(connection, zip(waiting, map(AssignRun, slots), strict=False))
+    waiting = await store.lock_waiting(unordered, len(slots), FEATURES) if slots else []
+    await apply_each(connection, zip(waiting, [AssignRun(slot.instance) for slot in slots], strict=False))
     return len(waiting) == _MOST

@@ -13,6 +13,7 @@ from anyio import create_task_group, sleep, to_thread
 from app.bus.kafka.bus import KafkaBus, open_kafka_bus
 from app.domain.detector_config import Mock
 from app.domain.spec import ScenarioSpec
+from app.domain.stored_spec import encode_spec
 from app.messages import TOPICS, Instance, Message, RunReleased, StartRun, runner_commands
 from app.orchestrator import store
 from app.orchestrator.decisions import apply_to
@@ -53,7 +54,7 @@ class Writers:
     async def create(self) -> None:
         async with self._database.connection() as connection:
             for scenario_id in self.scenarios:
-                assert await store.insert(connection, [(create(scenario_id, SPEC), None)])
+                assert await store.insert(connection, [(create(scenario_id, encode_spec(SPEC)), None)])
 
     async def write(self, events: int) -> None:
         """So many events, all writers together."""

@@ -15,6 +15,7 @@ from app.domain.detector_config import Marker
 from app.domain.networks import Networks
 from app.domain.prediction import Detection, Prediction
 from app.domain.spec import ScenarioSpec
+from app.domain.stored_spec import encode_spec
 from app.messages import Instance, StartRun
 from app.postgres import TRANSIENT, Connection, Database
 from app.predictions.checkpoint import Batch, FencedError
@@ -112,7 +113,7 @@ class Attempt:
     def __init__(
         self, scenario_id: UUID, number: int, database: FaultyDatabase, chance: random.Random
     ) -> None:
-        command = StartRun(Instance("runner", uuid4()), scenario_id, number, _SPEC)
+        command = StartRun(Instance("runner", uuid4()), scenario_id, number, encode_spec(_SPEC))
         workers = WorkerLanes(Workers(1))
         context = RunContext(
             cast("Database", database), Path(), ModelCache(Path()), Networks("public"), workers

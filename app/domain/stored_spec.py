@@ -1,0 +1,91 @@
+"""Specifications as JSON: on the bus, and in the scenarios database.
+
+A request is decoded strictly. What is stored or on the bus may come from a newer version: it is passed on as
+it is, and a field that this version does not know is ignored when it is decoded.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct, inspect
+
+from .spec import RestartPolicy, ScenarioSpec
+
+
+class _DetectorTag(Struct, frozen=True):
+    type: str = ""
+
+
+class SpecSummary(Struct, frozen=True):
+    """The parts of a specification that say how it is driven, whatever version it is of."""
+
+    detector: _DetectorTag = _DetectorTag()
+    restart: RestartPolicy = RestartPolicy()
+
+
+_encoder = msgspec.json.Encoder()
+_TYPES: dict[type, inspect.Type] = {}
+
+
+def encode_spec(spec: ScenarioSpec) -> Raw:
+    """Return the specification as JSON."""
+    return Raw(_encoder.encode(spec))
+
+
+def decode_spec(text: str | bytes | Raw) -> ScenarioSpec:
+    """Return the specification in stored JSON, without the fields that this version does not know.
+
+    Raises msgspec.ValidationError if this version cannot understand it, such as an unknown detector.
+    """
+    spec: ScenarioSpec = _decode(text, ScenarioSpec)
+    return spec
+
+
+def summarize_spec(text: str | bytes | Raw) -> SpecSummary:
+    """Return how a specification is driven. Raises msgspec.ValidationError as `decode_spec` does."""
+    summary: SpecSummary = _decode(text, SpecSummary)
+    return summary
+
+
+def same_specs(one: Raw, other: Raw) -> bool:
+    """Return whether two specifications ask for the same; defaults may be spelled out in one of them only."""
+    try:
+        return decode_spec(one) == decode_spec(other)
+    except msgspec.ValidationError:  # of a newer version
+        return bool(msgspec.json.decode(one) == msgspec.json.decode(other))
+
+
+def _decode(text: str | bytes | Raw, model: Any) -> Any:
+    try:
+        return msgspec.json.decode(text, type=model)
+    except msgspec.ValidationError:
+        if model not in _TYPES:
+            _TYPES[model] = inspect.type_info(model)
+        return msgspec.convert(_known(msgspec.json.decode(text), _TYPES[model]), model)
+
+
+def _known(value: object, kind: inspect.Type) -> object:
+    """Return the value without object fields that its type does not have."""
+    if isinstance(value, dict):
+        struct = _struct_of(value, kind)
+        if struct is not None:
+            types = {field.encode_name: field.type for field in struct.fields}
+            tag = {struct.tag_field} if struct.tag_field else set()
+            return {
+                name: _known(part, types[name]) if name in types else part
+                for name, part in value.items()
+                if name in types or name in tag
+            }
+    if isinstance(value, list) and isinstance(kind, inspect.CollectionType):
+        return [_known(part, kind.item_type) for part in value]
+    return value
+
+
+def _struct_of(value: dict[str, Any], kind: inspect.Type) -> inspect.StructType | None:
+    """Return the Struct that the object is decoded as, or None if it is of no Struct that is known."""
+    for each in kind.types if isinstance(kind, inspect.UnionType) else (kind,):
+        if isinstance(each, inspect.StructType) and (
+            each.tag_field is None or value.get(each.tag_field) == each.tag
+        ):
+            return each
+    return None

@@ -1,0 +1,74 @@
+"""Specifications of other versions: what is not known is ignored, and passed on."""
+
+import msgspec
+import pytest
+from msgspec import Raw
+
+from app.domain.detector_config import Marker, Motion
+from app.domain.features import FEATURES, FEATURES_OF_0_1_0, needed_features
+from app.domain.spec import EveryFrame, FixedRate, RestartPolicy, ScenarioSpec
+from app.domain.stored_spec import decode_spec, encode_spec, same_specs, summarize_spec
+
+SPEC = ScenarioSpec("clip.mp4", Motion(0.25), EveryFrame(), RestartPolicy("never", 3), name="yard")
+SHORT = b'{"source": "a", "detector": {"type": "motion"}}'
+NEWER = b"""
+{"source": "clip.mp4", "tracking": {"max_gap_seconds": 2},
+ "detector": {"type": "marker", "codes": ["qr"], "quiet": [1, {"a": 2}]},
+ "sampling": {"mode": "fps", "fps": 3, "jitter": 0.1}, "restart": {"policy": "always", "jitter": 2}}
+"""
+
+
+def test_a_spec_comes_back_as_it_was() -> None:
+    assert decode_spec(encode_spec(SPEC)) == SPEC
+
+
+def test_fields_of_a_newer_version_are_ignored_wherever_they_are() -> None:
+    known = ScenarioSpec("clip.mp4", Marker(("qr",)), FixedRate(3), RestartPolicy("always"))
+    assert decode_spec(NEWER) == known
+    assert decode_spec(Raw(NEWER)) == decode_spec(NEWER.decode()) == known
+
+
+def test_a_field_that_is_missing_means_what_it_meant_before_it_existed() -> None:
+    oldest = b'{"source": "clip.mp4", "detector": {"type": "motion"}}'
+    assert decode_spec(oldest) == ScenarioSpec("clip.mp4", Motion())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"source": "clip.mp4", "detector": {"type": "of tomorrow"}}',
+        b'{"source": "clip.mp4", "detector": {"type": "motion", "min_area": "large"}}',
+        b'{"detector": {"type": "motion"}, "tracking": null}',
+        b"[]",
+    ],
+)
+def test_what_cannot_be_understood_is_no_spec(text: bytes) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        decode_spec(text)
+
+
+def test_a_newer_spec_is_driven_by_what_is_known_of_it() -> None:
+    tomorrow = b'{"source": "x", "detector": {"type": "of tomorrow"}, "restart": {"policy": "never"}}'
+    summary = summarize_spec(tomorrow)
+    assert summary.restart == RestartPolicy("never")
+    assert needed_features(summary) == {"detector:of tomorrow"}
+    assert not needed_features(summary) <= FEATURES
+
+
+def test_every_detector_is_a_feature_and_the_first_release_had_these() -> None:
+    for name in ("motion", "people", "face", "marker", "onnx", "mock"):
+        assert f"detector:{name}" in FEATURES & FEATURES_OF_0_1_0
+    assert len(FEATURES_OF_0_1_0) == 6
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (SHORT, bytes(encode_spec(ScenarioSpec("a", Motion()))), True),
+        (SHORT, b'{"source": "b", "detector": {"type": "motion"}}', False),
+        (b'{"source": "a", "detector": {"type": "x"}}', b'{"detector": {"type": "x"}, "source": "a"}', True),
+        (b'{"source": "a", "detector": {"type": "x"}}', b'{"source": "a", "detector": {"type": "y"}}', False),
+    ],
+)  # fmt: skip
+def test_specs_are_compared_by_what_they_ask_for(one: bytes, other: bytes, same: bool) -> None:
+    assert same_specs(Raw(one), Raw(other)) is same
