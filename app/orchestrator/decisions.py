@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 async def apply(connection: Connection, scenario_id: UUID, message: Input) -> Decision | None:
     """Lock a scenario, decide and save. Returns None if there is no such scenario or it was deleted."""
     scenario = await store.lock(connection, scenario_id)
-    if scenario is None or scenario.deleted:
+    if scenario is None or scenario.is_deleted:
         return None
     return await apply_to(connection, scenario, message)
 

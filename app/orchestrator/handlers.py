@@ -74,7 +74,7 @@ async def handle_run_events(database: Database, events: Sequence[RunEvent]) -> l
     async with database.transaction() as connection:
         locked = await store.lock_available(connection, list(first))
         await apply_each(
-            connection, [(scenario, first[scenario.id]) for scenario in locked if not scenario.deleted]
+            connection, [(scenario, first[scenario.id]) for scenario in locked if not scenario.is_deleted]
         )
     applied = {scenario.id for scenario in locked}
     return [(event.scenario_id in applied and event is first[event.scenario_id]) or None for event in events]
@@ -90,11 +90,11 @@ async def _carry_out(
     if scenario is None:
         return "unknown", "There is no such scenario."
     if not isinstance(command, CreateScenario):
-        if scenario.deleted:
+        if scenario.is_deleted:
             return "unknown", "The scenario was deleted."
         decision = await apply_to(connection, scenario, command)
         return decision.answer, decision.detail
-    if scenario.deleted:
+    if scenario.is_deleted:
         return "conflict", "This id belonged to a deleted scenario: choose another."
     if not same_specs(scenario.spec, command.spec):
         return "mismatch", "This id belongs to a scenario with another specification: choose another."

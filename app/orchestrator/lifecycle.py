@@ -3,7 +3,7 @@
 It does no I/O and reads no clock. `decide` is the table, and a message that it does not name for a state
 changes nothing. The rules, a sentence per state:
 
-- init_startup: waits for a free slot; the dispatcher assigns a runner, and a stop ends it at once.
+- init_startup: waits for a free slot; the dispatcher assigns a runner, and a stop makes it inactive at once.
 - in_startup_processing: a runner opens the source; the first frame makes it active, a lost or failed run
   starts again or fails for good, and a stop is passed on.
 - active: frames are stored; the run finishes, fails, is lost or is stopped.
@@ -48,7 +48,7 @@ from ..messages import (
 from ..scenarios.command_answer import CommandAnswer
 
 MAX_BACKOFF = 30.0
-"""Seconds between two attempts, at most."""
+"""Seconds of backoff between two attempts, at most."""
 QUARANTINE_SPACING = 2.0
 """Seconds between the next attempts of quarantined scenarios that were lost together. If one of them brings
 its runner down, the others have that long to store something."""
@@ -81,7 +81,7 @@ class ScenarioRecord(Struct, frozen=True):
     progressed: bool = False
     media: Media | None = None
     delay: float = 0.0
-    deleted: bool = False
+    is_deleted: bool = False
 
 
 class AssignRun(Struct, frozen=True):
@@ -244,7 +244,8 @@ def _refuse(scenario: ScenarioRecord, detail: str) -> Decision:
 
 def _delete(scenario: ScenarioRecord) -> Decision:
     step = Step(State.INACTIVE, State.INACTIVE, "deleted")
-    return Decision(replace(scenario, deleted=True), (step,), ((results_commands, DropResults(scenario.id)),))
+    drop = (results_commands, DropResults(scenario.id))
+    return Decision(replace(scenario, is_deleted=True), (step,), (drop,))
 
 
 def _assign(scenario: ScenarioRecord, chosen: AssignRun) -> Decision:

@@ -113,7 +113,7 @@ def _record(row: Record) -> ScenarioRecord:
         next_frame=row["next_frame"],
         progressed=row["progressed"],
         media=decode_media(row["media"]),
-        deleted=row["deleted"],
+        is_deleted=row["deleted"],
     )
 
 
@@ -178,7 +178,7 @@ async def save(connection: Connection, decided: Sequence[tuple[ScenarioRecord, D
         [each.progressed for each in after],
         [each.media for each in after],
         [each.delay for each in after],
-        [each.deleted for each in after],
+        [each.is_deleted for each in after],
         [scenario.id for scenario, _, _ in steps],
         [step.before for _, _, step in steps],
         [step.after for _, _, step in steps],

@@ -118,7 +118,7 @@ def test_table(state: State, name: str, expected: str) -> None:
     assert decision.steps[0].before is state
     assert (after.outcome is not None) == (after.state is State.INACTIVE)
     assert (after.holder is not None) == (after.state not in (State.INIT_STARTUP, State.INACTIVE))
-    assert after.deleted == (expected == "deleted")
+    assert after.is_deleted == (expected == "deleted")
     if final == "inactive" and expected != "deleted":
         assert after.outcome == path[-1]
     assert after.attempt == before.attempt + (after.state is State.INIT_STARTUP)
@@ -134,7 +134,7 @@ def test_an_event_of_an_older_attempt_changes_nothing(state: State, name: str) -
 @pytest.mark.parametrize(("state", "name", "expected"), entries())
 def test_a_message_that_is_handled_twice_has_no_second_effect(state: State, name: str, expected: str) -> None:
     once = decide(in_state(state), INPUTS[name]).scenario
-    if once.deleted or (state is State.INACTIVE and name == "start"):
+    if once.is_deleted or (state is State.INACTIVE and name == "start"):
         return  # the handler recognises repeated commands by their id
     again = decide(once, INPUTS[name])
     assert again.scenario == once

@@ -284,7 +284,7 @@ class Model:
         life.pure = after = decision.scenario
         found = (str(after.state), after.outcome, after.attempt, after.holder, after.failures)
         wanted = (life.state, life.outcome, life.attempt, life.holder, life.failures)
-        if (*found, after.next_frame, after.deleted) != (*wanted, life.frame, life.deleted):
+        if (*found, after.next_frame, after.is_deleted) != (*wanted, life.frame, life.deleted):
             self.disagreed.append(f"{message}: {before} became {after}, not {wanted}")
         steps = [(step.before and str(step.before), str(step.after)) for step in decision.steps]
         if steps != [move[:2] for move in life.history[len(life.history) - len(steps) :]]:
