@@ -8,7 +8,7 @@ from anyio import sleep
 from ..concurrency.micro_batching import MicroBatcher
 from ..domain.states import SourceState
 from ..postgres import TRANSIENT, Database
-from ..predictions.checkpoint import Batch, Checkpoint, Fence
+from ..predictions.checkpoint import Batch, BatchWrite, Checkpoint, Fence, FencedError
 from . import checkpoints, metrics
 
 log = structlog.get_logger(__name__)
@@ -67,13 +67,14 @@ class FencedStore:
     async def _try_to_store(self, batch: Batch) -> bool:
         try:
             async with self._database.connection() as connection:
-                # If the acknowledgement of an earlier try was lost, the batch is stored already.
-                return await checkpoints.write(connection, self._fence, batch) or await checkpoints.is_stored(
-                    connection, self._fence, batch
-                )
+                # "stored" also if the acknowledgement of an earlier try was lost.
+                (result,) = await checkpoints.write_batches(connection, [BatchWrite(self._fence, batch)])
         except TRANSIENT as error:
             log.warning("cannot store yet", error=repr(error), next_frame=batch.start)
             return False
+        if result == "fenced_off":
+            raise FencedError
+        return result == "stored"
 
     async def try_to_note(self, state: SourceState) -> bool:
         """Store the source's state. Returns False if the database is away."""
