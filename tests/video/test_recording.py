@@ -1,23 +1,15 @@
-"""Recordings of every kind, read as runs read them."""
+"""Recordings of every kind: each frame under its ordinal, wherever decoding began."""
 
 import ctypes
 import gc
-import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
-from hashlib import blake2b
 from pathlib import Path
 from threading import Event
-from typing import NamedTuple
 
 import av
-import cv2
 import pytest
 
 from app.domain.networks import Networks
-from app.domain.picture import Picture
 from app.domain.source import parse_source
 from app.domain.spec import CandidateFrames, EveryFrame, FixedRate, KeyframesOnly, Sampling
 from app.video import lazy_decoder
@@ -25,13 +17,11 @@ from app.video import recording as video_recording
 from app.video.coded import VideoPacket
 from app.video.container import open_container
 from app.video.lazy_decoder import LazyDecoder
-from app.video.open import open_video
 from app.video.reading import SampledFrame, Watermark
-from app.video.recording import Recording
 from tests.support import clips
+from tests.video.recordings import SIZE, Undisturbed, marker, opened, read
 
 FRAMES = 96
-SIZE = (256, 192)
 FIRST = 4  # pictures that an H.264 decoder takes before it gives the first one out
 KINDS: dict[str, clips.Encoding] = {
     "h264.mp4": {"gop": 24},
@@ -63,14 +53,6 @@ KINDS: dict[str, clips.Encoding] = {
 TEST_PATTERN = "test:testsrc2?size=256x192&duration=3.2"
 
 
-class Frame(NamedTuple):
-    """What is compared: the ordinal, the time, and the picture's bytes or the error."""
-
-    number: int
-    time: float
-    content: bytes | str
-
-
 @pytest.fixture(scope="module")
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("media")
@@ -79,57 +61,9 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@contextmanager
-def opened(media: Path, source: str) -> Iterator[Recording]:
-    with open_video(parse_source(source), media, Networks(""), stop=Event()) as video:
-        assert isinstance(video, Recording)
-        yield video
-
-
-def content(picture: Picture | None) -> bytes:
-    assert picture is not None
-    return blake2b(picture.gray().tobytes() + picture.bgr((64, 48)).tobytes()).digest()
-
-
-def read(
-    media: Path,
-    source: str,
-    sampling: Sampling | None = None,
-    candidates: CandidateFrames = "all",
-    start: int = 0,
-) -> list[Frame]:
-    """Every sampled frame from `start` on, the promises about their order checked on the way."""
-    frames: list[Frame] = []
-    end = 0
-    with opened(media, source) as video:
-        for entry in video.frames(sampling or EveryFrame(), candidates, start):
-            if isinstance(entry, Watermark):
-                assert entry.end >= end
-                end = entry.end
-                assert not frames or frames[-1].number < end
-            else:
-                assert entry.frame >= max(end, start, frames[-1].number + 1 if frames else 0)
-                frames.append(Frame(entry.frame, entry.time, entry.error or content(entry.picture)))
-    return frames
-
-
 @pytest.fixture(scope="module")
 def undisturbed(media: Path) -> "Undisturbed":
     return Undisturbed(media)
-
-
-class Undisturbed:
-    """Every frame of a recording as read from its beginning, kept for the tests to compare with."""
-
-    def __init__(self, media: Path) -> None:
-        self.of = cache(lambda source: read(media, source))
-
-
-def marker(picture: Picture | None) -> int | None:
-    assert picture is not None
-    detector = cv2.aruco.ArucoDetector(cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_5X5_1000))
-    found, ids, _ = detector.detectMarkers(picture.gray())
-    return int(ids[0][0]) if found else None
 
 
 def allocated() -> int:
@@ -278,76 +212,6 @@ def test_progress_is_told_even_where_nothing_is_sampled(media: Path, monkeypatch
         assert ends[-1] == FRAMES
         assert len(ends) > FRAMES / 2
         assert sum(isinstance(entry, SampledFrame) for entry in entries) == (1 if start == 0 else 0)
-
-
-def test_frames_before_the_beginning_are_no_frames(tmp_path: Path) -> None:
-    """An edit list begins within the group of pictures: what precedes it is decoded, and not shown."""
-    clips.marker_clip(tmp_path / "edited.mp4", frames=90, size=SIZE, gop=90, first_time=-1.0)
-    with opened(tmp_path, "edited.mp4") as video:
-        assert (video.media.frames, video.media.duration_seconds) == (60, 2.0)
-        frames = [entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, SampledFrame)]
-    assert [entry.frame for entry in frames] == list(range(60))
-    assert [marker(entry.picture) for entry in frames] == list(range(30, 90))
-    assert frames[0].time == 0.0
-    assert read(tmp_path, "edited.mp4", start=10) == read(tmp_path, "edited.mp4")[10:]
-
-
-def test_times_are_those_of_the_recording_where_its_rate_varies(tmp_path: Path) -> None:
-    times = [0.0, 0.02, 0.1, 0.5, 0.52, 2.0, 2.04, 2.08, 5.0, 5.5, 6.0, 6.01]
-    for name in ("varied.mp4", "varied.mkv"):
-        clips.marker_clip(tmp_path / name, frames=len(times), size=SIZE, times=times, gop=5)
-        assert [frame.time for frame in read(tmp_path, name)] == pytest.approx(times, abs=0.001)
-        assert [frame.number for frame in read(tmp_path, name, FixedRate(1))] == [0, 5, 8, 10]
-
-
-def test_joined_recordings_go_on_where_the_first_ended(tmp_path: Path) -> None:
-    part = clips.marker_clip(tmp_path / "part.ts", frames=60, size=SIZE, gop=20).read_bytes()
-    (tmp_path / "joined.ts").write_bytes(part + part + part)
-    frames = read(tmp_path, "joined.ts")
-    assert [frame.number for frame in frames] == list(range(180))
-    assert [frame.time for frame in frames] == pytest.approx(
-        [number / 30 for number in range(180)], abs=0.001
-    )
-    assert sum(isinstance(frame.content, str) for frame in frames) <= 2  # where the joints are
-    assert read(tmp_path, "joined.ts", start=100) == frames[100:]
-
-
-def test_pictures_that_are_never_shown_are_not_counted(tmp_path: Path) -> None:
-    """VP8 has them, as references for others."""
-    clips.marker_clip(tmp_path / "shown.webm", frames=30, size=SIZE, codec="vp8")
-    with av.open(tmp_path / "shown.webm") as source, av.open(tmp_path / "hidden.webm", "w") as target:
-        stream = source.streams.video[0]
-        copy = target.add_stream_from_template(stream)
-        for number, packet in enumerate(source.demux(stream)):
-            if packet.size:
-                data = bytearray(packet)
-                data[0] &= 0xEF if number in (7, 8) else 0xFF
-                hidden = av.Packet(bytes(data))
-                hidden.pts, hidden.dts, hidden.time_base = packet.pts, packet.dts, packet.time_base
-                hidden.is_keyframe, hidden.stream = packet.is_keyframe, copy
-                target.mux(hidden)
-    with opened(tmp_path, "hidden.webm") as video:
-        frames = [entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, SampledFrame)]
-    assert [entry.frame for entry in frames] == list(range(28))
-    assert [marker(entry.picture) for entry in frames] == [n for n in range(30) if n not in (7, 8)]
-
-
-@pytest.mark.parametrize("sampling", [EveryFrame(), FixedRate(10)], ids=["all", "fps"])
-def test_times_never_decrease_where_a_timestamp_is_wrong(tmp_path: Path, sampling: Sampling) -> None:
-    """They are searched by halving."""
-    clips.marker_clip(tmp_path / "wrong.mkv", frames=40, size=SIZE, codec="mjpeg", fps=25)
-    recorded = bytearray((tmp_path / "wrong.mkv").read_bytes())
-    blocks = [match.start() for match in re.finditer(rb"\x81\x00[\x00\x28]\x80", recorded)]
-    assert len(blocks) == 40  # each: its track, its time of two bytes in milliseconds, and its flags
-    recorded[blocks[10] + 1 : blocks[10] + 3] = (700).to_bytes(2, "big")
-    (tmp_path / "wrong.mkv").write_bytes(recorded)
-    whole = read(tmp_path, "wrong.mkv", sampling)
-    times = [frame.time for frame in whole]
-    assert times == sorted(times)
-    assert times[-1] > 1.5
-    assert len(whole) == (40 if sampling == EveryFrame() else 17)  # one more as it jumps, and back
-    later = read(tmp_path, "wrong.mkv", sampling, start=20)
-    assert later == [frame for frame in whole if frame.number >= 20]
 
 
 def test_few_large_pictures_are_held_before_it_is_chosen_what_to_decode(
