@@ -28,8 +28,8 @@ async def close_producer(producer: AIOKafkaProducer) -> None:
         if not await _is_done_within(stop, _TIMEOUT):
             # Ends the task in which `stop` waits for the batches; nothing public fails them.
             producer._message_accumulator.fail_all(ProducerClosed())
-            # `stop` would cancel the sender only after the batches; nothing public gives access to it.
-            await _cancel(stop, producer._sender.sender_task)
+            await _cancel(stop)
+        # Also ends the requests on which the sender task of a cancelled `stop` waits.
         await _is_done_within(_run_quietly(producer.client.close()), _TIMEOUT)
 
 
@@ -41,10 +41,10 @@ async def close_consumer(consumer: AIOKafkaConsumer) -> None:
             leave = _run_quietly(_leave_group(consumer))
             await _is_done_within(stop, _TIMEOUT)
             await _cancel(stop, leave)
-        # `stop` ends these tasks one after the other, each only after the one before has ended.
+        # A `stop` that waits for a rebalance, or to leave the group, has not ended these tasks yet.
         coordinator, fetcher = consumer._coordinator, consumer._fetcher
-        for name in ("coordination", "heartbeat", "commit_refresh", "reset_committed"):
-            await _cancel(getattr(coordinator, f"_{name}_task", None))
+        if isinstance(coordinator, GroupCoordinator):
+            await _cancel(coordinator._heartbeat_task, coordinator._commit_refresh_task)
         if fetcher is not None:
             await _cancel(fetcher._fetch_task, *fetcher._pending_tasks)
         # A cancelled `stop` has not reached its last step.
