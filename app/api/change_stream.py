@@ -83,8 +83,8 @@ class ChangeStream:
                 raise _unknown_event()
         if self._clients >= self._options.max_streams:
             detail = (
-                f"At most {self._options.max_streams} event streams may be open, counted over all clients."
-                " Close one, or try again later."
+                f"At most {self._options.max_streams} event streams may be open in a process, counted over"
+                " all clients. Close one, or try again later."
             )
             raise ProblemError(TOO_MANY_STREAMS, detail, headers={"Retry-After": "5"})
         return self._events(position)

@@ -122,7 +122,7 @@ async def app(start: Start) -> AsyncIterator[RequestMiddleware]:
 
 @pytest.fixture
 async def http(app: RequestMiddleware) -> AsyncIterator[httpx.AsyncClient]:
-    """A client on this machine."""
+    """Yield a client on this machine."""
     async with connected(app) as client:
         yield client
 

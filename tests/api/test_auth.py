@@ -1,4 +1,4 @@
-"""Who may come in."""
+"""API keys, loopback clients, rate limits and security headers."""
 
 from contextlib import AsyncExitStack
 
@@ -56,7 +56,7 @@ async def test_a_wrong_key_is_refused_on_this_machine_too(start: Start) -> None:
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Forwarded-Proto", "Via"])
-async def test_a_proxy_on_this_machine_does_not_lend_its_trust(start: Start, header: str) -> None:
+async def test_a_request_through_a_proxy_on_this_machine_needs_a_key(start: Start, header: str) -> None:
     async with start(api_keys=(KEY,)) as app, connected(app) as http:
         forwarded = {header: "127.0.0.1"}
         assert (await http.get("/scenarios", headers=forwarded)).status_code == 401
@@ -78,7 +78,7 @@ async def test_a_proxy_on_this_machine_does_not_lend_its_trust(start: Start, hea
         ("192.168.1.4", 403),
     ],
 )
-async def test_a_name_pointed_at_this_machine_does_not_open_it(start: Start, host: str, status: int) -> None:
+async def test_dns_rebinding_to_this_machine_is_refused(start: Start, host: str, status: int) -> None:
     async with start(api_keys=(KEY,)) as app, connected(app) as http:
         assert (await http.get("/scenarios", headers={"Host": host})).status_code == status
         assert (await http.get("/scenarios", headers={"Host": host} | BEARER)).status_code == 200
@@ -106,14 +106,14 @@ async def test_a_page_of_another_site_cannot_change_anything(
         assert (await http.get("/scenarios", headers=headers)).status_code == 200
 
 
-async def test_a_real_client_on_this_machine_comes_in(start: Start) -> None:
+async def test_a_real_client_on_this_machine_is_admitted(start: Start) -> None:
     async with start() as app, listening(app) as url, httpx.AsyncClient() as http:
         assert (await http.get(f"{url}/scenarios")).status_code == 200
         spoofed = await http.get(f"{url}/scenarios", headers={"X-Forwarded-For": "127.0.0.1"})
         assert spoofed.status_code == 403
 
 
-async def test_every_answer_carries_the_headers_that_protect_browsers(start: Start) -> None:
+async def test_every_response_has_the_headers_that_protect_browsers(start: Start) -> None:
     async with start() as app, connected(app, LOCAL) as http:
         for path in ("/scenarios", "/nothing", "/docs"):
             headers = (await http.get(path)).headers
@@ -128,7 +128,7 @@ async def test_every_answer_carries_the_headers_that_protect_browsers(start: Sta
             assert headers.get_list("content-security-policy") == [headers["content-security-policy"]]
 
 
-async def test_a_key_that_asks_too_often_has_to_wait_and_nobody_else(start: Start) -> None:
+async def test_only_the_key_over_its_rate_limit_must_wait(start: Start) -> None:
     keys = KEY, "another-secret-key"
     async with (
         start(api_keys=keys, rate_limit=1.0) as app,
@@ -151,7 +151,7 @@ async def refusals(http: httpx.AsyncClient, path: str, headers: dict[str, str], 
     return [(await http.get(path, headers=headers)).status_code for _ in range(count)]
 
 
-async def test_who_has_no_right_key_is_soon_told_no_more_and_keys_still_pass(start: Start) -> None:
+async def test_many_wrong_keys_get_429_and_valid_keys_still_pass(start: Start) -> None:
     async with start(api_keys=(KEY,)) as app, connected(app, AWAY) as http:
         wrong = {"Authorization": "Bearer wrong"}
         assert await refusals(http, "/scenarios", wrong, 20) == [401] * 20
@@ -163,7 +163,7 @@ async def test_who_has_no_right_key_is_soon_told_no_more_and_keys_still_pass(sta
             assert (await other.get("/scenarios")).status_code == 401
 
 
-async def test_addresses_of_one_network_count_as_one(start: Start) -> None:
+async def test_ipv6_addresses_of_one_network_count_as_one(start: Start) -> None:
     async with start(api_keys=(KEY,)) as app:
         answers = []
         for number in range(21):
@@ -182,7 +182,7 @@ async def test_open_pages_are_limited_for_each_address_but_not_on_this_machine(
         assert await refusals(local, "/health/live", {}, 60) == [200] * 60
 
 
-async def test_nobody_holds_every_event_stream(start: Start) -> None:
+async def test_one_client_cannot_hold_all_event_streams(start: Start) -> None:
     streams = 50
     async with start(api_keys=(KEY, "another-secret-key")) as app, listening(app) as url:
         away = {"X-Forwarded-For": "203.0.113.7"}
@@ -206,7 +206,7 @@ async def test_nobody_holds_every_event_stream(start: Start) -> None:
             await until(free)
 
 
-def test_a_bucket_fills_as_time_passes_and_overflows() -> None:
+def test_a_bucket_fills_over_time_up_to_its_burst() -> None:
     now = 0.0
     limit = TokenBuckets(10.0, clock=lambda: now)
     assert [limit.take("a") for _ in range(20)] == [0.0] * 20
@@ -220,7 +220,7 @@ def test_a_bucket_fills_as_time_passes_and_overflows() -> None:
     assert limit.take("a") > 0
 
 
-def test_only_so_many_callers_are_remembered() -> None:
+def test_the_number_of_remembered_callers_is_bounded() -> None:
     limit = TokenBuckets(1.0)
     for number in range(20_000):
         limit.take(str(number))

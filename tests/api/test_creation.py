@@ -16,7 +16,9 @@ from tests.api.conftest import FakeBus, Start, connected
 BODY = {"source": "clip.mp4", "detector": {"type": "marker"}}
 
 
-async def test_posting_creates_a_scenario_and_says_where_it_is(http: httpx.AsyncClient, bus: FakeBus) -> None:
+async def test_post_creates_a_scenario_and_returns_its_location(
+    http: httpx.AsyncClient, bus: FakeBus
+) -> None:
     response = await http.post("/scenarios", json=BODY | {"name": "front door", "sampling": {"mode": "all"}})
     body = response.json()
     assert response.status_code == 201
@@ -55,7 +57,7 @@ async def test_posting_creates_a_scenario_and_says_where_it_is(http: httpx.Async
     assert isinstance(message, CreateScenario)
 
 
-async def test_posting_again_under_the_same_key_creates_nothing_more(
+async def test_a_repeated_post_with_the_same_key_creates_nothing_more(
     http: httpx.AsyncClient, bus: FakeBus
 ) -> None:
     headers = {"Idempotency-Key": "order 66"}
@@ -67,7 +69,7 @@ async def test_posting_again_under_the_same_key_creates_nothing_more(
     assert len({msgspec.json.encode(message) for _, message, _ in bus.published}) == 1, "one command"
 
 
-async def test_posting_again_under_the_same_id_creates_nothing_more(http: httpx.AsyncClient) -> None:
+async def test_a_repeated_post_with_the_same_id_creates_nothing_more(http: httpx.AsyncClient) -> None:
     body = BODY | {"id": str(uuid4())}
     first = await http.post("/scenarios", json=body)
     again = await http.post("/scenarios", json=body)
@@ -76,7 +78,7 @@ async def test_posting_again_under_the_same_id_creates_nothing_more(http: httpx.
 
 
 @pytest.mark.parametrize(("headers", "extra"), [({"Idempotency-Key": "k"}, {}), ({}, {"id": str(uuid4())})])
-async def test_a_different_body_under_the_same_key_or_id_is_refused(
+async def test_a_different_body_with_the_same_key_or_id_is_refused(
     http: httpx.AsyncClient, headers: dict[str, str], extra: dict[str, str]
 ) -> None:
     await http.post("/scenarios", json=BODY | extra, headers=headers)
@@ -95,7 +97,7 @@ async def test_callers_with_different_keys_do_not_share_idempotency_keys(start: 
         assert len(ids) == 3
 
 
-async def test_a_key_and_an_id_that_do_not_belong_together_are_refused(http: httpx.AsyncClient) -> None:
+async def test_a_key_and_an_id_that_contradict_each_other_are_refused(http: httpx.AsyncClient) -> None:
     response = await http.post(
         "/scenarios", json=BODY | {"id": str(uuid4())}, headers={"Idempotency-Key": "k"}
     )
@@ -104,13 +106,13 @@ async def test_a_key_and_an_id_that_do_not_belong_together_are_refused(http: htt
 
 
 @pytest.mark.parametrize("key", ["", "k" * 201])
-async def test_an_idempotency_key_has_a_sensible_length(http: httpx.AsyncClient, key: str) -> None:
+async def test_the_length_of_an_idempotency_key_is_limited(http: httpx.AsyncClient, key: str) -> None:
     response = await http.post("/scenarios", json=BODY, headers={"Idempotency-Key": key})
     assert response.status_code == 400
     assert response.json()["field"] == "Idempotency-Key"
 
 
-async def test_the_id_of_a_deleted_scenario_is_never_used_again(http: httpx.AsyncClient) -> None:
+async def test_the_id_of_a_deleted_scenario_is_never_reused(http: httpx.AsyncClient) -> None:
     body = BODY | {"id": str(uuid4())}
     await http.post("/scenarios", json=body)
     await http.post(f"/scenarios/{body['id']}/stop")
@@ -135,7 +137,7 @@ async def test_a_command_not_handled_in_time_is_accepted(http: httpx.AsyncClient
     assert "GET the scenario" in deleted.json()["detail"]
 
 
-async def test_a_bus_that_does_not_take_the_command_is_said_to_be_away(start: Start, bus: FakeBus) -> None:
+async def test_a_command_that_the_bus_does_not_take_is_answered_with_503(start: Start, bus: FakeBus) -> None:
     async def hang(message: Message) -> None:
         await sleep_forever()
 
@@ -178,7 +180,7 @@ async def test_a_bus_that_does_not_take_the_command_is_said_to_be_away(start: St
         ({"id": "7"}, "id", "UUID"),
     ],
 )
-async def test_a_value_that_is_not_allowed_is_named(
+async def test_an_invalid_value_is_named(
     http: httpx.AsyncClient, bus: FakeBus, change: dict[str, Any], field: str | None, words: str
 ) -> None:
     response = await http.post("/scenarios", json=BODY | change)
@@ -190,7 +192,7 @@ async def test_a_value_that_is_not_allowed_is_named(
     assert not bus.published
 
 
-async def test_a_camera_may_be_restarted_always(http: httpx.AsyncClient) -> None:
+async def test_the_restart_policy_always_is_allowed_for_a_camera(http: httpx.AsyncClient) -> None:
     body = BODY | {"source": "rtsp://camera/stream", "restart": {"policy": "always"}}
     assert (await http.post("/scenarios", json=body)).status_code == 201
 

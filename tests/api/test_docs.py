@@ -17,7 +17,7 @@ HANDLERS = [*PROBES, *ROUTES]
 
 
 class Links(HTMLParser):
-    """Everything a page points at, and what it runs or styles without pointing anywhere."""
+    """Collects the links of a page, and its inline scripts and styles."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ async def test_the_page_loads_nothing_from_anywhere_else(http: httpx.AsyncClient
     policy = response.headers["content-security-policy"]
     assert "http" not in policy
     assert "unsafe" not in policy
-    assert links.inline == []  # the policy would not let it be
+    assert links.inline == []  # the Content-Security-Policy forbids inline scripts and styles
     assert (await http.get("/")).headers["location"] == "/docs"
 
 
@@ -96,7 +96,7 @@ async def test_every_body_has_a_schema_and_an_example(document: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: handler.opt["doc"].id)
-def test_examples_are_what_the_types_say(handler: HTTPRouteHandler) -> None:
+def test_examples_match_their_types(handler: HTTPRouteHandler) -> None:
     doc: OperationDoc = handler.opt["doc"]
     examples = [(answer.model, answer.example) for answer in doc.responses.values() if answer.model]
     examples += [(doc.body, example) for example in doc.body_examples.values()]
@@ -113,7 +113,7 @@ async def test_problems_are_documented_as_they_are_sent(
     assert msgspec.convert(example, Problem).type == sent.json()["type"]
 
 
-async def test_parameters_carry_the_limits_that_hold(document: dict[str, Any]) -> None:
+async def test_parameters_are_documented_with_their_limits(document: dict[str, Any]) -> None:
     operation = document["paths"]["/scenarios/{scenario_id}/predictions"]["get"]
     parameters = {parameter["name"]: parameter for parameter in operation["parameters"]}
     assert parameters["scenario_id"]["in"] == "path"
@@ -124,7 +124,7 @@ async def test_parameters_carry_the_limits_that_hold(document: dict[str, Any]) -
     assert creating["security"] if "security" in creating else document["security"]
 
 
-async def test_links_say_what_can_be_asked_with_an_answer(document: dict[str, Any]) -> None:
+async def test_links_name_the_requests_that_can_follow(document: dict[str, Any]) -> None:
     created = document["paths"]["/scenarios"]["post"]["responses"]["201"]["links"]
     assert created["getScenario"]["parameters"] == {"scenario_id": "$response.body#/id"}
     ids = {operation["operationId"] for item in document["paths"].values() for operation in item.values()}

@@ -1,4 +1,4 @@
-"""Whatever goes wrong, the answer is a problem document that says what to do."""
+"""Every error is answered with a problem document that says what to do."""
 
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -34,13 +34,13 @@ async def test_an_unknown_path(http: httpx.AsyncClient) -> None:
         assert "/docs" in assert_problem(await http.get(path), 404, "not-found")
 
 
-async def test_a_method_that_a_path_does_not_offer(http: httpx.AsyncClient) -> None:
+async def test_a_method_that_a_path_does_not_support(http: httpx.AsyncClient) -> None:
     response = await http.put("/scenarios", json={})
     assert_problem(response, 405, "method-not-allowed")
     assert {"GET", "POST"} <= set(response.headers["allow"].split(", "))
 
 
-async def test_what_a_path_offers(http: httpx.AsyncClient) -> None:
+async def test_options_lists_the_methods_of_a_path(http: httpx.AsyncClient) -> None:
     for path, methods in (
         ("/scenarios", "GET, OPTIONS, POST"),
         (f"/scenarios/{uuid4()}", "DELETE, GET, OPTIONS"),
@@ -62,7 +62,7 @@ async def test_what_a_path_offers(http: httpx.AsyncClient) -> None:
         (b'{"source": "a", "detector": ' + b'{"type": ' * 10_000, "nested too deeply"),
     ],
 )
-async def test_a_body_that_is_no_json(http: httpx.AsyncClient, body: bytes, words: str) -> None:
+async def test_a_body_that_is_not_json(http: httpx.AsyncClient, body: bytes, words: str) -> None:
     response = await http.post("/scenarios", content=body, headers=JSON)
     assert words in assert_problem(response, 400, "bad-request")
 
@@ -101,7 +101,9 @@ async def test_a_body_without_a_length_is_not_read_past_the_limit(app: ASGIApp) 
         assert (await http.get(f"{url}/scenarios")).status_code == 200, "the service is unharmed"
 
 
-async def test_a_body_that_drips_is_not_waited_for(app: ASGIApp, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_arrives_too_slowly_is_refused(
+    app: ASGIApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(requests, "BODY_TIMEOUT", 0.2)
     async with listening(app) as url, await speak(url) as socket:
         await socket.send(
@@ -112,7 +114,7 @@ async def test_a_body_that_drips_is_not_waited_for(app: ASGIApp, monkeypatch: py
             assert b"408" in (await socket.receive()).split(b"\r\n")[0]
 
 
-async def test_a_client_that_leaves_in_the_middle_of_its_body_harms_nothing(app: ASGIApp) -> None:
+async def test_a_client_that_disconnects_within_its_body_is_no_error(app: ASGIApp) -> None:
     with capture_logs() as logs:
         async with listening(app) as url:
             async with await speak(url) as socket:
@@ -125,7 +127,7 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_harms_nothing(app:
     assert {line["log_level"] for line in logs} <= {"debug", "info"}
 
 
-async def test_a_database_that_is_away(start: Start, deps: ApiDeps) -> None:
+async def test_a_database_that_does_not_answer(start: Start, deps: ApiDeps) -> None:
     async with open_database("postgresql://127.0.0.1:1/nothing") as away:
         broken = ApiDeps(away, away, deps.bus)
         async with start(broken) as app, connected(app) as http:
@@ -141,7 +143,7 @@ async def test_a_service_that_is_still_starting() -> None:
             assert "starting" in assert_problem(await http.get(path), 503, "unavailable")
 
 
-async def test_an_unexpected_fault_is_logged_under_the_id_that_the_user_gets(
+async def test_an_unexpected_error_is_logged_under_the_id_in_the_response(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -160,7 +162,7 @@ async def test_an_unexpected_fault_is_logged_under_the_id_that_the_user_gets(
     assert isinstance(fault["exc_info"], ZeroDivisionError)
 
 
-async def test_each_request_leaves_one_line_in_the_log(
+async def test_each_request_is_logged_in_one_line(
     http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
@@ -181,7 +183,7 @@ async def test_each_request_leaves_one_line_in_the_log(
     assert not [line for line in logs if line["event"] == "request"]
 
 
-async def test_a_path_cannot_forge_a_line_in_the_log(
+async def test_a_path_cannot_forge_a_log_line(
     http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")

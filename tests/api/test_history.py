@@ -6,7 +6,7 @@ from app.postgres import Database
 from tests.support.rows import add_event, add_scenario
 
 
-async def test_the_history_is_told_oldest_first_page_by_page(
+async def test_the_history_is_returned_oldest_first_in_pages(
     http: httpx.AsyncClient, scenarios: Database
 ) -> None:
     scenario_id = await add_scenario(scenarios, state="inactive", outcome="failed", error="no such file")
@@ -33,9 +33,7 @@ async def test_the_history_is_told_oldest_first_page_by_page(
     assert {i["scenario_id"] for i in items} == {str(scenario_id)}
 
 
-async def test_an_end_that_was_not_the_last_has_no_outcome_any_more(
-    http: httpx.AsyncClient, scenarios: Database
-) -> None:
+async def test_only_the_latest_end_has_an_outcome(http: httpx.AsyncClient, scenarios: Database) -> None:
     scenario_id = await add_scenario(scenarios, attempt=2)
     await add_event(scenarios, scenario_id, "inactive", attempt=1)
     await add_event(scenarios, scenario_id, "init_startup", attempt=2)

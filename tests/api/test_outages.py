@@ -1,4 +1,4 @@
-"""What clients are told while a database is away, or busy for too long."""
+"""Responses while a database does not answer, or is busy for too long."""
 
 import time
 
@@ -17,7 +17,7 @@ from tests.support.rows import add_scenario
 BODY = {"source": "clip.mp4", "detector": {"type": "marker"}}
 
 
-async def test_a_silent_database_is_told_of_within_two_seconds(
+async def test_a_silent_database_is_answered_with_503_within_two_seconds(
     start: Start, deps: ApiDeps, scenarios_dsn: str
 ) -> None:
     async with (
@@ -39,7 +39,7 @@ async def test_a_silent_database_is_told_of_within_two_seconds(
         tasks.cancel_scope.cancel()
 
 
-async def test_those_who_share_a_look_at_a_silent_database_are_all_told_within_two_seconds(
+async def test_requests_that_share_a_query_all_fail_within_two_seconds(
     start: Start, deps: ApiDeps, scenarios: Database, scenarios_dsn: str
 ) -> None:
     path = f"/scenarios/{await add_scenario(scenarios, state='inactive', outcome='completed')}"
@@ -68,7 +68,7 @@ async def test_those_who_share_a_look_at_a_silent_database_are_all_told_within_t
         tasks.cancel_scope.cancel()
 
 
-async def test_what_was_done_but_cannot_be_shown_is_accepted(
+async def test_a_command_whose_effect_cannot_be_read_is_accepted(
     start: Start, deps: ApiDeps, scenarios: Database
 ) -> None:
     async with (
@@ -85,7 +85,7 @@ async def test_what_was_done_but_cannot_be_shown_is_accepted(
         assert await connection.fetchval("SELECT state FROM scenarios") == "inactive"
 
 
-async def test_a_query_that_takes_too_long_is_ended_and_says_what_to_do(
+async def test_a_query_that_takes_too_long_is_cancelled_with_advice(
     start: Start, deps: ApiDeps, scenarios_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def heavy(scenarios: Database, *_: object) -> None:

@@ -17,7 +17,7 @@ CROWD = 300
 
 @pytest.fixture
 async def scenario_id(scenarios: Database, predictions: Database) -> UUID:
-    """Ten frames: each has a cat, every third a dog beside it, frame 7 nothing, frame 9 an error."""
+    """Store ten frames: each has a cat, every third also a dog, frame 7 nothing, frame 9 an error."""
     scenario_id = await add_scenario(scenarios)
     for frame in range(9):
         found = [] if frame == 7 else [("cat", frame / 10)] + ([("dog", 0.9)] if frame % 3 == 0 else [])
@@ -28,7 +28,7 @@ async def scenario_id(scenarios: Database, predictions: Database) -> UUID:
 
 
 async def frames(http: httpx.AsyncClient, scenario_id: UUID, **query: Any) -> list[int]:
-    """The frames of all pages."""
+    """Return the frames of all pages."""
     seen: list[int] = []
     while True:
         response = await http.get(f"/scenarios/{scenario_id}/predictions", params=query)
@@ -40,7 +40,7 @@ async def frames(http: httpx.AsyncClient, scenario_id: UUID, **query: Any) -> li
         query["cursor"] = page["next_cursor"]
 
 
-async def test_a_prediction_shows_what_was_found_where(
+async def test_a_prediction_has_labels_confidences_and_boxes(
     http: httpx.AsyncClient, scenario_id: UUID, predictions: Database
 ) -> None:
     await add_prediction(predictions, scenario_id, 12, ("car", 0.7), ("bus", 0.6), track_ids=[4, None])
@@ -93,13 +93,13 @@ async def test_a_prediction_shows_what_was_found_where(
         ({"label": "cow"}, []),
     ],
 )
-async def test_filters_choose_frames(
+async def test_filters_select_frames(
     http: httpx.AsyncClient, scenario_id: UUID, query: dict[str, Any], expected: list[int]
 ) -> None:
     assert await frames(http, scenario_id, **query) == expected
 
 
-async def test_with_a_filter_only_matching_detections_are_shown(
+async def test_with_a_filter_only_matching_detections_are_returned(
     http: httpx.AsyncClient, scenario_id: UUID
 ) -> None:
     for least, expected in [
@@ -123,7 +123,7 @@ async def test_pages_stay_right_while_rows_are_added(
     assert second["next_cursor"] is None
 
 
-async def test_a_cursor_fits_only_the_query_it_came_from(
+async def test_a_cursor_is_valid_only_for_its_query(
     http: httpx.AsyncClient, scenario_id: UUID, scenarios: Database
 ) -> None:
     path = f"/scenarios/{scenario_id}/predictions"
@@ -147,9 +147,7 @@ async def test_a_cursor_fits_only_the_query_it_came_from(
     assert (await http.get(path, params={"label": "cat", "cursor": cursor})).status_code == 200
 
 
-async def test_a_cursor_that_nobody_handed_out_is_refused(
-    http: httpx.AsyncClient, scenarios: Database
-) -> None:
+async def test_a_forged_cursor_is_refused(http: httpx.AsyncClient, scenarios: Database) -> None:
     scenario_id = await add_scenario(scenarios)
     path = f"/scenarios/{scenario_id}"
     forged: list[tuple[str, object, object]] = [
@@ -213,7 +211,7 @@ async def test_a_thousand_predictions_come_in_one_page(
 
 
 async def add_crowds(predictions: Database, scenario_id: UUID, frames: int, *, label: str = "cat") -> None:
-    """Frames of CROWD detections: one dog, surely, and otherwise `label`, likely."""
+    """Store frames of CROWD detections: a dog with confidence 0.9, all others `label` with 0.5."""
     async with predictions.connection() as connection:
         await connection.execute(
             "INSERT INTO predictions SELECT $1, n, n / 30.0, $2, $3, $4 FROM generate_series(0, $5 - 1) AS n",
@@ -242,7 +240,7 @@ async def test_a_page_of_many_detections_ends_early_and_the_next_goes_on(
     shown: int,
     state: str,
 ) -> None:
-    """Pages of a completed scenario are kept: each is asked for twice."""
+    """Pages of a completed scenario are cached, so each is requested twice."""
     scenario_id = await add_scenario(scenarios, state=state)
     await add_crowds(predictions, scenario_id, 400)
     ends: list[int] = []
@@ -260,12 +258,12 @@ async def test_a_page_of_many_detections_ends_early_and_the_next_goes_on(
         ends.append(len(page["items"]))
         cursor = page["next_cursor"]
     assert seen == list(range(400))
-    each = 80 * CROWD + 4 * CROWD - 1  # bytes that a page is taken to have for a frame
+    each = 80 * CROWD + 4 * CROWD - 1  # bytes that are counted for a frame
     assert ends == [n := -(-MAX_PAGE // each), n, 400 - 2 * n]
     assert 40_000 < n * CROWD < 50_000
 
 
-async def test_long_labels_end_a_page_earlier_and_a_limit_earlier_still(
+async def test_long_labels_or_a_limit_end_a_page_earlier(
     http: httpx.AsyncClient, scenarios: Database, predictions: Database
 ) -> None:
     scenario_id = await add_scenario(scenarios)
@@ -280,7 +278,7 @@ async def test_long_labels_end_a_page_earlier_and_a_limit_earlier_still(
     assert await frames(http, scenario_id, limit=2, to_frame=3) == [0, 1, 2]
 
 
-async def test_a_page_has_a_frame_however_many_detections_it_has(
+async def test_a_page_has_at_least_one_frame_however_large(
     http: httpx.AsyncClient, scenarios: Database, predictions: Database
 ) -> None:
     scenario_id = await add_scenario(scenarios)

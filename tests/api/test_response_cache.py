@@ -1,4 +1,4 @@
-"""Answers that are kept: they are as right as those that are not."""
+"""Cached responses are as correct as others."""
 
 from uuid import UUID, uuid4
 
@@ -14,7 +14,7 @@ PATHS = ("", "/predictions", "/predictions?label=cat&limit=1")
 
 
 async def read(http: httpx.AsyncClient, scenario_id: UUID) -> list[bytes]:
-    """All answers, each asked for twice."""
+    """Return the responses of all paths, each requested twice."""
     answers = []
     for path in PATHS:
         first, again = [await http.get(f"/scenarios/{scenario_id}{path}") for _ in range(2)]
@@ -24,7 +24,7 @@ async def read(http: httpx.AsyncClient, scenario_id: UUID) -> list[bytes]:
     return answers
 
 
-async def test_answers_about_a_completed_scenario_are_kept(
+async def test_responses_about_a_completed_scenario_are_cached(
     http: httpx.AsyncClient, scenarios: Database, predictions: Database
 ) -> None:
     scenario_id = await add_scenario(scenarios, state="inactive", outcome="completed")
@@ -36,7 +36,7 @@ async def test_answers_about_a_completed_scenario_are_kept(
     assert await read(http, scenario_id) == before
 
 
-async def test_what_is_kept_is_not_shown_of_a_scenario_that_was_deleted(
+async def test_no_cached_response_is_returned_for_a_deleted_scenario(
     http: httpx.AsyncClient, scenarios: Database, predictions: Database
 ) -> None:
     scenario_id = await add_scenario(scenarios, state="inactive", outcome="completed")
@@ -47,7 +47,7 @@ async def test_what_is_kept_is_not_shown_of_a_scenario_that_was_deleted(
         assert (await http.get(f"/scenarios/{scenario_id}{path}")).status_code == 404
 
 
-async def test_a_completed_scenario_that_is_started_again_is_shown_as_it_is(
+async def test_no_cached_response_is_returned_for_a_restarted_scenario(
     http: httpx.AsyncClient, scenarios: Database
 ) -> None:
     scenario_id = await add_scenario(scenarios, state="inactive", outcome="completed")
@@ -58,7 +58,7 @@ async def test_a_completed_scenario_that_is_started_again_is_shown_as_it_is(
 
 
 @pytest.mark.parametrize("outcome", [None, "stopped", "failed"])
-async def test_answers_about_others_are_not_kept(
+async def test_responses_about_other_scenarios_are_not_cached(
     http: httpx.AsyncClient, scenarios: Database, predictions: Database, outcome: str | None
 ) -> None:
     state = "inactive" if outcome else "active"
@@ -70,7 +70,7 @@ async def test_answers_about_others_are_not_kept(
     assert all(now != then for now, then in zip(after, before, strict=True))
 
 
-def test_the_answers_used_last_are_kept() -> None:
+def test_the_least_recently_used_response_is_evicted() -> None:
     kept = ResponseCache(max_size=3 * 2010)
     names = [uuid4() for _ in range(5)]
     for name in names[:3]:
@@ -82,7 +82,7 @@ def test_the_answers_used_last_are_kept() -> None:
     assert kept.get(names[4], b"it") is None
 
 
-def test_what_is_forgotten_makes_room() -> None:
+def test_evicting_a_scenario_makes_room() -> None:
     kept = ResponseCache(max_size=3 * 2000)
     first, second, third = (uuid4() for _ in range(3))
     for question in (b"0", b"1"):
@@ -96,7 +96,7 @@ def test_what_is_forgotten_makes_room() -> None:
     assert kept.get(second, b"0") is not None
 
 
-def test_a_long_question_takes_its_room_too() -> None:
+def test_the_size_of_a_query_counts_too() -> None:
     kept = ResponseCache(max_size=11_000)
     name = uuid4()
     questions = [b"%d" % number * 4000 for number in range(5)]
@@ -106,7 +106,7 @@ def test_a_long_question_takes_its_room_too() -> None:
     assert found == [False, False, False, True, True]
 
 
-async def test_deleting_and_starting_a_scenario_make_room(
+async def test_deleting_and_starting_a_scenario_evict_its_responses(
     http: httpx.AsyncClient, app: RequestMiddleware, scenarios: Database
 ) -> None:
     for method, path in (("DELETE", ""), ("POST", "/start")):

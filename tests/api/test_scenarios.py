@@ -1,4 +1,4 @@
-"""Looking at scenarios, and telling them what to do."""
+"""Read, stop, start and delete scenarios."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,7 @@ from app.postgres import Database
 from tests.support.rows import BEGIN, MEDIA, SPEC, add_checkpoint, add_scenario
 
 
-async def test_progress_is_told_from_the_checkpoint(
+async def test_progress_is_computed_from_the_checkpoint(
     http: httpx.AsyncClient, scenarios: Database, predictions: Database
 ) -> None:
     scenario_id = await add_scenario(scenarios, media=MEDIA)
@@ -56,7 +56,7 @@ async def test_progress_is_told_from_the_checkpoint(
         ({"state": "inactive", "outcome": "stopped"}, MEDIA, 10.0),
     ],
 )
-async def test_percent_is_told_where_the_length_is_known(
+async def test_percent_is_known_if_the_length_is_known(
     http: httpx.AsyncClient,
     scenarios: Database,
     predictions: Database,
@@ -70,7 +70,7 @@ async def test_percent_is_told_where_the_length_is_known(
     assert progress["percent"] == percent
 
 
-async def test_a_new_attempt_is_not_where_the_one_before_it_was(
+async def test_a_new_attempt_does_not_show_its_predecessors_state(
     http: httpx.AsyncClient, scenarios: Database, predictions: Database
 ) -> None:
     scenario_id = await add_scenario(scenarios, media=MEDIA, attempt=2)
@@ -81,7 +81,7 @@ async def test_a_new_attempt_is_not_where_the_one_before_it_was(
     assert body["progress"]["percent"] == 10.0, "what is stored stays stored"
 
 
-async def test_the_list_is_newest_first_page_by_page(
+async def test_the_list_is_returned_newest_first_in_pages(
     http: httpx.AsyncClient, scenarios: Database, predictions: Database
 ) -> None:
     ids = [str(await add_scenario(scenarios, age=age // 2)) for age in range(7)]  # pairs of the same age
@@ -102,7 +102,7 @@ async def test_the_list_is_newest_first_page_by_page(
     assert seen[0]["created_at"] == f"{BEGIN:%Y-%m-%dT%H:%M:%SZ}"
 
 
-async def test_the_list_can_be_of_one_state(http: httpx.AsyncClient, scenarios: Database) -> None:
+async def test_the_list_can_be_filtered_by_state(http: httpx.AsyncClient, scenarios: Database) -> None:
     active = await add_scenario(scenarios)
     await add_scenario(scenarios, state="inactive")
     page = (await http.get("/scenarios", params={"state": "active"})).json()
@@ -110,7 +110,7 @@ async def test_the_list_can_be_of_one_state(http: httpx.AsyncClient, scenarios: 
     assert (await http.get("/scenarios", params={"state": "init_shutdown"})).json()["items"] == []
 
 
-async def test_stop_start_and_delete_tell_the_orchestrator(
+async def test_stop_start_and_delete_change_the_scenario(
     http: httpx.AsyncClient, scenarios: Database
 ) -> None:
     scenario_id = await add_scenario(scenarios, state="init_startup")
@@ -157,7 +157,7 @@ async def test_an_unknown_scenario_is_not_found(http: httpx.AsyncClient, method:
     assert str(scenario_id) in response.json()["detail"]
 
 
-async def test_a_scenario_that_this_version_does_not_understand_does_not_show_its_source(
+async def test_a_source_that_this_version_does_not_accept_is_not_shown(
     http: httpx.AsyncClient, scenarios: Database
 ) -> None:
     spec: ScenarioSpec = replace(SPEC, source="gopher://admin:hunter2@host/")

@@ -31,7 +31,7 @@ async def add_runner(scenarios: Database, name: str, age: float = 0, **columns: 
     return boot_id
 
 
-async def test_runners_show_whether_they_live_and_what_they_hold(
+async def test_runners_are_returned_with_state_and_scenarios(
     http: httpx.AsyncClient, scenarios: Database
 ) -> None:
     boot_id = await add_runner(scenarios, "a-busy")
@@ -52,7 +52,7 @@ async def test_runners_show_whether_they_live_and_what_they_hold(
     assert 60 <= items[1]["heartbeat_age_seconds"] < 70
 
 
-async def test_each_detector_tells_how_it_is_configured(http: httpx.AsyncClient) -> None:
+async def test_each_detector_has_a_schema_and_an_example(http: httpx.AsyncClient) -> None:
     items = (await http.get("/detectors")).json()["items"]
     assert {"motion", "people", "face", "marker", "onnx", "mock"} <= {item["name"] for item in items}
     for item in items:
@@ -121,8 +121,8 @@ async def test_metrics_count_requests_and_scenarios(http: httpx.AsyncClient, sce
     assert after["videoanalysis_scenarios", (("state", "init_startup"),)] == 0
 
 
-async def test_methods_that_clients_invent_are_counted_as_one(http: httpx.AsyncClient) -> None:
-    """What is counted by name is kept for ever."""
+async def test_unknown_methods_share_one_metric_label(http: httpx.AsyncClient) -> None:
+    """Metrics keep each label for ever."""
     for name in ("INVENTED", "MADE-UP"):
         assert (await http.request(name, "/scenarios")).status_code == 405
     methods = {dict(labels).get("method") for _, labels in await samples(http)}
@@ -130,7 +130,7 @@ async def test_methods_that_clients_invent_are_counted_as_one(http: httpx.AsyncC
     assert not methods & {"INVENTED", "MADE-UP"}
 
 
-async def test_metrics_are_told_without_a_database(start: Start, deps: ApiDeps, silent: str) -> None:
+async def test_metrics_are_returned_without_a_database(start: Start, deps: ApiDeps, silent: str) -> None:
     async with (
         open_database(silent) as away,
         start(ApiDeps(away, away, deps.bus)) as app,

@@ -1,4 +1,4 @@
-"""The stream of changes, over real sockets."""
+"""The stream of events, over real sockets."""
 
 import json
 from collections.abc import AsyncIterator
@@ -17,8 +17,8 @@ from tests.support.rows import MEDIA, add_checkpoint, add_event, add_scenario
 from tests.support.waiting import until
 
 
-class Reader:
-    """Reads server-sent events; `last_id` is what a browser would reconnect with."""
+class EventReader:
+    """Reads server-sent events; `last_id` is the id that a browser would reconnect with."""
 
     def __init__(self, lines: AsyncIterator[str]) -> None:
         self._lines = lines
@@ -26,7 +26,7 @@ class Reader:
         self.comments = 0
 
     async def next(self, kind: str = "scenario") -> dict[str, Any]:
-        """The next event of a kind; others are passed over."""
+        """Return the next event of a kind; skip others."""
         event: dict[str, str] = {}
         with fail_after(10):
             async for line in self._lines:
@@ -45,7 +45,7 @@ class Reader:
         raise EOFError
 
     async def until_begun(self) -> None:
-        """The position that the stream begins with."""
+        """Wait for the position that the stream begins with."""
         with fail_after(10):
             async for line in self._lines:
                 if line.startswith("id: "):
@@ -54,7 +54,7 @@ class Reader:
 
 
 @asynccontextmanager
-async def reading(url: str, last_event_id: str | None = None) -> AsyncIterator[Reader]:
+async def reading(url: str, last_event_id: str | None = None) -> AsyncIterator[EventReader]:
     headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
     async with (
         httpx.AsyncClient(timeout=10) as http,
@@ -62,7 +62,7 @@ async def reading(url: str, last_event_id: str | None = None) -> AsyncIterator[R
     ):
         assert response.status_code == 200, await response.aread()
         assert response.headers["content-type"].startswith("text/event-stream")
-        reader = Reader(response.aiter_lines())
+        reader = EventReader(response.aiter_lines())
         await reader.until_begun()
         yield reader
 
@@ -73,7 +73,7 @@ async def url(app: ASGIApp) -> AsyncIterator[str]:
         yield url
 
 
-async def test_a_stream_tells_each_change_from_now_on(url: str, scenarios: Database) -> None:
+async def test_a_stream_sends_each_change_from_now_on(url: str, scenarios: Database) -> None:
     scenario_id = await add_scenario(scenarios)
     await add_event(scenarios, scenario_id, reason="before the stream")
     async with reading(url) as reader:
@@ -95,7 +95,7 @@ async def test_a_stream_tells_each_change_from_now_on(url: str, scenarios: Datab
         assert change["id"] == reader.last_id
 
 
-async def test_a_stream_hears_of_a_change_at_once(url: str) -> None:
+async def test_a_change_is_sent_at_once(url: str) -> None:
     body = {"source": "clip.mp4", "detector": {"type": "marker"}}
     async with reading(url) as reader, httpx.AsyncClient() as http:
         with move_on_after(4) as enough:  # without notifications each would take a second
@@ -106,9 +106,7 @@ async def test_a_stream_hears_of_a_change_at_once(url: str) -> None:
         assert not enough.cancelled_caught
 
 
-async def test_a_stream_is_resumed_after_the_last_event_seen_on_any_process(
-    start: Start, url: str, scenarios: Database
-) -> None:
+async def test_a_stream_can_be_resumed_on_any_process(start: Start, url: str, scenarios: Database) -> None:
     scenario_id = await add_scenario(scenarios)
     async with reading(url) as reader:
         await add_event(scenarios, scenario_id, reason="seen")
@@ -119,7 +117,7 @@ async def test_a_stream_is_resumed_after_the_last_event_seen_on_any_process(
         assert [(await resumed.next())["reason"] for _ in range(450)] == [str(n) for n in range(450)]
 
 
-async def test_a_client_cut_off_before_any_event_misses_nothing(url: str, scenarios: Database) -> None:
+async def test_a_client_disconnected_before_any_event_misses_nothing(url: str, scenarios: Database) -> None:
     scenario_id = await add_scenario(scenarios)
     async with reading(url) as reader:
         pass
@@ -128,7 +126,7 @@ async def test_a_client_cut_off_before_any_event_misses_nothing(url: str, scenar
         assert (await resumed.next())["reason"] == "while it was away"
 
 
-async def test_a_client_may_come_back_while_nothing_happened(url: str) -> None:
+async def test_a_client_can_reconnect_if_nothing_happened(url: str) -> None:
     async with reading(url) as reader:
         pass
     async with reading(url, reader.last_id) as resumed:
@@ -146,13 +144,15 @@ async def test_a_change_that_commits_late_is_not_skipped(url: str, scenarios: Da
         with move_on_after(0.3) as early:
             await reader.next()
         assert early.cancelled_caught, "nothing is told out of order"
-    # Reading was cancelled half-way, so this client comes back.
+    # The read was cancelled, so the client reconnects.
     async with reading(url, reader.last_id) as resumed:
         told = [(await resumed.next())["reason"] for _ in range(2)]
         assert told == ["drew its id first", "committed first"]
 
 
-async def test_progress_is_told_of_what_runs(url: str, scenarios: Database, predictions: Database) -> None:
+async def test_progress_is_sent_for_running_scenarios(
+    url: str, scenarios: Database, predictions: Database
+) -> None:
     scenario_id = await add_scenario(scenarios, media=MEDIA)
     await add_scenario(scenarios, state="inactive")
     await add_checkpoint(predictions, scenario_id, next_frame=900, frames_per_second=100.0)
@@ -181,7 +181,7 @@ async def test_streams_end_when_the_service_stops(start: Start) -> None:
             await reader.next()
 
 
-async def test_streams_go_on_after_the_database_was_away(url: str, scenarios: Database) -> None:
+async def test_streams_continue_after_the_database_was_lost(url: str, scenarios: Database) -> None:
     scenario_id = await add_scenario(scenarios)
     async with reading(url) as reader:
         async with scenarios.connection() as connection:
@@ -191,12 +191,12 @@ async def test_streams_go_on_after_the_database_was_away(url: str, scenarios: Da
                     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 )
             )
-        assert listeners, "the feed had a connection, and lost it"
+        assert listeners, "the change stream had a connection, and lost it"
         await add_event(scenarios, scenario_id, reason="afterwards")
         assert (await reader.next())["reason"] == "afterwards"
 
 
-async def test_the_number_of_streams_is_bounded(start: Start) -> None:
+async def test_the_number_of_streams_is_limited(start: Start) -> None:
     async with start(max_streams=2) as app, listening(app) as url, AsyncExitStack() as stack:
         for _ in range(2):
             await stack.enter_async_context(reading(url))
@@ -220,9 +220,7 @@ async def test_an_event_id_of_another_service_is_refused(http: httpx.AsyncClient
     assert response.json()["field"] == "Last-Event-ID"
 
 
-async def test_the_feed_leaves_the_databases_alone_while_nobody_listens(
-    url: str, scenarios: Database
-) -> None:
+async def test_without_clients_the_change_stream_runs_no_queries(url: str, scenarios: Database) -> None:
     async def sessions() -> int:
         async with scenarios.connection() as connection:
             return int(

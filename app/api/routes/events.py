@@ -77,8 +77,8 @@ EventId = Annotated[
         },
         problems={
             BAD_REQUEST: "Last-Event-ID is not an event of this service. Connect without it.",
-            TOO_MANY_STREAMS: "At most 100 event streams may be open, counted over all clients. Close one, or"
-            " try again later.",
+            TOO_MANY_STREAMS: "At most 100 event streams may be open in a process, counted over all clients."
+            " Close one, or try again later.",
         },
     ),
 )
