@@ -25,7 +25,7 @@ class Partition:
     def __init__(self) -> None:
         self.queue: deque[QueuedDelivery] = deque()
         self.is_scheduled = False  # it is in `ready`, or a worker has it
-        self.in_hand: QueuedDelivery | None = None
+        self.current: QueuedDelivery | None = None
 
 
 class Subscription:
@@ -66,17 +66,17 @@ class Subscription:
 
     def withdraw(self, partition: Partition, delivery: QueuedDelivery) -> None:
         """Remove a delivery whose publisher was cancelled, unless a worker is handling it or it is gone."""
-        if delivery is not partition.in_hand and delivery in partition.queue:
+        if delivery is not partition.current and delivery in partition.queue:
             self.remove(partition, delivery)
 
     @contextmanager
     def hold(self, partition: Partition) -> Iterator[QueuedDelivery | None]:
         """Give a worker the partition's oldest delivery; afterwards schedule the partition again."""
-        partition.in_hand = partition.queue[0] if partition.queue else None
+        partition.current = partition.queue[0] if partition.queue else None
         try:
-            yield partition.in_hand
+            yield partition.current
         finally:
-            partition.in_hand = None
+            partition.current = None
             partition.is_scheduled = False
             if partition.queue:
                 self._schedule(partition)

@@ -1,4 +1,4 @@
-"""Migrations: in order, once, whole or not at all, whoever applies them."""
+"""Migrations: in order, each once, completely or not at all, also from several processes."""
 
 import itertools
 import subprocess
@@ -20,14 +20,14 @@ Package = Callable[..., str]
 
 @pytest.fixture
 async def dsn(server: Databases) -> AsyncIterator[str]:
-    """The address of a database without any schema."""
+    """The address of an empty database."""
     async with server.empty() as dsn:
         yield dsn
 
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
-    """Make a package of migrations: `package(first="CREATE …", second="…")`."""
+    """Create a package with migrations: `package(first="CREATE …", second="…")`."""
     monkeypatch.syspath_prepend(str(tmp_path))
     folder = tmp_path / "shop" / "migrations"
     folder.mkdir(parents=True)
@@ -75,13 +75,13 @@ async def test_tasks_that_migrate_at_once_apply_each_migration_once(dsn: str) ->
 
 
 def migrate_in_processes(dsn: str, count: int) -> list[str]:
-    """What several processes that start at once say they have applied."""
+    """Return the migrations that several concurrent processes report as applied by them."""
     script = "import anyio, sys; from app.postgres import migrate; print(*anyio.run(migrate, *sys.argv[1:]))"
     command = [sys.executable, "-c", script, dsn, "app.predictions"]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
-    said = [process.communicate(timeout=30)[0].splitlines()[-1].split() for process in processes]
+    applied = [process.communicate(timeout=30)[0].splitlines()[-1].split() for process in processes]
     assert [process.returncode for process in processes] == [0] * count
-    return [*itertools.chain(*said)]
+    return [*itertools.chain(*applied)]
 
 
 async def test_processes_that_migrate_at_once_apply_each_migration_once(dsn: str) -> None:

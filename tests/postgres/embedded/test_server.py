@@ -1,4 +1,4 @@
-"""The local server, as one or several processes use it."""
+"""The embedded server, used by one or several processes."""
 
 import os
 import shutil
@@ -48,12 +48,12 @@ async def socket_folder(dsn: str) -> Path:
 
 
 def unfinished(folder: Path) -> list[Path]:
-    """What an initdb that did not end well has left."""
+    """Return the folders that a failed initdb has left."""
     return list(folder.glob("new-*"))
 
 
 def give_away(folder: Path) -> None:
-    """Make it another user's, with all that is in it."""
+    """Make another user the owner of the folder and everything in it."""
     folder.mkdir(exist_ok=True)
     for path in (folder, *folder.rglob("*")):
         shutil.chown(path, "daemon", "daemon")
@@ -76,7 +76,7 @@ async def test_two_databases_are_kept_in_one_server_and_it_stops_with_its_only_u
 
 
 def connecting_as_another_user(path: Path) -> str:
-    """What another user of this machine meets at the socket."""
+    """Return the error that another user of this machine gets when it connects to the socket."""
     script = """
 import os, socket, sys
 os.setgroups([])
@@ -191,7 +191,7 @@ async def test_a_server_that_dies_in_use_is_back_under_its_address(folder: Path)
 
 @contextmanager
 def bystander(owner: os.stat_result) -> Iterator[subprocess.Popen[bytes]]:
-    """A process of the server's user that has nothing to do with the server."""
+    """A process of the server's user that is not part of the server."""
     other = owner.st_uid if os.geteuid() != owner.st_uid else None
     process = subprocess.Popen(["sleep", "60"], user=other)
     try:
