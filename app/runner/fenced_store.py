@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import structlog
 from anyio import sleep
 
-from ..concurrency.micro_batching import MicroBatcher
 from ..domain.states import SourceState
 from ..postgres import TRANSIENT, Database
 from ..predictions.checkpoint import Batch, BatchWrite, Checkpoint, Fence, FencedError
 from . import checkpoints, metrics
+from .shared_statements import SharedStatements
 
 log = structlog.get_logger(__name__)
 
@@ -27,13 +27,11 @@ def backoffs() -> Iterator[float]:
 class FencedStore:
     """The rows of one scenario, while a run holds their fence."""
 
-    def __init__(
-        self, database: Database, fence: Fence, claims: MicroBatcher[Fence, Checkpoint] | None = None
-    ) -> None:
-        """`claims` takes the fences of several runs at once."""
+    def __init__(self, database: Database, fence: Fence, shared: SharedStatements | None = None) -> None:
         self._database = database
         self._fence = fence
-        self._claims = claims
+        self._shared = shared
+        self._claims_alone = shared is None
 
     async def try_claim(self) -> Checkpoint | None:
         """Take the fence. Returns None if the database is away.
@@ -41,9 +39,10 @@ class FencedStore:
         Raises:
             FencedError: a newer attempt has the fence, or the scenario was deleted.
         """
-        if self._claims is not None and (claimed := await self._claims.ask(self._fence)) is not None:
-            return claimed
-        self._claims = None  # whether it is fenced off, or its fault, shows when it is claimed alone
+        if self._shared is not None and not self._claims_alone:
+            self._claims_alone = True  # the next time: then it shows what is wrong with this claim
+            if (claimed := await self._shared.claim(self._fence)) is not None:
+                return claimed
         try:
             async with self._database.connection() as connection:
                 return await checkpoints.claim(connection, self._fence)
@@ -65,10 +64,13 @@ class FencedStore:
         metrics.count(batch)
 
     async def _try_to_store(self, batch: Batch) -> bool:
+        write = BatchWrite(self._fence, batch)
+        # The result is "stored" also if the acknowledgement of an earlier try was lost.
+        result = None if self._shared is None else await self._shared.write(write)
         try:
-            async with self._database.connection() as connection:
-                # "stored" also if the acknowledgement of an earlier try was lost.
-                (result,) = await checkpoints.write_batches(connection, [BatchWrite(self._fence, batch)])
+            if result is None:
+                async with self._database.connection() as connection:
+                    (result,) = await checkpoints.write_batches(connection, [write])
         except TRANSIENT as error:
             log.warning("cannot store yet", error=repr(error), next_frame=batch.start)
             return False

@@ -13,7 +13,6 @@ from anyio.lowlevel import checkpoint
 from msgspec import ValidationError
 from msgspec.structs import replace
 
-from ..concurrency.micro_batching import MicroBatcher
 from ..concurrency.wake import Wake
 from ..detectors.base import Detector, DetectorError
 from ..detectors.factory import READS_FILES, make_detector
@@ -33,6 +32,7 @@ from .context import RunContext
 from .detection import RunDetector
 from .fenced_store import FencedStore, backoffs
 from .pipeline import MAX_TAKEN, Pipeline, Taken
+from .shared_statements import SharedStatements
 
 log = structlog.get_logger(__name__)
 
@@ -56,14 +56,14 @@ class Run:
         context: RunContext,
         emit: Callable[[RunEvent], None],
         report: Callable[[], None] = lambda: None,
-        claims: MicroBatcher[Fence, Checkpoint] | None = None,
+        shared: SharedStatements | None = None,
     ) -> None:
         self._command = command
         self._context = context
         self._emit = emit
         self._report = report
         fence = Fence(command.scenario_id, command.attempt, uuid4())
-        self._store = FencedStore(context.database, fence, claims)
+        self._store = FencedStore(context.database, fence, shared)
         self._asked: Literal["stop", "release"] | None = None
         self._wake = Wake()
         self._unsent: Media | None = None

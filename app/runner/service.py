@@ -1,6 +1,5 @@
 """A runner: takes runs that bear its instance, reports that it holds them, and what became of them."""
 
-from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
@@ -18,7 +17,6 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from structlog.contextvars import bind_contextvars
 
 from ..bus import Bus, BusUnavailableError
-from ..concurrency.micro_batching import MicroBatcher, none_if_it_fails
 from ..concurrency.wake import Wake
 from ..domain.features import FEATURES
 from ..domain.redaction import redact
@@ -39,13 +37,12 @@ from ..messages import (
     runner_events,
     runner_heartbeats,
 )
-from ..predictions.checkpoint import Checkpoint, Fence
-from . import checkpoints as store
 from . import metrics
 from .cleanup.purge import Purge
 from .cleanup.retention import remove_old
 from .context import RunContext
 from .run import Run
+from .shared_statements import SharedStatements
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +74,7 @@ class Runner:
         self._runs: dict[tuple[UUID, int], Run] = {}
         self._leaving = False
         self._report = Wake()
-        self._claims = MicroBatcher(none_if_it_fails(self._claim))
+        self._shared = SharedStatements(context.database)
         self._none_left = Event()
 
     async def run(self, leave: Event, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
@@ -137,16 +134,12 @@ class Runner:
                 self._runs[key].stop("stop")
         elif key not in self._runs:
             send, events = create_memory_object_stream[RunEvent](2)  # that it started, and how it ended
-            run = Run(message, self._context, send.send_nowait, self._report.set, self._claims)
+            run = Run(message, self._context, send.send_nowait, self._report.set, self._shared)
             if self._leaving:
                 run.stop("release")
             self._runs[key] = run
             metrics.RUNS.set(len(self._runs))
             group.start_soon(self._hold, message, run, send, events)
-
-    async def _claim(self, fences: Sequence[Fence]) -> list[Checkpoint | None]:
-        async with self._context.database.connection() as connection:
-            return await store.claim_all(connection, fences)
 
     async def _hold(
         self,

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from app.postgres import Connection
 from app.predictions.checkpoint import Batch, Fence
 from app.runner import checkpoints as store
+from app.runner import shared_statements
 from tests.support.rows import packed
 
 _PAUSE = 0.3  # seconds between the two, as of a slow disk
@@ -46,6 +47,7 @@ async def _insert(connection: Connection, fence: Fence, batch: Batch) -> None:
     )
 
 
+shared_statements.MAX_SHARED_FRAMES = -1  # so that every batch is stored by `write`
 vars(store)["write"] = _write_apart
 
 from app.main import app  # noqa: E402 - the guard is out before it starts
