@@ -95,7 +95,7 @@ async def write_batches(connection: Connection, writes: Sequence[BatchWrite]) ->
     if len(moved) == len(writes):
         return ["stored"] * len(writes)
     others = [write for n, write in enumerate(writes, 1) if n not in moved]
-    results = iter(await _read_results(connection, others))
+    results = iter(await read_results(connection, others))
     return ["stored" if n in moved else next(results) for n in range(1, len(writes) + 1)]
 
 
@@ -172,18 +172,6 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
         rows.maxima.confidences,
     )
     return moved == 1
-
-
-async def is_stored(connection: Connection, fence: Fence, batch: Batch) -> bool:
-    """Return whether a batch is stored for which `write` returned False or raised.
-
-    Raises:
-        FencedError: a newer attempt has the fence, or the scenario was deleted
-    """
-    (result,) = await _read_results(connection, [BatchWrite(fence, batch)])
-    if result == "fenced_off":
-        raise FencedError
-    return result == "stored"
 
 
 _WRITE_SEVERAL = """
@@ -302,7 +290,7 @@ def _joined_or_none(
     )
 
 
-async def _read_results(connection: Connection, writes: Sequence[BatchWrite]) -> list[WriteResult]:
+async def read_results(connection: Connection, writes: Sequence[BatchWrite]) -> list[WriteResult]:
     """Find out what became of writes whose acknowledgement was lost, or that were left out."""
     rows = await connection.fetch(
         "SELECT scenario_id, attempt, run_token, next_frame, finished FROM checkpoints"

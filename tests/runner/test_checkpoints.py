@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from app.domain.prediction import Detection, Prediction
 from app.postgres import Database
-from app.predictions.checkpoint import Counters, Fence, FencedError
+from app.predictions.checkpoint import BatchWrite, Counters, Fence
 from app.runner import checkpoints
 from tests.support.batches import as_batch, batch, prediction
 from tests.support.checkpoints import claim, frames, new_fence, write
@@ -87,8 +87,9 @@ async def test_a_fenced_run_writes_nothing(predictions: Database) -> None:
     await claim(predictions, second)
     assert not await write(predictions, first, batch(0, 10))
     async with predictions.connection() as connection:
-        with pytest.raises(FencedError):
-            await checkpoints.is_stored(connection, first, batch(0, 10))
+        late = [BatchWrite(first, batch(0, 10))]
+        assert await checkpoints.write_batches(connection, late) == ["fenced_off"]
+        assert await checkpoints.read_results(connection, late) == ["fenced_off"]
     assert await frames(predictions) == []
 
 
@@ -98,8 +99,9 @@ async def test_a_batch_is_stored_once_however_often_it_is_written(predictions: D
     assert await write(predictions, fence, batch(0, 5))
     assert not await write(predictions, fence, batch(0, 5))
     async with predictions.connection() as connection:
-        assert await checkpoints.is_stored(connection, fence, batch(0, 5))
-        assert not await checkpoints.is_stored(connection, fence, batch(5, 9))
+        both = [BatchWrite(fence, batch(0, 5)), BatchWrite(fence, batch(5, 9))]
+        assert await checkpoints.read_results(connection, both) == ["stored", "not_stored"]
+        assert await checkpoints.write_batches(connection, both[:1]) == ["stored"]
     assert await frames(predictions) == [0, 1, 2, 3, 4]
 
 

@@ -73,7 +73,7 @@ async def test_what_was_left_out_can_be_written_again(predictions: Database) -> 
     fence, other = await claimed(predictions), await claimed(predictions)
     async with predictions.connection() as connection:
         writes = [BatchWrite(fence, batch(0, 5)), BatchWrite(other, batch(0, 5))]
-        assert await checkpoints._read_results(connection, writes) == ["not_stored", "not_stored"]
+        assert await checkpoints.read_results(connection, writes) == ["not_stored", "not_stored"]
         assert await checkpoints.write_batches(connection, writes) == ["stored", "stored"]
         assert await checkpoints.write_batches(connection, writes) == ["stored", "stored"]
     assert await frames(predictions, fence.scenario_id) == [0, 1, 2, 3, 4]

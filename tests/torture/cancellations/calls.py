@@ -52,7 +52,7 @@ from app.orchestrator.pruner import prune
 from app.orchestrator.signals import Signals
 from app.orchestrator.transactions import repeat
 from app.postgres import Connection, Database
-from app.predictions.checkpoint import BatchWrite, Fence, FencedError
+from app.predictions.checkpoint import BatchWrite, Fence
 from app.predictions.codec import FRAMES_PER_BLOCK
 from app.runner import checkpoints as results
 from app.runner.cleanup import purge, retention
@@ -493,13 +493,12 @@ async def _write_batches(world: World) -> None:
         await results.write_batches(connection, writes)
 
 
-@call(results.is_stored)
-async def _is_stored(world: World) -> None:
+@call(results.read_results)
+async def _read_results(world: World) -> None:
     fence = world.fence(world.chance.choice(world.recorded))
     async with world.predictions.connection() as connection:
         start = (await results.claim(connection, fence)).next_frame
-        with suppress(FencedError):
-            await results.is_stored(connection, fence, batch(start, start + 3))
+        await results.read_results(connection, [BatchWrite(fence, batch(start, start + 3))])
 
 
 @call(results.note_source_state)
