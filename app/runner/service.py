@@ -1,4 +1,4 @@
-"""A runner: takes runs that bear its instance, reports that it holds them, and what became of them."""
+"""A runner: takes the runs that are dispatched to it, and reports which it holds and how they end."""
 
 from functools import partial
 from uuid import UUID
@@ -49,11 +49,11 @@ log = structlog.get_logger(__name__)
 _FEATURES = tuple(sorted(FEATURES))
 
 DRAIN_SECONDS = 5.0
-"""How long a leaving runner waits for its runs to store what they have in hand."""
+"""Seconds that a leaving runner waits for its runs to store the frames that they have."""
 
 
 class Runner:
-    """Holds runs by (scenario, attempt), each until publishing its end has returned."""
+    """Holds runs by (scenario, attempt), each until its end was published."""
 
     def __init__(
         self,
@@ -72,13 +72,13 @@ class Runner:
         self._interval = heartbeat_interval
         self._retention = live_retention_days
         self._runs: dict[tuple[UUID, int], Run] = {}
-        self._leaving = False
+        self._is_leaving = False
         self._report = Wake()
         self._shared = SharedStatements(context.database)
         self._none_left = Event()
 
     async def run(self, leave: Event, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Run what is handed out until `leave` is set; then hand every run back, and return."""
+        """Execute the runs that are dispatched until `leave` is set; then release every run, and return."""
         purge = Purge(self._context.database)
         async with create_task_group() as group:
             handle = partial(self._handle, group)
@@ -95,11 +95,11 @@ class Runner:
 
     @property
     def held(self) -> list[tuple[UUID, int]]:
-        """The runs it holds: scenario and attempt."""
+        """The runs that it holds: scenario and attempt."""
         return list(self._runs)
 
     async def _leave(self) -> None:
-        self._leaving = True
+        self._is_leaving = True
         log.info("leaving", runs=len(self._runs))
         for run in self._runs.values():
             run.stop("release")
@@ -109,7 +109,7 @@ class Runner:
             if self._runs:
                 await self._none_left.wait()
         if deadline.cancelled_caught:
-            log.warning("left runs behind: their leases will end", runs=len(self._runs))
+            log.warning("left with runs that did not end: their leases will expire", runs=len(self._runs))
 
     async def _beat(self) -> None:
         while True:
@@ -120,12 +120,12 @@ class Runner:
             beat = RunnerHeartbeat(self._instance, self._slots, runs, _FEATURES)
             try:
                 await self._bus.publish(runner_heartbeats, beat, self._instance.runner_id)
-            except BusUnavailableError as error:  # the next one will say what is true by then
+            except BusUnavailableError as error:  # the next one tells what is true by then
                 log.warning("cannot send a heartbeat", error=str(error))
             await self._report.wait(self._interval)
 
     async def _handle(self, group: TaskGroup, message: Message) -> None:
-        assert isinstance(message, StartRun | StopRun)  # noqa: S101 - the topic holds nothing else
+        assert isinstance(message, StartRun | StopRun)  # noqa: S101 - the topic has no other messages
         if message.instance != self._instance:
             return
         key = (message.scenario_id, message.attempt)
@@ -135,7 +135,7 @@ class Runner:
         elif key not in self._runs:
             send, events = create_memory_object_stream[RunEvent](2)  # that it started, and how it ended
             run = Run(message, self._context, send.send_nowait, self._report.set, self._shared)
-            if self._leaving:
+            if self._is_leaving:
                 run.stop("release")
             self._runs[key] = run
             metrics.RUNS.set(len(self._runs))
@@ -159,15 +159,15 @@ class Runner:
         finally:
             del self._runs[command.scenario_id, command.attempt]
             metrics.RUNS.set(len(self._runs))
-            if self._leaving and not self._runs:
+            if self._is_leaving and not self._runs:
                 self._none_left.set()
 
     async def _execute(self, command: StartRun, run: Run, send: MemoryObjectSendStream[RunEvent]) -> None:
         try:
             await run.execute()
-        except Exception as fault:  # a fault of ours costs this run alone
+        except Exception as fault:  # a bug of ours costs this run alone
             log.exception("run failed")
-            error = redact(f"the runner met a fault of its own, which its log shows: {fault!r}")
+            error = redact(f"internal error of the runner, see its log: {fault!r}")
             send.send_nowait(
                 RunFailed(command.scenario_id, command.attempt, run.next_frame, error=error, retryable=True)
             )

@@ -53,7 +53,7 @@ async def test_a_thread_that_has_done_its_work_does_the_next_in_that_s_own_conte
     assert (second, context) == (first, "second")
 
 
-async def test_work_that_comes_meanwhile_gets_a_thread_of_its_own() -> None:
+async def test_work_that_comes_while_a_thread_is_busy_gets_another_thread() -> None:
     go = threading.Event()
 
     def wait() -> None:
@@ -127,7 +127,7 @@ def test_a_dedicated_thread_does_all_calls_whichever_thread_asks() -> None:
     dedicated.close()
 
 
-def test_what_a_call_raises_in_a_dedicated_thread_is_raised_where_it_was_asked_for() -> None:
+def test_an_exception_in_a_dedicated_thread_is_raised_in_the_thread_that_asked() -> None:
     def fail_if_odd(number: int) -> int:
         if number % 2:
             raise ValueError("odd")

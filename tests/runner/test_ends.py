@@ -38,7 +38,7 @@ from tests.support.proxy import proxied
 from tests.support.waiting import until
 
 
-async def test_a_detector_that_failed_in_every_frame_is_told_of_also_by_an_attempt_that_comes_after(
+async def test_a_later_attempt_also_reports_a_detector_that_failed_in_every_frame(
     threaded: World,
 ) -> None:
     """As where a process dies after it stored the last frame, and before it says why it gives up."""
@@ -91,7 +91,7 @@ async def test_a_run_stopped_while_its_source_reconnects_ends_at_once(world: Wor
 
 
 @pytest.mark.parametrize(("how", "kind"), [("stop", RunStopped), ("release", RunReleased)])
-async def test_a_run_ends_when_asked_though_it_could_not_claim_yet(
+async def test_a_run_ends_when_asked_even_if_it_could_not_claim_yet(
     world: World, predictions_dsn: str, how: Any, kind: type[RunEvent]
 ) -> None:
     async with proxied(predictions_dsn) as proxy, open_database(proxy.dsn) as away:
@@ -117,7 +117,7 @@ async def test_a_run_that_is_released_before_it_began_opens_nothing(
     assert [type(event) for event in world.events] == [RunReleased]
 
 
-async def test_a_run_that_nobody_asked_to_end_is_not_given_back(
+async def test_a_run_that_was_not_asked_to_end_is_not_released(
     threaded: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given_up = threading.Event()
@@ -143,7 +143,7 @@ async def test_a_run_that_nobody_asked_to_end_is_not_given_back(
     assert ended.retryable
 
 
-async def test_a_run_whose_decoding_process_says_nothing_of_an_end_is_not_given_back(
+async def test_a_run_whose_decoder_process_ends_without_a_reason_is_not_released(
     predictions: Database, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last = msgspec.json.encode(ReadEnded(ReadStatus())) + b"\n"

@@ -29,7 +29,7 @@ from tests.support.proxy import Proxy, proxied
 from tests.support.waiting import until
 
 
-async def test_a_state_that_could_not_be_shown_is_shown_later(
+async def test_a_source_state_that_could_not_be_stored_is_stored_later(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failures = 1
@@ -74,7 +74,7 @@ async def test_a_run_outlasts_a_database_that_is_away_for_a_while(world: World, 
     assert (await world.checkpoint())["frames_sampled"] == len(frames)
 
 
-async def test_connections_that_are_cut_at_any_moment_cost_no_frame_and_double_none(
+async def test_connections_cut_at_any_moment_neither_lose_nor_repeat_a_frame(
     threaded: World, predictions_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_module, "PACE", 0.001)

@@ -25,7 +25,7 @@ from tests.runner.pipelines import (
 from tests.support.waiting import until
 
 
-async def test_what_is_done_comes_out_in_order_whatever_finishes_first(held: HeldDetector) -> None:
+async def test_frames_come_out_in_order_whichever_is_detected_first(held: HeldDetector) -> None:
     pipeline = Pipeline(held.detect, workers=Workers(2), parallel=2, wake=nothing)
     with feeding(pipeline, [sampled(0), sampled(1), Watermark(5, 0.2)]):
         await until(lambda: len(held.begun) == 2)
@@ -36,7 +36,7 @@ async def test_what_is_done_comes_out_in_order_whatever_finishes_first(held: Hel
         assert frames_of(await take_all(pipeline)) == [0, 1, -5]
 
 
-async def test_what_should_be_last_waits_for_the_end_to_be_taken_with_it() -> None:
+async def test_the_last_frame_waits_for_the_end_to_be_taken_with_it() -> None:
     woken: list[None] = []
     detected: list[int] = []
 
@@ -73,7 +73,7 @@ async def test_a_recording_waits_for_a_database_that_takes_nothing() -> None:
         assert len(await take_all(pipeline)) == MAX_LINE + 100
 
 
-async def test_what_is_done_is_taken_in_bounded_batches_also_after_a_stop() -> None:
+async def test_frames_are_taken_in_bounded_batches_also_after_a_stop() -> None:
     pipeline = Pipeline(lambda _: FOUND, workers=Workers(2), parallel=2, wake=nothing)
     for frame in range(MAX_TAKEN + 10):
         pipeline.put(SampledFrame(frame, 0.0, frame, error="damaged"))
@@ -85,7 +85,7 @@ async def test_what_is_done_is_taken_in_bounded_batches_also_after_a_stop() -> N
     assert rest.is_over
 
 
-async def test_a_live_source_loses_the_oldest_frames_that_nobody_began_with(held: HeldDetector) -> None:
+async def test_a_live_source_drops_its_oldest_frames_that_no_worker_has_begun(held: HeldDetector) -> None:
     pipeline = Pipeline(held.detect, workers=Workers(1), parallel=1, wake=nothing)
     pipeline.note(LIVE)
     pipeline.put(sampled(10))
@@ -100,7 +100,7 @@ async def test_a_live_source_loses_the_oldest_frames_that_nobody_began_with(held
     assert dropped == list(range(11, 19))
 
 
-async def test_a_live_source_counts_what_it_loses_when_nothing_is_stored() -> None:
+async def test_a_live_source_counts_dropped_frames_when_nothing_is_stored() -> None:
     pipeline = Pipeline(lambda _: FOUND, workers=Workers(1), parallel=1, wake=nothing)
     pipeline.note(LIVE)
     for frame in range(MAX_LINE + 10):
@@ -112,7 +112,7 @@ async def test_a_live_source_counts_what_it_loses_when_nothing_is_stored() -> No
     assert (taken[-1].end, taken[-1].dropped) == (MAX_LINE + 10, 10)
 
 
-async def test_stopping_finishes_what_was_begun_and_nothing_else(held: HeldDetector) -> None:
+async def test_a_stop_finishes_the_frames_that_were_begun_and_no_others(held: HeldDetector) -> None:
     pipeline = Pipeline(held.detect, workers=Workers(2), parallel=2, wake=nothing)
     with feeding(pipeline, [sampled(frame) for frame in range(50)]) as returned:
         await until(lambda: len(held.begun) == 2)
@@ -125,7 +125,7 @@ async def test_stopping_finishes_what_was_begun_and_nothing_else(held: HeldDetec
         await until(lambda: returned[-1] is False)
 
 
-async def test_a_fault_of_the_detector_costs_one_frame() -> None:
+async def test_an_exception_in_the_detector_costs_one_frame() -> None:
     def detect(task: FrameTask) -> tuple[Detection, ...]:
         if task.frame == 1:
             raise ValueError("no such colour")
@@ -162,7 +162,7 @@ async def test_the_event_loop_is_woken_once_there_is_something_to_take(held: Hel
         assert len(woken) == 1
 
 
-async def test_the_event_loop_is_woken_at_the_end_even_where_it_does_not_wait(held: HeldDetector) -> None:
+async def test_the_event_loop_is_woken_at_the_end_even_if_it_does_not_wait(held: HeldDetector) -> None:
     woken: list[bool] = []
     pipeline = Pipeline(held.detect, workers=Workers(1), parallel=1, wake=lambda: woken.append(True))
     pipeline.put(sampled(0))
@@ -174,7 +174,7 @@ async def test_the_event_loop_is_woken_at_the_end_even_where_it_does_not_wait(he
     assert woken
 
 
-async def test_one_worker_looks_at_one_frame_at_a_time_where_only_one_may(held: HeldDetector) -> None:
+async def test_with_one_parallel_worker_one_frame_is_detected_in_at_a_time(held: HeldDetector) -> None:
     pipeline = Pipeline(held.detect, workers=Workers(2), parallel=1, wake=nothing)
     with feeding(pipeline, [sampled(0), sampled(1)]):
         await until(lambda: held.begun == [0])
@@ -184,7 +184,7 @@ async def test_one_worker_looks_at_one_frame_at_a_time_where_only_one_may(held: 
         assert frames_of(await take_all(pipeline)) == [0, 1]
 
 
-async def test_frames_that_come_slowly_wait_for_others_no_longer_than_until_the_event_loop_comes_by() -> None:
+async def test_frames_that_come_slowly_wait_no_longer_than_until_the_next_take() -> None:
     begun: list[int] = []
 
     def detect(task: FrameTask) -> tuple[Detection, ...]:
@@ -214,7 +214,7 @@ async def test_frames_that_come_slowly_wait_for_others_no_longer_than_until_the_
     await until(lambda: begun == [0, 1, 2, 3, 4])
 
 
-async def test_runs_that_share_workers_take_turns(held: HeldDetector) -> None:
+async def test_runs_that_share_workers_alternate(held: HeldDetector) -> None:
     shared = Workers(1)
     first = Pipeline(held.detect, workers=shared, parallel=1, wake=nothing)
     second = Pipeline(held.detect, workers=shared, parallel=1, wake=nothing)
@@ -229,7 +229,7 @@ async def test_runs_that_share_workers_take_turns(held: HeldDetector) -> None:
     assert held.begun == ([0, 10, 1, 11, 2, 12] if held.begun[0] == 0 else [10, 0, 11, 1, 12, 2])
 
 
-async def test_where_no_thread_can_be_started_nothing_is_taken_on(
+async def test_if_no_thread_can_be_started_no_frame_is_taken(
     held: HeldDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(*_: object) -> None:

@@ -36,7 +36,7 @@ from tests.support.clips import encode
 from tests.support.waiting import until
 
 
-async def test_a_recording_is_stored_to_its_end_and_says_so(world: World) -> None:
+async def test_a_recording_is_stored_to_its_end_and_reported_as_finished(world: World) -> None:
     await world.run(spec("short.mp4")).execute()
     *before, finished = world.events
     assert isinstance(finished, RunFinished)
@@ -49,7 +49,7 @@ async def test_a_recording_is_stored_to_its_end_and_says_so(world: World) -> Non
     assert (checkpoint["finished"], checkpoint["source_state"]) == (True, "closed")
 
 
-async def test_a_recording_that_is_over_at_once_is_stored_and_told_of_once(
+async def test_a_recording_of_one_frame_takes_one_write_and_one_event(
     predictions: Database, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_module, "PACE", 20.0)  # nothing is looked at before its time
@@ -82,7 +82,7 @@ async def test_a_detector_that_reads_no_files_needs_no_thread(
     assert isinstance(threaded.events[-1], RunFinished)
 
 
-async def test_what_sampling_chooses_from_is_stored_however_late_the_event_loop_is(
+async def test_the_candidate_frames_are_stored_however_late_the_event_loop_is(
     threaded: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_open = threading.Event()
@@ -103,7 +103,7 @@ async def test_what_sampling_chooses_from_is_stored_however_late_the_event_loop_
     assert (await threaded.checkpoint())["eligible"] == "reference"
 
 
-async def test_a_live_source_goes_on_with_the_next_frame_whatever_its_detector_remembers(
+async def test_a_live_source_goes_on_with_the_next_frame_even_if_its_detector_has_a_warm_up(
     world: World,
 ) -> None:
     before = Fence(world.scenario_id, 1, uuid4())
@@ -140,7 +140,7 @@ async def test_a_live_source_s_times_are_right_however_long_a_model_takes_to_loa
         run.stop("stop")
 
 
-async def test_what_the_threads_log_bears_the_run_s_names(world: World) -> None:
+async def test_log_lines_of_threads_have_the_run_s_names(world: World) -> None:
     with capture_logs(processors=[merge_contextvars]) as logs, bound_contextvars(scenario="this one"):
         run = world.run(spec(LIVE))
         async with executing(run):

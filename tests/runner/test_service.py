@@ -167,7 +167,7 @@ async def test_a_run_is_reported_until_its_end_is_published(predictions: Databas
         await until(lambda: acting.runner.held == [])
 
 
-async def test_what_an_earlier_attempt_had_stored_is_reported_at_once(
+async def test_frames_that_an_earlier_attempt_stored_are_reported_at_once(
     predictions: Database, tmp_path: Path
 ) -> None:
     """Where each attempt dies soon, nobody else would ever hear of it."""
@@ -212,7 +212,7 @@ async def test_runs_that_begin_together_claim_together(
         assert len(batches) <= 2
 
 
-async def test_what_bears_another_instance_is_left_alone(predictions: Database, tmp_path: Path) -> None:
+async def test_commands_for_another_instance_are_ignored(predictions: Database, tmp_path: Path) -> None:
     async with world(predictions, tmp_path) as acting:
         older = Instance(INSTANCE.runner_id, uuid4())
         await acting.command(StartRun(older, uuid4(), 1, encode_spec(SHORT)))
@@ -221,7 +221,7 @@ async def test_what_bears_another_instance_is_left_alone(predictions: Database, 
         await until(lambda: acting.kinds() == ["RunStarted", "RunFinished"])
 
 
-async def test_a_fault_of_ours_costs_one_run(
+async def test_a_bug_costs_one_run(
     predictions: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(self: Run) -> None:
@@ -240,7 +240,7 @@ async def test_a_fault_of_ours_costs_one_run(
         await until(lambda: acting.kinds() == ["RunFailed", "RunStarted", "RunFinished"])
 
 
-async def test_a_runner_that_leaves_gives_every_run_back(predictions: Database, tmp_path: Path) -> None:
+async def test_a_runner_that_leaves_releases_every_run(predictions: Database, tmp_path: Path) -> None:
     async with world(predictions, tmp_path) as acting:
         for _ in range(3):
             await acting.start()
@@ -286,7 +286,7 @@ async def test_a_runner_leaves_in_time_though_its_database_is_silent(
             await acting.left.wait()
 
 
-async def test_what_live_sources_gave_too_long_ago_is_removed(
+async def test_old_predictions_of_live_sources_are_removed(
     predictions: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "POLL", 0.01)

@@ -174,7 +174,7 @@ def test_no_more_is_decoded_than_the_samples_need(
     ("name", "decodes"),
     [("h264.mp4", False), ("h264_open.mp4", False), ("fragments.mp4", True), ("h264.ts", True)],
 )
-def test_opening_decodes_a_picture_only_where_it_tells_what_no_index_does(
+def test_opening_decodes_a_picture_only_if_the_index_does_not_tell_its_size(
     media: Path, name: str, decodes: bool
 ) -> None:
     if name == "fragments.mp4":
@@ -201,7 +201,7 @@ def test_what_cannot_be_kept_back_is_decoded_with_the_same_result(
         assert [frame.number for frame in sampled] == [60, 90]
 
 
-def test_progress_is_told_even_where_nothing_is_sampled(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watermarks_come_even_if_nothing_is_sampled(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video_recording, "_WATERMARK_EVERY", 0.0)
     for start in (0, 50):
         with opened(media, "h264.mp4") as video:

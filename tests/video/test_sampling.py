@@ -27,7 +27,7 @@ def test_fps_takes_the_first_frame_of_each_interval() -> None:
     assert taken(FixedRate(0.5), THIRTIETH, list(range(150))) == [0, 60, 120]
 
 
-def test_fps_takes_the_first_frame_even_where_sampling_is_rare() -> None:
+def test_fps_takes_the_first_frame_even_if_sampling_is_rare() -> None:
     assert taken(FixedRate(0.001), THIRTIETH, list(range(300))) == [0]
 
 

@@ -24,7 +24,7 @@ def test_frames_before_the_beginning_are_no_frames(tmp_path: Path) -> None:
     assert read(tmp_path, "edited.mp4", start=10) == read(tmp_path, "edited.mp4")[10:]
 
 
-def test_times_are_those_of_the_recording_where_its_rate_varies(tmp_path: Path) -> None:
+def test_times_are_those_of_the_recording_if_its_rate_varies(tmp_path: Path) -> None:
     times = [0.0, 0.02, 0.1, 0.5, 0.52, 2.0, 2.04, 2.08, 5.0, 5.5, 6.0, 6.01]
     for name in ("varied.mp4", "varied.mkv"):
         clips.marker_clip(tmp_path / name, frames=len(times), size=SIZE, times=times, gop=5)
@@ -65,7 +65,7 @@ def test_pictures_that_are_never_shown_are_not_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sampling", [EveryFrame(), FixedRate(10)], ids=["all", "fps"])
-def test_times_never_decrease_where_a_timestamp_is_wrong(tmp_path: Path, sampling: Sampling) -> None:
+def test_times_never_decrease_if_a_timestamp_is_wrong(tmp_path: Path, sampling: Sampling) -> None:
     """They are searched by halving."""
     clips.marker_clip(tmp_path / "wrong.mkv", frames=40, size=SIZE, codec="mjpeg", fps=25)
     recorded = bytearray((tmp_path / "wrong.mkv").read_bytes())

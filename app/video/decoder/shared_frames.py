@@ -23,13 +23,13 @@ from ..formats import MAX_PIXELS, limit_allocations
 from ..pictures import AvPicture
 
 SLOT = MAX_PIXELS * 8
-"""Bytes: the largest picture that is read, at 8 bytes a pixel. What is not used of it takes no memory."""
+"""Bytes of the largest picture that is read, at 8 bytes per pixel. Pages that are not used take no memory."""
 
 _Size = Annotated[int, Meta(ge=1, le=2**20)]
 
 
 class Plane(Struct, frozen=True, array_like=True):
-    """A plane as it lies in its slot. Rows are `row` bytes long, padding included, and `width` samples."""
+    """How a plane lies in its slot: `height` rows of `width` samples and `row` bytes, padding included."""
 
     height: _Size
     row: _Size
@@ -37,24 +37,24 @@ class Plane(Struct, frozen=True, array_like=True):
 
 
 class Pixels(Struct, frozen=True, array_like=True):
-    """Which slot a picture is in, and how to read it: its planes lie there one after the other."""
+    """Which slot a picture is in, and how to read it. Its planes lie there one after the other."""
 
     slot: Annotated[int, Meta(ge=0)]
     format: str
     width: _Size
     height: _Size
     rotation: int
-    color_range: Annotated[int, Meta(ge=0, le=2)]  # FFmpeg trusts in these
+    color_range: Annotated[int, Meta(ge=0, le=2)]  # FFmpeg does not check these
     colorspace: Annotated[int, Meta(ge=0, le=17)]
     planes: list[Plane]
 
 
 def shared_memory(slots: int) -> int:
-    """A file descriptor of memory for so many pictures."""
+    """Return a file descriptor of memory with so many slots."""
     if hasattr(os, "memfd_create"):
         memory = os.memfd_create("pictures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(memory, slots * SLOT)
-        # Otherwise who shares it could shrink it, which kills whoever reads it then.
+        # Otherwise the other process could shrink it, and reading it would kill this one.
         fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         return memory
     with tempfile.TemporaryFile() as file:
@@ -63,7 +63,11 @@ def shared_memory(slots: int) -> int:
 
 
 def copy(frame: av.VideoFrame, rotation: int, memory: Image, slot: int) -> Pixels:
-    """Put a frame into a slot of the whole memory. Raises VideoError where it does not fit."""
+    """Copy a frame into a slot of the memory.
+
+    Raises:
+        VideoError: the frame does not fit.
+    """
     end = slot * SLOT
     planes = []
     for plane in frame.planes:
@@ -95,10 +99,14 @@ def _rows(plane: VideoPlane) -> Image:
 
 
 class SharedPicture(AvPicture):
-    """A picture in a slot, which is free again once neither it nor a view of its pixels is left."""
+    """A picture in a slot. The slot is released once neither it nor a view of its pixels is left."""
 
     def __init__(self, pixels: Pixels, memory: mmap.mmap, release: Callable[[int], None]) -> None:
-        """`release` is called with the slot, in any thread. Raises ValueError for what cannot be."""
+        """`release` is called with the slot, in any thread.
+
+        Raises:
+            ValueError: the picture cannot be of that size or format.
+        """
         super().__init__(_frame(pixels), rotation=pixels.rotation)
         self._pixels = pixels
         size = sum(plane.height * plane.row for plane in pixels.planes)
@@ -126,7 +134,7 @@ class SharedPicture(AvPicture):
 
 
 def _frame(pixels: Pixels) -> av.VideoFrame:
-    """Without its pixels yet: memory that is not written to costs next to nothing."""
+    """Return a frame whose pixels are not set: memory that is not written to costs next to nothing."""
     limit_allocations()  # because the size comes from the decoder process
     frame = av.VideoFrame(pixels.width, pixels.height, pixels.format)
     frame.color_range = pixels.color_range

@@ -147,7 +147,7 @@ async def test_results_do_not_depend_on_where_it_is_decoded(
     assert opened[0] == opened[1]
 
 
-async def test_faults_of_sources_are_told_alike(folder: Path) -> None:
+async def test_faults_of_sources_are_reported_alike(folder: Path) -> None:
     told = []
     for kind in (ThreadReader, ProcessReader):
         with reading(kind, folder, source="missing.mp4") as read:
@@ -174,7 +174,7 @@ async def test_a_crash_fails_the_run_that_met_it_after_what_came_before(
 
 
 @pytest.mark.parametrize("source", ["hangs.mp4", "clip.mp4"])
-async def test_a_process_that_is_stuck_or_frozen_is_ended(
+async def test_a_process_that_is_stuck_or_frozen_is_killed(
     folder: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
     monkeypatch.setattr(
@@ -192,7 +192,7 @@ async def test_a_process_that_is_stuck_or_frozen_is_ended(
     await until(lambda: not decoders())
 
 
-async def test_one_that_is_killed_is_told_of_and_nothing_of_it_is_left(folder: Path) -> None:
+async def test_a_killed_process_is_reported_and_nothing_of_it_is_left(folder: Path) -> None:
     with reading(ProcessReader, folder, source=ENDLESS) as read:
         await until(lambda: not read.take() and read.frames, timeout=30)
         decoders()[0].kill()
@@ -203,7 +203,7 @@ async def test_one_that_is_killed_is_told_of_and_nothing_of_it_is_left(folder: P
     assert not any(thread.name == "decode" for thread in threading.enumerate())
 
 
-async def test_a_stopped_one_ends_at_once_and_without_a_fault(folder: Path) -> None:
+async def test_a_stopped_process_ends_at_once_and_without_a_fault(folder: Path) -> None:
     with reading(ProcessReader, folder, source=ENDLESS) as read:
         await until(lambda: not read.take() and read.frames, timeout=30)
         read.stop()
@@ -213,7 +213,7 @@ async def test_a_stopped_one_ends_at_once_and_without_a_fault(folder: Path) -> N
     assert read.pipeline.take().status.fault is None
 
 
-async def test_it_has_limits_and_none_of_the_service_s_secrets(
+async def test_a_decoder_process_has_limits_and_none_of_the_service_s_secrets(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VA_API_KEYS", "a secret of this service")
@@ -255,7 +255,7 @@ while not read.take():
 
 
 @pytest.mark.parametrize("frozen", [False, True] if sys.platform == "linux" else [False])
-async def test_it_does_not_outlive_a_runner_that_is_killed(frozen: bool) -> None:
+async def test_a_decoder_process_does_not_outlive_a_killed_runner(frozen: bool) -> None:
     command = [sys.executable, "-c", _RUNNER]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as runner:  # noqa: ASYNC220
         try:
@@ -269,7 +269,7 @@ async def test_it_does_not_outlive_a_runner_that_is_killed(frozen: bool) -> None
     await until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
 
 
-async def test_a_camera_comes_through_and_is_found_again(folder: Path) -> None:
+async def test_a_camera_is_read_and_reconnected(folder: Path) -> None:
     with RtspCamera(folder / "camera.mp4") as camera:
         with reading(ProcessReader, folder, source=camera.url) as read:
             await until(lambda: not read.take() and len(read.frames) > 10, timeout=30)
@@ -283,7 +283,7 @@ async def test_a_camera_comes_through_and_is_found_again(folder: Path) -> None:
     assert frames == sorted(set(frames))
 
 
-async def test_what_comes_after_a_stop_settles_nothing(folder: Path) -> None:
+async def test_messages_after_a_stop_are_ignored(folder: Path) -> None:
     """The process may have said already that it is done, of frames that nobody has taken."""
     begun, go = Event(), Event()
 
