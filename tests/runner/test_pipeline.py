@@ -242,3 +242,37 @@ async def test_if_no_thread_can_be_started_no_frame_is_taken(
             pipeline.put(sampled(0))
     pipeline.stop()
     assert pipeline.take().is_over
+
+
+def test_a_live_source_s_status_wakes_the_event_loop_and_is_taken_whole() -> None:
+    woken: list[None] = []
+    pipeline = Pipeline(lambda _: FOUND, workers=Workers(1), parallel=1, wake=lambda: woken.append(None))
+    assert pipeline.take().status == ReadStatus()
+    for status in (LIVE, ReadStatus("reconnecting", is_live=True)):
+        pipeline.note(status)
+        assert pipeline.take().status == status
+    assert len(woken) == 2
+
+
+async def test_a_recording_s_status_comes_with_its_first_frame() -> None:
+    woken: list[None] = []
+    pipeline = Pipeline(lambda _: FOUND, workers=Workers(1), parallel=1, wake=lambda: woken.append(None))
+    status = ReadStatus("open", media=Media(64, 48, frames=9), candidates="reference")
+    pipeline.note(status)
+    assert woken == []
+    pipeline.put(sampled(0))
+    await until(lambda: woken)
+    taken = pipeline.take()
+    assert (frames_of(taken.entries), taken.status) == ([0], status)
+    pipeline.end(ENDED)
+    assert pipeline.take().status == ENDED
+
+
+def test_the_last_status_arrives_also_after_a_stop() -> None:
+    """A recording that was read to its end is finished, even if a stop was asked for just before."""
+    pipeline = Pipeline(lambda _: FOUND, workers=Workers(1), parallel=1, wake=nothing)
+    pipeline.put(Watermark(9, 0.3))
+    pipeline.stop()
+    pipeline.end(ENDED)
+    taken = pipeline.take()
+    assert (frames_of(taken.entries), taken.is_all_done, taken.status) == ([-9], True, ENDED)
