@@ -1,3 +1,5 @@
+"""What becomes of a detector's raw detections: clipped, rounded, sorted, and at most 300."""
+
 from math import inf, nan
 
 import numpy as np
@@ -19,19 +21,19 @@ def test_boxes_are_clipped_to_the_picture() -> None:
     assert one(0.5, -20, -1, 700, 400).box == (0, 0, 640, 360)
 
 
-def test_what_lies_outside_the_picture_or_is_no_number_is_left_out() -> None:
+def test_boxes_outside_the_picture_and_values_that_are_not_finite_are_left_out() -> None:
     found = [
         RawDetection("right of it", 0.5, 650, 10, 700, 40),
         RawDetection("empty", 0.5, 10, 10, 10, 40),
-        RawDetection("turned round", 0.5, 40, 10, 10, 40),
-        RawDetection("endless", 0.5, 0, 0, inf, 40),
-        RawDetection("no number", 0.5, nan, 0, 10, 40),
-        RawDetection("unsure", nan, 0, 0, 10, 40),
+        RawDetection("reversed", 0.5, 40, 10, 10, 40),
+        RawDetection("infinite", 0.5, 0, 0, inf, 40),
+        RawDetection("not a number", 0.5, nan, 0, 10, 40),
+        RawDetection("confidence is not a number", nan, 0, 0, 10, 40),
     ]
     assert normalize(PICTURE, found) == ()
 
 
-def test_values_survive_the_database_s_32_bits() -> None:
+def test_single_precision_holds_the_rounded_values_exactly() -> None:
     random = np.random.default_rng(1).random
     for _ in range(1000):
         x1, y1, width, height, confidence = random(5) * (600, 300, 40, 60, 1) + (0, 0, 1, 1, 0)
@@ -42,7 +44,7 @@ def test_values_survive_the_database_s_32_bits() -> None:
         assert stored.box == pytest.approx((x1, y1, x1 + width, y1 + height), abs=1 / 16)
 
 
-def test_detections_stand_in_one_order_whatever_order_they_were_found_in() -> None:
+def test_the_order_does_not_depend_on_the_order_in_which_they_were_found() -> None:
     found = [
         RawDetection("b", 0.5, 1, 1, 9, 9),
         RawDetection("a", 0.5, 1, 1, 9, 9),
@@ -59,7 +61,7 @@ def test_detections_stand_in_one_order_whatever_order_they_were_found_in() -> No
     assert normalize(PICTURE, reversed(found)) == expected
 
 
-def test_a_frame_keeps_the_most_confident() -> None:
+def test_only_the_most_confident_detections_of_a_frame_are_kept() -> None:
     found = [RawDetection("a", n / 1000, 0, 0, 1 + n / 8, 5) for n in range(MAX_DETECTIONS + 50)]
     kept = normalize(PICTURE, found)
     assert len(kept) == MAX_DETECTIONS

@@ -1,3 +1,5 @@
+"""Codes: drawn markers and QR codes are read at their place."""
+
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,7 +32,7 @@ def read(image: Image, config: Marker) -> tuple[Detection, ...]:
     return make_detector(config, ModelCache(Path())).detect(ArrayPicture(image), 0)
 
 
-def test_an_aruco_marker_is_found_where_it_was_drawn() -> None:
+def test_an_aruco_marker_is_found_at_its_place() -> None:
     image = plain(1280, 720)
     put_aruco(image, 12, 100, 80)
     put_aruco(image, 999, 700, 500)
@@ -41,7 +43,7 @@ def test_an_aruco_marker_is_found_where_it_was_drawn() -> None:
 
 
 @pytest.mark.parametrize("angle", [15, 90, 200])
-def test_a_turned_marker_s_box_surrounds_its_corners(angle: float) -> None:
+def test_the_box_of_a_rotated_marker_contains_its_corners(angle: float) -> None:
     image = plain(640, 360)
     put_aruco(image, 7, 288, 148)
     turn = cv2.getRotationMatrix2D((319.5, 179.5), angle, 1)
@@ -60,7 +62,7 @@ def test_each_dictionary_reads_its_own_markers(dictionary: str) -> None:
     assert [found.label for found in read(image, config)] == ["aruco:3"]
 
 
-def test_qr_codes_are_read_where_they_were_drawn() -> None:
+def test_qr_codes_are_read_at_their_place() -> None:
     image = plain(value=255)
     side = put_qr(image, "gate 4", 100, 60)
     put_qr(image, "grüße", 400, 100)
@@ -69,7 +71,7 @@ def test_qr_codes_are_read_where_they_were_drawn() -> None:
     assert left.box == pytest.approx((110, 70, 110 + side, 70 + side), abs=2)
 
 
-def test_only_the_codes_asked_for_are_read() -> None:
+def test_only_the_configured_codes_are_read() -> None:
     image = plain(value=255)
     put_aruco(image, 5, 60, 60)
     put_qr(image, "gate", 400, 100)
@@ -86,13 +88,13 @@ def test_a_long_text_is_cut_and_a_text_with_control_characters_is_cleaned() -> N
     assert labels == {"qr:" + "x" * 197, "qr:a�b"}
 
 
-def test_a_picture_without_codes_yields_nothing() -> None:
+def test_a_picture_without_codes_gives_no_detections() -> None:
     noise = np.random.default_rng(5).integers(0, 256, (360, 640), np.uint8)
     for image in (plain(), noise):
         assert read(image, Marker(codes=("aruco", "qr"))) == ()
 
 
-def test_several_threads_read_with_one_detector() -> None:
+def test_several_threads_may_share_a_detector() -> None:
     detector = make_detector(Marker(codes=("aruco", "qr")), ModelCache(Path()))
     pictures = []
     for number in range(60):

@@ -1,3 +1,5 @@
+"""Motion: a square that moves is found, what stands still is not."""
+
 from functools import partial
 from pathlib import Path
 
@@ -47,7 +49,7 @@ def watch(images: list[Image], config: Motion | None = None) -> list[tuple[Detec
     return [detector.detect(ArrayPicture(image), n) for n, image in enumerate(images)]
 
 
-def test_a_moving_square_is_found_where_it_is() -> None:
+def test_a_moving_square_is_found_at_its_place() -> None:
     shots = film(44)
     stored = watch([image for image, _ in shots])
     for found, (_, box) in list(zip(stored, shots, strict=True))[20:]:
@@ -64,14 +66,14 @@ def test_boxes_are_in_pixels_of_the_source() -> None:
     assert overlap(moving.box, tuple(3 * side for side in large[-1][1])) > 0.8
 
 
-def test_a_still_scene_yields_nothing_from_its_first_frame_on() -> None:
+def test_a_still_scene_gives_no_detections_from_its_first_frame_on() -> None:
     random = np.random.default_rng(4)
     scene = yard()
     images = [np.clip(scene + random.normal(0, 3, scene.shape), 0, 255).astype(np.uint8) for _ in range(40)]
     assert set(watch(images)) == {()}
 
 
-def test_a_change_of_light_is_no_motion_and_what_moves_after_it_is_found() -> None:
+def test_a_change_of_light_is_no_motion_and_motion_after_it_is_found() -> None:
     shots = film(30) + film(60, brightness=50)[30:]
     stored = watch([image for image, _ in shots])
     assert len(stored[29]) == 1
@@ -80,21 +82,21 @@ def test_a_change_of_light_is_no_motion_and_what_moves_after_it_is_found() -> No
     assert overlap(moving.box, shots[-1][1]) > 0.8
 
 
-def test_what_stops_becomes_background() -> None:
+def test_an_object_that_stops_becomes_background() -> None:
     shots = film(40)
     stored = watch([image for image, _ in shots] + [shots[-1][0]] * 60)
     assert stored[41]
     assert stored[-1] == ()
 
 
-def test_regions_smaller_than_asked_for_are_left_out() -> None:
+def test_regions_below_the_configured_size_are_left_out() -> None:
     images = [image for image, _ in film(40)]
     share = SIDE * SIDE / (640 * 360)
     assert watch(images, Motion(min_area=share * 0.8))[-1]
     assert not watch(images, Motion(min_area=share * 1.3))[-1]
 
 
-def test_more_sensitivity_finds_fainter_things() -> None:
+def test_more_sensitivity_finds_fainter_motion() -> None:
     scene = plain(value=120)
     images = []
     for n in range(40):
@@ -104,7 +106,7 @@ def test_more_sensitivity_finds_fainter_things() -> None:
     assert watch(images, Motion(sensitivity=5))[-1]
 
 
-def test_parts_of_one_thing_make_one_box() -> None:
+def test_parts_of_one_object_give_one_box() -> None:
     scene = plain(value=120)
     images = []
     for n in range(30):
@@ -117,7 +119,7 @@ def test_parts_of_one_thing_make_one_box() -> None:
 
 
 @pytest.mark.parametrize("start", [0, 19, 20, 47, 60, 79])
-def test_a_resumed_run_finds_exactly_what_an_undisturbed_one_finds(start: int) -> None:
+def test_a_resumed_run_finds_exactly_what_an_uninterrupted_one_finds(start: int) -> None:
     warm_up = WarmUp(rebuild_every=20, frames=8)
     pictures = [ArrayPicture(image) for image, _ in film(80)]
 
@@ -127,12 +129,12 @@ def test_a_resumed_run_finds_exactly_what_an_undisturbed_one_finds(start: int) -
         fed = [rebuilt.detect(n, picture, n) for n, picture in enumerate(pictures) if n >= first]
         return fed[start - first :]
 
-    undisturbed = run(0)
-    assert sum(map(len, undisturbed)) > 60
-    assert run(start) == undisturbed[start:]
+    uninterrupted = run(0)
+    assert sum(map(len, uninterrupted)) > 60
+    assert run(start) == uninterrupted[start:]
 
 
-def test_opencv_s_threads_do_not_change_what_is_found() -> None:
+def test_opencv_threads_do_not_change_the_detections() -> None:
     images = [image for image, _ in film(40)]
     single = watch(images)
     threads = cv2.getNumThreads()

@@ -180,7 +180,7 @@ def test_runs_share_a_model_while_one_of_them_uses_it_or_if_it_was_used_last(tmp
     assert kept not in {id(model) for model in cache._models.values()}
 
 
-def test_several_threads_find_what_one_finds(tmp_path: Path) -> None:
+def test_several_threads_find_the_same_as_one(tmp_path: Path) -> None:
     models.yolov8(tmp_path / "model.onnx", (384, 640), NAMED)
     detector = make(tmp_path, Onnx("model.onnx", confidence=0.45, iou=0.3))
     pictures = [ArrayPicture(picture((16 * n, 168, WHITE), (1000, 40 + 5 * n, RED))) for n in range(40)]
