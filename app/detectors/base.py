@@ -9,6 +9,7 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 from msgspec import Struct
 
 from ..domain.picture import Picture
+from ..domain.pins import Pins
 from ..domain.prediction import Detection
 
 MAX_DETECTIONS = 300  # of one frame, the most confident first
@@ -50,6 +51,9 @@ class Detector(ABC):
     """Whether all calls of `detect` must be in one and the same thread."""
     waits_for_network: ClassVar[bool] = False
     """Whether `detect` waits for another server most of the time, and so needs no core of its own."""
+
+    pins: Pins = Pins()
+    """What its detections depend on besides its configuration: the model, the backend, the precision."""
 
     @abstractmethod
     def detect(self, picture: Picture, frame: int, /) -> tuple[Detection, ...]:

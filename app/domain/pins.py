@@ -7,6 +7,7 @@ failed: its results would be a mixture. Other rules, another backend or precisio
 from collections.abc import Iterator
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 RULES = 1
 """The version of the rules by which frames are numbered, sampled, detected and rounded."""
@@ -49,8 +50,11 @@ def merge(pinned: Pins | None, found: Pins) -> Pins:
     """Return what is pinned from now on: what was pinned, and for what was not, what was found."""
     if pinned is None:
         return found
+    file = pinned.file or found.file
+    if file and found.file:  # another time is told of once
+        file = replace(file, modified=found.file.modified or file.modified)
     return Pins(
-        file=pinned.file or found.file,
+        file=file,
         model=pinned.model or found.model,
         rules=found.rules,
         backend=found.backend or pinned.backend,

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from ..domain.pins import PinChange, Pins
 from ..domain.prediction import Prediction
 from ..domain.spec import CandidateFrames
 from ..domain.states import SourceState
@@ -44,6 +45,7 @@ class Checkpoint(Struct, frozen=True):
     position_seconds: float
     unix_offset: float
     last_detector_error: str | None = None
+    pins: Pins | None = None
 
 
 class Batch(Struct, frozen=True):
@@ -61,6 +63,8 @@ class Batch(Struct, frozen=True):
     source_state: SourceState
     is_finished: bool = False
     is_live: bool = False
+    pins: Pins | None = None  # None: as before
+    pin_changes: tuple[PinChange, ...] = ()
 
 
 class BatchWrite(Struct, frozen=True):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ..detectors.base import WarmUp
 from ..detectors.warm_up import replay_from
+from ..domain.pins import PinChange, Pins, compare, merge
 from ..domain.prediction import Prediction
 from ..domain.spec import CandidateFrames
 from ..domain.states import SourceState
@@ -25,9 +26,22 @@ class BatchBuilder:
         self.warm_up = warm_up
         self.candidates: CandidateFrames = checkpoint.candidates or "all"
         self.is_live = False
+        self._pinned = checkpoint.pins
+        self._new_pins: Pins | None = None
+        self._pin_changes: tuple[PinChange, ...] = ()
         self.position = checkpoint.position_seconds
         self._replay_at = {checkpoint.replay_sampled: checkpoint.replay_frame}
         self._rate: deque[tuple[float, int]] = deque([(time.monotonic(), checkpoint.next_frame)])
+
+    def pin(self, found: Pins) -> None:
+        """Note what the results depend on, to be stored with the next batch.
+
+        Raises:
+            PinnedError: the file or the model is another one than when the scenario began.
+        """
+        changes = [] if self._pinned is None else compare(self._pinned, found)
+        self._new_pins = merge(self._pinned, found)
+        self._pin_changes = tuple(PinChange(self.next_frame, change) for change in changes)
 
     def build(
         self,
@@ -70,6 +84,8 @@ class BatchBuilder:
             detections=before.detections + sum(len(prediction.detections) for prediction in predictions),
         )
         replay_frame, replay_sampled = self._replay()
+        pins, self._new_pins = self._new_pins, None
+        pin_changes, self._pin_changes = self._pin_changes, ()
         return Batch(
             start=start,
             end=end,
@@ -83,6 +99,8 @@ class BatchBuilder:
             source_state=source_state,
             is_finished=is_finished,
             is_live=self.is_live,
+            pins=pins,
+            pin_changes=pin_changes,
         )
 
     def _note_rebuild(self, task: FrameTask) -> None:

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from itertools import accumulate, chain
 from typing import TypeVar
 
+import msgspec
 from asyncpg import Record
 
+from ..domain.pins import Pins
 from ..domain.prediction import DETECTOR_FAILED
 from ..domain.states import SourceState
 from ..postgres import Connection
@@ -22,6 +24,8 @@ from ..predictions.checkpoint import (
 from ..predictions.codec import FRAME_END, EncodedRows, encode
 
 _Value = TypeVar("_Value")
+
+_pins = msgspec.json.Decoder(Pins)
 
 
 async def claim(connection: Connection, fence: Fence) -> Checkpoint:
@@ -78,6 +82,7 @@ def _checkpoint(row: Record) -> Checkpoint:
         # Times must not decrease if a clock was set back: they are found by binary search.
         unix_offset=max(row["claimed_at"], row["position_seconds"]) - time.monotonic(),
         last_detector_error=row["last_detector_error"],
+        pins=None if row["pins"] is None else _pins.decode(row["pins"]),
     )
 
 
@@ -112,7 +117,8 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
                SET next_frame = $5, frames_sampled = $6, frames_dropped = $7, frames_failed = $8,
                    detections = $9, position_seconds = $10, frames_per_second = $11,
                    eligible = coalesce(eligible, $12), replay_frame = $13, replay_sampled = $14,
-                   source_state = $15, finished = $16, live = $17, updated_at = now()
+                   source_state = $15, finished = $16, live = $17, updated_at = now(),
+                   pins = coalesce($30::jsonb, pins), pin_changes = pin_changes || $31::jsonb
              WHERE scenario_id = $1 AND attempt = $2 AND run_token = $3 AND next_frame = $4
                AND NOT dropped AND NOT finished
             RETURNING scenario_id
@@ -170,6 +176,8 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
         rows.maxima.labels,
         rows.maxima.blocks,
         rows.maxima.confidences,
+        batch.pins,
+        batch.pin_changes,
     )
     return moved == 1
 
@@ -179,11 +187,12 @@ _WRITE_SEVERAL = """
         SELECT * FROM unnest(
             $1::uuid[], $2::integer[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
             $8::bigint[], $9::bigint[], $10::double precision[], $11::real[], $12::text[], $13::bigint[],
-            $14::bigint[], $15::text[], $16::boolean[], $17::boolean[], $18::integer[], $19::integer[]
+            $14::bigint[], $15::text[], $16::boolean[], $17::boolean[], $18::integer[], $19::integer[],
+            $33::text[], $34::text[]
         ) WITH ORDINALITY AS a (
             scenario_id, attempt, run_token, start, stop, sampled, dropped, failed, detections, position,
             frames_per_second, eligible, replay_frame, replay_sampled, source_state, finished, live,
-            first_row, last_row, n)
+            first_row, last_row, pins, pin_changes, n)
     ), passed AS (
         -- Locked in the order of their ids, so that statements with several in common cannot deadlock.
         SELECT a.* FROM asked AS a JOIN checkpoints AS c USING (scenario_id)
@@ -196,7 +205,8 @@ _WRITE_SEVERAL = """
                frames_failed = p.failed, detections = p.detections, position_seconds = p.position,
                frames_per_second = p.frames_per_second, eligible = coalesce(c.eligible, p.eligible),
                replay_frame = p.replay_frame, replay_sampled = p.replay_sampled,
-               source_state = p.source_state, finished = p.finished, live = p.live, updated_at = now()
+               source_state = p.source_state, finished = p.finished, live = p.live, updated_at = now(),
+               pins = coalesce(p.pins::jsonb, c.pins), pin_changes = c.pin_changes || p.pin_changes::jsonb
           FROM passed AS p WHERE c.scenario_id = p.scenario_id
         RETURNING c.scenario_id, p.n::integer AS n, p.first_row, p.last_row
     ), written AS (
@@ -271,8 +281,14 @@ async def _write_several(connection: Connection, writes: Sequence[BatchWrite]) -
         _joined([each.labels for each in maxima]),
         _joined([each.blocks for each in maxima]),
         _joined([each.confidences for each in maxima]),
+        [None if batch.pins is None else _json(batch.pins) for batch in batches],
+        [_json(batch.pin_changes) for batch in batches],
     )
     return {row["n"] for row in moved}
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _joined(lists: Sequence[list[_Value]]) -> list[_Value]:

@@ -3,6 +3,7 @@
 from ..concurrency.threads import DedicatedThread
 from ..detectors.base import Detector, DetectorFactory
 from ..detectors.warm_up import RebuiltDetector
+from ..domain.pins import Pins
 from ..domain.prediction import Detection
 from ..predictions.checkpoint import Checkpoint
 from .pipeline import FrameTask
@@ -31,6 +32,11 @@ class RunDetector:
         self._failures = 0
         self._earlier_error = claimed.last_detector_error
         self._error = ""
+
+    @property
+    def pins(self) -> Pins:
+        """What the detections depend on besides the detector's configuration."""
+        return self._detector.pins
 
     def __call__(self, task: FrameTask) -> tuple[Detection, ...]:
         """Return what is in the picture. Raises whatever the detector raises."""

@@ -17,6 +17,7 @@ from ..concurrency.wake import Wake
 from ..detectors.base import Detector, DetectorError
 from ..detectors.factory import READS_FILES, make_detector
 from ..domain.media import Media
+from ..domain.pins import PinnedError
 from ..domain.source import Source, SourceError, parse_source
 from ..domain.spec import ScenarioSpec
 from ..domain.states import SourceState
@@ -126,6 +127,8 @@ class Run:
             last = await self._store_frames(
                 pipeline, reader, run_detector, BatchBuilder(claimed, detector.warm_up)
             )
+        except PinnedError as error:
+            return self._event(RunFailed, error=str(error), retryable=False)
         finally:
             reader.stop()
             pipeline.stop()
@@ -171,6 +174,7 @@ class Run:
 
         Raises:
             FencedError: another run has the fence.
+            PinnedError: the file or the model is another one than when the scenario began.
         """
         is_started = False
         stored_state: SourceState = "opening"
@@ -183,6 +187,7 @@ class Run:
             if status.media is not None and not is_started:
                 is_started = True
                 builder.candidates, builder.is_live = status.candidates or "all", status.media.live
+                builder.pin(replace(detector.pins, file=status.file))
                 self._tell_start(status, is_over=taken.is_over)
             batch = builder.build(
                 taken.entries,

@@ -12,8 +12,10 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..domain.networks import Networks
+from ..domain.pins import FileIdentity
 from ..domain.source import Source, SourceError
 from . import formats
 from .errors import (
@@ -25,6 +27,7 @@ from .errors import (
     read_error,
 )
 from .files import find_file
+from .identity import identify
 from .transport.http_client import HttpClient
 from .transport.http_file import HttpFile
 from .transport.playlist import Playlist
@@ -49,6 +52,7 @@ class OpenContainer(Struct, frozen=True):
     remote: HttpFile | Playlist | None = None
     packet_timeout: float = 0.0
     is_bursty: bool = False
+    identity: FileIdentity | None = None
 
     def demux(self, *streams: _Stream) -> "Iterator[Packet[_Stream]]":
         """Yield the packets of the given streams. Raises READ_ERRORS, or VideoError if `remote` failed."""
@@ -87,8 +91,10 @@ def open_container(
         try:
             match source.kind:
                 case "file":
-                    container = stack.enter_context(formats.open_file(find_file(source, media_root)))
-                    opened = _with_video(container, source, is_live=False)
+                    path = find_file(source, media_root)
+                    identity = identify(path)
+                    container = stack.enter_context(formats.open_file(path))
+                    opened = replace(_with_video(container, source, is_live=False), identity=identity)
                 case "test":
                     container = stack.enter_context(formats.open_test_pattern(source.address))
                     opened = _with_video(container, source, is_live=source.live is True)
@@ -148,7 +154,14 @@ def _open_http(
             raise no_ranges_error(source.redacted) from error
         raise not_a_video_error(source.redacted) from error
     stream = formats.select_video(container, source.redacted)
-    return OpenContainer(container, stream, is_live, file, read_timeout if is_live else _HTTP_TIMEOUT)
+    return OpenContainer(
+        container,
+        stream,
+        is_live,
+        remote=file,
+        packet_timeout=read_timeout if is_live else _HTTP_TIMEOUT,
+        identity=None if is_live else file.identity,
+    )
 
 
 def _open_playlist(

@@ -68,7 +68,8 @@ class ThreadReader:
         for entry in video.frames(sampling, candidates, start.replay_frame, start.replay_sampled):
             if not is_open:
                 is_open = True
-                self._note(sink, ReadStatus("open", media=video.media, candidates=candidates))
+                status = ReadStatus("open", media=video.media, candidates=candidates, file=video.identity)
+                self._note(sink, status)
             if not sink.put(entry):
                 return False
         return True

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from ..domain.media import Media
 from ..domain.picture import Picture
+from ..domain.pins import FileIdentity
 from ..domain.source import Source
 from ..domain.spec import CandidateFrames, Sampling
 from ..domain.states import SourceState
@@ -51,14 +52,15 @@ class ReadFault(Struct, frozen=True):
 class ReadStatus(Struct, frozen=True, tag=True):
     """What is known of a source that is being read; each change replaces all of it.
 
-    `media` and `candidates` are known once the first frame was decoded. `is_completed` (a recording was read
-    to its end) and `fault` come with the last status.
+    `media`, `candidates` and the recording's identity `file` are known once the first frame was decoded.
+    `is_completed` (a recording was read to its end) and `fault` come with the last status.
     """
 
     state: SourceState = "opening"
     is_live: bool = False
     media: Media | None = None
     candidates: CandidateFrames | None = None
+    file: FileIdentity | None = None
     is_completed: bool = False
     fault: ReadFault | None = None
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from av.error import FFmpegError, InvalidDataError
 
 from ..domain.media import Media
+from ..domain.pins import FileIdentity
 from ..domain.source import Source
 from ..domain.spec import CandidateFrames, FixedRate, Sampling
 from .coded import CodedPicture, PresentationOrder, VideoPacket
@@ -50,6 +51,11 @@ class Recording:
             frames=self._length.frames,
             duration_seconds=self._length.seconds,
         )
+
+    @property
+    def identity(self) -> FileIdentity | None:
+        """Which recording it is; None for a test pattern."""
+        return self._opened.identity
 
     def choose_candidates(self, sampling: Sampling) -> CandidateFrames:
         """Choose the frames that `sampling` chooses from. A scenario keeps the first choice."""

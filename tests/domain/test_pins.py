@@ -53,4 +53,5 @@ def test_what_was_pinned_stays_and_what_was_not_is_added() -> None:
     assert merge(None, Pins(file=FILE)) == Pins(file=FILE)
     later = FileIdentity(size=1000, modified=6, digest="aa")
     merged = merge(Pins(file=FILE, rules=1), Pins(file=later, model="aa", rules=2, backend="openvino"))
-    assert merged == Pins(file=FILE, model="aa", rules=2, backend="openvino")
+    assert merged == Pins(file=later, model="aa", rules=2, backend="openvino")
+    assert compare(merged, Pins(file=later)) == ["rules changed from 2 to 1"]

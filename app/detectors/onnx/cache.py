@@ -1,5 +1,6 @@
 """Model files below the model folder, loaded once and shared by all runs of a runner."""
 
+import hashlib
 from collections import deque
 from pathlib import Path
 from threading import Lock
@@ -37,13 +38,18 @@ class ModelCache:
                 try:
                     if status.st_size > LARGEST_FILE:
                         raise DetectorError("It is larger than 2 GiB.")
-                    model = self._models[key] = Model(open_session(path))
+                    model = self._models[key] = Model(open_session(path), _digest(path))
                 except DetectorError as error:
                     raise DetectorError(f"The model {name!r} cannot be used. {error}") from error.__cause__
             if model in self._recent:
                 self._recent.remove(model)
             self._recent.append(model)
             return model
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _below(root: Path, name: str) -> Path:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...domain.detector_config import Onnx
 from ...domain.picture import Picture
+from ...domain.pins import Pins
 from ...domain.prediction import Detection
 from ..base import Detector, DetectorError, PerThread, RawDetection, normalize
 from .cache import ModelCache
@@ -32,6 +33,7 @@ class OnnxDetector(Detector):
         """
         self._config = config
         self._model = models.load(config.model)
+        self.pins = Pins(model=self._model.digest, backend="onnxruntime")
         self._wanted = None if config.labels is None else _numbers(self._model, config.labels, config.model)
         self._letterbox = PerThread(lambda: _Letterbox(self._model))
 

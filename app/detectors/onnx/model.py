@@ -30,8 +30,8 @@ class Model:
     `stride`.
     """
 
-    def __init__(self, session: "InferenceSession") -> None:
-        """Find out what the network takes and gives.
+    def __init__(self, session: "InferenceSession", digest: str) -> None:
+        """Find out what the network takes and gives. `digest` is the file's SHA-256.
 
         Raises:
             DetectorError: it is not a detection network of a known layout
@@ -40,6 +40,7 @@ class Model:
         if (task := metadata.get("task", "detect")) not in ("detect", "segment", "pose"):
             raise DetectorError(f"It was made to {task}. Export a detection model.")
         self._session = session
+        self.digest = digest
         self._input, sides = _input(session)
         self._output = session.get_outputs()[0].name
         self.labels = _labels(metadata)

@@ -13,6 +13,7 @@ from threading import Event
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
+from ...domain.pins import FileIdentity
 from ..errors import VideoError, connection_error, status_error
 from .http_client import HttpClient, InvalidAddressError, StatusError
 
@@ -62,6 +63,11 @@ class HttpFile:
             self.kind = "playlist"
         elif self._size is None:
             self.kind = "stream"
+
+    @property
+    def identity(self) -> FileIdentity:
+        """What the server tells of the file."""
+        return FileIdentity(size=self._size, etag=self._etag)
 
     def start_packet(self, timeout: float) -> None:
         """Start to read the next packet, which may take `timeout` seconds."""

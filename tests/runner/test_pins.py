@@ -1,0 +1,119 @@
+"""A resumed run whose file or model is another one than before stores nothing more."""
+
+import os
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from app.domain.detector_config import Onnx
+from app.domain.pins import PinChange, Pins
+from app.messages import RunFailed, RunFinished, RunStopped
+from app.postgres import Database
+from tests.runner.runs import World, executing, spec
+from tests.support.clips import marker_clip
+from tests.support.models import yolov8
+from tests.support.waiting import until
+
+FRAMES = 900
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    marker_clip(folder / "clip.mp4", frames=FRAMES)
+    marker_clip(folder / "other.mp4", frames=FRAMES // 2)
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    shutil.copy2(made / "clip.mp4", tmp_path / "clip.mp4")
+    return tmp_path
+
+
+@pytest.fixture(params=["thread", "process"])
+def world(predictions: Database, folder: Path, request: pytest.FixtureRequest) -> World:
+    return World(predictions, folder, request.param)
+
+
+async def pins(world: World) -> Pins:
+    return msgspec.json.decode((await world.checkpoint())["pins"], type=Pins)
+
+
+async def changes(world: World) -> list[PinChange]:
+    return msgspec.json.decode((await world.checkpoint())["pin_changes"], type=list[PinChange])
+
+
+async def begin(world: World, detector: object = None) -> int:
+    """Run a first attempt, and stop it in the middle. Returns the number of stored frames."""
+    run = world.run(spec("clip.mp4", *([detector] if detector else [])))
+    async with executing(run):
+        await until(lambda: run.next_frame)
+        run.stop("stop")
+    assert isinstance(world.events[-1], RunStopped)
+    stored = len(await world.stored())
+    assert 0 < stored < FRAMES
+    return stored
+
+
+async def test_what_results_depend_on_is_pinned_with_the_first_rows(world: World, folder: Path) -> None:
+    await begin(world)
+    pinned = await pins(world)
+    assert pinned.file is not None
+    assert pinned.file.size == (folder / "clip.mp4").stat().st_size
+    assert (pinned.rules, pinned.model, pinned.backend) == (1, None, None)
+    assert await changes(world) == []
+
+
+async def test_a_replaced_file_is_not_mixed_in(world: World, folder: Path, made: Path) -> None:
+    stored = await begin(world)
+    shutil.copy2(made / "other.mp4", folder / "clip.mp4")
+    await world.run(spec("clip.mp4"), attempt=2).execute()
+    ended = world.events[-1]
+    assert isinstance(ended, RunFailed)
+    assert not ended.retryable
+    assert "the recording is another one than when this scenario began: its size changed" in ended.error
+    assert len(await world.stored()) == stored
+
+
+async def test_a_touched_file_goes_on_and_the_change_is_stored_once(world: World, folder: Path) -> None:
+    stored = await begin(world)
+    os.utime(folder / "clip.mp4", (1, 1))
+    for attempt in (2, 3):
+        run = world.run(spec("clip.mp4"), attempt=attempt)
+        async with executing(run):
+            await until(lambda run=run: run.next_frame > stored)  # type: ignore[misc]
+            run.stop("stop")
+    await world.run(spec("clip.mp4"), attempt=4).execute()
+    assert isinstance(world.events[-1], RunFinished)
+    assert [row["frame"] for row in await world.stored()] == list(range(FRAMES))
+    (change,) = await changes(world)
+    assert change.frame == stored
+    assert "modification time changed" in change.text
+
+
+async def test_another_model_of_the_same_name_is_not_mixed_in(predictions: Database, folder: Path) -> None:
+    world = World(predictions, folder)
+    model = Onnx("model.onnx")
+    yolov8(folder / "model.onnx", (64, 64))
+    stored = await begin(world, model)
+    pinned = await pins(world)
+    assert (len(pinned.model or ""), pinned.backend) == (64, "onnxruntime")
+    yolov8(folder / "model.onnx", (96, 96))
+    await world.run(spec("clip.mp4", model), attempt=2).execute()
+    ended = world.events[-1]
+    assert isinstance(ended, RunFailed)
+    assert not ended.retryable
+    assert "the model file is another one" in ended.error
+    assert len(await world.stored()) == stored
+
+
+async def test_what_an_older_release_stored_is_pinned_when_it_is_resumed(world: World) -> None:
+    await begin(world)
+    async with world.database.connection() as connection:
+        await connection.execute("UPDATE checkpoints SET pins = NULL")
+    await world.run(spec("clip.mp4"), attempt=2).execute()
+    assert isinstance(world.events[-1], RunFinished)
+    assert (await pins(world)).file is not None
