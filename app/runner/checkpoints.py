@@ -118,7 +118,8 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
                    detections = $9, position_seconds = $10, frames_per_second = $11,
                    eligible = coalesce(eligible, $12), replay_frame = $13, replay_sampled = $14,
                    source_state = $15, finished = $16, live = $17, updated_at = now(),
-                   pins = coalesce($30::jsonb, pins), pin_changes = pin_changes || $31::jsonb
+                   pins = coalesce($30::text::jsonb, pins),
+                   pin_changes = pin_changes || $31::text::jsonb
              WHERE scenario_id = $1 AND attempt = $2 AND run_token = $3 AND next_frame = $4
                AND NOT dropped AND NOT finished
             RETURNING scenario_id
@@ -176,8 +177,8 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
         rows.maxima.labels,
         rows.maxima.blocks,
         rows.maxima.confidences,
-        batch.pins,
-        batch.pin_changes,
+        None if batch.pins is None else _json(batch.pins),
+        _json(batch.pin_changes),
     )
     return moved == 1
 
