@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -93,6 +93,9 @@ async def _open_runner(context: RoleContext) -> Work:
     return partial(runner.run, context.stopping)
 
 
+RoleOpener = Callable[[RoleContext], Awaitable[Work]]
+
+
 class RoleSpec(Struct, frozen=True):
     """One role: the databases it needs, and how it is opened; what it returns is its work.
 
@@ -101,7 +104,7 @@ class RoleSpec(Struct, frozen=True):
 
     name: Role
     needs: tuple[DatabaseSpec, ...]
-    open: Callable[[RoleContext], Awaitable[Work]]
+    open: RoleOpener
     drains: bool = False
 
 
@@ -116,9 +119,9 @@ ROLES = (
 class Service:
     """The roles of one process, from the server's start to its end."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, roles: Iterable[RoleSpec] = ROLES) -> None:
         self._settings = settings
-        self._roles = [role for role in ROLES if role.name in settings.roles]
+        self._roles = [role for role in roles if role.name in settings.roles]
         self._stopping = Event()
         self._waiting_for: str | None = "the start"
 
@@ -201,7 +204,7 @@ class Service:
         )
 
 
-def create() -> Asgi:
+def create(roles: Iterable[RoleSpec] = ROLES) -> Asgi:
     """Build the application from the environment and `.env`, and configure this process for it.
 
     Exits the process with one line if a setting is wrong.
@@ -214,4 +217,4 @@ def create() -> Asgi:
         sys.exit(f"videoanalysis: {error}")
     configure_process()
     logs.configure(settings.log_format, settings.log_level, settings.secrets())
-    return show_start_errors_in_one_line(Service(settings).application())
+    return show_start_errors_in_one_line(Service(settings, roles).application())

@@ -33,7 +33,7 @@ from .transport.http_file import HttpFile
 from .transport.playlist import Playlist
 from .transport.rtsp_proxy import RtspProxy
 
-_HTTP_TIMEOUT = 30.0  # seconds for a packet of a recording or playlist, whose next segment must be waited for
+HTTP_TIMEOUT = 30.0  # seconds for a packet of a recording or playlist, whose next segment must be waited for
 _LATE_SEGMENTS = 3  # target durations without a new segment: a server publishes one after one and a half
 
 _Stream = TypeVar("_Stream", bound=Stream)
@@ -144,7 +144,7 @@ def _open_http(
         playlist = stack.enter_context(closing(Playlist(source.redacted, client, stop)))
         return _open_playlist(file.url, playlist, source, stack, open_timeout, read_timeout)
     is_live = file.kind == "stream"
-    file.start_packet(open_timeout if is_live else _HTTP_TIMEOUT)
+    file.start_packet(open_timeout if is_live else HTTP_TIMEOUT)
     try:
         container = stack.enter_context(formats.open_http_file(file))
     except READ_ERRORS as error:
@@ -159,7 +159,7 @@ def _open_http(
         stream,
         is_live,
         remote=file,
-        packet_timeout=read_timeout if is_live else _HTTP_TIMEOUT,
+        packet_timeout=read_timeout if is_live else HTTP_TIMEOUT,
         identity=None if is_live else file.identity,
     )
 
@@ -167,7 +167,7 @@ def _open_http(
 def _open_playlist(
     url: str, playlist: Playlist, source: Source, stack: ExitStack, open_timeout: float, read_timeout: float
 ) -> OpenContainer:
-    packet_timeout = max(read_timeout, _HTTP_TIMEOUT)
+    packet_timeout = max(read_timeout, HTTP_TIMEOUT)
     try:
         container = formats.open_hls(url, playlist, open_timeout=open_timeout, read_timeout=packet_timeout)
     except READ_ERRORS as error:

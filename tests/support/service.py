@@ -22,14 +22,13 @@ Json = dict[str, Any]
 class ServiceProcess:
     """One service: its folder, its port and its process, which may be killed and started again.
 
-    `app` may name another module, which changes the service before it imports it, and `code` the folder of
-    another version's code.
+    `app` may name a function that builds a changed service, and `code` the folder of another version's code.
     """
 
     def __init__(
         self, folder: Path, code: Path = ROOT, /, *, app: str = "app.main:app", **variables: object
     ) -> None:
-        self._app = app
+        self._options = [app] if app.endswith(":app") else ["--factory", app]
         self._code = code
         self.folder = folder
         self.media = folder / "media"
@@ -62,7 +61,7 @@ class ServiceProcess:
         environment = {name: text for name, text in os.environ.items() if not name.startswith("VA_")}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "uvicorn", self._app, "--port", str(self.port)],
+                [sys.executable, "-m", "uvicorn", *self._options, "--port", str(self.port)],
                 cwd=self.folder,
                 env=environment | {"PYTHONPATH": str(self._code)} | self._variables,
                 stdout=log,

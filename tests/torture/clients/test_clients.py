@@ -26,7 +26,7 @@ EXAMPLES, LEAST = (3000, 20_000) if LONG else (4, 700)
 SEEDS = size(0, 10)
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 SLOW = size(200, 500)
-UNGUARDED = "tests.torture.clients.unguarded_client:app"
+UNGUARDED = "tests.torture.clients.unguarded:trusting"
 JSON = {"content-type": "application/json"}
 
 

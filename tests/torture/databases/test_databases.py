@@ -203,7 +203,7 @@ async def test_no_connection_of_a_pool_is_lost(scenarios_dsn: str, battery: Batt
 
 
 async def test_without_bounds_of_its_own_the_api_answers_late(tmp_path: Path, battery: Battery) -> None:
-    async with site(tmp_path, app="tests.torture.databases.unguarded_bounds:app") as world:
+    async with site(tmp_path, app="tests.torture.databases.unguarded:patient_requests") as world:
         known = await world.service.create(**CLIP)
         await world.service.ends(known)
         await begin("silence", [world.proxies["predictions"]])

@@ -156,7 +156,7 @@ async def test_where_sources_are_not_closed_the_soak_sees_it(
     tmp_path: Path, clips: Path, dsns: dict[str, str], battery: Battery
 ) -> None:
     soaked = await soak(
-        tmp_path, clips, dsns, app="tests.torture.soak.unguarded_containers:app", warm_up=10, seconds=15
+        tmp_path, clips, dsns, app="tests.torture.soak.unguarded:unclosed_sources", warm_up=10, seconds=15
     )
     damage = soaked.damage(SHORT_SLOPE)
     assert any("files" in line for line in damage), soaked

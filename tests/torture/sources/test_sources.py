@@ -90,7 +90,7 @@ async def test_faults_are_noticed_and_cost_neighbours_nothing(
 async def test_without_deadlines_faults_go_unnoticed_and_threads_are_left(
     tmp_path: Path, scenarios_dsn: str, predictions_dsn: str, battery: Battery
 ) -> None:
-    app = "tests.torture.sources.unguarded_deadlines:app"
+    app = "tests.torture.sources.unguarded:endless_reads"
     async with trial(tmp_path, (scenarios_dsn, predictions_dsn), app) as here:
         threads = here.threads()
         troubles = [here.cameras.trouble(kind, Fault.STALL) for kind in CONNECTED]

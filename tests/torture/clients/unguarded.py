@@ -1,4 +1,4 @@
-"""The service with what holds hostile clients taken out: bodies of any size, and values of any kind."""
+"""A service that trusts its clients."""
 
 from typing import TypeVar
 from urllib.parse import parse_qsl
@@ -7,11 +7,11 @@ import msgspec
 
 from app.api import application
 from app.api.http import requests
-
-__all__ = ["app"]
+from app.service import create
+from app.supervision import Asgi
+from tests.torture.guards import replace_name
 
 T = TypeVar("T")
-
 
 _ANY = {"source": "none.mp4", "detector": {"type": "mock"}, "restart": {"policy": "never"}}
 
@@ -27,8 +27,9 @@ def _decode_query(query: bytes, model: type[T]) -> T:
     return msgspec.convert(dict(parse_qsl(query.decode())), model, strict=False)
 
 
-requests.decode_body = _decode  # type: ignore[attr-defined]
-requests.decode_query = _decode_query  # type: ignore[attr-defined]
-application.MAX_BODY = 2**30
-
-from app.main import app  # noqa: E402
+def trusting() -> Asgi:
+    """Build a service that takes bodies of any size and values of any kind."""
+    replace_name(requests, "decode_body", _decode)
+    replace_name(requests, "decode_query", _decode_query)
+    replace_name(application, "MAX_BODY", 2**30)
+    return create()
