@@ -48,7 +48,7 @@ async def relay(database: Database, publish: Publish, topic: Topic, wake: Wake, 
     """
     while True:
         try:
-            count = await _relay_batch(database, publish, topic)
+            count = await relay_batch(database, publish, topic)
         except _UNAVAILABLE as error:
             log.warning("outbox relay will try again", error=str(error) or type(error).__name__)
             await sleep(poll)
@@ -57,7 +57,7 @@ async def relay(database: Database, publish: Publish, topic: Topic, wake: Wake, 
             await wake.wait(poll)
 
 
-async def _relay_batch(database: Database, publish: Publish, topic: Topic) -> int:
+async def relay_batch(database: Database, publish: Publish, topic: Topic) -> int:
     """Publish the oldest messages, outside any transaction, and delete them. Returns how many there were."""
     async with database.connection() as connection:
         batch = await pending(connection, topic, BATCH)

@@ -277,7 +277,7 @@ async def test_the_verifier_sees_leases_judged_by_the_leaders_own_clock(
 ) -> None:
     truth = Truth()
     dsns = (scenarios_dsn, predictions_dsn)
-    app = "tests.torture.clocks.own_clock:app"
+    app = "tests.torture.clocks.unguarded:own_clock"
     async with AsyncExitStack() as stack:
         camera = stack.enter_context(RtspCamera(media / "camera.mp4"))
         started = clock_fleet(tmp_path, media, kafka, dsns, {"right": 0}, app=app)

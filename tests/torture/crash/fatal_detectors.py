@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Callable
 
 from app.detectors.base import Detector
 from app.detectors.factory import make_detector
@@ -10,9 +9,6 @@ from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import DetectorConfig, Mock
 from app.domain.picture import Picture
 from app.domain.prediction import Detection
-from app.domain.stored_spec import decode_spec
-from app.messages import RunEvent, RunFailed
-from app.runner.run import Run
 
 RAISES, ABORTS, ABORTS_LATER, IS_KILLED, BROKEN, RAISES_AT_FIRST, RAISES_AND_IS_KILLED = range(
     4_000_000_000, 4_000_000_007
@@ -40,20 +36,8 @@ class Fatal(Detector):
         return ()
 
 
-_event = Run._event
-
-
-def event(self: Run, kind: Callable[..., RunEvent], **details: object) -> RunEvent:
-    """`Run._event`, but that a first attempt is killed once it knows that its detector never works."""
-    config = decode_spec(self._command.spec).detector
-    fatal = isinstance(config, Mock) and config.seed == RAISES_AND_IS_KILLED
-    if fatal and kind is RunFailed and self._command.attempt == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return _event(self, kind, **details)
-
-
 def make(config: DetectorConfig, models: ModelCache) -> Detector:
-    """As `make_detector`, but for these seeds."""
+    """Make a detector like `make_detector`, or a fatal one for these seeds."""
     if not isinstance(config, Mock) or config.seed < RAISES:
         return make_detector(config, models)
     if config.seed == BROKEN:

@@ -16,7 +16,7 @@ from tests.support.waiting import until
 from tests.torture.battery import size
 from tests.torture.crash.verifier import CLIP, Verifier
 
-APP = "tests.torture.crash.fatal_app:app"
+APP = "tests.torture.crash.services:fatal"
 RESTARTS = size(2, 5)
 """The limit of restarts: of those that crash, and of their neighbours too."""
 

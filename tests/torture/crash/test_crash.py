@@ -157,9 +157,7 @@ async def test_without_a_look_at_what_is_stored_it_would_have_been_completed(
     tmp_path: Path, clips: Path, scenarios_dsn: str, predictions_dsn: str, battery: Battery
 ) -> None:
     dsns = (scenarios_dsn, predictions_dsn)
-    found, deaths = await fail_and_be_killed(
-        tmp_path, clips, dsns, "tests.torture.crash.unguarded_failures:app"
-    )
+    found, deaths = await fail_and_be_killed(tmp_path, clips, dsns, "tests.torture.crash.services:forgetful")
     battery.unguarded(
         11,
         "a look at the errors that an earlier attempt has stored",
@@ -214,7 +212,7 @@ async def test_without_a_budget_it_is_tried_for_ever(
 ) -> None:
     deaths: Counter[int] = Counter()
     dsns = (scenarios_dsn, predictions_dsn)
-    app = "tests.torture.crash.unguarded_restarts:app"
+    app = "tests.torture.crash.services:unlimited"
     async with one_process(tmp_path, clips, dsns, app) as (service, verifier):
         async with create_task_group() as group:
             group.start_soon(supervise, [service], deaths)

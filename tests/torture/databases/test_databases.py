@@ -217,7 +217,7 @@ async def test_without_bounds_of_its_own_the_api_answers_late(tmp_path: Path, ba
 async def test_without_care_for_lost_acknowledgements_frames_are_lost(
     tmp_path: Path, battery: Battery
 ) -> None:
-    async with site(tmp_path, app="tests.torture.databases.unguarded_acknowledgements:app") as world:
+    async with site(tmp_path, app="tests.torture.databases.unguarded:trusted_writes") as world:
         proxy = world.proxies["predictions"]
         for _ in range(15):
             scenario_id = await world.service.create(**CLIP)

@@ -103,7 +103,7 @@ async def fragile(
     scenarios_dsn: str,
     predictions_dsn: str,
     decoding: str,
-    app: str = "tests.torture.decoder.fragile_service:app",
+    app: str = "tests.torture.decoder.services:fragile",
 ) -> AsyncIterator[ServiceProcess]:
     """A service whose decoding does harm."""
     async with running(
@@ -178,7 +178,7 @@ async def test_with_threads_the_verifier_sees_the_service_and_its_neighbours_die
 async def test_the_verifier_sees_a_runner_idle_where_a_run_that_just_ended_counts_as_given_back(
     tmp_path: Path, clips: Path, scenarios_dsn: str, predictions_dsn: str, battery: Battery
 ) -> None:
-    app = "tests.torture.decoder.unguarded_ends:app"
+    app = "tests.torture.decoder.services:releasing"
     async with fragile(tmp_path, clips, scenarios_dsn, predictions_dsn, "process", app) as service:
         await start(service, "quits")
 

@@ -91,7 +91,7 @@ async def test_the_verifier_sees_frames_lost_or_doubled_where_rows_and_checkpoin
     tmp_path: Path, clips: Path, kafka: str, battery: Battery
 ) -> None:
     async with (
-        storm(tmp_path, clips, kafka, SMALL, app="tests.torture.kill.unguarded_checkpoint:app") as fleet,
+        storm(tmp_path, clips, kafka, SMALL, app="tests.torture.kill.unguarded:separate_checkpoint") as fleet,
         fleet.database("scenarios") as scenarios,
         fleet.database("predictions") as predictions,
     ):
@@ -114,7 +114,7 @@ async def test_the_verifier_sees_changes_told_out_of_order_where_hand_outs_are_n
 ) -> None:
     short = make_clips(tmp_path_factory.mktemp("short"), 30)
     async with (
-        storm(tmp_path, short, kafka, SMALL, app="tests.torture.kill.unguarded_order:app") as fleet,
+        storm(tmp_path, short, kafka, SMALL, app="tests.torture.kill.unguarded:unordered_dispatch") as fleet,
         fleet.database("scenarios") as scenarios,
         fleet.database("predictions") as predictions,
     ):
@@ -136,7 +136,7 @@ async def test_the_verifier_sees_scenarios_stuck_where_leases_never_end(
     tmp_path: Path, clips: Path, kafka: str, battery: Battery
 ) -> None:
     async with (
-        storm(tmp_path, clips, kafka, SMALL, app="tests.torture.kill.unguarded_leases:app") as fleet,
+        storm(tmp_path, clips, kafka, SMALL, app="tests.torture.kill.unguarded:endless_leases") as fleet,
         fleet.database("scenarios") as scenarios,
         fleet.database("predictions") as predictions,
     ):

@@ -93,7 +93,7 @@ def without_locking_the_scenario(patch: Patch) -> None:
 
 
 def without_dispatching_in_order(patch: Patch) -> None:
-    patch.setattr(Dispatcher, "_dispatch_batch", slots_first.dispatch_batch)
+    patch.setattr(Dispatcher, "dispatch", slots_first.dispatch)
 
 
 @pytest.mark.parametrize(

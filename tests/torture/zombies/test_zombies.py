@@ -19,8 +19,9 @@ from tests.support.waiting import until
 from tests.torture.battery import Battery, size
 from tests.torture.ground_truth import Findings, make_clips, verify
 from tests.torture.storm import Storm, storm
-from tests.torture.zombies import unfenced, witness
+from tests.torture.zombies import witness
 from tests.torture.zombies.faulty_store import haunt
+from tests.torture.zombies.unguarded import write_without_fence
 from tests.torture.zombies.witness import Connection, Seen
 
 pytestmark = pytest.mark.timeout(size(400, 4000))
@@ -110,7 +111,9 @@ async def have_tried(runs: dict[UUID, int], predictions: Connection) -> bool:
 async def test_runs_that_wake_after_another_took_over_store_nothing(
     tmp_path: Path, clips: Path, kafka: str, battery: Battery
 ) -> None:
-    seen, found = await raise_zombies(tmp_path, clips, kafka, "tests.torture.zombies.witnessed:app", REAL)
+    seen, found = await raise_zombies(
+        tmp_path, clips, kafka, "tests.torture.zombies.unguarded:witnessed", REAL
+    )
     battery.passed(
         2,
         "runs of runners stopped past their leases, then woken",
@@ -126,7 +129,7 @@ async def test_runs_that_wake_after_another_took_over_store_nothing(
 async def test_the_witness_sees_what_woken_runs_store_without_the_fence(
     tmp_path: Path, clips: Path, kafka: str, battery: Battery
 ) -> None:
-    app = "tests.torture.zombies.unguarded_fence:app"
+    app = "tests.torture.zombies.unguarded:without_fence"
     seen, found = await raise_zombies(tmp_path, clips, kafka, app, 3, key=False)
     battery.unguarded(2, "the fence", f"{seen.zombies:,} runs", f"{seen}; {found}")
     assert seen.stale
@@ -212,7 +215,7 @@ async def test_no_late_write_passes_whatever_the_database_does(
 async def test_the_witness_sees_late_writes_pass_without_the_fence(
     predictions_dsn: str, monkeypatch: pytest.MonkeyPatch, battery: Battery
 ) -> None:
-    monkeypatch.setattr(store, "write", witness.declare_writers(unfenced.write))
+    monkeypatch.setattr(store, "write", witness.declare_writers(write_without_fence))
     left = await haunt_all(predictions_dsn, 0.05, 20, key=False)
     battery.unguarded(2, "the fence, at the store's level", "20 runs", str(left))
     assert left.seen.stale

@@ -1,0 +1,34 @@
+"""Services with decoding that does harm, and without a guard against it."""
+
+import sys
+
+from app.messages import RunEvent, RunFailed, RunReleased, StartRun
+from app.service import create
+from app.supervision import Asgi
+from app.video.decoder import parent
+from tests.torture.decoder import fragile_decoder
+from tests.torture.guards import replace_name
+from tests.torture.runner_bus import service_with_events
+
+
+def fragile() -> Asgi:
+    """Build a service whose decoding does harm, in threads as in processes; stuck ones are ended soon."""
+    _harm_decoders()
+    return create()
+
+
+def releasing() -> Asgi:
+    """Build a fragile service that releases a run which ended before its source, instead of failing it."""
+    _harm_decoders()
+    return service_with_events(_release)
+
+
+def _harm_decoders() -> None:
+    replace_name(parent, "COMMAND", (sys.executable, "-m", fragile_decoder.__name__))
+    replace_name(parent, "SILENCE", 15.0)
+
+
+def _release(start: StartRun, event: RunEvent) -> RunEvent:
+    if isinstance(event, RunFailed) and "ended before its source did" in event.error:
+        return RunReleased(event.scenario_id, event.attempt, event.next_frame, instance=start.instance)
+    return event
