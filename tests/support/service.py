@@ -52,7 +52,7 @@ class ServiceProcess:
         self.launch()
         await self.ready()
 
-    async def ready(self, timeout: float = 30.0) -> None:
+    async def ready(self, timeout: float = 60.0) -> None:
         """Wait until it is ready."""
         await until(self.is_ready, timeout)
 
@@ -94,11 +94,16 @@ class ServiceProcess:
             await to_thread.run_sync(self.terminate)
 
     async def create(self, source: str, detector: Json, **options: object) -> str:
-        """Create a scenario and return its id."""
+        """Create a scenario, and return its id when it exists."""
         answer = await self.http.post("/scenarios", json={"source": source, "detector": detector, **options})
-        assert answer.status_code == 201, answer.text
+        assert answer.status_code in (201, 202), answer.text
         scenario_id: str = answer.json()["id"]
+        if answer.status_code == 202:  # a busy machine needed longer than a request waits
+            await until(lambda: self._exists(scenario_id), timeout=60, poll=0.1)
         return scenario_id
+
+    async def _exists(self, scenario_id: str) -> bool:
+        return (await self.http.get(f"/scenarios/{scenario_id}")).status_code == 200
 
     async def get(self, scenario_id: str) -> Json:
         """Return the scenario as the API shows it."""
