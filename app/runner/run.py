@@ -159,7 +159,8 @@ class Run:
     def _pipeline(self, detector: Detector, run_detector: RunDetector) -> Pipeline:
         lanes = self._context.workers
         workers = lanes.network if detector.waits_for_network else lanes.cores
-        is_alone = detector.is_ordered or detector.is_single_threaded
+        needs_order = detector.is_ordered or detector.warm_up is not None
+        is_alone = needs_order or detector.is_single_threaded
         return Pipeline(
             run_detector,
             workers=workers,

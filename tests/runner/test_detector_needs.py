@@ -51,9 +51,8 @@ class WaitsForNetwork(Noting):
 
 
 class WarmedUp(Noting):
-    """Every instance notes in the same places."""
+    """Keeps its instances. A warm-up implies order."""
 
-    is_ordered = True
     warm_up = WarmUp(rebuild_every=20, frames=5)
     instances: ClassVar[list["WarmedUp"]] = []
 
