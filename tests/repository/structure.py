@@ -25,10 +25,10 @@ class Tree:
         return [f"{self._name(path)}: {count}" for path, count in counts.items() if count > MOST_LINES]
 
     def repeated_prefixes(self) -> list[str]:
-        """First words that more than MOST_OF_ONE_PREFIX modules of a folder share."""
+        """First words that more than MOST_OF_ONE_PREFIX modules of a folder share, `test_` not counted."""
         shared: dict[str, list[str]] = defaultdict(list)
         for folder, names in self._folders():
-            for name in names:
+            for name in sorted({name.removeprefix("test_") for name in names}):
                 shared[f"{folder}/{name.partition('_')[0]}_"].append(name)
         return [f"{prefix}: {names}" for prefix, names in shared.items() if len(names) > MOST_OF_ONE_PREFIX]
 
@@ -91,7 +91,7 @@ class Tree:
         return [module for module in self._modules if module.split(".")[0] == folder]
 
     def _folders(self) -> Iterator[tuple[str, list[str]]]:
-        """Each folder, and the names of its modules and packages without `test_`, which is pytest's."""
+        """Yield each folder, and the names of its modules and packages."""
         names: dict[Path, set[str]] = defaultdict(set)
         for path in self._paths:
             package = path.name == "__init__.py"
@@ -99,8 +99,7 @@ class Tree:
                 path.parent.name if package else path.stem
             )
         for folder, found in names.items():
-            own = {name.removeprefix("test_") for name in found - {"__main__"}}
-            yield self._name(folder), sorted(own)
+            yield self._name(folder), sorted(found - {"__main__"})
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix()

@@ -12,6 +12,22 @@ EVERYTHING = Tree(ROOT, "app", "tests", "tools", "benchmarks")
 APP = Tree(ROOT, "app")
 
 
+def test_no_file_is_long() -> None:
+    assert EVERYTHING.long_files() == []
+
+
+def test_no_three_modules_of_a_folder_share_their_first_word() -> None:
+    assert EVERYTHING.repeated_prefixes() == []
+
+
+def test_no_modules_name_begins_with_its_neighbours() -> None:
+    assert EVERYTHING.names_that_begin_others() == []
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    assert APP.repeated_classes() == []
+
+
 def test_no_modules_import_each_other() -> None:
     assert APP.import_cycle() == []
 

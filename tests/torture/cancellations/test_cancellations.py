@@ -19,7 +19,9 @@ from app.postgres import Connection, Database, open_connection, open_database
 from tests.support.proxy import Proxy, proxied
 from tests.support.waiting import until
 from tests.torture.battery import Battery, size
-from tests.torture.cancellations.calls import CALLS, World, functions
+from tests.torture.cancellations.calls import CALLS
+from tests.torture.cancellations.registry import functions
+from tests.torture.cancellations.world import World
 
 POOL = 4
 WORKERS = 6

@@ -1,0 +1,120 @@
+"""Calls of the functions of app.api and of a database."""
+
+from contextlib import suppress
+from uuid import uuid4
+
+from app.api import ApiOptions, commands
+from app.api.http.problems import ProblemError
+from app.api.queries import commands as command_queries
+from app.api.queries import health, history, predictions, progress, runners, scenarios
+from app.postgres import Database
+from tests.torture.cancellations.registry import call
+from tests.torture.cancellations.world import World
+
+
+@call(Database.find)
+async def _find(world: World) -> None:
+    wanted = world.any_scenario()
+    found = await world.scenarios.find("SELECT id FROM scenarios WHERE id = ANY($1)", wanted)
+    assert found is not None
+    assert found["id"] == wanted
+
+
+@call(commands.send_command)
+async def _send_command(world: World) -> None:
+    with suppress(ProblemError):
+        await commands.send_command(world.deps, ApiOptions(version="1"), world.any_command(), "Repeat.")
+
+
+@call(command_queries.find_command_result)
+async def _find_command_result(world: World) -> None:
+    await command_queries.find_command_result(world.scenarios, uuid4())
+
+
+@call(health.answers_within)
+async def _answers_within(world: World) -> None:
+    await health.answers_within(world.scenarios, 1.0)
+
+
+@call(history.list_changes)
+async def _list_changes(world: World) -> None:
+    await history.list_changes(world.scenarios, world.any_scenario(), 0, 100)
+
+
+@call(history.read_changes)
+async def _read_changes(world: World) -> None:
+    await history.read_changes(world.scenarios, history.StreamPosition(0, 0), 100)
+
+
+@call(history.read_newest)
+async def _read_newest(world: World) -> None:
+    async with world.scenarios.connection() as connection:
+        await history.read_newest(connection)
+
+
+@call(history.read_present)
+async def _read_present(world: World) -> None:
+    await history.read_present(world.scenarios)
+
+
+@call(predictions.list_predictions)
+async def _list_predictions(world: World) -> None:
+    wanted = predictions.PredictionFilter(label="aruco:0")
+    await predictions.list_predictions(world.predictions, world.chance.choice(world.recorded), wanted, 100)
+
+
+@call(progress.find_stored_progress)
+async def _find_stored_progress(world: World) -> None:
+    await progress.find_stored_progress(world.predictions, world.any_scenario())
+
+
+@call(progress.list_stored_progress)
+async def _list_stored_progress(world: World) -> None:
+    await progress.list_stored_progress(world.predictions, world.recorded)
+
+
+@call(runners.list_runners)
+async def _list_runners(world: World) -> None:
+    await runners.list_runners(world.scenarios, 10)
+
+
+@call(scenarios.find_scenario)
+async def _find_scenario(world: World) -> None:
+    await scenarios.find_scenario(world.scenarios, world.predictions, world.any_scenario())
+
+
+@call(scenarios.find_row)
+async def _find_row(world: World) -> None:
+    await scenarios.find_row(world.scenarios, world.any_scenario())
+
+
+@call(scenarios.to_scenario)
+async def _to_scenario(world: World) -> None:
+    row = await scenarios.find_row(world.scenarios, world.any_scenario())
+    assert row is not None
+    await scenarios.to_scenario(row, world.predictions)
+
+
+@call(scenarios.is_completed)
+async def _is_completed(world: World) -> None:
+    await scenarios.is_completed(world.scenarios, world.any_scenario())
+
+
+@call(scenarios.exists)
+async def _exists(world: World) -> None:
+    await scenarios.exists(world.scenarios, world.any_scenario())
+
+
+@call(scenarios.list_scenarios)
+async def _list_scenarios(world: World) -> None:
+    await scenarios.list_scenarios(world.scenarios, world.predictions, None, None, 100)
+
+
+@call(scenarios.find_running)
+async def _find_running(world: World) -> None:
+    await scenarios.find_running(world.scenarios)
+
+
+@call(scenarios.count_by_state)
+async def _count_by_state(world: World) -> None:
+    await scenarios.count_by_state(world.scenarios)

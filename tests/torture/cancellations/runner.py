@@ -1,0 +1,103 @@
+"""Calls of the functions of app.runner."""
+
+from uuid import uuid4
+
+from anyio import move_on_after
+from msgspec.structs import replace
+
+from app.predictions.checkpoint import BatchWrite
+from app.predictions.codec import FRAMES_PER_BLOCK
+from app.runner import checkpoints as results
+from app.runner.cleanup import purge, retention
+from tests.support.batches import batch
+from tests.torture.cancellations.registry import call
+from tests.torture.cancellations.world import World
+
+
+@call(results.claim_all)
+async def _claim_all(world: World) -> None:
+    async with world.predictions.connection() as connection:
+        await results.claim_all(connection, [world.fence(each) for each in world.recorded])
+
+
+@call(results.claim)
+async def _claim(world: World) -> None:
+    async with world.predictions.connection() as connection:
+        await results.claim(connection, world.fence(world.chance.choice(world.recorded)))
+
+
+@call(results.write)
+async def _write(world: World) -> None:
+    fence = world.fence(world.chance.choice(world.recorded))
+    async with world.predictions.connection() as connection:
+        start = (await results.claim(connection, fence)).next_frame
+        await results.write(connection, fence, batch(start, start + 3))
+
+
+@call(results.write_batches)
+async def _write_batches(world: World) -> None:
+    fences = [world.fence(scenario_id) for scenario_id in world.chance.sample(world.recorded, 2)]
+    async with world.predictions.connection() as connection:
+        starts = [(await results.claim(connection, fence)).next_frame for fence in fences]
+        writes = [
+            BatchWrite(fence, batch(start, start + 3)) for fence, start in zip(fences, starts, strict=True)
+        ]
+        await results.write_batches(connection, writes)
+
+
+@call(results.read_results)
+async def _read_results(world: World) -> None:
+    fence = world.fence(world.chance.choice(world.recorded))
+    async with world.predictions.connection() as connection:
+        start = (await results.claim(connection, fence)).next_frame
+        await results.read_results(connection, [BatchWrite(fence, batch(start, start + 3))])
+
+
+@call(results.note_source_state)
+async def _note_source_state(world: World) -> None:
+    fence = world.fence(world.chance.choice(world.recorded))
+    async with world.predictions.connection() as connection:
+        await results.note_source_state(connection, fence, "reconnecting")
+
+
+@call(purge.leave_tombstone)
+async def _leave_tombstone(world: World) -> None:
+    fence = world.fence(uuid4())
+    async with world.predictions.connection() as connection:
+        await results.claim(connection, fence)
+        await results.write(connection, fence, batch(0, 8))
+        await purge.leave_tombstone(connection, fence.scenario_id)
+
+
+@call(purge.next_deleted_scenario)
+async def _next_deleted_scenario(world: World) -> None:
+    async with world.predictions.transaction() as connection:
+        await purge.next_deleted_scenario(connection)
+
+
+@call(purge.remove_rows)
+async def _remove_rows(world: World) -> None:
+    async with world.predictions.transaction() as connection:
+        if scenario_id := await purge.next_deleted_scenario(connection):
+            await purge.remove_rows(connection, scenario_id, 5)
+
+
+@call(retention.remove_oldest_block)
+async def _remove_oldest_block(world: World) -> None:
+    fence = world.fence(uuid4())
+    async with world.predictions.connection() as connection:
+        await results.claim(connection, fence)
+        await results.write(connection, fence, replace(batch(0, FRAMES_PER_BLOCK), is_live=True))
+        await retention.remove_oldest_block(connection, fence.scenario_id, 3600)
+
+
+@call(retention.live_scenarios)
+async def _live_scenarios(world: World) -> None:
+    async with world.predictions.connection() as connection:
+        await retention.live_scenarios(connection)
+
+
+@call(retention.remove_old)
+async def _remove_old(world: World) -> None:
+    with move_on_after(0.05):
+        await retention.remove_old(world.predictions, 1)
