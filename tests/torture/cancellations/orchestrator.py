@@ -208,6 +208,12 @@ async def _delete(world: World) -> None:
         await outbox.delete(connection, [row.id for row in rows])
 
 
+@call(outbox.relay_batch)
+async def _relay_batch(world: World) -> None:
+    await world.seed_outbox()
+    await outbox.relay_batch(world.scenarios, world.publish, results_commands)
+
+
 @call(outbox.relay)
 async def _relay(world: World) -> None:
     await world.seed_outbox()

@@ -14,6 +14,15 @@ from tests.support.databases import Databases
 from tests.torture.lifecycle.verifier import Truth, Verdict, verify
 from tests.torture.silence import silence
 
+DUE_NOW = "UPDATE scenarios SET not_before = '-infinity'"
+AGE = [
+    f"UPDATE {table} - interval '10 days' WHERE runner_id = $1 AND boot_id = $2"
+    for table in (
+        "scenarios SET lease_renewed_at = lease_renewed_at",
+        "runners SET heartbeat_at = heartbeat_at",
+    )
+]
+
 
 class ScenarioRow(msgspec.Struct):
     """A row of scenarios."""

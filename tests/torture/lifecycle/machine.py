@@ -2,14 +2,12 @@
 
 import copy
 from datetime import UTC, datetime
-from typing import cast
 from uuid import UUID, uuid4
 
 from anyio import create_task_group
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from app.bus import Bus
 from app.domain.detector_config import Marker
 from app.domain.media import Media
 from app.domain.spec import RestartPolicy, ScenarioSpec
@@ -18,7 +16,6 @@ from app.messages import (
     CreateScenario,
     DeleteScenario,
     Instance,
-    Message,
     OrchestratorCommand,
     RunEvent,
     RunFailed,
@@ -32,24 +29,17 @@ from app.messages import (
     StartRun,
     StartScenario,
     StopScenario,
-    results_commands,
-    runner_commands,
 )
-from app.orchestrator.dispatcher import Dispatcher
 from app.orchestrator.handlers import handle_command, handle_event
-from app.orchestrator.heartbeats import Heartbeats
-from app.orchestrator.leases import LeaseTiming
-from app.orchestrator.rescuer import Rescuer
-from app.orchestrator.signals import Signals
-from tests.torture.lifecycle.ground import Ground, OutboxRow, Stored
-from tests.torture.lifecycle.model import Model, Report, sent_by
+from tests.torture.lifecycle.differences import differences, outbox_starts
+from tests.torture.lifecycle.duties import Duties
+from tests.torture.lifecycle.ground import AGE, DUE_NOW, Ground, Stored
+from tests.torture.lifecycle.model import Model, Report
 from tests.torture.lifecycle.verifier import Truth
 
 NAMES = ("north", "south")
 SLOTS = 2
 MEDIA = Media(640, 360)
-TIMING = LeaseTiming(heartbeat_interval=1e4, heartbeat_timeout=1e5)
-"""Longer than any test takes: time passes only where a rule says so."""
 
 COMMANDS = (StartScenario, StartScenario, StopScenario, StopScenario, DeleteScenario)
 MISHAPS = (
@@ -69,31 +59,6 @@ specs = st.builds(
 lately = st.integers(0, 3)  # how many runs before the last
 anything = st.sampled_from(["start", "stop", "started", "stopped", "finished", "failed", "released"])
 endings = st.sampled_from(["stopped", "finished", "failed", "hopeless", "released"])
-
-
-class Unheard:
-    """Stands where a bus would: messages are handed over by the machine."""
-
-    def partition_keys(self, _topic: object) -> list[str]:
-        """One partition."""
-        return ["0"]
-
-
-class Duties:
-    """The duties of a leader, each done when a rule says so."""
-
-    def __init__(self, ground: Ground) -> None:
-        database, signals = ground.database, Signals()
-        self.heartbeats = Heartbeats(
-            database,
-            cast("Bus", Unheard()),
-            TIMING,
-            signals,
-            is_leading=lambda: True,
-            on_new_instance=lambda: None,
-        )
-        self.rescuer = Rescuer(database, TIMING, self.heartbeats.hearing, signals)
-        self.dispatcher = Dispatcher(database, TIMING.grace, signals)
 
 
 class Orchestration(RuleBasedStateMachine):
@@ -196,7 +161,7 @@ class Orchestration(RuleBasedStateMachine):
                 model.take(message)
             orders.append(model)
         self._read()
-        self.model = next((model for model in orders if not self._differences(model)), orders[0])
+        self.model = next((model for model in orders if not differences(self.stored, model)), orders[0])
 
     @precondition(lambda self: len(self.scenarios) < 6)
     @rule(spec=specs, later=st.integers(1, 5))
@@ -206,7 +171,7 @@ class Orchestration(RuleBasedStateMachine):
         create = CreateScenario(uuid4(), self.scenarios[-1], encode_spec(spec))
 
         async def both() -> None:
-            await self.ground.connection.execute(_NOW)
+            await self.ground.connection.execute(DUE_NOW)
             async with create_task_group() as group:
                 group.start_soon(self.leader.dispatcher.dispatch)
                 for _ in range(later):
@@ -233,7 +198,7 @@ class Orchestration(RuleBasedStateMachine):
         instance = self.instances[name]
         match mishap:
             case "a runner falls silent":
-                for query in _AGE:
+                for query in AGE:
                     self.ground.run(
                         self.ground.connection.execute(query, instance.runner_id, instance.boot_id)
                     )
@@ -265,7 +230,7 @@ class Orchestration(RuleBasedStateMachine):
             self.ground.run(self.leader.dispatcher.pass_stops_on())
             self.model.tell()
         if what in ("all", "dispatch"):
-            self.ground.run(self.ground.connection.execute(_NOW))
+            self.ground.run(self.ground.connection.execute(DUE_NOW))
             self.ground.run(self.leader.dispatcher.dispatch())
             self._read()
             self._assign()
@@ -290,9 +255,9 @@ class Orchestration(RuleBasedStateMachine):
         self.ground.steps += 1
         if self.ground.comparing:
             assert not self.model.disagreed, self.model.disagreed
-            differences = self._differences(self.model)
-            assert not differences, differences
-        for start in self._outbox_starts()[len(self.starts) :]:
+            found = differences(self.stored, self.model)
+            assert not found, found
+        for start in outbox_starts(self.stored)[len(self.starts) :]:
             self.starts.append(start)
             self.held.setdefault(start.instance, {})[start.scenario_id, start.attempt] = 0
 
@@ -364,7 +329,7 @@ class Orchestration(RuleBasedStateMachine):
 
     def _assign(self) -> None:
         """What was dispatched since the last look."""
-        for start in self._outbox_starts()[len(self.starts) :]:
+        for start in outbox_starts(self.stored)[len(self.starts) :]:
             self.model.assign(start.scenario_id, start.instance)
 
     def _note_lost(self, *instances: Instance) -> None:
@@ -375,50 +340,3 @@ class Orchestration(RuleBasedStateMachine):
 
     def _read(self) -> None:
         self.stored = self.ground.run(self.ground.read())
-
-    def _outbox_starts(self) -> list[StartRun]:
-        messages = [_message(row) for row in self.stored.outbox]
-        return [message for message in messages if isinstance(message, StartRun)]
-
-    def _differences(self, model: Model) -> list[str]:
-        """Where the database says other than the model."""
-        found = []
-        if {row.id for row in self.stored.scenarios} != set(model.lives):
-            found.append("there are others")
-        for row in self.stored.scenarios:
-            life = model.lives.get(row.id)
-            if life is None:
-                continue
-            holder = Instance(row.runner_id, row.boot_id) if row.runner_id and row.boot_id else None
-            stored = (row.state, row.outcome, row.attempt, holder, row.failures, row.next_frame)
-            wanted = (life.state, life.outcome, life.attempt, life.holder, life.failures, life.frame)
-            if (*stored, row.deleted_at is not None) != (*wanted, life.deleted):
-                found.append(f"{row} is stored, not {life}")
-            moves = [
-                (each.from_state, each.to_state, each.attempt)
-                for each in self.stored.history
-                if each.scenario_id == row.id
-            ]
-            if moves != life.history:
-                found.append(f"{moves} is the history, not {life.history}")
-            sent = [sent_by(_message(each)) for each in self.stored.outbox if each.key == str(row.id)]
-            if sent != life.outbox:
-                found.append(f"{sent} was sent, not {life.outbox}")
-        if self.stored.answers != model.answers:
-            found.append(f"{self.stored.answers} was answered, not {model.answers}")
-        return found
-
-
-def _message(row: OutboxRow) -> Message:
-    topic = runner_commands if row.topic == runner_commands.name else results_commands
-    return topic.decode(row.message)
-
-
-_NOW = "UPDATE scenarios SET not_before = '-infinity'"
-_AGE = [
-    f"UPDATE {table} - interval '10 days' WHERE runner_id = $1 AND boot_id = $2"
-    for table in (
-        "scenarios SET lease_renewed_at = lease_renewed_at",
-        "runners SET heartbeat_at = heartbeat_at",
-    )
-]
