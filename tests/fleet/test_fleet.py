@@ -45,11 +45,13 @@ async def completed(members: Fleet, ids: list[str], frames: int, timeout: float)
 
 
 async def runner_of(members: Fleet, scenario_id: str) -> str:
-    """The name of the member that a scenario's run was last handed to."""
-    handed = [
-        event for event in await members.api.history(scenario_id) if event["reason"].startswith("handed")
+    """The name of the member that a scenario's run was last dispatched to."""
+    dispatched = [
+        event
+        for event in await members.api.history(scenario_id)
+        if event["reason"].startswith("dispatched to ")
     ]
-    return next(name for name in RUNNERS if handed[-1]["runner_id"].endswith(members.runner_id(name)))
+    return next(name for name in RUNNERS if dispatched[-1]["runner_id"].endswith(members.runner_id(name)))
 
 
 async def stored(members: Fleet, scenario_id: str) -> int:
