@@ -126,8 +126,8 @@ async def measure(rounds: int) -> list[Row]:
         server = await of_server(folder, clip, NOTHING, EVERY_FRAME)
     unit = "MiB"
     return [
-        Row("11", "a further 720p scenario, every frame", unit, every, reference, at_most(1.3)),
-        Row("11", "a further 720p scenario, 2 frames/s", unit, some, reference, at_most(1.3)),
+        Row("11", "an additional 720p scenario, every frame", unit, every, reference, at_most(1.3)),
+        Row("11", "an additional 720p scenario, 2 frames/s", unit, some, reference, at_most(1.3)),
         Row("", "… with what motion remembers of the scene", unit, motion, reference),
         Row("", "… in the database server, once it is warm", unit, server, reference),
     ]

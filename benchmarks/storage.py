@@ -153,7 +153,7 @@ async def measure(rounds: int) -> list[Row]:
             copied,
             at_least(0.8),
         ),
-        Row("", "the same, against COPY of rows made ready", "detections/s", full, copied_ready),
+        Row("", "the same, against COPY of encoded rows", "detections/s", full, copied_ready),
         Row("", f"stored, {USUAL} frames a batch, each flushed to disk", "detections/s", usual, copied),
         Row("5", "on disk, with every index", "bytes/detection", size, BYTES, at_most(1)),
     ]
