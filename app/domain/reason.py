@@ -1,9 +1,17 @@
-"""Why a scenario does not go on at the moment."""
+"""Why a scenario does not go on at the moment, and what its user should know."""
 
 from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+
+
+class SourceLoss(Struct, frozen=True):
+    """Why a live source was lost, or what the last of these tries to open it again met."""
+
+    error: str
+    tries: int = 0
+
 
 ReasonCode = Literal["retrying", "no_runner", "no_feature", "no_slot", "reconnecting"]
 
@@ -14,7 +22,15 @@ class Reason(Struct, frozen=True):
     code: ReasonCode
     text: str
     since: datetime
-    count: Annotated[int | None, Meta(description="reconnecting: how often the source was lost")] = None
+    count: Annotated[int | None, Meta(description="reconnecting: tries since it was lost")] = None
     last_frame_at: Annotated[datetime | None, Meta(description="reconnecting: when the last frame came")] = (
         None
     )
+
+
+class ScenarioWarning(Struct, frozen=True):
+    """What a user should know of a scenario's results. It costs nothing yet."""
+
+    code: Literal["pins_changed"]
+    text: str
+    frame: Annotated[int | None, Meta(description="the first frame that it is about")] = None

@@ -10,6 +10,7 @@ from asyncpg import Record
 
 from ..domain.pins import Pins
 from ..domain.prediction import DETECTOR_FAILED
+from ..domain.reason import SourceLoss
 from ..domain.states import SourceState
 from ..postgres import Connection
 from ..predictions.checkpoint import (
@@ -330,13 +331,30 @@ async def read_results(connection: Connection, writes: Sequence[BatchWrite]) -> 
     return results
 
 
-async def note_source_state(connection: Connection, fence: Fence, state: SourceState) -> None:
-    """Store the state of the source, if this run holds the fence."""
+async def note_source_state(
+    connection: Connection,
+    fence: Fence,
+    state: SourceState,
+    loss: SourceLoss | None = None,
+    lost_for: float = 0.0,
+) -> None:
+    """Store the state of the source, if this run holds the fence, and what it was lost for, if it was.
+
+    `lost_for`: seconds since it was lost.
+    """
     await connection.execute(
-        "UPDATE checkpoints SET source_state = $4, updated_at = now()"
-        " WHERE scenario_id = $1 AND attempt = $2 AND run_token = $3",
+        """
+        UPDATE checkpoints
+           SET source_state = $4, source_loss = $5::text::jsonb,
+               source_lost_at = CASE WHEN $5 IS NOT NULL
+                                     THEN clock_timestamp() - make_interval(secs => $6) END,
+               updated_at = now()
+         WHERE scenario_id = $1 AND attempt = $2 AND run_token = $3
+        """,
         fence.scenario_id,
         fence.attempt,
         fence.run_token,
         state,
+        None if loss is None else _json(loss),
+        lost_for,
     )

@@ -1,13 +1,14 @@
 """What one run reads and writes in the predictions database, tried again while the database is away."""
 
+import time
 from collections.abc import Iterator
 
 import structlog
 from anyio import sleep
 
-from ..domain.states import SourceState
 from ..postgres import TRANSIENT, Database
 from ..predictions.checkpoint import Batch, BatchWrite, Checkpoint, Fence, FencedError
+from ..video.reading import ReadStatus
 from . import checkpoints, metrics
 from .shared_statements import SharedStatements
 
@@ -78,12 +79,15 @@ class FencedStore:
             raise FencedError
         return result == "stored"
 
-    async def try_to_note(self, state: SourceState) -> bool:
-        """Store the source's state. Returns False if the database is away."""
+    async def try_to_note(self, status: ReadStatus) -> bool:
+        """Store the source's state, and why it was lost. Returns False if the database is away."""
+        lost_for = time.monotonic() - status.lost_at
         try:
             async with self._database.connection() as connection:
-                await checkpoints.note_source_state(connection, self._fence, state)
+                await checkpoints.note_source_state(
+                    connection, self._fence, status.state, status.loss, lost_for
+                )
         except TRANSIENT as error:
-            log.warning("cannot store the source's state yet", error=repr(error), state=state)
+            log.warning("cannot store the source's state yet", error=repr(error), state=status.state)
             return False
         return True

@@ -18,6 +18,7 @@ from ..detectors.base import Detector, DetectorError
 from ..detectors.factory import READS_FILES, make_detector
 from ..domain.media import Media
 from ..domain.pins import PinnedError
+from ..domain.reason import SourceLoss
 from ..domain.source import Source, SourceError, parse_source
 from ..domain.spec import ScenarioSpec
 from ..domain.states import SourceState
@@ -42,6 +43,9 @@ PACE = 0.25
 
 MAX_PARALLEL = 4
 """Frames of one run that are detected in at the same time: each is held with its picture."""
+
+
+_SourceStatus = tuple[SourceState, SourceLoss | None]
 
 
 class Run:
@@ -178,7 +182,7 @@ class Run:
             PinnedError: the file or the model is another one than when the scenario began.
         """
         is_started = False
-        stored_state: SourceState = "opening"
+        stored: _SourceStatus = ("opening", None)
         while True:
             if self._asked is not None or detector.fault(is_complete=False) is not None:
                 reader.stop()
@@ -198,11 +202,11 @@ class Run:
             if batch is not None:
                 await self._store.store(batch)
                 self.next_frame = batch.end
-                stored_state = status.state
+                stored = status.state, None  # a batch tells nothing of a loss
             if taken.is_over:
                 return taken
-            if stored_state != status.state and await self._store.try_to_note(status.state):
-                stored_state = status.state
+            if stored != (status.state, status.loss) and await self._store.try_to_note(status):
+                stored = status.state, status.loss
             if len(taken.entries) < MAX_TAKEN:
                 await self._wake.wait(PACE)
             else:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from ..domain.media import Media
 from ..domain.picture import Image
+from ..domain.reason import SourceLoss
 from ..domain.source import Source
 from ..domain.spec import KeyframesOnly, Sampling
 from .coded import VideoPacket
@@ -37,12 +38,14 @@ class CameraStatus(Struct, frozen=True):
     """A change of a live source.
 
     It is `open` from its first frame on, `frozen` while its pictures do not change at all, and `reconnecting`
-    after it was lost because of `error`. `media` comes with the first `open` of each connection.
+    after it was lost at `lost_at`, in seconds of `time.monotonic()`. `media` comes with the first `open` of
+    each connection.
     """
 
     state: Literal["open", "frozen", "reconnecting"]
-    error: str | None = None
     media: Media | None = None
+    loss: SourceLoss | None = None
+    lost_at: float = 0.0
 
 
 class Camera:
@@ -77,6 +80,7 @@ class Camera:
         keys_only = isinstance(sampling, KeyframesOnly)
         begin: float | None = None
         backoff = _MIN_BACKOFF
+        lost_at, tries = time.monotonic(), 0
         while not self._stop.is_set():
             is_open = False
             stillness = _Stillness()
@@ -105,8 +109,9 @@ class Camera:
             except VideoError as fault:
                 error = str(fault)
             self._stack.close()
+            lost_at, tries = (time.monotonic(), 0) if is_open else (lost_at, tries + 1)
             if not self._stop.is_set():
-                yield CameraStatus("reconnecting", error)
+                yield CameraStatus("reconnecting", loss=SourceLoss(error, tries), lost_at=lost_at)
                 self._stop.wait(backoff)
                 backoff = min(2 * backoff, _MAX_BACKOFF)
 

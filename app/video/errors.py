@@ -1,6 +1,7 @@
 """Errors of sources, with messages for the user."""
 
 import errno
+import re
 import ssl
 
 from av.error import (
@@ -117,7 +118,7 @@ def read_error(error: FFmpegError | OSError, source: Source) -> VideoError:
         case HTTPUnauthorizedError():
             return status_error(401, name)
         case HTTPClientError():
-            known = (code for code in (403, 404, 408, 410, 429) if str(code) in str(error))
+            known = (code for code in (403, 404, 408, 410, 429) if re.search(rf"\b{code}\b", str(error)))
             return status_error(next(known, 400), name)
         case HTTPServerError():
             return status_error(500, name)

@@ -78,10 +78,18 @@ class ThreadReader:
         start = self._request.start
         for entry in video.frames(self._request.sampling, start.next_frame, start.unix_offset):
             if isinstance(entry, CameraStatus):
-                log.info("source", state=entry.state, error=entry.error)
+                log.info("source", state=entry.state, error=entry.loss and entry.loss.error)
                 media = self._status.media or entry.media
                 candidates: CandidateFrames | None = "all" if media else None
-                self._note(sink, ReadStatus(entry.state, is_live=True, media=media, candidates=candidates))
+                status = ReadStatus(
+                    entry.state,
+                    is_live=True,
+                    loss=entry.loss,
+                    lost_at=entry.lost_at,
+                    media=media,
+                    candidates=candidates,
+                )
+                self._note(sink, status)
             elif not sink.put(entry):
                 return
 

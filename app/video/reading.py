@@ -7,6 +7,7 @@ from msgspec import Struct
 from ..domain.media import Media
 from ..domain.picture import Picture
 from ..domain.pins import FileIdentity
+from ..domain.reason import SourceLoss
 from ..domain.source import Source
 from ..domain.spec import CandidateFrames, Sampling
 from ..domain.states import SourceState
@@ -52,12 +53,15 @@ class ReadFault(Struct, frozen=True):
 class ReadStatus(Struct, frozen=True, tag=True):
     """What is known of a source that is being read; each change replaces all of it.
 
+    A live source that is reconnecting has a `loss`, since `lost_at` of `time.monotonic()`, in seconds.
     `media`, `candidates` and the recording's identity `file` are known once the first frame was decoded.
     `is_completed` (a recording was read to its end) and `fault` come with the last status.
     """
 
     state: SourceState = "opening"
     is_live: bool = False
+    loss: SourceLoss | None = None
+    lost_at: float = 0.0
     media: Media | None = None
     candidates: CandidateFrames | None = None
     file: FileIdentity | None = None

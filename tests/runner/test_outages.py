@@ -1,11 +1,12 @@
 """Runs whose database is away, loses answers, or forgets the scenario."""
 
+import json
 import random
+from typing import Any
 
 import pytest
 from anyio import create_task_group, sleep
 
-from app.domain.states import SourceState
 from app.messages import (
     DropResults,
     RunStarted,
@@ -34,12 +35,12 @@ async def test_a_source_state_that_could_not_be_stored_is_stored_later(
 ) -> None:
     failures = 1
 
-    async def fail_once(connection: Connection, fence: Fence, state: SourceState) -> None:
+    async def fail_once(connection: Connection, fence: Fence, *state: Any) -> None:
         nonlocal failures
         if failures:
             failures -= 1
             raise ConnectionResetError
-        await note(connection, fence, state)
+        await note(connection, fence, *state)
 
     note = store.note_source_state
     monkeypatch.setattr(store, "note_source_state", fail_once)
@@ -48,9 +49,15 @@ async def test_a_source_state_that_could_not_be_stored_is_stored_later(
     async def reconnecting() -> bool:
         return bool((await world.checkpoint())["source_state"] == "reconnecting")
 
+    async def tried_again() -> bool:
+        return bool(json.loads((await world.checkpoint())["source_loss"])["tries"] > 1)
+
     async with executing(run):
         await run_claimed(world)
         await until(reconnecting)
+        loss = json.loads((await world.checkpoint())["source_loss"])
+        assert "nothing listens there" in loss["error"]
+        await until(tried_again)
         run.stop("stop")
 
 

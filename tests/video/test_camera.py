@@ -82,6 +82,11 @@ def state(frames: Iterator[Entry], wanted: str) -> CameraStatus:
     raise AssertionError(f"the source never was {wanted}")
 
 
+def why(lost: CameraStatus) -> str:
+    assert lost.loss
+    return lost.loss.error
+
+
 def test_a_camera_that_dies_and_returns_is_reconnected(clip: Path, stop: Event) -> None:
     with cameras.RtspCamera(clip) as camera, watched(camera.url, stop) as video:
         frames = video.frames(EveryFrame())
@@ -93,7 +98,11 @@ def test_a_camera_that_dies_and_returns_is_reconnected(clip: Path, stop: Event) 
         before = take(frames, 20)
         camera.kill()
         lost = state(frames, "reconnecting")
-        assert lost.error
+        assert lost.loss
+        again = state(frames, "reconnecting")
+        assert again.loss
+        assert (lost.loss.tries, again.loss.tries) == (0, 1)
+        assert again.lost_at == lost.lost_at
         camera.start()
         assert state(frames, "open").media is not None
         after = take(frames, 20)
@@ -113,7 +122,7 @@ def test_a_camera_that_falls_silent_is_noticed_within_the_deadline(clip: Path, s
         begun = time.monotonic()
         lost = state(frames, "reconnecting")
         assert time.monotonic() - begun < 4
-        assert "did not answer in time" in (lost.error or "")
+        assert "did not answer in time" in why(lost)
         camera.thaw()
         state(frames, "open")
         take(frames, 5)
@@ -125,7 +134,7 @@ def test_a_camera_whose_picture_stops_while_its_sound_goes_on_is_noticed(tmp_pat
         frames = video.frames(EveryFrame())
         take(frames, 10)
         begun = time.monotonic()
-        assert "did not answer in time" in (state(frames, "reconnecting").error or "")
+        assert "did not answer in time" in why(state(frames, "reconnecting"))
         assert time.monotonic() - begun < 6
 
 

@@ -1,6 +1,7 @@
 """How far a scenario is, computed from its row, its media and its checkpoint."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -41,6 +42,9 @@ class StoredProgress(Struct, frozen=True):
     position_seconds: float = 0.0
     frames_per_second: float = 0.0
     source_state: SourceState = "opening"
+    source_loss: str | None = None
+    source_lost_at: datetime | None = None
+    pin_changes: str = "[]"
 
 
 _UNCLAIMED = StoredProgress()

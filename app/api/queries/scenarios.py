@@ -1,5 +1,6 @@
 """Scenarios as users see them: the row, and the progress of what was stored."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -10,6 +11,7 @@ from msgspec import Meta, Struct
 
 from ...domain.detector_config import DetectorConfig
 from ...domain.media import Media
+from ...domain.reason import Reason, ScenarioWarning
 from ...domain.source import SourceError, parse_source
 from ...domain.spec import RestartPolicy, Sampling, ScenarioSpec
 from ...domain.states import STATE_DESCRIPTIONS, Outcome, SourceState, State
@@ -24,12 +26,13 @@ from .progress import (
     progress_of,
     source_state_of,
 )
+from .reasons import list_waiting_reasons, loss_reason, warnings_of
 
 
 class Scenario(Struct, frozen=True):
     """One video source plus one detector, and how far it is.
 
-    `source` never shows credentials. `error` is the last failure in plain words. `attempt` counts the
+    `source` never shows credentials. `error` says why it failed. `attempt` counts the
     starts; a later attempt resumes after the last stored frame.
     """
 
@@ -39,7 +42,9 @@ class Scenario(Struct, frozen=True):
         State, Meta(description=" ".join(f"{state}: {text}" for state, text in STATE_DESCRIPTIONS.items()))
     ]
     outcome: Annotated[Outcome | None, Meta(description="set exactly if the state is inactive")]
-    error: str | None
+    error: Annotated[str | None, Meta(description="set exactly if the outcome is failed")]
+    reason: Annotated[Reason | None, Meta(description="why it does not go on at the moment")]
+    warnings: Annotated[list[ScenarioWarning], Meta(description="what to know of its results")]
     source: str
     detector: DetectorConfig
     sampling: Sampling
@@ -70,14 +75,19 @@ class ScenarioPosition(Struct, frozen=True, array_like=True):
     id: UUID
 
 
-_COLUMNS = "id, spec, state, outcome, error, attempt, runner_id, media, created_at, updated_at"
+_COLUMNS = (
+    "id, spec, state, outcome, error, attempt, runner_id, media, created_at, updated_at, needs, failures,"
+    " not_before > clock_timestamp() AS is_backing_off"
+)
 _SELECT = f"SELECT {_COLUMNS} FROM scenarios WHERE id = ANY($1) AND deleted_at IS NULL"  # noqa: S608
 
 
-async def find_scenario(scenarios: Database, predictions: Database, scenario_id: UUID) -> Scenario | None:
+async def find_scenario(
+    scenarios: Database, predictions: Database, scenario_id: UUID, heartbeat_timeout: float
+) -> Scenario | None:
     """Return the scenario, or None if there is none or it was deleted."""
     row = await find_row(scenarios, scenario_id)
-    return None if row is None else await to_scenario(row, predictions)
+    return None if row is None else await to_scenario(row, scenarios, predictions, heartbeat_timeout)
 
 
 async def find_row(scenarios: Database, scenario_id: UUID) -> Record | None:
@@ -85,9 +95,13 @@ async def find_row(scenarios: Database, scenario_id: UUID) -> Record | None:
     return await scenarios.find(_SELECT, scenario_id)
 
 
-async def to_scenario(row: Record, predictions: Database) -> Scenario:
-    """Return the scenario of a row."""
-    return _scenario(row, await find_stored_progress(predictions, row["id"]))
+async def to_scenario(
+    row: Record, scenarios: Database, predictions: Database, heartbeat_timeout: float
+) -> Scenario:
+    """Return the scenario of a row. A runner without a heartbeat for `heartbeat_timeout` seconds is away."""
+    stored = await find_stored_progress(predictions, row["id"])
+    waiting = await list_waiting_reasons(scenarios, [row], heartbeat_timeout)
+    return _scenario(row, stored, waiting)
 
 
 async def exists(scenarios: Database, scenario_id: UUID) -> bool:
@@ -109,6 +123,7 @@ async def list_scenarios(
     state: State | None,
     after: ScenarioPosition | None,
     limit: int,
+    heartbeat_timeout: float,
 ) -> tuple[list[Scenario], ScenarioPosition | None]:
     """Return up to `limit` scenarios, newest first, and the position of the next page, if there is one."""
     sql = f"""
@@ -121,8 +136,9 @@ async def list_scenarios(
         rows = await connection.fetch(sql, state, after and after.created_at, after and after.id, limit + 1)
     page = rows[:limit]
     stored = await list_stored_progress(predictions, [row["id"] for row in page])
+    waiting = await list_waiting_reasons(scenarios, page, heartbeat_timeout)
     more = ScenarioPosition(page[-1]["created_at"], page[-1]["id"]) if len(rows) > limit else None
-    return [_scenario(row, stored[row["id"]]) for row in page], more
+    return [_scenario(row, stored[row["id"]], waiting) for row in page], more
 
 
 async def find_running(scenarios: Database) -> list[Record]:
@@ -139,7 +155,7 @@ async def count_by_state(scenarios: Database) -> dict[str, int]:
         return {row["state"]: row["count"] for row in await connection.fetch(sql)}
 
 
-def _scenario(row: Record, stored: StoredProgress) -> Scenario:
+def _scenario(row: Record, stored: StoredProgress, waiting: Mapping[UUID, Reason]) -> Scenario:
     spec = _spec(row["spec"])
     media = decode_media(row["media"])
     return Scenario(
@@ -147,7 +163,9 @@ def _scenario(row: Record, stored: StoredProgress) -> Scenario:
         name=spec.name,
         state=row["state"],
         outcome=row["outcome"],
-        error=row["error"],
+        error=row["error"] if row["outcome"] == "failed" else None,
+        reason=waiting.get(row["id"]) or loss_reason(row, stored),
+        warnings=warnings_of(stored),
         source=_redacted(spec.source),
         detector=spec.detector,
         sampling=spec.sampling,

@@ -208,7 +208,12 @@ async def _send_and_read(
     if await _send(request, command, repeat):
         deps = request.deps
         with suppress(*TRANSIENT), CancelScope(deadline=deadline):
-            scenario = await find_scenario(deps.scenarios, deps.predictions, command.scenario_id)
+            scenario = await find_scenario(
+                deps.scenarios,
+                deps.predictions,
+                command.scenario_id,
+                request.options.heartbeat_timeout,
+            )
             if scenario is None:
                 raise missing
             return scenario

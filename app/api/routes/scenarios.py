@@ -45,7 +45,12 @@ async def list_scenarios(request: ApiRequest) -> ScenarioPage:
     after = None if query.cursor is None else read_cursor(query.cursor, bound, ScenarioPosition)
     deps = request.deps
     items, more = await queries.list_scenarios(
-        deps.scenarios, deps.predictions, query.state, after, query.limit
+        deps.scenarios,
+        deps.predictions,
+        query.state,
+        after,
+        query.limit,
+        request.options.heartbeat_timeout,
     )
     return ScenarioPage(items, None if more is None else make_cursor(more, bound))
 
@@ -69,7 +74,9 @@ async def get_scenario(request: ApiRequest, scenario_id: FromPath[UUID]) -> Json
     key = f"scenario {row['attempt']} {row['updated_at']}".encode()
     body = cache.get(scenario_id, key)
     if body is None:
-        body = msgspec.json.encode(await queries.to_scenario(row, deps.predictions))
+        timeout = request.options.heartbeat_timeout
+        scenario = await queries.to_scenario(row, deps.scenarios, deps.predictions, timeout)
+        body = msgspec.json.encode(scenario)
         if row["outcome"] == "completed":
             cache.put(scenario_id, key, body)
     return JsonResponse(body)

@@ -6,7 +6,7 @@ from uuid import uuid4
 from app.api import ApiOptions, commands
 from app.api.http.problems import ProblemError
 from app.api.queries import commands as command_queries
-from app.api.queries import health, history, predictions, progress, runners, scenarios
+from app.api.queries import health, history, predictions, progress, reasons, runners, scenarios
 from app.postgres import Database
 from tests.torture.cancellations.registry import call
 from tests.torture.cancellations.world import World
@@ -80,7 +80,7 @@ async def _list_runners(world: World) -> None:
 
 @call(scenarios.find_scenario)
 async def _find_scenario(world: World) -> None:
-    await scenarios.find_scenario(world.scenarios, world.predictions, world.any_scenario())
+    await scenarios.find_scenario(world.scenarios, world.predictions, world.any_scenario(), 10)
 
 
 @call(scenarios.find_row)
@@ -92,7 +92,13 @@ async def _find_row(world: World) -> None:
 async def _to_scenario(world: World) -> None:
     row = await scenarios.find_row(world.scenarios, world.any_scenario())
     assert row is not None
-    await scenarios.to_scenario(row, world.predictions)
+    await scenarios.to_scenario(row, world.scenarios, world.predictions, 10)
+
+
+@call(reasons.list_waiting_reasons)
+async def _list_waiting_reasons(world: World) -> None:
+    rows = [await scenarios.find_row(world.scenarios, each) for each in world.some_scenarios()]
+    await reasons.list_waiting_reasons(world.scenarios, [row for row in rows if row is not None], 10)
 
 
 @call(scenarios.is_completed)
@@ -107,7 +113,7 @@ async def _exists(world: World) -> None:
 
 @call(scenarios.list_scenarios)
 async def _list_scenarios(world: World) -> None:
-    await scenarios.list_scenarios(world.scenarios, world.predictions, None, None, 100)
+    await scenarios.list_scenarios(world.scenarios, world.predictions, None, None, 100, 10)
 
 
 @call(scenarios.find_running)

@@ -93,7 +93,7 @@ def follow(battle: Battle, attack: Attack) -> str:
             if isinstance(video, Camera):
                 for entry in video.frames(EveryFrame()):
                     if isinstance(entry, CameraStatus) and entry.state == "reconnecting":
-                        return entry.error or ""
+                        return entry.loss.error if entry.loss else ""
             else:
                 frames = [
                     entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, SampledFrame)

@@ -1,0 +1,93 @@
+"""Why scenarios do not go on at the moment, and what users should know of their results."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+from asyncpg import Record
+from msgspec import Struct
+
+from ...domain.features import FEATURES_OF_0_1_0
+from ...domain.pins import PinChange
+from ...domain.reason import Reason, ScenarioWarning, SourceLoss
+from ...postgres import Database
+from .progress import StoredProgress, source_state_of
+
+_loss = msgspec.json.Decoder(SourceLoss)
+_changes = msgspec.json.Decoder(list[PinChange])
+
+
+class _LiveRunner(Struct, frozen=True):
+    slots: int
+    used: int
+    features: frozenset[str]
+
+
+async def list_waiting_reasons(
+    scenarios: Database, rows: Iterable[Record], heartbeat_timeout: float
+) -> dict[UUID, Reason]:
+    """Return for each of these rows that waits for a runner why it does, if a reason is known."""
+    waiting = [row for row in rows if row["state"] == "init_startup"]
+    if not waiting:
+        return {}
+    runners = await _list_live_runners(scenarios, heartbeat_timeout)
+    reasons = ((row["id"], _waiting_reason(row, runners)) for row in waiting)
+    return {scenario_id: reason for scenario_id, reason in reasons if reason is not None}
+
+
+async def _list_live_runners(scenarios: Database, heartbeat_timeout: float) -> list[_LiveRunner]:
+    sql = """
+        SELECT r.slots, count(s.id) AS used, r.features
+          FROM runners r LEFT JOIN scenarios s USING (runner_id, boot_id)
+         WHERE NOT r.superseded AND r.left_at IS NULL
+           AND r.heartbeat_at > clock_timestamp() - make_interval(secs => $1)
+         GROUP BY r.runner_id, r.boot_id
+    """
+    async with scenarios.connection() as connection:
+        rows = await connection.fetch(sql, heartbeat_timeout)
+    return [
+        _LiveRunner(
+            row["slots"],
+            row["used"],
+            FEATURES_OF_0_1_0 if row["features"] is None else frozenset(row["features"]),
+        )
+        for row in rows
+    ]
+
+
+def _waiting_reason(row: Record, runners: Sequence[_LiveRunner]) -> Reason | None:
+    since = row["updated_at"]
+    if row["is_backing_off"] and row["error"]:
+        return Reason("retrying", row["error"], since, count=row["failures"])
+    if not runners:
+        return Reason("no_runner", "No runner is alive. Start one.", since)
+    needs = frozenset(row["needs"])
+    able = [runner for runner in runners if needs <= runner.features]
+    if not able:
+        missing = ", ".join(sorted(needs - runners[0].features))
+        return Reason("no_feature", f"No runner has what it needs ({missing}). Upgrade a runner.", since)
+    slots, used = sum(runner.slots for runner in able), sum(runner.used for runner in able)
+    if used >= slots:
+        text = (
+            f"{used} of {slots} slots are in use. Stop a scenario, or add slots (VA_RUNNER_SLOTS) or runners."
+        )
+        return Reason("no_slot", text, since)
+    return None
+
+
+def loss_reason(row: Record, stored: StoredProgress) -> Reason | None:
+    """Return why a live source is reconnecting, or None if it is not."""
+    if source_state_of(row, stored) != "reconnecting" or not (stored.source_loss and stored.source_lost_at):
+        return None
+    loss = _loss.decode(stored.source_loss)
+    last = datetime.fromtimestamp(stored.position_seconds, UTC) if stored.next_frame else None
+    return Reason("reconnecting", loss.error, stored.source_lost_at, count=loss.tries, last_frame_at=last)
+
+
+def warnings_of(stored: StoredProgress) -> list[ScenarioWarning]:
+    """Return what users should know of the results that are stored."""
+    return [
+        ScenarioWarning("pins_changed", f"{change.text[:1].upper()}{change.text[1:]}.", change.frame)
+        for change in _changes.decode(stored.pin_changes)
+    ]

@@ -1,0 +1,139 @@
+"""Why a scenario does not go on, and what its user should know: `reason` and `warnings`."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from app.postgres import Database
+from tests.support.rows import MEDIA, add_checkpoint, add_scenario
+
+LOST_AT = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+
+
+async def add_runner(scenarios: Database, name: str, slots: int, features: list[str] | None = None) -> UUID:
+    boot_id = uuid4()
+    async with scenarios.connection() as connection:
+        await connection.execute(
+            "INSERT INTO runners (runner_id, boot_id, slots, features) VALUES ($1, $2, $3, $4)",
+            name,
+            boot_id,
+            slots,
+            features,
+        )
+    return boot_id
+
+
+async def get(http: httpx.AsyncClient, scenario_id: UUID) -> dict[str, Any]:
+    body: dict[str, Any] = (await http.get(f"/scenarios/{scenario_id}")).json()
+    listed = (await http.get("/scenarios")).json()["items"]
+    assert body in listed
+    return body
+
+
+async def test_a_scenario_that_goes_on_has_neither(http: httpx.AsyncClient, scenarios: Database) -> None:
+    body = await get(http, await add_scenario(scenarios, media=MEDIA))
+    assert (body["reason"], body["warnings"]) == (None, [])
+
+
+async def test_without_a_runner_it_says_so(http: httpx.AsyncClient, scenarios: Database) -> None:
+    body = await get(http, await add_scenario(scenarios, state="init_startup"))
+    assert body["reason"]["code"] == "no_runner"
+    assert body["reason"]["since"] == body["updated_at"]
+
+
+async def test_with_all_slots_in_use_it_says_how_many(http: httpx.AsyncClient, scenarios: Database) -> None:
+    boot_id = await add_runner(scenarios, "local", 1)
+    waiting = await add_scenario(scenarios, state="init_startup")
+    assert (await get(http, waiting))["reason"] is None  # it is about to be dispatched
+    await add_scenario(scenarios, boot_id=boot_id)
+    reason = (await get(http, waiting))["reason"]
+    assert reason["code"] == "no_slot"
+    assert reason["text"].startswith("1 of 1 slots are in use")
+
+
+async def test_if_no_runner_has_a_feature_it_says_which(http: httpx.AsyncClient, scenarios: Database) -> None:
+    await add_runner(scenarios, "old", 4)
+    waiting = await add_scenario(scenarios, state="init_startup", needs=["detector:marker", "zones"])
+    reason = (await get(http, waiting))["reason"]
+    assert reason["code"] == "no_feature"
+    assert "(zones)" in reason["text"]
+    await add_runner(scenarios, "new", 4, ["detector:marker", "zones"])
+    assert (await get(http, waiting))["reason"] is None
+
+
+async def test_a_runner_that_left_or_is_silent_is_none(http: httpx.AsyncClient, scenarios: Database) -> None:
+    await add_runner(scenarios, "left", 4)
+    await add_runner(scenarios, "silent", 4)
+    async with scenarios.connection() as connection:
+        await connection.execute("UPDATE runners SET left_at = now() WHERE runner_id = 'left'")
+        await connection.execute(
+            "UPDATE runners SET heartbeat_at = now() - interval '1 minute' WHERE runner_id = 'silent'"
+        )
+    body = await get(http, await add_scenario(scenarios, state="init_startup"))
+    assert body["reason"]["code"] == "no_runner"
+
+
+async def test_an_attempt_that_is_retried_is_a_reason_and_no_error(
+    http: httpx.AsyncClient, scenarios: Database
+) -> None:
+    waiting = await add_scenario(
+        scenarios,
+        state="init_startup",
+        error="the camera refuses the connection",
+        failures=3,
+        not_before=datetime(2100, 1, 1, tzinfo=UTC),
+    )
+    body = await get(http, waiting)
+    assert body["error"] is None
+    assert body["reason"] == {
+        "code": "retrying",
+        "text": "the camera refuses the connection",
+        "since": body["updated_at"],
+        "count": 3,
+        "last_frame_at": None,
+    }
+
+
+@pytest.mark.parametrize("next_frame", [0, 500])
+async def test_a_lost_camera_says_why_since_when_and_when_it_was_last_seen(
+    http: httpx.AsyncClient, scenarios: Database, predictions: Database, next_frame: int
+) -> None:
+    camera = await add_scenario(scenarios)
+    await add_checkpoint(
+        predictions,
+        camera,
+        source_state="reconnecting",
+        source_loss={"error": "the camera refuses the password (401)", "tries": 7},
+        source_lost_at=LOST_AT,
+        next_frame=next_frame,
+        position_seconds=LOST_AT.timestamp() - 1,
+    )
+    assert (await get(http, camera))["reason"] == {
+        "code": "reconnecting",
+        "text": "the camera refuses the password (401)",
+        "since": "2026-01-31T09:30:00Z",
+        "count": 7,
+        "last_frame_at": "2026-01-31T09:29:59Z" if next_frame else None,
+    }
+
+
+async def test_a_camera_that_is_back_has_no_reason(
+    http: httpx.AsyncClient, scenarios: Database, predictions: Database
+) -> None:
+    camera = await add_scenario(scenarios)
+    loss = {"error": "gone", "tries": 7}
+    await add_checkpoint(predictions, camera, source_loss=loss, source_lost_at=LOST_AT)
+    assert (await get(http, camera))["reason"] is None
+
+
+async def test_what_changed_under_the_results_is_a_warning(
+    http: httpx.AsyncClient, scenarios: Database, predictions: Database
+) -> None:
+    ended = await add_scenario(scenarios, state="inactive")
+    await add_checkpoint(predictions, ended, pin_changes=[{"frame": 90, "text": "rules changed from 1 to 2"}])
+    assert (await get(http, ended))["warnings"] == [
+        {"code": "pins_changed", "text": "Rules changed from 1 to 2.", "frame": 90}
+    ]
