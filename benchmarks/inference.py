@@ -32,6 +32,7 @@ from app.domain.spec import EveryFrame
 from app.postgres import open_database
 from app.predictions.checkpoint import Batch, Counters, Fence
 from app.runner import checkpoints as store
+from app.runner import claims
 from app.video.open import open_video
 from app.video.reading import SampledFrame
 from app.video.recording import Recording
@@ -101,7 +102,7 @@ async def storing(case: Case, folder: Path, dsn: str) -> float:
     found = detector.detect(case.pictures(1)[0], 0)
     async with open_database(dsn) as database, database.connection() as connection:
         fence = Fence(uuid4(), 1, uuid4())
-        await store.claim(connection, fence)
+        await claims.claim(connection, fence)
         server = of_server(folder)
         began = own_cpu() + cpu(server)
         for start in range(0, 40 * _BATCH, _BATCH):

@@ -27,6 +27,7 @@ from app.postgres.embedded.server import embedded_server
 from app.predictions.checkpoint import Fence
 from app.predictions.codec import encode
 from app.runner import checkpoints as store
+from app.runner import claims
 from app.runner.cleanup.purge import Purge
 from benchmarks.storage import as_rows, batches, predictions
 from benchmarks.table import Row, command
@@ -103,7 +104,7 @@ async def write_times(database: Database, seconds: float, *, done: anyio.Event |
     """Return the milliseconds of each batch of a live scenario, 20/s, until `seconds` or `done`."""
     fence = Fence(uuid4(), 1, uuid4())
     async with database.connection() as connection:
-        await store.claim(connection, fence)
+        await claims.claim(connection, fence)
     times = []
     began = time.perf_counter()
     for batch in batches(predictions(20_000), 10):

@@ -20,6 +20,7 @@ from app.postgres import Connection, Database, migrate, open_database
 from app.postgres.embedded.server import embedded_server
 from app.predictions.checkpoint import Batch, Counters, Fence
 from app.runner import checkpoints as store
+from app.runner import claims
 from app.runner.pipeline import MAX_TAKEN
 from benchmarks.table import Row, alternate, at_least, at_most, command
 
@@ -66,7 +67,7 @@ async def write(database: Database, rows: Sequence[Prediction], size: int = MAX_
     fence = Fence(uuid4(), 1, uuid4())
     ready = batches(rows, size)
     async with database.connection() as connection:
-        await store.claim(connection, fence)
+        await claims.claim(connection, fence)
     began = time.perf_counter()
     for batch in ready:
         async with database.connection() as connection:

@@ -1,25 +1,19 @@
-"""Claim a scenario's fence, store batches under it, and find out what was stored."""
+"""Store batches under a scenario's fence, and find out what was stored."""
 
-import time
 from collections.abc import Sequence
 from itertools import accumulate, chain
 from typing import TypeVar
 
 import msgspec
-from asyncpg import Record
 
 from ..domain.pins import Pins
-from ..domain.prediction import DETECTOR_FAILED
 from ..domain.reason import SourceLoss
 from ..domain.states import SourceState
 from ..postgres import Connection
 from ..predictions.checkpoint import (
     Batch,
     BatchWrite,
-    Checkpoint,
-    Counters,
     Fence,
-    FencedError,
     WriteResult,
 )
 from ..predictions.codec import FRAME_END, EncodedRows, encode
@@ -27,64 +21,6 @@ from ..predictions.codec import FRAME_END, EncodedRows, encode
 _Value = TypeVar("_Value")
 
 _pins = msgspec.json.Decoder(Pins)
-
-
-async def claim(connection: Connection, fence: Fence) -> Checkpoint:
-    """Take the fence.
-
-    Raises:
-        FencedError: a newer attempt has the fence, or the scenario was deleted
-    """
-    (claimed,) = await claim_all(connection, [fence])
-    if claimed is None:
-        raise FencedError
-    return claimed
-
-
-async def claim_all(connection: Connection, fences: Sequence[Fence]) -> list[Checkpoint | None]:
-    """Take the fences of several scenarios; the result is None for each that cannot be taken."""
-    rows = await connection.fetch(
-        """
-        INSERT INTO checkpoints AS c (scenario_id, attempt, run_token)
-        SELECT * FROM unnest($1::uuid[], $2::integer[], $3::uuid[]) AS asked (scenario_id, attempt, run_token)
-         ORDER BY scenario_id
-        ON CONFLICT (scenario_id) DO UPDATE
-           SET attempt = excluded.attempt, run_token = excluded.run_token, source_state = 'opening',
-               frames_per_second = 0, updated_at = now()
-         WHERE NOT c.dropped
-           AND (c.attempt < excluded.attempt
-                OR (c.attempt = excluded.attempt AND c.run_token = excluded.run_token))
-        RETURNING *, extract(epoch FROM clock_timestamp())::double precision AS claimed_at,
-                  CASE WHEN frames_sampled > 0 AND frames_sampled = frames_failed THEN (
-                      SELECT error FROM predictions AS p
-                       WHERE p.scenario_id = c.scenario_id AND starts_with(p.error, $4)
-                       ORDER BY frame DESC LIMIT 1) END AS last_detector_error
-        """,
-        [fence.scenario_id for fence in fences],
-        [fence.attempt for fence in fences],
-        [fence.run_token for fence in fences],
-        DETECTOR_FAILED,
-    )
-    claimed = {row["scenario_id"]: _checkpoint(row) for row in rows}
-    return [claimed.get(fence.scenario_id) for fence in fences]
-
-
-def _checkpoint(row: Record) -> Checkpoint:
-    return Checkpoint(
-        next_frame=row["next_frame"],
-        is_finished=row["finished"],
-        candidates=row["eligible"],
-        replay_frame=row["replay_frame"],
-        replay_sampled=row["replay_sampled"],
-        counters=Counters(
-            row["frames_sampled"], row["frames_dropped"], row["frames_failed"], row["detections"]
-        ),
-        position_seconds=row["position_seconds"],
-        # Times must not decrease if a clock was set back: they are found by binary search.
-        unix_offset=max(row["claimed_at"], row["position_seconds"]) - time.monotonic(),
-        last_detector_error=row["last_detector_error"],
-        pins=None if row["pins"] is None else _pins.decode(row["pins"]),
-    )
 
 
 async def write_batches(connection: Connection, writes: Sequence[BatchWrite]) -> list[WriteResult]:

@@ -9,7 +9,7 @@ from anyio import sleep
 from ..postgres import TRANSIENT, Database
 from ..predictions.checkpoint import Batch, BatchWrite, Checkpoint, Fence, FencedError
 from ..video.reading import ReadStatus
-from . import checkpoints, metrics
+from . import checkpoints, claims, metrics
 from .shared_statements import SharedStatements
 
 log = structlog.get_logger(__name__)
@@ -46,7 +46,7 @@ class FencedStore:
                 return claimed
         try:
             async with self._database.connection() as connection:
-                return await checkpoints.claim(connection, self._fence)
+                return await claims.claim(connection, self._fence)
         except TRANSIENT as error:
             log.warning("cannot claim yet", error=repr(error))
             return None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ..concurrency.micro_batching import MicroBatcher, none_if_it_fails
 from ..postgres import Database
 from ..predictions.checkpoint import BatchWrite, Checkpoint, Fence, WriteResult
-from . import checkpoints
+from . import checkpoints, claims
 
 MAX_SHARED_FRAMES = 64
 """Sampled frames of a batch that may share a statement. A larger one saves nothing, and delays the others.
@@ -38,7 +38,7 @@ class SharedStatements:
 
     async def _claim(self, fences: Sequence[Fence]) -> list[Checkpoint | None]:
         async with self._database.connection() as connection:
-            return await checkpoints.claim_all(connection, fences)
+            return await claims.claim_all(connection, fences)
 
     async def _write(self, writes: Sequence[BatchWrite]) -> list[WriteResult | None]:
         # Two attempts of one scenario may be in one runner for a moment: the later one stores alone.

@@ -13,6 +13,7 @@ from app.postgres import Database
 from app.predictions.checkpoint import Fence
 from app.predictions.codec import FRAMES_PER_BLOCK
 from app.runner import checkpoints as store
+from app.runner import claims
 from tests.support.batches import as_batch
 
 LABELS = ("", "person", "car", "car park", "traffic light", "qr:ä|b", "per")
@@ -45,7 +46,7 @@ async def stored(predictions: Database, rows: list[Prediction], rng: Random) -> 
     fence = Fence(uuid4(), 1, uuid4())
     cuts = [0, *sorted(rng.sample(range(SIZE), 6)), SIZE]
     async with predictions.connection() as connection:
-        await store.claim(connection, fence)
+        await claims.claim(connection, fence)
         for start, end in pairwise(cuts):
             batch = as_batch(start, end, [row for row in rows if start <= row.frame < end])
             assert await store.write(connection, fence, batch)

@@ -15,6 +15,7 @@ from app.postgres import Database, open_connection
 from app.predictions.checkpoint import Fence
 from app.predictions.codec import FRAMES_PER_BLOCK, EncodedRows, decode, encode
 from app.runner import checkpoints as store
+from app.runner import claims
 from tests.support.batches import as_batch
 
 BOX = (1.0, 2.0, 3.0, 4.0)
@@ -69,7 +70,7 @@ async def stored(dsn: str, recording: list[Prediction]) -> list[Record]:
     """The rows of a new scenario with these predictions."""
     fence = Fence(uuid4(), 1, uuid4())
     async with open_connection(dsn) as connection:
-        await store.claim(connection, fence)
+        await claims.claim(connection, fence)
         assert await store.write(connection, fence, as_batch(0, 4 * FRAMES_PER_BLOCK, recording))
         return await connection.fetch(
             "SELECT * FROM predictions WHERE scenario_id = $1 ORDER BY frame", fence.scenario_id

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from app.domain.prediction import Detection, Prediction
 from app.postgres import Database
 from app.predictions.checkpoint import BatchWrite, Counters, Fence
-from app.runner import checkpoints
+from app.runner import checkpoints, claims
 from tests.support.batches import as_batch, batch, prediction
 from tests.support.checkpoints import claim, frames, new_fence, write
 from tests.support.rows import packed
@@ -70,10 +70,8 @@ async def test_each_of_several_claims_in_one_statement_has_its_own_result(predic
     await claim(predictions, new_fence(attempt=2))
     others = [Fence(uuid4(), 1, uuid4()) for _ in range(2)]
     async with predictions.connection() as connection:
-        first, fenced, last = await checkpoints.claim_all(
-            connection, [others[0], new_fence(attempt=1), others[1]]
-        )
-        again = await checkpoints.claim_all(connection, [replace(others[0], run_token=uuid4()), others[1]])
+        first, fenced, last = await claims.claim_all(connection, [others[0], new_fence(attempt=1), others[1]])
+        again = await claims.claim_all(connection, [replace(others[0], run_token=uuid4()), others[1]])
     assert fenced is None
     assert first is not None
     assert last is not None

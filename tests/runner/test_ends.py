@@ -25,6 +25,7 @@ from app.messages import (
 from app.postgres import Database, open_database
 from app.predictions.checkpoint import Counters, Fence
 from app.runner import checkpoints as store
+from app.runner import claims
 from app.runner import run as run_module
 from app.runner.pipeline import Pipeline
 from app.video.decoder import parent as decoder_process
@@ -55,7 +56,7 @@ async def test_a_later_attempt_also_reports_a_detector_that_failed_in_every_fram
         counters=Counters(sampled=90, failed=90),
     )
     async with threaded.database.connection() as connection:
-        await store.claim(connection, before)
+        await claims.claim(connection, before)
         assert await store.write(connection, before, stored)
     await threaded.run(spec("short.mp4"), attempt=2).execute()
     failed = threaded.events[-1]

@@ -16,6 +16,7 @@ from anyio import fail_after, sleep
 from app.postgres import Database, open_database
 from app.predictions.checkpoint import Fence
 from app.runner import checkpoints as store
+from app.runner import claims
 from tests.support.batches import batch
 from tests.support.paths import ROOT
 from tests.support.waiting import until
@@ -28,7 +29,7 @@ async def store_until_fenced(database: Database, scenario_id: UUID) -> None:
     """Store one batch after another, as fast as it goes."""
     fence = Fence(scenario_id, 1, uuid4())
     async with database.connection() as connection:
-        await store.claim(connection, fence)
+        await claims.claim(connection, fence)
         frame = 0
         while await store.write(connection, fence, batch(frame, frame + 20)):
             frame += 20
@@ -72,7 +73,7 @@ async def test_a_runner_frozen_at_any_moment_does_not_hold_up_its_successor(
             os.kill(process.pid, signal.SIGSTOP)
             async with predictions.connection() as connection:
                 with fail_after(2):
-                    checkpoint = await store.claim(connection, Fence(scenario_id, 2, uuid4()))
+                    checkpoint = await claims.claim(connection, Fence(scenario_id, 2, uuid4()))
             os.kill(process.pid, signal.SIGCONT)
             settled[scenario_id] = checkpoint.next_frame
         await until(lambda: stored(predictions, uuid5(FAMILY, str(FREEZES))))

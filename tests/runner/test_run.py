@@ -27,6 +27,7 @@ from app.messages import (
 from app.postgres import Connection, Database
 from app.predictions.checkpoint import Batch, Counters, Fence
 from app.runner import checkpoints as store
+from app.runner import claims
 from app.runner import run as run_module
 from app.video import reader
 from app.video.open import open_video
@@ -111,7 +112,7 @@ async def test_a_live_source_goes_on_with_the_next_frame_even_if_its_detector_ha
         batch(0, 1000), predictions=[], counters=Counters(sampled=500), replay_frame=640, replay_sampled=320
     )
     async with world.database.connection() as connection:
-        await store.claim(connection, before)
+        await claims.claim(connection, before)
         assert await store.write(connection, before, counted)
     run = world.run(spec(LIVE, Motion()), attempt=2)
     async with executing(run):

@@ -37,8 +37,7 @@ from app.messages import (
 from app.postgres import TRANSIENT, Connection, Database, open_database
 from app.predictions.checkpoint import Checkpoint, Fence
 from app.predictions.codec import FRAMES_PER_BLOCK
-from app.runner import checkpoints as store
-from app.runner import service
+from app.runner import claims, service
 from app.runner.cleanup import retention
 from app.runner.context import RunContext
 from app.runner.run import Run
@@ -196,7 +195,7 @@ async def test_runs_that_begin_together_claim_together(
     predictions: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches: list[int] = []
-    claim_all = store.claim_all
+    claim_all = claims.claim_all
     async with world(predictions, tmp_path) as acting:
 
         async def counted(connection: Connection, fences: Sequence[Fence]) -> list[Checkpoint | None]:
@@ -204,7 +203,7 @@ async def test_runs_that_begin_together_claim_together(
             await until(lambda: len(acting.runner.held) == 4)
             return await claim_all(connection, fences)
 
-        monkeypatch.setattr(store, "claim_all", counted)
+        monkeypatch.setattr(claims, "claim_all", counted)
         for _ in range(4):
             await acting.start()
         await until(lambda: acting.kinds() == 4 * ["RunStarted"])

@@ -8,7 +8,7 @@ from anyio import create_task_group
 
 from app.postgres import Connection, Database
 from app.predictions.checkpoint import Batch, BatchWrite, Fence, WriteResult
-from app.runner import checkpoints
+from app.runner import checkpoints, claims
 from app.runner.shared_statements import MAX_SHARED_FRAMES, SharedStatements
 from tests.support.batches import batch
 
@@ -45,7 +45,7 @@ class Written:
 async def claimed(database: Database, count: int) -> list[Fence]:
     fences = [Fence(uuid4(), 1, uuid4()) for _ in range(count)]
     async with database.connection() as connection:
-        await checkpoints.claim_all(connection, fences)
+        await claims.claim_all(connection, fences)
     return fences
 
 
@@ -55,7 +55,7 @@ async def test_a_run_that_is_fenced_off_fails_no_other(
     written = Written(predictions, monkeypatch)
     first, fenced_off, last = await claimed(predictions, 3)
     async with predictions.connection() as connection:
-        await checkpoints.claim(connection, Fence(fenced_off.scenario_id, 2, uuid4()))
+        await claims.claim(connection, Fence(fenced_off.scenario_id, 2, uuid4()))
     results = await written.write((first, batch(0, 3)), (fenced_off, batch(0, 3)), (last, batch(0, 5)))
     assert results == ["stored", "fenced_off", "stored"]
     assert written.sizes == [3]
@@ -73,7 +73,7 @@ async def test_two_attempts_of_one_scenario_do_not_share_a_statement(
     (older, other) = await claimed(predictions, 2)
     newer = Fence(older.scenario_id, 2, uuid4())
     async with predictions.connection() as connection:
-        await checkpoints.claim(connection, newer)
+        await claims.claim(connection, newer)
     results = await written.write((older, batch(0, 3)), (newer, batch(0, 3)), (other, batch(0, 1)))
     assert results == ["fenced_off", None, "stored"]
     assert written.sizes == [2]

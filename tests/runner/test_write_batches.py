@@ -13,7 +13,7 @@ from app.domain.prediction import Detection, Prediction
 from app.postgres import Connection, Database, open_connection
 from app.predictions.checkpoint import Batch, BatchWrite, Fence, WriteResult
 from app.predictions.codec import decode
-from app.runner import checkpoints
+from app.runner import checkpoints, claims
 from app.runner.cleanup import purge
 from tests.support.batches import as_batch, batch, prediction
 from tests.support.checkpoints import claim, frames, new_fence, write
@@ -122,7 +122,7 @@ async def compare(dsn: str, recordings: list[list[tuple[tuple[Detection, ...], s
     async with open_connection(dsn) as connection:
         for fences in (together, alone):
             for fence, each in zip(fences, batches, strict=True):
-                await checkpoints.claim(connection, fence)
+                await claims.claim(connection, fence)
                 if each.start:
                     assert await checkpoints.write(connection, fence, as_batch(0, each.start, []))
         writes = [BatchWrite(*each) for each in zip(together, batches, strict=True)]

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 from app.postgres import Database
 from app.predictions.checkpoint import Batch, Checkpoint, Fence, FencedError
-from app.runner import checkpoints
+from app.runner import checkpoints, claims
 
 SCENARIO = uuid4()
 
@@ -18,7 +18,7 @@ async def claim(database: Database, fence: Fence) -> Checkpoint | None:
     """The checkpoint, None if the fence could not be taken."""
     async with database.connection() as connection:
         with suppress(FencedError):
-            return await checkpoints.claim(connection, fence)
+            return await claims.claim(connection, fence)
     return None
 
 

@@ -8,29 +8,30 @@ from msgspec.structs import replace
 from app.predictions.checkpoint import BatchWrite
 from app.predictions.codec import FRAMES_PER_BLOCK
 from app.runner import checkpoints as results
+from app.runner import claims
 from app.runner.cleanup import purge, retention
 from tests.support.batches import batch
 from tests.torture.cancellations.registry import call
 from tests.torture.cancellations.world import World
 
 
-@call(results.claim_all)
+@call(claims.claim_all)
 async def _claim_all(world: World) -> None:
     async with world.predictions.connection() as connection:
-        await results.claim_all(connection, [world.fence(each) for each in world.recorded])
+        await claims.claim_all(connection, [world.fence(each) for each in world.recorded])
 
 
-@call(results.claim)
+@call(claims.claim)
 async def _claim(world: World) -> None:
     async with world.predictions.connection() as connection:
-        await results.claim(connection, world.fence(world.chance.choice(world.recorded)))
+        await claims.claim(connection, world.fence(world.chance.choice(world.recorded)))
 
 
 @call(results.write)
 async def _write(world: World) -> None:
     fence = world.fence(world.chance.choice(world.recorded))
     async with world.predictions.connection() as connection:
-        start = (await results.claim(connection, fence)).next_frame
+        start = (await claims.claim(connection, fence)).next_frame
         await results.write(connection, fence, batch(start, start + 3))
 
 
@@ -38,7 +39,7 @@ async def _write(world: World) -> None:
 async def _write_batches(world: World) -> None:
     fences = [world.fence(scenario_id) for scenario_id in world.chance.sample(world.recorded, 2)]
     async with world.predictions.connection() as connection:
-        starts = [(await results.claim(connection, fence)).next_frame for fence in fences]
+        starts = [(await claims.claim(connection, fence)).next_frame for fence in fences]
         writes = [
             BatchWrite(fence, batch(start, start + 3)) for fence, start in zip(fences, starts, strict=True)
         ]
@@ -49,7 +50,7 @@ async def _write_batches(world: World) -> None:
 async def _read_results(world: World) -> None:
     fence = world.fence(world.chance.choice(world.recorded))
     async with world.predictions.connection() as connection:
-        start = (await results.claim(connection, fence)).next_frame
+        start = (await claims.claim(connection, fence)).next_frame
         await results.read_results(connection, [BatchWrite(fence, batch(start, start + 3))])
 
 
@@ -64,7 +65,7 @@ async def _note_source_state(world: World) -> None:
 async def _leave_tombstone(world: World) -> None:
     fence = world.fence(uuid4())
     async with world.predictions.connection() as connection:
-        await results.claim(connection, fence)
+        await claims.claim(connection, fence)
         await results.write(connection, fence, batch(0, 8))
         await purge.leave_tombstone(connection, fence.scenario_id)
 
@@ -86,7 +87,7 @@ async def _remove_rows(world: World) -> None:
 async def _remove_oldest_block(world: World) -> None:
     fence = world.fence(uuid4())
     async with world.predictions.connection() as connection:
-        await results.claim(connection, fence)
+        await claims.claim(connection, fence)
         await results.write(connection, fence, replace(batch(0, FRAMES_PER_BLOCK), is_live=True))
         await retention.remove_oldest_block(connection, fence.scenario_id, 3600)
 
