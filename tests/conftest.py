@@ -12,6 +12,7 @@ from app.postgres import Database, open_database
 from tests.support.databases import Databases, databases
 from tests.support.kafka import any_broker
 from tests.support.missing import broker_or_skip
+from tests.support.paths import ROOT
 from tests.torture.battery import table
 
 cv2.setNumThreads(1)  # as app.process does: OpenCV's threads would change the order of detections
@@ -42,10 +43,18 @@ def _limited(test: Callable[..., Awaitable[None]], seconds: float) -> Callable[.
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests of one group in one process, if `-n` starts several: those that may kill one broker."""
+    """Run the tests with a Kafka broker one after the other in one process, if `-n` starts several.
+
+    They then share a broker, and a fleet's deadlines are not disturbed by another fleet.
+    """
     for item in items:
-        if isinstance(item, pytest.Function) and "own_broker" in item.fixturenames:
-            item.add_marker(pytest.mark.xdist_group("own_broker"))
+        if isinstance(item, pytest.Function) and _needs_broker(item):
+            item.add_marker(pytest.mark.xdist_group("kafka"))
+
+
+def _needs_broker(item: pytest.Function) -> bool:
+    folder = item.path.relative_to(ROOT).parts[1]
+    return folder in ("bus", "fleet") or "kafka" in item.fixturenames
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
