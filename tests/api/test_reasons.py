@@ -137,3 +137,15 @@ async def test_what_changed_under_the_results_is_a_warning(
     assert (await get(http, ended))["warnings"] == [
         {"code": "pins_changed", "text": "Rules changed from 1 to 2.", "frame": 90}
     ]
+
+
+async def test_a_scenario_of_a_newer_version_is_shown_as_it_is(
+    http: httpx.AsyncClient, scenarios: Database
+) -> None:
+    newer = {"source": "clip.mp4", "detector": {"type": "of tomorrow", "x": [1]}, "zones": [], "name": "yard"}
+    async with scenarios.connection() as connection:
+        scenario_id = await add_scenario(scenarios, state="init_startup", needs=["detector:of tomorrow"])
+        await connection.execute("UPDATE scenarios SET spec = $1 WHERE id = $2", newer, scenario_id)
+    body = await get(http, scenario_id)
+    assert (body["source"], body["name"]) == ("clip.mp4", "yard")
+    assert body["detector"] == {"type": "of tomorrow", "x": [1]}

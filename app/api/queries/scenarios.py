@@ -184,7 +184,8 @@ def _spec(text: str) -> ScenarioSpec:
     try:
         return decode_spec(text)
     except msgspec.ValidationError:  # of a newer version: its parts are shown as they are
-        return ScenarioSpec(**{"detector": {}, **msgspec.json.decode(text)})
+        parts = msgspec.json.decode(text)
+        return ScenarioSpec(**{name: parts[name] for name in ScenarioSpec.__struct_fields__ if name in parts})
 
 
 def _redacted(source: str) -> str:
