@@ -65,7 +65,7 @@ async def fleet(
         for name, roles in members.items():
             started.add(name, roles, code=(code or {}).get(name, ROOT))
         for member in started.members.values():
-            await member.ready(60)
+            await member.ready(120)
         yield started
     finally:
         await started.end()
