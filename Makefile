@@ -22,7 +22,8 @@ kafka: $(STAMP) ## run an Apache Kafka broker for development, on 127.0.0.1 and 
 	@exec $(BIN)/python -m tools.kafka
 
 test: lint ## check style, types and import rules, then run every test
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup
+	@$(BIN)/python -m tools.kafka --download || true
+	@$(BIN)/python -m pytest -n 3
 
 torture: $(DEV_STAMP) ## run the fault and attack battery at full length, hours of it; in parts: make torture-kill, …
 	@VA_TEST_LONG=1 $(BIN)/python -m pytest tests/torture

@@ -12,7 +12,6 @@ from app.postgres import Database, open_database
 from tests.support.databases import Databases, databases
 from tests.support.kafka import any_broker
 from tests.support.missing import broker_or_skip
-from tests.support.paths import ROOT
 from tests.torture.battery import table
 
 cv2.setNumThreads(1)  # as app.process does: OpenCV's threads would change the order of detections
@@ -41,20 +40,29 @@ def _limited(test: Callable[..., Awaitable[None]], seconds: float) -> Callable[.
     return within
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+_WITH_BROKER = (
+    "tests/bus/",
+    "tests/compatibility/",
+    "tests/fleet/",
+    "tests/tools/test_kafka.py",
+    "tests/torture/outbox/",
+)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """Run the tests with a Kafka broker one after the other in one process, if `-n` starts several.
 
-    They then share a broker, and a fleet's deadlines are not disturbed by another fleet.
+    They then share a broker, and a fleet's deadlines are not disturbed by another fleet. pytest-xdist 3.8 has
+    groups for this, but pytest 9.2 does not let it mark them.
     """
-    for item in items:
-        if isinstance(item, pytest.Function) and _needs_broker(item):
-            item.add_marker(pytest.mark.xdist_group("kafka"))
+    from xdist.scheduler import LoadScopeScheduling
 
+    class OneBroker(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist is not typed here
+        def _split_scope(self, nodeid: str) -> str:
+            return "with a broker" if nodeid.startswith(_WITH_BROKER) else nodeid
 
-def _needs_broker(item: pytest.Function) -> bool:
-    folder = item.path.relative_to(ROOT).parts[1]
-    return folder in ("bus", "fleet") or "kafka" in item.fixturenames
+    return OneBroker(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

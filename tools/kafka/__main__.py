@@ -1,4 +1,7 @@
-"""`make kafka`: run a broker in the foreground, until Ctrl-C or SIGTERM."""
+"""`make kafka`: run a broker in the foreground, until Ctrl-C or SIGTERM.
+
+With `--download` it only gets the broker's program files, which takes minutes the first time.
+"""
 
 import os
 import sys
@@ -7,10 +10,15 @@ from pathlib import Path
 from app.settings import SettingsError, load
 from tools.kafka import KafkaToolError
 from tools.kafka.broker import HOST, prepare
+from tools.kafka.installation import class_path, find_java
 
 
 def main() -> None:
     try:
+        if sys.argv[1:] == ["--download"]:
+            find_java()
+            class_path()
+            return
         settings = load(os.environ, Path(".env"))
         folder = settings.data_dir / "kafka"
         command = prepare(folder, settings.kafka_port, settings.kafka_port + 1)
