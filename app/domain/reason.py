@@ -28,9 +28,12 @@ class Reason(Struct, frozen=True):
     )
 
 
+WarningCode = Literal["pins_changed", "file_changed", "ends_early", "pictures_lost"]
+
+
 class ScenarioWarning(Struct, frozen=True):
     """What a user should know of a scenario's results. It costs nothing yet."""
 
-    code: Literal["pins_changed"]
+    code: WarningCode
     text: str
     frame: Annotated[int | None, Meta(description="the first frame that it is about")] = None

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from ..domain.pins import PinChange, Pins
 from ..domain.prediction import Prediction
+from ..domain.reason import ScenarioWarning
 from ..domain.spec import CandidateFrames
 from ..domain.states import SourceState
 
@@ -46,6 +47,7 @@ class Checkpoint(Struct, frozen=True):
     unix_offset: float
     last_detector_error: str | None = None
     pins: Pins | None = None
+    warnings: tuple[ScenarioWarning, ...] = ()
 
 
 class Batch(Struct, frozen=True):
@@ -65,6 +67,7 @@ class Batch(Struct, frozen=True):
     is_live: bool = False
     pins: Pins | None = None  # None: as before
     pin_changes: tuple[PinChange, ...] = ()
+    warnings: tuple[ScenarioWarning, ...] | None = None  # all of the scenario's; None: as before
 
 
 class BatchWrite(Struct, frozen=True):

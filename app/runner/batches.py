@@ -8,6 +8,7 @@ from ..detectors.base import WarmUp
 from ..detectors.warm_up import replay_from
 from ..domain.pins import PinChange, Pins, compare, merge
 from ..domain.prediction import Prediction
+from ..domain.reason import ScenarioWarning
 from ..domain.spec import CandidateFrames
 from ..domain.states import SourceState
 from ..predictions.checkpoint import Batch, Checkpoint, Counters
@@ -15,6 +16,7 @@ from ..video.reading import Watermark
 from .pipeline import FrameTask
 
 _RATE_WINDOW = 5.0  # seconds
+_MAX_WARNINGS = 100  # of a scenario
 
 
 class BatchBuilder:
@@ -29,6 +31,8 @@ class BatchBuilder:
         self._pinned = checkpoint.pins
         self._new_pins: Pins | None = None
         self._pin_changes: tuple[PinChange, ...] = ()
+        self._warnings = checkpoint.warnings
+        self._new_warnings: tuple[ScenarioWarning, ...] | None = None
         self.position = checkpoint.position_seconds
         self._replay_at = {checkpoint.replay_sampled: checkpoint.replay_frame}
         self._rate: deque[tuple[float, int]] = deque([(time.monotonic(), checkpoint.next_frame)])
@@ -43,6 +47,13 @@ class BatchBuilder:
         self._new_pins = merge(self._pinned, found)
         self._pin_changes = tuple(PinChange(self.next_frame, change) for change in changes)
 
+    def warn(self, found: Iterable[ScenarioWarning]) -> None:
+        """Note what a user should know, to be stored with the next batch. A text is told of once."""
+        known = {(warning.code, warning.text) for warning in self._warnings}
+        new = tuple(warning for warning in found if (warning.code, warning.text) not in known)
+        if new and len(self._warnings) < _MAX_WARNINGS:
+            self._warnings = self._new_warnings = (self._warnings + new)[:_MAX_WARNINGS]
+
     def build(
         self,
         entries: Iterable[FrameTask | Watermark],
@@ -50,7 +61,7 @@ class BatchBuilder:
         source_state: SourceState,
         is_finished: bool = False,
     ) -> Batch | None:
-        """Return the batch of these entries; None if it has no new frames and is not the last one."""
+        """Return the batch of these entries; None if it has nothing new and is not the last one."""
         start = self.next_frame
         end = start
         predictions: list[Prediction] = []
@@ -73,7 +84,7 @@ class BatchBuilder:
             if entry_end > end:
                 end = entry_end
                 self.position = entry.time
-        if end == start and not is_finished:
+        if end == start and not is_finished and self._new_warnings is None:
             return None
         self.next_frame = end
         before = self.counters
@@ -86,6 +97,7 @@ class BatchBuilder:
         replay_frame, replay_sampled = self._replay()
         pins, self._new_pins = self._new_pins, None
         pin_changes, self._pin_changes = self._pin_changes, ()
+        warnings, self._new_warnings = self._new_warnings, None
         return Batch(
             start=start,
             end=end,
@@ -101,6 +113,7 @@ class BatchBuilder:
             is_live=self.is_live,
             pins=pins,
             pin_changes=pin_changes,
+            warnings=warnings,
         )
 
     def _note_rebuild(self, task: FrameTask) -> None:

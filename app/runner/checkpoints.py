@@ -6,7 +6,6 @@ from typing import TypeVar
 
 import msgspec
 
-from ..domain.pins import Pins
 from ..domain.reason import SourceLoss
 from ..domain.states import SourceState
 from ..postgres import Connection
@@ -19,8 +18,6 @@ from ..predictions.checkpoint import (
 from ..predictions.codec import FRAME_END, EncodedRows, encode
 
 _Value = TypeVar("_Value")
-
-_pins = msgspec.json.Decoder(Pins)
 
 
 async def write_batches(connection: Connection, writes: Sequence[BatchWrite]) -> list[WriteResult]:
@@ -56,7 +53,8 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
                    eligible = coalesce(eligible, $12), replay_frame = $13, replay_sampled = $14,
                    source_state = $15, finished = $16, live = $17, updated_at = now(),
                    pins = coalesce($30::text::jsonb, pins),
-                   pin_changes = pin_changes || $31::text::jsonb
+                   pin_changes = pin_changes || $31::text::jsonb,
+                   warnings = coalesce($32::text::jsonb, warnings)
              WHERE scenario_id = $1 AND attempt = $2 AND run_token = $3 AND next_frame = $4
                AND NOT dropped AND NOT finished
             RETURNING scenario_id
@@ -114,8 +112,9 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
         rows.maxima.labels,
         rows.maxima.blocks,
         rows.maxima.confidences,
-        None if batch.pins is None else _json(batch.pins),
+        _json_or_none(batch.pins),
         _json(batch.pin_changes),
+        _json_or_none(batch.warnings),
     )
     return moved == 1
 
@@ -126,11 +125,11 @@ _WRITE_SEVERAL = """
             $1::uuid[], $2::integer[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
             $8::bigint[], $9::bigint[], $10::double precision[], $11::real[], $12::text[], $13::bigint[],
             $14::bigint[], $15::text[], $16::boolean[], $17::boolean[], $18::integer[], $19::integer[],
-            $33::text[], $34::text[]
+            $33::text[], $34::text[], $35::text[]
         ) WITH ORDINALITY AS a (
             scenario_id, attempt, run_token, start, stop, sampled, dropped, failed, detections, position,
             frames_per_second, eligible, replay_frame, replay_sampled, source_state, finished, live,
-            first_row, last_row, pins, pin_changes, n)
+            first_row, last_row, pins, pin_changes, warnings, n)
     ), passed AS (
         -- Locked in the order of their ids, so that statements with several in common cannot deadlock.
         SELECT a.* FROM asked AS a JOIN checkpoints AS c USING (scenario_id)
@@ -144,7 +143,8 @@ _WRITE_SEVERAL = """
                frames_per_second = p.frames_per_second, eligible = coalesce(c.eligible, p.eligible),
                replay_frame = p.replay_frame, replay_sampled = p.replay_sampled,
                source_state = p.source_state, finished = p.finished, live = p.live, updated_at = now(),
-               pins = coalesce(p.pins::jsonb, c.pins), pin_changes = c.pin_changes || p.pin_changes::jsonb
+               pins = coalesce(p.pins::jsonb, c.pins), pin_changes = c.pin_changes || p.pin_changes::jsonb,
+               warnings = coalesce(p.warnings::jsonb, c.warnings)
           FROM passed AS p WHERE c.scenario_id = p.scenario_id
         RETURNING c.scenario_id, p.n::integer AS n, p.first_row, p.last_row
     ), written AS (
@@ -219,14 +219,19 @@ async def _write_several(connection: Connection, writes: Sequence[BatchWrite]) -
         _joined([each.labels for each in maxima]),
         _joined([each.blocks for each in maxima]),
         _joined([each.confidences for each in maxima]),
-        [None if batch.pins is None else _json(batch.pins) for batch in batches],
+        [_json_or_none(batch.pins) for batch in batches],
         [_json(batch.pin_changes) for batch in batches],
+        [_json_or_none(batch.warnings) for batch in batches],
     )
     return {row["n"] for row in moved}
 
 
 def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
+
+
+def _json_or_none(value: object | None) -> str | None:
+    return None if value is None else _json(value)
 
 
 def _joined(lists: Sequence[list[_Value]]) -> list[_Value]:
@@ -291,6 +296,6 @@ async def note_source_state(
         fence.attempt,
         fence.run_token,
         state,
-        None if loss is None else _json(loss),
+        _json_or_none(loss),
         lost_for,
     )

@@ -8,10 +8,12 @@ from asyncpg import Record
 
 from ..domain.pins import Pins
 from ..domain.prediction import DETECTOR_FAILED
+from ..domain.reason import ScenarioWarning
 from ..postgres import Connection
 from ..predictions.checkpoint import Checkpoint, Counters, Fence, FencedError
 
 _pins = msgspec.json.Decoder(Pins)
+_warnings = msgspec.json.Decoder(tuple[ScenarioWarning, ...])
 
 
 async def claim(connection: Connection, fence: Fence) -> Checkpoint:
@@ -69,4 +71,5 @@ def _checkpoint(row: Record) -> Checkpoint:
         unix_offset=max(row["claimed_at"], row["position_seconds"]) - time.monotonic(),
         last_detector_error=row["last_detector_error"],
         pins=None if row["pins"] is None else _pins.decode(row["pins"]),
+        warnings=_warnings.decode(row["warnings"]),
     )

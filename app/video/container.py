@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from ..domain.networks import Networks
 from ..domain.pins import FileIdentity
+from ..domain.reason import ScenarioWarning
 from ..domain.source import Source, SourceError
 from . import formats
 from .errors import (
@@ -53,6 +54,7 @@ class OpenContainer(Struct, frozen=True):
     packet_timeout: float = 0.0
     is_bursty: bool = False
     identity: FileIdentity | None = None
+    warnings: tuple[ScenarioWarning, ...] = ()  # what opening found that a user should know
 
     def demux(self, *streams: _Stream) -> "Iterator[Packet[_Stream]]":
         """Yield the packets of the given streams. Raises READ_ERRORS, or VideoError if `remote` failed."""

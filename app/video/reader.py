@@ -65,13 +65,18 @@ class ThreadReader:
         sampling, start = self._request.sampling, self._request.start
         candidates = start.candidates or video.choose_candidates(sampling)
         is_open = False
-        for entry in video.frames(sampling, candidates, start.replay_frame, start.replay_sampled):
-            if not is_open:
-                is_open = True
-                status = ReadStatus("open", media=video.media, candidates=candidates, file=video.identity)
-                self._note(sink, status)
-            if not sink.put(entry):
-                return False
+        try:
+            for entry in video.frames(sampling, candidates, start.replay_frame, start.replay_sampled):
+                if not is_open:
+                    is_open = True
+                    status = ReadStatus("open", media=video.media, candidates=candidates, file=video.identity)
+                    self._note(sink, replace(status, warnings=tuple(video.warnings)))
+                elif len(video.warnings) > len(self._status.warnings):
+                    self._note(sink, replace(self._status, warnings=tuple(video.warnings)))
+                if not sink.put(entry):
+                    return False
+        finally:
+            self._status = replace(self._status, warnings=tuple(video.warnings))
         return True
 
     def _read_camera(self, video: Camera, sink: FrameSink) -> None:

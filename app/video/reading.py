@@ -7,7 +7,7 @@ from msgspec import Struct
 from ..domain.media import Media
 from ..domain.picture import Picture
 from ..domain.pins import FileIdentity
-from ..domain.reason import SourceLoss
+from ..domain.reason import ScenarioWarning, SourceLoss
 from ..domain.source import Source
 from ..domain.spec import CandidateFrames, Sampling
 from ..domain.states import SourceState
@@ -55,7 +55,8 @@ class ReadStatus(Struct, frozen=True, tag=True):
 
     A live source that is reconnecting has a `loss`, since `lost_at` of `time.monotonic()`, in seconds.
     `media`, `candidates` and the recording's identity `file` are known once the first frame was decoded.
-    `is_completed` (a recording was read to its end) and `fault` come with the last status.
+    `warnings` are those of this run so far, in the order found. `is_completed` (a recording was read to its
+    end) and `fault` come with the last status.
     """
 
     state: SourceState = "opening"
@@ -65,6 +66,7 @@ class ReadStatus(Struct, frozen=True, tag=True):
     media: Media | None = None
     candidates: CandidateFrames | None = None
     file: FileIdentity | None = None
+    warnings: tuple[ScenarioWarning, ...] = ()
     is_completed: bool = False
     fault: ReadFault | None = None
 

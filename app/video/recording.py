@@ -8,6 +8,7 @@ from av.error import FFmpegError, InvalidDataError
 
 from ..domain.media import Media
 from ..domain.pins import FileIdentity
+from ..domain.reason import ScenarioWarning
 from ..domain.source import Source
 from ..domain.spec import CandidateFrames, FixedRate, Sampling
 from .coded import CodedPicture, PresentationOrder, VideoPacket
@@ -30,13 +31,14 @@ _WATERMARK_EVERY = 0.25  # seconds
 class Recording:
     """A video with an end. Not thread safe: used by the thread that opened it.
 
-    `media` has the size of the upright pictures.
+    `media` has the size of the upright pictures. `warnings` grows while frames are read.
     """
 
     def __init__(self, opened: OpenContainer, source: Source) -> None:
         """Read as far as the first picture. Raises VideoError if reading fails."""
         self._opened = opened
         self._source = source
+        self.warnings: list[ScenarioWarning] = list(opened.warnings)
         self._length = DeclaredLength(opened.container, opened.stream, source)
         self._demuxer = PictureDemuxer(opened, all_streams=self._length.covers_all_streams)
         self._incoming = iter(self._demuxer)

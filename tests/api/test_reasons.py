@@ -133,9 +133,12 @@ async def test_what_changed_under_the_results_is_a_warning(
     http: httpx.AsyncClient, scenarios: Database, predictions: Database
 ) -> None:
     ended = await add_scenario(scenarios, state="inactive")
-    await add_checkpoint(predictions, ended, pin_changes=[{"frame": 90, "text": "rules changed from 1 to 2"}])
+    found = {"code": "file_changed", "text": "The file was changed while it was read.", "frame": 7}
+    pin_change = {"frame": 90, "text": "rules changed from 1 to 2"}
+    await add_checkpoint(predictions, ended, pin_changes=[pin_change], warnings=[found])
     assert (await get(http, ended))["warnings"] == [
-        {"code": "pins_changed", "text": "Rules changed from 1 to 2.", "frame": 90}
+        {"code": "pins_changed", "text": "Rules changed from 1 to 2.", "frame": 90},
+        found,
     ]
 
 

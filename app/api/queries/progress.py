@@ -45,6 +45,7 @@ class StoredProgress(Struct, frozen=True):
     source_loss: str | None = None
     source_lost_at: datetime | None = None
     pin_changes: str = "[]"
+    warnings: str = "[]"
 
 
 _UNCLAIMED = StoredProgress()

@@ -16,6 +16,7 @@ from .progress import StoredProgress, source_state_of
 
 _loss = msgspec.json.Decoder(SourceLoss)
 _changes = msgspec.json.Decoder(list[PinChange])
+_warnings = msgspec.json.Decoder(list[ScenarioWarning])
 
 
 class _LiveRunner(Struct, frozen=True):
@@ -90,4 +91,4 @@ def warnings_of(stored: StoredProgress) -> list[ScenarioWarning]:
     return [
         ScenarioWarning("pins_changed", f"{change.text[:1].upper()}{change.text[1:]}.", change.frame)
         for change in _changes.decode(stored.pin_changes)
-    ]
+    ] + _warnings.decode(stored.warnings)
