@@ -32,7 +32,7 @@ from .identity import identify
 from .transport.http_client import HttpClient
 from .transport.http_file import HttpFile
 from .transport.playlist import Playlist
-from .transport.rtsp_proxy import RtspProxy
+from .transport.rtsp.proxy import RtspProxy
 
 HTTP_TIMEOUT = 30.0  # seconds for a packet of a recording or playlist, whose next segment must be waited for
 _LATE_SEGMENTS = 3  # target durations without a new segment: a server publishes one after one and a half

@@ -23,7 +23,7 @@ from tests.support.hostile_servers import HERE, RTSP_OK, hostile_camera
 from tests.support.waiting import until
 from tests.support.web_server import web_server
 
-CERTIFICATE = Path(__file__).parents[2] / "support" / "self_signed.pem"
+CERTIFICATE = Path(__file__).parents[3] / "support" / "self_signed.pem"
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,12 @@ from selectors import EVENT_READ, DefaultSelector
 from typing import cast
 from urllib.parse import urlsplit
 
-from ...concurrency.threads import start_thread
-from ...domain.networks import Networks
-from ...domain.source import SourceError, parse_source
-from ..errors import VideoError, connection_error
-from . import connecting
-from .rtsp_reply import RtspReply
+from ....concurrency.threads import start_thread
+from ....domain.networks import Networks
+from ....domain.source import SourceError, parse_source
+from ...errors import VideoError, connection_error
+from .. import connecting
+from .messages import RtspReply
 
 _MAX_REDIRECTS = 5
 _MAX_HEAD, _MAX_BODY = 16 * 2**10, 2**18  # bytes of a reply
