@@ -24,6 +24,7 @@ from .errors import READ_ERRORS, VideoError, read_error
 from .pictures import AvPicture
 from .reading import SampledFrame, Watermark
 from .sampling import Sampler
+from .transport.snapshots import Snapshots
 
 _MIN_BACKOFF, _MAX_BACKOFF = 0.25, 4.0  # seconds between tries to open
 _FIRST_FRAME_WITHIN = 60.0  # seconds of packets
@@ -87,6 +88,7 @@ class Camera:
             error = f"{self._source.redacted} ended"
             try:
                 opened = self._open()
+                takes_all = isinstance(opened.remote, Snapshots) and opened.remote.poll_at(sampling)
                 for arrived, frame in self._arrivals(opened, keys_only=keys_only):
                     if not is_open:
                         if frame is None:
@@ -101,7 +103,8 @@ class Camera:
                         yield CameraStatus("frozen" if stillness.is_frozen else "open")
                     if begin is None:
                         begin = arrived
-                    if frame is not None and sampler.take(int((arrived - begin) / _MICROSECOND)):
+                    ticks = int((arrived - begin) / _MICROSECOND)
+                    if frame is not None and (takes_all or sampler.take(ticks)):
                         yield SampledFrame(number, arrived + unix_offset, picture=AvPicture(frame))
                     else:
                         yield Watermark(number + 1, arrived + unix_offset)

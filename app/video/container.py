@@ -31,8 +31,10 @@ from .files import find_file
 from .identity import identify
 from .transport.http_client import HttpClient
 from .transport.http_file import HttpFile
+from .transport.jpeg_stream import JpegStream
 from .transport.playlist import Playlist
 from .transport.rtsp.proxy import RtspProxy
+from .transport.snapshots import Snapshots
 
 HTTP_TIMEOUT = 30.0  # seconds for a packet of a recording or playlist, whose next segment must be waited for
 _LATE_SEGMENTS = 3  # target durations without a new segment: a server publishes one after one and a half
@@ -50,7 +52,7 @@ class OpenContainer(Struct, frozen=True):
     container: InputContainer
     stream: VideoStream
     is_live: bool
-    remote: HttpFile | Playlist | None = None
+    remote: HttpFile | Playlist | Snapshots | None = None
     packet_timeout: float = 0.0
     is_bursty: bool = False
     identity: FileIdentity | None = None
@@ -145,6 +147,8 @@ def _open_http(
         file.close()
         playlist = stack.enter_context(closing(Playlist(source.redacted, client, stop)))
         return _open_playlist(file.url, playlist, source, stack, open_timeout, read_timeout)
+    if file.kind in ("mjpeg", "snapshot"):
+        return _open_jpeg_stream(file, source, stack, stop, open_timeout, read_timeout)
     is_live = file.kind == "stream"
     file.start_packet(open_timeout if is_live else HTTP_TIMEOUT)
     try:
@@ -164,6 +168,25 @@ def _open_http(
         packet_timeout=read_timeout if is_live else HTTP_TIMEOUT,
         identity=None if is_live else file.identity,
     )
+
+
+def _open_jpeg_stream(
+    file: HttpFile,
+    source: Source,
+    stack: ExitStack,
+    stop: Event,
+    open_timeout: float,
+    read_timeout: float,
+) -> OpenContainer:
+    remote = Snapshots(file, stop) if file.kind == "snapshot" else file
+    remote.start_packet(open_timeout)
+    try:
+        container = formats.open_jpeg_stream(JpegStream(remote) if isinstance(remote, HttpFile) else remote)
+    except READ_ERRORS as error:
+        raise (remote.fault.without_traceback() if remote.fault else error) from error
+    stack.enter_context(container)
+    stream = formats.select_video(container, source.redacted)
+    return OpenContainer(container, stream, is_live=True, remote=remote, packet_timeout=read_timeout)
 
 
 def _open_playlist(

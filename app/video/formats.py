@@ -15,7 +15,9 @@ from av.video.stream import VideoStream
 
 from .errors import VideoError, unsupported_codec_error
 from .transport.http_file import HttpFile
+from .transport.jpeg_stream import JpegStream
 from .transport.playlist import Playlist
+from .transport.snapshots import Snapshots
 
 MAX_ALLOCATION = 160 * 2**20
 """Bytes that FFmpeg may allocate at once: a picture of 4 bytes per pixel, or the index of a stream."""
@@ -70,8 +72,12 @@ def open_test_pattern(graph: str) -> InputContainer:
 
 def open_http_file(file: HttpFile) -> InputContainer:
     """Open a recording or stream over HTTP. Raises READ_ERRORS."""
-    format_name = "mpjpeg" if file.media_type == "multipart/x-mixed-replace" else None
-    return _open(file, _HTTP_OPTIONS, format=format_name, buffer_size=_BUFFER)
+    return _open(file, _HTTP_OPTIONS, buffer_size=_BUFFER)
+
+
+def open_jpeg_stream(pictures: JpegStream | Snapshots) -> InputContainer:
+    """Open the JPEG pictures of a camera over HTTP. Raises READ_ERRORS."""
+    return _open(pictures, _HTTP_OPTIONS, format="mpjpeg", buffer_size=_BUFFER)
 
 
 def open_hls(url: str, playlist: Playlist, *, open_timeout: float, read_timeout: float) -> InputContainer:
@@ -123,7 +129,9 @@ def set_max_allocation(size: int) -> None:
     ffmpeg.av_max_alloc(size)
 
 
-def _open(file: str | HttpFile, options: dict[str, str], **others: Any) -> InputContainer:
+def _open(
+    file: str | HttpFile | JpegStream | Snapshots, options: dict[str, str], **others: Any
+) -> InputContainer:
     limit_allocations()
     # The metadata of a recording may be no valid text.
     container: InputContainer = av.open(

@@ -18,6 +18,10 @@ from ..errors import VideoError, connection_error, status_error
 from .http_client import HttpClient, InvalidAddressError, StatusError
 
 _PLAYLIST_TYPES = frozenset(["application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl"])
+_JPEG_TYPES = frozenset(["image/jpeg", "image/jpg", "image/pjpeg"])
+_UNTYPED = frozenset(["application/octet-stream", "text/plain"])  # what servers send for want of a type
+_NO_RANGES = frozenset([400, 406, 416, 501])  # statuses of servers that reject a request for a range
+_NO_SIZE = frozenset([2**31 - 1, 2**32 - 1, 2**63 - 1])  # sizes that servers give to what has no end
 _RETRY_DELAYS = (0.0, 0.25, 0.5, 1.0)  # seconds before each read after the connection was lost
 _MAX_SKIP = 256 * 1024  # bytes: a seek this far ahead reads on, because a new request takes longer
 
@@ -25,7 +29,8 @@ _MAX_SKIP = 256 * 1024  # bytes: a seek this far ahead reads on, because a new r
 class HttpFile:
     """A file on a web server, for PyAV to read. Not thread safe.
 
-    `kind` is `stream` if the size is not known, and `playlist` if the file names other files. `url` is the
+    `kind` is `stream` if the file has no end, `mjpeg` if that is a stream of JPEG pictures, `snapshot` if
+    each request is answered with one JPEG picture, and `playlist` if the file names other files. `url` is the
     address after redirects. PyAV loses what `read` raises: after a failure `read` returns `b""`, and `fault`
     is the reason.
     """
@@ -45,12 +50,7 @@ class HttpFile:
         self._login = (
             {"Authorization": "Basic " + b64encode(unquote(login).encode()).decode()} if login else {}
         )
-        try:
-            self._response = self._request(0)
-        except StatusError as error:
-            raise status_error(error.status, name) from None
-        except (OSError, HTTPException) as error:
-            raise connection_error(error, name) from None
+        self._response = self._request_or_explain(0)
         self.url = self._response.geturl()
         self._position = 0  # of the next read
         self._response_position = 0  # of the next byte in the response
@@ -58,11 +58,10 @@ class HttpFile:
         self._size = _file_size(self._response)
         self._etag = self._response.headers.get("ETag")
         self.media_type = self._response.headers.get_content_type()
-        self.kind: Literal["file", "playlist", "stream"] = "file"
-        if self.media_type in _PLAYLIST_TYPES or parts.path.endswith(".m3u8"):
-            self.kind = "playlist"
-        elif self._size is None:
-            self.kind = "stream"
+        self.kind = self._kind(parts.path)
+        if self.kind in ("stream", "mjpeg"):
+            self._size, self._has_ranges = None, False
+            self._response.length = None  # whatever the server says, it is read until the connection ends
 
     @property
     def identity(self) -> FileIdentity:
@@ -105,6 +104,28 @@ class HttpFile:
         )
         return b""
 
+    def request_again(self) -> None:
+        """Request the whole file again. Raises VideoError."""
+        self._response.close()
+        self._response = self._request_or_explain(None)
+        self.media_type = self._response.headers.get_content_type()
+
+    def read_to_end(self, limit: int) -> bytes:
+        """Return the rest of the response. Raises VideoError if it is cut off, or exceeds `limit` bytes."""
+        expected = self._response.length
+        try:
+            data = self._response.read(limit + 1)
+        except (OSError, HTTPException) as error:
+            raise connection_error(error, self.name) from None
+        if len(data) > limit:
+            raise VideoError(f"{self.name} sends more than {limit >> 20} MiB", retryable=False)
+        if expected is not None and len(data) < expected:
+            raise VideoError(
+                f"the connection to {self.name} was lost after {len(data)} of {expected} bytes",
+                retryable=True,
+            )
+        return data
+
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move the position, and return it. The server gets no request before the next read."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size or 0}[whence]
@@ -143,9 +164,34 @@ class HttpFile:
         self._response_position += len(data)
         return data
 
-    def _request(self, first_byte: int) -> HTTPResponse:
-        headers = {"User-Agent": "videoanalysis", "Range": f"bytes={first_byte}-"}
-        return self._client.get(self._requested_url, headers | self._login)
+    def _request_or_explain(self, first_byte: int | None) -> HTTPResponse:
+        """Send a request. Raises VideoError."""
+        try:
+            return self._request(first_byte)
+        except StatusError as error:
+            if first_byte == 0 and error.status in _NO_RANGES:
+                return self._request_or_explain(None)
+            raise status_error(error.status, self.name) from None
+        except (OSError, HTTPException) as error:
+            raise connection_error(error, self.name) from None
+
+    def _request(self, first_byte: int | None) -> HTTPResponse:
+        """Request the file from a byte on; None: all of it, without a range."""
+        headers = {"User-Agent": "videoanalysis"} | self._login
+        if first_byte is not None:
+            headers["Range"] = f"bytes={first_byte}-"
+        return self._client.get(self._requested_url, headers)
+
+    def _kind(self, path: str) -> Literal["file", "stream", "mjpeg", "snapshot", "playlist"]:
+        if self.media_type.startswith("multipart/"):
+            return "mjpeg"
+        is_jpeg = self.media_type in _UNTYPED and path.lower().endswith((".jpg", ".jpeg"))
+        if is_jpeg or self.media_type in _JPEG_TYPES:
+            return "snapshot"
+        if self.media_type in _PLAYLIST_TYPES or path.endswith(".m3u8"):
+            return "playlist"
+        is_endless = self._size is None or (self._size in _NO_SIZE and not self._has_ranges)
+        return "stream" if is_endless else "file"
 
 
 def _file_size(response: HTTPResponse) -> int | None:

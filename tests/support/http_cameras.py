@@ -1,0 +1,73 @@
+"""HTTP cameras on loopback: MJPEG and snapshots, with the heads that real cameras send."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+
+import cv2
+from msgspec import Struct
+
+from tests.support import clips
+
+SIZE = (256, 192)
+
+
+def jpeg(number: int) -> bytes:
+    """Return a JPEG picture with this marker."""
+    return cv2.imencode(".jpg", clips.marker_picture(number, SIZE))[1].tobytes()
+
+
+class Reply(Struct):
+    """What a camera answers: the pieces of the body come `interval` seconds apart."""
+
+    headers: dict[str, str]
+    pieces: Iterator[bytes]
+    status: int = 200
+    interval: float = 0.02
+
+
+class Camera(ThreadingHTTPServer):
+    """A camera whose answer to each request is that of `answer`, which gets the request's headers."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, answer: Callable[[BaseHTTPRequestHandler], Reply]) -> None:
+        super().__init__(("127.0.0.1", 0), _Request)
+        self.answer = answer
+        self.is_closed = Event()
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class _Request(BaseHTTPRequestHandler):
+    server: Camera
+
+    def do_GET(self) -> None:
+        reply = self.server.answer(self)
+        self.send_response(reply.status)
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        with suppress(ConnectionError):
+            for piece in reply.pieces:
+                self.wfile.write(piece)
+                if self.server.is_closed.wait(reply.interval):
+                    return
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Log nothing."""
+
+
+@contextmanager
+def http_camera(answer: Callable[[BaseHTTPRequestHandler], Reply]) -> Iterator[str]:
+    """Run a Camera during the block; yield its address."""
+    with Camera(answer) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        try:
+            yield server.url
+        finally:
+            server.is_closed.set()
+            server.shutdown()
+            thread.join()
