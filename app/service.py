@@ -130,6 +130,8 @@ class Service:
         options = ApiOptions(
             version=__version__,
             api_keys=self._settings.api_keys,
+            trust_loopback=self._settings.trust_loopback,
+            path_prefix=self._settings.path_prefix,
             rate_limit=self._settings.rate_limit,
             heartbeat_timeout=self._settings.heartbeat_timeout,
             waiting_for=lambda: self._waiting_for,

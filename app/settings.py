@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 import msgspec
 from dotenv.parser import Binding, parse_stream
@@ -100,6 +101,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = None
     max_deliveries: _Count = 5
     api_keys: _Keys = ()
+    trust_loopback: Annotated[bool, Meta(description="true or false")] = False
+    public_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^https?://[^/?#\s@]+(/[\w.~-]+)*/?$",
+            description="the address that browsers use, like https://video.example.org or "
+            "https://example.org/video",
+        ),
+    ] = ""
     rate_limit: Annotated[float, Meta(ge=1, le=100_000, description="a number from 1 to 100000")] = 100.0
     log_format: Annotated[Literal["text", "json"], Meta(description="text or json")] = "text"
     log_level: Annotated[
@@ -141,6 +151,11 @@ class Settings(Struct, frozen=True, kw_only=True):
             raise SettingsError(
                 "VA_KAFKA_CERTIFICATE_FILE and VA_KAFKA_KEY_FILE need each other: set both, or neither"
             )
+
+    @property
+    def path_prefix(self) -> str:
+        """The path of `public_url`, such as `/video`, which a proxy removes from each request."""
+        return urlsplit(self.public_url).path.rstrip("/")
 
     def secrets(self) -> list[str]:
         """Return the keys and passwords, which must not appear in any output."""

@@ -63,6 +63,8 @@ def test_every_variable_arrives_in_its_type(tmp_path: Path) -> None:
             "VA_POSTGRES_BIN": str(tmp_path),
             "VA_MAX_DELIVERIES": "7",
             "VA_API_KEYS": f"{KEY}, {KEY}2,",
+            "VA_TRUST_LOOPBACK": "true",
+            "VA_PUBLIC_URL": "https://example.org/video/",
             "VA_RATE_LIMIT": "2.5",
             "VA_LOG_FORMAT": "json",
             "VA_LOG_LEVEL": "debug",
@@ -97,6 +99,8 @@ def test_every_variable_arrives_in_its_type(tmp_path: Path) -> None:
         postgres_bin=tmp_path,
         max_deliveries=7,
         api_keys=(KEY, KEY + "2"),
+        trust_loopback=True,
+        public_url="https://example.org/video/",
         rate_limit=2.5,
         log_format="json",
         log_level="debug",
@@ -193,6 +197,12 @@ def test_an_empty_value_counts_as_unset(tmp_path: Path) -> None:
         ("VA_PORT", "65536", "a port number from 1 to 65535"),
         ("VA_PORT", "0", "a port number from 1 to 65535"),
         ("VA_PORT", "80\n80", "a port number from 1 to 65535"),
+        ("VA_TRUST_LOOPBACK", "maybe", "true or false"),
+        (
+            "VA_PUBLIC_URL",
+            "example.org/video",
+            "the address that browsers use, like https://video.example.org or https://example.org/video",
+        ),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(variable: str, value: str, allowed: str) -> None:

@@ -55,7 +55,8 @@ def create_app(
             "deps": None,
             "change_stream": None,
             "response_cache": ResponseCache(),
-            "openapi": openapi_document(routes, options.version),
+            "database_checks": health.DatabaseChecks(),
+            "openapi": openapi_document(routes, options.version, options.path_prefix),
         }
     )
     app = Litestar(

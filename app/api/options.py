@@ -16,7 +16,9 @@ def _always_ready() -> str | None:
 class ApiOptions(Struct, frozen=True, kw_only=True):
     """Options that are known before any resource is open. Times are in seconds.
 
-    `rate_limit`: requests a second for each API key; clients on this machine have no limit.
+    `trust_loopback`: clients with a loopback address need no key although there are keys.
+    `path_prefix`: what a proxy removes from the path of each request, such as `/video`; empty for nothing.
+    `rate_limit`: requests a second for each API key; clients that need no key have no limit.
     `publish_wait`: a command that the bus has not taken by then is answered with 503.
     `command_wait`: a command that is not handled by then, counted from the request, is answered with 202.
     `heartbeat_timeout`: a runner without a heartbeat for longer is shown as silent.
@@ -27,6 +29,8 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
 
     version: str
     api_keys: tuple[str, ...] = ()
+    trust_loopback: bool = False
+    path_prefix: str = ""
     rate_limit: float = 100.0
     publish_wait: float = 1.2
     command_wait: float = 1.2

@@ -204,6 +204,7 @@ async def test_secrets_show_nowhere(
             log_format=form,
             log_level="debug",
             api_keys=",".join(KEYS),
+            trust_loopback=True,
             scenarios_dsn=with_password(one),
             predictions_dsn=with_password(two),
             runner_slots=8,

@@ -1,9 +1,10 @@
 """Decide who may send requests.
 
-Loopback clients need no key. All others need one, and are refused if no keys are configured. Three ways to
-misuse the trust in loopback are closed: a proxy on this machine (a request with forwarding headers counts as
-remote), a web page whose name resolves to 127.0.0.1 (DNS rebinding: the Host must be a loopback name), and a
-web page that posts across sites (its Origin must be this host).
+If keys are configured, every client needs one, because a proxy on this machine gives each client a
+loopback address. Without keys, or with VA_TRUST_LOOPBACK, loopback clients need none. Then three ways to
+misuse that are closed: a proxy on this machine (a request with forwarding headers counts as remote), a web
+page whose name resolves to 127.0.0.1 (DNS rebinding: the Host must be a loopback name), and a web page of
+another origin (which may only lead to an answer in a tab).
 """
 
 from functools import lru_cache
@@ -28,23 +29,24 @@ _FORWARDED = frozenset(
     ]
 )
 """Headers that proxies add, besides all that begin with `x-forwarded-`."""
-_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_OWN_SITES = (b"same-origin", b"none")  # none: typed by the user, or sent by a program
+_HEALTH = ("/health/live", "/health/ready")
 _CACHE_SIZE = 100  # entries; a Host may be 64 KiB long
 
 
-def admit(scope: HTTPScope, api_keys: tuple[str, ...]) -> str:
-    """Return the caller's name: `local`, `anonymous` (open pages), or `key:` and a hash of the key.
+def admit(scope: HTTPScope, api_keys: tuple[str, ...], *, trust_loopback: bool) -> str:
+    """Return the caller's name: `probe`, `local`, `anonymous` (open pages), or `key:` and a hash of the key.
 
     Raises ProblemError: 401 if a key is missing or wrong, 403 if no key would help.
     """
+    if scope["path"] in _HEALTH:
+        return "probe"
     headers = dict(scope["headers"])
-    if scope["path"].startswith("/health/"):
-        return "local" if _is_local(scope, headers) else "anonymous"
     key = _bearer(headers.get(b"authorization", b""))
     if api_keys and key is not None:
         return _check_key(key, api_keys)
-    if _is_local(scope, headers):
-        _check_browser(scope["method"], headers)
+    if (trust_loopback or not api_keys) and _is_local(scope, headers):
+        _check_browser(scope, headers)
         return "local"
     if not api_keys:
         detail = (
@@ -53,7 +55,8 @@ def admit(scope: HTTPScope, api_keys: tuple[str, ...]) -> str:
         )
         raise ProblemError(FORBIDDEN, detail)
     # A browser cannot send a key when it opens a page. The pages are public; the routes they call are not.
-    if scope["path"].rstrip("/") in ("", "/docs") or scope["path"].startswith("/docs/"):
+    path = scope["path"].rstrip("/")
+    if path in ("", "/docs", "/openapi.json") or path.startswith("/docs/"):
         return "anonymous"
     raise _key_needed("Send an API key as `Authorization: Bearer …`.")
 
@@ -94,7 +97,7 @@ def _is_proxy_header(header: bytes) -> bool:
     return header in _FORWARDED or header.startswith(b"x-forwarded-")
 
 
-def _check_browser(method: str, headers: dict[bytes, bytes]) -> None:
+def _check_browser(scope: HTTPScope, headers: dict[bytes, bytes]) -> None:
     host = headers.get(b"host", b"").decode("latin-1").lower()
     name = _host_name(host)
     if name != "localhost" and not name.endswith(".localhost") and not _is_loopback(name):
@@ -104,12 +107,22 @@ def _check_browser(method: str, headers: dict[bytes, bytes]) -> None:
         )
         raise ProblemError(FORBIDDEN, detail)
     origin = headers.get(b"origin")
-    if (
-        origin is not None
-        and method not in _SAFE_METHODS
-        and origin.decode("latin-1").lower().partition("://")[2] != host
+    is_foreign = origin is not None and origin.decode("latin-1").lower().partition("://")[2] != host
+    if is_foreign or (
+        headers.get(b"sec-fetch-site", b"none") not in _OWN_SITES and not _opens_tab(scope, headers)
     ):
-        raise ProblemError(FORBIDDEN, "A page of another site must send an API key with this request.")
+        detail = "A page of another origin must send an API key with this request."
+        raise ProblemError(FORBIDDEN, detail)
+
+
+def _opens_tab(scope: HTTPScope, headers: dict[bytes, bytes]) -> bool:
+    """Return whether a browser follows a link to an answer that ends; other pages cannot read it."""
+    return (
+        scope["method"] == "GET"
+        and scope["path"].rstrip("/") != "/events"
+        and headers.get(b"sec-fetch-mode") == b"navigate"
+        and headers.get(b"sec-fetch-dest") == b"document"
+    )
 
 
 @lru_cache(_CACHE_SIZE)

@@ -11,6 +11,7 @@ from .auth import network_of
 from .problems import TOO_MANY_REQUESTS, ProblemError
 from .token_bucket import TokenBuckets
 
+_UNLIMITED = ("local", "probe")
 _MAX_OPEN = 50  # requests that each key or address may have open, event streams included
 _RATE_WITHOUT_KEY = 20.0  # requests a second from each address to pages that need no key
 _REFUSAL_RATE = 0.5  # refusals a second for each address, after which it gets 429 instead of 401
@@ -18,7 +19,7 @@ _REFUSAL_BURST = 20
 
 
 class RequestLimits:
-    """The limits of one process. Clients on this machine have none."""
+    """The limits of one process. Clients that need no key have none, nor have health probes."""
 
     def __init__(self, rate_limit: float) -> None:
         self._by_key = TokenBuckets(rate_limit)
@@ -39,7 +40,7 @@ class RequestLimits:
     @contextmanager
     def applied(self, scope: HTTPScope, caller: str) -> Iterator[None]:
         """Count the request while it is open. Raises ProblemError (429) if the caller is over a limit."""
-        if caller == "local":
+        if caller in _UNLIMITED:
             yield
             return
         if caller == "anonymous":

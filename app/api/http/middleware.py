@@ -55,7 +55,7 @@ class RequestMiddleware:
 
     def __init__(self, app: Litestar, options: ApiOptions) -> None:
         self.app = app
-        self._api_keys = options.api_keys
+        self._options = options
         self._limits = RequestLimits(options.rate_limit)
 
     async def __call__(
@@ -67,6 +67,8 @@ class RequestMiddleware:
         """Handle a request; pass everything else on."""
         if scope["type"] == ScopeType.HTTP:
             await self._handle(scope, receive, send)  # type: ignore[arg-type]
+        elif scope["type"] == ScopeType.WEBSOCKET:
+            await send({"type": "websocket.close", "code": 1000, "reason": ""})  # type: ignore[arg-type]
         else:
             await self.app(scope, receive, send)
 
@@ -96,7 +98,7 @@ class RequestMiddleware:
 
     def _admit(self, scope: HTTPScope) -> str:
         try:
-            return admit(scope, self._api_keys)
+            return admit(scope, self._options.api_keys, trust_loopback=self._options.trust_loopback)
         except ProblemError as error:
             if error.problem.status == KEY_NEEDED.status:
                 self._limits.count_refusal(scope)

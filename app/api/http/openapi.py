@@ -40,7 +40,8 @@ Self-hosted video analysis. A scenario is one video source plus one detector; ev
 recording gets exactly one prediction, whichever process was killed meanwhile.
 
 Errors are problem documents (RFC 9457): programs read `type`, people read in `detail` what to do.
-Clients on the service's own machine need no key; all others send `Authorization: Bearer …`.
+If the service has keys, every client sends one as `Authorization: Bearer …`; if it has none, it answers only
+clients on its own machine.
 """
 _COMMON_PROBLEMS = {
     TOO_MANY_REQUESTS: "This API key makes more requests than allowed (VA_RATE_LIMIT). Wait, then send fewer."
@@ -85,8 +86,8 @@ class OperationDoc(Struct, frozen=True, kw_only=True):
     open: bool = False
 
 
-def openapi_document(handlers: Iterable[HTTPRouteHandler], version: str) -> bytes:
-    """Return the document as JSON. Handlers without a `doc` are left out."""
+def openapi_document(handlers: Iterable[HTTPRouteHandler], version: str, prefix: str = "") -> bytes:
+    """Return the document as JSON. Handlers without a `doc` are left out; paths are below `prefix`."""
     documented = [(handler, doc) for handler in handlers if (doc := handler.opt.get("doc"))]
     models = {Problem: None}
     of_scenarios = [doc.id for handler, doc in documented if any(map(_SCENARIO.search, handler.paths))]
@@ -109,7 +110,7 @@ def openapi_document(handlers: Iterable[HTTPRouteHandler], version: str) -> byte
             "description": DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": prefix or "/"}],
         "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
         "security": [{"api_key": []}, {}],
         "paths": paths,

@@ -19,14 +19,16 @@ _PAGE = """\
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <title>videoanalysis: the HTTP API</title>
     <link rel="icon" href="data:,">
-    <link rel="stylesheet" href="/docs/assets/swagger_style.css">
-    <link rel="stylesheet" href="/docs/assets/page.css">
+    <link rel="stylesheet" href="{prefix}/docs/assets/swagger_style.css">
+    <link rel="stylesheet" href="{prefix}/docs/assets/page.css">
   </head>
   <body>
     <div id="page"></div>
-    <noscript>This page needs JavaScript. It shows <a href="/docs/openapi.json">this document</a>.</noscript>
-    <script src="/docs/assets/swagger_bundle.js"></script>
-    <script src="/docs/assets/start.js"></script>
+    <noscript>
+      This page needs JavaScript. It shows <a href="{prefix}/docs/openapi.json">this document</a>.
+    </noscript>
+    <script src="{prefix}/docs/assets/swagger_bundle.js"></script>
+    <script src="{prefix}/docs/assets/start.js"></script>
   </body>
 </html>
 """
@@ -34,8 +36,10 @@ _STYLE = "body { margin: 0 }\n"
 # `validatorUrl` is off because the badge would send this site's address to another one.
 _START = """\
 SwaggerUIBundle({
-  url: "/docs/openapi.json", dom_id: "#page", deepLinking: true, validatorUrl: null,
-  docExpansion: "list", defaultModelsExpandDepth: 0, tryItOutEnabled: false, persistAuthorization: true
+  // The page is at /docs or /docs/, perhaps below the path prefix of a proxy.
+  url: location.pathname.replace(/[/]*$/, "/openapi.json"),
+  dom_id: "#page", deepLinking: true, validatorUrl: null,
+  docExpansion: "list", defaultModelsExpandDepth: 0, tryItOutEnabled: false, persistAuthorization: false
 });
 """
 _OWN_FILES = {"page.css": ("text/css", _STYLE), "start.js": ("text/javascript", _START)}
@@ -50,18 +54,19 @@ _CACHED = {"Cache-Control": "max-age=3600"}
 
 
 @get("/", include_in_schema=False)
-async def root() -> Redirect:
+async def root(request: ApiRequest) -> Redirect:
     """Redirect to the documentation."""
-    return Redirect("/docs")
+    return Redirect(f"{request.options.path_prefix}/docs")
 
 
 @get("/docs")
-async def page() -> Response[str]:
+async def page(request: ApiRequest) -> Response[str]:
     """Return the page."""
-    return Response(_PAGE, media_type="text/html", headers=_POLICY)
+    text = _PAGE.format(prefix=request.options.path_prefix)
+    return Response(text, media_type="text/html", headers=_POLICY)
 
 
-@get("/docs/openapi.json")
+@get(["/openapi.json", "/docs/openapi.json"])
 async def document(request: ApiRequest) -> Response[bytes]:
     """Return the OpenAPI document."""
     return Response(request.app.state.openapi, media_type="application/json")

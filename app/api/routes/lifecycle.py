@@ -111,8 +111,8 @@ async def create_scenario(request: ApiRequest) -> Response[Scenario] | Response[
         missing=ProblemError(CONFLICT, _ID_DELETED, scenario_id=scenario_id),
     )
     if scenario is None:
-        return _accepted(scenario_id)
-    return Response(scenario, status_code=201, headers=_location(scenario_id))
+        return _accepted(request, scenario_id)
+    return Response(scenario, status_code=201, headers=_location(request, scenario_id))
 
 
 @post(
@@ -188,7 +188,7 @@ async def delete_scenario(
     """Return 204, or 202 if the command was not handled in time."""
     request.response_cache.evict(scenario_id)
     if not await _send(request, DeleteScenario(uuid4(), scenario_id), _REPEAT):
-        return _accepted(scenario_id)
+        return _accepted(request, scenario_id)
     return Response(None, status_code=204)
 
 
@@ -197,7 +197,7 @@ async def _change_state(
 ) -> Response[Scenario] | Response[Accepted]:
     scenario_id = command.scenario_id
     scenario = await _send_and_read(request, command, repeat=_REPEAT, missing=no_scenario(scenario_id))
-    return _accepted(scenario_id) if scenario is None else Response(scenario)
+    return _accepted(request, scenario_id) if scenario is None else Response(scenario)
 
 
 async def _send_and_read(
@@ -226,9 +226,11 @@ async def _send(request: ApiRequest, command: OrchestratorCommand, repeat: str) 
     return await send_command(request.deps, request.options, command, repeat)
 
 
-def _accepted(scenario_id: UUID) -> Response[Any]:
-    return Response(Accepted(scenario_id, _ACCEPTED), status_code=202, headers=_location(scenario_id))
+def _accepted(request: ApiRequest, scenario_id: UUID) -> Response[Any]:
+    return Response(
+        Accepted(scenario_id, _ACCEPTED), status_code=202, headers=_location(request, scenario_id)
+    )
 
 
-def _location(scenario_id: UUID) -> dict[str, str]:
-    return {"Location": f"/scenarios/{scenario_id}"}
+def _location(request: ApiRequest, scenario_id: UUID) -> dict[str, str]:
+    return {"Location": f"{request.options.path_prefix}/scenarios/{scenario_id}"}

@@ -1,0 +1,130 @@
+"""The service behind real proxies, with the configurations that docs/operations.md shows."""
+
+import asyncio
+import re
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from app.postgres import Database
+from tests.api.conftest import Start, listening
+from tests.support.missing import skip_or_fail
+from tests.support.paths import ROOT
+from tests.support.ports import free_port
+from tests.support.waiting import until
+
+KEY = "a-long-secret-key"
+BEARER = {"Authorization": f"Bearer {KEY}"}
+PAGE = (ROOT / "docs/operations.md").read_text()
+CERTIFICATE = ROOT / "tests/support/self_signed.pem"
+NGINX = """\
+daemon off; pid {folder}/nginx.pid; error_log stderr; {user}
+events {{ }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+    uwsgi_temp_path {folder}; scgi_temp_path {folder};
+{server}
+}}
+"""
+
+
+def shown(language: str) -> list[str]:
+    """Return the examples in one language that the page shows."""
+    return re.findall(rf"```{language}\n(.+?)```", PAGE, re.DOTALL)
+
+
+def nginx_configuration(folder: Path, port: int, service: str, *, below_path: bool) -> str:
+    server, location = shown("nginx")
+    if below_path:
+        server = re.sub(r" *location / \{.+?\}\n", location, server, flags=re.DOTALL)
+    server = (
+        server.replace("listen 443 ssl", f"listen 127.0.0.1:{port} ssl")
+        .replace("127.0.0.1:8000", service)
+        .replace("/etc/ssl/video.pem", str(CERTIFICATE))
+        .replace("/etc/ssl/video.key", str(CERTIFICATE))
+    )
+    # As root, nginx's workers would belong to another account, which cannot use the test's folder.
+    user = "user root;" if Path("/").owner() == folder.owner() else ""
+    return NGINX.format(folder=folder, server=server, user=user)
+
+
+def caddy_configuration(port: int, service: str, *, below_path: bool) -> str:
+    site = shown("caddyfile")[below_path]
+    site = re.sub(r"^\S+ \{", f"https://127.0.0.1:{port} {{\n    tls {CERTIFICATE} {CERTIFICATE}", site)
+    return "{\n    admin off\n    auto_https disable_redirects\n}\n" + site.replace("127.0.0.1:8000", service)
+
+
+@asynccontextmanager
+async def proxied(program: str, folder: Path, service: str, *, below_path: bool) -> AsyncIterator[str]:
+    """Run a proxy in front of a service during the block, and yield the address that clients use."""
+    path = shutil.which(program, path="/usr/sbin:/usr/bin:/usr/local/bin")
+    if path is None:
+        skip_or_fail(f"needs {program}: install the package {program}")
+    port = free_port()
+    file = folder / program
+    if program == "nginx":
+        file.write_text(nginx_configuration(folder, port, service, below_path=below_path))
+        command = [path, "-p", str(folder), "-c", str(file)]
+    else:
+        file.write_text(caddy_configuration(port, service, below_path=below_path))
+        command = [path, "run", "--adapter", "caddyfile", "--config", str(file)]
+    environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin"}
+    log = (folder / "log").open("wb")
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=log, stderr=log)
+    log.close()
+    try:
+
+        async def answers() -> bool:
+            assert process.returncode is None, (folder / "log").read_text()
+            with suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return True
+            return False
+
+        await until(answers, 20)
+        yield f"https://127.0.0.1:{port}{'/video' if below_path else ''}"
+    finally:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+@pytest.mark.parametrize("below_path", [False, True])
+@pytest.mark.parametrize("program", ["nginx", "caddy"])
+async def test_the_configurations_of_the_page_work(
+    start: Start, tmp_path: Path, scenarios: Database, program: str, below_path: bool
+) -> None:
+    prefix = "/video" if below_path else ""
+    async with (
+        start(api_keys=(KEY,), path_prefix=prefix) as app,
+        listening(app) as service,
+        proxied(program, tmp_path, service.removeprefix("http://"), below_path=below_path) as url,
+        httpx.AsyncClient(verify=False) as http,  # noqa: S501 - the proxy's certificate is the test's own
+    ):
+        for headers in ({}, {"X-Forwarded-For": "127.0.0.1"}):
+            assert (await http.get(f"{url}/scenarios", headers=headers)).status_code == 401
+
+        new = {"source": "test:testsrc2", "detector": {"type": "mock"}}
+        created = await http.post(f"{url}/scenarios", json=new, headers=BEARER)
+        assert created.status_code == 201
+        place = httpx.URL(url).join(created.headers["location"])
+        assert (await http.get(place, headers=BEARER)).json() == created.json()
+
+        page = await http.get(f"{url}/", follow_redirects=True)
+        assert urlsplit(str(page.url)).path == f"{prefix}/docs"
+        links = re.findall(r'(?:href|src)="(/[^"]+)"', page.text)
+        assert len(links) >= 4
+        for link in links:
+            assert (await http.get(httpx.URL(url).join(link))).status_code == 200, link
+        document = (await http.get(f"{url}/openapi.json")).json()
+        assert document["servers"] == [{"url": prefix or "/"}]
+
+        async with http.stream("GET", f"{url}/events", headers=BEARER, timeout=5) as stream:
+            assert (await anext(stream.aiter_lines())).startswith("retry:")  # at once: nothing buffers it
