@@ -16,7 +16,7 @@ from .http.openapi import openapi_document
 from .http.requests import ApiRequest
 from .http.response_cache import ResponseCache
 from .options import ApiDeps, ApiOptions
-from .routes import detectors, docs, events, health, lifecycle, metrics, predictions, runners, scenarios
+from .routes import changes, detectors, docs, health, lifecycle, metrics, predictions, runners, scenarios
 
 MAX_BODY = 1_000_000  # bytes
 
@@ -29,8 +29,8 @@ ROUTES: list[HTTPRouteHandler] = [
     lifecycle.start_scenario,
     lifecycle.delete_scenario,
     predictions.get_predictions,
-    events.get_history,
-    events.stream_events,
+    changes.get_history,
+    changes.stream_events,
     runners.get_runners,
     detectors.get_detectors,
 ]
