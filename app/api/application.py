@@ -30,10 +30,11 @@ ROUTES: list[HTTPRouteHandler] = [
     lifecycle.delete_scenario,
     predictions.get_predictions,
     changes.get_history,
-    changes.stream_events,
+    changes.stream_changes,
     runners.get_runners,
     detectors.get_detectors,
 ]
+MOVED: list[HTTPRouteHandler] = [changes.moved_stream, changes.moved_history]
 PAGES: list[HTTPRouteHandler] = [docs.root, docs.page, docs.document, docs.asset]
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
@@ -47,7 +48,7 @@ def create_app(
     With `has_resources` false, for a process without the api role, it has only health and metrics.
     """
     routes = [*PROBES, *ROUTES] if has_resources else PROBES
-    handlers = [*routes, *PAGES] if has_resources else routes
+    handlers = [*routes, *MOVED, *PAGES] if has_resources else routes
     state = State(
         {
             "options": options,

@@ -1,4 +1,4 @@
-"""The change stream behind GET /events: tells open event streams what changes in the scenarios.
+"""The change stream behind GET /stream: tells open event streams what changes in the scenarios.
 
 Each event stream reads its own rows after its own position, so that it can be resumed on any api process.
 They share the knowledge of when to read: one task listens for notifications, and also polls, because a change
@@ -7,6 +7,7 @@ is readable only when every older transaction has ended; another task reads prog
 
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import timedelta
 from uuid import UUID
 
 import msgspec
@@ -20,9 +21,16 @@ from ..domain.states import SourceState
 from ..postgres import TRANSIENT, Database
 from ..scenarios.json_columns import decode_media
 from ..scenarios.notifications import CHANNEL
-from .http.problems import BAD_REQUEST, TOO_MANY_STREAMS, ProblemError
+from .http.problems import BAD_REQUEST, GONE, TOO_MANY_STREAMS, ProblemError
 from .options import ApiOptions
-from .queries.history import ScenarioChange, StreamPosition, read_changes, read_newest, read_present
+from .queries.history import (
+    ScenarioChange,
+    StreamPosition,
+    misses_old_changes,
+    read_changes,
+    read_newest,
+    read_present,
+)
 from .queries.progress import Progress, list_stored_progress, progress_of, source_state_of
 from .queries.scenarios import find_running
 
@@ -30,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 _POLL = 1.0  # seconds between polls for changes, and between progress events
 _PENDING_POLL = 0.05  # seconds between polls while a change waits for an older transaction
+_MAX_AGE = timedelta(days=1)  # of the changes that a client which reconnects is sent
 _BATCH = 200  # changes in one query
 _FAULTS: tuple[type[Exception], ...] = (PostgresError, *TRANSIENT)  # no fault of a database ends the process
 
@@ -74,13 +83,16 @@ class ChangeStream:
     async def open(self, last_event_id: str | None) -> AsyncGenerator[bytes, None]:
         """Return an event stream of everything after an event, or from now on.
 
-        Raises ProblemError: 400 if this service never sent the id, 503 if too many streams are open.
+        Raises ProblemError: 400 if this service never sent the id, 410 if changes since then are older than a
+        day, 503 if too many streams are open.
         """
         position, next_xid = await read_present(self._scenarios)
         if last_event_id is not None:
             position = _parse_event_id(last_event_id)
             if position.xid > next_xid:
                 raise _unknown_event()
+            if await misses_old_changes(self._scenarios, position, _MAX_AGE):
+                raise _too_old()
         if self._clients >= self._options.max_streams:
             detail = (
                 f"At most {self._options.max_streams} event streams may be open in a process, counted over"
@@ -197,6 +209,14 @@ def _parse_event_id(event_id: str) -> StreamPosition:
 def _unknown_event() -> ProblemError:
     detail = (
         "Last-Event-ID is not an event of this service. Connect without it, and read missed changes from"
-        " GET /scenarios/{id}/events."
+        " GET /scenarios/{id}/history."
     )
     return ProblemError(BAD_REQUEST, detail, field="Last-Event-ID")
+
+
+def _too_old() -> ProblemError:
+    detail = (
+        "Changes since this Last-Event-ID are older than a day. Connect without it, and read missed changes"
+        " from GET /scenarios/{id}/history."
+    )
+    return ProblemError(GONE, detail, field="Last-Event-ID")

@@ -186,8 +186,8 @@ async def test_a_page_of_another_origin_cannot_use_up_the_event_streams(
     async with start(max_streams=1) as app, listening(app) as url, httpx.AsyncClient() as http:
         for number in range(3):
             host = {"Host": f"h{number}.localhost"}
-            assert (await http.get(f"{url}/events", headers=headers | host)).status_code == 403
-        async with http.stream("GET", f"{url}/events") as opened:
+            assert (await http.get(f"{url}/stream", headers=headers | host)).status_code == 403
+        async with http.stream("GET", f"{url}/stream") as opened:
             assert opened.status_code == 200
 
 
@@ -204,7 +204,7 @@ async def test_a_websocket_is_refused(app: RequestMiddleware) -> None:
     async def send(message: object) -> None:
         sent.append(message)
 
-    await app({"type": "websocket", "path": "/events"}, cast("Any", None), cast("Any", send))  # type: ignore[arg-type]
+    await app({"type": "websocket", "path": "/stream"}, cast("Any", None), cast("Any", send))  # type: ignore[arg-type]
     assert [message["type"] for message in cast("list[dict[str, str]]", sent)] == ["websocket.close"]
 
 
@@ -308,7 +308,7 @@ async def test_one_client_cannot_hold_all_event_streams(start: Start) -> None:
                 httpx.AsyncClient(limits=httpx.Limits(max_connections=None), headers=away, timeout=20)
             )
             for _ in range(streams):
-                opened = await stack.enter_async_context(http.stream("GET", f"{url}/events", headers=BEARER))
+                opened = await stack.enter_async_context(http.stream("GET", f"{url}/stream", headers=BEARER))
                 assert opened.status_code == 200
             refused = await http.get(f"{url}/detectors", headers=BEARER)
             assert refused.status_code == 429

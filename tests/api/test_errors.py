@@ -131,7 +131,7 @@ async def test_a_database_that_does_not_answer(start: Start, deps: ApiDeps) -> N
     async with open_database("postgresql://127.0.0.1:1/nothing") as away:
         broken = ApiDeps(away, away, deps.bus)
         async with start(broken) as app, connected(app) as http:
-            for path in ("/scenarios", f"/scenarios/{uuid4()}/predictions", "/runners", "/events"):
+            for path in ("/scenarios", f"/scenarios/{uuid4()}/predictions", "/runners", "/stream"):
                 response = await http.get(path)
                 assert "Repeat" in assert_problem(response, 503, "unavailable")
                 assert response.headers["retry-after"] == "2"
@@ -139,7 +139,7 @@ async def test_a_database_that_does_not_answer(start: Start, deps: ApiDeps) -> N
 
 async def test_a_service_that_is_still_starting() -> None:
     async with connected(create_app(ApiOptions(version="1"))) as http:
-        for path in ("/scenarios", "/events"):
+        for path in ("/scenarios", "/stream"):
             assert "starting" in assert_problem(await http.get(path), 503, "unavailable")
 
 

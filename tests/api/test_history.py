@@ -15,7 +15,7 @@ async def test_the_history_is_returned_oldest_first_in_pages(
     await add_event(scenarios, other, "init_startup", reason="another's")
     await add_event(scenarios, scenario_id, "active", from_state="in_startup_processing", runner_id="local")
     await add_event(scenarios, scenario_id, "inactive", from_state="active", reason="no such file")
-    path = f"/scenarios/{scenario_id}/events"
+    path = f"/scenarios/{scenario_id}/history"
     first = (await http.get(path, params={"limit": 2})).json()
     second = (await http.get(path, params={"limit": 2, "cursor": first["next_cursor"]})).json()
     assert second["next_cursor"] is None
@@ -37,5 +37,5 @@ async def test_only_the_latest_end_has_an_outcome(http: httpx.AsyncClient, scena
     scenario_id = await add_scenario(scenarios, attempt=2)
     await add_event(scenarios, scenario_id, "inactive", attempt=1)
     await add_event(scenarios, scenario_id, "init_startup", attempt=2)
-    items = (await http.get(f"/scenarios/{scenario_id}/events")).json()["items"]
+    items = (await http.get(f"/scenarios/{scenario_id}/history")).json()["items"]
     assert [item["outcome"] for item in items] == [None, None]

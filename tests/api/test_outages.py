@@ -30,7 +30,7 @@ async def test_a_silent_database_is_answered_with_503_within_two_seconds(
         tasks.start_soon(distant.watch)
         assert (await http.get("/scenarios")).status_code == 200
         proxy.silence()
-        for path in ("/scenarios", "/runners", "/events"):
+        for path in ("/scenarios", "/runners", "/stream"):
             began = time.monotonic()
             assert_problem(await http.get(path), 503, "unavailable")
             assert time.monotonic() - began < 2

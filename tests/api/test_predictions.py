@@ -135,7 +135,7 @@ async def test_a_cursor_is_valid_only_for_its_query(
         (path, {"label": "dog", "cursor": cursor}),
         (path, {"label": "cat", "to_frame": 5, "cursor": cursor}),
         (f"/scenarios/{other}/predictions", {"label": "cat", "cursor": cursor}),
-        (f"/scenarios/{scenario_id}/events", {"cursor": cursor}),
+        (f"/scenarios/{scenario_id}/history", {"cursor": cursor}),
         ("/scenarios", {"cursor": cursor}),
         (path, {"label": "cat", "cursor": flipped}),
         (path, {"label": "cat", "cursor": cursor[:-3]}),
@@ -155,7 +155,7 @@ async def test_a_forged_cursor_is_refused(http: httpx.AsyncClient, scenarios: Da
             (f"{path}/predictions", ("predictions", scenario_id, PredictionFilter()), [n])
             for n in (2**63, 2**64 - 1, -1)
         ),
-        (f"{path}/events", ("events", scenario_id), [2**63]),
+        (f"{path}/history", ("history", scenario_id), [2**63]),
         ("/scenarios", ("scenarios", None), ["0001-01-01T00:00:00+23:59", str(scenario_id)]),
         ("/scenarios", ("scenarios", None), ["9999-12-31T23:59:59-23:59", str(scenario_id)]),
         ("/scenarios", ("scenarios", None), ["9999-12-31T23:59:59", str(scenario_id)]),

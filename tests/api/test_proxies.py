@@ -126,5 +126,5 @@ async def test_the_configurations_of_the_page_work(
         document = (await http.get(f"{url}/openapi.json")).json()
         assert document["servers"] == [{"url": prefix or "/"}]
 
-        async with http.stream("GET", f"{url}/events", headers=BEARER, timeout=5) as stream:
+        async with http.stream("GET", f"{url}/stream", headers=BEARER, timeout=5) as stream:
             assert (await anext(stream.aiter_lines())).startswith("retry:")  # at once: nothing buffers it

@@ -147,7 +147,7 @@ async def test_starting_while_stopping_is_refused(http: httpx.AsyncClient, scena
         ("POST", "/start"),
         ("DELETE", ""),
         ("GET", "/predictions"),
-        ("GET", "/events"),
+        ("GET", "/history"),
     ],
 )
 async def test_an_unknown_scenario_is_not_found(http: httpx.AsyncClient, method: str, path: str) -> None:

@@ -3,8 +3,9 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ from anyio import Event, fail_after, move_on_after
 from litestar.types import ASGIApp
 
 from app.postgres import Database
-from tests.api.conftest import Start, listening
+from tests.api.conftest import Start, connected, listening
 from tests.support.rows import MEDIA, add_checkpoint, add_event, add_scenario
 from tests.support.waiting import until
 
@@ -58,7 +59,7 @@ async def reading(url: str, last_event_id: str | None = None) -> AsyncIterator[E
     headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
     async with (
         httpx.AsyncClient(timeout=10) as http,
-        http.stream("GET", f"{url}/events", headers=headers) as response,
+        http.stream("GET", f"{url}/stream", headers=headers) as response,
     ):
         assert response.status_code == 200, await response.aread()
         assert response.headers["content-type"].startswith("text/event-stream")
@@ -201,13 +202,13 @@ async def test_the_number_of_streams_is_limited(start: Start) -> None:
         for _ in range(2):
             await stack.enter_async_context(reading(url))
         async with httpx.AsyncClient() as http:
-            refused = await http.get(f"{url}/events")
+            refused = await http.get(f"{url}/stream")
             assert (refused.status_code, refused.json()["type"]) == (503, "/problems/too-many-streams")
             assert "retry-after" in refused.headers
             await stack.aclose()
 
             async def opens_again() -> bool:
-                async with http.stream("GET", f"{url}/events") as response:
+                async with http.stream("GET", f"{url}/stream") as response:
                     return response.status_code == 200
 
             await until(opens_again)
@@ -215,9 +216,49 @@ async def test_the_number_of_streams_is_limited(start: Start) -> None:
 
 @pytest.mark.parametrize("event_id", ["", "7", "1-", "a-b", "-1-1", "1-9223372036854775808", "99999999999-1"])
 async def test_an_event_id_of_another_service_is_refused(http: httpx.AsyncClient, event_id: str) -> None:
-    response = await http.get("/events", headers={"Last-Event-ID": event_id})
+    response = await http.get("/stream", headers={"Last-Event-ID": event_id})
     assert response.status_code == 400
     assert response.json()["field"] == "Last-Event-ID"
+
+
+@pytest.mark.parametrize(("age", "status"), [(23.9, 200), (24.1, 410)])
+async def test_changes_older_than_a_day_are_not_streamed(
+    url: str, scenarios: Database, age: float, status: int
+) -> None:
+    scenario_id = await add_scenario(scenarios)
+    async with reading(url) as reader:
+        await add_event(scenarios, scenario_id)
+        await reader.next()
+        last_id = reader.last_id
+    assert last_id is not None
+    await add_event(scenarios, scenario_id, at=datetime.now(UTC) - timedelta(hours=age))
+    headers = {"Last-Event-ID": last_id}
+    async with httpx.AsyncClient() as http, http.stream("GET", f"{url}/stream", headers=headers) as response:
+        assert response.status_code == status
+        if status == 410:
+            problem = json.loads(await response.aread())
+            assert (problem["type"], problem["field"]) == ("/problems/gone", "Last-Event-ID")
+            assert "/history" in problem["detail"]
+
+
+async def test_an_old_event_id_is_accepted_if_nothing_happened_since(url: str, scenarios: Database) -> None:
+    scenario_id = await add_scenario(scenarios)
+    await add_event(scenarios, scenario_id, at=datetime.now(UTC) - timedelta(days=9))
+    async with httpx.AsyncClient() as http:
+        items = (await http.get(f"{url}/scenarios/{scenario_id}/history")).json()["items"]
+    async with reading(url, items[0]["id"]) as reader:
+        await add_event(scenarios, scenario_id, reason="afterwards")
+        assert (await reader.next())["reason"] == "afterwards"
+
+
+async def test_the_old_addresses_tell_the_new_ones(start: Start) -> None:
+    async with start(path_prefix="/video") as app, connected(app) as http:
+        path = f"/scenarios/{uuid4()}"
+        for old, new in (("/events", "/video/stream"), (f"{path}/events", f"/video{path}/history")):
+            moved = await http.get(old)
+            assert (moved.status_code, moved.json()["type"]) == (410, "/problems/gone")
+            assert new in moved.json()["detail"]
+            assert moved.headers["location"] == new
 
 
 async def test_without_clients_the_change_stream_runs_no_queries(url: str, scenarios: Database) -> None:

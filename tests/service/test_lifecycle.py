@@ -96,7 +96,7 @@ async def test_a_deleted_scenario_is_gone_with_its_predictions(service: ServiceP
     scenario_id = await service.create("short.mp4", MARKER, sampling=ALL)
     await service.ends(scenario_id)
     assert (await service.http.delete(f"/scenarios/{scenario_id}")).status_code == 204
-    for path in ("", "/predictions", "/events"):
+    for path in ("", "/predictions", "/history"):
         assert (await service.http.get(f"/scenarios/{scenario_id}{path}")).status_code == 404
     assert await post(service, scenario_id, "start") == 404
     again = {"source": "short.mp4", "detector": MARKER, "id": scenario_id}

@@ -45,7 +45,7 @@ class Heard:
         return answer
 
     async def follow_events(self) -> None:
-        async with self.service.http.stream("GET", "/events", timeout=None) as stream:
+        async with self.service.http.stream("GET", "/stream", timeout=None) as stream:
             self.texts.append(str(dict(stream.headers)))
             async for line in stream.aiter_lines():
                 self.texts.append(line)
@@ -169,7 +169,7 @@ async def misuse(heard: Heard) -> None:
     for path in ("/scenarios", "/scenarios/00000000-0000-0000-0000-000000000000/predictions"):
         for name in ("state", "cursor", "limit", "label", "from_frame", f"password={CANARY}"):
             await heard.ask("GET", path, params={name: address})
-    await heard.ask("GET", "/events", headers={"last-event-id": address})
+    await heard.ask("GET", "/stream", headers={"last-event-id": address})
     await heard.ask("POST", f"/password={CANARY}", headers={"authorization": f"Basic {WRONG_KEY}"})
     await heard.ask("POST", "/scenarios", content=b"{}", headers={"content-type": address})
 
@@ -179,7 +179,7 @@ async def look_around(heard: Heard) -> None:
     for path in ("/scenarios", "/runners", "/detectors", "/metrics", "/docs/openapi.json", "/health/ready"):
         await heard.ask("GET", path)
     for scenario in (await heard.service.http.get("/scenarios")).json()["items"]:
-        for rest in ("", "/events", "/predictions"):
+        for rest in ("", "/history", "/predictions"):
             await heard.ask("GET", f"/scenarios/{scenario['id']}{rest}")
 
 

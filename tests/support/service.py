@@ -149,7 +149,7 @@ class ServiceProcess:
 
     async def history(self, scenario_id: str) -> list[Json]:
         """Return the scenario's events, oldest first."""
-        answer = await self.http.get(f"/scenarios/{scenario_id}/events", params={"limit": 1000})
+        answer = await self.http.get(f"/scenarios/{scenario_id}/history", params={"limit": 1000})
         items: list[Json] = answer.json()["items"]
         return items
 

@@ -119,7 +119,7 @@ def _opens_tab(scope: HTTPScope, headers: dict[bytes, bytes]) -> bool:
     """Return whether a browser follows a link to an answer that ends; other pages cannot read it."""
     return (
         scope["method"] == "GET"
-        and scope["path"].rstrip("/") != "/events"
+        and scope["path"].rstrip("/") != "/stream"
         and headers.get(b"sec-fetch-mode") == b"navigate"
         and headers.get(b"sec-fetch-dest") == b"document"
     )

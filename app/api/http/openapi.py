@@ -32,7 +32,7 @@ _SCENARIO = re.compile(r"{scenario_id\b")
 TAGS = {
     "scenarios": "One video source plus one detector: create, follow, stop, start and delete.",
     "results": "What was found in each frame.",
-    "events": "The changes of scenarios: history, and a live stream.",
+    "changes": "The changes of scenarios: history, and a live stream.",
     "service": "Runners, detectors, health and metrics.",
 }
 DESCRIPTION = """\

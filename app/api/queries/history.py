@@ -4,7 +4,7 @@ Event streams order changes by (xid, id) and stop below the oldest transaction t
 would not do: an id is drawn before its transaction commits, so a reader would skip what commits late.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from ...postgres import Connection, Database
 class ScenarioChange(Struct, frozen=True):
     """One transition of a scenario. `from` is null for the first."""
 
-    id: Annotated[str, Meta(description="usable as Last-Event-ID of GET /events")]
+    id: Annotated[str, Meta(description="usable as Last-Event-ID of GET /stream")]
     scenario_id: UUID
     at: datetime
     from_: State | None = field(name="from")
@@ -88,6 +88,16 @@ async def read_changes(
     async with scenarios.connection() as connection:
         rows = await connection.fetch(sql, str(after.xid), after.id, limit)
     return [_change(row) for row in rows], _position(rows[-1]) if rows else after
+
+
+async def misses_old_changes(scenarios: Database, after: StreamPosition, max_age: timedelta) -> bool:
+    """Return whether the first change after a position is older than `max_age`."""
+    sql = """
+        SELECT at < clock_timestamp() - $3::interval FROM scenario_events
+        WHERE (xid, id) > ($1::text::xid8, $2) ORDER BY xid, id LIMIT 1
+    """
+    async with scenarios.connection() as connection:
+        return bool(await connection.fetchval(sql, str(after.xid), after.id, max_age))
 
 
 async def read_newest(connection: Connection) -> NewestChange:

@@ -11,24 +11,32 @@ from msgspec import Meta, Struct
 from .. import examples
 from ..http.cursors import NumberPosition, make_cursor, read_cursor
 from ..http.openapi import OperationDoc, ResponseDoc
-from ..http.problems import BAD_CURSOR, BAD_REQUEST, NOT_FOUND, TOO_MANY_STREAMS, no_scenario
+from ..http.problems import (
+    BAD_CURSOR,
+    BAD_REQUEST,
+    GONE,
+    NOT_FOUND,
+    TOO_MANY_STREAMS,
+    ProblemError,
+    no_scenario,
+)
 from ..http.requests import ApiRequest
 from ..queries.history import ChangePage, list_changes
 from ..queries.scenarios import exists
 
 
 class HistoryQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """The parameters of GET /scenarios/{id}/events."""
+    """The parameters of GET /scenarios/{id}/history."""
 
     limit: Annotated[int, Meta(ge=1, le=1000, description="the largest number of items in a page")] = 100
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the previous page")] = None
 
 
 @get(
-    "/scenarios/{scenario_id:uuid}/events",
+    "/scenarios/{scenario_id:uuid}/history",
     doc=OperationDoc(
-        id="listScenarioEvents",
-        tag="events",
+        id="listHistory",
+        tag="changes",
         summary="Read a scenario's history, oldest first",
         query=HistoryQuery,
         responses={200: ResponseDoc("A page of changes.", ChangePage, examples.CHANGE_PAGE)},
@@ -41,7 +49,7 @@ class HistoryQuery(Struct, frozen=True, forbid_unknown_fields=True):
 async def get_history(request: ApiRequest, scenario_id: FromPath[UUID]) -> ChangePage:
     """Return a page, oldest first. Raises ProblemError (404) if there is no such scenario."""
     query = request.parameters(HistoryQuery)
-    bound = ("events", scenario_id)
+    bound = ("history", scenario_id)
     after = 0 if query.cursor is None else read_cursor(query.cursor, bound, NumberPosition).value
     scenarios = request.deps.scenarios
     if not await exists(scenarios, scenario_id):
@@ -60,16 +68,17 @@ EventId = Annotated[
 
 
 @get(
-    "/events",
+    "/stream",
     doc=OperationDoc(
-        id="streamEvents",
-        tag="events",
+        id="streamChanges",
+        tag="changes",
         summary="Follow every change as server-sent events",
         description=(
             "`scenario` events are changes, as in a scenario's history, each once and in order. `progress`"
             " events come about once a second for each scenario that a runner holds, and have no id. A"
             " client that reconnects with the last id it received, to any api process, misses no change."
-            " Without an id the stream begins now."
+            " Without an id the stream begins now. An id is refused once changes since it are older than a"
+            " day."
         ),
         headers={"Last-Event-ID": EventId},
         responses={
@@ -77,13 +86,31 @@ EventId = Annotated[
         },
         problems={
             BAD_REQUEST: "Last-Event-ID is not an event of this service. Connect without it.",
+            GONE: "Changes since this Last-Event-ID are older than a day. Connect without it.",
             TOO_MANY_STREAMS: "At most 100 event streams may be open in a process, counted over all clients."
             " Close one, or try again later.",
         },
     ),
 )
-async def stream_events(request: ApiRequest) -> Stream:
+async def stream_changes(request: ApiRequest) -> Stream:
     """Return the stream. It ends when the client disconnects or the service stops."""
     events = await request.change_stream.open(request.headers.get("last-event-id"))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return Stream(events, media_type="text/event-stream", headers=headers)
+
+
+@get("/events")
+async def moved_stream(request: ApiRequest) -> None:
+    """Raise ProblemError (410): the path will mean what happens in the videos."""
+    raise _moved(request, "/stream")
+
+
+@get("/scenarios/{scenario_id:uuid}/events")
+async def moved_history(request: ApiRequest, scenario_id: FromPath[UUID]) -> None:
+    """Raise ProblemError (410): the path will mean what happens in the video."""
+    raise _moved(request, f"/scenarios/{scenario_id}/history")
+
+
+def _moved(request: ApiRequest, path: str) -> ProblemError:
+    place = f"{request.options.path_prefix}{path}"
+    return ProblemError(GONE, f"This moved: use GET {place}.", headers={"Location": place})

@@ -157,7 +157,7 @@ class Site:
             "list": ("GET", "/scenarios"),
             "look": ("GET", f"/scenarios/{known}"),
             "predictions": ("GET", f"/scenarios/{known}/predictions?limit=1000"),
-            "history": ("GET", f"/scenarios/{known}/events"),
+            "history": ("GET", f"/scenarios/{known}/history"),
             "runners": ("GET", "/runners"),
             "create": ("POST", "/scenarios"),
             "stop": ("POST", f"/scenarios/{known}/stop"),
@@ -176,10 +176,10 @@ class Site:
 
         async def stream() -> None:
             began = monotonic()
-            async with self.service.http.stream("GET", "/events") as answer:
+            async with self.service.http.stream("GET", "/stream") as answer:
                 if answer.status_code != 200:
                     await answer.aread()
-                self.answers.note("GET /events", monotonic() - began, answer)
+                self.answers.note("GET /stream", monotonic() - began, answer)
                 found["events"] = answer
 
         async with create_task_group() as tasks:

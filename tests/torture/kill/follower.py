@@ -1,4 +1,4 @@
-"""A client that follows `GET /events` of one api after the other, as a browser does: on from what it saw."""
+"""A client that follows `GET /stream` of one api after the other, as a browser does: on from what it saw."""
 
 import random
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Follower:
         while True:
             headers = {} if self._last is None else {"last-event-id": self._last}
             with suppress(httpx.TransportError):
-                async with random.choice(self._apis).http.stream("GET", "/events", headers=headers) as answer:
+                async with random.choice(self._apis).http.stream("GET", "/stream", headers=headers) as answer:
                     assert answer.status_code in (200, 503), answer.status_code
                     self.streams += answer.status_code == 200
                     event: dict[str, str] = {}

@@ -24,7 +24,7 @@ PATHS = (
     "/scenarios?state=active&limit=100",
     "/scenarios/{id}",
     "/scenarios/{id}/predictions?limit=100",
-    "/scenarios/{id}/events",
+    "/scenarios/{id}/history",
     "/runners",
     "/detectors",
     "/health/ready",
