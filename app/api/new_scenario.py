@@ -6,6 +6,7 @@ from uuid import UUID, uuid4, uuid5
 import msgspec
 from msgspec import Meta
 
+from ..domain.detector_config import Onnx
 from ..domain.source import SourceError, parse_source
 from ..domain.spec import ScenarioSpec
 from .http.problems import BAD_REQUEST, INVALID, MISMATCH, ProblemError
@@ -39,6 +40,9 @@ class NewScenario(ScenarioSpec, frozen=True):
         except SourceError as error:
             message = str(error)
             raise ProblemError(INVALID, f"{message[:1].upper()}{message[1:]}.", field="source") from error
+        if isinstance(self.detector, Onnx) and self.detector.labels == ():
+            detail = "`detector.labels` is empty, so nothing would be found. Leave it out for all labels."
+            raise ProblemError(INVALID, detail, field="detector.labels")
         if self.restart.policy == "always" and source.live is False:
             detail = "The restart policy `always` is for live sources. Use `on_failure` for a recording."
             raise ProblemError(INVALID, detail, field="restart.policy")

@@ -70,14 +70,16 @@ class Onnx(_Config, frozen=True, tag="onnx"):
     """A YOLO network in an ONNX file below the model folder. Labels: from its metadata, else `class:<n>`.
 
     It can be of any YOLO family from version 5 on, exported for detection with float32 input and batch 1.
-    Its weights may be quantized to 8 bits.
+    Its weights may be quantized to 8 bits. A model of another layout is rejected: docs/models.md says which
+    are, and what to export instead.
     """
 
     model: Annotated[str, Meta(min_length=1, max_length=500, description="a file below VA_MODEL_ROOT")]
     confidence: Annotated[Fraction, Meta(description="weaker detections are left out")] = 0.25
-    iou: Annotated[Fraction, Meta(description="of two boxes of one label that overlap more, one is kept")] = (
-        0.45
-    )
+    iou: Annotated[
+        Fraction,
+        Meta(description="of two boxes of one label that overlap more, one is kept (Ultralytics uses 0.7)"),
+    ] = 0.45
     labels: Annotated[tuple[Label, ...] | None, Meta(description="keep only these labels")] = None
 
 

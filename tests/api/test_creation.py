@@ -174,6 +174,7 @@ async def test_a_command_that_the_bus_does_not_take_is_answered_with_503(start: 
         ({"detector": {}}, "detector.type", "is missing"),
         ({"detector": {"type": "marker", "codes": ["bar"]}}, "detector.codes[0]", "must not be 'bar'"),
         ({"detector": {"type": "marker", "codes": []}}, "detector.codes", "at least 1 item."),
+        ({"detector": {"type": "onnx", "model": "a.onnx", "labels": []}}, "detector.labels", "Leave it out"),
         ({"sampling": {"mode": "fps", "fps": -2}}, "sampling.fps", "a number greater than 0"),
         ({"sampling": {"mode": "fps", "fps": "2"}}, "sampling.fps", "must be a number, not a string"),
         ({"sampling": {"mode": "some"}}, "sampling.mode", "all, fps and keyframes"),
