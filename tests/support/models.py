@@ -63,11 +63,28 @@ def yolov8(path: Path, size: Size | None = (640, 640), metadata: Mapping[str, st
 
 
 def yolov5(path: Path, size: Size | None = (640, 640), metadata: Mapping[str, str] | None = None) -> Path:
-    """[N, windows, 5 + classes]: each window's objectness is 0.5, which halves what its classes score."""
+    """[N, boxes, 5 + classes]: each window's objectness is 0.5, which halves what its classes score.
+
+    Rows of zeros follow, up to three boxes for each cell of grids with the strides 8, 16 and 32.
+    """
     steps = """
         objectness = Mul (ones, half)
-        rows = Concat <axis = 1> (centres, objectness, scores)
-        output0 = Transpose <perm = [0, 2, 1]> (rows)
+        columns = Concat <axis = 1> (centres, objectness, scores)
+        rows = Transpose <perm = [0, 2, 1]> (columns)
+        area = Size (images)
+        of_area = Constant <value = int64[1] {21}> ()
+        by_area = Constant <value = int64[1] {1024}> ()
+        boxes_of_area = Mul (area, of_area)
+        boxes = Div (boxes_of_area, by_area)
+        second = Constant <value = int64[1] {1}> ()
+        third = Constant <value = int64[1] {2}> ()
+        shape = Shape (rows)
+        windows_only = Slice (shape, second, third)
+        missing = Sub (boxes, windows_only)
+        before = Constant <value = int64[4] {0, 0, 0, 0}> ()
+        after = Constant <value = int64[1] {0}> ()
+        pads = Concat <axis = 0> (before, missing, after)
+        output0 = Pad (rows, pads)
     """
     return _save(path, size, metadata, "N, M, 7", steps)
 
@@ -126,9 +143,42 @@ def two_inputs(path: Path) -> Path:
     return _write(path, "add (float[1,3,8,8] a, float[1,3,8,8] b) => (float[1,3,8,8] c) { c = Add (a, b) }")
 
 
-def half_precision(path: Path) -> Path:
-    """A network whose input is float16."""
-    return _write(path, "same (float16[1,3,8,8] images) => (float16[1,3,8,8] c) { c = Identity (images) }")
+def taking(path: Path, declared: str) -> Path:
+    """A network with an input of this type and shape, such as `float16[1,3,8,8]`."""
+    return _write(path, f"same ({declared} images) => ({declared} c) {{ c = Identity (images) }}")
+
+
+def answering(
+    path: Path,
+    outputs: Mapping[str, NDArray[np.generic]],
+    size: Size = (640, 640),
+    metadata: Mapping[str, str] | None = None,
+) -> Path:
+    """A network that gives the same outputs for every picture."""
+    images = onnx.helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, [1, 3, *size])
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Identity", [f"{name}_value"], [name]) for name in outputs],
+        "answering",
+        [images],
+        [
+            onnx.helper.make_tensor_value_info(
+                name, onnx.helper.np_dtype_to_tensor_dtype(values.dtype), values.shape
+            )
+            for name, values in outputs.items()
+        ],
+        [onnx.numpy_helper.from_array(values, f"{name}_value") for name, values in outputs.items()],
+    )
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    return _finish(path, onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), metadata)
+
+
+def of_version(path: Path, *, ir: int = 8, opset: int = 17, operation: str = "Identity") -> Path:
+    """A network of another version of ONNX, or with another operation, which nothing checks."""
+    graph = f"same (float[1,3,8,8] images) => (float[1,3,8,8] c) {{ c = {operation} (images) }}"
+    opsets = f'"": {opset}, "TRT": 1, "custom": 1'
+    model = parser.parse_model(f"<ir_version: {ir}, opset_import: [{opsets}]> {graph}")
+    path.write_bytes(model.SerializeToString())
+    return path
 
 
 def outside_weights(path: Path, location: str) -> Path:
@@ -163,6 +213,10 @@ def _save(path: Path, size: Size | None, metadata: Mapping[str, str] | None, out
 def _write(path: Path, graph: str, metadata: Mapping[str, str] | None = None) -> Path:
     model = parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> {graph}')
     onnx.checker.check_model(model, full_check=True)
+    return _finish(path, model, metadata)
+
+
+def _finish(path: Path, model: onnx.ModelProto, metadata: Mapping[str, str] | None) -> Path:
     for key, value in (metadata or {}).items():
         model.metadata_props.add(key=key, value=value)
     path.write_bytes(model.SerializeToString())

@@ -1,15 +1,15 @@
 """Model files below the model folder, loaded once and shared by all runs of a runner."""
 
-import hashlib
 from collections import deque
 from pathlib import Path
 from threading import Lock
 from weakref import WeakValueDictionary
 
 from ..base import DetectorError
-from .model import Model, open_session
+from .files import LARGEST_FILE, FileStamp, digest, find_weights, read_weights, stamp_of, weight_names
+from .model import Model
+from .session import open_session
 
-LARGEST_FILE = 2**31 - 1  # bytes: no ONNX message is larger
 RECENT = 2
 """Models that are kept although no run uses them: loading one takes longer than a short clip."""
 
@@ -19,37 +19,47 @@ class ModelCache:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._models: WeakValueDictionary[tuple[Path, int, int], Model] = WeakValueDictionary()
+        self._weight_names: dict[Path, tuple[FileStamp, tuple[str, ...]]] = {}
+        self._models: WeakValueDictionary[tuple[FileStamp, ...], Model] = WeakValueDictionary()
         self._recent: deque[Model] = deque(maxlen=RECENT)
         self._loading = Lock()
 
     def load(self, name: str) -> Model:
-        """Return the model in the file `name`. It is loaded again if the file has changed.
+        """Return the model in the file `name`. It is loaded again if that or its weights have changed.
 
         Raises:
             DetectorError: there is no such file below the model folder, or it is not a usable model
         """
         path = _below(self._root, name)
-        status = path.stat()
-        key = (path, status.st_mtime_ns, status.st_size)
         with self._loading:
-            model = self._models.get(key)
-            if model is None:
-                try:
-                    if status.st_size > LARGEST_FILE:
-                        raise DetectorError("It is larger than 2 GiB.")
-                    model = self._models[key] = Model(open_session(path), _digest(path))
-                except DetectorError as error:
-                    raise DetectorError(f"The model {name!r} cannot be used. {error}") from error.__cause__
+            try:
+                model = self._load(path)
+            except DetectorError as error:
+                raise DetectorError(f"The model {name!r} cannot be used. {error}") from error.__cause__
+            except OSError as error:
+                raise DetectorError(f"The model {name!r} cannot be read: {error.strerror}.") from error
             if model in self._recent:
                 self._recent.remove(model)
             self._recent.append(model)
             return model
 
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    def _load(self, path: Path) -> Model:
+        stamp = stamp_of(path)
+        if stamp.size > LARGEST_FILE:
+            raise DetectorError("It is larger than 2 GiB.")
+        known = self._weight_names.get(path)
+        if known is None or known[0] != stamp:
+            known = self._weight_names[path] = stamp, weight_names(path)
+        files = find_weights(path, known[1])
+        key = (stamp, *map(stamp_of, files.values()))
+        model = self._models.get(key)
+        if model is None:
+            weights = read_weights(files)
+            model = Model(open_session(path, weights), digest(path, weights))
+            if key != tuple(map(stamp_of, (path, *files.values()))):
+                raise DetectorError("It changed while it was loaded. Try again when it is complete.")
+            self._models[key] = model
+        return model
 
 
 def _below(root: Path, name: str) -> Path:

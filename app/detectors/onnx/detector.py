@@ -1,7 +1,7 @@
 """Objects that a YOLO network in an ONNX file was trained to find."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -99,18 +99,29 @@ class _Letterbox:
         return -(-height // stride) * stride, -(-width // stride) * stride
 
 
-def _numbers(model: Model, labels: Iterable[str], name: str) -> list[int]:
+def _numbers(model: Model, labels: Sequence[str], name: str) -> list[int]:
     """Return the numbers of the classes with these labels.
 
     Raises:
-        DetectorError: the model does not have one of the labels
+        DetectorError: there are no labels, or the model does not have one of them
     """
+    if not labels:
+        raise DetectorError("The list of labels is empty, so nothing would be found. Leave it out for all.")
     known = set(model.labels.values())
     numbers = [number for number, label in model.labels.items() if label in labels]
     for label in labels:
-        if number := re.fullmatch(r"class:(\d{1,9})", label):
+        number = re.fullmatch(r"class:(\d{1,9})", label)
+        if number and (not model.classes or int(number[1]) < model.classes):
             numbers.append(int(number[1]))
         elif label not in known:
-            has = ", ".join(sorted(known)[:100]) or "no names, so its labels are class:0, class:1, …"
-            raise DetectorError(f"The model {name!r} has no label {label!r}. It has {has}.")
+            raise DetectorError(
+                f"The model {name!r} has no label {label!r}. It has {_describe_labels(model)}."
+            )
     return numbers
+
+
+def _describe_labels(model: Model) -> str:
+    if model.labels:
+        return ", ".join(sorted(set(model.labels.values()))[:100])
+    last = f" to class:{model.classes - 1}" if model.classes > 1 else ""
+    return f"no names, so its labels are class:0{last}" + ("" if model.classes else ", class:1, …")

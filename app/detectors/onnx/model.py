@@ -1,65 +1,56 @@
 """A detection network in an ONNX file: its input, its labels and the layout of its output."""
 
-import ast
-import re
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base import DetectorError, clean_label
-from .yolo import layout_of
+from ..base import DetectorError
+from .metadata import LARGEST_SIDE, read_metadata
+from .outputs import Output, layout_of
+from .session import reason
+from .trial import check_values, trial_picture
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 Floats = NDArray[np.float32]
 
-DEFAULT_SIDE = 640  # pixels
-LARGEST_SIDE = 4096  # pixels
 STRIDE = 32
-LARGEST_METADATA = 1_000_000  # characters of one entry
 
 
 class Model:
     """Finds boxes in RGB pictures of shape (3, height, width), 0 to 1. Threads may share it.
 
     `height` and `width` are the input's. If `has_dynamic_shape`, it also takes smaller sides, in multiples of
-    `stride`.
+    `stride`. `classes` is their number, 0 if it is not known.
     """
 
     def __init__(self, session: "InferenceSession", digest: str) -> None:
-        """Find out what the network takes and gives. `digest` is the file's SHA-256.
+        """Find out what the network takes and gives. `digest` is the SHA-256 of its files.
 
         Raises:
             DetectorError: it is not a detection network of a known layout
         """
-        metadata = session.get_modelmeta().custom_metadata_map
-        if (task := metadata.get("task", "detect")) not in ("detect", "segment", "pose"):
-            raise DetectorError(f"It was made to {task}. Export a detection model.")
+        metadata = read_metadata(session.get_modelmeta().custom_metadata_map)
         self._session = session
         self.digest = digest
         self._input, sides = _input(session)
         self._output = session.get_outputs()[0].name
-        self.labels = _labels(metadata)
-        self.stride = max(STRIDE, _stride(metadata))
+        self.labels = metadata.names
+        self.stride = max(STRIDE, metadata.stride)
         self.height, self.width = (
             side or -(-wanted // self.stride) * self.stride
-            for side, wanted in zip(sides, _sizes(metadata), strict=True)
+            for side, wanted in zip(sides, metadata.size, strict=True)
         )
         if max(self.height, self.width) > LARGEST_SIDE:
             raise DetectorError(
                 f"Its input is {self.width}×{self.height}, more than {LARGEST_SIDE}. Export a smaller one."
             )
-        try:
-            output = self.infer(np.zeros((1, 3, self.height, self.width), np.float32))
-        except Exception as error:
-            raise DetectorError(f"It fails on an empty picture: {_reason(error)}") from error
-        self.layout = layout_of(
-            output.shape, self.height, self.width, len(self.labels), has_extras=task != "detect"
-        )
+        outputs = self._try(trial_picture(self.height, self.width))
+        self.layout = layout_of(outputs, self.height, self.width, metadata)
+        check_values(np.asarray(outputs[0].values)[0], self.layout, self.height, self.width)
+        self.classes = self.layout.classes
         self.has_dynamic_shape = sides == (None, None) and self._takes_half_the_height()
 
     def infer(self, pictures: Floats) -> Floats:
@@ -71,6 +62,17 @@ class Model:
         """Return the name of the class with this number."""
         return self.labels.get(number, f"class:{number}")
 
+    def _try(self, picture: Floats) -> list[Output]:
+        """Return all outputs for a picture."""
+        try:
+            values = self._session.run(None, {self._input: picture})
+        except Exception as error:
+            raise DetectorError(f"It fails on a test picture: {reason(error)}") from error
+        return [
+            Output(declared.name, value if isinstance(value, np.ndarray) else None)
+            for declared, value in zip(self._session.get_outputs(), values, strict=True)
+        ]
+
     def _takes_half_the_height(self) -> bool:
         """Try a smaller input: some networks declare dynamic axes, but were exported for one size."""
         half = -(-self.height // 2 // self.stride) * self.stride
@@ -81,84 +83,38 @@ class Model:
         return True
 
 
-def open_session(path: Path) -> "InferenceSession":
-    """Return a session that computes in the thread that calls it.
-
-    Raises:
-        DetectorError: the file is not an ONNX model, or ONNX Runtime is not installed
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise DetectorError("ONNX Runtime is not installed: run pip install onnxruntime.") from error
-    options = onnxruntime.SessionOptions()
-    # Several threads share a session and compute alone: twice as fast (measured) as one thread with helpers.
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    options.log_severity_level = 4  # errors come as exceptions, with the same text
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise DetectorError(f"It cannot be loaded as an ONNX model: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    """Return ONNX Runtime's message as one line, without paths of this machine.
-
-    Its exceptions have no base class of their own.
-    """
-    message = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error).strip().partition("\n")[0])
-    return re.sub(r"(?<![\w.])/[^\s\"']+", "…", message)
-
-
 def _input(session: "InferenceSession") -> tuple[str, tuple[int | None, int | None]]:
     """Return the input's name, height and width; a side is None if it is dynamic."""
     inputs = session.get_inputs()
-    if len(inputs) == 1 and inputs[0].type == "tensor(float)" and len(inputs[0].shape) == 4:
-        batch, channels, height, width = (
-            side if isinstance(side, int) and side > 0 else None for side in inputs[0].shape
+    if len(inputs) != 1:
+        takes = " and ".join(f"{each.type} {each.shape}" for each in inputs) or "nothing"
+        raise DetectorError(
+            f"It takes {takes}, not one picture. Export it with the picture as its only input."
         )
-        if batch in (1, None) and channels in (3, None):
-            return inputs[0].name, (height, width)
-    takes = " and ".join(f"{each.type} {each.shape}" for each in inputs) or "nothing"
+    (declared,) = inputs
+    shape = [side if isinstance(side, int) and side > 0 else None for side in declared.shape]
+    wrong = []
+    kind = declared.type.removeprefix("tensor(").removesuffix(")")
+    if kind == "float16":
+        wrong.append("its input is float16: export it with half=False")
+    elif kind != "float":
+        wrong.append(f"its input is {kind}: export it with float32 input (the weights may be 8-bit)")
+    if len(shape) == 3:
+        wrong.append("its input has no batch axis, as torchvision's detectors: they are not read")
+    elif len(shape) != 4:
+        wrong.append(f"its input has {len(shape)} axes instead of 4")
+    else:
+        batch, channels, height, width = shape
+        if channels != 3 and width in (1, 3, 4):
+            wrong.append("its input has the channels last (NHWC): export it with the channels first (NCHW)")
+        elif channels not in (3, None):
+            wrong.append(f"its input has {channels} channels instead of 3: train it with colour pictures")
+        if batch not in (1, None):
+            wrong.append(f"it takes {batch} pictures at once: export it with batch=1 or dynamic=True")
+        if not wrong:
+            return declared.name, (height, width)
+    told = "; ".join(wrong)
     raise DetectorError(
-        f"It takes {takes}, not one picture. Export it with an input of float32 [1, 3, height, width]."
+        f"{told[:1].upper()}{told[1:]}. It takes {declared.type} {declared.shape} instead of"
+        " float32 [1, 3, height, width]."
     )
-
-
-def _labels(metadata: Mapping[str, str]) -> dict[int, str]:
-    """Return class names from the entry `names`, a mapping or a list as Python or JSON writes it."""
-    names = _literal(metadata, "names")
-    if isinstance(names, list | tuple):
-        names = dict(enumerate(names))
-    if not isinstance(names, dict):
-        return {}
-    return {int(number): clean_label(str(name)) for number, name in names.items() if str(number).isdecimal()}
-
-
-def _sizes(metadata: Mapping[str, str]) -> tuple[int, int]:
-    """Return height and width from the entry `imgsz`, a number or a pair."""
-    size = _literal(metadata, "imgsz")
-    pair = tuple(size) if isinstance(size, list | tuple) else (size, size)
-    if len(pair) == 2 and all(isinstance(side, int) and side > 0 for side in pair):
-        return pair
-    return DEFAULT_SIDE, DEFAULT_SIDE
-
-
-def _stride(metadata: Mapping[str, str]) -> int:
-    """Return the number that divides each side, from the entry `stride`; 0 if there is none."""
-    stride = _literal(metadata, "stride")
-    return stride if isinstance(stride, int) and stride <= LARGEST_SIDE else 0
-
-
-def _literal(metadata: Mapping[str, str], key: str) -> object:
-    """Return the entry's value, None if it cannot be read: models come from anywhere."""
-    text = metadata.get(key, "")
-    if len(text) > LARGEST_METADATA:
-        return None
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-        return None

@@ -14,6 +14,13 @@ LayoutName = Literal["columns", "rows", "end_to_end"]
 
 MAX_CANDIDATES = 3000  # the most confident ones; the cost of NMS grows with their square
 
+LARGEST_FRACTION = 2.0  # of a box in fractions of the picture, which may reach beyond its edge
+LARGEST_SCORE = 1.05  # networks of 8-bit integers are a little above 1
+FRACTIONS = (
+    "Its boxes are fractions of the picture instead of pixels of its input, as RT-DETR's are."
+    " Export a YOLO detection model."
+)
+
 _BOX = 4
 
 
@@ -41,38 +48,13 @@ class Candidates(NamedTuple):
         return Candidates(self.boxes[chosen], self.scores[chosen], self.classes[chosen])
 
 
-def layout_of(
-    shape: tuple[int, ...], height: int, width: int, named: int, *, has_extras: bool = False
-) -> Layout:
-    """Return the layout of an output of this shape for one picture of height × width.
-
-    `named` is the number of classes in the metadata, 0 if it has none. `has_extras`: masks or key points
-    follow the values of each box; they are ignored.
-
-    Raises:
-        DetectorError: the shape is that of no known layout
-    """
-    if len(shape) == 3 and shape[0] == 1:
-        _, down, across = shape
-        classes = named or down - _BOX
-        if 0 < classes <= down - _BOX and down < across and across != 6:
-            return Layout("columns", classes)
-        # A YOLOv5 of one class has six columns, too, but one row for each anchor.
-        if (across == 6 or (has_extras and across > 6)) and down not in _anchor_counts(height, width):
-            return Layout("end_to_end", named)
-        classes = named or across - _BOX - 1
-        if 0 < classes <= across - _BOX - 1 and across < down:
-            return Layout("rows", classes)
-    of_classes = f" of {named} classes" if named else ""
-    raise DetectorError(
-        f"Its output has the shape {list(shape)}, which is no YOLO layout{of_classes}:"
-        " [1, 4 + classes, boxes], [1, boxes, 5 + classes] or [1, boxes, 6]. Export a detection model."
-    )
-
-
 @np.errstate(invalid="ignore", over="ignore")  # networks may give infinities; these are left out
 def candidates(output: Floats, layout: Layout, confidence: float) -> Candidates:
-    """Return the boxes in the output for one picture (no batch axis) that score at least `confidence`."""
+    """Return the boxes in the output for one picture (no batch axis) that score at least `confidence`.
+
+    Raises:
+        DetectorError: the values are not those of the layout, which the trial picture did not show
+    """
     match layout.name:
         case "columns":
             scores = output[_BOX : _BOX + layout.classes]
@@ -90,7 +72,13 @@ def candidates(output: Floats, layout: Layout, confidence: float) -> Candidates:
         case "end_to_end":
             rows = output[(output[:, _BOX] >= confidence) & np.isfinite(output[:, 5])]
             found = Candidates(rows[:, :_BOX], rows[:, _BOX], rows[:, 5].astype(np.int64))
-    return found.only(np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores))
+    found = found.only(np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores))
+    if len(found.scores):
+        if found.scores.max() > LARGEST_SCORE:
+            raise DetectorError("Its scores are above 1: they are raw logits. Export it with its sigmoid.")
+        if layout.name == "end_to_end" and np.abs(found.boxes).max() <= LARGEST_FRACTION:
+            raise DetectorError(FRACTIONS)
+    return found
 
 
 def nms(found: Candidates, iou: float) -> Candidates:
@@ -111,9 +99,3 @@ def _corners(centres: Floats) -> Floats:
     """Convert centre and size to corners, both of shape (boxes, 4)."""
     half = centres[:, 2:] / 2
     return np.hstack((centres[:, :2] - half, centres[:, :2] + half))
-
-
-def _anchor_counts(height: int, width: int) -> set[int]:
-    """Return the possible row counts of a YOLOv5: 3 anchors per cell of the strides 8 to 32, or 8 to 64."""
-    cells = [-(-height // stride) * -(-width // stride) for stride in (8, 16, 32, 64)]
-    return {3 * sum(cells[:3]), 3 * sum(cells)}

@@ -197,13 +197,15 @@ def test_several_threads_find_the_same_as_one(tmp_path: Path) -> None:
         (models.not_a_model, "cannot be loaded as an ONNX model"),
         (models.classifier, r"shape \[1, 2\]"),
         (models.two_inputs, r"takes tensor\(float\) \[1, 3, 8, 8\] and tensor"),
-        (models.half_precision, r"takes tensor\(float16\)"),
         (lambda path: path.write_bytes(b""), "cannot be loaded as an ONNX model"),
         (lambda path: path.mkdir(), "There is no model"),
         (lambda path: models.outside_weights(path, "../../secret.bin"), "External data path"),
         (lambda path: models.yolov8(path, metadata={"task": "classify"}), "detection model"),
         (lambda path: models.yolov8(path, (64, 8000)), "8000×64"),
-        (lambda path: models.yolov8(path, metadata={"names": str(["x"] * 3)}), "no YOLO layout of 3 classes"),
+        (
+            lambda path: models.yolov8(path, metadata={"names": str(["x"] * 3)}),
+            "no YOLO layout of 3 classes",
+        ),
     ],
 )
 def test_a_file_that_is_not_a_usable_model_is_rejected_in_one_line(

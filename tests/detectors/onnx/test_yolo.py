@@ -1,68 +1,10 @@
-"""The layouts of YOLO outputs, and non-maximum suppression."""
+"""The boxes in YOLO outputs, and non-maximum suppression."""
 
 import numpy as np
 import pytest
 
 from app.detectors.base import DetectorError
-from app.detectors.onnx.yolo import Layout, candidates, layout_of, nms
-
-V5_ANCHORS, V8_ANCHORS = 25200, 8400  # of a 640×640 input
-
-
-@pytest.mark.parametrize(
-    ("shape", "named", "layout"),
-    [
-        ((1, 84, V8_ANCHORS), 80, Layout("columns", 80)),
-        ((1, 84, V8_ANCHORS), 0, Layout("columns", 80)),
-        ((1, 6, V8_ANCHORS), 2, Layout("columns", 2)),
-        ((1, 5, V8_ANCHORS), 1, Layout("columns", 1)),
-        ((1, 116, V8_ANCHORS), 80, Layout("columns", 80)),  # with 32 mask coefficients
-        ((1, 56, V8_ANCHORS), 1, Layout("columns", 1)),  # with 17 key points
-        ((1, V5_ANCHORS, 85), 80, Layout("rows", 80)),
-        ((1, V5_ANCHORS, 85), 0, Layout("rows", 80)),
-        ((1, V5_ANCHORS, 6), 1, Layout("rows", 1)),
-        ((1, V5_ANCHORS + 300, 6), 1, Layout("rows", 1)),  # with a fourth stride
-        ((1, 300, 6), 80, Layout("end_to_end", 80)),
-        ((1, 300, 6), 0, Layout("end_to_end", 0)),
-        ((1, 5, 6), 0, Layout("end_to_end", 0)),
-    ],
-)
-def test_the_shape_of_the_output_tells_the_layout(shape: tuple[int, ...], named: int, layout: Layout) -> None:
-    assert layout_of(shape, 640, 640, named) == layout
-
-
-@pytest.mark.parametrize(
-    ("shape", "named", "layout"),
-    [
-        ((1, 300, 38), 3, Layout("end_to_end", 3)),  # with 32 mask coefficients
-        ((1, 300, 57), 1, Layout("end_to_end", 1)),  # with 17 key points
-        ((1, 56, V8_ANCHORS), 1, Layout("columns", 1)),
-        ((1, V5_ANCHORS, 117), 80, Layout("rows", 80)),
-    ],
-)
-def test_the_layout_is_known_if_masks_or_key_points_follow(
-    shape: tuple[int, ...], named: int, layout: Layout
-) -> None:
-    assert layout_of(shape, 640, 640, named, has_extras=True) == layout
-
-
-@pytest.mark.parametrize(
-    ("shape", "named"),
-    [
-        ((1, 1000), 0),
-        ((1, 80, 80, 255), 0),
-        ((1, 4, V8_ANCHORS), 0),
-        ((1, 40, V8_ANCHORS), 80),
-        ((1, V5_ANCHORS, 84), 80),
-        ((2, 84, V8_ANCHORS), 80),
-    ],
-)
-def test_any_other_shape_is_rejected_with_the_shape_in_the_message(
-    shape: tuple[int, ...], named: int
-) -> None:
-    with pytest.raises(DetectorError, match="no YOLO layout") as rejected:
-        layout_of(shape, 640, 640, named)
-    assert str(list(shape)) in str(rejected.value)
+from app.detectors.onnx.yolo import Layout, candidates, nms
 
 
 def test_columns_have_centre_size_and_class_scores() -> None:
@@ -93,6 +35,16 @@ def test_end_to_end_rows_are_used_as_they_are() -> None:
     found = candidates(output, Layout("end_to_end", 0), 0.25)
     assert found.boxes.tolist() == [[90, 45, 110, 55]]
     assert found.classes.tolist() == [3]
+
+
+def test_fractions_and_logits_are_rejected_if_the_trial_did_not_show_them() -> None:
+    output = np.zeros((300, 6), np.float32)
+    output[0] = (0.2, 0.3, 0.5, 0.6, 0.9, 1)
+    with pytest.raises(DetectorError, match="fractions"):
+        candidates(output, Layout("end_to_end", 0), 0.25)
+    output[0] = (20, 30, 50, 60, 4.0, 1)
+    with pytest.raises(DetectorError, match="logits"):
+        candidates(output, Layout("end_to_end", 0), 0.25)
 
 
 @pytest.mark.parametrize("layout", [Layout("columns", 2), Layout("rows", 1), Layout("end_to_end", 2)])

@@ -1,0 +1,97 @@
+"""What an exporter wrote beside a network: its task, class names, input size and stride."""
+
+import ast
+from collections.abc import Mapping
+from math import prod
+
+from msgspec import Struct
+
+from ..base import DetectorError, clean_label
+
+LARGEST_SIDE = 4096  # pixels
+LARGEST_METADATA = 1_000_000  # characters of one entry
+
+_DEFAULT_SIDE = 640  # pixels
+_TASKS = ("detect", "segment", "pose")  # whose output has boxes along the picture's sides
+_MADE_FOR = {
+    "classify": "It is a classification network: it finds no boxes",
+    "obb": "It finds rotated boxes (OBB), which cannot be stored",
+}
+
+
+class Metadata(Struct, frozen=True):
+    """An entry that is missing or cannot be read has its default: models come from anywhere."""
+
+    task: str | None
+    names: dict[int, str]  # by class number
+    size: tuple[int, int]  # height, width
+    stride: int  # 0 if not known
+    key_point_values: int  # of each box: the number of key points times 2 or 3; 0 if not known
+
+    @property
+    def named_classes(self) -> int:
+        """The number of classes according to `names`; 0 if there are none."""
+        return max(self.names, default=-1) + 1
+
+
+def read_metadata(entries: Mapping[str, str]) -> Metadata:
+    """Return the metadata in these entries.
+
+    Raises:
+        DetectorError: they say that it is a network of another kind
+    """
+    task = entries.get("task")
+    if task is not None and task not in _TASKS:
+        made_for = _MADE_FOR.get(task, f"Its task is {clean_label(task)!r}")
+        raise DetectorError(f"{made_for}. Export a detection model instead (task detect).")
+    description = entries.get("description", "").lower().replace("-", "")
+    if entries.get("head") == "RTDETRDecoder" or "rtdetr" in description:
+        raise DetectorError(
+            "It is an RT-DETR network, which takes stretched pictures and gives boxes as fractions."
+            " Export a YOLO detection model instead."
+        )
+    return Metadata(task, _names(entries), _size(entries), _stride(entries), _key_point_values(entries))
+
+
+def _names(entries: Mapping[str, str]) -> dict[int, str]:
+    """Return class names from the entry `names`, a mapping or a list as Python or JSON writes it."""
+    names = _literal(entries, "names")
+    if isinstance(names, list | tuple):
+        names = dict(enumerate(names))
+    if not isinstance(names, dict):
+        return {}
+    return {int(number): clean_label(str(name)) for number, name in names.items() if str(number).isdecimal()}
+
+
+def _size(entries: Mapping[str, str]) -> tuple[int, int]:
+    """Return height and width from the entry `imgsz`, a number or a pair."""
+    size = _literal(entries, "imgsz")
+    pair = tuple(size) if isinstance(size, list | tuple) else (size, size)
+    if len(pair) == 2 and all(isinstance(side, int) and side > 0 for side in pair):
+        return pair
+    return _DEFAULT_SIDE, _DEFAULT_SIDE
+
+
+def _stride(entries: Mapping[str, str]) -> int:
+    """Return the number that divides each side, from the entry `stride`; 0 if there is none."""
+    stride = _literal(entries, "stride")
+    return stride if isinstance(stride, int) and stride <= LARGEST_SIDE else 0
+
+
+def _key_point_values(entries: Mapping[str, str]) -> int:
+    """Return the product of the entry `kpt_shape`, such as [17, 3]; 0 if there is none."""
+    shape = _literal(entries, "kpt_shape")
+    if isinstance(shape, list | tuple) and all(isinstance(side, int) and 0 < side < 1000 for side in shape):
+        return prod(shape)
+    return 0
+
+
+def _literal(entries: Mapping[str, str], key: str) -> object:
+    """Return the entry's value, None if it cannot be read."""
+    text = entries.get(key, "")
+    if len(text) > LARGEST_METADATA:
+        return None
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return None

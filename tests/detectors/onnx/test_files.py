@@ -1,0 +1,106 @@
+"""A model's files: weights beside it count as a part of it."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.detectors.base import DetectorError
+from app.detectors.factory import make_detector
+from app.detectors.onnx.cache import ModelCache
+from app.detectors.onnx.files import digest, weight_names
+from app.domain.detector_config import Onnx
+from tests.support import models
+from tests.support.pictures import ArrayPicture
+
+BRIGHT = np.array([1 / 3, 1 / 3, 1 / 3, 0, 0, 0], np.float32)
+NOTHING = np.zeros(6, np.float32)
+
+
+def write(path: Path, weights: np.ndarray) -> None:
+    """Write weights over those before, in the same file."""
+    with path.open("r+b" if path.exists() else "wb") as file:
+        file.write(weights.tobytes())
+    os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 1_000_000_000))
+
+
+def count(cache: ModelCache) -> int:
+    white = np.full((64, 64, 3), 255, np.uint8)
+    return len(make_detector(Onnx("model.onnx", iou=1), cache).detect(ArrayPicture(white), 0))
+
+
+@pytest.mark.parametrize("name", ["model.onnx.data", "weights/" + "w" * 200])
+def test_new_weights_beside_the_same_model_are_loaded(tmp_path: Path, name: str) -> None:
+    models.outside_weights(tmp_path / "model.onnx", name)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    write(tmp_path / name, BRIGHT)
+    assert weight_names(tmp_path / "model.onnx") == (name,)
+    cache = ModelCache(tmp_path)
+    first = cache.load("model.onnx")
+    assert cache.load("model.onnx") is first
+    assert count(cache)
+    write(tmp_path / name, NOTHING)
+    second = cache.load("model.onnx")
+    assert second is not first
+    assert second.digest != first.digest
+    assert not count(cache)
+    write(tmp_path / name, BRIGHT)
+    assert cache.load("model.onnx").digest == first.digest
+
+
+def test_weights_that_are_overwritten_do_not_change_a_model_in_use(tmp_path: Path) -> None:
+    models.outside_weights(tmp_path / "model.onnx", "w.data")
+    write(tmp_path / "w.data", BRIGHT)
+    white = ArrayPicture(np.full((64, 64, 3), 255, np.uint8))
+    detector = make_detector(Onnx("model.onnx"), ModelCache(tmp_path))
+    before = detector.detect(white, 0)
+    write(tmp_path / "w.data", NOTHING)
+    assert before
+    assert detector.detect(white, 0) == before
+
+
+def test_weights_that_were_missing_are_found_when_they_are_there(tmp_path: Path) -> None:
+    models.outside_weights(tmp_path / "model.onnx", "w.data")
+    cache = ModelCache(tmp_path)
+    with pytest.raises(DetectorError, match=r"w\.data"):
+        cache.load("model.onnx")
+    write(tmp_path / "w.data", BRIGHT)
+    assert count(cache)
+    first = cache.load("model.onnx")
+    write(tmp_path / "w.data", NOTHING)
+    assert cache.load("model.onnx") is not first
+
+
+def test_a_model_that_changes_while_it_is_loaded_is_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.yolov8(tmp_path / "model.onnx", (64, 64))
+
+    def slow_digest(path: Path, weights: dict[str, bytes]) -> str:
+        models.yolov8(path, (96, 96))
+        return digest(path, weights)
+
+    monkeypatch.setattr("app.detectors.onnx.cache.digest", slow_digest)
+    cache = ModelCache(tmp_path)
+    with pytest.raises(DetectorError, match="changed while it was loaded"):
+        cache.load("model.onnx")
+    monkeypatch.undo()
+    assert cache.load("model.onnx").height == 96
+
+
+def test_the_digest_of_a_model_in_one_file_is_that_of_the_file(tmp_path: Path) -> None:
+    path = models.yolov8(tmp_path / "model.onnx", (64, 64))
+    assert ModelCache(tmp_path).load("model.onnx").digest == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_file_that_cannot_be_read_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models.yolov8(tmp_path / "model.onnx", (64, 64))
+
+    def denied(path: Path) -> tuple[str, ...]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("app.detectors.onnx.cache.weight_names", denied)
+    with pytest.raises(DetectorError, match="cannot be read: Permission denied"):
+        ModelCache(tmp_path).load("model.onnx")
