@@ -1,17 +1,34 @@
 """Open an HLS playlist and its segments for FFmpeg, which opens no file on its own."""
 
-import re
-from collections.abc import Mapping
-from io import BytesIO
+from collections.abc import Iterable, Mapping
+from io import SEEK_SET, BytesIO
+from itertools import chain
 from threading import Event
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from ..errors import VideoError
 from .http_client import HttpClient
 from .http_file import HttpFile
+from .m3u8 import HEAD, HEAD_BYTES, count_lines, parse_m3u8
 
 _MAX_FILES = 200  # per packet
-_TARGET_DURATION = re.compile(rb"^#EXT-X-TARGETDURATION:(\d{1,4})\b", re.MULTILINE)
-_MAX_TEXT = 8 * 2**20  # bytes of a playlist, whose lines take many times their size in memory
+_MAX_ADDRESS = 4096  # characters of a playlist's own address, which FFmpeg puts before relative ones
+_READ = 64 * 1024  # bytes
+
+
+class TextSize(Struct, frozen=True):
+    """How large playlists are. `address_bytes` is what the whole addresses of all their segments take."""
+
+    text_bytes: int = 0
+    lines: int = 0
+    address_bytes: int = 0
+
+
+_WORDS = {"text_bytes": "text", "address_bytes": "addresses"}
+MAX_SIZE = TextSize(text_bytes=8 * 2**20, lines=200_000, address_bytes=32 * 2**20)
+"""The most that all playlists of one source may be: FFmpeg keeps many times their text in memory."""
 
 
 class Playlist:
@@ -28,8 +45,10 @@ class Playlist:
         self._client = client
         self._stop = stop
         self._open_files: set[_PlaylistFile] = set()
-        self._files_of_packet = 0
         self._is_open = False
+        self._has_variants = False
+        self._sizes: dict[str, TextSize] = {}  # of the newest text of each playlist, by address
+        self._files_of_packet = 0
 
     def start_packet(self, timeout: float) -> None:
         """Start to read the next packet, which may take `timeout` seconds."""
@@ -66,6 +85,35 @@ class Playlist:
         self._open_files.add(file)
         return file
 
+    def read_text(self, url: str, chunks: Iterable[bytes]) -> bytes:
+        """Return the text of a playlist as FFmpeg is to read it. Raises VideoError."""
+        if len(url) > _MAX_ADDRESS:
+            raise VideoError(
+                f"{self.name} leads to a playlist whose address has more than {_MAX_ADDRESS:,} characters",
+                retryable=False,
+            )
+        text = bytearray()
+        for chunk in chunks:
+            text += chunk
+            self._note_size(url, TextSize(len(text)))
+        size = TextSize(len(text), count_lines(text))
+        self._note_size(url, size)
+        found = parse_m3u8(bytes(text), self.name, len(url.partition("?")[0]))
+        self._note_size(url, replace(size, address_bytes=found.address_bytes))
+        if found.is_list_of_variants and self._has_variants:
+            raise VideoError(f"{self.name} names a list of variants as a variant", retryable=False)
+        self._has_variants = self._has_variants or found.is_list_of_variants
+        self.target_duration = found.target_duration or self.target_duration
+        return found.text
+
+    def _note_size(self, url: str, size: TextSize) -> None:
+        """Replace the size of a playlist. Raises VideoError if all playlists are too large together."""
+        self._sizes[url] = size
+        for name, limit in asdict(MAX_SIZE).items():
+            if sum(getattr(size, name) for size in self._sizes.values()) > limit:
+                amount = f"{limit:,} lines" if name == "lines" else f"{limit >> 20} MiB of {_WORDS[name]}"
+                raise VideoError(f"{self.name} has playlists of more than {amount}", retryable=False)
+
     def forget(self, file: "_PlaylistFile") -> None:
         """Forget a file that was closed."""
         self._open_files.discard(file)
@@ -82,23 +130,37 @@ class _PlaylistFile(HttpFile):
     def __init__(self, url: str, name: str, playlist: Playlist, client: HttpClient, stop: Event) -> None:
         super().__init__(url, name, client, stop)
         self._playlist = playlist
-        self._is_text = False
+        self._opened_url = url
+        self._text: BytesIO | None = None
 
     def read(self, size: int) -> bytes:
-        """Return at most `size` bytes; `b""` at the end, after a failure, or if a playlist is too long."""
-        is_beginning = self.tell() == 0
-        data = super().read(size)
-        self._is_text = self._is_text or (is_beginning and data.startswith(b"#EXTM3U"))
-        if self._is_text and (found := _TARGET_DURATION.search(data)):
-            self._playlist.target_duration = int(found[1])
-        if self._is_text and self.tell() > _MAX_TEXT:
-            self.fault = VideoError(
-                f"{self.name} is a playlist of more than {_MAX_TEXT >> 20} MiB", retryable=False
-            )
+        """Return at most `size` bytes; `b""` at the end or after a failure."""
+        if self._text is None and self.tell() == 0:
+            try:
+                data = self._begin(size)
+            except VideoError as fault:
+                self.fault, data = fault.without_traceback(), b""
+        else:
+            data = super().read(size) if self._text is None else self._text.read(size)
         if self.fault is not None:
             self._playlist.fault = self._playlist.fault or self.fault
             return b""
         return data
+
+    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        """Move the position, and return it."""
+        return super().seek(offset, whence) if self._text is None else self._text.seek(offset, whence)
+
+    def _begin(self, size: int) -> bytes:
+        """Return the first bytes. Raises VideoError if they are of a playlist that is too long."""
+        data = b""
+        while len(data) < HEAD_BYTES and (more := super().read(size)):
+            data += more
+        if not HEAD.match(data):
+            return data
+        rest = iter(lambda: super(_PlaylistFile, self).read(_READ), b"")
+        self._text = BytesIO(self._playlist.read_text(self._opened_url, chain([data], rest)))
+        return self._text.read(size)
 
     def close(self) -> None:
         """Close the connection."""

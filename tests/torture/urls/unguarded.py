@@ -110,6 +110,7 @@ def with_dots(patch: Patch, battle: Any) -> Attack:
 
 def with_any_scheme(patch: Patch, battle: Any) -> Attack:
     patch.setattr(video_container, "find_file", lambda source, _: Path(source.address))
+    patch.setattr(video_container, "identify", lambda _: None)  # it opens the file, and so needs a path
     patch.setattr(formats, "FILE_OPTIONS", {})
     return Attack(file(f"concat:{battle.secret}"))
 

@@ -11,7 +11,6 @@ from app.domain.networks import Networks
 from app.video.errors import VideoError
 from app.video.transport.http_client import HttpClient
 from app.video.transport.http_file import HttpFile
-from app.video.transport.playlist import Playlist
 
 
 class Server(ThreadingHTTPServer):
@@ -81,11 +80,3 @@ def test_a_redirect_to_an_invalid_address_is_explained(servers: tuple[Server, Se
     server.location = "http://[x/"
     with pytest.raises(VideoError, match="invalid http address"):
         read(f"http://{server.at}/old")
-
-
-def test_an_invalid_address_in_a_playlist_is_explained() -> None:
-    playlist = Playlist(
-        "the list", HttpClient(Networks("loopback"), silence_timeout=1.0, timeout=1.0), Event()
-    )
-    playlist.open("http://a]b/1.ts", 0, {})
-    assert "invalid http address" in str(playlist.fault)
