@@ -23,6 +23,7 @@ from ..options import ApiOptions
 from .auth import admit
 from .limits import RequestLimits
 from .problems import KEY_NEEDED, ProblemError
+from .sending import send_in_slices
 
 log = structlog.get_logger(__name__)
 _logger = logging.getLogger(
@@ -85,7 +86,7 @@ class RequestMiddleware:
                 is_stream = headers.get(b"content-type", b"").startswith(b"text/event-stream")
                 missing = [header for header in _HEADERS if header[0] not in headers]
                 message["headers"] = [*message["headers"], *missing]
-            await send(message)
+            await send_in_slices(send, message)
 
         try:
             scope["auth"] = caller = self._admit(scope)

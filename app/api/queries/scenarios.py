@@ -28,6 +28,9 @@ from .progress import (
 )
 from .reasons import list_waiting_reasons, loss_reason, warnings_of
 
+MAX_PAGE = 4_000_000
+"""Bytes of specifications after which a page ends."""
+
 
 class Scenario(Struct, frozen=True):
     """One video source plus one detector, and how far it is.
@@ -125,19 +128,29 @@ async def list_scenarios(
     limit: int,
     heartbeat_timeout: float,
 ) -> tuple[list[Scenario], ScenarioPosition | None]:
-    """Return up to `limit` scenarios, newest first, and the position of the next page, if there is one."""
+    """Return up to `limit` scenarios, newest first, and the position of the next page, if there is one.
+
+    A page ends early once its specifications hold MAX_PAGE bytes, but has at least one scenario.
+    """
     sql = f"""
-        SELECT {_COLUMNS} FROM scenarios
-        WHERE deleted_at IS NULL AND ($1::text IS NULL OR state = $1)
-          AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
-        ORDER BY created_at DESC, id DESC LIMIT $4
+        SELECT {_COLUMNS}, next IS NOT NULL AS has_next
+          FROM (SELECT *, lead(id) OVER by_age AS next,
+                       sum(octet_length(spec::text)) OVER (by_age
+                         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+                  FROM (SELECT * FROM scenarios
+                         WHERE deleted_at IS NULL AND ($1::text IS NULL OR state = $1)
+                           AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
+                         ORDER BY created_at DESC, id DESC LIMIT $4 + 1) AS found
+                WINDOW by_age AS (ORDER BY created_at DESC, id DESC)) AS counted
+         WHERE before IS NULL OR before < $5
+         ORDER BY created_at DESC, id DESC LIMIT $4
     """  # noqa: S608
+    position = (None, None) if after is None else (after.created_at, after.id)
     async with scenarios.connection() as connection:
-        rows = await connection.fetch(sql, state, after and after.created_at, after and after.id, limit + 1)
-    page = rows[:limit]
+        page = await connection.fetch(sql, state, *position, limit, MAX_PAGE)
     stored = await list_stored_progress(predictions, [row["id"] for row in page])
     waiting = await list_waiting_reasons(scenarios, page, heartbeat_timeout)
-    more = ScenarioPosition(page[-1]["created_at"], page[-1]["id"]) if len(rows) > limit else None
+    more = ScenarioPosition(page[-1]["created_at"], page[-1]["id"]) if page and page[-1]["has_next"] else None
     return [_scenario(row, stored[row["id"]], waiting) for row in page], more
 
 

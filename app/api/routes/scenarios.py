@@ -33,6 +33,7 @@ class ScenarioQuery(Struct, frozen=True, forbid_unknown_fields=True):
         id="listScenarios",
         tag="scenarios",
         summary="List scenarios, newest first",
+        description="A page ends early, with `next_cursor` set, once its scenarios hold near 4 MB.",
         query=ScenarioQuery,
         responses={200: ResponseDoc("A page of scenarios.", ScenarioPage, examples.SCENARIO_PAGE)},
         problems={BAD_CURSOR: "Send `cursor` exactly as `next_cursor` returned it, with the same filters."},
