@@ -1,6 +1,6 @@
 """The networks that sources may be on, and which network an address belongs to."""
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Literal, TypeAlias
 
 IpAddress: TypeAlias = IPv4Address | IPv6Address
@@ -12,14 +12,15 @@ _PRIVATE = tuple(
 )
 _GLOBAL_V6 = ip_network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
-_METADATA = frozenset(
+_METADATA = tuple(
     map(
-        ip_address,
+        ip_network,
         (
             "168.63.129.16",
             "100.100.100.200",
             "100.100.100.201",
-            "fd00:ec2::254",
+            "fd00:ec2::/32",
+            "fd00:a9fe:a9fe::/48",
             "fd20:ce::254",
             "fd00:42::42",
             "192.0.0.192",
@@ -33,8 +34,9 @@ class Networks:
     """The set of addresses that sources may have.
 
     `text` is a list, separated by commas, of the words `public` (the internet), `private` (local networks)
-    and `loopback` (this machine), and of networks or addresses such as `192.168.7.0/24`. An address of no
-    kind, such as a link-local one, belongs to the set only if a network of the list contains it.
+    and `loopback` (this machine, by any of its addresses), and of networks or addresses such as
+    `192.168.7.0/24`. An address of no kind, such as a link-local one, belongs to the set only if a network of
+    the list contains it.
 
     Raises:
         ValueError: a part of `text` is neither a word nor a network.
@@ -65,8 +67,12 @@ class Networks:
         return f"Networks({str(self)!r})"
 
     def __contains__(self, address: IpAddress) -> bool:
+        return self.allows(address, network_kind(destination(address)))
+
+    def allows(self, address: IpAddress, kind: NetworkKind | None) -> bool:
+        """Return whether an address of this kind of network belongs to the set."""
         address = destination(address)
-        return network_kind(address) in self._kinds or any(address in network for network in self._networks)
+        return kind in self._kinds or any(address in network for network in self._networks)
 
 
 def destination(address: IpAddress) -> IpAddress:
@@ -80,7 +86,7 @@ def destination(address: IpAddress) -> IpAddress:
 
 def network_kind(address: IpAddress) -> NetworkKind | None:
     """Return the kind of network that an address is on; None for link-local, multicast and metadata ones."""
-    if address in _METADATA:
+    if any(address in network for network in _METADATA):
         return None
     if address.is_loopback:
         return "loopback"

@@ -5,12 +5,13 @@ import time
 from ipaddress import ip_address
 from typing import TypeAlias
 
-from ...domain.networks import IpAddress, Networks, destination, network_kind
+from ...domain.networks import IpAddress, NetworkKind, Networks, destination, network_kind
 from ..errors import ForbiddenAddressError
 
 _SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 
 _MAX_ADDRESSES = 8  # that are tried for one host name
+_NOBODYS = {4: ip_address("192.0.2.1"), 6: ip_address("2001:db8::1")}  # addresses for examples, by version
 
 
 def connect(networks: Networks, host: str, port: int, timeout: float) -> socket.socket:
@@ -52,15 +53,46 @@ def resolve(networks: Networks, host: str, port: int) -> list[tuple[int, _Socket
     except (UnicodeError, OverflowError):  # a label that is too long, a port that is too large
         raise OSError("no such host or port") from None
     allowed: list[tuple[int, _SocketAddress]] = []
-    forbidden: IpAddress | None = None
+    forbidden: tuple[IpAddress, NetworkKind | None] | None = None
     for family, _, _, _, address in found:
         ip = destination(ip_address(address[0]))
-        if ip in networks:
+        kind = network_kind(ip)
+        if not ip.is_multicast and is_own_address(ip):
+            kind = "loopback"
+        if networks.allows(ip, kind):
             allowed.append((family, address))
         else:
-            forbidden = ip
+            forbidden = ip, kind
     if forbidden is not None and not allowed:
-        kind = network_kind(forbidden)
+        ip, kind = forbidden
         hint = f": add {kind} to VA_SOURCE_NETWORKS if sources may be there" if kind else ""
-        raise ForbiddenAddressError(f"{forbidden} is not an address that sources may have{hint}")
+        raise ForbiddenAddressError(f"{ip} is not an address that sources may have{hint}")
     return allowed
+
+
+def is_own_address(ip: IpAddress) -> bool:
+    """Return whether an address is this machine's: a socket can be bound to it."""
+    if not _can_bind(ip):
+        return False
+    if not _can_bind(_NOBODYS[ip.version]):
+        return True
+    # Linux may be set to bind to any address. But to reach itself, it uses the same address as the source.
+    with _socket_for(ip) as probe:
+        try:
+            probe.connect((str(ip), 9))  # sends nothing
+        except OSError:
+            return False
+        return ip_address(probe.getsockname()[0]) == ip
+
+
+def _can_bind(ip: IpAddress) -> bool:
+    with _socket_for(ip) as probe:
+        try:
+            probe.bind((str(ip), 0))
+        except OSError:
+            return False
+    return True
+
+
+def _socket_for(ip: IpAddress) -> socket.socket:
+    return socket.socket(socket.AF_INET if ip.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)

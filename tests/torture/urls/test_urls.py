@@ -27,6 +27,7 @@ from app.video.reading import SampledFrame
 from app.video.transport import connecting
 from tests.support import clips
 from tests.support.hostile_servers import HERE, INSIDE, hostile_camera, hostile_web, to
+from tests.support.ports import own_addresses
 from tests.torture.battery import Battery
 from tests.torture.urls.canaries import Canary, WatchedFiles
 from tests.torture.urls.sources import NAMES, World, paths
@@ -116,6 +117,17 @@ def test_no_hostile_source_gets_anywhere(battle: Battle, battery: Battery) -> No
         assert "frames" not in said or "/later/" in text or "/sound/" in text, f"{text!r}: {said}"
     lost = f"{len(battle.files.opened)} canaries read, {len(battle.canary.hits)} internal hits"
     battery.passed(ROW, "hostile sources", f"{len(every)} sources", lost)
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_no_address_of_this_machine_is_reached(battle: Battle, battery: Battery, scheme: str) -> None:
+    addresses = own_addresses()
+    for address in addresses:
+        attack = Attack(f"{scheme}://{address}:{battle.port}/x.mp4", Networks("public,private"))
+        assert "not an address that sources may have: add loopback" in follow(battle, attack)
+        assert battle.unharmed()
+    sources = f"{len(addresses)} sources"
+    battery.passed(ROW, f"this machine's other addresses ({scheme})", sources, "0 internal hits")
 
 
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])

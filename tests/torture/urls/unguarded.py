@@ -11,11 +11,13 @@ import av
 import pytest
 from msgspec import Struct
 
-from app.domain.networks import IpAddress, Networks
+from app.domain.networks import IpAddress, NetworkKind, Networks
 from app.domain.source import Source
 from app.video import container as video_container
 from app.video import formats
+from app.video.transport import connecting
 from tests.support.hostile_servers import HERE
+from tests.support.ports import own_addresses
 
 Patch = pytest.MonkeyPatch
 
@@ -34,11 +36,11 @@ class FirstAddressOnly(Networks):
         super().__init__(HERE)
         self._is_checked = False
 
-    def __contains__(self, address: IpAddress) -> bool:
+    def allows(self, address: IpAddress, kind: NetworkKind | None) -> bool:
         if self._is_checked:
             return True
         self._is_checked = True
-        return super().__contains__(address)
+        return super().allows(address, kind)
 
 
 def file(address: str) -> Source:
@@ -48,6 +50,12 @@ def file(address: str) -> Source:
 
 def without_address_check(patch: Patch, battle: Any) -> Attack:
     return Attack(battle.url, Networks("0.0.0.0/0,::/0"))
+
+
+def without_the_check_for_this_machine(patch: Patch, battle: Any) -> Attack:
+    patch.setattr(connecting, "network_kind", lambda _: "private")  # in a sandbox it may be of no kind
+    patch.setattr(connecting, "is_own_address", lambda _: False)
+    return Attack(f"http://{own_addresses()[0]}:{battle.port}/x.mp4", Networks("public,private"))
 
 
 def without_check_of_redirects(patch: Patch, battle: Any) -> Attack:
@@ -121,7 +129,7 @@ def with_any_filter(patch: Patch, battle: Any) -> Attack:
 
 
 GUARDS = [
-    without_address_check, without_check_of_redirects, without_the_proxy,
+    without_address_check, without_the_check_for_this_machine, without_check_of_redirects, without_the_proxy,
     without_the_check_of_redirects_in_the_proxy, without_tcp_only, with_ffmpegs_own_http,
     with_files_in_playlists, with_any_format, without_the_media_root, with_dots, with_any_scheme,
     with_any_filter,

@@ -3,13 +3,16 @@
 import socket
 import time
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
 from app.domain.networks import Networks
 from app.video.errors import ForbiddenAddressError
+from app.video.transport import connecting
 from app.video.transport.connecting import connect
+from tests.support.ports import own_addresses
 
 DEFAULT = Networks("public,private")
 
@@ -44,6 +47,38 @@ def test_every_spelling_of_loopback_is_rejected_with_what_to_do(listener: socket
         connect(DEFAULT, host, listener.getsockname()[1], 1)
     with connect(Networks("loopback"), host, listener.getsockname()[1], 1) as connection:
         assert connection.getpeername() == listener.getsockname()
+
+
+def test_every_address_of_this_machine_counts_as_loopback() -> None:
+    own = own_addresses()[0]
+    with socket.create_server((own, 0)) as server:
+        port = server.getsockname()[1]
+        for host in (own, f"::ffff:{own}"):
+            with pytest.raises(ForbiddenAddressError, match=r"add loopback to VA_SOURCE_NETWORKS"):
+                connect(DEFAULT, host, port, 1)
+        for networks in ("loopback", own, f"{own}/16"):
+            with connect(Networks(networks), own, port, 1) as connection:
+                assert connection.getpeername() == (own, port)
+
+
+def test_where_every_address_can_be_bound_only_this_machine_s_are_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on Linux with net.ipv4.ip_nonlocal_bind=1."""
+    own = ip_address(own_addresses()[0])
+    assert connecting.is_own_address(own)
+    assert not connecting.is_own_address(ip_address("8.8.8.8"))
+    monkeypatch.setattr(connecting, "_can_bind", lambda _: True)
+    assert connecting.is_own_address(own)
+    assert not connecting.is_own_address(ip_address("8.8.8.8"))
+
+
+@pytest.mark.parametrize(
+    "address", ["fd00:ec2::23", "fd00:ec2:0:1::254", "fd00:a9fe:a9fe::254", "168.63.129.16"]
+)
+def test_metadata_services_are_of_no_kind(address: str) -> None:
+    assert ip_address(address) not in Networks("public,private,loopback")
+    assert ip_address("fd00:ec3::1") in Networks("private")
 
 
 @pytest.mark.parametrize("host", ["a" * 70, "a..b", "\udcff", "", "nowhere.invalid"])
