@@ -76,6 +76,8 @@ class OpenContainer(Struct, frozen=True):
                 if self.remote is not None and self.remote.fault is not None:
                     raise self.remote.fault.without_traceback()
                 if packet is None:
+                    if isinstance(self.remote, HttpFile):
+                        self.remote.check_unchanged()
                     return
                 yield packet
 

@@ -13,7 +13,8 @@ class WebServer(ThreadingHTTPServer):
     """Files of a folder over HTTP, with Range.
 
     `cut_after`: close each connection after so many bytes of a body. `stall_after`: stop sending instead.
-    `endless`: send no length and never close the connection. `ranges`: support Range.
+    `endless`: send no length and never close the connection. `ranges`: support Range. `headers`: send these
+    too. `shift`: send ranges from so many bytes later on.
     """
 
     daemon_threads = True
@@ -26,6 +27,8 @@ class WebServer(ThreadingHTTPServer):
         self.stall_after: int | None = None
         self.endless = False
         self.ranges = True
+        self.headers: dict[str, str] = {}
+        self.shift = 0
         self.requests: list[str] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
 
@@ -46,7 +49,13 @@ class _FileRequest(BaseHTTPRequestHandler):
         )
         first = int(asked[1]) if asked else 0
         last = int(asked[2]) + 1 if asked and asked[2] else len(data)
+        if first >= max(len(data), 1):
+            self.send_error(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+            return
+        first += self.server.shift
         self.send_response(HTTPStatus.PARTIAL_CONTENT if asked else HTTPStatus.OK)
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
         if self.server.endless:
             self.send_header("Connection", "close")
         elif asked:

@@ -240,6 +240,48 @@ def test_a_recording_that_changed_on_its_server_is_not_mixed_with_the_old_one(me
     assert not caught.value.retryable
 
 
+@pytest.mark.parametrize("header", ["ETag", "Last-Modified"])
+def test_a_recording_of_the_same_size_that_changed_on_its_server_is_noticed(media: Path, header: str) -> None:
+    with web_server(media) as server:
+        server.cut_after, server.headers = 400_000, {header: "the first"}
+        with opened(media, f"{server.url}/big.mkv") as video:
+            server.headers = {header: "the second"}
+            with pytest.raises(VideoError, match="was changed on its server") as caught:
+                list(video.frames(EveryFrame(), "all"))
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("header", ["ETag", "Last-Modified"])
+def test_a_recording_that_changed_within_one_response_is_noticed_at_its_end(media: Path, header: str) -> None:
+    with web_server(media) as server:
+        server.headers = {header: "the first"}
+        with opened(media, f"{server.url}/clip.ts") as video:
+            assert len(read(media, f"{server.url}/clip.ts")) == FRAMES
+            server.headers = {header: "the second"}
+            with pytest.raises(VideoError, match="was changed on its server"):
+                list(video.frames(EveryFrame(), "all"))
+
+
+def test_a_recording_that_became_shorter_on_its_server_is_noticed(media: Path) -> None:
+    moving = media / "shorter.mkv"
+    moving.write_bytes((media / "big.mkv").read_bytes())
+    with web_server(media) as server:
+        server.cut_after = 400_000
+        with opened(media, f"{server.url}/shorter.mkv") as video:
+            clips.truncate(media / "big.mkv", 0.02, moving)
+            with pytest.raises(VideoError, match="was changed on its server"):
+                list(video.frames(EveryFrame(), "all"))
+
+
+def test_another_range_than_the_one_asked_for_is_refused(media: Path) -> None:
+    with web_server(media) as server:
+        server.cut_after = 400_000
+        with opened(media, f"{server.url}/big.mkv") as video:
+            server.shift = 1000
+            with pytest.raises(VideoError, match="answers with other bytes than requested"):
+                list(video.frames(EveryFrame(), "all"))
+
+
 def test_http_errors_are_told_apart(media: Path) -> None:
     with web_server(media) as server:
         missing = fault(media, f"{server.url}/none.mp4")

@@ -57,6 +57,7 @@ class HttpFile:
         self._has_ranges = self._response.status == 206
         self._size = _file_size(self._response)
         self._etag = self._response.headers.get("ETag")
+        self._modified = _modified(self._response)
         self.media_type = self._response.headers.get_content_type()
         self.kind = self._kind(parts.path)
         if self.kind in ("stream", "mjpeg"):
@@ -85,6 +86,9 @@ class HttpFile:
                 self.fault = fault.without_traceback()
                 return b""
             except StatusError as error:
+                if error.status == 416:  # the file has become shorter
+                    self.fault = self._changed_error()
+                    return b""
                 if error.status < 500:
                     break
             except TimeoutError:
@@ -103,6 +107,21 @@ class HttpFile:
             f"the connection to {self.name} was lost after {self._position}{total} bytes", retryable=True
         )
         return b""
+
+    def check_unchanged(self) -> None:
+        """Ask the server once more, at the end. Raises VideoError if the file is another one by now.
+
+        A file that was overwritten while one response was read gave a mixture of both.
+        """
+        if self.kind != "file" or not self._has_ranges or not self._size:
+            return
+        self._response.close()
+        try:
+            self._response = self._request(self._size - 1)
+        except (OSError, HTTPException):
+            return  # it was read to its end, and nothing tells that it changed
+        if not self._is_same(self._response):
+            raise self._changed_error()
 
     def request_again(self) -> None:
         """Request the whole file again. Raises VideoError."""
@@ -151,11 +170,9 @@ class HttpFile:
         if self._response.isclosed() or not 0 <= ahead <= _MAX_SKIP:
             self._response.close()
             self._response, self._response_position = self._request(self._position), self._position
-            is_same = (
-                _file_size(self._response) == self._size and self._response.headers.get("ETag") == self._etag
-            )
-            if self._response.status != 206 or not is_same:
-                raise VideoError(f"{self.name} was changed on its server while it was read", retryable=False)
+            if not self._is_same(self._response):
+                raise self._changed_error()
+            self._check_range(self._response, self._position)
         elif ahead:
             self._response_position += len(self._response.read(ahead))
             if self._response_position != self._position:
@@ -163,6 +180,28 @@ class HttpFile:
         data = self._response.read1(size)
         self._response_position += len(data)
         return data
+
+    def _check_range(self, response: HTTPResponse, first_byte: int) -> None:
+        if not response.headers.get("Content-Range", "").startswith(f"bytes {first_byte}-"):
+            raise VideoError(
+                f"{self.name} answers with other bytes than requested: copy the file below the media root",
+                retryable=False,
+            )
+
+    def _is_same(self, response: HTTPResponse) -> bool:
+        """Return whether a response is of the same version of the file."""
+        return (
+            response.status == 206
+            and _file_size(response) == self._size
+            and response.headers.get("ETag") == self._etag
+            and (self._etag is not None or _modified(response) == self._modified)
+        )
+
+    def _changed_error(self) -> VideoError:
+        return VideoError(
+            f"{self.name} was changed on its server while it was read: create a new scenario",
+            retryable=False,
+        )
 
     def _request_or_explain(self, first_byte: int | None) -> HTTPResponse:
         """Send a request. Raises VideoError."""
@@ -199,3 +238,9 @@ def _file_size(response: HTTPResponse) -> int | None:
     found = re.search(r"/(\d{1,18})$", response.headers.get("Content-Range", ""))
     length = found[1] if found else response.headers.get("Content-Length", "")
     return int(length) if re.fullmatch(r"\d{1,18}", length, re.ASCII) else None
+
+
+def _modified(response: HTTPResponse) -> str | None:
+    """Return when the file was modified; None if that is when it was sent, as for a generated file."""
+    modified = response.headers.get("Last-Modified")
+    return None if modified == response.headers.get("Date") else modified
