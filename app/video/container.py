@@ -99,7 +99,7 @@ def open_container(
                 case "file":
                     path = find_file(source, media_root)
                     identity = identify(path)
-                    container = stack.enter_context(formats.open_file(path))
+                    container = stack.enter_context(formats.open_file(path, source.redacted))
                     opened = replace(_with_video(container, source, is_live=False), identity=identity)
                 case "test":
                     container = stack.enter_context(formats.open_test_pattern(source.address))

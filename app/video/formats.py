@@ -13,6 +13,7 @@ from av.error import EOFError as AvEOFError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from .declared_index import MAX_TRACKS, MAX_UNCOUNTED_TRACKS, BegunFile, Index, check_index
 from .errors import VideoError, unsupported_codec_error
 from .transport.http_file import HttpFile
 from .transport.jpeg_stream import JpegStream
@@ -22,10 +23,12 @@ from .transport.snapshots import Snapshots
 MAX_ALLOCATION = 160 * 2**20
 """Bytes that FFmpeg may allocate at once: a picture of 4 bytes per pixel, or the index of a stream."""
 
-_FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,mpegvideo,avi,flv,live_flv,asf,ogg,mxf,nut,ivf,h264,hevc,obu,"
-    "m4v,mjpeg,gif,dv,dhav,rm,wtv,yuv4mpegpipe"
+_MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
+_NOT_MP4 = (
+    "matroska,webm,mpegts,mpeg,mpegvideo,avi,flv,live_flv,asf,ogg,mxf,nut,ivf,h264,hevc,obu,m4v,mjpeg,gif,dv,dhav,"
+    "rm,wtv,yuv4mpegpipe"
 )
+_FORMATS = f"{_MP4},{_NOT_MP4}"
 """Formats that contain their own data. Playlists, scripts and image sequences would open other files."""
 
 FILE_OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
@@ -37,6 +40,7 @@ _HLS_OPTIONS = {
     "protocol_whitelist": "none",
     "http_persistent": "0",  # FFmpeg keeps only its own connections open between segments
     "http_multiple": "0",
+    "seg_format_options": f"max_streams={MAX_UNCOUNTED_TRACKS}",
 }
 RTSP_OPTIONS = {
     "rtsp_transport": "tcp",
@@ -45,24 +49,30 @@ RTSP_OPTIONS = {
     "allowed_media_types": "video",  # audio that goes on would hide that the video stopped
 }
 MAX_PIXELS = 8192 * 4352  # of a picture: the most that H.264 and H.265 allow at level 6.2
-LIMITS = {"max_pixels": str(MAX_PIXELS), "max_streams": "20"}
+LIMITS = {"max_pixels": str(MAX_PIXELS), "max_streams": str(MAX_TRACKS)}
 _BUFFER = 256 * 1024  # bytes that PyAV reads from an HttpFile at once
 
 
-def open_file(path: Path) -> InputContainer:
-    """Open a file. Raises READ_ERRORS."""
-    name = str(path)
+def open_file(path: Path, name: str) -> InputContainer:
+    """Open a file; `name` stands for it in messages.
+
+    Raises READ_ERRORS, or VideoError if its index would take too much memory.
+    """
+    index = Index(is_mp4=False)
+    with suppress(OSError), path.open("rb") as file:  # FFmpeg reports what is wrong with the file
+        index = check_index(file, path.stat().st_size, name)
+    options = _options(FILE_OPTIONS, index)
     try:
-        if _is_mp4(path):
-            container = _open(name, FILE_OPTIONS | _INDEXED_OPTIONS)
+        if index.is_mp4:
+            container = _open(str(path), options | _INDEXED_OPTIONS)
             # A fragmented mp4 has no index that tells how far presentation order differs from decode order.
             if container.format.name.startswith("mov") and any(s.frames for s in container.streams.video):
                 return container
             container.close()
-        return _open(name, FILE_OPTIONS)
+        return _open(str(path), options)
     except AvEOFError:
         # A fragmented mp4 that ends early opens only if FFmpeg cannot seek.
-        return _open(name, FILE_OPTIONS | {"seekable": "0"})
+        return _open(str(path), options | {"seekable": "0"})
 
 
 def open_test_pattern(graph: str) -> InputContainer:
@@ -71,8 +81,16 @@ def open_test_pattern(graph: str) -> InputContainer:
 
 
 def open_http_file(file: HttpFile) -> InputContainer:
-    """Open a recording or stream over HTTP. Raises READ_ERRORS."""
-    return _open(file, _HTTP_OPTIONS, buffer_size=_BUFFER)
+    """Open a recording or stream over HTTP.
+
+    Raises READ_ERRORS, or VideoError if the index of a recording would take too much memory.
+    """
+    size = file.identity.size
+    if size is not None and file.seekable():
+        index = check_index(file, size, file.name, is_remote=True)
+        return _open(file, _options(_HTTP_OPTIONS, index), buffer_size=_BUFFER)
+    begun = BegunFile(file)
+    return _open(begun, _options(_HTTP_OPTIONS, begun.index()), buffer_size=_BUFFER)
 
 
 def open_jpeg_stream(pictures: JpegStream | Snapshots) -> InputContainer:
@@ -129,18 +147,19 @@ def set_max_allocation(size: int) -> None:
     ffmpeg.av_max_alloc(size)
 
 
+def _options(options: dict[str, str], index: Index) -> dict[str, str]:
+    """Return the options with which FFmpeg builds no other index than the one that was checked."""
+    if not index.is_mp4:
+        options = {name: value.removeprefix(f"{_MP4},") for name, value in options.items()}
+    return options | {"max_streams": str(index.tracks)}
+
+
 def _open(
-    file: str | HttpFile | JpegStream | Snapshots, options: dict[str, str], **others: Any
+    file: str | HttpFile | BegunFile | JpegStream | Snapshots, options: dict[str, str], **others: Any
 ) -> InputContainer:
     limit_allocations()
     # The metadata of a recording may be no valid text.
     container: InputContainer = av.open(
-        file, "r", options=options | LIMITS, metadata_errors="replace", **others
+        file, "r", options=LIMITS | options, metadata_errors="replace", **others
     )
     return container
-
-
-def _is_mp4(path: Path) -> bool:
-    with suppress(OSError), path.open("rb") as file:  # FFmpeg reports what is wrong with the file
-        return file.read(8)[4:] == b"ftyp"
-    return False

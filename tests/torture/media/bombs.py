@@ -96,24 +96,42 @@ def _box(kind: bytes, *content: bytes) -> bytes:
     return struct.pack(">I", len(data) + 8) + kind + data
 
 
-def mp4(path: Path, *, samples: int = 2**30, tracks: int = 1, duration: int = 2**31) -> Path:
-    """One sample on disk, and an index that says it is there `samples` times."""
+def mp4(
+    path: Path,
+    *,
+    samples: int = 2**30,
+    tracks: int = 1,
+    duration: int = 2**31,
+    edits: int = 0,
+    is_sound: bool = False,
+) -> Path:
+    """One sample on disk, and an index that says it is there `samples` times.
+
+    With `edits`, the whole track is shown so often. If `is_sound`, the samples are those of plain sound. If
+    `is_odd`, the header is in a box in which no player would look for it.
+    """
     entry = b"\0" * 6 + b"\0\1" + b"\0" * 16 + struct.pack(">HH", 64, 48) + b"\0\x48\0\0" * 2 + b"\0" * 4
     entry += b"\0\1" + b"\0" * 32 + b"\0\x18\xff\xff"
+    if is_sound:
+        entry = b"\0" * 6 + b"\0\1" + b"\0" * 8 + struct.pack(">HHII", 1, 16, 0, 8000 << 16)
     table = _box(
         b"stbl",
-        _box(b"stsd", struct.pack(">II", 0, 1), _box(b"jpeg", entry)),
-        _box(b"stts", struct.pack(">IIII", 0, 1, samples, 1)),
+        _box(b"stsd", struct.pack(">II", 0, 1), _box(b"sowt" if is_sound else b"jpeg", entry)),
+        _box(b"stts", struct.pack(">IIII", 0, 1, samples, 1 if is_sound else 2)),
         _box(b"stsc", struct.pack(">IIIII", 0, 1, 1, samples, 1)),
-        _box(b"stsz", struct.pack(">III", 0, 1, samples)),
+        _box(b"stsz", struct.pack(">III", 0, 1, 1 if is_sound else samples)),
         _box(b"stco", struct.pack(">III", 0, 1, 32)),
     )
+    kind = b"soun" if is_sound else b"vide"
     media = _box(
         b"mdia",
         _box(b"mdhd", struct.pack(">IIIIIHH", 0, 0, 0, 30, duration, 0, 0)),
-        _box(b"hdlr", b"\0" * 8 + b"vide" + b"\0" * 13),
+        _box(b"hdlr", b"\0" * 8 + kind + b"\0" * 13),
         _box(b"minf", _box(b"vmhd", b"\0\0\0\1" + b"\0" * 8), _data_reference(), table),
     )
+    if edits:
+        shown = struct.pack(">III", 2 * samples, 0, 1 << 16)
+        media = _box(b"edts", _box(b"elst", struct.pack(">II", 0, edits), shown * edits)) + media
     head = b"\0" * 12 + b"\0\0\0\1" + b"\0" * 4 + struct.pack(">I", duration) + b"\0" * 60
     movie = _box(b"mvhd", struct.pack(">IIIII", 0, 0, 0, 30, duration) + b"\0" * 80)
     every = b"".join(
@@ -123,6 +141,26 @@ def mp4(path: Path, *, samples: int = 2**30, tracks: int = 1, duration: int = 2*
     path.write_bytes(
         _box(b"ftyp", b"isom\0\0\2\0isom") + _box(b"mdat", b"\xff" * 64) + _box(b"moov", movie, every)
     )
+    return path
+
+
+def fragments(path: Path, *, samples: int, tracks: int) -> Path:
+    """An mp4 of one fragment, whose tracks say that they have so many samples without a size in it."""
+    mp4(path, samples=1, tracks=tracks)
+    data = path.read_bytes()
+    header = data.index(b"moov") - 4
+    defaults = b"".join(_box(b"trex", struct.pack(">IIIIII", 0, n + 1, 1, 2, 1, 0)) for n in range(tracks))
+    runs = b"".join(
+        _box(
+            b"traf",
+            _box(b"tfhd", struct.pack(">II", 0x020000, n + 1)),
+            _box(b"trun", struct.pack(">II", 0, samples)),
+        )
+        for n in range(tracks)
+    )
+    fragment = _box(b"moof", _box(b"mfhd", struct.pack(">II", 0, 1)), runs)
+    moov = _box(b"moov", data[header + 8 :], _box(b"mvex", defaults))
+    path.write_bytes(data[:header] + moov + fragment + _box(b"mdat", b"\xff" * 2**20))
     return path
 
 

@@ -1,0 +1,282 @@
+"""Check how many samples a container declares, before FFmpeg builds an index of them in memory.
+
+FFmpeg limits each allocation, but not their sum: an mp4 of 5 KB with ten tracks of 6.6 million samples made
+it allocate 2.3 GiB. Other containers store their index entry by entry.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+from msgspec import Struct, field
+
+from .errors import VideoError
+
+MAX_SAMPLES = 12_000_000
+"""Of all tracks of an mp4: 24 hours at 60 frames/s with sound. FFmpeg takes 36 bytes for each (measured)."""
+
+MAX_TRACKS = 20
+
+MAX_UNCOUNTED_TRACKS = 3
+"""Tracks whose samples are not counted: FFmpeg takes up to 300 MiB for each (measured)."""
+
+_MAX_HEADER = 64 * 2**20  # bytes of an mp4's header beside its tables
+_MAX_DEPTH = 8  # FFmpeg's is 10
+_MAX_BOXES = 1_000_000  # in one place: fragments of a second in 5 days
+_WINDOW, _REMOTE_WINDOW = 4 * 1024, 64 * 1024  # bytes to read at once: over HTTP each seek is a request
+# Those by which FFmpeg recognises an mp4, and those with which parts of one begin.
+_FIRST_BOXES = frozenset([
+    b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"udta", b"uuid", b"prfl", b"PICT",
+    b"junk", b"styp", b"moof", b"sidx",
+])  # fmt: skip
+_CONTAINERS = frozenset([b"mdia", b"minf", b"stbl", b"edts"])
+_TABLES = frozenset(
+    [b"stts", b"ctts", b"stss", b"stco", b"co64", b"stsc", b"stsz", b"stz2", b"sdtp", b"sbgp"]
+)
+_SAMPLES_PER_ENTRY = 160  # the fewest samples of plain sound that FFmpeg combines into one entry
+
+
+class Index(Struct, frozen=True):
+    """How much of an index FFmpeg may build: of at most `tracks` tracks, and of an mp4 only if `is_mp4`."""
+
+    is_mp4: bool
+    tracks: int = MAX_TRACKS
+
+
+class ReadableFile(Protocol):
+    """A file on disk or on a web server."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes, `b""` at the end."""
+
+    def seek(self, offset: int, /) -> int:
+        """Move the position to `offset`."""
+
+
+def check_index(file: ReadableFile, size: int, name: str, *, is_remote: bool = False) -> Index:
+    """Return how much of an index FFmpeg may build; the position is 0 afterwards.
+
+    `size` is that of the file in bytes, `name` stands for it in messages. If `is_remote`, the fragments of an
+    mp4 are not visited, because each would take a request.
+
+    Raises:
+        VideoError: the index would take too much memory.
+    """
+    window = _Window(file, _REMOTE_WINDOW if is_remote else _WINDOW)
+    head = window.read(0, 12)
+    try:
+        if head[4:8] in _FIRST_BOXES:
+            return Index(is_mp4=True, tracks=_Mp4(window, size, name).check(is_remote=is_remote))
+    finally:
+        file.seek(0)
+    return Index(is_mp4=False)
+
+
+class BegunFile:
+    """A file that can only be read once, of which the beginning was read to recognise its container."""
+
+    def __init__(self, file: ReadableFile) -> None:
+        self._file = file
+        self._head = b""
+
+    def index(self) -> Index:
+        """Return how much of an index FFmpeg may build. Call it before the first read."""
+        while len(self._head) < 12 and (more := self._file.read(12 - len(self._head))):
+            self._head += more
+        is_mp4 = self._head[4:8] in _FIRST_BOXES
+        return Index(is_mp4=is_mp4, tracks=MAX_UNCOUNTED_TRACKS if is_mp4 else MAX_TRACKS)
+
+    def read(self, size: int) -> bytes:
+        """Return at most `size` bytes, `b""` at the end."""
+        head, self._head = self._head[:size], self._head[size:]
+        return head or self._file.read(size)
+
+
+class _Window:
+    """Reads a file at any place, at least `least` bytes at once."""
+
+    def __init__(self, file: ReadableFile, least: int) -> None:
+        self._file = file
+        self._least = least
+        self._start = 0
+        self._data = b""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset` on, or fewer at the end of the file."""
+        if not self._start <= offset <= self._start + len(self._data):
+            self._file.seek(offset)
+            self._start, self._data = offset, b""
+        self._data = self._data[offset - self._start :]
+        self._start = offset
+        parts = [self._data]
+        missing = size - len(self._data)
+        while missing > 0 and (more := self._file.read(max(missing, self._least))):
+            parts.append(more)
+            missing -= len(more)
+        self._data = b"".join(parts) if len(parts) > 1 else self._data
+        return self._data[:size]
+
+
+class _Track(Struct):
+    """What the boxes of one track declare. `edits`: how often the samples are listed."""
+
+    samples: int = 0
+    edits: int = 1
+    chunks: int = 0
+    chunk_samples: int = 1
+    handlers: set[bytes] = field(default_factory=set)
+    durations: list[bool] = field(default_factory=list)
+
+    @property
+    def entries(self) -> int:
+        """How many entries FFmpeg makes. It combines the samples of plain sound, which last a tick each."""
+        is_sound = b"soun" in self.handlers and not self.handlers & {b"vide", b"subp", b"clcp"}
+        if is_sound and self.durations == [True]:
+            return self.chunks * -(-self.chunk_samples // _SAMPLES_PER_ENTRY)
+        return self.samples * self.edits
+
+    def add(self, kind: bytes, content: bytes) -> None:
+        """Add what a box with this content declares. Of most tables, the beginning is enough."""
+        _, first, second, third = struct.unpack(">4I", content[:16].ljust(16, b"\0"))
+        match kind:
+            case b"stsz" | b"stz2":
+                self.samples += second
+            case b"trun":
+                self.samples += first
+            case b"stco" | b"co64":
+                self.chunks += first
+            case b"stts":
+                self.durations.append(first == 1 and third == 1)
+            case b"hdlr":
+                self.handlers.add(content[8:12])
+            case b"stsc":
+                table = np.frombuffer(content[8:], ">u4", count=max(len(content) - 8, 0) // 12 * 3)
+                most = table.reshape(-1, 3)[:first, 1].max(initial=1)
+                self.chunk_samples = max(self.chunk_samples, int(most))
+            case b"elst":
+                self.edits = max(self.edits, _count_edits(content, first))
+
+
+class _Mp4:
+    """Adds up what the boxes of an mp4 declare.
+
+    FFmpeg also accepts boxes at odd places. So the bytes of everything but media and plain tables are
+    searched for the names of boxes, and each name that is found counts.
+    """
+
+    def __init__(self, file: _Window, size: int, name: str) -> None:
+        self._file = file
+        self._size = size
+        self._name = name
+        self._tracks = [_Track()]  # the first has what is in no track
+        self._odd_tracks = self._searched = 0
+        self._has_header = self._is_fragmented = self._is_packed = False
+
+    def check(self, *, is_remote: bool) -> int:
+        """Return how many tracks FFmpeg may open. Raises VideoError."""
+        for kind, start, end in self._boxes(0, self._size):
+            if kind == b"moov":
+                self._has_header = True
+                self._add_container(start, end, self._tracks[0])
+            elif kind == b"moof":
+                self._is_fragmented = True
+                self._add_fragment(start, end)
+            elif kind == b"free":
+                if b"moov" in self._file.read(start, 16):  # FFmpeg looks for a lost header there
+                    self._search(start, end, self._tracks[0])
+            elif kind not in (b"mdat", b"ftyp", b"skip", b"wide", b"sidx"):
+                self._search(start - 8, end, self._tracks[0])
+            self._check_sum()
+            if is_remote and self._has_header and self._is_fragmented:
+                tracks = len(self._tracks) - 1 + self._odd_tracks
+                if tracks > MAX_UNCOUNTED_TRACKS:
+                    raise VideoError(
+                        f"{self._name} is a fragmented mp4 with {tracks} tracks: at most"
+                        f" {MAX_UNCOUNTED_TRACKS} can be read over HTTP; copy the file below the media root",
+                        retryable=False,
+                    )
+                return tracks + 1  # a cover picture counts as a track
+        return MAX_UNCOUNTED_TRACKS if self._is_packed else MAX_TRACKS
+
+    def _add_fragment(self, start: int, end: int) -> None:
+        if end - start > _MAX_HEADER:
+            raise self._size_error()
+        self._add_all((b"trun",), self._file.read(start, end - start), self._tracks[0])
+
+    def _add_container(self, start: int, end: int, track: _Track, depth: int = 1) -> None:
+        for kind, content, content_end in self._boxes(start, end):
+            if kind == b"trak" and depth == 1:
+                self._tracks.append(_Track())
+                self._add_container(content, content_end, self._tracks[-1], depth + 1)
+            elif kind in _CONTAINERS and depth < _MAX_DEPTH:
+                self._add_container(content, content_end, track, depth + 1)
+            elif kind in _TABLES:
+                size = content_end - content
+                track.add(kind, self._file.read(content, size if kind == b"stsc" else min(size, 16)))
+            else:
+                self._search(content - 8, content_end, track)
+
+    def _search(self, start: int, end: int, track: _Track) -> None:
+        """Add every box whose name is found in these bytes."""
+        self._searched += end - start
+        if self._searched > _MAX_HEADER:
+            raise self._size_error()
+        data = self._file.read(start, end - start)
+        self._odd_tracks += data.count(b"trak")
+        self._is_fragmented = self._is_fragmented or b"mvex" in data
+        self._is_packed = self._is_packed or b"cmvd" in data
+        self._add_all((*_TABLES, b"elst", b"hdlr", b"trun"), data, track)
+
+    def _add_all(self, kinds: tuple[bytes, ...], data: bytes, track: _Track) -> None:
+        for kind in kinds:
+            place = data.find(kind)
+            while place >= 0:
+                track.add(kind, data[place + 4 :])
+                place = data.find(kind, place + 4)
+
+    def _size_error(self) -> VideoError:
+        return VideoError(
+            f"the header of {self._name} is larger than {_MAX_HEADER >> 20} MiB:"
+            " copy the video with ffmpeg -i … -map 0:v -c copy",
+            retryable=False,
+        )
+
+    def _check_sum(self) -> None:
+        samples = sum(track.entries for track in self._tracks)
+        if samples > MAX_SAMPLES:
+            raise VideoError(
+                f"the index of {self._name} declares {samples:,} samples in all its tracks: at most"
+                f" {MAX_SAMPLES:,} are supported; cut the recording into shorter ones",
+                retryable=False,
+            )
+
+    def _boxes(self, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+        """Yield the kind of each box from `start` on, and the place where its content begins and ends."""
+        for _ in range(_MAX_BOXES):
+            head = self._file.read(start, 16)
+            if start + 8 > end or len(head) < 8:
+                return
+            size, content = int.from_bytes(head[:4]), start + 8
+            if size == 1:
+                size, content = int.from_bytes(head[8:]), start + 16
+            elif size == 0:
+                size = end - start
+            if size < content - start:
+                return
+            yield head[4:8], content, min(start + size, end)
+            start += size
+        raise VideoError(
+            f"{self._name} has more than {_MAX_BOXES:,} boxes in a row: copy the video with"
+            " ffmpeg -i … -map 0:v -c copy",
+            retryable=False,
+        )
+
+
+def _count_edits(content: bytes, declared: int) -> int:
+    """Return how many entries of an edit list name samples. The others are pauses."""
+    size, time, time_size = (20, 8, 8) if content[:1] == b"\1" else (12, 4, 4)
+    if declared > 1000:
+        return declared
+    times = (content[place : place + time_size] for place in range(8 + time, 8 + declared * size, size))
+    return sum(time != b"\xff" * time_size for time in times)
