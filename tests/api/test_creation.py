@@ -172,7 +172,16 @@ async def test_a_command_that_the_bus_does_not_take_is_answered_with_503(start: 
         ({"source": "a\0b"}, None, "NUL"),
         ({"detector": {"type": "unicorn"}}, "detector.type", "GET /detectors"),
         ({"detector": {}}, "detector.type", "is missing"),
-        ({"detector": {"type": "marker", "codes": ["bar"]}}, "detector.codes[0]", "must not be 'bar'"),
+        (
+            {"detector": {"type": "marker", "codes": ["bar"]}},
+            "detector.codes[0]",
+            "must not be 'bar'; it must be one of aruco, qr.",
+        ),
+        (
+            {"detector": {"type": "marker", "dictionary": "DICT_4X4_50"}},
+            "detector.dictionary",
+            "must not be 'DICT_4X4_50'; it must be one of 4x4_100, 4x4_1000, 4x4_250, 4x4_50, 5x5_100",
+        ),
         ({"detector": {"type": "marker", "codes": []}}, "detector.codes", "at least 1 item."),
         ({"detector": {"type": "onnx", "model": "a.onnx", "labels": []}}, "detector.labels", "Leave it out"),
         ({"sampling": {"mode": "fps", "fps": -2}}, "sampling.fps", "a number greater than 0"),

@@ -190,3 +190,11 @@ async def test_a_path_cannot_forge_a_log_line(
     with capture_logs() as lines:
         await http.post("/x%0a2026-11-23%20[error]%20forged")
     assert lines[0]["path"] == "/x%0a2026-11-23%20[error]%20forged"
+
+
+async def test_a_wrong_choice_is_answered_with_the_choices(http: httpx.AsyncClient) -> None:
+    detail = assert_problem(await http.get("/scenarios?state=running"), 400, "bad-request")
+    assert detail == (
+        "`state` must not be 'running'; it must be one of init_startup, in_startup_processing, active,"
+        " init_shutdown, in_shutdown_processing, inactive."
+    )

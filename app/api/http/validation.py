@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from ...domain.redaction import redact
+from .choices import choices_of
 from .problems import BAD_REQUEST, INVALID, ProblemError, ProblemType
 
 T = TypeVar("T")
@@ -40,7 +41,7 @@ def decode_body(body: bytes, model: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=model)
     except msgspec.ValidationError as error:
-        raise _to_problem(error, INVALID) from error
+        raise _to_problem(error, model, INVALID) from error
     except msgspec.DecodeError as error:
         raise ProblemError(
             BAD_REQUEST, f"The body is not valid JSON: {_with_place(str(error), body)}."
@@ -67,10 +68,10 @@ def decode_query(query: bytes, model: type[T]) -> T:
     try:
         return msgspec.convert(values, model, strict=False)
     except msgspec.ValidationError as error:
-        raise _to_problem(error, BAD_REQUEST) from error
+        raise _to_problem(error, model, BAD_REQUEST) from error
 
 
-def _to_problem(error: msgspec.ValidationError, kind: ProblemType) -> ProblemError:
+def _to_problem(error: msgspec.ValidationError, model: type, kind: ProblemType) -> ProblemError:
     message, _, place = str(error).partition(" - at `$")
     field = place.rstrip("`").removeprefix(".")
     if name := re.fullmatch(r"Object (?:missing required|contains unknown) field `(.+)`", message):
@@ -82,6 +83,8 @@ def _to_problem(error: msgspec.ValidationError, kind: ProblemType) -> ProblemErr
     field, sentence = _quoted(field), _quoted(sentence)
     if field in _CHOICES and "missing" not in message:
         sentence = f"{sentence}: {_CHOICES[field]}"
+    elif message.startswith("Invalid enum value") and (choices := choices_of(model, field)):
+        sentence = f"{sentence}; it must be one of {', '.join(choices)}"
     return ProblemError(kind, f"`{field}` {sentence}." if field else f"The body {sentence}.", field=field)
 
 

@@ -1,0 +1,48 @@
+"""The values that a field of a request may have, so that an error can list them."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from msgspec import inspect
+
+
+def choices_of(model: type, field: str) -> list[str]:
+    """Return the values of the field at this path, such as `detector.codes[0]`; [] if it is no choice.
+
+    If the field has several types, these are the values of all of them.
+    """
+    kinds = [_type_of(model)]
+    for name in re.findall(r"[^.\[\]]+", field):
+        kinds = [inner for kind in kinds for inner in _inside(kind, name)]
+    return [value for kind in kinds for value in _values(kind)]
+
+
+@cache
+def _type_of(model: type) -> inspect.Type:
+    return inspect.type_info(model)
+
+
+def _inside(kind: inspect.Type, name: str) -> Iterator[inspect.Type]:
+    """Return the types that the field or the item of this name can have."""
+    if isinstance(kind, inspect.Metadata):
+        yield from _inside(kind.type, name)
+    elif isinstance(kind, inspect.UnionType):
+        for each in kind.types:
+            yield from _inside(each, name)
+    elif isinstance(kind, inspect.StructType):
+        yield from (field.type for field in kind.fields if field.encode_name == name)
+    elif isinstance(kind, inspect.CollectionType):
+        yield kind.item_type
+
+
+def _values(kind: inspect.Type) -> Iterator[str]:
+    if isinstance(kind, inspect.Metadata):
+        yield from _values(kind.type)
+    elif isinstance(kind, inspect.UnionType):
+        for each in kind.types:
+            yield from _values(each)
+    elif isinstance(kind, inspect.LiteralType):
+        yield from map(str, kind.values)
+    elif isinstance(kind, inspect.EnumType):
+        yield from (str(member.value) for member in kind.cls)
