@@ -11,6 +11,7 @@ from msgspec import Struct
 from ..domain.picture import Picture
 from ..domain.pins import Pins
 from ..domain.prediction import Detection
+from ..domain.reason import ScenarioWarning
 
 MAX_DETECTIONS = 300  # of one frame, the most confident first
 MAX_LABEL = 200  # characters
@@ -54,6 +55,11 @@ class Detector(ABC):
 
     pins: Pins = Pins()
     """What its detections depend on besides its configuration: the model, the backend, the precision."""
+
+    @property
+    def warnings(self) -> tuple[ScenarioWarning, ...]:
+        """What a user should know of its detections so far. A text that was told is not told again."""
+        return ()
 
     @abstractmethod
     def detect(self, picture: Picture, frame: int, /) -> tuple[Detection, ...]:

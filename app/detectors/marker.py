@@ -6,34 +6,48 @@ import numpy as np
 from ..domain.detector_config import Marker
 from ..domain.picture import Image, Picture
 from ..domain.prediction import Detection
+from ..domain.reason import ScenarioWarning
 from .base import Detector, PerThread, RawDetection, normalize
+from .dictionaries import OtherDictionaries, dictionary_of
 
 
 class MarkerDetector(Detector):
     """Reads codes at full resolution. Only codes that can be decoded are reported, so confidence is 1."""
 
     def __init__(self, config: Marker) -> None:
-        dictionary = cv2.aruco.getPredefinedDictionary(_dictionary(config.dictionary))
+        dictionary = dictionary_of(config.dictionary)
+        self._dictionary = config.dictionary
         self._aruco = self._qr = None
+        self._others: OtherDictionaries | None = None  # until a marker of the configured one is found
         if "aruco" in config.codes:
             self._aruco = PerThread(lambda: cv2.aruco.ArucoDetector(dictionary))
+            self._others = OtherDictionaries(config.dictionary)
         if "qr" in config.codes:
             self._qr = PerThread(cv2.QRCodeDetector)
+
+    @property
+    def warnings(self) -> tuple[ScenarioWarning, ...]:
+        """A warning if nothing was found, and the pictures seem to show markers of another dictionary."""
+        if not (self._others and self._others.found):
+            return ()
+        text = (
+            f"No marker of the dictionary {self._dictionary} was found, but the frames seem to show markers"
+            f" of {self._others.found}: create a scenario with that `dictionary`."
+        )
+        return (ScenarioWarning("other_dictionary", text),)
 
     def detect(self, picture: Picture, _frame: int) -> tuple[Detection, ...]:
         gray = picture.gray()
         found = []
         if self._aruco:
             found += _read_aruco(self._aruco.value, gray)
+            if found:
+                self._others = None
+            elif others := self._others:
+                others.look(gray)
         if self._qr:
             found += _read_qr(self._qr.value, gray)
         return normalize(picture, found)
-
-
-def _dictionary(name: str) -> int:
-    suffix = "ARUCO_ORIGINAL" if name == "original" else name.upper()
-    number: int = getattr(cv2.aruco, f"DICT_{suffix}")
-    return number
 
 
 def _read_aruco(detector: cv2.aruco.ArucoDetector, gray: Image) -> list[RawDetection]:

@@ -28,7 +28,7 @@ class Reason(Struct, frozen=True):
     )
 
 
-WarningCode = Literal["pins_changed", "file_changed", "ends_early", "pictures_lost"]
+WarningCode = Literal["pins_changed", "file_changed", "ends_early", "pictures_lost", "other_dictionary"]
 
 
 class ScenarioWarning(Struct, frozen=True):

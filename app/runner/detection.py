@@ -5,6 +5,7 @@ from ..detectors.base import Detector, DetectorFactory
 from ..detectors.warm_up import RebuiltDetector
 from ..domain.pins import Pins
 from ..domain.prediction import Detection
+from ..domain.reason import ScenarioWarning
 from ..predictions.checkpoint import Checkpoint
 from .pipeline import FrameTask
 
@@ -37,6 +38,11 @@ class RunDetector:
     def pins(self) -> Pins:
         """What the detections depend on besides the detector's configuration."""
         return self._detector.pins
+
+    @property
+    def warnings(self) -> tuple[ScenarioWarning, ...]:
+        """What a user should know of the detections so far."""
+        return self._detector.warnings
 
     def __call__(self, task: FrameTask) -> tuple[Detection, ...]:
         """Return what is in the picture. Raises whatever the detector raises."""

@@ -194,7 +194,7 @@ class Run:
                 builder.candidates, builder.is_live = status.candidates or "all", status.media.live
                 builder.pin(replace(detector.pins, file=status.file))
                 self._tell_start(status, is_over=taken.is_over)
-            builder.warn(status.warnings)
+            builder.warn((*status.warnings, *detector.warnings))
             batch = builder.build(
                 taken.entries,
                 source_state="closed" if taken.is_over else status.state,

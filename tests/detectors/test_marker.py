@@ -106,3 +106,48 @@ def test_several_threads_may_share_a_detector() -> None:
         found = list(threads.map(lambda n: detector.detect(pictures[n], n), range(60)))
     for number, detections in enumerate(found):
         assert {each.label for each in detections} == {f"aruco:{number}", f"qr:{number}"}
+
+
+def warnings_after(images: list[Image], config: Marker) -> list[str]:
+    detector = make_detector(config, ModelCache(Path()))
+    for number, image in enumerate(images):
+        detector.detect(ArrayPicture(image), number)
+    return [warning.text for warning in detector.warnings]
+
+
+@pytest.mark.parametrize(
+    ("drawn", "seen"), [("4X4_50", "4x4_100"), ("6X6_250", "6x6_1000"), ("APRILTAG_36h11", "apriltag_36h11")]
+)
+def test_markers_of_another_dictionary_give_a_warning(drawn: str, seen: str) -> None:
+    image = plain()
+    put_aruco(image, 3, 200, 100, drawn)
+    assert warnings_after([image] * 2, Marker()) == []
+    (text,) = warnings_after([image] * 3, Marker())
+    assert text == (
+        "No marker of the dictionary 5x5_1000 was found, but the frames seem to show markers of"
+        f" {seen}: create a scenario with that `dictionary`."
+    )
+
+
+def test_markers_that_appear_late_or_rarely_give_a_warning_too() -> None:
+    shown, empty = plain(), plain()
+    put_aruco(shown, 3, 200, 100, "4X4_50")
+    assert warnings_after([empty] * 40 + [shown] * 30, Marker())
+
+
+def test_there_is_no_warning_if_a_marker_of_the_configured_dictionary_was_found() -> None:
+    both, other = plain(), plain()
+    for image in (both, other):
+        put_aruco(image, 3, 200, 100, "4X4_50")
+    put_aruco(both, 3, 20, 100)
+    assert warnings_after([other, both, other, other, other], Marker()) == []
+
+
+def test_pictures_without_markers_give_no_warning() -> None:
+    noise = np.random.default_rng(0)
+    images = [
+        cv2.GaussianBlur(noise.integers(0, 256, (720, 1280), np.uint8), (0, 0), 1 + number % 6)
+        for number in range(40)
+    ]
+    assert warnings_after([np.asarray(image, np.uint8) for image in images], Marker()) == []
+    assert warnings_after([plain()] * 10, Marker(codes=("qr",))) == []

@@ -1,18 +1,24 @@
 """What reading finds that a user should know is stored with the batches, once."""
 
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from msgspec import json
 from msgspec.structs import replace
 
+from app.domain.detector_config import Marker
 from app.domain.reason import ScenarioWarning
 from app.postgres import Database
 from app.predictions.checkpoint import BatchWrite, Checkpoint, Counters
 from app.runner import checkpoints
 from app.runner.batches import BatchBuilder
 from app.video.reading import Watermark
+from tests.runner.runs import World, spec
 from tests.support.batches import batch
 from tests.support.checkpoints import claim, new_fence
+from tests.support.clips import encode, marker_picture
 
 CHANGED = ScenarioWarning("file_changed", "The file was changed while it was read.", 7)
 LOST = ScenarioWarning("pictures_lost", "The container lost 3 pictures.", 9)
@@ -48,3 +54,15 @@ def test_a_warning_is_told_of_once() -> None:
     assert (told.start, told.end, told.warnings) == (3, 3, (CHANGED, LOST))
     builder.warn([LOST])
     assert builder.build([], source_state="closed") is None
+
+
+@pytest.mark.parametrize("dictionary", ["4x4_50", "5x5_1000"])
+async def test_what_a_detector_warns_of_is_stored(
+    predictions: Database, tmp_path: Path, dictionary: Any
+) -> None:
+    encode(tmp_path / "clip.mp4", (marker_picture(7, (640, 360)) for _ in range(10)))
+    world = World(predictions, tmp_path)
+    await world.run(spec("clip.mp4", Marker(dictionary=dictionary))).execute()
+    stored = json.decode((await world.checkpoint())["warnings"], type=list[ScenarioWarning])
+    told = [warning.text for warning in stored if warning.code == "other_dictionary"]
+    assert ["markers of 5x5_1000" in text for text in told] == ([] if dictionary == "5x5_1000" else [True])
