@@ -22,6 +22,7 @@ _MAX_SECONDS = 24 * 3600.0
 _ALLOWED_SOURCES = "a file below the media root, rtsp://, rtsps://, http://, https:// or test:"
 # FFmpeg also accepts options after a scheme, as in "subfile,,start,0,…,,:".
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)(?:,[^/]*?)?:")
+_ENCODED_CONTROL = re.compile(r"%(?:[01][0-9A-F]|7F)", re.IGNORECASE)
 
 
 class SourceError(ValueError):
@@ -66,6 +67,11 @@ def parse_source(text: str) -> Source:
             )
 
 
+def contains_control_characters(address: str) -> bool:
+    """Return whether a percent-decoded part of an address would contain control characters."""
+    return _ENCODED_CONTROL.search(address) is not None
+
+
 def _parse_path(text: str) -> Source:
     if "\\" in text:
         raise SourceError("the path contains a backslash: separate folders by '/'")
@@ -89,6 +95,8 @@ def _parse_url(kind: Literal["rtsp", "http"], text: str, *, live: bool | None) -
         raise SourceError("the address names no host: write it as scheme://host:port/path")
     if " " in text:
         raise SourceError("the address contains a space: write it as %20")
+    if contains_control_characters(text):
+        raise SourceError("the address contains percent-encoded control characters, such as %0D: remove them")
     netloc = parts.netloc.rpartition("@")
     # A proxy may take the address of a camera as a parameter.
     query = [

@@ -14,6 +14,7 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from ...domain.pins import FileIdentity
+from ...domain.source import contains_control_characters
 from ..errors import VideoError, connection_error, status_error
 from .http_client import HttpClient, InvalidAddressError, StatusError
 
@@ -47,6 +48,8 @@ class HttpFile:
         except ValueError:  # a playlist may contain anything
             raise connection_error(InvalidAddressError(), name) from None
         login = parts.netloc.rpartition("@")[0]
+        if contains_control_characters(login):
+            raise connection_error(InvalidAddressError(), name)
         self._login = (
             {"Authorization": "Basic " + b64encode(unquote(login).encode()).decode()} if login else {}
         )

@@ -75,6 +75,11 @@ def test_the_password_is_sent_to_the_same_server_only(servers: tuple[Server, Ser
     assert second.logins == [("/elsewhere", None)]
 
 
+def test_a_login_with_control_characters_is_refused() -> None:
+    with pytest.raises(VideoError, match="invalid http address"):
+        read("http://user%0d%0aX:y@127.0.0.1/")
+
+
 def test_a_redirect_to_an_invalid_address_is_explained(servers: tuple[Server, Server]) -> None:
     server, _ = servers
     server.location = "http://[x/"
