@@ -20,6 +20,7 @@ from . import __version__, logs
 from .api import ApiDeps, ApiOptions, create_app, serve
 from .api.databases import open_request_database
 from .bus import Bus
+from .concurrency.cores import usable_cores
 from .detectors.onnx.cache import ModelCache
 from .messages import Instance
 from .orchestrator import run_orchestrator
@@ -84,7 +85,7 @@ async def _open_runner(context: RoleContext) -> Work:
             settings.media_root,
             ModelCache(settings.model_root),
             settings.source_networks,
-            WorkerLanes(Workers(os.cpu_count() or 1)),
+            WorkerLanes(Workers(usable_cores())),
             settings.decoding,
         ),
         heartbeat_interval=settings.heartbeat_interval,
@@ -202,6 +203,7 @@ class Service:
             roles=",".join(sorted(settings.roles)),
             bus=settings.bus,
             data=str(settings.data_dir.resolve()),
+            cores=usable_cores(),
             seconds=round(seconds, 1),
         )
 
