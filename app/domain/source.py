@@ -23,6 +23,8 @@ _ALLOWED_SOURCES = "a file below the media root, rtsp://, rtsps://, http://, htt
 # FFmpeg also accepts options after a scheme, as in "subfile,,start,0,…,,:".
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)(?:,[^/]*?)?:")
 _ENCODED_CONTROL = re.compile(r"%(?:[01][0-9A-F]|7F)", re.IGNORECASE)
+_SLIP = re.compile(r"((rtsps?|https?);?//)", re.IGNORECASE)
+_HOST_AND_PORT = re.compile(r"(?:[\w-]+\.)+[\w-]+:\d{1,5}(?:/|$)|localhost:\d{1,5}(?:/|$)")
 
 
 class SourceError(ValueError):
@@ -50,6 +52,13 @@ def parse_source(text: str) -> Source:
         raise SourceError(f"the source is empty: give {_ALLOWED_SOURCES}")
     if any(character < " " or character == "\x7f" for character in text):
         raise SourceError("the source contains control characters: remove them")
+    if slip := _SLIP.match(text):
+        raise SourceError(f"the address begins with {slip[1]!r}: write {slip[2]}://host:port/path")
+    if _HOST_AND_PORT.match(text):
+        raise SourceError(
+            "the address has no scheme: write rtsp:// or http:// before the host (a file name with a colon is"
+            " written './name')"
+        )
     scheme = _SCHEME.match(text)
     match scheme[1].lower() if scheme else None:
         case None:

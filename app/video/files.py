@@ -20,9 +20,12 @@ def find_file(source: Source, media_root: Path) -> Path:
         path = (root / source.address).resolve(strict=True)
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        raise SourceError(
-            f"no file {source.address!r} under the media root: put it there, or set VA_MEDIA_ROOT"
-        ) from None
+        shorter = source.address.partition("/")[2]
+        if source.address.startswith(f"{media_root.name}/") and (root / shorter).is_file():
+            advice = f"paths begin below that folder, so write {shorter!r}"
+        else:
+            advice = "put it there, or set VA_MEDIA_ROOT"
+        raise SourceError(f"no file {source.address!r} under the media root: {advice}") from None
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "a loop of links"
         raise SourceError(f"the file {source.address!r} cannot be opened: {reason.lower()}") from None

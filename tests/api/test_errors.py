@@ -30,7 +30,7 @@ def assert_problem(response: httpx.Response, status: int, slug: str) -> str:
 
 
 async def test_an_unknown_path(http: httpx.AsyncClient) -> None:
-    for path in ("/nothing", "/scenarios/not-a-uuid", "/docs/nothing", "/docs/assets/nothing.js"):
+    for path in ("/nothing", "/docs/nothing", "/docs/assets/nothing.js"):
         assert "/docs" in assert_problem(await http.get(path), 404, "not-found")
 
 
@@ -65,6 +65,60 @@ async def test_options_lists_the_methods_of_a_path(http: httpx.AsyncClient) -> N
 async def test_a_body_that_is_not_json(http: httpx.AsyncClient, body: bytes, words: str) -> None:
     response = await http.post("/scenarios", content=body, headers=JSON)
     assert words in assert_problem(response, 400, "bad-request")
+
+
+NEW = '{"source": "test:testsrc2", "detector": {"type": "mock"}, "name": "Tür"}'
+
+
+async def test_a_body_may_begin_with_a_byte_order_mark(http: httpx.AsyncClient) -> None:
+    created = await http.post("/scenarios", content=NEW.encode("utf-8-sig"), headers=JSON)
+    assert (created.status_code, created.json()["name"]) == (201, "Tür")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "named"),
+    [
+        ("utf-16", "UTF-16"),
+        ("utf-16-le", "UTF-16"),
+        ("utf-16-be", "UTF-16"),
+        ("utf-32", "UTF-32"),
+        ("utf-32-le", "UTF-32"),
+        ("utf-32-be", "UTF-32"),
+        ("cp1252", "Windows-1252"),
+    ],
+)
+async def test_a_body_in_another_encoding_is_refused_by_its_name(
+    http: httpx.AsyncClient, encoding: str, named: str
+) -> None:
+    response = await http.post("/scenarios", content=NEW.encode(encoding), headers=JSON)
+    detail = assert_problem(response, 400, "bad-request")
+    assert named in detail
+    assert detail.endswith("Send it in UTF-8.")
+
+
+async def test_a_wrong_choice_is_refused_with_the_values_that_are_allowed(http: httpx.AsyncClient) -> None:
+    refused = await http.get("/scenarios", params={"state": "running"})
+    assert assert_problem(refused, 400, "bad-request").endswith(
+        "it must be one of init_startup, in_startup_processing, active, init_shutdown,"
+        " in_shutdown_processing, inactive."
+    )
+    for detector, words in (
+        (
+            {"dictionary": "DICT_4X4_50"},
+            "`detector.dictionary` must not be 'DICT_4X4_50'; it must be one of 4x4_100,",
+        ),
+        ({"codes": ["aruco", "ean"]}, "must not be 'ean'; it must be one of aruco, qr."),
+    ):
+        body = {"source": "clip.mp4", "detector": {"type": "marker", **detector}}
+        refused = await http.post("/scenarios", json=body)
+        assert words in assert_problem(refused, 422, "invalid")
+
+
+@pytest.mark.parametrize("path", ["/scenarios/xyz", "/scenarios/xyz/predictions", "/scenarios/1234"])
+async def test_an_id_that_is_no_uuid_is_named(http: httpx.AsyncClient, path: str) -> None:
+    detail = assert_problem(await http.get(path), 404, "not-found")
+    assert "which is a UUID" in detail
+    assert path.split("/")[2] in detail
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", None])

@@ -32,6 +32,11 @@ def rejection(text: str) -> str:
         (".", "folder"),
         ("cam1:front.mp4", "'./name'"),
         ("C:/video.mp4", "'c:'"),
+        ("rtsp//camera/stream", "write rtsp://"),
+        ("HTTPS;//camera/stream", "write HTTPS://"),
+        ("127.0.0.1:554/stream", "write rtsp:// or http:// before the host"),
+        ("camera.local:8554/stream", "write rtsp:// or http:// before the host"),
+        ("localhost:554", "write rtsp:// or http:// before the host"),
     ],
 )
 def test_a_path_outside_the_media_root_or_malformed_is_rejected(text: str, said: str) -> None:

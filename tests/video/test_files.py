@@ -51,6 +51,8 @@ def test_a_missing_file_says_where_to_put_it(root: Path) -> None:
             f"no file {text!r} under the media root: put it there, or set VA_MEDIA_ROOT"
         )
     assert "media root does not exist" in rejection("clip.mp4", root / "nowhere")
+    assert rejection("media/gate/clip.mp4", root).endswith("so write 'gate/clip.mp4'")
+    assert rejection("media/none.mp4", root).endswith("put it there, or set VA_MEDIA_ROOT")
 
 
 def test_links_are_followed_only_inside_the_root(root: Path) -> None:

@@ -1,8 +1,9 @@
 """Turn every exception that ends a request into a problem document."""
 
+import re
 from http import HTTPStatus
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 import structlog
@@ -11,6 +12,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
+from ...domain.redaction import redact
 from ...postgres import TRANSIENT
 from ..databases import QUERY_TIMEOUT
 from .problems import (
@@ -29,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 AnyRequest = Request[Any, Any, Any]
 
+_MAX_QUOTED = 100  # characters of a client's path in an error
 _BY_STATUS = {
     kind.status: kind
     for kind in (BAD_REQUEST, NOT_FOUND, METHOD_NOT_ALLOWED, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
@@ -56,6 +59,8 @@ def on_http_exception(request: AnyRequest, error: HTTPException) -> Response[byt
         return on_unexpected(request, error)
     kind = _BY_STATUS.get(error.status_code, BAD_REQUEST)
     detail = _DETAILS.get(error.status_code, error.detail)
+    if error.status_code == HTTPStatus.NOT_FOUND and (wrong := _wrong_id(request.scope["path"])):
+        detail = f"{wrong!r} is not the id of a scenario, which is a UUID. GET /scenarios lists all."
     return on_problem(request, ProblemError(kind, detail, headers=error.headers))
 
 
@@ -81,6 +86,17 @@ def on_unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
     log.error("request failed", error_id=error_id, path=_path(request), exc_info=error)
     detail = f"The error is logged under {error_id}. Repeat the request; if it fails again, report this id."
     return on_problem(request, ProblemError(INTERNAL, detail, error_id=error_id))
+
+
+def _wrong_id(path: str) -> str | None:
+    """Return what a path has in the place of a scenario's id, if that is no id."""
+    if (found := re.match(r"/scenarios/([^/]+)", path)) is None:
+        return None
+    try:
+        UUID(found[1])
+    except ValueError:
+        return redact(found[1][:_MAX_QUOTED])
+    return None
 
 
 def _path(request: AnyRequest) -> str:

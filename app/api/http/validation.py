@@ -1,6 +1,7 @@
 """Decode bodies and query strings strictly, with errors in plain words that name the field."""
 
 import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
@@ -11,6 +12,16 @@ from .choices import choices_of
 from .problems import BAD_REQUEST, INVALID, ProblemError, ProblemType
 
 T = TypeVar("T")
+
+_MARKS = {
+    BOM_UTF32_LE: "UTF-32", BOM_UTF32_BE: "UTF-32",  # before UTF-16: one begins like the other
+    BOM_UTF16_LE: "UTF-16", BOM_UTF16_BE: "UTF-16",
+}  # fmt: skip
+_ZEROS = {
+    (False, True, True, True): "UTF-32", (True, True, True, False): "UTF-32",
+    (False, True): "UTF-16", (True, False): "UTF-16",
+}  # fmt: skip
+"""Which of the first bytes are zero in an encoding without a mark."""
 
 _MAX_QUOTED = 200  # characters of a client's input in an error
 
@@ -34,6 +45,10 @@ _CHOICES = {
 
 def decode_body(body: bytes, model: type[T]) -> T:
     """Return the body as a `model`. Raises ProblemError: 400 if not JSON, 422 if a value is invalid."""
+    body = body.removeprefix(BOM_UTF8)  # which some programs on Windows write
+    if encoding := _foreign_encoding(body):
+        detail = f"The body is encoded in {encoding}. Send it in UTF-8."
+        raise ProblemError(BAD_REQUEST, detail)
     if b"\\u0000" in body:
         raise ProblemError(
             INVALID, "The body contains the character NUL (\\u0000), which cannot be stored. Remove it."
@@ -47,9 +62,20 @@ def decode_body(body: bytes, model: type[T]) -> T:
             BAD_REQUEST, f"The body is not valid JSON: {_with_place(str(error), body)}."
         ) from error
     except UnicodeDecodeError as error:
-        raise ProblemError(BAD_REQUEST, "The body is not valid JSON: it is not UTF-8.") from error
+        detail = "The body is not UTF-8, but perhaps Windows-1252 or ISO 8859-1. Send it in UTF-8."
+        raise ProblemError(BAD_REQUEST, detail) from error
     except RecursionError as error:
         raise ProblemError(BAD_REQUEST, "The body is nested too deeply. Send a flatter one.") from error
+
+
+def _foreign_encoding(body: bytes) -> str | None:
+    """Return the name of the encoding if it is not UTF-8 but one of at least two bytes per character."""
+    for mark, name in _MARKS.items():
+        if body.startswith(mark):
+            return name
+    # JSON begins with an ASCII character, and holds no zero bytes in UTF-8.
+    zeros = tuple(byte == 0 for byte in body[:4])
+    return _ZEROS.get(zeros) or _ZEROS.get(zeros[:2])
 
 
 def decode_query(query: bytes, model: type[T]) -> T:
