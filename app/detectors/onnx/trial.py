@@ -15,7 +15,7 @@ _MOST = 0.95  # share of boxes
 def trial_picture(height: int, width: int) -> Floats:
     """Return a picture (1, 3, height, width), 0 to 1: gray with noise, a gradient and coloured squares."""
     picture = np.full((3, height, width), _GRAY, np.float32)
-    picture += np.random.default_rng(0).normal(0, 0.02, picture.shape).astype(np.float32)
+    picture += np.random.default_rng(0).random((height, width), np.float32) / 16
     picture[:, : height // 4] += np.linspace(-0.4, 0.5, width, dtype=np.float32)
     side = max(8, min(height, width) // 5)
     for number, colour in enumerate(((1, 1, 1), (1, 0, 0), (0, 0, 0), (0, 0.2, 1))):
