@@ -18,7 +18,7 @@ class Picture(Protocol):
     def height(self) -> int: ...
 
     def gray(self, size: tuple[int, int] | None = None) -> Image:
-        """Return the brightness, shape (height, width), scaled to `size` (width, height). Read-only."""
+        """Return brightness (0: black), shape (height, width), scaled to `size` (width, height)."""
 
     def bgr(self, size: tuple[int, int] | None = None) -> Image:
         """Return the colours, shape (height, width, 3), blue first, scaled to `size` (width, height)."""

@@ -28,7 +28,9 @@ class Reason(Struct, frozen=True):
     )
 
 
-WarningCode = Literal["pins_changed", "file_changed", "ends_early", "pictures_lost", "other_dictionary"]
+WarningCode = Literal[
+    "pins_changed", "file_changed", "ends_early", "pictures_lost", "other_dictionary", "rotation_ignored"
+]
 
 
 class ScenarioWarning(Struct, frozen=True):

@@ -37,6 +37,7 @@ class Source(Struct, frozen=True):
     `address` is what is opened: a path relative to the media root, a URL, or a generator's graph, which
     contains no text of the user. `live` is None if only opening the source tells (http). `redacted` is the
     source without credentials, for logs and messages. `frames` is the length of a recorded test pattern.
+    `track` is the number of the video track that is read; None chooses it when the source is opened.
     """
 
     kind: Literal["file", "rtsp", "http", "test"]
@@ -44,6 +45,7 @@ class Source(Struct, frozen=True):
     live: bool | None
     redacted: str
     frames: int | None = None
+    track: int | None = None
 
 
 def parse_source(text: str) -> Source:

@@ -21,6 +21,7 @@ from ..domain.spec import KeyframesOnly, Sampling
 from .coded import VideoPacket
 from .container import OpenContainer
 from .errors import READ_ERRORS, VideoError, read_error
+from .facts import describe
 from .pictures import AvPicture
 from .reading import SampledFrame, Watermark
 from .sampling import Sampler
@@ -94,7 +95,7 @@ class Camera:
                         if frame is None:
                             continue
                         is_open, backoff = True, _MIN_BACKOFF
-                        yield CameraStatus("open", media=_media(opened, AvPicture(frame)))
+                        yield CameraStatus("open", media=_media(opened, frame))
                     if (
                         frame is not None
                         and self._source.kind != "test"
@@ -204,6 +205,6 @@ def _decode(context: VideoCodecContext, packet: VideoPacket, *, alone: bool) -> 
     return frames
 
 
-def _media(opened: OpenContainer, picture: AvPicture) -> Media:
+def _media(opened: OpenContainer, frame: av.VideoFrame) -> Media:
     rate = opened.stream.average_rate or opened.stream.guessed_rate
-    return Media(width=picture.width, height=picture.height, fps=float(rate) if rate else None, live=True)
+    return describe(opened, frame, Media(width=0, height=0, fps=float(rate) if rate else None, live=True))

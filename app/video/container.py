@@ -29,6 +29,7 @@ from .errors import (
 )
 from .files import find_file
 from .identity import identify
+from .tracks import select_video
 from .transport.http_client import HttpClient
 from .transport.http_file import HttpFile
 from .transport.jpeg_stream import JpegStream
@@ -119,7 +120,7 @@ def open_container(
 
 
 def _with_video(container: InputContainer, source: Source, *, is_live: bool) -> OpenContainer:
-    return OpenContainer(container, formats.select_video(container, source.redacted), is_live)
+    return OpenContainer(container, select_video(container, source.redacted, source.track), is_live)
 
 
 def _open_rtsp(
@@ -161,7 +162,7 @@ def _open_http(
         if file.kind == "file" and not file.seekable():
             raise no_ranges_error(source.redacted) from error
         raise not_a_video_error(source.redacted) from error
-    stream = formats.select_video(container, source.redacted)
+    stream = select_video(container, source.redacted, source.track)
     return OpenContainer(
         container,
         stream,
@@ -187,7 +188,7 @@ def _open_jpeg_stream(
     except READ_ERRORS as error:
         raise (remote.fault.without_traceback() if remote.fault else error) from error
     stack.enter_context(container)
-    stream = formats.select_video(container, source.redacted)
+    stream = select_video(container, source.redacted, source.track)
     return OpenContainer(container, stream, is_live=True, remote=remote, packet_timeout=read_timeout)
 
 
@@ -203,5 +204,5 @@ def _open_playlist(
     is_live = container.duration is None
     if is_live and playlist.target_duration is not None:
         packet_timeout = min(packet_timeout, max(read_timeout, _LATE_SEGMENTS * playlist.target_duration))
-    stream = formats.select_video(container, source.redacted)
+    stream = select_video(container, source.redacted, source.track)
     return OpenContainer(container, stream, is_live, playlist, packet_timeout, is_bursty=is_live)

@@ -10,11 +10,8 @@ import av
 import av._core
 from av.container import InputContainer
 from av.error import EOFError as AvEOFError
-from av.stream import Disposition
-from av.video.stream import VideoStream
 
 from .declared_index import MAX_TRACKS, MAX_UNCOUNTED_TRACKS, BegunFile, Index, check_index
-from .errors import VideoError, unsupported_codec_error
 from .transport.http_file import HttpFile
 from .transport.jpeg_stream import JpegStream
 from .transport.playlist import Playlist
@@ -107,28 +104,6 @@ def open_rtsp(url: str, *, open_timeout: float, read_timeout: float) -> InputCon
     """Open an RTSP stream. Times are in seconds. Raises READ_ERRORS."""
     # FFmpeg notices a timeout only after twice the time.
     return _open(url, RTSP_OPTIONS, timeout=(open_timeout, read_timeout / 2))
-
-
-def select_video(container: InputContainer, name: str) -> VideoStream:
-    """Return the first video stream that is no cover art, set up to decode in the thread that calls.
-
-    `name` stands for the source in messages. Raises VideoError if there is none, or it is not supported.
-    """
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            if stream.codec_context is None:
-                raise unsupported_codec_error(name)
-            if stream.width * stream.height > MAX_PIXELS:
-                raise VideoError(
-                    f"the pictures in {name} have {stream.width}x{stream.height} pixels: at most"
-                    f" {MAX_PIXELS:,} pixels are supported, as in 8192x4352",
-                    retryable=False,
-                )
-            stream.codec_context.options = LIMITS
-            # Every further thread costs CPU per picture: scenarios run in parallel instead.
-            stream.codec_context.thread_type, stream.codec_context.thread_count = "NONE", 1
-            return stream
-    raise VideoError(f"{name} has no video stream", retryable=False)
 
 
 @cache

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from fractions import Fraction
 
+import av
 from av.error import FFmpegError, InvalidDataError
 
 from ..domain.media import Media
@@ -15,8 +16,10 @@ from .coded import CodedPicture, PresentationOrder, VideoPacket
 from .container import OpenContainer
 from .demuxer import PictureDemuxer
 from .errors import READ_ERRORS, VideoError, no_ranges_error, read_error, unsupported_codec_error
+from .facts import describe
 from .lazy_decoder import LazyDecoder
 from .length import DeclaredLength
+from .orientation import orientation_of
 from .pictures import AvPicture
 from .reading import SampledFrame, Watermark
 from .sampling import ProbedFrame, Sampler, choose_candidates
@@ -26,6 +29,10 @@ _PROBED = 300  # pictures that are read before the candidate frames are chosen
 _FIRST_PICTURE = 64  # pictures within which one can be decoded, unless the recording is damaged
 _PROBED_BYTES = 64 * 2**20  # the most that these pictures may take in memory
 _WATERMARK_EVERY = 0.25  # seconds
+_ODD_ROTATION = (
+    "the recording asks players to turn or distort its picture by other than quarter turns and mirror images:"
+    " it was analysed as it is stored"
+)
 
 
 class Recording:
@@ -45,14 +52,19 @@ class Recording:
         self._probed: list[tuple[CodedPicture, VideoPacket]] = []  # read, and not yielded yet
         self._probed_bytes = 0
         self._decoder = LazyDecoder(opened.stream.codec_context)
-        picture = self._first_picture()
-        self.media = Media(
-            width=picture.width if picture else opened.stream.width,
-            height=picture.height if picture else opened.stream.height,
+        frame = self._first_frame()
+        if frame and orientation_of(frame) is None:
+            self.warnings.append(ScenarioWarning("rotation_ignored", _ODD_ROTATION))
+        declared = source.frames or opened.stream.frames
+        media = Media(
+            width=0,
+            height=0,
             fps=self._length.rate,
             frames=self._length.frames,
             duration_seconds=self._length.seconds,
+            frames_estimated=self._length.frames != declared if self._length.frames else None,
         )
+        self.media = describe(opened, frame, media)
 
     @property
     def identity(self) -> FileIdentity | None:
@@ -168,7 +180,7 @@ class Recording:
             raise read_error(error, self._source) from error
         return picture
 
-    def _first_picture(self) -> AvPicture | None:
+    def _first_frame(self) -> av.VideoFrame | None:
         """Decode until there is a picture: only a picture tells its size and which way is up."""
         try:
             self._opened.stream.codec_context.open(strict=False)
@@ -183,7 +195,7 @@ class Recording:
             frame = next((coded.frame for coded, _ in self._probed if coded.frame), None)
             if picture is None:
                 break
-        return AvPicture(frame) if frame else None
+        return frame
 
 
 def _is_candidate(coded: CodedPicture, candidates: CandidateFrames) -> bool:

@@ -1,5 +1,6 @@
-"""Pictures: conversions agree with FFmpeg's, and rotation follows the recording."""
+"""Pictures: conversions agree with FFmpeg's, and which way is up follows the recording."""
 
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -54,8 +55,8 @@ def test_conversions_agree_with_ffmpeg(format: str, width: int) -> None:  # noqa
     assert picture.gray().dtype == picture.bgr().dtype == np.uint8
 
 
-def test_gray_is_a_read_only_view_of_the_frame() -> None:
-    decoded = frame("yuv420p")
+def test_gray_of_a_full_range_frame_is_a_read_only_view() -> None:
+    decoded = frame("yuvj420p")
     gray = AvPicture(decoded).gray()
     assert np.shares_memory(gray, np.frombuffer(memoryview(decoded.planes[0]), np.uint8))
     with pytest.raises(ValueError, match="read-only"):
@@ -63,10 +64,10 @@ def test_gray_is_a_read_only_view_of_the_frame() -> None:
 
 
 def test_the_view_outlives_the_frame() -> None:
-    gray = AvPicture(frame("yuv420p")).gray()
-    expected = AvPicture(frame("yuv420p")).gray()
+    gray = AvPicture(frame("yuvj420p")).gray()
+    expected = AvPicture(frame("yuvj420p")).gray()
     for _ in range(20):
-        frame("yuv420p")
+        frame("yuvj420p")
     assert np.array_equal(gray, expected)
 
 
@@ -98,21 +99,63 @@ def test_a_picture_is_thread_safe(format: str) -> None:  # noqa: A002
             assert all(np.array_equal(got, wanted) for got, wanted in zip(result, expected, strict=True))
 
 
-@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
-def test_a_recording_is_rotated_upright(tmp_path: Path, degrees: int) -> None:
-    """Phones store the picture as the sensor sees it, and its rotation beside it."""
-    turns = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
-    upright = clips.marker_picture(7, (320, 240))
-    stored = np.asarray(cv2.rotate(upright, turns[degrees]), np.uint8) if degrees else upright
-    clips.encode(tmp_path / "phone.mp4", [stored] * 10, rotation=degrees)
+def with_matrix(path: Path, *matrix: int) -> Path:
+    """Write a display matrix (its linear part, 1 for 1) into an mp4 file, as cameras and phones do."""
+    data = bytearray(path.read_bytes())
+    begin = data.index(b"tkhd") + 44
+    a, b, c, d = (number << 16 for number in matrix)
+    data[begin : begin + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    return path
+
+
+def shown(matrix: tuple[int, int, int, int], stored: Image) -> Image:
+    """Return the picture with each pixel (x, y) moved to (a·x + c·y, b·x + d·y)."""
+    a, b, c, d = matrix
+    rows, columns = np.indices(stored.shape)
+    x, y = a * columns + c * rows, b * columns + d * rows
+    x, y = x - x.min(), y - y.min()
+    moved = np.empty((y.max() + 1, x.max() + 1), np.uint8)
+    moved[y, x] = stored
+    return moved
+
+
+ORIENTATIONS = [
+    (1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0),
+    (-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0), (0, -1, -1, 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("matrix", ORIENTATIONS)
+def test_a_recording_is_shown_as_its_display_matrix_says(
+    tmp_path: Path, matrix: tuple[int, int, int, int]
+) -> None:
+    """Phones store the picture as the sensor sees it, and beside it how it is turned and mirrored."""
+    stored = clips.marker_picture(7, (320, 240))
+    with_matrix(clips.encode(tmp_path / "phone.mp4", [stored] * 10), *matrix)
+    upright = shown(matrix, stored)
     with open_video(parse_source("phone.mp4"), tmp_path, Networks(""), stop=Event()) as video:
         assert isinstance(video, Recording)
         entry = next(entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, SampledFrame))
-        assert (video.media.width, video.media.height) == (320, 240)
+        assert (video.media.height, video.media.width) == upright.shape
+        assert video.media.mirrored == (matrix[0] * matrix[3] < matrix[1] * matrix[2])
+        assert not video.warnings
     assert entry.picture is not None
-    assert (entry.picture.width, entry.picture.height) == (320, 240)
-    assert np.abs(entry.picture.gray().astype(int) - upright).mean() < 3
-    assert (
-        np.abs(entry.picture.bgr((160, 120))[:, :, 1].astype(int) - entry.picture.bgr()[::2, ::2, 1]).mean()
-        < 20
-    )
+    assert (entry.picture.height, entry.picture.width) == upright.shape
+    expected = np.clip((upright.astype(float) - 16) / 219, 0, 1) * 255
+    assert np.abs(entry.picture.gray() - expected).mean() < 4
+    width, height = entry.picture.width // 2, entry.picture.height // 2
+    halves = expected.reshape(height, 2, width, 2).mean(axis=(1, 3))
+    assert np.abs(entry.picture.bgr((width, height)) - halves[..., None]).mean() < 4
+
+
+@pytest.mark.parametrize("matrix", [(1, 1, -1, 1), (1, 0, 1, 1), (1, 0, 0, 0)])
+def test_a_matrix_of_another_angle_is_told_and_not_guessed(
+    tmp_path: Path, matrix: tuple[int, int, int, int]
+) -> None:
+    stored = clips.marker_picture(7, (320, 240))
+    with_matrix(clips.encode(tmp_path / "tilted.mp4", [stored] * 10), *matrix)
+    with open_video(parse_source("tilted.mp4"), tmp_path, Networks(""), stop=Event()) as video:
+        assert isinstance(video, Recording)
+        assert [warning.code for warning in video.warnings] == ["rotation_ignored"]
+        assert (video.media.width, video.media.height, video.media.rotation) == (320, 240, 0)

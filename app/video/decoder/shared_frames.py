@@ -8,19 +8,18 @@ import mmap
 import os
 import tempfile
 from collections.abc import Callable
-from ctypes import string_at
 from typing import Annotated
 from weakref import finalize
 
 import av
 import numpy as np
-from av.video.plane import VideoPlane
 from msgspec import Meta, Struct
 
 from ...domain.picture import Image
 from ..errors import VideoError
 from ..formats import MAX_PIXELS, limit_allocations
-from ..pictures import AvPicture
+from ..orientation import Orientation
+from ..pictures import AvPicture, rows_of
 
 SLOT = MAX_PIXELS * 8
 """Bytes of the largest picture that is read, at 8 bytes per pixel. Pages that are not used take no memory."""
@@ -29,11 +28,10 @@ _Size = Annotated[int, Meta(ge=1, le=2**20)]
 
 
 class Plane(Struct, frozen=True, array_like=True):
-    """How a plane lies in its slot: `height` rows of `width` samples and `row` bytes, padding included."""
+    """How a plane lies in its slot: `height` rows of `row` bytes, padding included."""
 
     height: _Size
     row: _Size
-    width: _Size
 
 
 class Pixels(Struct, frozen=True, array_like=True):
@@ -43,9 +41,11 @@ class Pixels(Struct, frozen=True, array_like=True):
     format: str
     width: _Size
     height: _Size
-    rotation: int
+    orientation: Orientation
     color_range: Annotated[int, Meta(ge=0, le=2)]  # FFmpeg does not check these
     colorspace: Annotated[int, Meta(ge=0, le=17)]
+    color_primaries: Annotated[int, Meta(ge=0, le=511)]
+    color_trc: Annotated[int, Meta(ge=0, le=511)]
     planes: list[Plane]
 
 
@@ -62,7 +62,7 @@ def shared_memory(slots: int) -> int:
         return os.dup(file.fileno())
 
 
-def copy(frame: av.VideoFrame, rotation: int, memory: Image, slot: int) -> Pixels:
+def copy(frame: av.VideoFrame, orientation: Orientation, memory: Image, slot: int) -> Pixels:
     """Copy a frame into a slot of the memory.
 
     Raises:
@@ -71,31 +71,24 @@ def copy(frame: av.VideoFrame, rotation: int, memory: Image, slot: int) -> Pixel
     end = slot * SLOT
     planes = []
     for plane in frame.planes:
-        rows = _rows(plane)
+        rows = rows_of(plane)
         begin, end = end, end + rows.size
         if end > (slot + 1) * SLOT:
             raise VideoError("the pictures take more than 8 bytes a pixel", retryable=False)
         memory[begin:end] = rows.reshape(-1)
-        planes.append(Plane(plane.height, rows.shape[1], plane.width))
+        planes.append(Plane(*rows.shape))
     return Pixels(
         slot,
         frame.format.name,
         frame.width,
         frame.height,
-        rotation,
+        orientation,
         int(frame.color_range),
         int(frame.colorspace),
+        int(frame.color_primaries),
+        int(frame.color_trc),
         planes,
     )
-
-
-def _rows(plane: VideoPlane) -> Image:
-    if plane.line_size < 0:  # stored upwards
-        lines = (
-            string_at(plane.buffer_ptr + n * plane.line_size, -plane.line_size) for n in range(plane.height)
-        )
-        return np.frombuffer(b"".join(lines), np.uint8).reshape(plane.height, -1)
-    return np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)
 
 
 class SharedPicture(AvPicture):
@@ -107,26 +100,26 @@ class SharedPicture(AvPicture):
         Raises:
             ValueError: the picture cannot be of that size or format.
         """
-        super().__init__(_frame(pixels), rotation=pixels.rotation)
+        super().__init__(_frame(pixels), orientation=pixels.orientation)
         self._pixels = pixels
         size = sum(plane.height * plane.row for plane in pixels.planes)
         if size > SLOT:
             raise ValueError("the picture is larger than its slot")
         data = np.frombuffer(memory, np.uint8, size, pixels.slot * SLOT)
         finalize(data, release, pixels.slot).atexit = False
-        self._rows: list[Image] = []
+        self._data: list[Image] = []
         begin = 0
         for plane in pixels.planes:
             end = begin + plane.height * plane.row
-            self._rows.append(data[begin:end].reshape(plane.height, plane.row))
+            self._data.append(data[begin:end].reshape(plane.height, plane.row))
             begin = end
 
-    def _plane(self, number: int) -> Image | None:
-        return self._rows[number][:, : self._pixels.planes[number].width]
+    def _rows(self, number: int) -> Image:
+        return self._data[number]
 
     def _frame_with_pixels(self) -> av.VideoFrame:
         frame = _frame(self._pixels)
-        for plane, rows in zip(frame.planes, self._rows, strict=True):
+        for plane, rows in zip(frame.planes, self._data, strict=True):
             target = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)
             width = min(target.shape[1], rows.shape[1])
             target[:, :width] = rows[:, :width]
@@ -139,4 +132,6 @@ def _frame(pixels: Pixels) -> av.VideoFrame:
     frame = av.VideoFrame(pixels.width, pixels.height, pixels.format)
     frame.color_range = pixels.color_range
     frame.colorspace = pixels.colorspace
+    frame.color_primaries = pixels.color_primaries
+    frame.color_trc = pixels.color_trc
     return frame

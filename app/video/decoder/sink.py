@@ -97,6 +97,6 @@ class SharedMemorySink:
                 return
             if slot is None:
                 return
-            pixels = copy(frame.picture.frame, frame.picture.rotation, self._memory, slot)
+            pixels = copy(frame.picture.frame, frame.picture.orientation, self._memory, slot)
         self._held = None
         self.send(SharedFrame(frame.frame, frame.time, frame.sampled, frame.error, pixels))

@@ -13,6 +13,7 @@ import pytest
 
 from app.domain.picture import Image
 from app.video.decoder.shared_frames import SLOT, Pixels, Plane, SharedPicture, copy, shared_memory
+from app.video.orientation import AS_STORED, Orientation
 from app.video.pictures import AvPicture
 from tests.video.test_pictures import FORMATS, frame
 
@@ -28,9 +29,9 @@ def memory(slots: int = 1) -> Iterator[tuple[Image, mmap.mmap]]:
         os.close(descriptor)
 
 
-def sent(decoded: av.VideoFrame, rotation: int = 0) -> SharedPicture:
+def sent(decoded: av.VideoFrame, orientation: Orientation = AS_STORED) -> SharedPicture:
     with memory() as (near, far):
-        return SharedPicture(copy(decoded, rotation, near, 0), far, lambda _: None)
+        return SharedPicture(copy(decoded, orientation, near, 0), far, lambda _: None)
 
 
 def assert_same(picture: SharedPicture, expected: AvPicture) -> None:
@@ -52,21 +53,22 @@ def test_they_are_the_same_in_every_format(format: str, width: int) -> None:  # 
     assert_same(sent(decoded), AvPicture(decoded))
 
 
-def test_they_are_turned_alike_and_keep_their_range() -> None:
+def test_they_are_turned_alike_and_keep_their_colours() -> None:
     decoded = frame("yuv420p")
-    decoded.color_range = 2
-    assert_same(sent(decoded, rotation=90), AvPicture(decoded, rotation=90))
+    decoded.color_range, decoded.colorspace, decoded.color_primaries = 2, 12, 9
+    orientation = Orientation(90, is_mirrored=True)
+    assert_same(sent(decoded, orientation), AvPicture(decoded, orientation=orientation))
 
 
 def test_nobody_who_looks_at_one_can_write_to_it() -> None:
     with pytest.raises(ValueError, match="read-only"):
-        sent(frame("yuv420p")).gray()[0, 0] = 1
+        sent(frame("yuvj420p")).gray()[0, 0] = 1
 
 
 def test_a_slot_is_free_once_nobody_looks_at_its_picture() -> None:
     released: list[int] = []
     with memory(2) as (near, far):
-        picture = SharedPicture(copy(frame("yuv420p"), 0, near, 1), far, released.append)
+        picture = SharedPicture(copy(frame("yuvj420p"), AS_STORED, near, 1), far, released.append)
     view = picture.gray()[10:20, 10:20]
     del picture
     gc.collect()
@@ -88,17 +90,18 @@ def test_the_memory_cannot_be_taken_away_from_who_reads_it() -> None:
 
 def test_what_cannot_be_a_picture_is_refused() -> None:
     with memory() as (near, far):
-        pixels = copy(frame("yuv420p"), 0, near, 0)
+        pixels = copy(frame("yuv420p"), AS_STORED, near, 0)
         fields = [getattr(pixels, name) for name in pixels.__struct_fields__]
-        for place, wrong in ((0, 1), (1, "no format"), (7, [])):
-            changed = [*fields[:place], wrong, *fields[place + 1 :]]
+        for place, wrong in ((0, 1), (1, "no format"), (-1, []), (-1, [Plane(1, 1)] * 3)):
+            changed = list(fields)
+            changed[place] = wrong
             with pytest.raises((ValueError, IndexError)):
                 SharedPicture(Pixels(*changed), far, lambda _: None).gray()
 
 
 def test_a_picture_that_is_too_large_is_rejected_before_memory_is_allocated() -> None:
     with memory() as (_, far):
-        pixels = Pixels(0, "rgba", 16_000, 16_000, 0, 0, 0, [Plane(1, 1, 1)])
+        pixels = Pixels(0, "rgba", 16_000, 16_000, AS_STORED, 0, 0, 2, 2, [Plane(1, 1)])
         with pytest.raises(MemoryError):
             SharedPicture(pixels, far, lambda _: None)
 

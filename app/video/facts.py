@@ -1,0 +1,37 @@
+"""What `media` tells of a source that was opened."""
+
+import av
+from msgspec.structs import replace
+
+from ..domain.media import Media
+from .container import OpenContainer
+from .orientation import AS_STORED, orientation_of
+from .tracks import tracks_of
+
+
+def describe(opened: OpenContainer, frame: av.VideoFrame | None, media: Media) -> Media:
+    """Return `media` with what the container and its first frame tell of the pictures.
+
+    Without a frame, what the container says of them counts. The size in `media` is replaced.
+    """
+    stream = opened.stream
+    width, height = (frame.width, frame.height) if frame else (stream.width, stream.height)
+    aspect = width / height * float(stream.sample_aspect_ratio or 1) if height else None
+    orientation = (frame and orientation_of(frame)) or AS_STORED
+    if orientation.swaps_sides:
+        width, height = height, width
+        aspect = 1 / aspect if aspect else None
+    start = stream.start_time
+    return replace(
+        media,
+        width=width,
+        height=height,
+        display_aspect=round(aspect, 6) if aspect else None,
+        rotation=orientation.turn if frame else None,
+        mirrored=orientation.is_mirrored if frame else None,
+        codec=stream.codec_context.name,
+        pixel_format=frame.format.name if frame else stream.codec_context.pix_fmt,
+        first_timestamp=None if media.live or start is None else float(start * (stream.time_base or 0)),
+        track=list(opened.container.streams.video).index(stream),
+        tracks=tracks_of(opened.container),
+    )

@@ -1,0 +1,96 @@
+"""Of several video tracks, the one that a player would choose is analysed, or the one that is asked for."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event
+from typing import cast
+
+import av
+import numpy as np
+import pytest
+from av.stream import Disposition
+from av.video.stream import VideoStream
+from msgspec.structs import replace
+
+from app.domain.media import Media
+from app.domain.networks import Networks
+from app.domain.source import parse_source
+from app.video.errors import VideoError
+from app.video.open import open_video
+
+Recipe = tuple[str, int, tuple[int, int]]  # codec, frames, size
+
+FRONT: Recipe = ("libx264", 60, (96, 64))
+REAR: Recipe = ("libx264", 60, (64, 48))
+STILL: Recipe = ("libx264", 1, (128, 96))
+PHOTO: Recipe = ("mjpeg", 1, (128, 96))
+
+
+def write(path: Path, recipes: Sequence[Recipe], flags: dict[int, Disposition] | None = None) -> None:
+    """Write a file with a video track for each recipe, in this order; `flags` are of the tracks' numbers."""
+    with av.open(str(path), "w") as container:
+        streams = []
+        for number, (codec, _, (width, height)) in enumerate(recipes):
+            stream = cast("VideoStream", container.add_stream(codec, rate=30))
+            stream.width, stream.height = width, height
+            stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+            stream.disposition = (flags or {}).get(number, Disposition(0))
+            streams.append(stream)
+        for position in range(max(frames for _, frames, _ in recipes)):
+            for stream, (_, frames, (width, height)) in zip(streams, recipes, strict=True):
+                if position < frames:
+                    luma = np.full((height * 3 // 2, width), 100 + position, np.uint8)
+                    frame = av.VideoFrame.from_ndarray(luma, format="yuv420p").reformat(format=stream.pix_fmt)
+                    frame.pts = position
+                    container.mux(stream.encode(frame))
+        for stream in streams:
+            container.mux(stream.encode())
+
+
+def media(folder: Path, name: str, track: int | None = None) -> Media:
+    source = replace(parse_source(name), track=track)
+    with open_video(source, folder, Networks(""), stop=Event()) as video:
+        found = getattr(video, "media", None)
+    assert isinstance(found, Media)
+    return found
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+@pytest.mark.parametrize("still", [STILL, PHOTO])
+def test_a_still_picture_in_front_is_not_taken_for_the_video(
+    tmp_path: Path, suffix: str, still: Recipe
+) -> None:
+    write(tmp_path / f"clip.{suffix}", [still, FRONT])
+    found = media(tmp_path, f"clip.{suffix}")
+    assert (found.width, found.height, found.track, found.codec) == (96, 64, 1, "h264")
+    assert found.tracks
+    assert [track.still for track in found.tracks] == [True, False]
+
+
+def test_the_track_that_is_marked_as_default_is_taken(tmp_path: Path) -> None:
+    write(tmp_path / "two.mkv", [FRONT, REAR], {1: Disposition.default})
+    assert media(tmp_path, "two.mkv").width == 64
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts"])
+def test_another_track_can_be_chosen(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path / f"two.{suffix}", [FRONT, REAR])
+    assert media(tmp_path, f"two.{suffix}").width == 96
+    assert media(tmp_path, f"two.{suffix}", 0).width == 96
+    found = media(tmp_path, f"two.{suffix}", 1)
+    assert (found.width, found.height, found.track) == (64, 48, 1)
+
+
+def test_a_track_that_does_not_exist_is_rejected_with_those_that_do(tmp_path: Path) -> None:
+    write(tmp_path / "two.mkv", [PHOTO, FRONT])
+    with pytest.raises(VideoError) as raised:
+        media(tmp_path, "two.mkv", 2)
+    assert str(raised.value) == (
+        "two.mkv has no video track 2: it has 0 (mjpeg, 128x96, a still picture), 1 (h264, 96x64)"
+    )
+    assert not raised.value.retryable
+
+
+def test_a_lone_still_picture_is_read(tmp_path: Path) -> None:
+    write(tmp_path / "one.mkv", [STILL])
+    assert media(tmp_path, "one.mkv").width == 128
