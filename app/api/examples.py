@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from ..domain.detector_config import Marker, Mock, Motion
-from ..domain.media import Media
+from ..domain.media import Media, VideoTrack
 from ..domain.prediction import Detection, Prediction
 from ..domain.spec import EveryFrame, FixedRate, RestartPolicy
 from ..domain.states import State
@@ -38,6 +38,7 @@ SCENARIO = Scenario(
     detector=Marker(),
     sampling=FixedRate(2.0),
     restart=RestartPolicy(),
+    track=None,
     attempt=1,
     runner_id="local",
     source_state="open",
@@ -52,7 +53,22 @@ SCENARIO = Scenario(
         frames_failed=0,
         detections=50,
     ),
-    media=Media(width=1280, height=720, fps=30.0, frames=1800, duration_seconds=60.0),
+    media=Media(
+        width=1280,
+        height=720,
+        fps=30.0,
+        frames=1800,
+        duration_seconds=60.0,
+        frames_estimated=False,
+        display_aspect=1.777778,
+        rotation=0,
+        mirrored=False,
+        codec="h264",
+        pixel_format="yuv420p",
+        first_timestamp=0.0,
+        track=0,
+        tracks=(VideoTrack(0, "h264", 1280, 720),),
+    ),
     created_at=datetime(2026, 1, 31, 9, 30, tzinfo=UTC),
     updated_at=datetime(2026, 1, 31, 9, 30, 4, tzinfo=UTC),
 )

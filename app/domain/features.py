@@ -11,7 +11,7 @@ from .stored_spec import SpecSummary
 
 FEATURES: frozenset[str] = frozenset(
     f"detector:{config.__struct_config__.tag}" for config in get_args(DetectorConfig)
-)
+) | {"track"}
 """All features that this version knows. A feature keeps its name for ever."""
 
 FEATURES_OF_0_1_0: frozenset[str] = frozenset(
@@ -22,4 +22,7 @@ FEATURES_OF_0_1_0: frozenset[str] = frozenset(
 
 def needed_features(spec: SpecSummary) -> frozenset[str]:
     """Return the features that a runner must have to run this scenario."""
-    return frozenset({f"detector:{spec.detector.type}"})
+    features = {f"detector:{spec.detector.type}"}
+    if spec.track is not None:
+        features.add("track")
+    return frozenset(features)

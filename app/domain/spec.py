@@ -67,4 +67,11 @@ class ScenarioSpec(_RequestObject, frozen=True):
     detector: DetectorConfig
     sampling: Sampling = FixedRate()
     restart: RestartPolicy = RestartPolicy()
+    track: Annotated[
+        Annotated[int, Meta(ge=0, le=99)] | None,
+        Meta(
+            description="which of several video tracks is analysed, counted from 0 as in `media.tracks`;"
+            " null: the one that a player would choose"
+        ),
+    ] = None
     name: Annotated[str, Meta(max_length=200, description="for people; need not be unique")] = ""

@@ -21,15 +21,21 @@ class SpecSummary(Struct, frozen=True):
 
     detector: _DetectorTag = _DetectorTag()
     restart: RestartPolicy = RestartPolicy()
+    track: int | None = None
 
 
 _encoder = msgspec.json.Encoder()
+_LATER = frozenset({"track"})  # fields that release 0.1.0, which rejects unknown ones, does not have
 _TYPES: dict[type, inspect.Type] = {}
 
 
 def encode_spec(spec: ScenarioSpec) -> Raw:
-    """Return the specification as JSON."""
-    return Raw(_encoder.encode(spec))
+    """Return the specification as JSON. Release 0.1.0 can read one that asks for nothing newer."""
+    fields = {name: getattr(spec, name) for name in spec.__struct_fields__}
+    for name in _LATER:
+        if fields[name] is None:
+            del fields[name]
+    return Raw(_encoder.encode(fields))
 
 
 def decode_spec(text: str | bytes | Raw) -> ScenarioSpec:

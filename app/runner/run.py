@@ -115,7 +115,7 @@ class Run:
             return self._ended_as_asked()
         try:
             spec = decode_spec(self._command.spec)
-            source = parse_source(spec.source)
+            source = replace(parse_source(spec.source), track=spec.track)
             make = partial(make_detector, spec.detector, self._context.models)
             reads_files = isinstance(spec.detector, READS_FILES)
             detector = await to_thread.run_sync(make, abandon_on_cancel=True) if reads_files else make()

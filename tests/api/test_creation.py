@@ -36,6 +36,7 @@ async def test_post_creates_a_scenario_and_returns_its_location(
         "detector": {"type": "marker", "codes": ["aruco"], "dictionary": "5x5_1000"},
         "sampling": {"mode": "all"},
         "restart": {"policy": "on_failure", "max_restarts": 5},
+        "track": None,
         "attempt": 1,
         "runner_id": None,
         "source_state": None,

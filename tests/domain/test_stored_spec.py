@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 from msgspec import Raw
+from msgspec.structs import replace
 
 from app.domain.detector_config import Marker, Motion
 from app.domain.features import FEATURES, FEATURES_OF_0_1_0, needed_features
@@ -20,6 +21,15 @@ NEWER = b"""
 
 def test_a_spec_comes_back_as_it_was() -> None:
     assert decode_spec(encode_spec(SPEC)) == SPEC
+
+
+def test_a_track_is_written_only_if_one_was_chosen() -> None:
+    assert b"track" not in bytes(encode_spec(SPEC))  # release 0.1.0 rejects what it does not know
+    assert needed_features(summarize_spec(encode_spec(SPEC))) == {"detector:motion"}
+    rear = replace(SPEC, track=1)
+    assert decode_spec(encode_spec(rear)) == rear
+    assert needed_features(summarize_spec(encode_spec(rear))) == {"detector:motion", "track"}
+    assert "track" in FEATURES
 
 
 def test_fields_of_a_newer_version_are_ignored_wherever_they_are() -> None:

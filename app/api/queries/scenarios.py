@@ -52,6 +52,7 @@ class Scenario(Struct, frozen=True):
     detector: DetectorConfig
     sampling: Sampling
     restart: RestartPolicy
+    track: Annotated[int | None, Meta(description="the video track that the specification asks for")]
     attempt: int
     runner_id: str | None
     source_state: Annotated[
@@ -183,6 +184,7 @@ def _scenario(row: Record, stored: StoredProgress, waiting: Mapping[UUID, Reason
         detector=spec.detector,
         sampling=spec.sampling,
         restart=spec.restart,
+        track=spec.track,
         attempt=row["attempt"],
         runner_id=row["runner_id"],
         source_state=source_state_of(row, stored),
