@@ -3,6 +3,7 @@
 import errno
 import re
 import ssl
+from collections.abc import Sequence
 
 from av.error import (
     ArgumentError,
@@ -92,6 +93,15 @@ def status_error(status: int, name: str) -> VideoError:
         case _:
             said, todo = "rejects the request", "check the address"
     return VideoError(f"{name} {said} ({status}): {todo}", retryable=status in (408, 429))
+
+
+def unsupported_login_error(name: str, offered: Sequence[str]) -> VideoError:
+    """Return the error for a server whose ways to log in are all unknown."""
+    return VideoError(
+        f"{name} offers only {' and '.join(offered)} to log in, which is not supported (401):"
+        " allow Digest with MD5 or SHA-256, or Basic",
+        retryable=False,
+    )
 
 
 def connection_error(error: Exception, name: str) -> VideoError:

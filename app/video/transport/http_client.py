@@ -4,7 +4,7 @@ import io
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from string import punctuation
@@ -12,8 +12,10 @@ from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from ...domain.networks import Networks
+from ...domain.source import contains_control_characters
 from ..errors import ForbiddenAddressError, VideoError
 from . import connecting
+from .login import Login, parse_challenges
 
 _MAX_BYTES = 256 * 2**20  # per packet, which also limits the memory of one packet
 _MAX_REDIRECTS = 5
@@ -22,11 +24,15 @@ _PROGRESS_BYTES = 4096  # that a server must send within the silence timeout
 
 
 class StatusError(HTTPException):
-    """The server answered with a status that is neither success nor a redirect to follow."""
+    """The server answered with a status that is neither success nor a redirect to follow.
 
-    def __init__(self, status: int) -> None:
+    `unsupported` names the ways to log in that the server offers, if none of them is supported.
+    """
+
+    def __init__(self, status: int, unsupported: Sequence[str] = ()) -> None:
         super().__init__(status)
         self.status = status
+        self.unsupported = unsupported
 
 
 class InvalidAddressError(ForbiddenAddressError):
@@ -48,6 +54,7 @@ class HttpClient:
     def __init__(self, networks: Networks, *, silence_timeout: float, timeout: float) -> None:
         self._networks = networks
         self._silence_timeout = silence_timeout
+        self._login: tuple[str, Login] | None = None  # the latest, and for which user and host
         self.start_packet(timeout)
 
     def start_packet(self, timeout: float) -> None:
@@ -59,15 +66,16 @@ class HttpClient:
     def get(self, url: str, headers: Mapping[str, str]) -> HTTPResponse:
         """Request a URL, follow redirects, and return the response; its `url` is the last one.
 
-        The Authorization header is sent to the first server only.
+        If the first server asks for it, it gets the user name and password in the URL; no other server does.
 
         Raises:
             StatusError: the status is no success, or there are more than 5 redirects.
             VideoError: the server sent too many bytes.
             HTTPException, OSError: the server cannot be reached, or sends no HTTP.
         """
+        login = self._login_of(url)
         for _ in range(_MAX_REDIRECTS + 1):
-            response = self._get(url, headers)
+            response = self._get_logged_in(url, headers, login)
             if response.status < 300:
                 response.url = url
                 return response
@@ -77,12 +85,35 @@ class HttpClient:
                 break
             url, previous = _join(url, location), url
             if _split(url)[:3] != _split(previous)[:3]:
-                headers = {name: value for name, value in headers.items() if name != "Authorization"}
+                login = None
         raise StatusError(response.status)
 
-    def _get(self, url: str, headers: Mapping[str, str]) -> HTTPResponse:
+    def _login_of(self, url: str) -> Login | None:
+        """Return the log-in of a URL, which remembers what the server asked for last."""
+        place = _netloc(url)
+        userinfo = place.rpartition("@")[0]
+        if contains_control_characters(userinfo):
+            raise InvalidAddressError
+        if userinfo and (self._login is None or self._login[0] != place):
+            self._login = place, Login(userinfo)
+        return self._login[1] if userinfo and self._login else None
+
+    def _get_logged_in(self, url: str, headers: Mapping[str, str], login: Login | None) -> HTTPResponse:
+        response = self._get(url, headers, login)
+        challenges = parse_challenges(response.headers.get_all("WWW-Authenticate", []))
+        if response.status != 401 or login is None or not challenges:
+            return response
+        response.close()
+        if not login.take(challenges):
+            raise StatusError(401, sorted({str(challenge) for challenge in challenges}))
+        return self._get(url, headers, login)
+
+    def _get(self, url: str, headers: Mapping[str, str], login: Login | None) -> HTTPResponse:
         self._reset_silence()
         is_secure, host, port, target = _split(url)
+        fields: dict[str, str | bytes] = {"Connection": "close", **headers}
+        if authorization := login and login.authorize("GET", target):
+            fields["Authorization"] = authorization.encode()
         connection = (
             HTTPSConnection(host, port, context=_tls_context()) if is_secure else HTTPConnection(host, port)
         )
@@ -90,7 +121,7 @@ class HttpClient:
         connection.sock = _tls_context().wrap_socket(tcp, server_hostname=host) if is_secure else tcp
         connection.response_class = self._response  # type: ignore[assignment]
         try:
-            connection.request("GET", target, headers={"Connection": "close", **headers})
+            connection.request("GET", target, headers=fields)
             return connection.getresponse()
         finally:
             if connection.sock is not None:
@@ -146,6 +177,13 @@ class _TimedReader(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+def _netloc(url: str) -> str:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        raise InvalidAddressError from None
 
 
 def _join(url: str, location: str) -> str:

@@ -7,16 +7,14 @@ to any address.
 
 import io
 import re
-from base64 import b64encode
 from http.client import HTTPException, HTTPResponse
 from threading import Event
 from typing import Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from ...domain.pins import FileIdentity
-from ...domain.source import contains_control_characters
-from ..errors import VideoError, connection_error, status_error
-from .http_client import HttpClient, InvalidAddressError, StatusError
+from ..errors import VideoError, connection_error, status_error, unsupported_login_error
+from .http_client import HttpClient, StatusError
 
 _PLAYLIST_TYPES = frozenset(["application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl"])
 _JPEG_TYPES = frozenset(["image/jpeg", "image/jpg", "image/pjpeg"])
@@ -43,16 +41,6 @@ class HttpFile:
         self._requested_url = url
         self._client = client
         self._stop = stop
-        try:
-            parts = urlsplit(url)
-        except ValueError:  # a playlist may contain anything
-            raise connection_error(InvalidAddressError(), name) from None
-        login = parts.netloc.rpartition("@")[0]
-        if contains_control_characters(login):
-            raise connection_error(InvalidAddressError(), name)
-        self._login = (
-            {"Authorization": "Basic " + b64encode(unquote(login).encode()).decode()} if login else {}
-        )
         self._response = self._request_or_explain(0)
         self.url = self._response.geturl()
         self._position = 0  # of the next read
@@ -62,7 +50,7 @@ class HttpFile:
         self._etag = self._response.headers.get("ETag")
         self._modified = _modified(self._response)
         self.media_type = self._response.headers.get_content_type()
-        self.kind = self._kind(parts.path)
+        self.kind = self._kind(urlsplit(url).path)
         if self.kind in ("stream", "mjpeg"):
             self._size, self._has_ranges = None, False
             self._response.length = None  # whatever the server says, it is read until the connection ends
@@ -213,13 +201,15 @@ class HttpFile:
         except StatusError as error:
             if first_byte == 0 and error.status in _NO_RANGES:
                 return self._request_or_explain(None)
+            if error.unsupported:
+                raise unsupported_login_error(self.name, error.unsupported) from None
             raise status_error(error.status, self.name) from None
         except (OSError, HTTPException) as error:
             raise connection_error(error, self.name) from None
 
     def _request(self, first_byte: int | None) -> HTTPResponse:
         """Request the file from a byte on; None: all of it, without a range."""
-        headers = {"User-Agent": "videoanalysis"} | self._login
+        headers = {"User-Agent": "videoanalysis"}
         if first_byte is not None:
             headers["Range"] = f"bytes={first_byte}-"
         return self._client.get(self._requested_url, headers)
