@@ -8,11 +8,20 @@ is readable only when every older transaction has ended; another task reads prog
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import timedelta
+from math import inf
 from uuid import UUID
 
 import msgspec
 import structlog
-from anyio import TASK_STATUS_IGNORED, CancelScope, Event, create_task_group, move_on_after, sleep
+from anyio import (
+    TASK_STATUS_IGNORED,
+    CancelScope,
+    Event,
+    create_task_group,
+    current_time,
+    move_on_after,
+    sleep,
+)
 from anyio.abc import TaskStatus
 from asyncpg import PostgresError
 from msgspec import Struct
@@ -80,8 +89,8 @@ class ChangeStream:
             self._is_closed = True
             self._wake_clients()
 
-    async def open(self, last_event_id: str | None) -> AsyncGenerator[bytes, None]:
-        """Return an event stream of everything after an event, or from now on.
+    async def open(self, last_event_id: str | None, seconds: float = inf) -> AsyncGenerator[bytes, None]:
+        """Return an event stream of everything after an event, or from now on. It ends after `seconds`.
 
         Raises ProblemError: 400 if this service never sent the id, 410 if changes since then are older than a
         day, 503 if too many streams are open.
@@ -99,9 +108,9 @@ class ChangeStream:
                 " all clients. Close one, or try again later."
             )
             raise ProblemError(TOO_MANY_STREAMS, detail, headers={"Retry-After": "5"})
-        return self._events(position)
+        return self._events(position, current_time() + seconds)
 
-    async def _events(self, position: StreamPosition) -> AsyncGenerator[bytes, None]:
+    async def _events(self, position: StreamPosition, deadline: float) -> AsyncGenerator[bytes, None]:
         self._clients += 1
         self._has_clients.set()
         try:
@@ -109,15 +118,15 @@ class ChangeStream:
             yield f"retry: 2000\nid: {position}\n\n".encode()
             progress_count = self._progress_count
             must_read = True
-            while not self._is_closed:
+            while not self._is_closed and (left := deadline - current_time()) > 0:
                 changed = self._changed
-                wait = self._options.keep_alive
+                wait = min(self._options.keep_alive, left)
                 if must_read or self._newest > position:
                     try:
                         changes, position = await read_changes(self._scenarios, position, _BATCH)
                     except _FAULTS as error:
                         log.warning("event stream cannot read changes", error=repr(error))
-                        must_read, wait = True, _POLL
+                        must_read, wait = True, min(_POLL, left)
                     else:
                         if changes:
                             yield b"".join(map(_change_event, changes))

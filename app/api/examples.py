@@ -16,6 +16,7 @@ from .queries.runners import RunnerInfo, RunnerList
 from .queries.scenarios import Scenario, ScenarioPage
 
 NEW_SCENARIOS = {
+    "a trial without a video": NewScenario("test:testsrc2", Mock(seed=1)),
     "every frame of a recording": NewScenario("clip.mp4", Marker(), sampling=EveryFrame(), name="front door"),
     "two frames a second of a camera": NewScenario(
         "rtsp://camera.local/stream",
@@ -23,7 +24,6 @@ NEW_SCENARIOS = {
         sampling=FixedRate(2.0),
         restart=RestartPolicy(policy="always"),
     ),
-    "a trial without a video": NewScenario("test:testsrc2", Mock(seed=1)),
 }
 
 SCENARIO = Scenario(

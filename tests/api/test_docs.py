@@ -66,6 +66,21 @@ async def test_the_page_loads_nothing_from_anywhere_else(http: httpx.AsyncClient
     assert (await http.get("/")).headers["location"] == "/docs"
 
 
+async def test_what_a_newcomer_executes_first_works_and_ends(
+    http: httpx.AsyncClient, document: dict[str, Any]
+) -> None:
+    content = document["paths"]["/scenarios"]["post"]["requestBody"]["content"]["application/json"]
+    preselected = next(iter(content["examples"].values()))["value"]
+    assert preselected["source"].startswith("test:")  # it needs no file, camera or model
+    assert (await http.post("/scenarios", json=preselected)).status_code == 201
+    (seconds,) = document["paths"]["/stream"]["get"]["parameters"][1:]
+    assert (seconds["name"], seconds["schema"]["example"]) == ("seconds", 5)
+
+
+async def test_the_document_has_the_usual_address_too(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/openapi.json")).json() == (await http.get("/docs/openapi.json")).json()
+
+
 async def test_every_route_is_documented(document: dict[str, Any]) -> None:
     described = {(path, method.upper()) for path, item in document["paths"].items() for method in item}
     served = {

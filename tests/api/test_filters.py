@@ -1,13 +1,16 @@
 """Filters and pages over rows as runs store them, compared with a scan of all rows."""
 
+from datetime import UTC, datetime
 from itertools import pairwise
 from random import Random
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from msgspec.structs import replace
 
 from app.api.queries.predictions import PredictionFilter, list_predictions
+from app.domain.media import Media
 from app.domain.prediction import Detection, Prediction
 from app.postgres import Database
 from app.predictions.checkpoint import Fence
@@ -15,6 +18,7 @@ from app.predictions.codec import FRAMES_PER_BLOCK
 from app.runner import checkpoints as store
 from app.runner import claims
 from tests.support.batches import as_batch
+from tests.support.rows import add_prediction, add_scenario
 
 LABELS = ("", "person", "car", "car park", "traffic light", "qr:ä|b", "per")
 SIZE = 4 * FRAMES_PER_BLOCK
@@ -84,6 +88,25 @@ async def paged(
         if more is None:
             return shown
         wanted = replace(wanted, from_frame=more)
+
+
+@pytest.mark.parametrize("live", [True, False])
+async def test_a_date_selects_frames_of_a_live_source_alone(
+    http: httpx.AsyncClient, scenarios: Database, predictions: Database, live: bool
+) -> None:
+    scenario_id = await add_scenario(scenarios, media=Media(64, 48, live=live))
+    began = datetime(2026, 1, 31, 9, 30, tzinfo=UTC).timestamp()
+    for frame in range(4):
+        await add_prediction(predictions, scenario_id, frame, time=began + frame)
+    path = f"/scenarios/{scenario_id}/predictions"
+    query = {"from_time": "2026-01-31T09:30:01Z", "to_time": "2026-01-31T10:30:03+01:00"}
+    answer = await http.get(path, params=query)
+    if live:
+        assert [item["frame"] for item in answer.json()["items"]] == [1, 2]
+        assert (await http.get(path, params={"from_time": "2026-01-31T09:30:01"})).status_code == 400
+    else:
+        assert (answer.status_code, answer.json()["field"]) == (400, "from_time")
+        assert "in seconds from the start" in answer.json()["detail"]
 
 
 def drawn(rows: list[Prediction], rng: Random) -> PredictionFilter:

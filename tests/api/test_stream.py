@@ -251,6 +251,13 @@ async def test_an_old_event_id_is_accepted_if_nothing_happened_since(url: str, s
         assert (await reader.next())["reason"] == "afterwards"
 
 
+async def test_a_stream_can_end_after_a_time(url: str, scenarios: Database) -> None:
+    async with httpx.AsyncClient(timeout=10) as http:
+        response = await http.get(f"{url}/stream", params={"seconds": 0.5})
+        assert response.text.startswith("retry:")
+        assert (await http.get(f"{url}/stream", params={"seconds": 0})).status_code == 400
+
+
 async def test_the_old_addresses_tell_the_new_ones(start: Start) -> None:
     async with start(path_prefix="/video") as app, connected(app) as http:
         path = f"/scenarios/{uuid4()}"

@@ -130,6 +130,10 @@ def _sentence(message: str) -> str:
         return f"must be {_type_name(bound[1])} {_COMPARISONS[bound[2]]} {bound[3].removesuffix('.0')}"
     if wrong := re.fullmatch(r"Invalid (?:enum )?value (.+)", message):
         return f"must not be {wrong[1]}"
+    if message.startswith("Invalid RFC3339"):  # only fields that may be a number, too, are dates
+        return "must be a number or a date, as in 2026-01-31T09:30:00Z"
+    if message == "Expected `datetime` with a timezone component":
+        return "must have a time zone, as in 2026-01-31T09:30:00Z"
     return f"is invalid: {message[:1].lower()}{message[1:]}"
 
 

@@ -1,5 +1,6 @@
 """The history of one scenario, and the stream of changes of all."""
 
+from math import inf
 from typing import Annotated
 from uuid import UUID
 
@@ -67,6 +68,18 @@ EventId = Annotated[
 ]
 
 
+class StreamQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """The parameters of GET /stream."""
+
+    seconds: Annotated[
+        Annotated[float, Meta(gt=0, le=86_400)] | None,
+        Meta(
+            description="ends the stream after this time; without it, it goes on",
+            extra_json_schema={"example": 5},
+        ),
+    ] = None
+
+
 @get(
     "/stream",
     doc=OperationDoc(
@@ -81,6 +94,7 @@ EventId = Annotated[
             " day."
         ),
         headers={"Last-Event-ID": EventId},
+        query=StreamQuery,
         responses={
             200: ResponseDoc("The stream.", str, examples.EVENT_STREAM, media_type="text/event-stream")
         },
@@ -94,7 +108,9 @@ EventId = Annotated[
 )
 async def stream_changes(request: ApiRequest) -> Stream:
     """Return the stream. It ends when the client disconnects or the service stops."""
-    events = await request.change_stream.open(request.headers.get("last-event-id"))
+    seconds = request.parameters(StreamQuery).seconds
+    last_id = request.headers.get("last-event-id")
+    events = await request.change_stream.open(last_id, inf if seconds is None else seconds)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return Stream(events, media_type="text/event-stream", headers=headers)
 
