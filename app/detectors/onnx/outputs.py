@@ -1,6 +1,6 @@
 """Tell how a network's outputs hold boxes, or why they cannot be read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,9 @@ from ..base import DetectorError, clean_label
 from .metadata import Metadata
 from .yolo import Layout
 
-_STRIDES = (4, 8, 16, 32, 64, 128)
+# The strides of grids that networks have. With more of them, the usual 300 boxes after NMS could be a grid.
+_GRIDS = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (4, 8, 16, 32, 64))
+_SMALL_GRIDS = ((16, 32),)
 _ANCHORS = 3  # per cell
 _BOX = 4
 _MOST_FINAL = 1000  # boxes of a network that needs no non-maximum suppression
@@ -50,7 +52,7 @@ def layout_of(outputs: Sequence[Output], height: int, width: int, metadata: Meta
     extras = _extra_values(others, height, width, metadata)
     if _BOX < down < across != 6:
         return Layout("columns", _count_classes(first.shape, down - _BOX, extras, metadata))
-    per_cell = _cell_counts(height, width, levels=3)
+    per_cell = _cell_counts(height, width, _GRIDS)
     if down in per_cell:
         if across > _BOX + 1 and (floats[0, :, _BOX] == 1).all():  # YOLOv6
             return Layout("rows", _count_classes(first.shape, across - _BOX - 1, extras, metadata))
@@ -65,7 +67,7 @@ def layout_of(outputs: Sequence[Output], height: int, width: int, metadata: Meta
         and _are_whole_numbers(floats[0, :, 5])
     ):
         return Layout("end_to_end", metadata.named_classes)
-    has_anchors |= down in {_ANCHORS * count for count in _cell_counts(height, width, levels=2)}
+    has_anchors |= down in {_ANCHORS * count for count in _cell_counts(height, width, _SMALL_GRIDS)}
     if has_anchors and across > _BOX + 1:
         return Layout("rows", _count_classes(first.shape, across - _BOX - 1, extras, metadata))
     raise DetectorError(_describe(outputs))
@@ -137,9 +139,10 @@ def _count_classes(shape: tuple[int, ...], values: int, extras: int | None, meta
         )
     if named not in (0, classes):
         raise DetectorError(
-            f"Its output has the shape {list(shape)}, which is no YOLO layout of {named} classes: it has"
-            f" {classes}, but the metadata names {named}. Correct its entry `names`; if the values are masks,"
-            " key points or angles, export a detection model."
+            f"Its output has the shape {list(shape)}, which is no YOLO layout of {named}"
+            f" {'class' if named == 1 else 'classes'}: it has {classes}, but the metadata names {named}."
+            " Correct its entry `names`; if the values are masks, key points or angles, export a detection"
+            " model."
         )
     return classes
 
@@ -148,12 +151,9 @@ def _are_whole_numbers(column: NDArray[np.float32]) -> bool:
     return bool(((column == np.floor(column)) & (column >= -1)).all())
 
 
-def _cell_counts(height: int, width: int, *, levels: int) -> set[int]:
-    """Return how many cells grids have that use at least this many strides, each twice the one before."""
-    cells = [-(-height // stride) * -(-width // stride) for stride in _STRIDES]
-    return {
-        sum(cells[begin:end]) for begin in range(len(cells)) for end in range(begin + levels, len(cells) + 1)
-    }
+def _cell_counts(height: int, width: int, grids: Iterable[tuple[int, ...]]) -> set[int]:
+    """Return how many cells each of the grids has."""
+    return {sum(-(-height // stride) * -(-width // stride) for stride in strides) for strides in grids}
 
 
 def _list(outputs: Sequence[Output]) -> str:

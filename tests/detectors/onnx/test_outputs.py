@@ -65,6 +65,14 @@ def test_a_class_number_tells_300_boxes_of_an_end_to_end_network_from_those_of_a
     assert layout(values(1, 300, 6), metadata(1), size=size) == Layout("rows", 1)
 
 
+def test_the_usual_boxes_of_end_to_end_networks_are_no_grid_of_any_size() -> None:
+    for height in range(32, 1300, 32):
+        for width in range(32, 1300, 32):
+            for rows in (100, 300, 1000):
+                output = np.zeros((1, rows, 6), np.float32)
+                assert layout(output, metadata(2), size=(height, width)).name == "end_to_end"
+
+
 def test_one_row_per_cell_is_read_if_objectness_is_1_as_in_yolov6() -> None:
     output = values(1, V8_ANCHORS, 85)
     output[..., 4] = 1
