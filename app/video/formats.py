@@ -12,6 +12,7 @@ from av.container import InputContainer
 from av.error import EOFError as AvEOFError
 
 from .declared_index import MAX_TRACKS, MAX_UNCOUNTED_TRACKS, BegunFile, Index, check_index
+from .stills import picture_format
 from .transport.http_file import HttpFile
 from .transport.jpeg_stream import JpegStream
 from .transport.playlist import Playlist
@@ -53,8 +54,10 @@ _BUFFER = 256 * 1024  # bytes that PyAV reads from an HttpFile at once
 def open_file(path: Path, name: str) -> InputContainer:
     """Open a file; `name` stands for it in messages.
 
-    Raises READ_ERRORS, or VideoError if its index would take too much memory.
+    Raises READ_ERRORS, or VideoError if its index would take too much memory or it is an animated WebP.
     """
+    if picture := picture_format(path, name):
+        return _open(str(path), {"format_whitelist": picture, "protocol_whitelist": "file"}, format=picture)
     index = Index(is_mp4=False)
     with suppress(OSError), path.open("rb") as file:  # FFmpeg reports what is wrong with the file
         index = check_index(file, path.stat().st_size, name)

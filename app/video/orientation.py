@@ -19,6 +19,9 @@ _CODES: dict[Turn, int] = {
 }
 _TOLERANCE = math.sin(math.radians(1))  # FFmpeg's players do not turn by less than a degree either
 
+# PyAV cannot list the side data of a frame if it does not know one of the kinds, such as EXIF's.
+Type._missing_ = classmethod(lambda cls, _: cls.SEI_UNREGISTERED)  # type: ignore[method-assign,assignment]
+
 
 class Orientation(Struct, frozen=True, array_like=True):
     """How a stored picture becomes the shown one: mirrored left to right, then turned clockwise."""
