@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ..domain.media import VideoTrack
 from ..domain.networks import Networks
 from ..domain.pins import FileIdentity
 from ..domain.reason import ScenarioWarning
@@ -57,6 +58,8 @@ class OpenContainer(Struct, frozen=True):
     packet_timeout: float = 0.0
     is_bursty: bool = False
     identity: FileIdentity | None = None
+    variants: tuple[VideoTrack, ...] = ()  # of a playlist that lists several
+    variant: int | None = None  # the number of the one that is read
     warnings: tuple[ScenarioWarning, ...] = ()  # what opening found that a user should know
 
     def demux(self, *streams: _Stream) -> "Iterator[Packet[_Stream]]":
@@ -148,7 +151,7 @@ def _open_http(
     file = stack.enter_context(closing(HttpFile(source.address, source.redacted, client, stop)))
     if file.kind == "playlist":
         file.close()
-        playlist = stack.enter_context(closing(Playlist(source.redacted, client, stop)))
+        playlist = stack.enter_context(closing(Playlist(source.redacted, client, stop, source.track)))
         return _open_playlist(file.url, playlist, source, stack, open_timeout, read_timeout)
     if file.kind in ("mjpeg", "snapshot"):
         return _open_jpeg_stream(file, source, stack, stop, open_timeout, read_timeout)
@@ -204,5 +207,14 @@ def _open_playlist(
     is_live = container.duration is None
     if is_live and playlist.target_duration is not None:
         packet_timeout = min(packet_timeout, max(read_timeout, _LATE_SEGMENTS * playlist.target_duration))
-    stream = select_video(container, source.redacted, source.track)
-    return OpenContainer(container, stream, is_live, playlist, packet_timeout, is_bursty=is_live)
+    stream = select_video(container, source.redacted, None if playlist.variants else source.track)
+    return OpenContainer(
+        container,
+        stream,
+        is_live,
+        playlist,
+        packet_timeout,
+        is_bursty=is_live,
+        variants=playlist.variants,
+        variant=playlist.variant,
+    )

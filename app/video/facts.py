@@ -32,6 +32,6 @@ def describe(opened: OpenContainer, frame: av.VideoFrame | None, media: Media) -
         codec=stream.codec_context.name,
         pixel_format=frame.format.name if frame else stream.codec_context.pix_fmt,
         first_timestamp=None if media.live or start is None else float(start * (stream.time_base or 0)),
-        track=list(opened.container.streams.video).index(stream),
-        tracks=tracks_of(opened.container),
+        track=list(opened.container.streams.video).index(stream) if not opened.variants else opened.variant,
+        tracks=opened.variants or tracks_of(opened.container),
     )

@@ -1,4 +1,4 @@
-"""Check the text of an HLS playlist, and reduce a list of variants to the best one.
+"""Check the text of an HLS playlist, and reduce a list of variants to one: the best, or a chosen one.
 
 FFmpeg downloads all variants and takes the first. It also keeps the whole address of every segment, so that a
 long base address makes much memory of little text.
@@ -8,6 +8,7 @@ import re
 
 from msgspec import Struct
 
+from ...domain.media import VideoTrack
 from ..errors import VideoError
 
 HEAD = re.compile(rb"(?:\xef\xbb\xbf)?#EXTM3U")
@@ -23,19 +24,22 @@ _SIZE = re.compile(rb"(\d{1,5})x(\d{1,5})")
 _VIDEO_CODECS = (b"avc", b"hvc", b"hev", b"av01", b"vp0", b"vp8", b"vp9", b"mp4v", b"dvh", b"dva", b"dav")
 _VARIANT, _RENDITION, _KEY = b"#EXT-X-STREAM-INF:", b"#EXT-X-MEDIA:", b"#EXT-X-KEY:"
 _INDENT = b" \t"
+_MAX_VARIANTS = 100  # that are looked at
 
 
 class M3u8(Struct, frozen=True):
     """A playlist as FFmpeg is to read it.
 
     `address_bytes` is what the whole addresses of all segments take. `target_duration` is the nominal length
-    of a segment in seconds, None if it is not told.
+    of a segment in seconds, None if it is not told. `variants` is empty unless it was a list of variants,
+    of which number `variant` is left.
     """
 
     text: bytes
     address_bytes: int
-    is_list_of_variants: bool
     target_duration: int | None
+    variants: tuple[VideoTrack, ...] = ()
+    variant: int | None = None
 
 
 def count_lines(text: bytes | bytearray) -> int:
@@ -43,27 +47,34 @@ def count_lines(text: bytes | bytearray) -> int:
     return sum(text.count(end) for end in (b"\r", b"\n", b"\0")) - text.count(b"\r\n") + 1
 
 
-def parse_m3u8(text: bytes, name: str, base_bytes: int) -> M3u8:
+def parse_m3u8(text: bytes, name: str, base_bytes: int, chosen: int | None = None) -> M3u8:
     """Return the playlist with only one variant, and no other renditions.
 
-    `name` stands for the playlist in messages, `base_bytes` is how much a relative address grows.
+    `name` stands for the playlist in messages, `base_bytes` is how much a relative address grows. `chosen` is
+    the number of the variant, None for the best one.
 
     Raises:
-        VideoError: it is encrypted.
+        VideoError: it is encrypted, or has no such variant.
     """
     lines = [line.strip(_INDENT) for line in _LINE_END.split(text.removeprefix(b"\xef\xbb\xbf"))]
     keys = (line for line in lines if line.startswith(_KEY))
     if any(_attributes(key).get(b"METHOD") != b"NONE" for key in keys):
         raise VideoError(f"{name} is encrypted, which is not supported", retryable=False)
-    variants = _variants(lines)
+    variants = _variants(lines)[:_MAX_VARIANTS]
+    tracks = tuple(_track(number, variant) for number, variant in enumerate(variants))
+    if variants and chosen is None:
+        chosen = max(range(len(variants)), key=lambda number: _quality(variants[number]))
+    elif variants and chosen is not None and chosen >= len(variants):
+        raise VideoError(f"{name} has no video track {chosen}: it has {_listed(tracks)}", retryable=False)
     addresses = [line for line in lines if line and (line[:1] != b"#" or line.startswith(b"#EXT-X-MAP:"))]
     kept = [line for line in lines if not line.startswith((_VARIANT, _RENDITION, _KEY))]
     found = next(filter(None, map(_TARGET_DURATION.match, lines)), None)
     return M3u8(
-        text=b"\n".join([b"#EXTM3U", *max(variants, key=_quality)] if variants else kept) + b"\n",
+        text=b"\n".join(kept if chosen is None or not variants else [b"#EXTM3U", *variants[chosen]]) + b"\n",
         address_bytes=sum(map(len, addresses)) + base_bytes * len(addresses),
-        is_list_of_variants=bool(variants),
         target_duration=int(found[1]) if found else None,
+        variants=tracks,
+        variant=chosen if variants else None,
     )
 
 
@@ -78,6 +89,18 @@ def _variants(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
             variants.append((described, line))
             described = None
     return variants
+
+
+def _track(number: int, variant: tuple[bytes, bytes]) -> VideoTrack:
+    size = _SIZE.fullmatch(_attributes(variant[0]).get(b"RESOLUTION", b"").lower())
+    return VideoTrack(number, width=int(size[1]) if size else None, height=int(size[2]) if size else None)
+
+
+def _listed(tracks: tuple[VideoTrack, ...]) -> str:
+    return ", ".join(
+        f"{track.number} ({track.width}x{track.height})" if track.width else str(track.number)
+        for track in tracks
+    )
 
 
 def _quality(variant: tuple[bytes, bytes]) -> tuple[bool, int, bool, int]:

@@ -8,6 +8,7 @@ from threading import Event
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
+from ...domain.media import VideoTrack
 from ..errors import VideoError
 from .http_client import HttpClient
 from .http_file import HttpFile
@@ -35,10 +36,12 @@ class Playlist:
     """Opens the files of one playlist, including the playlist itself.
 
     `fault` is the first failure. After it every file is empty, because FFmpeg skips files that it cannot
-    open. `target_duration` is the nominal length of a segment in seconds, None until it was read.
+    open. `target_duration` is the nominal length of a segment in seconds, None until it was read. If the
+    playlist is a list of variants, `variants` are these, and number `variant` is read.
     """
 
-    def __init__(self, name: str, client: HttpClient, stop: Event) -> None:
+    def __init__(self, name: str, client: HttpClient, stop: Event, chosen: int | None = None) -> None:
+        """Number `chosen` of several variants is read, None: the best one."""
         self.name = name
         self.fault: VideoError | None = None
         self.target_duration: int | None = None
@@ -46,7 +49,9 @@ class Playlist:
         self._stop = stop
         self._open_files: set[_PlaylistFile] = set()
         self._is_open = False
-        self._has_variants = False
+        self.variants: tuple[VideoTrack, ...] = ()
+        self.variant: int | None = None
+        self._chosen = chosen
         self._sizes: dict[str, TextSize] = {}  # of the newest text of each playlist, by address
         self._files_of_packet = 0
 
@@ -98,11 +103,12 @@ class Playlist:
             self._note_size(url, TextSize(len(text)))
         size = TextSize(len(text), count_lines(text))
         self._note_size(url, size)
-        found = parse_m3u8(bytes(text), self.name, len(url.partition("?")[0]))
+        found = parse_m3u8(bytes(text), self.name, len(url.partition("?")[0]), self._chosen)
         self._note_size(url, replace(size, address_bytes=found.address_bytes))
-        if found.is_list_of_variants and self._has_variants:
-            raise VideoError(f"{self.name} names a list of variants as a variant", retryable=False)
-        self._has_variants = self._has_variants or found.is_list_of_variants
+        if found.variants:
+            if self.variants:
+                raise VideoError(f"{self.name} names a list of variants as a variant", retryable=False)
+            self.variants, self.variant = found.variants, found.variant
         self.target_duration = found.target_duration or self.target_duration
         return found.text
 

@@ -58,9 +58,9 @@ PLAYLISTS: dict[str, Callable[[], Mapping[str, bytes]]] = {
 """Responses of a web server, by path."""
 
 
-def unreduced(text: bytes, name: str, base_bytes: int) -> M3u8:
+def unreduced(text: bytes, name: str, base_bytes: int, chosen: int | None) -> M3u8:
     """Return a playlist as the server sent it."""
-    return M3u8(text, 0, is_list_of_variants=False, target_duration=None)
+    return M3u8(text, 0, target_duration=None)
 
 
 @contextmanager

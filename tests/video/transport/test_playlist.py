@@ -4,7 +4,9 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from msgspec.structs import replace
 
+from app.domain.media import Media, VideoTrack
 from app.domain.networks import Networks
 from app.domain.source import parse_source
 from app.domain.spec import EveryFrame
@@ -35,10 +37,15 @@ def media_playlist(*segments: str) -> str:
     return f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n{lines}#EXT-X-ENDLIST\n"
 
 
-def size_read(server: WebServer, name: str) -> tuple[int, int]:
+def size_read(server: WebServer, name: str, track: int | None = None) -> tuple[int, int]:
     """Read a playlist to its end, and return the size of its pictures."""
+    media = media_read(server, name, track)
+    return media.width, media.height
+
+
+def media_read(server: WebServer, name: str, track: int | None = None) -> Media:
     with open_video(
-        parse_source(f"{server.url}/{name}"),
+        replace(parse_source(f"{server.url}/{name}"), track=track),
         Path(),
         Networks("loopback"),
         stop=Event(),
@@ -48,14 +55,12 @@ def size_read(server: WebServer, name: str) -> tuple[int, int]:
         assert isinstance(video, Recording)
         frames = [entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, SampledFrame)]
         assert len(frames) == FRAMES
-        assert video.media.width
-        assert video.media.height
-        return video.media.width, video.media.height
+        return video.media
 
 
-def fault(server: WebServer, name: str) -> VideoError:
+def fault(server: WebServer, name: str, track: int | None = None) -> VideoError:
     with pytest.raises(VideoError) as caught:
-        size_read(server, name)
+        size_read(server, name, track)
     return caught.value
 
 
@@ -81,13 +86,29 @@ def test_the_best_variant_is_read_and_no_other_is_requested(media: Path, end: st
         assert {path for path in server.requests if "all" not in path} == {"/high.m3u8", "/high.ts"}
 
 
+def test_another_variant_can_be_chosen_and_media_lists_all(media: Path) -> None:
+    (media / "all.m3u8").write_text(
+        "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=3,RESOLUTION=320x240\nhigh.m3u8\n"
+        "#EXT-X-STREAM-INF:BANDWIDTH=2\nmiddle.m3u8\n"
+    )
+    tracks = (VideoTrack(0, width=320, height=240), VideoTrack(1))
+    with web_server(media) as server:
+        best_media, chosen = media_read(server, "all.m3u8"), media_read(server, "all.m3u8", 1)
+        assert (best_media.width, best_media.track, best_media.tracks) == (320, 0, tracks)
+        assert (chosen.width, chosen.track, chosen.tracks) == (256, 1, tracks)
+        error = fault(server, "all.m3u8", 2)
+        assert "all.m3u8 has no video track 2: it has 0 (320x240), 1" in str(error)
+        assert not error.retryable
+        assert "has no video track 1" in str(fault(server, "high.m3u8", 1))
+
+
 def best(*descriptions: str) -> int:
     """Return the number of the variant that is taken."""
     text = "".join(
         f"#EXT-X-STREAM-INF:{description}\n{number}\n" for number, description in enumerate(descriptions)
     )
     found = parse_m3u8(f"#EXTM3U\n{text}".encode(), "the list", 0)
-    assert found.is_list_of_variants
+    assert len(found.variants) == len(descriptions)
     return int(found.text.split()[-1])
 
 
