@@ -59,6 +59,17 @@ def test_another_scheme_is_rejected_by_name_with_the_allowed_ones(text: str) -> 
     assert "test:" in message
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rtsp://us%0d%0aX-Evil:%201@cam/live", "rtsp://user:pw%0A@cam/live", "http://cam/live%00.mp4",
+        "http://cam/live?name=a%7Fb", "https://cam%09/live", "rtsp://cam/live#%1b",
+    ],
+)  # fmt: skip
+def test_an_encoded_control_character_is_rejected_in_any_part(text: str) -> None:
+    assert "percent-encoded control characters" in rejection(text)
+
+
 def test_credentials_are_redacted() -> None:
     source = parse_source("rtsp://admin:s3cret@cam.local:554/live?channel=1&password=s3cret&Token=abc#s3cret")
     assert (source.kind, source.live) == ("rtsp", True)
