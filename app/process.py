@@ -33,6 +33,16 @@ def configure_process() -> None:
     cv2.setNumThreads(1)
     disable_created_metrics()  # type: ignore[no-untyped-call]
     _raise_file_limit()
+    _disable_core_dumps()
+
+
+def _disable_core_dumps() -> None:
+    """Let a crash leave no core dump, because it would hold keys and the passwords of cameras."""
+    if sys.platform != "win32":
+        _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        # One byte is too little for a file, and Linux then gives the dump to no other program (0 would).
+        limit = 0 if hard == 0 else 1
+        resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
 
 
 def _raise_file_limit() -> None:
