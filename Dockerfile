@@ -4,7 +4,9 @@
 # The base has an exact tag. To pin its very bytes, add its digest here and below: name:tag@sha256:…
 FROM python:3.13.14-slim-trixie AS builder
 
-RUN pip install --no-cache-dir pip==26.3 && python -m venv --without-pip /venv
+RUN echo "pip==26.3 --hash=sha256:f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13" > /tmp/pip.txt \
+    && pip install --no-cache-dir --only-binary :all: --require-hashes --requirement /tmp/pip.txt \
+    && python -m venv --without-pip /venv
 
 WORKDIR /build
 COPY requirements.lock ./

@@ -86,10 +86,48 @@ class TriggerAuthentication(Struct, forbid_unknown_fields=True, rename={"api_ver
     spec: TriggerAuthenticationSpec
 
 
+class Port(Struct, forbid_unknown_fields=True):
+    protocol: Literal["TCP", "UDP"]
+    port: int | str
+
+
+class Addresses(Struct, forbid_unknown_fields=True, rename={"but": "except"}):
+    cidr: str
+    but: list[str]
+
+
+class Peer(Struct, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
+    namespace_selector: dict[str, dict[str, str]] | None = None
+    ip_block: Addresses | None = None
+
+
+class Allowed(Struct, forbid_unknown_fields=True, omit_defaults=True, rename={"sender": "from"}):
+    to: list[Peer] = []
+    sender: list[Peer] = []
+    ports: list[Port] = []
+
+
+class NetworkPolicySpec(Struct, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
+    pod_selector: dict[str, dict[str, str]]
+    policy_types: list[Literal["Ingress", "Egress"]]
+    ingress: list[Allowed] = []
+    egress: list[Allowed] = []
+
+
+class NetworkPolicy(Struct, forbid_unknown_fields=True, rename={"api_version": "apiVersion"}):
+    """As much of the resource as is used."""
+
+    api_version: Literal["networking.k8s.io/v1"]
+    kind: Literal["NetworkPolicy"]
+    metadata: Metadata
+    spec: NetworkPolicySpec
+
+
 MODELS: dict[str, Any] = {
     "apps/v1 Deployment": apps_v1.Deployment,
     "keda.sh/v1alpha1 ScaledObject": ScaledObject,
     "keda.sh/v1alpha1 TriggerAuthentication": TriggerAuthentication,
+    "networking.k8s.io/v1 NetworkPolicy": NetworkPolicy,
     "policy/v1 PodDisruptionBudget": policy_v1.PodDisruptionBudget,
     "v1 ConfigMap": core_v1.ConfigMap,
     "v1 Namespace": core_v1.Namespace,

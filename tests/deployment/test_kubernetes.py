@@ -102,6 +102,25 @@ def test_each_pod_has_one_role_and_the_databases_of_that_role(
     assert all(urlsplit(dsn).path == f"/{database}" for database, dsn in dsns.items() if dsn)
 
 
+def test_only_the_api_has_the_keys_of_clients(tmp_path: Path) -> None:
+    keys = {name: set(told(name, tmp_path).api_keys) for name in PROCESSES}
+    assert keys["runner"] == keys["orchestrator"] != set()
+    assert not keys["api"] & keys["runner"]
+
+
+def test_what_no_policy_allows_is_denied() -> None:
+    policies = {name: each["spec"] for name, each in MANIFESTS.items() if each["kind"] == "NetworkPolicy"}
+    assert policies.pop("NetworkPolicy deny") == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    for spec in policies.values():
+        allowed = spec.get("ingress", []) + spec.get("egress", [])
+        assert allowed
+        assert all("ports" in rule or "ipBlock" in rule["to"][0] for rule in allowed)
+        for label in spec["podSelector"].get("matchLabels", {}).values():
+            assert pod(label)["metadata"]["labels"]["app.kubernetes.io/name"] == label
+    (to,) = policies["NetworkPolicy cameras"]["egress"]
+    assert "169.254.0.0/16" in to["to"][0]["ipBlock"]["except"]
+
+
 @pytest.mark.parametrize("name", PROCESSES)
 def test_the_probes_ask_what_they_are_for(name: str) -> None:
     probes = container(name)
