@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,19 +19,21 @@ os.abort()
 """
 
 
-def crash(guard: str) -> str:
-    """Return what a process says before it crashes, which may be allowed to leave a core dump."""
+def crash(folder: Path, guard: str) -> str:
+    """Return what a process says before it crashes in `folder`, where it may leave a core dump."""
     program = subprocess.run(
-        [sys.executable, "-c", CRASH.format(guard=guard)], cwd=ROOT, capture_output=True, text=True
-    )
+        [sys.executable, "-c", CRASH.format(guard=guard)],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
     assert program.returncode < 0
     return program.stdout.strip()
 
 
-def test_a_crash_leaves_no_core_dump() -> None:
-    assert crash("from app.process import configure_process; configure_process()") == "True"
+def test_a_crash_leaves_no_core_dump(tmp_path: Path) -> None:
+    assert crash(tmp_path, "from app.process import configure_process; configure_process()") == "True"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root alone can raise the limit")
-def test_without_the_limit_a_crash_may_leave_one() -> None:
-    assert crash("resource.setrlimit(resource.RLIMIT_CORE, (4096, 4096))") == "False"
+def test_without_the_limit_a_crash_may_leave_one(tmp_path: Path) -> None:
+    assert crash(tmp_path, "resource.setrlimit(resource.RLIMIT_CORE, (4096, 4096))") == "False"

@@ -3,18 +3,30 @@
 import re
 from urllib.parse import unquote
 
-_SECRET = re.compile(r"pass|pw|token|key|auth|secret|sig|user|login|session|credential", re.IGNORECASE)
+# Short words count only if they stand alone, as in `user_pin` and `userPin`, not in `codec` and `side`.
+_SECRET = re.compile(
+    r"(?i:pass|pw|token|key|auth|secret|sig|user|login|session|credential|sessid|jwt|ticket|bearer|hmac|pincode)"
+    r"|(?<![A-Za-z])(?i:pin|code|sid|otp|cred|creds)(?![A-Za-z])"
+    r"|(?<=[a-z])(?:Pin|Code|Sid|Otp|SID|PIN|OTP)(?![a-z])"
+)
 # These run on untrusted text, so each must take linear time.
 _LOGIN = re.compile(r"(?<=://)[^\s/]+@")
 _NAME = re.compile(r"[?&#;]([^=?&#;\s]+)=")
 _VALUE = re.compile(r"(?:[^&\s'\"]|'(?=\w))+")  # a quote before a word character is part of the value
 # as in user=admin_password=…_channel=1
-_SECRET_IN_PATH = re.compile(r"(pass\w{0,20}?|pwd?)(=|:|%3d|%3a)[^_&;,/\s]+", re.IGNORECASE)
+_PASSWORD_IN_PATH = re.compile(r"(pass\w{0,20}?|pwd?)(=|:|%3d|%3a)[^_&;,/\s]+", re.IGNORECASE)
+# as in /live/token=…/1.ts
+_SECRET_IN_PATH = re.compile(
+    r"(?<=[/_;,])((?:access_?|api_?|auth_?|session_?)?(?:token|key|secret|auth|signature|sig|session|sid|jwt|ticket"
+    r"|pin|code|otp))(=|%3d)[^&;,/\s'\"]+",
+    re.IGNORECASE,
+)
 
 
 def redact(text: str) -> str:
     """Return `text` with `***` for each credential in the addresses that it contains."""
-    text = _SECRET_IN_PATH.sub(r"\1\2***", _LOGIN.sub("***@", text))
+    text = _PASSWORD_IN_PATH.sub(r"\1\2***", _LOGIN.sub("***@", text))
+    text = _SECRET_IN_PATH.sub(r"\1\2***", text)
     parts = []
     position = 0
     for name in _NAME.finditer(text):

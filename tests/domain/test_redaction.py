@@ -22,9 +22,61 @@ def test_credentials_are_found_in_every_encoding() -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        "pass", "pw", "token", "api_key", "auth", "secret", "sig", "X-Amz-Signature", "user", "login",
+        "session", "credential", "pin", "user_pin", "userPin", "code", "accessCode", "jwt", "sid",
+        "PHPSESSID", "ticket", "otp", "bearer", "hmac", "pincode", "p%69n",
+    ],
+)  # fmt: skip
+def test_a_secret_is_known_by_its_name(name: str) -> None:
+    assert redact(f"http://cam/live?n=1&{name}=s3cret&m=2").endswith(f"{name}=***&m=2")
+
+
+@pytest.mark.parametrize("name", ["codec", "encode", "spinning", "side", "pinned", "residence"])
+def test_what_only_contains_a_short_word_is_shown(name: str) -> None:
+    text = f"http://cam/live?{name}=shown"
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "name", ["token", "access_token", "key", "sid", "jwt", "ticket", "pin", "code", "sig"]
+)
+def test_a_secret_in_a_path_is_known_by_its_name(name: str) -> None:
+    assert redact(f"http://cam/live/{name}=s3_cret.x-y/1.ts") == f"http://cam/live/{name}=***/1.ts"
+
+
+def test_a_line_of_a_log_keeps_its_fields() -> None:
+    text = "request  code=404 key=frames token count: 3"
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(
     "text",
-    ["&pass" * 16_000, "&" + "pass" * 16_000, "pass" * 16_000, "://" * 20_000, "://" + "a@" * 32_000],
-    ids=["names", "a name", "a word", "logins", "a login"],
+    [
+        "&pass" * 16_000,
+        "&" + "pass" * 16_000,
+        "pass" * 16_000,
+        "://" * 20_000,
+        "://" + "a@" * 32_000,
+        "/token" * 16_000,
+        "/access_" * 10_000,
+        "_pin=" * 16_000,
+        "/" + "_" * 64_000,
+        "&" + "userPi" * 10_000,
+    ],
+    ids=[
+        "names",
+        "a name",
+        "a word",
+        "logins",
+        "a login",
+        "paths",
+        "prefixes",
+        "pins",
+        "lines",
+        "a long name",
+    ],
 )
 def test_redaction_takes_linear_time(text: str) -> None:
     started = perf_counter()
