@@ -1,7 +1,6 @@
 """Errors of sources, with messages for the user."""
 
 import errno
-import re
 import ssl
 from collections.abc import Sequence
 
@@ -9,14 +8,14 @@ from av.error import (
     ArgumentError,
     ExitError,
     FFmpegError,
-    HTTPClientError,
-    HTTPServerError,
-    HTTPUnauthorizedError,
     InvalidDataError,
 )
 from av.error import EOFError as AvEOFError
 
 from ..domain.source import Source
+
+LOGIN_AGAIN_AFTER = 300.0
+"""Seconds between log-ins that a camera refuses: it locks an address out that tries more often."""
 
 READ_ERRORS = (FFmpegError, OSError)
 """What PyAV raises when it opens and reads: not all of its errors are an FFmpegError."""
@@ -25,16 +24,18 @@ READ_ERRORS = (FFmpegError, OSError)
 class VideoError(Exception):
     """The source cannot be opened or read. The message is for the user.
 
-    `retryable` is false if another attempt would fail in the same way.
+    `retryable` is false if another attempt would fail in the same way. A live source that is waited for is
+    tried again after `retry_after` seconds at the earliest.
     """
 
-    def __init__(self, message: str, *, retryable: bool) -> None:
+    def __init__(self, message: str, *, retryable: bool, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.retryable = retryable
+        self.retry_after = retry_after
 
     def without_traceback(self) -> "VideoError":
         """Return a copy to keep or to raise again; the traceback would keep open decoders in memory."""
-        return VideoError(str(self), retryable=self.retryable)
+        return VideoError(str(self), retryable=self.retryable, retry_after=self.retry_after)
 
 
 class TruncatedError(VideoError):
@@ -92,7 +93,24 @@ def status_error(status: int, name: str) -> VideoError:
             said, todo = "is too busy", "it is tried again later"
         case _:
             said, todo = "rejects the request", "check the address"
-    return VideoError(f"{name} {said} ({status}): {todo}", retryable=status in (408, 429))
+    return VideoError(
+        f"{name} {said} ({status}): {todo}",
+        retryable=status in (408, 429),
+        retry_after=LOGIN_AGAIN_AFTER if status == 401 else 0.0,
+    )
+
+
+def rtsp_status_error(status: int, name: str) -> VideoError:
+    """Return the error for an RTSP status other than success."""
+    match status:
+        case 453:
+            text = f"{name} serves no more streams (453): close some of its streams; it is tried again later"
+            return VideoError(text, retryable=True)
+        case 461:
+            text = f"{name} offers UDP only (461): allow RTP over TCP (interleaved) in the camera's settings"
+            return VideoError(text, retryable=False)
+        case _:
+            return status_error(status, name)
 
 
 def unsupported_login_error(name: str, offered: Sequence[str]) -> VideoError:
@@ -101,6 +119,7 @@ def unsupported_login_error(name: str, offered: Sequence[str]) -> VideoError:
         f"{name} offers only {' and '.join(offered)} to log in, which is not supported (401):"
         " allow Digest with MD5 or SHA-256, or Basic",
         retryable=False,
+        retry_after=LOGIN_AGAIN_AFTER,
     )
 
 
@@ -125,13 +144,6 @@ def read_error(error: FFmpegError | OSError, source: Source) -> VideoError:
     """Return the error for an exception of PyAV while it opened or read the source."""
     name = source.redacted
     match error:
-        case HTTPUnauthorizedError():
-            return status_error(401, name)
-        case HTTPClientError():
-            known = (code for code in (403, 404, 408, 410, 429) if re.search(rf"\b{code}\b", str(error)))
-            return status_error(next(known, 400), name)
-        case HTTPServerError():
-            return status_error(500, name)
         case ExitError() | TimeoutError():
             return VideoError(f"{name} did not answer in time", retryable=True)
         case ConnectionRefusedError():

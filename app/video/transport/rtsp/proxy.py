@@ -1,13 +1,12 @@
 """An RTSP proxy on loopback, the only address that FFmpeg connects to.
 
 FFmpeg's RTSP client follows redirects, and host names whose address changes, to any address, and accepts
-replies of any length.
+replies of any length. It knows no log-in with SHA-256 and no password of more than 120 characters.
 """
 
 import re
 import socket
 import ssl
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from selectors import EVENT_READ, DefaultSelector
@@ -16,10 +15,12 @@ from urllib.parse import urlsplit
 
 from ....concurrency.threads import start_thread
 from ....domain.networks import Networks
-from ....domain.source import SourceError, parse_source
 from ...errors import VideoError, connection_error
 from .. import connecting
-from .messages import RtspReply
+from ..login import Login
+from .addresses import CameraAddresses, without_login
+from .conversation import Conversation
+from .messages import RtspReply, RtspRequest
 
 _MAX_REDIRECTS = 5
 _MAX_HEAD, _MAX_BODY = 16 * 2**10, 2**18  # bytes of a reply
@@ -30,25 +31,33 @@ _HEAD_END = re.compile(rb"\r?\n\r?\n")
 class RtspProxy:
     """Connects FFmpeg, which opens `url`, to a camera on `networks`. Runs a thread until `close`.
 
-    Until the video plays, each reply is parsed, checked and written anew, so that FFmpeg reads exactly what
-    was checked. A redirect sends FFmpeg back to the proxy, which connects to the new address. `fault` is the
-    reason why the proxy ended the connection, None if the camera or FFmpeg ended it.
+    Each request and reply is parsed and written anew, so that FFmpeg reads exactly what was checked, and the
+    camera reads its own address. The proxy logs in: FFmpeg knows no user name and no password. A redirect
+    sends FFmpeg back to the proxy, which connects to the new address.
     """
 
     def __init__(self, address: str, name: str, networks: Networks, timeout: float) -> None:
         """Connect within `timeout` seconds; `name` stands for the camera in messages. Raises VideoError."""
-        self.fault: VideoError | None = None
+        self._fault: VideoError | None = None
         self._name = name
         self._networks = networks
         self._timeout = timeout
-        self._redirect: str | None = None
+        self._userinfo: str | None = None
         self._is_closed = False
         self._camera = self._connect(address)
         self._client: socket.socket | None = None
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(timeout)
-        self.url = self._local_url(address)
+        self.url = f"rtsp://127.0.0.1:{self._listener.getsockname()[1]}/"
+        self._conversation = self._start_conversation(address)
         start_thread("camera", self._run)
+
+    @property
+    def fault(self) -> VideoError | None:
+        """Why the video does not play, None if neither the proxy nor an unanswered request is the reason."""
+        if self._fault is None and self._conversation.is_waiting:
+            return VideoError(f"{self._name} did not answer in time", retryable=True)
+        return self._fault
 
     def close(self) -> None:
         """End the thread, which then closes all connections."""
@@ -70,13 +79,6 @@ class RtspProxy:
         except OSError as error:
             raise connection_error(error, self._name) from None
 
-    def _local_url(self, address: str) -> str:
-        """Return the URL of the same path, with the same user name and password, at this proxy."""
-        parts = urlsplit(address)
-        login, at, _ = parts.netloc.rpartition("@")
-        netloc = f"{login}{at}127.0.0.1:{self._listener.getsockname()[1]}"
-        return parts._replace(scheme="rtsp", netloc=netloc).geturl()
-
     def _run(self) -> None:
         try:
             for _ in range(_MAX_REDIRECTS + 1):
@@ -87,30 +89,37 @@ class RtspProxy:
                 self._client.close()
                 self._camera.close()
                 self._camera = self._connect(redirect)
-            self.fault = VideoError(
+                self._conversation = self._start_conversation(redirect)
+            self._fault = VideoError(
                 f"{self._name} redirects more than {_MAX_REDIRECTS} times", retryable=False
             )
         except VideoError as fault:
-            self.fault = fault
+            self._fault = fault
         except OSError:
             pass  # FFmpeg did not connect, or closed the connection
         finally:
             for connection in self._connections():
                 connection.close()
 
+    def _start_conversation(self, address: str) -> Conversation:
+        userinfo, at, _ = urlsplit(address).netloc.rpartition("@")
+        if at:
+            self._userinfo = userinfo  # else, after a redirect, the log-in stays the same
+        login = None if self._userinfo is None else Login(self._userinfo)
+        addresses = CameraAddresses(without_login(address), self.url)
+        return Conversation(addresses, self.url, self._name, login)
+
     def _forward(self, client: socket.socket) -> str | None:
         """Forward data until one side closes or is lost; return where the camera redirected to, if it did.
 
         Raises VideoError for a reply that is not allowed.
         """
-        self._redirect = None
         with suppress(OSError):
             self._exchange(client)
-        return self._redirect
+        return self._conversation.redirect
 
     def _exchange(self, client: socket.socket) -> None:
-        unread = bytearray()  # from the camera
-        is_playing = False
+        asked, answered = bytearray(), bytearray()  # what is not forwarded yet
         with DefaultSelector() as selector:
             for connection in (client, self._camera):
                 selector.register(connection, EVENT_READ)
@@ -123,59 +132,77 @@ class RtspProxy:
                     if not data:
                         return
                     if connection is client:
-                        # After PLAY, FFmpeg follows no redirect and tolerates unknown data between packets.
-                        is_playing = is_playing or data.startswith(b"PLAY ")
-                        self._camera.sendall(data)
-                        continue
-                    unread += data
-                    if is_playing:
-                        client.sendall(unread)
-                        unread.clear()
+                        asked += data
+                        self._camera.sendall(self._take_requests(asked))
                     else:
-                        client.sendall(b"".join(self._checked(unread)))
+                        answered += data
+                        client.sendall(self._take_replies(answered))
 
-    def _checked(self, unread: bytearray) -> Iterator[bytes]:
-        """Remove each complete packet and reply; yield packets unchanged and replies written anew.
+    def _take_requests(self, unread: bytearray) -> bytes:
+        """Remove what is complete of FFmpeg's data; return what the camera is sent for it."""
+        sent = bytearray()
+        while unread:
+            if end := _frames_end(unread):
+                sent += unread[:end]
+                del unread[:end]
+                continue
+            found = _HEAD_END.search(unread)
+            if found is None or unread[:1] == b"$":
+                break
+            request = RtspRequest(bytes(unread[: found.start()]))
+            end = found.end() + max(request.body_length, 0)
+            if len(unread) < end:
+                break
+            body = bytes(unread[found.end() : end])
+            # FFmpeg also answers requests of the camera.
+            sent += self._conversation.ask(request, body) if request.method else unread[:end]
+            del unread[:end]
+        return bytes(sent)
+
+    def _take_replies(self, unread: bytearray) -> bytes:
+        """Remove what is complete of the camera's data; return what FFmpeg is sent for it.
 
         Raises VideoError for a reply that is not allowed.
         """
-        while True:
+        sent = bytearray()
+        while unread:
+            end = _frames_end(unread)
+            if not end and self._conversation.is_playing and not b"RTSP/".startswith(unread[:5]):
+                end = unread.find(b"\n") + 1  # FFmpeg skips it, or answers if it is a request
+            if end:
+                sent += unread[:end]
+                del unread[:end]
+                continue
             while unread and unread[0] in b"\r\n":
                 del unread[0]
-            if unread[:1] == b"$":  # interleaved RTP: "$", channel, length in 2 bytes
-                end = 4 + int.from_bytes(unread[2:4])
-                if len(unread) < max(end, 4):
-                    return
-                yield bytes(unread[:end])
-            else:
-                found = _HEAD_END.search(unread)
-                if found is None and len(unread) <= _MAX_HEAD:
-                    return
-                reply = RtspReply(bytes(unread[: found.start() if found else 0]))
-                if not reply.status or found is None or not 0 <= reply.body_length <= _MAX_BODY:
-                    raise VideoError(
-                        f"{self._name} sends invalid RTSP replies: check the address and port", retryable=True
-                    )
-                end = found.end() + reply.body_length
-                if len(unread) < end:
-                    return
-                if 300 <= reply.status < 400:
-                    reply.headers.append(("Location", self._note_redirect(reply.location)))
-                yield reply.encode() + bytes(unread[found.end() : end])
+            found = _HEAD_END.search(unread)
+            if unread[:1] == b"$" or (found is None and len(unread) <= _MAX_HEAD):
+                break
+            reply = RtspReply(bytes(unread[: found.start() if found else 0]))
+            if not reply.status or found is None or not 0 <= reply.body_length <= _MAX_BODY:
+                raise VideoError(
+                    f"{self._name} sends invalid RTSP replies: check the address and port", retryable=True
+                )
+            end = found.end() + reply.body_length
+            if len(unread) < end:
+                break
+            to_camera, to_client = self._conversation.answer(reply, bytes(unread[found.end() : end]))
+            if to_camera:
+                self._camera.sendall(to_camera)
+            sent += to_client
             del unread[:end]
+        return bytes(sent)
 
-    def _note_redirect(self, location: str) -> str:
-        """Remember where a redirect leads, and return this proxy's URL for it."""
-        try:
-            source = parse_source(location)
-        except SourceError:
-            source = None
-        if source is None or source.kind != "rtsp":
-            raise VideoError(
-                f"{self._name} redirects to an address that is not rtsp: or rtsps:", retryable=False
-            )
-        self._redirect = location
-        return self._local_url(location)
+
+def _frames_end(data: bytearray) -> int:
+    """Return where the complete frames of interleaved RTP end that `data` begins with."""
+    end, size = 0, len(data)
+    while size - end >= 4 and data[end] == 36:  # "$", channel, length in 2 bytes
+        after = end + 4 + (data[end + 2] << 8) + data[end + 3]
+        if after > size:
+            break
+        end = after
+    return end
 
 
 def _receive(connection: socket.socket) -> bytes | None:

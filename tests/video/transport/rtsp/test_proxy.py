@@ -7,21 +7,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 
 import pytest
 
-from app.domain.networks import Networks
-from app.domain.source import parse_source
-from app.domain.spec import EveryFrame
-from app.video.camera import Camera
-from app.video.errors import VideoError
-from app.video.open import open_video
-from app.video.reading import SampledFrame, Watermark
 from tests.support import cameras, clips
 from tests.support.hostile_servers import HERE, RTSP_OK, hostile_camera
 from tests.support.waiting import until
 from tests.support.web_server import web_server
+from tests.video.transport.rtsp.reading import fault, received
 
 CERTIFICATE = Path(__file__).parents[3] / "support" / "self_signed.pem"
 
@@ -33,27 +27,6 @@ def camera(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cameras.RtspCam
     )
     with cameras.RtspCamera(clip) as camera:
         yield camera
-
-
-def received(url: str, count: int = 10, networks: str = HERE) -> int:
-    """Read `count` frames, and return how many came. Raises VideoError."""
-    stop = Event()
-    with open_video(
-        parse_source(url), Path(), Networks(networks), stop=stop, open_timeout=4, read_timeout=2
-    ) as video:
-        assert isinstance(video, Camera)
-        frames = 0
-        for entry in video.frames(EveryFrame()):
-            frames += isinstance(entry, SampledFrame | Watermark)
-            if frames == count:
-                break
-    return frames
-
-
-def fault(url: str, networks: str = HERE) -> VideoError:
-    with pytest.raises(VideoError) as caught:
-        received(url, networks=networks)
-    return caught.value
 
 
 def redirect(location: str) -> bytes:
