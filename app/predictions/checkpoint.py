@@ -35,6 +35,7 @@ class Checkpoint(Struct, frozen=True):
     A detector that needs a warm-up is fed again from `replay_frame`, the sampled frame number
     `replay_sampled`. `unix_offset` is the database's Unix time less this process's `time.monotonic()`, in
     seconds. `last_detector_error` is set if each sampled frame failed, and the detector in one of them.
+    `is_live`: an earlier attempt found that the source has no end.
     """
 
     next_frame: int
@@ -46,6 +47,7 @@ class Checkpoint(Struct, frozen=True):
     position_seconds: float
     unix_offset: float
     last_detector_error: str | None = None
+    is_live: bool = False
     pins: Pins | None = None
     warnings: tuple[ScenarioWarning, ...] = ()
 

@@ -70,6 +70,7 @@ def _checkpoint(row: Record) -> Checkpoint:
         # Times must not decrease if a clock was set back: they are found by binary search.
         unix_offset=max(row["claimed_at"], row["position_seconds"]) - time.monotonic(),
         last_detector_error=row["last_detector_error"],
+        is_live=row["live"],
         pins=None if row["pins"] is None else _pins.decode(row["pins"]),
         warnings=_warnings.decode(row["warnings"]),
     )

@@ -144,6 +144,8 @@ class Run:
 
     def _reader(self, spec: ScenarioSpec, source: Source, claimed: Checkpoint) -> FrameReader:
         context = self._context
+        if claimed.is_live:  # only an earlier attempt could tell of an http source
+            source = replace(source, live=True)
         request = ReadRequest(
             source,
             str(context.media_root.absolute()),

@@ -60,13 +60,19 @@ class Camera:
         stop: Event,
         stack: ExitStack,
         opened: OpenContainer | None,
+        *,
+        is_persistent: bool,
     ) -> None:
-        """`stack` holds what is open; `opened` is the first connection, if there is one already."""
+        """`stack` holds what is open; `opened` is the first connection, if there is one already.
+
+        Unless `is_persistent`, failures before the first picture are not waited out.
+        """
         self._source = source
         self._connect = connect
         self._stop = stop
         self._stack = stack
         self._opened = opened
+        self._is_persistent = is_persistent
 
     def frames(
         self, sampling: Sampling, first_frame: int = 0, unix_offset: float = 0.0
@@ -76,6 +82,9 @@ class Camera:
         Call it once. A CameraStatus comes first. Frames are numbered from `first_frame` on as they come. One
         that is not sampled gives a Watermark; one that comes damaged is not counted. Their time is
         `time.monotonic()` on arrival plus `unix_offset`, in seconds.
+
+        Raises:
+            VideoError: it failed before the first picture, and is not persistent.
         """
         number = first_frame
         sampler = Sampler(sampling, _MICROSECOND)
@@ -86,7 +95,7 @@ class Camera:
         while not self._stop.is_set():
             is_open = False
             stillness = _Stillness()
-            error = f"{self._source.redacted} ended"
+            fault = VideoError(f"{self._source.redacted} ended", retryable=True)
             try:
                 opened = self._open()
                 takes_all = isinstance(opened.remote, Snapshots) and opened.remote.poll_at(sampling)
@@ -110,18 +119,29 @@ class Camera:
                     else:
                         yield Watermark(number + 1, arrived + unix_offset)
                     number += 1
-            except VideoError as fault:
-                error = str(fault)
+            except VideoError as error:
+                fault = error.without_traceback()
             self._stack.close()
             lost_at, tries = (time.monotonic(), 0) if is_open else (lost_at, tries + 1)
             if not self._stop.is_set():
-                yield CameraStatus("reconnecting", loss=SourceLoss(error, tries), lost_at=lost_at)
-                self._stop.wait(backoff)
+                if begin is None and not self._is_persistent:
+                    raise fault
+                yield CameraStatus("reconnecting", loss=_loss(fault, tries), lost_at=lost_at)
+                self._stop.wait(max(backoff, fault.retry_after))
                 backoff = min(2 * backoff, _MAX_BACKOFF)
 
     def _open(self) -> OpenContainer:
         opened, self._opened = self._opened, None
-        return opened or self._stack.enter_context(self._connect())
+        opened = opened or self._stack.enter_context(self._connect())
+        if (
+            not opened.is_live
+        ):  # as the playlist of a broadcast that is over: it would be read again and again
+            raise VideoError(
+                f"{self._source.redacted} was live, and is a recording with an end now:"
+                " create a scenario for the recording, or wait until it is live again",
+                retryable=True,
+            )
+        return opened
 
     def _arrivals(
         self, opened: OpenContainer, *, keys_only: bool
@@ -203,6 +223,13 @@ def _decode(context: VideoCodecContext, packet: VideoPacket, *, alone: bool) -> 
             frames += context.decode(None)
             context.flush_buffers()
     return frames
+
+
+def _loss(fault: VideoError, tries: int) -> SourceLoss:
+    error = str(fault)
+    if fault.retry_after:
+        error += f" (it is tried again every {fault.retry_after / 60:.0f} minutes)"
+    return SourceLoss(error, tries)
 
 
 def _media(opened: OpenContainer, frame: av.VideoFrame) -> Media:

@@ -28,7 +28,8 @@ def open_video(
     """Open `source`, a file below `media_root` or a host on `networks`, and close it on the way out.
 
     `stop` ends a Camera's frames, and its waits at once; no single read outlasts its timeout (seconds). If
-    `is_persistent`, a live source that cannot be opened is a Camera that reconnects.
+    `is_persistent`, a live source that cannot be opened is a Camera that reconnects. `source.live` may be set
+    for an http source that was live before.
 
     Raises:
         VideoError: the source cannot be opened.
@@ -49,7 +50,7 @@ def open_video(
             if not (is_persistent and source.live):
                 raise
             opened = None
-        if opened is None or opened.is_live:
-            yield Camera(source, connect, stop, stack, opened)
+        if opened is None or opened.is_live or source.live:
+            yield Camera(source, connect, stop, stack, opened, is_persistent=is_persistent)
         else:
             yield Recording(opened, source)

@@ -22,6 +22,7 @@ from app.video.open import open_video
 from app.video.reading import SampledFrame, Watermark
 from tests.support import cameras, clips
 from tests.support.ports import free_port
+from tests.support.rtsp_server import RtspServer
 from tests.support.web_server import web_server
 
 FRAMES = 120
@@ -178,6 +179,50 @@ def test_a_persistent_camera_may_be_off_at_first(clip: Path, stop: Event) -> Non
         with camera:
             state(frames, "open")
             take(frames, 3)
+
+
+def test_a_refused_log_in_is_tried_again_minutes_later(clip: Path, stop: Event) -> None:
+    """A camera locks an address out that tries more often."""
+    with RtspServer(clip) as server:
+        server.challenges, server.interval = ['Digest realm="cam", nonce="n"'], 0.02
+        with watched(server.url(login="admin:s3cret@"), stop, is_persistent=True) as video:
+            frames = video.frames(EveryFrame())
+            take(frames, 3)
+            server.password = "changed"  # noqa: S105 - a test's
+            server.hang_up()
+            state(frames, "reconnecting")
+            refused = state(frames, "reconnecting")
+            assert refused.loss
+            assert refused.loss.tries == 1
+            assert "refuses access (401)" in why(refused)
+            assert "it is tried again every 5 minutes" in why(refused)
+            logins = server.logins
+            Timer(1, stop.set).start()
+            assert list(frames) == []
+            assert server.logins == logins
+
+
+def test_a_camera_that_opens_and_sends_no_picture_is_a_fault(clip: Path, stop: Event) -> None:
+    with web_server(clip.parent) as server:
+        server.endless, server.stall_after = True, 0
+        clips.marker_clip(clip.parent / "empty.ts", frames=3, size=(256, 192))
+        with pytest.raises(VideoError) as caught, watched(f"{server.url}/empty.ts", stop) as video:
+            list(video.frames(EveryFrame()))
+    assert caught.value.retryable
+
+
+def test_a_broadcast_that_is_over_is_not_read_again_from_its_beginning(tmp_path: Path, stop: Event) -> None:
+    clips.marker_clip(tmp_path / "one.ts", frames=30, size=(256, 192), gop=15)
+    live_playlist(tmp_path, 1)
+    with web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
+        frames = video.frames(EveryFrame())
+        take(frames, 20)
+        with (tmp_path / "live.m3u8").open("a") as playlist:
+            playlist.write("#EXT-X-ENDLIST\n")
+        state(frames, "reconnecting")
+        lost = next(frames)
+    assert isinstance(lost, CameraStatus)
+    assert "was live, and is a recording with an end now" in why(lost)
 
 
 def test_waiting_to_reconnect_ends_at_once_when_told(stop: Event) -> None:
