@@ -233,5 +233,6 @@ def _loss(fault: VideoError, tries: int) -> SourceLoss:
 
 
 def _media(opened: OpenContainer, frame: av.VideoFrame) -> Media:
-    rate = opened.stream.average_rate or opened.stream.guessed_rate
+    has_clock = opened.container.format.name != "mpjpeg"  # FFmpeg assumes 25 frames per second
+    rate = opened.stream.average_rate or opened.stream.guessed_rate if has_clock else None
     return describe(opened, frame, Media(width=0, height=0, fps=float(rate) if rate else None, live=True))

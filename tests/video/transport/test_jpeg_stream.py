@@ -44,6 +44,8 @@ def markers(url: str, wanted: int) -> list[int]:
     for entry in entries(url):
         if isinstance(entry, CameraStatus):
             assert entry.state == "open", entry.loss
+            assert entry.media
+            assert entry.media.fps is None  # no MJPEG camera tells it
         elif entry.picture:
             found.append(int(detector.detectMarkers(entry.picture.gray())[1][0][0]))
             if len(found) == wanted:
