@@ -26,6 +26,7 @@ from anyio.abc import TaskStatus
 from asyncpg import PostgresError
 from msgspec import Struct
 
+from ..domain.reason import Reason, ScenarioWarning
 from ..domain.states import SourceState
 from ..postgres import TRANSIENT, Database
 from ..scenarios.json_columns import decode_media
@@ -41,24 +42,28 @@ from .queries.history import (
     read_present,
 )
 from .queries.progress import Progress, list_stored_progress, progress_of, source_state_of
-from .queries.scenarios import find_running
+from .queries.reasons import list_reasons, warnings_of
+from .queries.scenarios import find_unended
 
 log = structlog.get_logger(__name__)
 
 _POLL = 1.0  # seconds between polls for changes, and between progress events
 _PENDING_POLL = 0.05  # seconds between polls while a change waits for an older transaction
 _MAX_AGE = timedelta(days=1)  # of the changes that a client which reconnects is sent
+_MAX_WAITING = 100  # scenarios without a runner of which progress is sent
 _BATCH = 200  # changes in one query
 _FAULTS: tuple[type[Exception], ...] = (PostgresError, *TRANSIENT)  # no fault of a database ends the process
 
 
 class ProgressEvent(Struct, frozen=True):
-    """How far a scenario is that a runner holds."""
+    """How far a scenario is, and what keeps it from going on."""
 
     scenario_id: UUID
     attempt: int
     source_state: SourceState | None
     progress: Progress
+    reason: Reason | None
+    warnings: list[ScenarioWarning]
 
 
 class ChangeStream:
@@ -181,17 +186,21 @@ class ChangeStream:
 
     async def _follow_progress(self) -> None:
         while self._clients:
-            running = await find_running(self._scenarios)
-            stored = await list_stored_progress(self._predictions, [row["id"] for row in running])
-            if running:
+            rows = await find_unended(self._scenarios, _MAX_WAITING)
+            stored = await list_stored_progress(self._predictions, [row["id"] for row in rows])
+            timeout = self._options.heartbeat_timeout
+            reasons = await list_reasons(self._scenarios, rows, stored, timeout)
+            if rows:
                 events = [
                     ProgressEvent(
                         scenario_id=row["id"],
                         attempt=row["attempt"],
                         source_state=source_state_of(row, stored[row["id"]]),
                         progress=progress_of(row, decode_media(row["media"]), stored[row["id"]]),
+                        reason=reasons.get(row["id"]),
+                        warnings=warnings_of(stored[row["id"]]),
                     )
-                    for row in running
+                    for row in rows
                 ]
                 self._progress = b"".join(b"event: progress\ndata: %b\n\n" % _json(event) for event in events)
                 self._progress_count += 1

@@ -1,5 +1,6 @@
 """Why a scenario does not go on, and what its user should know: `reason` and `warnings`."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -7,7 +8,9 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from app.api.http.middleware import RequestMiddleware
 from app.postgres import Database
+from tests.api.conftest import listening
 from tests.support.rows import MEDIA, add_checkpoint, add_scenario
 
 LOST_AT = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
@@ -52,6 +55,36 @@ async def test_with_all_slots_in_use_it_says_how_many(http: httpx.AsyncClient, s
     reason = (await get(http, waiting))["reason"]
     assert reason["code"] == "no_slot"
     assert reason["text"].startswith("1 of 1 slots are in use")
+
+
+async def test_reasons_and_warnings_are_in_the_stream_and_the_metrics(
+    app: RequestMiddleware, http: httpx.AsyncClient, scenarios: Database, predictions: Database
+) -> None:
+    waiting = await add_scenario(scenarios, state="init_startup")
+    lost = await add_scenario(scenarios, state="active")
+    await add_checkpoint(
+        predictions,
+        lost,
+        source_state="reconnecting",
+        source_loss={"error": "connection refused", "tries": 3},
+        source_lost_at=LOST_AT,
+        warnings=[{"code": "ends_early", "text": "It ends early.", "frame": 7}],
+    )
+    metrics = (await http.get("/metrics")).text
+    assert 'videoanalysis_scenarios_held_up{reason="no_runner"} 1.0' in metrics
+    assert 'videoanalysis_scenarios_held_up{reason="reconnecting"} 1.0' in metrics
+    assert 'videoanalysis_scenarios_held_up{reason="no_slot"} 0.0' in metrics
+    async with listening(app) as url, httpx.AsyncClient() as client:
+        text = (await client.get(f"{url}/stream", params={"seconds": 3})).text
+    events = [json.loads(line[6:]) for line in text.splitlines() if line.startswith('data: {"scenario_id"')]
+    found = {event["scenario_id"]: event for event in events}
+    assert set(found) == {str(waiting), str(lost)}
+    for scenario_id in (waiting, lost):
+        scenario = (await http.get(f"/scenarios/{scenario_id}")).json()
+        for name in ("reason", "warnings", "progress", "source_state"):
+            assert found[str(scenario_id)][name] == scenario[name]
+    assert found[str(lost)]["reason"]["code"] == "reconnecting"
+    assert len(found[str(lost)]["warnings"]) == 1
 
 
 async def test_if_no_runner_has_a_feature_it_says_which(http: httpx.AsyncClient, scenarios: Database) -> None:

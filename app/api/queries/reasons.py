@@ -1,6 +1,6 @@
 """Why scenarios do not go on at the moment, and what users should know of their results."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -35,6 +35,18 @@ async def list_waiting_reasons(
     runners = await _list_live_runners(scenarios, heartbeat_timeout)
     reasons = ((row["id"], _waiting_reason(row, runners)) for row in waiting)
     return {scenario_id: reason for scenario_id, reason in reasons if reason is not None}
+
+
+async def list_reasons(
+    scenarios: Database,
+    rows: Sequence[Record],
+    stored: Mapping[UUID, StoredProgress],
+    heartbeat_timeout: float,
+) -> dict[UUID, Reason]:
+    """Return for each of these rows that does not go on why it does not."""
+    losses = {row["id"]: loss_reason(row, stored[row["id"]]) for row in rows}
+    lost = {scenario_id: reason for scenario_id, reason in losses.items() if reason is not None}
+    return lost | await list_waiting_reasons(scenarios, rows, heartbeat_timeout)
 
 
 async def _list_live_runners(scenarios: Database, heartbeat_timeout: float) -> list[_LiveRunner]:

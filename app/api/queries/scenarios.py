@@ -155,11 +155,20 @@ async def list_scenarios(
     return [_scenario(row, stored[row["id"]], waiting) for row in page], more
 
 
-async def find_running(scenarios: Database) -> list[Record]:
-    """Return what progress is computed from, for each scenario that a runner holds."""
-    sql = "SELECT id, state, outcome, attempt, runner_id, media FROM scenarios WHERE runner_id IS NOT NULL"
+async def find_unended(scenarios: Database, max_waiting: int) -> list[Record]:
+    """Return what progress and reasons are computed from, without the specifications.
+
+    It is for each scenario that a runner holds, and for the `max_waiting` that have waited longest for one.
+    """
+    columns = _COLUMNS.replace("spec, ", "")
+    sql = f"""
+        SELECT {columns} FROM scenarios WHERE runner_id IS NOT NULL
+        UNION ALL
+        (SELECT {columns} FROM scenarios WHERE state = 'init_startup' AND deleted_at IS NULL
+          ORDER BY updated_at LIMIT $1)
+    """  # noqa: S608
     async with scenarios.connection() as connection:
-        return await connection.fetch(sql)
+        return await connection.fetch(sql, max_waiting)
 
 
 async def count_by_state(scenarios: Database) -> dict[str, int]:

@@ -88,7 +88,8 @@ class StreamQuery(Struct, frozen=True, forbid_unknown_fields=True):
         summary="Follow every change as server-sent events",
         description=(
             "`scenario` events are changes, as in a scenario's history, each once and in order. `progress`"
-            " events come about once a second for each scenario that a runner holds, and have no id. A"
+            " events come about once a second for each scenario that a runner holds, and for the 100 that"
+            " have waited longest for one. They have no id, and tell `reason` and `warnings`, too. A"
             " client that reconnects with the last id it received, to any api process, misses no change."
             " Without an id the stream begins now. An id is refused once changes since it are older than a"
             " day."

@@ -116,9 +116,9 @@ async def _list_scenarios(world: World) -> None:
     await scenarios.list_scenarios(world.scenarios, world.predictions, None, None, 100, 10)
 
 
-@call(scenarios.find_running)
-async def _find_running(world: World) -> None:
-    await scenarios.find_running(world.scenarios)
+@call(scenarios.find_unended)
+async def _find_unended(world: World) -> None:
+    await scenarios.find_unended(world.scenarios, 100)
 
 
 @call(scenarios.count_by_state)
