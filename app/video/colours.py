@@ -13,6 +13,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from ..domain.picture import Image
+from .hdr import HLG, PQ, tone_map
 from .resizing import Samples
 
 # Codes of ITU-T H.273, as FFmpeg uses them.
@@ -40,11 +41,18 @@ Matrix = NDArray[np.float64]
 
 
 class Colours(Struct, frozen=True):
-    """How the samples of a frame are to be read. `matrix` is a code of ITU-T H.273."""
+    """How the samples of a frame are to be read. Matrix, transfer and primaries are codes of ITU-T H.273."""
 
     matrix: int
     is_full_range: bool
     bits: int
+    transfer: int
+    primaries: int
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether the picture has a high dynamic range, which is reduced."""
+        return self.transfer in (PQ, HLG)
 
 
 def colours_of(frame: av.VideoFrame, bits: int, *, is_full_range: bool) -> Colours:
@@ -59,12 +67,18 @@ def colours_of(frame: av.VideoFrame, bits: int, *, is_full_range: bool) -> Colou
         is_hd = frame.width >= _HD_WIDTH or frame.height >= _HD_HEIGHT
         matrix = _BT709 if is_hd else _SMPTE170M
     declared = int(frame.color_range)
-    return Colours(matrix, declared == _FULL_RANGE or (is_full_range and declared != _LIMITED_RANGE), bits)
+    return Colours(
+        matrix,
+        declared == _FULL_RANGE or (is_full_range and declared != _LIMITED_RANGE),
+        bits,
+        int(frame.color_trc),
+        int(frame.color_primaries),
+    )
 
 
 @cache
-def bgr_matrix(colours: Colours) -> Matrix:
-    """Return the 3x4 matrix that takes (luma, blue difference, red difference, 1) to BGR from 0 to 255."""
+def bgr_matrix(colours: Colours, white: int = 255) -> Matrix:
+    """Return the 3x4 matrix that takes (luma, blue and red difference, 1) to BGR from 0 to `white`."""
     if colours.matrix == _YCGCO:  # its differences are green's and orange's
         by_colour = np.array([[1.0, -1.0, -1.0], [1.0, 1.0, 0.0], [1.0, -1.0, 1.0]])
     else:
@@ -78,8 +92,10 @@ def bgr_matrix(colours: Colours) -> Matrix:
             ]
         )
     black, luma, difference = _levels(colours)
-    by_sample = by_colour * 255 / (luma, difference, difference)
-    if colours.bits == 8:  # round before the offset is computed, so that gray stays exactly gray
+    by_sample = by_colour * white / (luma, difference, difference)
+    if (
+        colours.bits == 8 and white == 255
+    ):  # round before the offset is computed, so that gray stays exactly gray
         by_sample = np.round(by_sample * _FIXED_POINT) / _FIXED_POINT
     middle = 1 << (colours.bits - 1)
     offset = -by_sample @ (black, middle, middle)
@@ -89,6 +105,9 @@ def bgr_matrix(colours: Colours) -> Matrix:
 def bgr(luma: Samples, blue: Samples, red: Samples, colours: Colours) -> Image:
     """Return BGR, shape (height, width, 3). Subsampled colour differences are repeated."""
     matrix = bgr_matrix(colours)
+    if colours.is_hdr:
+        matrix = bgr_matrix(colours, 65535)
+        luma, blue, red = (np.asarray(samples, np.uint16) for samples in (luma, blue, red))
     height, width = luma.shape
     if blue.shape[1] < width:
         blue, red = (_repeat_columns(samples, width) for samples in (blue, red))
@@ -100,6 +119,8 @@ def bgr(luma: Samples, blue: Samples, red: Samples, colours: Colours) -> Image:
             lines = luma[first::2]
             if count := lines.shape[0]:
                 cv2.transform(cv2.merge([lines, blue[:count], red[:count]]), matrix, pixels[first::2])
+    if colours.is_hdr:
+        return tone_map(np.asarray(pixels, np.uint16), colours.transfer, colours.primaries)
     return np.asarray(pixels if colours.bits == 8 else cv2.convertScaleAbs(pixels), np.uint8)
 
 

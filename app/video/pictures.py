@@ -14,6 +14,8 @@ from .layouts import layout_of
 from .orientation import AS_STORED, Orientation, orientation_of
 from .resizing import Samples, resized
 
+_BT709_LUMA = np.array([[0.0722, 0.7152, 0.2126]])  # of blue, green and red
+
 
 class AvPicture:
     """A `Picture` of a PyAV frame, turned and mirrored as the recording says. Thread safe."""
@@ -34,6 +36,8 @@ class AvPicture:
         target = self._as_stored(size or (self.width, self.height))
         if self._layout.planar is None:
             image = np.asarray(cv2.cvtColor(self._stored_bgr(target), cv2.COLOR_BGR2GRAY), np.uint8)
+        elif self._colours.is_hdr and not self._layout.is_gray:
+            image = np.asarray(cv2.transform(self._stored_bgr(target), _BT709_LUMA), np.uint8)
         else:
             image = colours.gray(resized(self._planes()[0], target), self._colours)
         return self.orientation.apply(image)
