@@ -11,6 +11,7 @@ _SECRET = re.compile(
 )
 # These run on untrusted text, so each must take linear time.
 _LOGIN = re.compile(r"(?<=://)[^\s/]+@")
+_SPLIT_LOGIN = re.compile(r"(?<=://)[^\s/:@]+:(?:(?!://)[^\s'\"])*@")  # the password contains a "/"
 _NAME = re.compile(r"[?&#;]([^=?&#;\s]+)=")
 _VALUE = re.compile(r"(?:[^&\s'\"]|'(?=\w))+")  # a quote before a word character is part of the value
 # as in user=admin_password=…_channel=1
@@ -25,7 +26,7 @@ _SECRET_IN_PATH = re.compile(
 
 def redact(text: str) -> str:
     """Return `text` with `***` for each credential in the addresses that it contains."""
-    text = _PASSWORD_IN_PATH.sub(r"\1\2***", _LOGIN.sub("***@", text))
+    text = _PASSWORD_IN_PATH.sub(r"\1\2***", _SPLIT_LOGIN.sub("***@", _LOGIN.sub("***@", text)))
     text = _SECRET_IN_PATH.sub(r"\1\2***", text)
     parts = []
     position = 0

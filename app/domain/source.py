@@ -26,6 +26,8 @@ _ENCODED_CONTROL = re.compile(r"%(?:[01][0-9A-F]|7F)", re.IGNORECASE)
 _SLIP = re.compile(r"((rtsps?|https?);?//)", re.IGNORECASE)
 _HOST_AND_PORT = re.compile(r"(?:[\w-]+\.)+[\w-]+:\d{1,5}(?:/|$)|localhost:\d{1,5}(?:/|$)")
 
+_NESTED_LOGIN = re.compile(r"://[^\s/@]+@")  # of an address within an address
+
 
 class SourceError(ValueError):
     """The source is malformed, missing or not allowed. The message says what to do."""
@@ -97,6 +99,11 @@ def _parse_path(text: str) -> Source:
 
 
 def _parse_url(kind: Literal["rtsp", "http"], text: str, *, live: bool | None) -> Source:
+    if _splits_a_login(text):
+        raise SourceError(
+            "the address has an '@' after the host: percent-encode special characters in the user name and"
+            " password ('/' is %2F, '#' is %23, '?' is %3F, '@' is %40), and write an '@' in a path as %40"
+        )
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
@@ -121,6 +128,14 @@ def _parse_url(kind: Literal["rtsp", "http"], text: str, *, live: bool | None) -
         fragment="",
     ).geturl()
     return Source(kind, text, live=live, redacted=redacted)
+
+
+def _splits_a_login(text: str) -> bool:
+    """Return whether a '/', '?' or '#' of a password seems to end the host, as in `rtsp://admin:12/34@host`."""
+    address = text.partition("://")[2]
+    host = re.split(r"[/?#]", address, maxsplit=1)[0]
+    rest = _NESTED_LOGIN.sub("", address[len(host) :])
+    return "@" in rest and ("@" in host or ":" in host)
 
 
 def _parse_test_pattern(text: str) -> Source:

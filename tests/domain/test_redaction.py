@@ -51,6 +51,11 @@ def test_a_line_of_a_log_keeps_its_fields() -> None:
     assert redact(text) == text
 
 
+def test_a_password_with_a_slash_is_removed() -> None:
+    text = "cannot open 'rtsp://admin:12/3?4#5@cam/x', see http://relay/rtsp://admin:12/34@cam/x"
+    assert redact(text) == "cannot open 'rtsp://***@cam/x', see http://relay/rtsp://***@cam/x"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -59,6 +64,8 @@ def test_a_line_of_a_log_keeps_its_fields() -> None:
         "pass" * 16_000,
         "://" * 20_000,
         "://" + "a@" * 32_000,
+        "://a:" * 16_000,
+        "://a:" * 16_000,
         "/token" * 16_000,
         "/access_" * 10_000,
         "_pin=" * 16_000,
@@ -71,6 +78,8 @@ def test_a_line_of_a_log_keeps_its_fields() -> None:
         "a word",
         "logins",
         "a login",
+        "ports",
+        "ports",
         "paths",
         "prefixes",
         "pins",

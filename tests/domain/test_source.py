@@ -99,6 +99,36 @@ def test_credentials_of_an_address_within_an_address_are_redacted(text: str, sho
     assert parse_source(text).redacted == shown
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rtsp://admin:12/34@host/live",
+        "rtsp://admin:12?34@host/live",
+        "rtsp://admin:12#34@host/live",
+        "rtsp://admin:pa/ss@host/live",
+        "rtsps://admin:p@ss/w@host:322/live",
+        "http://admin:12/34@host/live.m3u8",
+    ],
+)
+def test_a_special_character_in_a_password_must_be_percent_encoded(text: str) -> None:
+    error = rejection(text)
+    assert "percent-encode" in error
+    assert not any(part in error for part in ("12", "34", "admin", "pa/"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://example.org/@user/clip.mp4",
+        "rtsp://admin:p@ss@host/live",
+        "rtsp://admin:12%2F34@host/live",
+        "http://relay:1984/api/stream.mp4?src=rtsp://admin:s3cret@cam/x",
+    ],
+)
+def test_an_at_sign_may_stand_where_it_splits_no_password(text: str) -> None:
+    assert parse_source(text).address == text
+
+
 def test_only_opening_tells_whether_http_is_live() -> None:
     source = parse_source("HTTPS://example.org/a%20b.mp4?x=1")
     assert (source.kind, source.live) == ("http", None)
