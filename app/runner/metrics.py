@@ -9,6 +9,9 @@ FRAMES = Counter("videoanalysis_frames", "Frames stored: sampled or skipped")
 SAMPLED = Counter("videoanalysis_frames_sampled", "Sampled frames stored")
 FAILED = Counter("videoanalysis_frames_failed", "Sampled frames stored with an error")
 DETECTIONS = Counter("videoanalysis_detections", "Detections stored")
+EXPIRED = Counter(
+    "videoanalysis_predictions_expired", "Predictions of live sources removed by VA_LIVE_RETENTION_DAYS"
+)
 STORE_SECONDS = Histogram("videoanalysis_store_seconds", "Time to store one batch")
 ENDED = Counter("videoanalysis_runs_ended", "Runs that ended on this runner", ["how"])
 

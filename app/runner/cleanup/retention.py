@@ -1,6 +1,5 @@
 """Remove old predictions of live sources, one block of frames at a time."""
 
-from functools import partial
 from uuid import UUID
 
 import structlog
@@ -8,6 +7,7 @@ from anyio import sleep
 
 from ...postgres import TRANSIENT, Connection, Database
 from ...predictions.codec import FRAMES_PER_BLOCK
+from ..metrics import EXPIRED
 from .purge import repeat_with_pauses
 
 log = structlog.get_logger(__name__)
@@ -26,15 +26,29 @@ async def remove_old(database: Database, days: float) -> None:
             async with database.connection() as connection:
                 scenarios = await live_scenarios(connection)
             for scenario_id in scenarios:
-                await repeat_with_pauses(partial(_remove_block, database, scenario_id, days * DAY))
+                await _remove_old_of(database, scenario_id, days)
         except TRANSIENT as error:
             log.warning("cannot remove old predictions yet", error=repr(error))
         await sleep(POLL)
 
 
-async def _remove_block(database: Database, scenario_id: UUID, older_than: float) -> bool:
-    async with database.connection() as connection:
-        return await remove_oldest_block(connection, scenario_id, older_than)
+async def _remove_old_of(database: Database, scenario_id: UUID, days: float) -> None:
+    """Remove the old blocks of one scenario, and log and count what was removed."""
+    total = 0
+
+    async def remove_block() -> bool:
+        nonlocal total
+        async with database.connection() as connection:
+            removed = await remove_oldest_block(connection, scenario_id, days * DAY)
+        total += removed
+        EXPIRED.inc(removed)
+        return removed > 0
+
+    try:
+        await repeat_with_pauses(remove_block)
+    finally:
+        if total:
+            log.info("old predictions removed", scenario=str(scenario_id), predictions=total, days=days)
 
 
 async def live_scenarios(connection: Connection) -> list[UUID]:
@@ -43,11 +57,12 @@ async def live_scenarios(connection: Connection) -> list[UUID]:
     return [row["scenario_id"] for row in rows]
 
 
-async def remove_oldest_block(connection: Connection, scenario_id: UUID, older_than: float) -> bool:
+async def remove_oldest_block(connection: Connection, scenario_id: UUID, older_than: float) -> int:
     """Remove the oldest block of a live source if all of it is more than `older_than` seconds old.
 
-    Returns False if it is not. The block that a run may still write to is kept until nobody has claimed or
-    written for `older_than` seconds: that run's next batch relies on the block's rows in `label_blocks`.
+    Returns the number of predictions removed, 0 if it is not. The block that a run may still write to is
+    kept until nobody has claimed or written for `older_than` seconds: that run's next batch relies on the
+    block's rows in `label_blocks`.
     """
     removed: int = await connection.fetchval(
         """
@@ -70,16 +85,17 @@ async def remove_oldest_block(connection: Connection, scenario_id: UUID, older_t
         ), removed AS (
             DELETE FROM predictions AS p USING due
              WHERE p.scenario_id = $1 AND p.frame BETWEEN due.block * $3 AND due.frame
+            RETURNING 1
         ), forgotten AS (
             DELETE FROM label_blocks AS known USING due
              WHERE known.scenario_id = $1 AND known.block = due.block
         ), moved AS (
             UPDATE checkpoints SET purged_before = due.frame + 1 FROM due WHERE scenario_id = $1
         )
-        SELECT count(*) FROM due
+        SELECT count(*) FROM removed
         """,
         scenario_id,
         older_than,
         FRAMES_PER_BLOCK,
     )
-    return removed == 1
+    return removed

@@ -2,14 +2,18 @@
 
 import time
 
+from anyio import create_task_group, move_on_after
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from app.postgres import Database
 from app.predictions.checkpoint import Batch
 from app.predictions.codec import FRAMES_PER_BLOCK
 from app.runner.cleanup import purge, retention
+from app.runner.metrics import EXPIRED
 from tests.support.batches import as_batch, batch, prediction
 from tests.support.checkpoints import SCENARIO, claim, frames, new_fence, write
+from tests.support.waiting import until
 
 
 def live(start: int, end: int, began: float) -> Batch:
@@ -46,6 +50,23 @@ async def test_old_predictions_of_a_live_source_are_removed_block_by_block(predi
     assert await write(predictions, fence, live(3 * block, 3 * block + 5, now - 3 * block))
     assert await remove_old(predictions, 0.5 * block) == 1
     assert (await frames(predictions))[0] == 2 * block
+
+
+async def test_what_is_removed_is_logged_and_counted(predictions: Database) -> None:
+    block, fence = FRAMES_PER_BLOCK, new_fence()
+    await claim(predictions, fence)
+    assert await write(predictions, fence, live(0, 3 * block, time.time() - 3 * block))
+    before = EXPIRED._value.get()
+    days = 0.5 * block / retention.DAY
+    with capture_logs() as logs, move_on_after(10) as scope:
+        async with create_task_group() as tasks:
+            tasks.start_soon(retention.remove_old, predictions, days)
+            await until(lambda: any(line["event"] == "old predictions removed" for line in logs))
+            tasks.cancel_scope.cancel()
+    assert not scope.cancelled_caught
+    (line,) = [line for line in logs if line["event"] == "old predictions removed"]
+    assert (line["scenario"], line["predictions"], line["days"]) == (str(SCENARIO), 2 * block, days)
+    assert EXPIRED._value.get() - before == 2 * block
 
 
 async def test_blocks_are_removed_beyond_a_gap_in_the_frames(predictions: Database) -> None:
