@@ -17,7 +17,7 @@ import psutil
 import pytest
 from msgspec import Struct
 
-from app.video import formats
+from app.video import formats, tracks
 from app.video.declared_index import Index, check_index
 from app.video.errors import VideoError
 from tests.support.clips import marker_clip
@@ -251,8 +251,9 @@ def test_a_recording_as_large_as_may_be_is_read(tmp_path: Path) -> None:
 def test_without_its_limit_a_bomb_takes_much(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, battery: Battery, bomb: str, least: int
 ) -> None:
-    monkeypatch.setattr(formats, "LIMITS", {"max_streams": "1000"})
-    monkeypatch.setattr(formats, "MAX_PIXELS", 2**31)
+    for module in (formats, tracks):
+        monkeypatch.setattr(module, "LIMITS", {"max_streams": "1000"})
+        monkeypatch.setattr(module, "MAX_PIXELS", 2**31)
     monkeypatch.setattr(formats, "check_index", lambda *_: Index(is_mp4=True, tracks=1000))
     formats.limit_allocations()
     formats.set_max_allocation(2**31 - 1)
