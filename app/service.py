@@ -199,7 +199,7 @@ class Service:
         settings = self._settings
         log.info(
             "ready",
-            docs=f"http://{settings.host}:{settings.port}/docs",
+            docs=f"{settings.address}/docs",
             roles=",".join(sorted(settings.roles)),
             bus=settings.bus,
             data=str(settings.data_dir.resolve()),
@@ -211,8 +211,13 @@ class Service:
 def create(roles: Iterable[RoleSpec] = ROLES) -> Asgi:
     """Build the application from the environment and `.env`, and configure this process for it.
 
-    Exits the process with one line if a setting is wrong.
+    Exits the process with one line if a setting is wrong, or file names are not in UTF-8.
     """
+    if (encoding := sys.getfilesystemencoding()) != "utf-8":
+        sys.exit(
+            f"videoanalysis: file names are read as {encoding} here, so that not all can be opened: start it"
+            " with PYTHONUTF8=1, or in a UTF-8 locale (LC_ALL=C.UTF-8)"
+        )
     try:
         settings = load(os.environ, Path(".env"))
         for folder in (settings.media_root, settings.model_root):

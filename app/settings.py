@@ -153,6 +153,11 @@ class Settings(Struct, frozen=True, kw_only=True):
             )
 
     @property
+    def address(self) -> str:
+        """The address that `make run` listens on, as in a URL."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+    @property
     def path_prefix(self) -> str:
         """The path of `public_url`, such as `/video`, which a proxy removes from each request."""
         return urlsplit(self.public_url).path.rstrip("/")

@@ -109,6 +109,18 @@ def test_every_variable_arrives_in_its_type(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("::1", "http://[::1]:8000"),
+        ("video.local", "http://video.local:8000"),
+    ],
+)
+def test_the_address_can_be_opened_as_it_is_shown(host: str, address: str) -> None:
+    assert Settings(host=host).address == address
+
+
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     dotenv = tmp_path / ".env"
     dotenv.write_text("# a comment\nVA_PORT=9000\nexport VA_RUNNER_SLOTS='2'\nOTHER=1\n")

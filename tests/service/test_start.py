@@ -93,6 +93,11 @@ async def test_the_folder_can_be_used_again_after_an_end(tmp_path: Path) -> None
         assert (await service.get(scenario_id))["outcome"] == "completed"
 
 
+def test_it_starts_only_if_every_file_name_can_be_opened(tmp_path: Path) -> None:
+    printed = failed_start(tmp_path, LC_ALL="POSIX", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert "LC_ALL=C.UTF-8" in printed
+
+
 async def test_it_says_in_one_line_that_it_is_ready_and_where(tmp_path: Path) -> None:
     async with running(tmp_path, port=8123) as service:
         assert isinstance(service, ServiceProcess)
