@@ -46,8 +46,11 @@ def connect(networks: Networks, host: str, port: int, timeout: float) -> socket.
 def resolve(networks: Networks, host: str, port: int) -> list[tuple[int, _SocketAddress]]:
     """Return the family and socket address of each of a host's addresses on `networks`.
 
-    Connect to these and not to the name: its addresses may be others when it is resolved again.
+    Connect to these and not to the name: its addresses may be others when it is resolved again. An IPv6
+    address may have a zone, as in `fe80::1%25eth0`.
     """
+    if ":" in host:
+        host = host.replace("%25", "%")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (UnicodeError, OverflowError):  # a label that is too long, a port that is too large

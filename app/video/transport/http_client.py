@@ -114,8 +114,9 @@ class HttpClient:
         fields: dict[str, str | bytes] = {"Connection": "close", **headers}
         if authorization := login and login.authorize("GET", target):
             fields["Authorization"] = authorization.encode()
+        named = host.partition("%")[0]  # the zone of an IPv6 address has a meaning on this machine only
         connection = (
-            HTTPSConnection(host, port, context=_tls_context()) if is_secure else HTTPConnection(host, port)
+            HTTPSConnection(named, port, context=_tls_context()) if is_secure else HTTPConnection(named, port)
         )
         tcp = connecting.connect(self._networks, host, port, self._time_left())
         connection.sock = _tls_context().wrap_socket(tcp, server_hostname=host) if is_secure else tcp

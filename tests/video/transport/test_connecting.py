@@ -11,7 +11,7 @@ import pytest
 from app.domain.networks import Networks
 from app.video.errors import ForbiddenAddressError
 from app.video.transport import connecting
-from app.video.transport.connecting import connect
+from app.video.transport.connecting import connect, resolve
 from tests.support.ports import own_addresses
 
 DEFAULT = Networks("public,private")
@@ -106,6 +106,12 @@ def test_only_the_allowed_addresses_of_a_host_are_tried(
     resolve_to(monkeypatch, "169.254.169.254", "::1")
     with pytest.raises(ForbiddenAddressError):
         connect(DEFAULT, "camera.example", port, 1)
+
+
+@pytest.mark.parametrize("host", ["fe80::1%25lo", "fe80::1%lo"])
+def test_an_address_of_one_link_has_a_zone(host: str) -> None:
+    ((_, address),) = resolve(Networks("fe80::/10"), host, 554)
+    assert address == ("fe80::1", 554, 0, socket.if_nametoindex("lo"))
 
 
 def test_an_address_that_does_not_answer_leaves_time_for_the_others(

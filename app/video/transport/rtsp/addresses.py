@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 _ADDRESS = re.compile(r"rtsps?://", re.IGNORECASE)
 _REPEATED = re.compile(r"rtsps?://rtsps?://", re.IGNORECASE)
+_ZONE = re.compile(r"%[^\]]*\]")  # of an IPv6 address, which has a meaning on this machine only
 _VALID = re.compile(r"rtsps?://[^/\s]+(/\S*)?", re.IGNORECASE)
 
 
@@ -59,7 +60,7 @@ def without_login(address: str) -> str:
     """Return an address as requests contain it: without its user name and password, and in ASCII."""
     parts = urlsplit(address)
     path, query = quote(parts.path, safe=punctuation), quote(parts.query, safe=punctuation)
-    netloc = parts.netloc.rpartition("@")[2]
+    netloc = _ZONE.sub("]", parts.netloc.rpartition("@")[2])
     return parts._replace(netloc=netloc, path=path, query=query, fragment="").geturl()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.video.errors import VideoError
+from app.video.transport.rtsp.addresses import without_login
 from tests.support import clips
 from tests.support.rtsp_server import RtspServer
 from tests.video.transport.rtsp.reading import fault, received
@@ -144,3 +145,7 @@ def test_a_session_is_kept_alive_by_each_sign_of_life(server: RtspServer, counte
     server.challenges = [SHA256]
     assert received(server.url(login="admin:s3cret@"), count=150) == 150
     assert [method for method, _ in server.requests].count("PLAY") == 1
+
+
+def test_a_camera_does_not_see_the_zone_of_its_address() -> None:
+    assert without_login("rtsp://a:b@[fe80::1%25eth0]:554/live") == "rtsp://[fe80::1]:554/live"
