@@ -133,7 +133,11 @@ def connection_error(error: Exception, name: str) -> VideoError:
         case ConnectionRefusedError():
             return VideoError(f"cannot connect to {name}: nothing listens there", retryable=True)
         case ssl.SSLCertVerificationError():
-            return VideoError(f"{name} has no valid certificate: {error.verify_message}", retryable=False)
+            return VideoError(
+                f"{name} has no valid certificate: {error.verify_message}; if it is the camera's own, add"
+                " #sha256= and the certificate's SHA-256 fingerprint to the address",
+                retryable=False,
+            )
         case OSError():
             return VideoError(f"cannot connect to {name}: {error.strerror or error}", retryable=True)
         case _:

@@ -1,15 +1,19 @@
 """An HTTP client for sources: allowed addresses only, with limits on time and bytes."""
 
 import io
+import re
 import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from hashlib import sha256
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from string import punctuation
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urldefrag, urljoin, urlsplit
+
+from msgspec import Struct
 
 from ...domain.networks import Networks
 from ...domain.source import contains_control_characters
@@ -20,6 +24,7 @@ from .login import Login, parse_challenges
 _MAX_BYTES = 256 * 2**20  # per packet, which also limits the memory of one packet
 _MAX_REDIRECTS = 5
 _BUFFER = 64 * 1024  # bytes
+_FINGERPRINT = re.compile(r"sha256=((?:[0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2})")
 _PROGRESS_BYTES = 4096  # that a server must send within the silence timeout
 
 
@@ -42,6 +47,14 @@ class InvalidAddressError(ForbiddenAddressError):
         super().__init__("it leads to an invalid http address")
 
 
+class _Pin(Struct, frozen=True):
+    """The certificate that a server must have instead of a valid one: its SHA-256."""
+
+    host: str
+    port: int
+    digest: bytes
+
+
 class HttpClient:
     """Sends GET requests to servers on `networks`. Not thread safe.
 
@@ -49,11 +62,16 @@ class HttpClient:
     bytes counts as silent. All reads between two calls of `start_packet` take at most the seconds given to it
     (before the first call: to the constructor). Proxies are not used, because a proxy would decide which
     address a request reaches.
+
+    If the first URL ends in `#sha256=` and a fingerprint, its server must have the certificate with that
+    fingerprint, and need not have a valid one: cameras make their own.
     """
 
     def __init__(self, networks: Networks, *, silence_timeout: float, timeout: float) -> None:
         self._networks = networks
         self._silence_timeout = silence_timeout
+        self._pin: _Pin | None = None
+        self._has_begun = False
         self._login: tuple[str, Login] | None = None  # the latest, and for which user and host
         self.start_packet(timeout)
 
@@ -73,6 +91,9 @@ class HttpClient:
             VideoError: the server sent too many bytes.
             HTTPException, OSError: the server cannot be reached, or sends no HTTP.
         """
+        if not self._has_begun:
+            self._has_begun, self._pin = True, _pin_in(url)
+        url = urldefrag(url).url
         login = self._login_of(url)
         for _ in range(_MAX_REDIRECTS + 1):
             response = self._get_logged_in(url, headers, login)
@@ -119,7 +140,7 @@ class HttpClient:
             HTTPSConnection(named, port, context=_tls_context()) if is_secure else HTTPConnection(named, port)
         )
         tcp = connecting.connect(self._networks, host, port, self._time_left())
-        connection.sock = _tls_context().wrap_socket(tcp, server_hostname=host) if is_secure else tcp
+        connection.sock = self._encrypt(tcp, host, port) if is_secure else tcp
         connection.response_class = self._response  # type: ignore[assignment]
         try:
             connection.request("GET", target, headers=fields)
@@ -127,6 +148,19 @@ class HttpClient:
         finally:
             if connection.sock is not None:
                 connection.sock.close()  # the response keeps the socket open until it is closed itself
+
+    def _encrypt(self, tcp: socket.socket, host: str, port: int) -> ssl.SSLSocket:
+        pin = self._pin
+        if pin is None or (pin.host, pin.port) != (host, port):
+            return _tls_context().wrap_socket(tcp, server_hostname=host)
+        secure = _unchecked_tls_context().wrap_socket(tcp, server_hostname=host)
+        if sha256(secure.getpeercert(binary_form=True) or b"").digest() != pin.digest:
+            secure.close()
+            raise VideoError(
+                f"{host} has another certificate than the one in the address: compare its fingerprint",
+                retryable=False,
+            )
+        return secure
 
     def _response(self, sock: socket.socket, *arguments: Any, **options: Any) -> HTTPResponse:
         response = HTTPResponse(sock, *arguments, **options)
@@ -195,6 +229,15 @@ def _join(url: str, location: str) -> str:
         raise InvalidAddressError from None
 
 
+def _pin_in(url: str) -> _Pin | None:
+    """Return the certificate that the fragment of a URL names, None if it names none."""
+    found = _FINGERPRINT.fullmatch(url.partition("#")[2])
+    if found is None:
+        return None
+    _, host, port, _ = _split(url)
+    return _Pin(host, port, bytes.fromhex(found[1].replace(":", "")))
+
+
 def _split(url: str) -> tuple[bool, str, int, str]:
     """Return whether a URL is https, its host, its port, and its request target.
 
@@ -215,3 +258,12 @@ def _split(url: str) -> tuple[bool, str, int, str]:
 @cache
 def _tls_context() -> ssl.SSLContext:
     return ssl.create_default_context()
+
+
+@cache
+def _unchecked_tls_context() -> ssl.SSLContext:
+    """Return a context for a server whose certificate is compared with a fingerprint instead."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

@@ -6,6 +6,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from threading import Thread
 
@@ -18,6 +19,7 @@ from tests.support.web_server import web_server
 from tests.video.transport.rtsp.reading import fault, received
 
 CERTIFICATE = Path(__file__).parents[3] / "support" / "self_signed.pem"
+CERTIFICATE_TEXT = CERTIFICATE.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +140,20 @@ def test_a_web_server_needs_a_valid_certificate(tmp_path: Path) -> None:
         error = fault(f"https://{HERE}:{port}/clip.mp4")
     assert "has no valid certificate" in str(error)
     assert not error.retryable
+
+
+def test_a_web_server_with_the_certificate_in_the_address_needs_no_valid_one(tmp_path: Path) -> None:
+    clips.marker_clip(tmp_path / "live.ts", frames=30, size=(256, 192))
+    digest = sha256(ssl.PEM_cert_to_DER_cert(CERTIFICATE_TEXT[CERTIFICATE_TEXT.index("-----BEGIN CERT") :]))
+    fingerprint = digest.hexdigest().upper()
+    with web_server(tmp_path) as server, in_tls(server.server_port) as port:
+        server.endless = True
+        url = f"https://{HERE}:{port}/live.ts"
+        colons = ":".join(fingerprint[place : place + 2] for place in range(0, 64, 2))
+        assert received(f"{url}#sha256={colons}") == 10
+        assert received(f"{url}#sha256={fingerprint.lower()}") == 10
+        assert "has another certificate" in str(fault(f"{url}#sha256={64 * '0'}"))
+        assert "add #sha256=" in str(fault(f"{url}#sha256=0"))
 
 
 def open_files() -> int:
