@@ -76,9 +76,11 @@ SCENARIO_PAGE = ScenarioPage([SCENARIO], None)
 
 PREDICTION_PAGE = PredictionPage(
     [
-        Prediction(12, 0.4, (Detection("aruco:12", 1.0, (100.0, 80.0, 164.0, 144.0)),)),
-        Prediction(13, 0.433, ()),
-        Prediction(14, 0.467, (), "The frame could not be decoded."),
+        Prediction(
+            12, 0.4, (Detection("aruco:12", 1.0, (100.0, 80.0, 164.0, 144.0)),), width=1280, height=720
+        ),
+        Prediction(13, 0.433, (), width=1280, height=720),
+        Prediction(14, 0.467, (), "The frame could not be decoded.", width=1280, height=720),
     ],
     None,
 )

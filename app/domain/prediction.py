@@ -21,10 +21,23 @@ class Detection(Struct, frozen=True, gc=False):
     track_id: int | None = None
 
 
+class FrameSize(Struct, frozen=True):
+    """From `frame` on, pictures are `width` x `height`, upright. Both are 0 if that is not known."""
+
+    frame: int
+    width: int
+    height: int
+
+
 class Prediction(Struct, frozen=True, gc=False, omit_defaults=True):
-    """One sampled frame. `frame` is its ordinal in the recording, from 0; `time` is in seconds."""
+    """One sampled frame. `frame` is its ordinal in the recording, from 0; `time` is in seconds.
+
+    `width` and `height` are what its boxes are in. They are left out if they are not known.
+    """
 
     frame: int
     time: float
     detections: tuple[Detection, ...]
     error: Annotated[str | None, Meta(description="only if the frame could not be analysed")] = None
+    width: Annotated[int | None, Meta(description="of the upright frame, in pixels")] = None
+    height: Annotated[int | None, Meta(description="of the upright frame, in pixels")] = None

@@ -29,7 +29,13 @@ class Reason(Struct, frozen=True):
 
 
 WarningCode = Literal[
-    "pins_changed", "file_changed", "ends_early", "pictures_lost", "other_dictionary", "rotation_ignored"
+    "pins_changed",
+    "file_changed",
+    "ends_early",
+    "pictures_lost",
+    "other_dictionary",
+    "rotation_ignored",
+    "sizes_unknown",
 ]
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from ..domain.pins import PinChange, Pins
-from ..domain.prediction import Prediction
+from ..domain.prediction import FrameSize, Prediction
 from ..domain.reason import ScenarioWarning
 from ..domain.spec import CandidateFrames
 from ..domain.states import SourceState
@@ -50,6 +50,7 @@ class Checkpoint(Struct, frozen=True):
     is_live: bool = False
     pins: Pins | None = None
     warnings: tuple[ScenarioWarning, ...] = ()
+    sizes: tuple[FrameSize, ...] = ()
 
 
 class Batch(Struct, frozen=True):
@@ -70,6 +71,7 @@ class Batch(Struct, frozen=True):
     pins: Pins | None = None  # None: as before
     pin_changes: tuple[PinChange, ...] = ()
     warnings: tuple[ScenarioWarning, ...] | None = None  # all of the scenario's; None: as before
+    new_sizes: tuple[FrameSize, ...] = ()
 
 
 class BatchWrite(Struct, frozen=True):

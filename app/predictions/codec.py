@@ -5,15 +5,16 @@ A row holds a frame's detections as lists beside each other: `labels` is text wi
 """
 
 import struct
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from ctypes import c_float
 from itertools import accumulate, chain, pairwise
+from operator import attrgetter
 from typing import Any, Protocol
 
 from msgspec import Struct
 
-from ..domain.prediction import Detection, Prediction
+from ..domain.prediction import Detection, FrameSize, Prediction
 
 FRAMES_PER_BLOCK = 1024
 """`label_blocks` holds the highest confidence of each label in each block of this many frames.
@@ -24,6 +25,7 @@ The functions of the migrations repeat this number; a test compares them with it
 FRAME_END = "\x1e"
 """Ends each frame's labels. Labels are printable, so none of them contains it, or a line break."""
 
+_frame_of = attrgetter("frame")
 _pack_box = struct.Struct(">4f").pack
 
 
@@ -120,8 +122,16 @@ def _label_maxima(
     return maxima
 
 
-def decode(row: Row, *, label: str | None = None, min_confidence: float = 0.0) -> Prediction:
+def decode(
+    row: Row,
+    *,
+    label: str | None = None,
+    min_confidence: float = 0.0,
+    sizes: Sequence[FrameSize] = (),
+) -> Prediction:
     """Return a stored row, with the detections that have this label, if one is given, and this confidence.
+
+    `sizes` are all of the scenario's.
 
     Confidences are rounded to 4 decimals and boxes to 2: single precision holds no more. `min_confidence` is
     compared in single precision, so that 0.9 finds what was stored as 0.9.
@@ -143,7 +153,11 @@ def decode(row: Row, *, label: str | None = None, min_confidence: float = 0.0) -
                 if (label is None or own == label) and confidences[n] >= threshold
             ]
         )
-    return Prediction(row["frame"], row["time"], detections, row["error"])
+    size = bisect_right(sizes, row["frame"], key=_frame_of) if sizes else 0
+    if not size or not sizes[size - 1].width:
+        return Prediction(row["frame"], row["time"], detections, row["error"])
+    width, height = sizes[size - 1].width, sizes[size - 1].height
+    return Prediction(row["frame"], row["time"], detections, row["error"], width, height)
 
 
 def _unpack(numbers: bytes) -> tuple[float, ...]:

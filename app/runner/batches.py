@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ..detectors.base import WarmUp
 from ..detectors.warm_up import replay_from
 from ..domain.pins import PinChange, Pins, compare, merge
-from ..domain.prediction import Prediction
+from ..domain.prediction import FrameSize, Prediction
 from ..domain.reason import ScenarioWarning
 from ..domain.spec import CandidateFrames
 from ..domain.states import SourceState
@@ -17,6 +17,10 @@ from .pipeline import FrameTask
 
 _RATE_WINDOW = 5.0  # seconds
 _MAX_WARNINGS = 100  # of a scenario
+_MAX_SIZES = 1000  # changes of size of a scenario
+_TOO_MANY_SIZES = (
+    f"the picture's size changed over {_MAX_SIZES:,} times: later frames are stored without their size"
+)
 
 
 class BatchBuilder:
@@ -31,6 +35,7 @@ class BatchBuilder:
         self._pinned = checkpoint.pins
         self._new_pins: Pins | None = None
         self._pin_changes: tuple[PinChange, ...] = ()
+        self._sizes = list(checkpoint.sizes)
         self._warnings = checkpoint.warnings
         self._new_warnings: tuple[ScenarioWarning, ...] | None = None
         self.position = checkpoint.position_seconds
@@ -65,6 +70,7 @@ class BatchBuilder:
         start = self.next_frame
         end = start
         predictions: list[Prediction] = []
+        known_sizes = len(self._sizes)
         dropped = 0
         for entry in entries:
             if isinstance(entry, Watermark):
@@ -78,6 +84,7 @@ class BatchBuilder:
                 if entry.is_dropped:
                     dropped += 1
                 else:
+                    self._note_size(entry)
                     predictions.append(
                         Prediction(entry.frame, entry.time, entry.detections or (), entry.error)
                     )
@@ -114,7 +121,20 @@ class BatchBuilder:
             pins=pins,
             pin_changes=pin_changes,
             warnings=warnings,
+            new_sizes=tuple(self._sizes[known_sizes:]),
         )
+
+    def _note_size(self, task: FrameTask) -> None:
+        """Keep the size of the frame's picture if it is another one than that of the frame before."""
+        if task.size is None or len(self._sizes) > _MAX_SIZES:
+            return
+        width, height = task.size
+        if self._sizes and (self._sizes[-1].width, self._sizes[-1].height) == task.size:
+            return
+        if len(self._sizes) == _MAX_SIZES:
+            self.warn([ScenarioWarning("sizes_unknown", _TOO_MANY_SIZES, task.frame)])
+            width = height = 0
+        self._sizes.append(FrameSize(task.frame, width, height))
 
     def _note_rebuild(self, task: FrameTask) -> None:
         """Keep the frame with which the warm-up of a new instance begins: later runs may resume there."""

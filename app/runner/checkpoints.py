@@ -54,7 +54,7 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
                    source_state = $15, finished = $16, live = $17, updated_at = now(),
                    pins = coalesce($30::text::jsonb, pins),
                    pin_changes = pin_changes || $31::text::jsonb,
-                   warnings = coalesce($32::text::jsonb, warnings)
+                   warnings = coalesce($32::text::jsonb, warnings), sizes = sizes || $33::text::jsonb
              WHERE scenario_id = $1 AND attempt = $2 AND run_token = $3 AND next_frame = $4
                AND NOT dropped AND NOT finished
             RETURNING scenario_id
@@ -115,6 +115,7 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
         _json_or_none(batch.pins),
         _json(batch.pin_changes),
         _json_or_none(batch.warnings),
+        _json(batch.new_sizes),
     )
     return moved == 1
 
@@ -125,11 +126,11 @@ _WRITE_SEVERAL = """
             $1::uuid[], $2::integer[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
             $8::bigint[], $9::bigint[], $10::double precision[], $11::real[], $12::text[], $13::bigint[],
             $14::bigint[], $15::text[], $16::boolean[], $17::boolean[], $18::integer[], $19::integer[],
-            $33::text[], $34::text[], $35::text[]
+            $33::text[], $34::text[], $35::text[], $36::text[]
         ) WITH ORDINALITY AS a (
             scenario_id, attempt, run_token, start, stop, sampled, dropped, failed, detections, position,
             frames_per_second, eligible, replay_frame, replay_sampled, source_state, finished, live,
-            first_row, last_row, pins, pin_changes, warnings, n)
+            first_row, last_row, pins, pin_changes, warnings, new_sizes, n)
     ), passed AS (
         -- Locked in the order of their ids, so that statements with several in common cannot deadlock.
         SELECT a.* FROM asked AS a JOIN checkpoints AS c USING (scenario_id)
@@ -144,7 +145,7 @@ _WRITE_SEVERAL = """
                replay_frame = p.replay_frame, replay_sampled = p.replay_sampled,
                source_state = p.source_state, finished = p.finished, live = p.live, updated_at = now(),
                pins = coalesce(p.pins::jsonb, c.pins), pin_changes = c.pin_changes || p.pin_changes::jsonb,
-               warnings = coalesce(p.warnings::jsonb, c.warnings)
+               warnings = coalesce(p.warnings::jsonb, c.warnings), sizes = c.sizes || p.new_sizes::jsonb
           FROM passed AS p WHERE c.scenario_id = p.scenario_id
         RETURNING c.scenario_id, p.n::integer AS n, p.first_row, p.last_row
     ), written AS (
@@ -222,6 +223,7 @@ async def _write_several(connection: Connection, writes: Sequence[BatchWrite]) -
         [_json_or_none(batch.pins) for batch in batches],
         [_json(batch.pin_changes) for batch in batches],
         [_json_or_none(batch.warnings) for batch in batches],
+        [_json(batch.new_sizes) for batch in batches],
     )
     return {row["n"] for row in moved}
 

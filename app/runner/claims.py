@@ -7,13 +7,14 @@ import msgspec
 from asyncpg import Record
 
 from ..domain.pins import Pins
-from ..domain.prediction import DETECTOR_FAILED
+from ..domain.prediction import DETECTOR_FAILED, FrameSize
 from ..domain.reason import ScenarioWarning
 from ..postgres import Connection
 from ..predictions.checkpoint import Checkpoint, Counters, Fence, FencedError
 
 _pins = msgspec.json.Decoder(Pins)
 _warnings = msgspec.json.Decoder(tuple[ScenarioWarning, ...])
+_sizes = msgspec.json.Decoder(tuple[FrameSize, ...])
 
 
 async def claim(connection: Connection, fence: Fence) -> Checkpoint:
@@ -73,4 +74,5 @@ def _checkpoint(row: Record) -> Checkpoint:
         is_live=row["live"],
         pins=None if row["pins"] is None else _pins.decode(row["pins"]),
         warnings=_warnings.decode(row["warnings"]),
+        sizes=_sizes.decode(row["sizes"]),
     )

@@ -38,6 +38,7 @@ class FrameTask(Struct, eq=False):
     sampled: int | None
     picture: Picture | None
     error: str | None = None
+    size: tuple[int, int] | None = None  # of the picture, which may be released
     detections: tuple[Detection, ...] | None = None
     is_dropped: bool = False
     is_done: bool = False
@@ -183,7 +184,9 @@ class Pipeline:
         return not self._is_stopped
 
     def _put_frame(self, frame: SampledFrame) -> None:
-        task = FrameTask(frame.frame, frame.time, frame.sampled, frame.picture, frame.error)
+        picture = frame.picture
+        size = (picture.width, picture.height) if picture else None
+        task = FrameTask(frame.frame, frame.time, frame.sampled, picture, frame.error, size)
         self._line.append(task)
         if self._ordered_step is not None:
             self._unstepped.append(task)

@@ -3,11 +3,13 @@
 from ctypes import c_float
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, json
 
-from ...domain.prediction import Prediction
+from ...domain.prediction import FrameSize, Prediction
 from ...postgres import Connection, Database
 from ...predictions.codec import decode
+
+_sizes = json.Decoder(list[FrameSize])
 
 MAX_FRAME = 2**63 - 1
 MAX_PAGE = 4_000_000
@@ -56,8 +58,11 @@ async def list_predictions(
                 wanted.label,
                 c_float(min_confidence).value,  # as the column holds it, so that 0.9 finds 0.9
             )
+        sizes = await connection.fetchval("SELECT sizes FROM checkpoints WHERE scenario_id = $1", scenario_id)
     more = rows[-1]["next"] if rows else None
-    return [decode(row, label=wanted.label, min_confidence=min_confidence) for row in rows], more
+    known = _sizes.decode(sizes) if sizes else []
+    label = wanted.label
+    return [decode(row, label=label, min_confidence=min_confidence, sizes=known) for row in rows], more
 
 
 # A detection takes 4 bytes of confidences, and about 80 of JSON besides its label. PostgreSQL knows the
