@@ -225,6 +225,24 @@ def test_a_broadcast_that_is_over_is_not_read_again_from_its_beginning(tmp_path:
     assert "was live, and is a recording with an end now" in why(lost)
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (f"rtsp://127.0.0.1:{free_port()}/live", "nothing listens there"),
+        ("rtsp://169.254.1.1/live", "is not an address that sources may have"),
+        ("rtsp://[fe80::1%25lo]/live", "is not an address that sources may have"),
+    ],
+)
+def test_a_source_that_is_waited_for_says_why_it_cannot_be_opened(url: str, said: str, stop: Event) -> None:
+    with watched(url, stop, is_persistent=True) as video:
+        frames = video.frames(EveryFrame())
+        for tries in (1, 2):
+            lost = state(frames, "reconnecting")
+            assert lost.loss
+            assert lost.loss.tries == tries
+            assert said in lost.loss.error
+
+
 def test_waiting_to_reconnect_ends_at_once_when_told(stop: Event) -> None:
     url = f"rtsp://127.0.0.1:{free_port()}/live"
     with watched(url, stop, is_persistent=True) as video:
