@@ -95,7 +95,9 @@ def _parse_path(text: str) -> Source:
         raise SourceError("the path contains '..': give a path below the media root")
     if not path.parts:
         raise SourceError("the path names a folder: name a video file below the media root")
-    return Source("file", str(path), live=False, redacted=str(path))
+    # Without "./", a name with a colon would be taken for a scheme if it were given again.
+    shown = f"./{path}" if _SCHEME.match(str(path)) else str(path)
+    return Source("file", str(path), live=False, redacted=shown)
 
 
 def _parse_url(kind: Literal["rtsp", "http"], text: str, *, live: bool | None) -> Source:

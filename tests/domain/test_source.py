@@ -172,3 +172,11 @@ def test_a_test_pattern_is_recorded_unless_it_is_live() -> None:
 )  # fmt: skip
 def test_a_test_pattern_takes_only_the_listed_options(text: str) -> None:
     assert "test pattern" in rejection(text)
+
+
+@pytest.mark.parametrize("name", ["./cam:1.mp4", "./rtsp:x.mp4", "a/cam:1.mp4"])
+def test_a_file_with_a_colon_is_shown_as_it_can_be_given_again(name: str) -> None:
+    source = parse_source(name)
+    assert source.address == name.removeprefix("./")
+    assert source.redacted == name
+    assert parse_source(source.redacted) == source
