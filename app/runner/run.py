@@ -158,6 +158,7 @@ class Run:
                 claimed.replay_frame,
                 claimed.replay_sampled,
                 claimed.unix_offset,
+                has_pictures=claimed.counters.sampled > claimed.counters.failed,
             ),
         )
         return ProcessReader(request) if context.decoding == "process" else ThreadReader(request)

@@ -18,7 +18,8 @@ class CodedPicture(Struct):
 
     `number` counts in decode order, from 0; `pts` and `dts` are in ticks of the video's clock. `is_shown` is
     false if the picture only helps to decode others. No picture after a `starts_closed_gop`, in decode or
-    presentation order, needs a picture before it.
+    presentation order, needs a picture before it. `is_missing`: the demuxer could not read it at all, so it
+    has no packet; `number` is -1 if its place in decode order is unknown.
 
     The other fields are set later: the ordinal in presentation order, the ticks since the first frame,
     whether the frame is wanted, and the decoded frame.
@@ -32,6 +33,7 @@ class CodedPicture(Struct):
     is_reference: bool
     is_shown: bool
     is_damaged: bool
+    is_missing: bool = False
     ordinal: int = -1
     elapsed_ticks: int = 0
     is_wanted: bool | None = None

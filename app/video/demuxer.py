@@ -1,6 +1,6 @@
 """Read a recording's coded pictures, numbered and with timestamps that can be trusted."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import cast
 
@@ -8,14 +8,29 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from .bitstream.headers import HeaderReader
-from .bitstream.timestamps import restore_h264, restore_h265
+from .avi_index import AviIndex
+from .bitstream.fields import join_fields
+from .bitstream.headers import HeaderReader, PictureHeader
+from .bitstream.mpeg4 import unpack_b_frames
+from .bitstream.timestamps import restore_timestamps
 from .coded import CodedPicture, VideoPacket
 from .container import OpenContainer
+from .losses import LossFinder
 
 _RAW = frozenset(["h264", "hevc"])  # formats without a container
-_UNORDERED = _RAW | {"avi", "asf"}
-"""Formats whose timestamps do not tell the presentation order of H.264 and H.265 pictures."""
+_UNORDERED = {
+    "h264": _RAW,
+    "hevc": _RAW,
+    "avi": _RAW,
+    "mpeg": _RAW,
+    "asf": _RAW | {"mpeg1video", "mpeg2video"},
+}
+"""Formats whose timestamps do not tell the presentation order of pictures, and the codecs of these."""
+
+_CLOCKED = frozenset(
+    ["mpegts", "mpeg"]
+)  # formats with the time of a clock, which joined recordings do not share
+_LONGEST_PAUSE = 3600  # seconds that may pass in such a recording without a picture
 
 _TEST_PATTERN = "wrapped_avframe"  # the codec of generated frames, each of which stands alone
 
@@ -23,12 +38,15 @@ _TEST_PATTERN = "wrapped_avframe"  # the codec of generated frames, each of whic
 class PictureDemuxer:
     """Iterates once over a video's coded pictures in decode order, each with its packet.
 
-    `end_seconds` is the end of the latest packet, counted from the container's start: of the video's packets,
-    or of all packets with `all_streams`. Iterating raises READ_ERRORS and VideoError.
+    A picture that is missing in the file, but has an entry in its index, has a packet of 0 bytes.
+    `is_encrypted` says if a packet was. `end_seconds` is the end of the latest packet, counted from the
+    container's start: of the video's packets, or of all packets with `all_streams`. Iterating raises
+    READ_ERRORS and VideoError.
     """
 
     def __init__(self, opened: OpenContainer, *, all_streams: bool = False) -> None:
         self.end_seconds = 0.0
+        self.is_encrypted = "enc_key_id" in opened.stream.metadata
         self._opened = opened
         self._container = container = opened.container
         self._stream = stream = opened.stream
@@ -38,23 +56,30 @@ class PictureDemuxer:
         rate = frame_rate(container, stream) or Fraction(25)
         self.tick = 1 / rate if is_raw else Fraction(stream.time_base or 1)  # seconds
         self._frame_ticks = max(1, round(1 / rate / self.tick))
+        lists_pictures = container.format.name == "avi" or stream.frames > 0
+        self.loss_finder = None
+        """Finds pictures that the demuxer could not read; None if the format has an index, or no times."""
+        if not is_raw and not lists_pictures and self.codec != _TEST_PATTERN:
+            self.loss_finder = LossFinder(float(1 / rate / self.tick))
 
     def __iter__(self) -> Iterator[tuple[CodedPicture, VideoPacket]]:
         headers = HeaderReader(self.codec, self._stream.codec_context.extradata)
-        is_unordered = self._container.format.name in _UNORDERED and self.codec in _RAW
         packets = self._demux()
-        if is_unordered and self.codec == "h264":
-            packets = restore_h264(packets, self._stream, self._frame_ticks)
-        elif is_unordered:
-            packets = restore_h265(packets, self._stream.codec_context.extradata, self._frame_ticks)
-        second = int(1 / self.tick)
+        if self.codec == "mpeg4":
+            packets = unpack_b_frames(packets, self._stream)
+        if self.codec == "h264":
+            packets = join_fields(packets, self._stream.codec_context.extradata)
+        if self.codec in _UNORDERED.get(self._container.format.name, ()):
+            pictures = (packet for packet in packets if not packet.size or headers.read(packet).is_shown)
+            extradata = self._stream.codec_context.extradata
+            packets = restore_timestamps(pictures, self.codec, extradata, self._frame_ticks)
         latest: int | None = None
         shift = 0
-        for number, packet in enumerate(_drop_cut_off(packets)):
+        for number, packet in enumerate(_drop_cut_off(packets, self._is_join)):
             pts, dts = packet.pts, packet.dts
             if dts is not None:
                 # If recordings were joined, timestamps start again: make them continue instead.
-                if latest is not None and dts + shift < latest - second:
+                if latest is not None and self._is_join(latest, dts + shift):
                     shift = latest + self._frame_ticks - dts
                 dts += shift
                 latest = dts
@@ -62,7 +87,7 @@ class PictureDemuxer:
                 pts += shift
             else:
                 pts = dts if dts is not None else number * self._frame_ticks
-            header = headers.read(packet)
+            header = headers.read(packet) if packet.size else PictureHeader()
             is_key = packet.is_keyframe or self.codec == _TEST_PATTERN
             picture = CodedPicture(
                 number=number,
@@ -72,15 +97,24 @@ class PictureDemuxer:
                 starts_closed_gop=is_key and header.resets_decoder,
                 is_reference=is_key or header.is_reference,
                 is_shown=header.is_shown and not packet.is_discard,
-                is_damaged=packet.is_corrupt,
+                is_damaged=packet.is_corrupt or not packet.size,
+                is_missing=not packet.size,
             )
             yield picture, packet
+
+    def _is_join(self, dts: int, following: int) -> bool:
+        """Return whether another recording begins between these decode timestamps."""
+        longest = _LONGEST_PAUSE if self._container.format.name in _CLOCKED else None
+        return following < dts - 1 / self.tick or (
+            longest is not None and following > dts + longest / self.tick
+        )
 
     def _demux(self) -> Iterator[VideoPacket]:
         start = (self._container.start_time or 0) / av.time_base
         index = self._stream.index
         streams = list(self._container.streams) if self._all_streams else [self._stream]
         ticks = {stream.index: float(stream.time_base or 0) for stream in streams}
+        avi_index = AviIndex(self._stream) if self._container.format.name == "avi" else None
         for packet in self._opened.demux(*streams):
             if not packet.size:
                 continue
@@ -88,18 +122,37 @@ class PictureDemuxer:
                 end = (packet.pts + (packet.duration or 0)) * ticks[packet.stream_index] - start
                 self.end_seconds = max(self.end_seconds, end)
             if packet.stream_index == index:
-                yield cast("VideoPacket", packet)
+                video = cast("VideoPacket", packet)
+                self.is_encrypted = self.is_encrypted or video.has_sidedata("encryption_info")
+                if avi_index is not None:
+                    yield from avi_index.skipped_before(video)
+                yield video
+        if avi_index is not None:
+            yield from avi_index.skipped_at_end()
 
 
-def _drop_cut_off(packets: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
-    """Yield the packets, except a last one that is damaged: it is a picture that was cut off."""
-    held: VideoPacket | None = None
+def _drop_cut_off(
+    packets: Iterator[VideoPacket], is_join: Callable[[int, int], bool]
+) -> Iterator[VideoPacket]:
+    """Yield the packets, except a last one that is damaged: it is a picture that was cut off.
+
+    Just before a join, a packet only looks damaged: its data are whole, but their numbering begins again.
+    """
+    held: list[VideoPacket] = []  # one that looks damaged, and the next
     for packet in packets:
-        if held is not None:
-            yield held
-        held = packet if packet.is_corrupt else None
-        if held is None:
+        if held:
+            last = held[-1].dts
+            if last is not None and packet.dts is not None and is_join(last, packet.dts):
+                held[0].is_corrupt = False
+            if len(held) == 2 or not held[0].is_corrupt:
+                yield from held
+                held.clear()
+        if held or packet.is_corrupt:
+            held.append(packet)
+        else:
             yield packet
+    if len(held) == 2:
+        yield from held
 
 
 def frame_rate(container: InputContainer, stream: VideoStream) -> Fraction | None:

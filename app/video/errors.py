@@ -80,6 +80,29 @@ def unsupported_codec_error(name: str) -> VideoError:
     )
 
 
+def encrypted_error(name: str) -> VideoError:
+    """Return the error for a recording that needs a key."""
+    return VideoError(
+        f"the video in {name} is encrypted: remove the encryption with the program that has its key, and"
+        " analyse the result",
+        retryable=False,
+    )
+
+
+def nothing_decoded_error(frames: int, *, has_parameters: bool) -> VideoError:
+    """Return the error for a recording none of whose sampled frames could be decoded.
+
+    `has_parameters`: what decoding needs to know of the stream was found in it.
+    """
+    what = "the only frame could not" if frames == 1 else f"none of the {frames} sampled frames could"
+    why = (
+        "its data are damaged, or encrypted"
+        if has_parameters
+        else "it lacks the parameter sets, with which a stream or file begins: give the recording uncut"
+    )
+    return VideoError(f"{what} be decoded: {why}", retryable=False)
+
+
 def status_error(status: int, name: str) -> VideoError:
     """Return the error for an HTTP or RTSP status other than success."""
     if status >= 500:

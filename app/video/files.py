@@ -1,9 +1,15 @@
-"""Find a source's file below the media root."""
+"""Find a source's file below the media root, and notice if it changes while it is read."""
 
+import time
+from os import stat_result
 from pathlib import Path
 from stat import S_ISREG
 
+from ..domain.reason import ScenarioWarning
 from ..domain.source import Source, SourceError
+from .errors import VideoError
+
+_CHECK_EVERY = 1.0  # seconds
 
 
 def find_file(source: Source, media_root: Path) -> Path:
@@ -36,3 +42,51 @@ def find_file(source: Source, media_root: Path) -> Path:
     if not S_ISREG(mode):
         raise SourceError(f"{source.address!r} is not a file: name a video file below the media root")
     return path
+
+
+class WatchedFile:
+    """A file that is being read. Another file that takes its name changes nothing: the first stays open."""
+
+    def __init__(self, name: str | None, warnings: list[ScenarioWarning]) -> None:
+        """Begin to watch a file, or nothing if `name` is None. A change is added to `warnings` once."""
+        self._name = name
+        self._warnings = warnings
+        self._first = self._status()
+        self._is_told = False
+        self._checked = time.monotonic()
+
+    def check(self, frame: int, *, is_last: bool = False) -> None:
+        """Look at the file, but at most once a second unless it `is_last`. `frame` is the next one read.
+
+        Raises:
+            VideoError: the file became shorter.
+        """
+        now = time.monotonic()
+        if self._first is None or (now - self._checked < _CHECK_EVERY and not is_last):
+            return
+        self._checked = now
+        status = self._status()
+        if status is None or (status.st_dev, status.st_ino) != (self._first.st_dev, self._first.st_ino):
+            return
+        if status.st_size < self._first.st_size:
+            raise VideoError(
+                f"the recording was changed while it was read: it has {status.st_size:,} bytes instead of"
+                f" {self._first.st_size:,}. Put the first one back, or create a new scenario",
+                retryable=False,
+            )
+        before = self._first.st_size, self._first.st_mtime_ns
+        if (status.st_size, status.st_mtime_ns) != before and not self._is_told:
+            self._is_told = True
+            text = (
+                "The file was changed while it was read: its frames may be of two recordings, or its end may"
+                " be missing. Create a new scenario once nothing writes to the file."
+            )
+            self._warnings.append(ScenarioWarning("file_changed", text, frame))
+
+    def _status(self) -> stat_result | None:
+        if self._name is None:
+            return None
+        try:
+            return Path(self._name).stat()
+        except OSError:  # it was removed, and is still open
+            return None

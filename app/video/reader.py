@@ -66,7 +66,13 @@ class ThreadReader:
         candidates = start.candidates or video.choose_candidates(sampling)
         is_open = False
         try:
-            for entry in video.frames(sampling, candidates, start.replay_frame, start.replay_sampled):
+            for entry in video.frames(
+                sampling,
+                candidates,
+                start.replay_frame,
+                start.replay_sampled,
+                has_pictures=start.has_pictures,
+            ):
                 if not is_open:
                     is_open = True
                     status = ReadStatus("open", media=video.media, candidates=candidates, file=video.identity)

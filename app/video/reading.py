@@ -18,6 +18,7 @@ class StartingPoint(Struct, frozen=True):
 
     A live source goes on to count at `next_frame`. A recording is read from frame `replay_frame` on, which is
     sampled frame number `replay_sampled`. `candidates` were chosen when the recording was first read.
+    `has_pictures`: a frame before `next_frame` could be decoded.
     `unix_offset` (seconds) is added to `time.monotonic()` for the times of a live source's frames.
     """
 
@@ -26,6 +27,7 @@ class StartingPoint(Struct, frozen=True):
     replay_frame: int = 0
     replay_sampled: int = 0
     unix_offset: float = 0.0
+    has_pictures: bool = False
 
 
 class ReadRequest(Struct, frozen=True):

@@ -15,8 +15,17 @@ from ..domain.spec import CandidateFrames, FixedRate, Sampling
 from .coded import CodedPicture, PresentationOrder, VideoPacket
 from .container import OpenContainer
 from .demuxer import PictureDemuxer
-from .errors import READ_ERRORS, VideoError, no_ranges_error, read_error, unsupported_codec_error
+from .errors import (
+    READ_ERRORS,
+    VideoError,
+    encrypted_error,
+    no_ranges_error,
+    nothing_decoded_error,
+    read_error,
+    unsupported_codec_error,
+)
 from .facts import describe
+from .files import WatchedFile
 from .lazy_decoder import LazyDecoder
 from .length import DeclaredLength
 from .orientation import orientation_of
@@ -46,6 +55,7 @@ class Recording:
         self._opened = opened
         self._source = source
         self.warnings: list[ScenarioWarning] = list(opened.warnings)
+        self._file = WatchedFile(opened.container.name if source.kind == "file" else None, self.warnings)
         self._length = DeclaredLength(opened.container, opened.stream, source)
         self._demuxer = PictureDemuxer(opened, all_streams=self._length.covers_all_streams)
         self._incoming = iter(self._demuxer)
@@ -86,17 +96,24 @@ class Recording:
         return choose_candidates(sampling, [ProbedFrame(*frame) for frame in shown], self._demuxer.tick)
 
     def frames(
-        self, sampling: Sampling, candidates: CandidateFrames, start: int = 0, start_sampled: int = 0
+        self,
+        sampling: Sampling,
+        candidates: CandidateFrames,
+        start: int = 0,
+        start_sampled: int = 0,
+        *,
+        has_pictures: bool = False,
     ) -> Iterator[SampledFrame | Watermark]:
         """Yield the sampled frames from ordinal `start` on, in order, and watermarks. Call it once.
 
-        The first one has the number `start_sampled` among the sampled frames. A watermark comes at least
+        The first one has the number `start_sampled` among the sampled frames. `has_pictures`: an earlier read
+        gave a frame that could be decoded. A watermark comes at least
         every 0.25 s of work and last of all: there `end` is the number of frames in the recording. `end`
         never shrinks, and may repeat. Pictures and ordinals do not depend on `start`. Nothing is decoded
         ahead of demand, except by the decoder's own threads.
 
         Raises:
-            VideoError: reading failed.
+            VideoError: reading failed, the file became shorter, or no sampled frame could be decoded.
             TruncatedError: the recording ends early; every readable frame was yielded.
         """
         tick = self._demuxer.tick
@@ -104,13 +121,21 @@ class Recording:
         decoder = self._decoder
         decoder.start(from_beginning=start == 0, keys_only=candidates == "key")
         order = PresentationOrder()
+        finder = self._demuxer.loss_finder
         first = end = ticks = highest = received = 0
         whole = -1  # the last frame that is there in full
+        missing = 0
+        first_missing: int | None = None
         sampled = start_sampled
         marked = time.monotonic()
 
-        def settle(coded: CodedPicture) -> None:
-            nonlocal first, end, ticks, highest, whole
+        def settle(shown: CodedPicture) -> None:
+            for lost in finder.fill(shown) if finder is not None else ():
+                count(lost)
+            count(shown)
+
+        def count(coded: CodedPicture) -> None:
+            nonlocal first, end, ticks, highest, whole, missing, first_missing
             if end == 0:
                 first = coded.pts
             ticks = coded.pts - first
@@ -120,6 +145,9 @@ class Recording:
             if _is_candidate(coded, candidates):
                 taken = sampler.take(ticks)
                 decoder.set_wanted(coded, is_wanted=taken and end >= start)
+            if coded.is_missing:
+                missing += 1
+                first_missing = end if first_missing is None else first_missing
             if not coded.is_damaged:
                 whole = end
             end += 1
@@ -130,29 +158,56 @@ class Recording:
 
         for coded, packet in self._pictures():
             received += 1
-            if _is_candidate(coded, candidates):
+            if finder is not None:
+                finder.note(coded, packet)
+            if not coded.is_missing and _is_candidate(coded, candidates):
                 decoder.add(coded, packet)
             for shown in order.push(coded):
                 settle(shown)
                 for ready in decoder.take_ready():
-                    yield _sampled(ready, tick, sampled)
+                    entry = _sampled(ready, tick, sampled)
+                    has_pictures = has_pictures or entry.picture is not None
+                    yield entry
                     sampled += 1
                     marked = time.monotonic()
             if time.monotonic() - marked >= _WATERMARK_EVERY:
                 yield watermark()
                 marked = time.monotonic()
+            self._file.check(end)
         for shown in order.flush():
             settle(shown)
         decoder.flush()
         for ready in decoder.take_ready():
-            yield _sampled(ready, tick, sampled)
+            entry = _sampled(ready, tick, sampled)
+            has_pictures = has_pictures or entry.picture is not None
+            yield entry
             sampled += 1
+        self._file.check(end, is_last=True)
+        self._warn_of_missing(missing, first_missing, end)
         yield watermark()
         if end == 0:
             if isinstance(self._opened.remote, HttpFile) and not self._opened.remote.seekable():
                 raise no_ranges_error(self._source.redacted)
             raise VideoError(f"{self._source.redacted} holds no frames", retryable=False)
+        if sampled and not has_pictures:
+            has_parameters = bool(self._opened.stream.codec_context.width)
+            raise nothing_decoded_error(sampled, has_parameters=has_parameters)
         self._length.check_complete(received, self._demuxer.end_seconds, whole, _seconds(ticks, tick))
+
+    def _warn_of_missing(self, missing: int, first: int | None, frames: int) -> None:
+        if missing:
+            text = (
+                f"The file is damaged: {missing} of {frames} frames are missing in it, the first of them"
+                f" {first}. They are stored with an error."
+            )
+            self.warnings.append(ScenarioWarning("pictures_lost", text, first))
+        finder = self._demuxer.loss_finder
+        if finder is not None and finder.has_uncounted:
+            text = (
+                "The file is damaged, and its times do not tell how many frames are missing: later frames may"
+                " have lower numbers than in the undamaged file."
+            )
+            self.warnings.append(ScenarioWarning("pictures_lost", text))
 
     def _pictures(self) -> Iterator[tuple[CodedPicture, VideoPacket]]:
         self._probed.reverse()
@@ -189,12 +244,15 @@ class Recording:
         frame = None
         while frame is None and len(self._probed) < _FIRST_PICTURE and self._probed_bytes < _PROBED_BYTES:
             if picture := self._probe():
-                self._decoder.decode_early(*picture)
+                if not picture[0].is_missing:
+                    self._decoder.decode_early(*picture)
             else:
                 self._decoder.flush()
             frame = next((coded.frame for coded, _ in self._probed if coded.frame), None)
             if picture is None:
                 break
+        if self._demuxer.is_encrypted:
+            raise encrypted_error(self._source.redacted)
         return frame
 
 
@@ -208,6 +266,8 @@ def _seconds(ticks: int, tick: Fraction) -> float:
 
 def _sampled(coded: CodedPicture, tick: Fraction, number: int) -> SampledFrame:
     seconds = _seconds(coded.elapsed_ticks, tick)
+    if coded.is_missing:
+        return SampledFrame(coded.ordinal, seconds, number, error="the frame is missing: the file is damaged")
     if coded.frame is None:
         return SampledFrame(coded.ordinal, seconds, number, error="the frame could not be decoded")
     if coded.is_damaged or coded.frame.is_corrupt:

@@ -192,6 +192,19 @@ def damage(
     return to
 
 
+def overwrite_packets(path: Path, to: Path, first: int, last: int, seed: int = 1) -> Path:
+    """Write a copy in which random bytes replace the video packets `first` to `last`, in decode order."""
+    data = bytearray(path.read_bytes())
+    generator = np.random.default_rng(seed)
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(container.streams.video[0]) if packet.size]
+        for packet in packets[first : last + 1]:
+            if packet.pos is not None:
+                data[packet.pos : packet.pos + packet.size] = generator.bytes(packet.size)
+    to.write_bytes(data)
+    return to
+
+
 def audio_only_clip(path: Path, seconds: float = 1.0) -> Path:
     """Write a container with sound and no picture."""
     with av.open(str(path), "w") as container:

@@ -1,6 +1,7 @@
 """Recordings that are missing, broken, cut short, or far away."""
 
 import errno
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -122,7 +123,7 @@ def test_files_that_name_other_files_are_not_opened(media: Path, name: str, text
     assert not error.retryable
 
 
-@pytest.mark.parametrize("name", ["fast.mp4", "clip.mkv", "clip.flv", "clip.avi"])
+@pytest.mark.parametrize("name", ["fast.mp4", "fragments.mp4", "clip.mkv", "clip.flv", "clip.avi"])
 def test_a_recording_that_ends_early_gives_what_there_is_and_says_where_it_ended(
     media: Path, name: str
 ) -> None:
@@ -146,10 +147,23 @@ def test_the_end_is_named_by_frame_and_time(media: Path) -> None:
     assert str(error) == f"the recording ends early: {expected}"
 
 
-@pytest.mark.parametrize("name", ["clip.ts", "fragments.mp4"])
-def test_formats_that_do_not_tell_their_length_end_where_they_end(media: Path, name: str) -> None:
-    clips.truncate(media / name, 0.4, media / f"cut_{name}")
-    frames = read(media, f"cut_{name}")
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.97])
+@pytest.mark.parametrize("flags", ["frag_keyframe+empty_moov", "frag_keyframe"])
+def test_a_fragmented_mp4_that_is_cut_off_says_so(media: Path, flags: str, share: float) -> None:
+    encoding: clips.Encoding = {"gop": 24, "muxer_options": {"movflags": flags}}
+    clips.marker_clip(media / "whole.mp4", frames=FRAMES, size=SIZE, **encoding)
+    with opened(media, "whole.mp4") as video:
+        assert video.media.frames is None
+        assert len([e for e in video.frames(EveryFrame(), "all") if isinstance(e, SampledFrame)]) == FRAMES
+    clips.truncate(media / "whole.mp4", share, media / "cut.mp4")
+    frames, error = read_to_the_fault(media, "cut.mp4")
+    assert isinstance(error, TruncatedError)
+    assert FRAMES * (share - 0.2) < len(frames) < FRAMES
+
+
+def test_formats_that_do_not_tell_their_length_end_where_they_end(media: Path) -> None:
+    clips.truncate(media / "clip.ts", 0.4, media / "cut_clip.ts")
+    frames = read(media, "cut_clip.ts")
     assert FRAMES * 0.2 < len(frames) < FRAMES * 0.6
 
 
@@ -178,6 +192,60 @@ def test_damage_never_stops_the_rest_from_being_read(media: Path, name: str) -> 
     assert len(frames) > FRAMES * 0.75
     assert any(frame.error for frame in frames)
     assert frames[-1].picture
+
+
+def test_a_recording_without_parameter_sets_fails_and_says_what_it_lacks(media: Path) -> None:
+    data = (media / "clip.ts").read_bytes()
+    cut = len(data) * 85 // 100 // 188 * 188
+    (media / "headless.ts").write_bytes(data[:564] + data[cut:])
+    frames, error = read_to_the_fault(media, "headless.ts")
+    assert frames
+    assert all(frame.error for frame in frames)
+    assert f"none of the {len(frames)} sampled frames could be decoded" in str(error)
+    assert "it lacks the parameter sets" in str(error)
+    assert not error.retryable
+
+
+def test_an_encrypted_recording_is_refused_as_such(media: Path) -> None:
+    key = {"encryption_key": "76a6c65c5ea762046bd749a2e632ccbb", "encryption_kid": "0" * 32}
+    options = {"encryption_scheme": "cenc-aes-ctr", **key}
+    clips.marker_clip(media / "locked.mp4", frames=30, size=SIZE, muxer_options=options)
+    error = fault(media, "locked.mp4")
+    assert "the video in locked.mp4 is encrypted: remove the encryption" in str(error)
+    assert not error.retryable
+
+
+@pytest.mark.parametrize("length", [0.5, 1.0, 1.5])
+def test_a_file_that_is_overwritten_while_it_is_read_is_told(media: Path, length: float) -> None:
+    data = (media / "big.mkv").read_bytes()
+    path = media / "overwritten.mkv"
+    path.write_bytes(data)
+    os.utime(path, (1, 1))
+    with opened(media, "overwritten.mkv") as video:
+        frames = video.frames(EveryFrame(), "all")
+        next(frames)
+        path.write_bytes((data + data)[: int(len(data) * length)])
+        if length < 1:
+            with pytest.raises(VideoError, match="was changed while it was read: it has") as caught:
+                list(frames)
+            assert not isinstance(caught.value, TruncatedError)
+            assert not caught.value.retryable
+        else:
+            list(frames)
+            (warning,) = video.warnings
+            assert warning.code == "file_changed"
+            assert "The file was changed while it was read" in warning.text
+
+
+def test_another_file_under_the_same_name_changes_nothing(media: Path) -> None:
+    (media / "moved.mkv").write_bytes((media / "big.mkv").read_bytes())
+    (media / "next.mkv").write_bytes((media / "clip.mkv").read_bytes())
+    with opened(media, "moved.mkv") as video:
+        frames = video.frames(EveryFrame(), "all")
+        next(frames)
+        (media / "next.mkv").rename(media / "moved.mkv")
+        assert sum(isinstance(entry, SampledFrame) for entry in frames) == FRAMES - 1
+        assert video.warnings == []
 
 
 def test_a_recording_that_begins_amid_a_group_fails_only_what_it_cannot_show(media: Path) -> None:

@@ -1,6 +1,7 @@
 """Read from a packet what its picture is to other pictures."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 from ..coded import VideoPacket
@@ -9,6 +10,9 @@ from .nal_units import find_units, length_size
 _SELF_CONTAINED = frozenset(["vp8", "vp9", "av1"])  # codecs whose key frames reset the decoder
 _H264_SLICES, _H264_IDR = range(1, 6), 5
 _HEVC_SLICES, _HEVC_IDR = range(32), (19, 20)
+_NO_PICTURE = {"h264": frozenset([*range(6, 16), 19, 20, 21]), "hevc": frozenset(range(32, 64))}
+_DELIMITER = {"h264": 9, "hevc": 35}  # begins each picture, if there are any
+_MAX_MESSAGE = 512  # bytes of a unit that belongs to no picture
 
 
 class PictureHeader(NamedTuple):
@@ -39,12 +43,12 @@ class HeaderReader:
                         return PictureHeader(
                             is_reference=first & 0x60 != 0, resets_decoder=first & 0x1F == _H264_IDR
                         )
-                return PictureHeader(is_shown=False)
+                return PictureHeader(is_shown=not self._holds_no_picture(packet))
             case "hevc":
                 for first in self._unit_headers(packet):
                     if first >> 1 & 0x3F in _HEVC_SLICES:
                         return PictureHeader(resets_decoder=first >> 1 & 0x3F in _HEVC_IDR)
-                return PictureHeader(is_shown=False)
+                return PictureHeader(is_shown=not self._holds_no_picture(packet))
             case "vp8":
                 return PictureHeader(is_shown=memoryview(packet)[0] & 0x10 != 0, resets_decoder=True)
             case codec:
@@ -54,3 +58,24 @@ class HeaderReader:
         """Yield the first byte of each NAL unit, which holds the type of the unit."""
         data = memoryview(packet) if self._length_size else bytes(packet)
         return (data[offset] for offset in find_units(data, self._length_size))
+
+    def _holds_no_picture(self, packet: VideoPacket) -> bool:
+        """Return whether a packet without a slice is whole: parameter sets and messages alone.
+
+        If it is damaged, it had a picture, which keeps its rank.
+        """
+        data = bytes(packet)
+        starts = list(find_units(data, self._length_size))
+        gap = self._length_size or 3
+        sizes = [end - gap - start for start, end in pairwise([*starts, len(data) + gap])]
+        kinds = [data[start] & 0x1F if self._codec == "h264" else data[start] >> 1 & 0x3F for start in starts]
+        if not set(kinds) <= _NO_PICTURE[self._codec] or any(data[start] & 0x80 for start in starts):
+            return False
+        if self._length_size:
+            lengths = [int.from_bytes(data[start - gap : start]) for start in starts]
+            return lengths == sizes
+        if not starts:
+            return not data.strip(b"\0")
+        if _DELIMITER[self._codec] in kinds and len(data) > 8:
+            return False
+        return not data[: starts[0] - gap].strip(b"\0") and max(sizes) <= _MAX_MESSAGE

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
-from .nal_units import find_units, length_size
-
-PictureOrder: TypeAlias = tuple[int, int]
-"""Number of the coded video sequence, and picture order count in it."""
+from .bits import BitReader
+from .nal_units import PictureOrder, find_units, length_size
 
 # Types of NAL units. IRAP: pictures at which decoding may start; BLA: those after a broken link.
 _SLICES, _IRAP, _BLA = range(32), range(16, 24), range(16, 19)
@@ -31,7 +29,7 @@ class PictureOrderCounter:
             with suppress(ValueError):
                 self.read_unit(unit)
 
-    def read_picture(self, data: bytes) -> PictureOrder | None:
+    def read_order(self, data: bytes) -> PictureOrder | None:
         """Return the order of the picture in a packet's data, None if it contains no readable picture."""
         for start in find_units(data, self._length_size):
             with suppress(ValueError):
@@ -52,7 +50,7 @@ class PictureOrderCounter:
             self._is_start = True
         if layer or (kind not in _SLICES and kind not in (_SPS, _PPS)):
             return None
-        bits = _BitReader(unit[2:])
+        bits = BitReader(unit[2:])
         try:
             if kind == _SPS:
                 number, sequence_set = _read_sequence_set(bits)
@@ -68,7 +66,7 @@ class PictureOrderCounter:
             raise ValueError("a damaged header") from error
         return None
 
-    def _read_slice(self, kind: int, temporal_id_plus1: int, bits: "_BitReader") -> PictureOrder | None:
+    def _read_slice(self, kind: int, temporal_id_plus1: int, bits: BitReader) -> PictureOrder | None:
         if not bits.read(1):
             return None  # not the first slice of its picture
         if kind in _IRAP:
@@ -124,7 +122,7 @@ class _PictureParameterSet(NamedTuple):
     extra_header_bits: int
 
 
-def _read_sequence_set(bits: "_BitReader") -> tuple[int, _SequenceParameterSet]:
+def _read_sequence_set(bits: BitReader) -> tuple[int, _SequenceParameterSet]:
     bits.read(4)
     sub_layers = bits.read(3)  # beyond the first
     bits.read(1 + 88 + 8)
@@ -144,26 +142,3 @@ def _read_sequence_set(bits: "_BitReader") -> tuple[int, _SequenceParameterSet]:
     if count_bits > 16:
         raise ValueError("a damaged header")
     return number, _SequenceParameterSet(count_bits, has_separate_planes)
-
-
-class _BitReader:
-    """Reads the payload of a NAL unit bit by bit. Raises IndexError after the end."""
-
-    def __init__(self, data: bytes) -> None:
-        data = data.replace(b"\0\0\3", b"\0\0")  # emulation prevention bytes
-        self._value = int.from_bytes(data)
-        self._bits_left = 8 * len(data)
-
-    def read(self, count: int) -> int:
-        """Return the next `count` bits as a number."""
-        self._bits_left -= count
-        if self._bits_left < 0:
-            raise IndexError
-        return self._value >> self._bits_left & (1 << count) - 1
-
-    def read_golomb(self) -> int:
-        """Return the next Exp-Golomb coded number."""
-        zeros = 0
-        while not self.read(1):
-            zeros += 1
-        return (1 << zeros) - 1 + self.read(zeros)

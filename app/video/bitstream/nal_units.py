@@ -1,6 +1,10 @@
 """Find the NAL units in H.264 and H.265 data."""
 
 from collections.abc import Iterator
+from typing import TypeAlias
+
+PictureOrder: TypeAlias = tuple[int, int]
+"""Number of the coded video sequence, and picture order count in it."""
 
 _START_CODE = b"\0\0\1"
 

@@ -1,88 +1,133 @@
-"""Restore the timestamps of H.264 and H.265 pictures in formats that do not store them.
+"""Restore the timestamps of pictures in formats that do not store them.
 
-The pictures' own headers tell their presentation order. FFmpeg's filter dts2pts reads these, but aborts the
-process on some damaged H.265 recordings.
+The pictures' own headers tell their presentation order. FFmpeg's filter dts2pts reads these too, but leaves
+out pictures whose header is damaged, and aborts the process on some damaged H.265 recordings.
 """
 
 from collections import deque
 from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
-from itertools import cycle, islice
-
-import av
-from av.bitstream import BitStreamFilterContext
-from av.error import FFmpegError
-from av.video.stream import VideoStream
 
 from ..coded import VideoPacket
-from .hevc import PictureOrder, PictureOrderCounter
+from .h264 import H264PictureReader
+from .hevc import PictureOrderCounter
+from .mpeg2 import TemporalReferenceReader
+from .nal_units import PictureOrder
 
 _MAX_REORDERED = 16  # pictures that may precede another in decode order and follow it in presentation order
-_MAX_EXTRA = 1000  # packets
+_MAX_UNREADABLE = 1000  # pictures that wait for a place
 
 
-def restore_h264(
-    packets: Iterable[VideoPacket], stream: VideoStream, frame_ticks: int
+def restore_timestamps(
+    packets: Iterable[VideoPacket], codec: str, extradata: bytes | None, frame_ticks: int
 ) -> Iterator[VideoPacket]:
     """Yield the packets in decode order, with presentation timestamps; `frame_ticks` is a frame's duration.
 
-    Packets without a readable picture are left out.
+    Of the packets' timestamps only those of decoding are used, if there are any. Each packet is a picture:
+    one that cannot be read, or has 0 bytes, keeps its place.
     """
-    dts2pts = BitStreamFilterContext("dts2pts", stream)
-    first: list[bytes] = []
-    received = sent = dts = 0
+    reader: H264PictureReader | PictureOrderCounter | TemporalReferenceReader
+    usual_step = 1
+    match codec:
+        case "h264":
+            reader, usual_step = H264PictureReader(extradata), 2
+        case "hevc":
+            reader = PictureOrderCounter(extradata)
+        case _:
+            reader = TemporalReferenceReader()
+    restorer = _Restorer(frame_ticks, usual_step)
     for packet in packets:
-        if len(first) < 2:
-            first.append(bytes(packet))
-        dts = packet.dts = packet.dts if packet.dts is not None else received
-        packet.pts = None
-        try:
-            restored = dts2pts.filter(packet)
-        except FFmpegError:
-            continue  # the header is too damaged to read
-        received += 1
-        sent += len(restored)
-        yield from restored
-    # When flushed, the filter gets the last pictures wrong; if more packets follow, it gets all right.
-    for data in islice(cycle(first), _MAX_EXTRA):
-        if sent == received:
-            return
-        extra = av.Packet(data)
-        dts = extra.dts = dts + frame_ticks
-        restored = dts2pts.filter(extra)[: received - sent]
-        sent += len(restored)
-        yield from restored
+        yield from restorer.add(packet, reader.read_order(bytes(packet)))
+    yield from restorer.flush()
 
 
-def restore_h265(
-    packets: Iterable[VideoPacket], extradata: bytes | None, frame_ticks: int
-) -> Iterator[VideoPacket]:
-    """Yield the packets in decode order, with presentation timestamps; `frame_ticks` is a frame's duration.
+class _Restorer:
+    """Gives the nth picture in presentation order the nth decode timestamp.
 
-    Of the packets' timestamps only those of decoding are used, if there are any. Packets without a readable
-    picture are left out.
+    An unreadable picture gets a place that the orders of its neighbours leave free, or else one after all
+    that came before it, so that all other pictures keep theirs.
     """
-    counter = PictureOrderCounter(extradata)
-    waiting: deque[VideoPacket] = deque()  # in decode order
-    unplaced: list[tuple[PictureOrder, int, VideoPacket]] = []  # heap of waiting packets without a timestamp
-    times: deque[int] = deque()  # the nth picture in presentation order gets the nth decode timestamp
-    recent: deque[int] = deque(maxlen=_MAX_REORDERED + 1)
-    for number, packet in enumerate(packets):
-        order = counter.read_picture(bytes(packet))
-        if order is None:
-            continue
-        decoded = number * frame_ticks if packet.dts is None else packet.dts
-        times.append(decoded)
-        recent.append(decoded)
+
+    def __init__(self, frame_ticks: int, usual_step: int) -> None:
+        """`usual_step`: by how much a picture's order usually exceeds the one before."""
+        self._frame_ticks = frame_ticks
+        self._step: int | None = None  # the least that was seen
+        self._usual_step = usual_step
+        self._waiting: deque[VideoPacket] = deque()  # in decode order
+        self._unplaced: list[tuple[PictureOrder, int, VideoPacket]] = []  # heap
+        self._unreadable: deque[tuple[int, VideoPacket]] = deque()  # those without a timestamp
+        self._count = self._decoded = 0  # pictures so far, and the last one's decode timestamp
+        self._times: deque[int] = deque()
+        self._recent: deque[int] = deque(maxlen=_MAX_REORDERED + 1)
+        self._placed: PictureOrder | None = None  # the order of the last that has a timestamp
+        self._first: tuple[int, PictureOrder] | None = None  # of the sequence: its number and its order
+        self._lost_sequences = 0  # sequences whose first picture was unreadable
+        self._has_hole = False  # the sequence has an unreadable picture
+
+    def add(self, packet: VideoPacket, order: PictureOrder | None) -> Iterator[VideoPacket]:
+        """Add the next picture, and yield those that have their place. `order`: None if unreadable."""
+        number, self._count = self._count, self._count + 1
+        if packet.dts is not None:
+            self._decoded = packet.dts
+        elif number:
+            self._decoded += self._frame_ticks
+        self._times.append(self._decoded)
+        self._recent.append(self._decoded)
         # Decode early enough that no picture is presented before it is decoded.
-        packet.dts = recent[0] - (_MAX_REORDERED + 1 - len(recent)) * frame_ticks
+        packet.dts = self._recent[0] - (_MAX_REORDERED + 1 - len(self._recent)) * self._frame_ticks
         packet.pts = None
-        waiting.append(packet)
-        heappush(unplaced, (order, number, packet))
-        while len(unplaced) > _MAX_REORDERED or unplaced[0][0][0] < order[0]:
-            heappop(unplaced)[2].pts = times.popleft()
-        while waiting and waiting[0].pts is not None:
-            yield waiting.popleft()
-    while unplaced:
-        heappop(unplaced)[2].pts = times.popleft()
-    yield from waiting
+        self._waiting.append(packet)
+        if order is None:
+            self._unreadable.append((number, packet))
+            self._has_hole = True
+        else:
+            order = self._sequenced(order, number)
+            heappush(self._unplaced, (order, number, packet))
+            while len(self._unplaced) > _MAX_REORDERED or self._unplaced[0][0][0] < order[0]:
+                self._place_first()
+        if len(self._unreadable) > _MAX_UNREADABLE:
+            self._place_unreadable(len(self._unreadable))
+        while self._waiting and self._waiting[0].pts is not None:
+            yield self._waiting.popleft()
+
+    def flush(self) -> Iterator[VideoPacket]:
+        """Yield the remaining pictures, at the end of the recording."""
+        while self._unplaced:
+            self._place_first()
+        self._place_unreadable(len(self._unreadable))
+        yield from self._waiting
+
+    def _sequenced(self, order: PictureOrder, number: int) -> PictureOrder:
+        """Return the order, in a new sequence if the first picture of that was unreadable."""
+        order = order[0] + self._lost_sequences, order[1]
+        if self._first is not None and self._first[1][0] == order[0] and self._has_hole:
+            # Of one sequence, pictures are decoded near their places in presentation order.
+            place = self._first[0] + (order[1] - self._first[1][1]) // (self._step or self._usual_step)
+            if number - place > _MAX_REORDERED:
+                self._lost_sequences += 1
+                order = order[0] + 1, order[1]
+        if self._first is None or self._first[1][0] != order[0]:
+            self._first, self._has_hole = (number, order), False
+        return order
+
+    def _place_first(self) -> None:
+        """Place the first picture in presentation order, after the unreadable ones that precede it."""
+        order, number, packet = heappop(self._unplaced)
+        if self._unreadable:
+            self._place_unreadable(self._count_before(order, number))
+        if self._placed is not None and order[0] == self._placed[0] and order > self._placed:
+            step = order[1] - self._placed[1]
+            self._step = step if self._step is None else min(self._step, step)
+        self._placed = order
+        packet.pts = self._times.popleft()
+
+    def _count_before(self, order: PictureOrder, number: int) -> int:
+        """Return how many of the unreadable pictures precede this one."""
+        if self._placed is None or order[0] != self._placed[0]:  # the first of its sequence
+            return sum(unreadable < number for unreadable, _ in self._unreadable)
+        free = (order[1] - self._placed[1]) // (self._step or self._usual_step) - 1
+        return max(0, min(free, len(self._unreadable)))
+
+    def _place_unreadable(self, count: int) -> None:
+        for _ in range(count):
+            self._unreadable.popleft()[1].pts = self._times.popleft()

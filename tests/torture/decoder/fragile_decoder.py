@@ -44,10 +44,16 @@ def harm(name: str) -> None:
 
 
 def fragile(
-    self: Recording, sampling: Sampling, candidates: CandidateFrames, start: int = 0, start_sampled: int = 0
+    self: Recording,
+    sampling: Sampling,
+    candidates: CandidateFrames,
+    start: int = 0,
+    start_sampled: int = 0,
+    *,
+    has_pictures: bool = False,
 ) -> Iterator[SampledFrame | Watermark]:
     """`Recording.frames`, as far as it goes."""
-    for entry in _frames(self, sampling, candidates, start, start_sampled):
+    for entry in _frames(self, sampling, candidates, start, start_sampled, has_pictures=has_pictures):
         if isinstance(entry, SampledFrame) and entry.frame == FRAME:
             harm(self._source.address)
         yield entry

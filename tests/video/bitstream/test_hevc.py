@@ -7,7 +7,7 @@ import av
 import pytest
 
 from app.video.bitstream.hevc import PictureOrderCounter
-from app.video.bitstream.timestamps import restore_h265
+from app.video.bitstream.timestamps import restore_timestamps
 from tests.support import clips
 
 
@@ -43,7 +43,8 @@ def test_the_presentation_order_is_that_of_the_container(
     clips.encode(tmp_path / "a.mp4", pictures, codec="hevc", options=options)
     clips.encode(tmp_path / "a.hevc", pictures, codec="hevc", options=options)
     muxed, _ = packets(tmp_path / "a.mp4")
-    restored = list(restore_h265(*packets(tmp_path / "a.hevc"), 1))
+    raw, extradata = packets(tmp_path / "a.hevc")
+    restored = list(restore_timestamps(raw, "hevc", extradata, 1))
     expected = ranks([packet.pts for packet in muxed])
     assert ranks([packet.pts for packet in restored]) == expected
     assert max(abs(rank - number) for number, rank in enumerate(expected)) == most_reordered

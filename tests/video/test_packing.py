@@ -1,0 +1,115 @@
+"""Recordings whose packets hold half a picture, two of them, or none."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from app.domain.spec import EveryFrame
+from app.video.reading import SampledFrame
+from app.video.recording import Recording
+from tests.support import clips
+from tests.support.field_pictures import write_field_pictures
+from tests.video.recordings import SIZE, marker, opened, read
+
+FRAMES = 60
+PICTURE, PLACEHOLDER = b"\0\0\1\xb6", b"\0\0\1\xb6\x50\x7f\xff"
+
+
+def shown(video: Recording) -> list[SampledFrame]:
+    return [entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, SampledFrame)]
+
+
+def copy_packets(source: Path, target: Path, packets: list[bytes], times: list[int] | None = None) -> None:
+    """Write packets to a container, with the stream of another."""
+    with av.open(str(source)) as original, av.open(str(target), "w") as container:
+        stream = container.add_stream_from_template(original.streams.video[0])
+        for number, data in enumerate(packets):
+            packet = av.Packet(data)
+            packet.pts = packet.dts = times[number] if times else number
+            packet.time_base, packet.stream = stream.time_base or Fraction(1, 30), stream
+            packet.is_keyframe = number == 0 or times is not None
+            container.mux(packet)
+
+
+def packets_of(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(container.streams.video[0]) if packet.size]
+
+
+def pack(packets: list[bytes]) -> list[bytes]:
+    """Put each first B-frame into the packet before, as DivX does, and a placeholder after the last."""
+    is_b_frame = [data[data.find(PICTURE) + 4] >> 6 == 2 for data in packets]
+    begin = packets[0].find(PICTURE)
+    first = packets[0][:begin] + b"\0\0\1\xb2DivX503b1393p" + packets[0][begin:]
+    packets = [first, *packets[1:]]
+    packed: list[bytes] = []
+    place = 0
+    while place < len(packets):
+        packed.append(packets[place])
+        place += 1
+        if place < len(packets) and is_b_frame[place]:
+            packed[-1] += packets[place]
+            place += 1
+            while place < len(packets) and is_b_frame[place]:
+                packed.append(packets[place])
+                place += 1
+            packed.append(PLACEHOLDER)
+    return packed
+
+
+@pytest.mark.parametrize("bframes", [1, 2])
+def test_packed_b_frames_stand_under_their_own_ordinals(tmp_path: Path, bframes: int) -> None:
+    clips.marker_clip(tmp_path / "a.avi", frames=FRAMES, size=SIZE, codec="mpeg4", gop=20, bframes=bframes)
+    packed = pack(packets_of(tmp_path / "a.avi"))
+    assert len(packed) == FRAMES
+    copy_packets(tmp_path / "a.avi", tmp_path / "packed.avi", packed)
+    with opened(tmp_path, "packed.avi") as video:
+        assert video.media.frames == FRAMES
+        frames = shown(video)
+    assert [frame.frame for frame in frames] == list(range(FRAMES))
+    assert [marker(frame.picture) for frame in frames] == list(range(FRAMES))
+    assert [frame.time for frame in frames] == pytest.approx([n / 30 for n in range(FRAMES)], abs=0.001)
+    assert read(tmp_path, "packed.avi", start=33) == read(tmp_path, "packed.avi")[33:]
+
+
+@pytest.mark.parametrize("suffix", ["ts", "mkv", "h264", "avi", "mp4"])
+def test_two_fields_in_two_packets_are_one_frame(tmp_path: Path, suffix: str) -> None:
+    pictures = [clips.marker_picture(number, SIZE) for number in range(40)]
+    path = write_field_pictures(tmp_path / f"fields.{suffix}", pictures)
+    assert len(packets_of(path)) == 80
+    with opened(tmp_path, path.name) as video:
+        frames = shown(video)
+    assert [frame.frame for frame in frames] == list(range(40))
+    assert [marker(frame.picture) for frame in frames] == list(range(40))
+    assert [frame.time for frame in frames] == pytest.approx([n / 25 for n in range(40)], abs=0.0015)
+    assert read(tmp_path, path.name, start=17) == read(tmp_path, path.name)[17:]
+
+
+@pytest.mark.parametrize("field", [20, 21])
+@pytest.mark.parametrize("suffix", ["h264", "avi", "mp4"])
+def test_a_damaged_field_costs_its_frame_alone(tmp_path: Path, suffix: str, field: int) -> None:
+    pictures = [clips.marker_picture(number, SIZE) for number in range(40)]
+    path = write_field_pictures(tmp_path / f"fields.{suffix}", pictures)
+    clips.overwrite_packets(path, tmp_path / f"damaged.{suffix}", field, field)
+    with opened(tmp_path, f"damaged.{suffix}") as video:
+        frames = shown(video)
+    assert len(frames) == 40
+    assert {frame.frame for frame in frames if frame.error or marker(frame.picture) != frame.frame} <= {10}
+
+
+def test_an_avi_with_empty_packets_tells_how_many_pictures_it_has(tmp_path: Path) -> None:
+    clips.marker_clip(tmp_path / "a.avi", frames=20, size=SIZE, codec="mjpeg", fps=600)
+    copy_packets(
+        tmp_path / "a.avi",
+        tmp_path / "spread.avi",
+        packets_of(tmp_path / "a.avi"),
+        [24 * number for number in range(20)],
+    )
+    with opened(tmp_path, "spread.avi") as video:
+        assert video.media.frames == 20
+        assert video.media.fps == pytest.approx(25, rel=0.06)
+        frames = shown(video)
+    assert [marker(frame.picture) for frame in frames] == list(range(20))
+    assert frames[-1].time == pytest.approx(19 / 25, abs=0.002)
