@@ -45,7 +45,7 @@ class Fault(StrEnum):
     FROZEN = "frozen picture"
 
 
-Kind = Literal["rtsp", "mpegts", "mjpeg", "hls", "recording", "file"]
+Kind = Literal["rtsp", "mpegts", "mjpeg", "snapshot", "hls", "recording", "file"]
 Video = Sequence[bytes]
 _GONE = (BrokenResourceError, ClosedResourceError, EndOfStream, OSError)
 
@@ -165,6 +165,29 @@ class LiveStream(FaultySource):
             number += 1
             self.sent += 1
             await sleep_until(begun + number / RATE)
+
+
+class SnapshotCamera(FaultySource):
+    """A camera that answers each request with its present picture."""
+
+    def __init__(self, fault: Fault, video: Video, changed: Video | None, *, healed: bool = False) -> None:
+        super().__init__("snapshot", fault, healed=healed)
+        self._video = video
+        self._changed = changed
+        self._begun: float | None = None
+
+    async def talk(self, stream: SocketStream) -> None:
+        await request(stream)
+        self._begun = self._begun or current_time()
+        number = int((current_time() - self._begun) * RATE)
+        picture = self._video[number % len(self._video)]
+        if number >= self.after and not self.healed:
+            if self._changed is None:
+                await self.misbehave(stream, page(picture, "image/jpeg"))
+                return
+            self.onset = self.onset or time.time()
+            picture = self._changed[min(number, len(self._changed) - 1)]
+        await stream.send(page(picture, "image/jpeg"))
 
 
 class Playlist(FaultySource):

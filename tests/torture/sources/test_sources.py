@@ -1,6 +1,6 @@
 """Nine faults of sources: each is noticed in time, takes nothing with it, and costs its neighbours nothing.
 
-Once each over every kind of source where it makes sense, five sources a fault; 100 a fault at full length.
+Once each over every kind of source where it makes sense, six sources a fault; 120 a fault at full length.
 All of them are read by one service at once, beside neighbours that work. What is found out is read from the
 databases' rows and the system's own figures of the process; what the sources sent, from the sources.
 """

@@ -30,6 +30,7 @@ from tests.torture.sources.cameras import (
     LiveStream,
     Playlist,
     RecordingServer,
+    SnapshotCamera,
     Video,
 )
 from tests.torture.sources.verifier import FRAMES, Trouble, Verifier
@@ -40,7 +41,7 @@ IN_TIME = 10.0
 MOCK, MARKER = {"type": "mock"}, {"type": "marker"}
 ALL = {"mode": "all"}
 
-CONNECTED: tuple[Kind, ...] = ("rtsp", "mpegts", "mjpeg", "hls", "recording")
+CONNECTED: tuple[Kind, ...] = ("rtsp", "mpegts", "mjpeg", "snapshot", "hls", "recording")
 KINDS: dict[Fault, tuple[Kind, ...]] = {
     Fault.SILENT: CONNECTED,
     Fault.STALL: CONNECTED,
@@ -48,9 +49,9 @@ KINDS: dict[Fault, tuple[Kind, ...]] = {
     Fault.HALF_OPEN: CONNECTED,
     Fault.DRIP: CONNECTED,
     Fault.ENDLESS: CONNECTED,
-    Fault.TRUNCATED: ("rtsp", "mpegts", "mjpeg", "recording", "file"),
-    Fault.CHANGE: ("mpegts", "mpegts", "mjpeg", "hls", "file"),
-    Fault.FROZEN: ("rtsp", "mpegts", "mjpeg", "mjpeg", "hls"),
+    Fault.TRUNCATED: ("rtsp", "mpegts", "mjpeg", "snapshot", "recording", "file"),
+    Fault.CHANGE: ("mpegts", "mpegts", "mjpeg", "snapshot", "hls", "file"),
+    Fault.FROZEN: ("rtsp", "mpegts", "mjpeg", "mjpeg", "snapshot", "hls"),
 }
 
 
@@ -94,6 +95,12 @@ class Cameras(Struct):
                 elif fault is Fault.CHANGE:
                     changed = videos.jpegs(videos.OTHER_SIZE)
                 server = LiveStream(kind, fault, videos.jpegs(), changed, healed=healed)
+            case "snapshot":
+                if still:
+                    changed = videos.snapshots(still=True)
+                elif fault is Fault.CHANGE:
+                    changed = videos.snapshots(videos.OTHER_SIZE)
+                server = SnapshotCamera(fault, videos.snapshots(), changed, healed=healed)
             case "recording":
                 server = RecordingServer(fault, self.recording, healed=healed)
             case "file":

@@ -72,6 +72,11 @@ def _taken(file: io.BytesIO) -> bytes:
 
 
 @cache
+def snapshots(size: tuple[int, int] = SIZE, *, still: bool = False) -> tuple[bytes, ...]:
+    """A camera's JPEG pictures, frame by frame, each alone."""
+    return tuple(part.partition(b"\r\n\r\n")[2][:-2] for part in jpegs(size, still=still))
+
+
 def jpegs(size: tuple[int, int] = SIZE, *, still: bool = False) -> tuple[bytes, ...]:
     """A camera's JPEG pictures, frame by frame, as parts of one endless response."""
     chunks: dict[bytes, bytes] = {}
