@@ -17,6 +17,7 @@ from .bus.kafka.bus import open_kafka_bus
 from .bus.kafka.connection import KafkaSecurity
 from .bus.memory import open_memory_bus
 from .postgres import TRANSIENT, Database, MigrationError, migrate, open_database, wait_for_schema
+from .postgres.embedded.disk_space import DiskSpace
 from .postgres.embedded.errors import EmbeddedServerError
 from .postgres.embedded.server import embedded_server
 from .settings import Role, Settings
@@ -62,6 +63,8 @@ class Resources:
         self._stack = stack
         self._wait_for = wait_for
         self._dsns: dict[DatabaseSpec, str] = {}
+        self.disk_space: DiskSpace | None = None
+        """Of the embedded server, if there is one."""
 
     async def prepare_databases(self, needed: Iterable[DatabaseSpec]) -> None:
         """Find or start the servers of these databases, and bring their schemas up to date.
@@ -109,6 +112,7 @@ class Resources:
             )
         except EmbeddedServerError as error:
             raise StartError(str(error)) from error
+        self.disk_space = DiskSpace(settings.data_dir)
         group = await self._stack.enter_async_context(cancelled_at_exit())
         group.start_soon(server.watch)
         return {spec: given.get(spec) or server.dsn(spec.name) for spec in needed}

@@ -71,7 +71,8 @@ async def _open_api(context: RoleContext) -> Work:
     scenarios, predictions = [
         await context.resources.pool(spec, open_request_database) for spec in (SCENARIOS, PREDICTIONS)
     ]
-    return partial(serve, context.app, ApiDeps(scenarios, predictions, context.bus))
+    deps = ApiDeps(scenarios, predictions, context.bus, context.resources.disk_space)
+    return partial(serve, context.app, deps)
 
 
 async def _open_runner(context: RoleContext) -> Work:

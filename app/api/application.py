@@ -92,7 +92,7 @@ def _options_handler(path: str, allowed: str) -> HTTPRouteHandler:
 
 async def serve(app: Litestar, deps: ApiDeps, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
     """Let the routes use these resources until cancelled."""
-    change_stream = ChangeStream(deps.scenarios, deps.predictions, app.state.options)
+    change_stream = ChangeStream(deps, app.state.options)
     app.state.deps, app.state.change_stream = deps, change_stream
     try:
         await change_stream.run(task_status=task_status)

@@ -28,11 +28,11 @@ from msgspec import Struct
 
 from ..domain.reason import Reason, ScenarioWarning
 from ..domain.states import SourceState
-from ..postgres import TRANSIENT, Database
+from ..postgres import TRANSIENT
 from ..scenarios.json_columns import decode_media
 from ..scenarios.notifications import CHANNEL
 from .http.problems import BAD_REQUEST, GONE, TOO_MANY_STREAMS, ProblemError
-from .options import ApiOptions
+from .options import ApiDeps, ApiOptions
 from .queries.history import (
     ScenarioChange,
     StreamPosition,
@@ -42,7 +42,7 @@ from .queries.history import (
     read_present,
 )
 from .queries.progress import Progress, list_stored_progress, progress_of, source_state_of
-from .queries.reasons import list_reasons, warnings_of
+from .queries.reasons import list_reasons, space_reason, warnings_of
 from .queries.scenarios import find_unended
 
 log = structlog.get_logger(__name__)
@@ -69,9 +69,10 @@ class ProgressEvent(Struct, frozen=True):
 class ChangeStream:
     """Tells open event streams about changes and progress. Without any, it does not query the databases."""
 
-    def __init__(self, scenarios: Database, predictions: Database, options: ApiOptions) -> None:
-        self._scenarios = scenarios
-        self._predictions = predictions
+    def __init__(self, deps: ApiDeps, options: ApiOptions) -> None:
+        self._scenarios = deps.scenarios
+        self._predictions = deps.predictions
+        self._full_since = deps.full_since
         self._options = options
         self._clients = 0
         self._has_clients = Event()
@@ -197,7 +198,7 @@ class ChangeStream:
                         attempt=row["attempt"],
                         source_state=source_state_of(row, stored[row["id"]]),
                         progress=progress_of(row, decode_media(row["media"]), stored[row["id"]]),
-                        reason=reasons.get(row["id"]),
+                        reason=space_reason(row["state"], self._full_since()) or reasons.get(row["id"]),
                         warnings=warnings_of(stored[row["id"]]),
                     )
                     for row in rows

@@ -1,12 +1,14 @@
 """What the API is given: options known before it starts, and resources that are opened later."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 from anyio import Event
 from msgspec import Struct, field
 
 from ..bus import Bus
 from ..postgres import Database
+from ..postgres.embedded.disk_space import DiskSpace
 
 
 def _always_ready() -> str | None:
@@ -42,8 +44,13 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
 
 
 class ApiDeps(Struct, frozen=True):
-    """The resources that routes read from and publish to."""
+    """The resources that routes read from and publish to. `disk_space` is the embedded server's, if any."""
 
     scenarios: Database
     predictions: Database
     bus: Bus
+    disk_space: DiskSpace | None = None
+
+    def full_since(self) -> datetime | None:
+        """Return since when the databases have no space left, or None if they have or it is unknown."""
+        return None if self.disk_space is None else self.disk_space.full_since()

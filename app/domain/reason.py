@@ -13,7 +13,7 @@ class SourceLoss(Struct, frozen=True):
     tries: int = 0
 
 
-ReasonCode = Literal["retrying", "no_runner", "no_feature", "no_slot", "reconnecting"]
+ReasonCode = Literal["no_space", "retrying", "no_runner", "no_feature", "no_slot", "reconnecting"]
 
 
 class Reason(Struct, frozen=True):

@@ -15,6 +15,7 @@ from litestar.types import ExceptionHandlersMap
 from ...domain.redaction import redact
 from ...postgres import TRANSIENT
 from ..databases import QUERY_TIMEOUT
+from ..options import ApiDeps
 from .problems import (
     BAD_REQUEST,
     INTERNAL,
@@ -70,7 +71,12 @@ def on_transient(request: AnyRequest, error: Exception) -> Response[bytes]:
     if isinstance(error, ValueError):
         return on_unexpected(request, error)
     log.warning("database unavailable", path=_path(request), error=repr(error))
-    if isinstance(error, QueryCanceledError):
+    deps: ApiDeps | None = request.app.state.deps
+    if deps is not None and deps.full_since() is not None:
+        detail = (
+            "No space is left on the disk of VA_DATA_DIR, where the databases are. Make room, and repeat it."
+        )
+    elif isinstance(error, QueryCanceledError):
         detail = (
             f"The database needed more than {QUERY_TIMEOUT:g} s. Ask for less, such as a narrower range"
             " of frames, or repeat the request when the database is less busy."

@@ -89,6 +89,14 @@ def _waiting_reason(row: Record, runners: Sequence[_LiveRunner]) -> Reason | Non
     return None
 
 
+NO_SPACE = "No space is left on the disk of VA_DATA_DIR, where the databases are. Make room: then it goes on."
+
+
+def space_reason(state: str, full_since: datetime | None) -> Reason | None:
+    """Return the reason of a scenario in this state if the disk has been full since then."""
+    return None if full_since is None or state == "inactive" else Reason("no_space", NO_SPACE, full_since)
+
+
 def loss_reason(row: Record, stored: StoredProgress) -> Reason | None:
     """Return why a live source is reconnecting, or None if it is not."""
     if source_state_of(row, stored) != "reconnecting" or not (stored.source_loss and stored.source_lost_at):

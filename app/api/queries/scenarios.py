@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 from asyncpg import Record
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from ...domain.detector_config import DetectorConfig
 from ...domain.media import Media
@@ -26,7 +26,7 @@ from .progress import (
     progress_of,
     source_state_of,
 )
-from .reasons import list_waiting_reasons, loss_reason, warnings_of
+from .reasons import list_waiting_reasons, loss_reason, space_reason, warnings_of
 
 MAX_PAGE = 4_000_000
 """Bytes of specifications after which a page ends."""
@@ -106,6 +106,12 @@ async def to_scenario(
     stored = await find_stored_progress(predictions, row["id"])
     waiting = await list_waiting_reasons(scenarios, [row], heartbeat_timeout)
     return _scenario(row, stored, waiting)
+
+
+def with_space_reason(scenario: Scenario, full_since: datetime | None) -> Scenario:
+    """Return the scenario with the reason that the disk is full, if it is."""
+    reason = space_reason(scenario.state, full_since)
+    return scenario if reason is None else structs.replace(scenario, reason=reason)
 
 
 async def exists(scenarios: Database, scenario_id: UUID) -> bool:

@@ -93,6 +93,8 @@ class DatabaseChecks:
                     tasks.start_soon(_check, "scenarios", deps.scenarios, faults)
                     tasks.start_soon(_check, "predictions", deps.predictions, faults)
                 self._faults, self._checked_at = sorted(faults), current_time()
+        if deps.full_since() is not None:
+            return [*self._faults, "room on the disk of VA_DATA_DIR: no space is left"]
         return self._faults
 
 

@@ -9,7 +9,7 @@ from litestar import Response, get
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from ...domain.reason import ReasonCode
+from ...domain.reason import Reason, ReasonCode
 from ...domain.states import State
 from ...postgres import TRANSIENT
 from .. import examples
@@ -17,7 +17,7 @@ from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.requests import ApiRequest
 from ..options import ApiDeps
 from ..queries.progress import list_stored_progress
-from ..queries.reasons import list_reasons
+from ..queries.reasons import NO_SPACE, list_reasons
 from ..queries.scenarios import count_by_state, find_unended
 
 log = structlog.get_logger(__name__)
@@ -56,6 +56,8 @@ async def _scenarios(deps: ApiDeps, heartbeat_timeout: float) -> bytes:
             rows = await find_unended(deps.scenarios, _MAX_WAITING)
             stored = await list_stored_progress(deps.predictions, [row["id"] for row in rows])
             found = await list_reasons(deps.scenarios, rows, stored, heartbeat_timeout)
+            if full_since := deps.full_since():
+                found = {row["id"]: Reason("no_space", NO_SPACE, full_since) for row in rows}
             reasons.update(reason.code for reason in found.values())
         except TRANSIENT as error:
             log.warning("scenarios are missing from the metrics", error=repr(error))

@@ -53,6 +53,7 @@ async def list_scenarios(request: ApiRequest) -> ScenarioPage:
         query.limit,
         request.options.heartbeat_timeout,
     )
+    items = [queries.with_space_reason(item, deps.full_since()) for item in items]
     return ScenarioPage(items, None if more is None else make_cursor(more, bound))
 
 
@@ -77,7 +78,7 @@ async def get_scenario(request: ApiRequest, scenario_id: FromPath[UUID]) -> Json
     if body is None:
         timeout = request.options.heartbeat_timeout
         scenario = await queries.to_scenario(row, deps.scenarios, deps.predictions, timeout)
-        body = msgspec.json.encode(scenario)
+        body = msgspec.json.encode(queries.with_space_reason(scenario, deps.full_since()))
         if row["outcome"] == "completed":
             cache.put(scenario_id, key, body)
     return JsonResponse(body)
