@@ -341,6 +341,15 @@ def test_a_recording_that_became_shorter_on_its_server_is_noticed(media: Path) -
                 list(video.frames(EveryFrame(), "all"))
 
 
+def test_a_recording_that_became_shorter_within_one_response_is_noticed(media: Path) -> None:
+    moving = media / "short.ts"
+    moving.write_bytes((media / "clip.ts").read_bytes())
+    with web_server(media) as server, opened(media, f"{server.url}/short.ts") as video:
+        clips.truncate(media / "clip.ts", 0.5, moving)
+        with pytest.raises(VideoError, match="was changed on its server"):
+            list(video.frames(EveryFrame(), "all"))
+
+
 def test_another_range_than_the_one_asked_for_is_refused(media: Path) -> None:
     with web_server(media) as server:
         server.cut_after = 400_000

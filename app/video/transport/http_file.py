@@ -20,6 +20,7 @@ _PLAYLIST_TYPES = frozenset(["application/vnd.apple.mpegurl", "application/x-mpe
 _JPEG_TYPES = frozenset(["image/jpeg", "image/jpg", "image/pjpeg"])
 _UNTYPED = frozenset(["application/octet-stream", "text/plain"])  # what servers send for want of a type
 _NO_RANGES = frozenset([400, 406, 416, 501])  # statuses of servers that reject a request for a range
+_NOT_THERE = 416  # the status if a file has become shorter than the range asked for
 _NO_SIZE = frozenset([2**31 - 1, 2**32 - 1, 2**63 - 1])  # sizes that servers give to what has no end
 _RETRY_DELAYS = (0.0, 0.25, 0.5, 1.0)  # seconds before each read after the connection was lost
 _MAX_SKIP = 256 * 1024  # bytes: a seek this far ahead reads on, because a new request takes longer
@@ -77,7 +78,7 @@ class HttpFile:
                 self.fault = fault.without_traceback()
                 return b""
             except StatusError as error:
-                if error.status == 416:  # the file has become shorter
+                if error.status == _NOT_THERE:
                     self.fault = self._changed_error()
                     return b""
                 if error.status < 500:
@@ -109,7 +110,9 @@ class HttpFile:
         self._response.close()
         try:
             self._response = self._request(self._size - 1)
-        except (OSError, HTTPException):
+        except (OSError, HTTPException) as error:
+            if isinstance(error, StatusError) and error.status == _NOT_THERE:
+                raise self._changed_error() from None
             return  # it was read to its end, and nothing tells that it changed
         if not self._is_same(self._response):
             raise self._changed_error()
