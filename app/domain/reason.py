@@ -35,6 +35,7 @@ WarningCode = Literal[
     "pictures_lost",
     "other_dictionary",
     "rotation_ignored",
+    "colours_unsupported",
     "sizes_unknown",
 ]
 

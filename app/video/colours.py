@@ -22,7 +22,8 @@ _LIMITED_RANGE = 1
 _BT709, _UNSPECIFIED, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _YCGCO, _BT2020_NCL, _BT2020_CL = (
     1, 2, 4, 5, 6, 7, 8, 9, 10,
 )  # fmt: skip
-_DERIVED_NCL, _DERIVED_CL = 12, 13  # the matrix follows from the primaries
+_RGB, _RESERVED = 0, 3
+_DERIVED = (12, 13)  # the matrix follows from the primaries
 
 _LUMA_WEIGHTS = {  # of red and blue
     _BT709: (0.2126, 0.0722),
@@ -55,13 +56,18 @@ class Colours(Struct, frozen=True):
         return self.transfer in (PQ, HLG)
 
 
+def is_matrix_supported(frame: av.VideoFrame) -> bool:
+    """Return whether the frame's matrix is unspecified or one that is followed."""
+    return int(frame.colorspace) in {*_LUMA_WEIGHTS, _RGB, _UNSPECIFIED, _RESERVED, _YCGCO, *_DERIVED}
+
+
 def colours_of(frame: av.VideoFrame, bits: int, *, is_full_range: bool) -> Colours:
     """Return how to read the frame's samples, which have so many bits; the range counts if none is declared.
 
     An unspecified matrix is BT.709 from 720 lines or 1280 columns up, and BT.601 below.
     """
     matrix = int(frame.colorspace)
-    if matrix in (_DERIVED_NCL, _DERIVED_CL):
+    if matrix in _DERIVED:
         matrix = int(frame.color_primaries)  # the codes are the same for the primaries that have a matrix
     if matrix not in _LUMA_WEIGHTS and matrix != _YCGCO:
         is_hd = frame.width >= _HD_WIDTH or frame.height >= _HD_HEIGHT

@@ -13,6 +13,7 @@ from ..domain.reason import ScenarioWarning
 from ..domain.source import Source
 from ..domain.spec import CandidateFrames, FixedRate, Sampling
 from .coded import CodedPicture, PresentationOrder, VideoPacket
+from .colours import is_matrix_supported
 from .container import OpenContainer
 from .demuxer import PictureDemuxer
 from .errors import (
@@ -38,6 +39,10 @@ _PROBED = 300  # pictures that are read before the candidate frames are chosen
 _FIRST_PICTURE = 64  # pictures within which one can be decoded, unless the recording is damaged
 _PROBED_BYTES = 64 * 2**20  # the most that these pictures may take in memory
 _WATERMARK_EVERY = 0.25  # seconds
+_UNSUPPORTED_COLOURS = (
+    "the recording's colours are coded in a way that is not supported, such as ICtCp of Dolby Vision: the"
+    " brightness of pictures is about right, their colours are not"
+)
 _ODD_ROTATION = (
     "the recording asks players to turn or distort its picture by other than quarter turns and mirror images:"
     " it was analysed as it is stored"
@@ -65,6 +70,8 @@ class Recording:
         frame = self._first_frame()
         if frame and orientation_of(frame) is None:
             self.warnings.append(ScenarioWarning("rotation_ignored", _ODD_ROTATION))
+        if frame and not is_matrix_supported(frame):
+            self.warnings.append(ScenarioWarning("colours_unsupported", _UNSUPPORTED_COLOURS))
         declared = source.frames or opened.stream.frames
         media = Media(
             width=0,

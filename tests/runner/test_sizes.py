@@ -19,6 +19,7 @@ from tests.runner.runs import World, spec
 from tests.support.batches import batch
 from tests.support.checkpoints import claim, new_fence
 from tests.support.clips import encode, marker_picture
+from tests.video.test_tracks import FRONT, REAR, write
 
 BEGINNING = Checkpoint(0, False, None, 0, 0, Counters(), 0.0, 0.0)
 LARGE, SMALL = (320, 240), (160, 128)
@@ -87,3 +88,12 @@ async def test_each_prediction_has_the_size_that_its_boxes_are_in(
     assert sizes == [LARGE] * sizes.count(LARGE) + [SMALL] * sizes.count(SMALL)
     assert sizes.count(LARGE) >= 19
     assert sizes.count(SMALL) >= 19
+
+
+async def test_a_scenario_can_choose_its_track(predictions: Database, tmp_path: Path) -> None:
+    write(tmp_path / "two.mkv", [FRONT, REAR])
+    world = World(predictions, tmp_path)
+    await world.run(replace(spec("two.mkv"), track=1)).execute()
+    scenario = (await world.checkpoint())["scenario_id"]
+    items, _ = await list_predictions(predictions, scenario, PredictionFilter(), 1000)
+    assert {(each.width, each.height) for each in items} == {REAR[2]}

@@ -1,6 +1,7 @@
 """Colours are within one level of what the standards' formulas give in double precision."""
 
 from itertools import product
+from pathlib import Path
 
 import av
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.video.pictures import AvPicture
+from tests.video.recordings import opened
 
 BT601, BT709, BT2020, YCGCO, UNSPECIFIED = 6, 1, 9, 8, 2
 LIMITED, FULL = 1, 2
@@ -149,3 +151,18 @@ def test_brightness_does_not_depend_on_the_path() -> None:
         for target in (None, (96, 80), (101, 77)):
             colour = centres(AvPicture(frame).bgr(target), 192, 160)[0, :3]
             assert colour.tolist() == [[0, 0, 0], [255, 255, 255], [128, 128, 128]], format
+
+
+@pytest.mark.parametrize(
+    ("matrix", "codes"), [(14, ["colours_unsupported"]), (BT2020, []), (UNSPECIFIED, [])]
+)
+def test_a_matrix_that_is_not_supported_is_told(tmp_path: Path, matrix: int, codes: list[str]) -> None:
+    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 192, 160, "yuv420p"
+        stream.codec_context.colorspace = matrix
+        for _ in range(3):
+            container.mux(stream.encode(patchwork("yuv420p", 192, 160)[0]))
+        container.mux(stream.encode())
+    with opened(tmp_path, "clip.mp4") as video:
+        assert [warning.code for warning in video.warnings] == codes
