@@ -33,6 +33,7 @@ from .orientation import orientation_of
 from .pictures import AvPicture
 from .reading import SampledFrame, Watermark
 from .sampling import ProbedFrame, Sampler, choose_candidates
+from .tracks import PICTURE_CODECS
 from .transport.http_file import HttpFile
 
 _PROBED = 300  # pictures that are read before the candidate frames are chosen
@@ -197,7 +198,8 @@ class Recording:
                 raise no_ranges_error(self._source.redacted)
             raise VideoError(f"{self._source.redacted} holds no frames", retryable=False)
         if sampled and not has_pictures:
-            has_parameters = bool(self._opened.stream.codec_context.width)
+            context = self._opened.stream.codec_context
+            has_parameters = bool(context.width) or context.name in PICTURE_CODECS
             raise nothing_decoded_error(sampled, has_parameters=has_parameters)
         self._length.check_complete(received, self._demuxer.end_seconds, whole, _seconds(ticks, tick))
 

@@ -9,7 +9,7 @@ from ..domain.media import VideoTrack
 from .errors import VideoError, unsupported_codec_error
 from .formats import LIMITS, MAX_PIXELS
 
-_PICTURE_CODECS = frozenset(["mjpeg", "png", "bmp", "tiff", "webp", "gif", "jpeg2000"])
+PICTURE_CODECS = frozenset(["mjpeg", "png", "bmp", "tiff", "webp", "gif", "jpeg2000"])
 _STILL = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 _BRIEF, _FAR_LONGER = 1.0, 10  # seconds that a still picture may be shown; how much longer others are then
 
@@ -18,7 +18,7 @@ def tracks_of(container: InputContainer) -> tuple[VideoTrack, ...]:
     """Return the container's video tracks, in its order."""
     streams = container.streams.video
     longest = max((_seconds(stream) or 0.0 for stream in streams), default=0.0)
-    has_video = any(_codec(stream) not in _PICTURE_CODECS for stream in streams)
+    has_video = any(_codec(stream) not in PICTURE_CODECS for stream in streams)
     return tuple(
         VideoTrack(
             number,
@@ -79,7 +79,7 @@ def _is_still(stream: VideoStream, longest: float, *, has_video: bool) -> bool:
         return True
     seconds = _seconds(stream)
     if seconds is None:
-        return has_video and _codec(stream) in _PICTURE_CODECS
+        return has_video and _codec(stream) in PICTURE_CODECS
     return seconds < _BRIEF and longest > _FAR_LONGER * seconds
 
 

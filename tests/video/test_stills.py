@@ -59,9 +59,10 @@ def test_an_animated_png_is_a_video(tmp_path: Path) -> None:
     assert [frame.number for frame in read(tmp_path, "cat.png")] == [0, 1, 2]
 
 
-def test_a_damaged_picture_is_a_frame_with_an_error(tmp_path: Path) -> None:
+def test_a_damaged_picture_is_told(tmp_path: Path) -> None:
     (tmp_path / "gate.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
-    assert [frame.content for frame in read(tmp_path, "gate.png")] == ["the frame could not be decoded"]
+    with pytest.raises(VideoError, match=r"^the only frame could not be decoded: its data are damaged"):
+        read(tmp_path, "gate.png")
 
 
 def test_a_photo_is_turned_as_its_exif_data_says(tmp_path: Path) -> None:
