@@ -30,6 +30,7 @@ from .transport.snapshots import Snapshots
 _MIN_BACKOFF, _MAX_BACKOFF = 0.25, 4.0  # seconds between tries to open
 _FIRST_FRAME_WITHIN = 60.0  # seconds of packets
 _NEXT_FRAME_WITHIN = 6.0  # seconds of packets
+_MAX_PATIENCE = 30.0  # seconds without data from a camera that sends a picture now and then
 _FROZEN = 4.5  # seconds of an unchanged key frame; noticed within 9 s if key frames come up to 3 s apart
 _COMPARE_EVERY = 0.5  # seconds
 _MAX_AHEAD = 60.0  # seconds; a timestamp further ahead is a jump, which is not waited for
@@ -56,14 +57,17 @@ class Camera:
     def __init__(
         self,
         source: Source,
-        connect: Callable[[], AbstractContextManager[OpenContainer]],
+        connect: Callable[..., AbstractContextManager[OpenContainer]],
         stop: Event,
         stack: ExitStack,
         opened: OpenContainer | None,
         *,
         is_persistent: bool,
+        read_timeout: float,
     ) -> None:
-        """`stack` holds what is open; `opened` is the first connection, if there is one already.
+        """`connect` takes a `read_timeout`, in seconds; a camera that sends few pictures gets a longer one.
+
+        `stack` holds what is open; `opened` is the first connection, if there is one already.
 
         Unless `is_persistent`, failures before the first picture are not waited out.
         """
@@ -73,6 +77,8 @@ class Camera:
         self._stack = stack
         self._opened = opened
         self._is_persistent = is_persistent
+        self._read_timeout = read_timeout
+        self._patience = read_timeout
 
     def frames(
         self, sampling: Sampling, first_frame: int = 0, unix_offset: float = 0.0
@@ -94,12 +100,13 @@ class Camera:
         lost_at, tries = time.monotonic(), 0
         while not self._stop.is_set():
             is_open = False
-            stillness = _Stillness()
+            stillness, rhythm = _Stillness(), _Rhythm()
             fault = VideoError(f"{self._source.redacted} ended", retryable=True)
             try:
                 opened = self._open()
                 takes_all = isinstance(opened.remote, Snapshots) and opened.remote.poll_at(sampling)
                 for arrived, frame in self._arrivals(opened, keys_only=keys_only):
+                    rhythm.note(arrived)
                     if not is_open:
                         if frame is None:
                             continue
@@ -122,6 +129,8 @@ class Camera:
             except VideoError as error:
                 fault = error.without_traceback()
             self._stack.close()
+            if is_open:
+                self._patience = rhythm.patience(self._read_timeout, self._patience)
             lost_at, tries = (time.monotonic(), 0) if is_open else (lost_at, tries + 1)
             if not self._stop.is_set():
                 if begin is None and not self._is_persistent:
@@ -132,7 +141,7 @@ class Camera:
 
     def _open(self) -> OpenContainer:
         opened, self._opened = self._opened, None
-        opened = opened or self._stack.enter_context(self._connect())
+        opened = opened or self._stack.enter_context(self._connect(read_timeout=self._patience))
         if (
             not opened.is_live
         ):  # as the playlist of a broadcast that is over: it would be read again and again
@@ -198,6 +207,31 @@ class _Stillness:
             self.is_frozen = False
             self._picture, self._since = picture, now
         return self.is_frozen != was_frozen
+
+
+class _Rhythm:
+    """Measures how long a camera takes from one picture to the next, for one connection."""
+
+    def __init__(self) -> None:
+        self._first: float | None = None
+        self._last = self._longest = 0.0
+
+    def note(self, now: float) -> None:
+        """Count a picture that arrived at this time."""
+        if self._first is None:
+            self._first = now
+        else:
+            self._longest = max(self._longest, now - self._last)
+        self._last = now
+
+    def patience(self, least: float, before: float) -> float:
+        """Return how long the next connection may be silent, in seconds, given how long this one might be.
+
+        If it lasted for a short time, it may have been the next picture that was not waited for.
+        """
+        lasted = 0.0 if self._first is None else self._last - self._first
+        wanted = 2.5 * self._longest if lasted > 2 * before else 2 * before
+        return max(least, min(wanted, _MAX_PATIENCE))
 
 
 class _Pace:

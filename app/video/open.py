@@ -51,6 +51,8 @@ def open_video(
                 raise
             opened = None
         if opened is None or opened.is_live or source.live:
-            yield Camera(source, connect, stop, stack, opened, is_persistent=is_persistent)
+            yield Camera(
+                source, connect, stop, stack, opened, is_persistent=is_persistent, read_timeout=read_timeout
+            )
         else:
             yield Recording(opened, source)

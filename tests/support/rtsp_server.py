@@ -30,6 +30,7 @@ class RtspServer:
       for which it closes the connection.
     - `session_seconds`: it ends a session without one of `signs_of_life` for so long.
     - `interval`: seconds between pictures. `pictures`: how many it sends before it closes a connection.
+    - `speedup`: how many pictures come at once at the beginning.
     - `has_key_frames`: without them, no picture can be decoded.
 
     `requests` are the method and address of each request, `logins` counts those with a log-in.
@@ -51,6 +52,7 @@ class RtspServer:
         self.interval = 0.04
         self.pictures: int | None = None
         self.has_key_frames = True
+        self.speedup = 0
         self.requests: list[tuple[str, str]] = []
         self.logins = 0
         self._clients: list[socket.socket] = []
@@ -203,7 +205,8 @@ class _Client:
                     self._connection.sendall(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
                     number += 1
                 tick += 1
-                time.sleep(server.interval)
+                if tick >= server.speedup:
+                    time.sleep(server.interval)
                 limit = server.session_seconds
                 if limit is not None and time.monotonic() - self._alive_at > limit:
                     break

@@ -225,6 +225,18 @@ def test_a_broadcast_that_is_over_is_not_read_again_from_its_beginning(tmp_path:
     assert "was live, and is a recording with an end now" in why(lost)
 
 
+def test_a_camera_with_few_pictures_is_waited_for_longer(clip: Path, stop: Event) -> None:
+    """It is lost at first, because nothing tells how many pictures it sends."""
+    with RtspServer(clip) as server:
+        server.interval, server.speedup = 3.0, 3
+        with watched(server.url(), stop) as video:
+            Timer(25, stop.set).start()
+            entries = list(video.frames(EveryFrame()))
+    lost = [isinstance(entry, CameraStatus) and entry.state == "reconnecting" for entry in entries]
+    assert sum(lost) <= 2
+    assert not any(lost[-3:])
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [
