@@ -2,90 +2,20 @@
 
 import gc
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Timer
 
-import cv2
-import numpy as np
 import pytest
 
-from app.domain.networks import Networks
-from app.domain.picture import Image, Picture
-from app.domain.source import parse_source
 from app.domain.spec import EveryFrame, FixedRate, KeyframesOnly
-from app.video import camera as video_camera
-from app.video.camera import Camera, CameraStatus
+from app.video.camera import CameraStatus
 from app.video.errors import VideoError
-from app.video.open import open_video
-from app.video.reading import SampledFrame, Watermark
+from app.video.reading import SampledFrame
 from tests.support import cameras, clips
 from tests.support.ports import free_port
 from tests.support.rtsp_server import RtspServer
 from tests.support.web_server import web_server
-
-FRAMES = 120
-LOOPBACK = Networks("loopback")
-GOP = 30
-Entry = SampledFrame | Watermark | CameraStatus
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return clips.marker_clip(
-        tmp_path_factory.mktemp("camera") / "clip.mp4", frames=FRAMES, gop=GOP, size=(320, 240), bframes=0
-    )
-
-
-@pytest.fixture
-def stop() -> Event:
-    return Event()
-
-
-@contextmanager
-def watched(url: str, stop: Event, *, is_persistent: bool = False) -> Iterator[Camera]:
-    source = parse_source(url)
-    with open_video(
-        source, Path(), LOOPBACK, stop=stop, is_persistent=is_persistent, open_timeout=4, read_timeout=2
-    ) as video:
-        assert isinstance(video, Camera)
-        yield video
-
-
-def marker(entry: SampledFrame | Watermark) -> int | None:
-    picture = picture_of(entry)
-    assert picture is not None
-    detector = cv2.aruco.ArucoDetector(cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_5X5_1000))
-    found, ids, _ = detector.detectMarkers(picture.gray())
-    return int(ids[0][0]) if found else None
-
-
-def picture_of(entry: SampledFrame | Watermark) -> Picture | None:
-    return entry.picture if isinstance(entry, SampledFrame) else None
-
-
-def take(frames: Iterator[Entry], count: int) -> list[SampledFrame | Watermark]:
-    """The next frames, past changes of state."""
-    taken: list[SampledFrame | Watermark] = []
-    while len(taken) < count:
-        entry = next(frames)
-        if not isinstance(entry, CameraStatus):
-            taken.append(entry)
-    return taken
-
-
-def state(frames: Iterator[Entry], wanted: str) -> CameraStatus:
-    """The next change to this state, past frames and other changes."""
-    for entry in frames:
-        if isinstance(entry, CameraStatus) and entry.state == wanted:
-            return entry
-    raise AssertionError(f"the source never was {wanted}")
-
-
-def why(lost: CameraStatus) -> str:
-    assert lost.loss
-    return lost.loss.error
+from tests.video.watching import GOP, live_playlist, marker, picture_of, state, take, watched, why
 
 
 def test_a_camera_that_dies_and_returns_is_reconnected(clip: Path, stop: Event) -> None:
@@ -240,13 +170,13 @@ def test_a_camera_with_few_pictures_is_waited_for_longer(clip: Path, stop: Event
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        (f"rtsp://127.0.0.1:{free_port()}/live", "nothing listens there"),
+        ("rtsp://127.0.0.1:PORT/live", "nothing listens there"),
         ("rtsp://169.254.1.1/live", "is not an address that sources may have"),
         ("rtsp://[fe80::1%25lo]/live", "is not an address that sources may have"),
     ],
 )
 def test_a_source_that_is_waited_for_says_why_it_cannot_be_opened(url: str, said: str, stop: Event) -> None:
-    with watched(url, stop, is_persistent=True) as video:
+    with watched(url.replace("PORT", str(free_port())), stop, is_persistent=True) as video:
         frames = video.frames(EveryFrame())
         for tries in (1, 2):
             lost = state(frames, "reconnecting")
@@ -338,81 +268,3 @@ def test_a_lost_camera_s_decoder_ends_with_it(tmp_path: Path, stop: Event) -> No
                 assert threads() <= working + 2
     finally:
         gc.enable()
-
-
-def live_playlist(folder: Path, seconds: float) -> None:
-    """live.m3u8, of which one.ts is all there is so far."""
-    (folder / "live.m3u8").write_text(
-        f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:{round(seconds)}\n#EXT-X-MEDIA-SEQUENCE:0\n"
-        f"#EXTINF:{seconds},\none.ts\n"
-    )
-
-
-def test_what_comes_in_bursts_is_spread_over_time(tmp_path: Path, stop: Event) -> None:
-    """A live playlist gives whole segments at once."""
-    clips.marker_clip(tmp_path / "one.ts", frames=45, size=(256, 192), gop=15)
-    live_playlist(tmp_path, 1.5)
-    with web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
-        received = take(video.frames(EveryFrame()), 30)
-    assert 0.8 < received[-1].time - received[0].time < 2
-    assert [marker(frame) for frame in received] == list(range(30))
-
-
-def test_a_live_playlist_without_a_new_segment_is_lost_after_three_times_the_length_of_one(
-    tmp_path: Path, stop: Event
-) -> None:
-    clips.marker_clip(tmp_path / "one.ts", frames=30, size=(256, 192), gop=15)
-    live_playlist(tmp_path, 1)
-    with web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
-        frames = video.frames(EveryFrame())
-        last = take(frames, 30)[-1]
-        state(frames, "reconnecting")
-        assert 2 < time.monotonic() - last.time < 5
-
-
-def states_of(
-    tmp_path: Path,
-    stop: Event,
-    monkeypatch: pytest.MonkeyPatch,
-    pictures: list[Image],
-    gop: int,
-    quantizer: int = 30,
-) -> list[str]:
-    """How a camera with these pictures, 30 a second, is shown. It is frozen after 0.6 s."""
-    monkeypatch.setattr(video_camera, "_FROZEN", 0.6)
-    monkeypatch.setattr(video_camera, "_COMPARE_EVERY", 0.1)
-    clips.encode(
-        tmp_path / "one.ts", pictures, gop=gop, bframes=0, options={"crf": "-1", "qp": str(quantizer)}
-    )
-    live_playlist(tmp_path, len(pictures) / 30)
-    with web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
-        states: list[str] = []
-        left = len(pictures) - 5
-        for entry in video.frames(EveryFrame()):
-            if isinstance(entry, CameraStatus):
-                states.append(entry.state)
-            elif left == 0:
-                break
-            else:
-                left -= 1
-    return states
-
-
-def test_a_camera_whose_picture_never_changes_is_frozen_until_it_moves(
-    tmp_path: Path, stop: Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    moving = [clips.marker_picture(number, (256, 192)) for number in range(15)]
-    pictures = moving + 60 * [moving[-1]] + moving + moving[::-1]
-    assert states_of(tmp_path, stop, monkeypatch, pictures, gop=10) == ["open", "frozen", "open"]
-
-
-@pytest.mark.parametrize("quantizer", [20, 45])
-def test_noise_tells_an_unmoved_scene_from_a_frozen_picture(
-    tmp_path: Path, stop: Event, monkeypatch: pytest.MonkeyPatch, quantizer: int
-) -> None:
-    """At 45 the noise is too faint for the encoder: only key frames tell."""
-    scene = clips.marker_picture(0, (256, 192)).astype(np.int16)
-    chance = np.random.default_rng(7)
-    pictures = [np.clip(scene + chance.normal(0, 1, scene.shape), 0, 255).astype(np.uint8) for _ in range(60)]
-    states = states_of(tmp_path, stop, monkeypatch, pictures, gop=30, quantizer=quantizer)
-    assert states == ["open"]

@@ -1,14 +1,12 @@
 """The embedded server, used by one or several processes."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import SimpleNamespace
 
 import anyio
 import asyncpg
@@ -16,50 +14,12 @@ import psutil
 import pytest
 
 from app.postgres import TRANSIENT
-from app.postgres.embedded.cluster import Cluster
-from app.postgres.embedded.errors import EmbeddedServerError
 from app.postgres.embedded.locks import FileLock
 from app.postgres.embedded.server import embedded_server
-from tests.postgres.conftest import User, servers
+from tests.postgres.conftest import servers
+from tests.postgres.embedded.serving import DATABASES, Use, keep, kept, socket_folder, unfinished, value
 from tests.postgres.embedded.user import postmaster
 from tests.support.waiting import until
-
-Use = Callable[..., User]
-DATABASES = ("scenarios", "predictions")
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="root alone can become another user")
-
-
-async def value(dsn: str, query: str, *arguments: object) -> object:
-    connection = await asyncpg.connect(dsn)
-    try:
-        return await connection.fetchval(query, *arguments)
-    finally:
-        await connection.close()
-
-
-async def keep(dsn: str, number: int) -> None:
-    await value(dsn, "CREATE TABLE IF NOT EXISTS kept (number integer)")
-    await value(dsn, "INSERT INTO kept VALUES ($1)", number)
-
-
-async def kept(dsn: str) -> object:
-    return await value(dsn, "SELECT array_agg(number ORDER BY number) FROM kept")
-
-
-async def socket_folder(dsn: str) -> Path:
-    return Path(str(await value(dsn, "SHOW unix_socket_directories")))
-
-
-def unfinished(folder: Path) -> list[Path]:
-    """Return the folders that a failed initdb has left."""
-    return list(folder.glob("new-*"))
-
-
-def give_away(folder: Path) -> None:
-    """Make another user the owner of the folder and everything in it."""
-    folder.mkdir(exist_ok=True)
-    for path in (folder, *folder.rglob("*")):
-        shutil.chown(path, "daemon", "daemon")
 
 
 async def test_two_databases_are_kept_in_one_server_and_it_stops_with_its_only_user(folder: Path) -> None:
@@ -295,98 +255,3 @@ async def test_its_log_stays_short(folder: Path) -> None:
         assert "nowhere" in log.read_text()
         assert (folder / "server.log.1").stat().st_size > 4_000_000
         tasks.cancel_scope.cancel()
-
-
-@needs_root
-async def test_root_serves_a_folder_that_only_root_can_reach(folder: Path) -> None:
-    closed = folder.parent
-    before = closed.stat()
-    assert before.st_mode & 0o777 == 0o700
-    async with embedded_server(folder, databases=DATABASES) as server:
-        process = psutil.Process(await postmaster(server.dsn("scenarios")))
-        assert process.uids().effective == (folder / "data").stat().st_uid != 0
-    assert (closed.stat().st_mode, closed.stat().st_uid) == (before.st_mode, before.st_uid)
-
-
-@needs_root
-async def test_root_serves_data_as_the_user_that_owns_it(folder: Path) -> None:
-    async with embedded_server(folder, databases=DATABASES):
-        pass
-    give_away(folder)
-    async with embedded_server(folder, databases=DATABASES) as server:
-        process = psutil.Process(await postmaster(server.dsn("scenarios")))
-        assert process.username() == "daemon"
-
-
-@needs_root
-@pytest.mark.parametrize("name", ["postmaster.pid", "PG_VERSION"])
-async def test_its_user_cannot_make_root_use_another_file(folder: Path, use: Use, name: str) -> None:
-    user = use(folder).ready()
-    os.kill(user.server, signal.SIGKILL)
-    user.kill()
-    victim = folder.parent / "victim"
-    victim.write_text("1\nof root\n")
-    (folder / "data" / name).unlink()
-    (folder / "data" / name).symlink_to(victim)
-    with pytest.raises(EmbeddedServerError, match=f"the file {name} of the database is not used"):
-        async with embedded_server(folder, databases=DATABASES):
-            pass
-    assert victim.read_text() == "1\nof root\n"
-
-
-@needs_root
-async def test_without_the_guard_root_would_write_to_another_file(
-    folder: Path, use: Use, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    user = use(folder).ready()
-    os.kill(user.server, signal.SIGKILL)
-    user.kill()
-    victim = folder.parent / "victim"
-    victim.write_text("1\nof root\n")
-    (folder / "data" / "postmaster.pid").unlink()
-    (folder / "data" / "postmaster.pid").symlink_to(victim)
-    data = folder / "data"
-    monkeypatch.setattr("app.postgres.embedded.cluster.read_file", lambda _, name: (data / name).read_text())
-    monkeypatch.setattr(
-        "app.postgres.embedded.cluster.replace_file",
-        lambda _, name, text, *__: (data / name).write_text(text),
-    )
-    with suppress(EmbeddedServerError):
-        async with embedded_server(folder, databases=DATABASES):
-            pass
-    assert victim.read_text() == f"{os.getpid()}\nof root\n"
-
-
-@needs_root
-@pytest.mark.parametrize("name", ["server.log", "server.log.1", "start.lock", "users.lock"])
-async def test_a_link_in_its_folder_leads_root_nowhere(folder: Path, name: str) -> None:
-    give_away(folder)
-    victim = folder.parent / "victim"
-    victim.write_text("of root\n")
-    (folder / name).symlink_to(victim)
-    with suppress(EmbeddedServerError):
-        async with embedded_server(folder, databases=DATABASES):
-            os.truncate(folder / "server.log", 5_000_000)
-            Cluster.trim_log(SimpleNamespace(log=folder / "server.log"))  # type: ignore[arg-type]
-    assert victim.read_text() == "of root\n"
-
-
-async def test_the_server_gets_none_of_the_secrets_in_the_environment(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("VA_API_KEYS", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "HOME"):
-        monkeypatch.setenv(name, "s3cret")
-    async with embedded_server(folder, databases=DATABASES) as server:
-        process = await postmaster(server.dsn("scenarios"))
-        assert "s3cret" not in str(psutil.Process(process).environ())
-
-
-@needs_root
-async def test_a_normal_user_runs_it_too(folder: Path, use: Use, open_binaries: Path) -> None:
-    folder.parent.chmod(0o755)
-    give_away(folder)
-    user = use(folder, "--as", "daemon", "--binaries", str(open_binaries)).ready()
-    assert psutil.Process(user.server).username() == "daemon"
-    await keep(user.dsn, 1)
-    user.leave()
-    assert servers(folder) == []

@@ -27,7 +27,7 @@ from app.video.reading import SampledFrame
 from app.video.transport import connecting
 from tests.support import clips
 from tests.support.hostile_servers import HERE, INSIDE, hostile_camera, hostile_web, to
-from tests.support.ports import own_addresses
+from tests.support.interfaces import own_addresses
 from tests.torture.battery import Battery
 from tests.torture.urls.canaries import Canary, WatchedFiles
 from tests.torture.urls.sources import NAMES, World, paths

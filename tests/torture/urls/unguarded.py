@@ -17,7 +17,7 @@ from app.video import container as video_container
 from app.video import formats
 from app.video.transport import connecting
 from tests.support.hostile_servers import HERE
-from tests.support.ports import own_addresses
+from tests.support.interfaces import own_addresses
 
 Patch = pytest.MonkeyPatch
 

@@ -12,7 +12,7 @@ from app.domain.networks import Networks
 from app.video.errors import ForbiddenAddressError
 from app.video.transport import connecting
 from app.video.transport.connecting import connect, resolve
-from tests.support.ports import own_addresses
+from tests.support.interfaces import own_addresses
 
 DEFAULT = Networks("public,private")
 
