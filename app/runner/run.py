@@ -158,7 +158,8 @@ class Run:
                 claimed.replay_frame,
                 claimed.replay_sampled,
                 claimed.unix_offset,
-                has_pictures=claimed.counters.sampled > claimed.counters.failed,
+                has_pictures=claimed.counters.sampled > claimed.counters.failed
+                or claimed.last_detector_error is not None,
             ),
         )
         return ProcessReader(request) if context.decoding == "process" else ThreadReader(request)
