@@ -8,6 +8,10 @@ DEV_STAMP := .venv/installed-dev
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header
 
+# Tests of whole processes run one after the other: the service's threads for decoding give way to everything else, so
+# tests beside them would hold them up.
+WHOLE := compatibility fleet service torture
+
 .DEFAULT_GOAL := help
 .PHONY: help run kafka test torture bench bench-pipeline lint audit format lock release clean
 
@@ -23,7 +27,8 @@ kafka: $(STAMP) ## run an Apache Kafka broker for development, on 127.0.0.1 and 
 
 test: lint ## check style, types and import rules, then run every test
 	@$(BIN)/python -m tools.kafka --download || true
-	@$(BIN)/python -m pytest -n 3
+	@$(BIN)/python -m pytest -n 3 $(addprefix --ignore=tests/,$(WHOLE))
+	@$(BIN)/python -m pytest $(addprefix tests/,$(WHOLE))
 
 torture: $(DEV_STAMP) ## run the fault and attack battery at full length, hours of it; in parts: make torture-kill, …
 	@VA_TEST_LONG=1 $(BIN)/python -m pytest tests/torture
