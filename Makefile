@@ -8,9 +8,9 @@ DEV_STAMP := .venv/installed-dev
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header
 
-# Tests of whole processes run one after the other: the service's threads for decoding give way to everything else, so
+# Tests of whole processes, and of time, run one after the other: the service's threads for decoding give way to everything else, so
 # tests beside them would hold them up.
-WHOLE := compatibility fleet service torture
+WHOLE := compatibility fleet service torture video/test_live_playlists.py video/transport/test_snapshots.py
 
 .DEFAULT_GOAL := help
 .PHONY: help run kafka test torture bench bench-pipeline lint audit format lock release clean
