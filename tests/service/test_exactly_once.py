@@ -37,9 +37,10 @@ async def test_every_frame_of_a_clip_is_stored_with_what_is_in_it(tmp_path: Path
             "frames": 1800,
             "duration_seconds": 60.0,
             "live": False,
+            "codec": "h264",
+            "first_timestamp": 0.0,
         }
-    assert expected.items() <= scenario["media"].items()
-    assert (scenario["media"]["codec"], scenario["media"]["first_timestamp"]) == ("h264", 0.0)
+        assert expected.items() <= scenario["media"].items()
         progress = scenario["progress"]
         assert progress["percent"] == 100
         assert progress["frames_read"] == progress["frames_sampled"] == progress["detections"] == 1800
