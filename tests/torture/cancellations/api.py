@@ -1,6 +1,7 @@
 """Calls of the functions of app.api and of a database."""
 
 from contextlib import suppress
+from datetime import timedelta
 from uuid import uuid4
 
 from app.api import ApiOptions, commands
@@ -50,6 +51,12 @@ async def _read_changes(world: World) -> None:
 async def _read_newest(world: World) -> None:
     async with world.scenarios.connection() as connection:
         await history.read_newest(connection)
+
+
+@call(history.misses_old_changes)
+async def _misses_old_changes(world: World) -> None:
+    newest, _ = await history.read_present(world.scenarios)
+    await history.misses_old_changes(world.scenarios, newest, timedelta(days=1))
 
 
 @call(history.read_present)
@@ -114,6 +121,13 @@ async def _exists(world: World) -> None:
 @call(scenarios.list_scenarios)
 async def _list_scenarios(world: World) -> None:
     await scenarios.list_scenarios(world.scenarios, world.predictions, None, None, 100, 10)
+
+
+@call(reasons.list_reasons)
+async def _list_reasons(world: World) -> None:
+    rows = await scenarios.find_unended(world.scenarios, 100)
+    stored = await progress.list_stored_progress(world.predictions, [row["id"] for row in rows])
+    await reasons.list_reasons(world.scenarios, rows, stored, 10)
 
 
 @call(scenarios.find_unended)
