@@ -27,7 +27,7 @@ kafka: $(STAMP) ## run an Apache Kafka broker for development, on 127.0.0.1 and 
 
 test: lint ## check style, types and import rules, then run every test
 	@$(BIN)/python -m tools.kafka --download || true
-	@$(BIN)/python -m pytest -n 3 $(addprefix --ignore=tests/,$(WHOLE))
+	@$(BIN)/python -m pytest -n 3 --max-worker-restart 0 $(addprefix --ignore=tests/,$(WHOLE))
 	@$(BIN)/python -m pytest $(addprefix tests/,$(WHOLE))
 
 torture: $(DEV_STAMP) ## run the fault and attack battery at full length, hours of it; in parts: make torture-kill, …

@@ -1,13 +1,11 @@
 """One PostgreSQL server for all tests, and a new copy of a migrated database for each."""
 
 import itertools
-import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
 
 import asyncpg
 from anyio.from_thread import start_blocking_portal
@@ -15,6 +13,7 @@ from anyio.from_thread import start_blocking_portal
 from app.postgres import migrate
 from app.postgres.embedded.locks import FileLock
 from app.postgres.embedded.server import EmbeddedServer, embedded_server
+from tests.support.temporary import MEMORY, fast_folder
 
 _PREFIX = "videoanalysis-tests-"
 
@@ -80,20 +79,15 @@ def databases() -> Iterator[Databases]:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Yield a temporary folder: in memory if 2 GiB are free, because copying a database then takes 10 ms."""
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of an unpredictable name is made in it
-    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2 * 2**30:
-        _remove_left(memory)
-        parent = memory
-    else:
-        parent = Path(gettempdir())
-    with TemporaryDirectory(prefix=_PREFIX, dir=parent) as folder:
-        yield Path(folder)
+    """Yield a temporary folder for a server: in memory if there is room, copying a database then takes 10 ms."""
+    _remove_left()
+    with fast_folder(_PREFIX) as folder:
+        yield folder
 
 
-def _remove_left(memory: Path) -> None:
+def _remove_left() -> None:
     """Remove the folders of killed sessions; their servers end when their folders are gone."""
-    for lock in memory.glob(f"{_PREFIX}*/postgres/users.lock"):
+    for lock in MEMORY.glob(f"{_PREFIX}*/postgres/users.lock"):
         # A lock that is gone belongs to a session that ends, a new one to a session that starts.
         with suppress(FileNotFoundError):
             if time.time() - lock.stat().st_mtime > 60:

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
 
 from tests.support.secure_listener import SecureListener
+from tests.support.temporary import fast_folder
 from tools.kafka import KafkaToolError
 from tools.kafka.broker import HOST, prepare
 
@@ -92,8 +92,8 @@ class LocalBroker:
 @contextmanager
 def local_broker(*, secure: bool = False) -> Iterator[LocalBroker]:
     """Run a broker during the block. Raises KafkaToolError if none can be started."""
-    with TemporaryDirectory(prefix="videoanalysis-kafka-", ignore_cleanup_errors=True) as folder:
-        broker = LocalBroker(Path(folder), secure=secure)
+    with fast_folder("videoanalysis-kafka-") as folder:
+        broker = LocalBroker(folder, secure=secure)
         try:
             broker.start()
             yield broker
