@@ -79,7 +79,7 @@ def databases() -> Iterator[Databases]:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Yield a temporary folder for a server: in memory if there is room, copying a database then takes 10 ms."""
+    """Yield a temporary folder for a server: in memory if there is room, where copies take 10 ms."""
     _remove_left()
     with fast_folder(_PREFIX) as folder:
         yield folder
