@@ -1,7 +1,9 @@
 """Fixtures of all tests, and the time limit of async ones."""
 
+import os
 from asyncio import timeout
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack
 from functools import wraps
 from inspect import iscoroutinefunction
 
@@ -11,7 +13,9 @@ import pytest
 from app.postgres import Database, open_database
 from tests.support.databases import Databases, databases
 from tests.support.kafka import any_broker
+from tests.support.kept_clips import FOLDER
 from tests.support.missing import broker_or_skip
+from tests.support.temporary import fast_folder
 from tests.torture.battery import table
 
 cv2.setNumThreads(1)  # as app.process does: OpenCV's threads would change the order of detections
@@ -21,6 +25,14 @@ SHARE = 0.8
 
 At the limit itself the whole process is ended, and every thread's stack is shown instead.
 """
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep clips for the whole session; the processes that `-n` starts share the folder."""
+    if FOLDER not in os.environ:
+        stack = ExitStack()
+        os.environ[FOLDER] = str(stack.enter_context(fast_folder("videoanalysis-clips-")))
+        config.add_cleanup(stack.close)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -12,6 +12,7 @@ import numpy as np
 from av.video.stream import VideoStream
 
 from app.domain.picture import Image
+from tests.support.kept_clips import kept
 
 Codec = Literal["h264", "hevc", "mpeg2", "mpeg4", "mjpeg", "vp8", "vp9", "av1", "ffv1"]
 Box = tuple[int, int, int, int]
@@ -140,6 +141,7 @@ def marker_picture(frame: int, size: tuple[int, int] = (640, 360)) -> Image:
     return picture
 
 
+@kept
 def marker_clip(
     path: Path, *, frames: int = 1800, size: tuple[int, int] = (640, 360), **encoding: Unpack[Encoding]
 ) -> Path:
@@ -158,6 +160,7 @@ def moving_boxes(frame: int, size: tuple[int, int] = (640, 360)) -> list[Box]:
     return boxes
 
 
+@kept
 def moving_boxes_clip(
     path: Path, *, frames: int = 300, size: tuple[int, int] = (640, 360), **encoding: Unpack[Encoding]
 ) -> Path:
