@@ -65,7 +65,8 @@ def _shifted(row: Prediction, start: int, chance: Random) -> Prediction:
     """Return the row as a later frame; high confidences and some labels are rare."""
     frame = start + row.frame
     found = tuple(
-        Detection(each.label, each.confidence * 0.98, each.box, each.track_id) for each in row.detections
+        Detection(each.label, each.confidence * 0.98, each.box, each.track_id, each.class_id)
+        for each in row.detections
     )
     if frame % CODES == 0:
         found = (Detection(f"qr:{frame}", 1.0, found[0].box), *found[1:])

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from ..domain.picture import Picture
 from ..domain.pins import Pins
-from ..domain.prediction import Detection
+from ..domain.prediction import MAX_CLASS_ID, Detection
 from ..domain.reason import ScenarioWarning
 
 MAX_DETECTIONS = 300  # of one frame, the most confident first
@@ -70,7 +70,10 @@ DetectorFactory = Callable[[], Detector]
 
 
 class RawDetection(NamedTuple):
-    """A detection as a detector computes it: the box in source pixels, neither clipped nor rounded."""
+    """A detection as a detector computes it: the box in source pixels, neither clipped nor rounded.
+
+    `class_id` is the number of its class in the detector's model, None if it has no classes.
+    """
 
     label: str
     confidence: float
@@ -78,6 +81,7 @@ class RawDetection(NamedTuple):
     y1: float
     x2: float
     y2: float
+    class_id: int | None = None
 
 
 def normalize(picture: Picture, found: Iterable[RawDetection]) -> tuple[Detection, ...]:
@@ -85,9 +89,10 @@ def normalize(picture: Picture, found: Iterable[RawDetection]) -> tuple[Detectio
 
     Boxes are rounded to 1/8 pixel and confidences to 1/1024: single precision holds these exactly, so the
     database returns what was stored. Boxes outside the picture and values that are not finite are left out.
+    Class numbers above MAX_CLASS_ID, of which no known model has one, become None.
     """
     kept = []
-    for label, confidence, *box in found:
+    for label, confidence, *box, class_id in found:
         if not all(map(isfinite, (confidence, *box))):
             continue
         x1, y1, x2, y2 = (
@@ -96,7 +101,8 @@ def normalize(picture: Picture, found: Iterable[RawDetection]) -> tuple[Detectio
         )
         if x1 < x2 and y1 < y2:
             rounded = round(min(max(confidence, 0.0), 1.0) * _CONFIDENCE_STEPS) / _CONFIDENCE_STEPS
-            kept.append(Detection(clean_label(label), rounded, (x1, y1, x2, y2)))
+            known = class_id if class_id is not None and 0 <= class_id <= MAX_CLASS_ID else None
+            kept.append(Detection(clean_label(label), rounded, (x1, y1, x2, y2), class_id=known))
     kept.sort(key=lambda detection: (-detection.confidence, detection.box, detection.label))
     return tuple(kept[:MAX_DETECTIONS])
 

@@ -7,6 +7,9 @@ from msgspec import Meta, Struct
 DETECTOR_FAILED = "the detector failed: "
 """How a prediction's error begins if the frame was decoded, but the detector raised."""
 
+MAX_CLASS_ID = 65_534
+"""The largest class number that is stored: two bytes hold it, with one value left for "none"."""
+
 Box = Annotated[
     tuple[float, float, float, float], Meta(description="x1, y1, x2, y2 in pixels of the source frame")
 ]
@@ -19,6 +22,10 @@ class Detection(Struct, frozen=True, gc=False):
     confidence: float
     box: Box
     track_id: int | None = None
+    class_id: Annotated[
+        int | None,
+        Meta(description="number of the label's class in the detector's model; null if it has no classes"),
+    ] = None
 
 
 class FrameSize(Struct, frozen=True):

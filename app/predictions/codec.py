@@ -1,7 +1,8 @@
 """Encode predictions for one statement, and decode a stored row.
 
 A row holds a frame's detections as lists beside each other: `labels` is text with one label a line,
-`confidences` and `boxes` are big-endian single-precision numbers, `track_ids` is an array of bigint.
+`confidences` and `boxes` are big-endian single-precision numbers, `track_ids` is an array of bigint,
+`class_ids` are big-endian unsigned numbers of two bytes.
 """
 
 import struct
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from ..domain.prediction import Detection, FrameSize, Prediction
+from ..domain.prediction import MAX_CLASS_ID, Detection, FrameSize, Prediction
 
 FRAMES_PER_BLOCK = 1024
 """`label_blocks` holds the highest confidence of each label in each block of this many frames.
@@ -25,12 +26,14 @@ The functions of the migrations repeat this number; a test compares them with it
 FRAME_END = "\x1e"
 """Ends each frame's labels. Labels are printable, so none of them contains it, or a line break."""
 
+_NO_CLASS = MAX_CLASS_ID + 1
+
 _frame_of = attrgetter("frame")
 _pack_box = struct.Struct(">4f").pack
 
 
 class Row(Protocol):
-    """A stored row: frame, time, labels, confidences, boxes, track_ids and error by name."""
+    """A stored row: frame, time, labels, confidences, boxes, track_ids, error and class_ids by name."""
 
     def __getitem__(self, column: str, /) -> Any: ...
 
@@ -58,13 +61,14 @@ class EncodedRows(Struct, frozen=True):
     boxes: bytes
     track_ids: list[str | None] | None
     errors: list[str | None] | None
+    class_ids: bytes | None
     maxima: LabelMaxima
 
 
 def encode(predictions: Sequence[Prediction]) -> EncodedRows:
     """Return predictions, in the order of their frames, as rows.
 
-    `track_ids` and `errors` are None if no prediction has any.
+    `track_ids`, `errors` and `class_ids` are None if no prediction has any.
     """
     groups = [prediction.detections for prediction in predictions]
     detections = list(chain.from_iterable(groups))
@@ -74,6 +78,7 @@ def encode(predictions: Sequence[Prediction]) -> EncodedRows:
     confidences = [detection.confidence for detection in detections]
     track_ids = [detection.track_id for detection in detections]
     errors = [prediction.error for prediction in predictions]
+    class_ids = [detection.class_id for detection in detections]
     has_tracks, has_errors = _has_any(track_ids), _has_any(errors)
     join = "\n".join
     return EncodedRows(
@@ -85,6 +90,7 @@ def encode(predictions: Sequence[Prediction]) -> EncodedRows:
         b"".join([_pack_box(*detection.box) for detection in detections]),
         [_as_array(track_ids[start:end]) for start, end in pairwise(offsets)] if has_tracks else None,
         errors if has_errors else None,
+        _pack_class_ids(class_ids) if _has_any(class_ids) else None,
         _label_maxima(frames, offsets, labels, confidences),
     )
 
@@ -98,6 +104,11 @@ def _as_array(track_ids: list[int | None]) -> str | None:
     if not _has_any(track_ids):
         return None
     return "{" + ",".join(["NULL" if number is None else str(number) for number in track_ids]) + "}"
+
+
+def _pack_class_ids(class_ids: list[int | None]) -> bytes:
+    known = [_NO_CLASS if number is None else number for number in class_ids]
+    return struct.pack(f">{len(known)}H", *known)
 
 
 def _label_maxima(
@@ -140,6 +151,7 @@ def decode(
     confidences = _unpack(row["confidences"])
     if confidences:
         threshold, track_ids = c_float(min_confidence).value, row["track_ids"]
+        class_ids = _unpack_class_ids(row["class_ids"])
         sides = [round(side, 2) for side in _unpack(row["boxes"])]
         detections = tuple(
             [
@@ -148,6 +160,7 @@ def decode(
                     round(confidences[n], 4),
                     (sides[4 * n], sides[4 * n + 1], sides[4 * n + 2], sides[4 * n + 3]),
                     track_ids[n] if track_ids else None,
+                    class_ids[n] if class_ids else None,
                 )
                 for n, own in enumerate(row["labels"].split("\n"))
                 if (label is None or own == label) and confidences[n] >= threshold
@@ -162,3 +175,12 @@ def decode(
 
 def _unpack(numbers: bytes) -> tuple[float, ...]:
     return struct.unpack(f">{len(numbers) // 4}f", numbers)
+
+
+def _unpack_class_ids(numbers: bytes | None) -> list[int | None]:
+    """Return the class numbers; an empty list if no detection of the row has one."""
+    if numbers is None:
+        return []
+    return [
+        None if number == _NO_CLASS else number for number in struct.unpack(f">{len(numbers) // 2}H", numbers)
+    ]

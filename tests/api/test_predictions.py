@@ -43,15 +43,35 @@ async def frames(http: httpx.AsyncClient, scenario_id: UUID, **query: Any) -> li
 async def test_a_prediction_has_labels_confidences_and_boxes(
     http: httpx.AsyncClient, scenario_id: UUID, predictions: Database
 ) -> None:
-    await add_prediction(predictions, scenario_id, 12, ("car", 0.7), ("bus", 0.6), track_ids=[4, None])
+    await add_prediction(
+        predictions,
+        scenario_id,
+        12,
+        ("car", 0.7),
+        ("bus", 0.6),
+        track_ids=[4, None],
+        class_ids=b"\x00\x02\xff\xff",
+    )
     page = (await http.get(f"/scenarios/{scenario_id}/predictions")).json()
     assert page["items"][6:] == [
         {
             "frame": 6,
             "time": 0.2,
             "detections": [
-                {"label": "cat", "confidence": 0.6, "box": [10.1, 20.0, 30.0, 40.0], "track_id": None},
-                {"label": "dog", "confidence": 0.9, "box": [11.1, 20.0, 30.0, 40.0], "track_id": None},
+                {
+                    "label": "cat",
+                    "confidence": 0.6,
+                    "box": [10.1, 20.0, 30.0, 40.0],
+                    "track_id": None,
+                    "class_id": None,
+                },
+                {
+                    "label": "dog",
+                    "confidence": 0.9,
+                    "box": [11.1, 20.0, 30.0, 40.0],
+                    "track_id": None,
+                    "class_id": None,
+                },
             ],
         },
         {"frame": 7, "time": 7 / 30, "detections": []},
@@ -59,7 +79,13 @@ async def test_a_prediction_has_labels_confidences_and_boxes(
             "frame": 8,
             "time": 8 / 30,
             "detections": [
-                {"label": "cat", "confidence": 0.8, "box": [10.1, 20.0, 30.0, 40.0], "track_id": None}
+                {
+                    "label": "cat",
+                    "confidence": 0.8,
+                    "box": [10.1, 20.0, 30.0, 40.0],
+                    "track_id": None,
+                    "class_id": None,
+                }
             ],
         },
         {"frame": 9, "time": 0.3, "detections": [], "error": "the frame could not be decoded"},
@@ -67,8 +93,20 @@ async def test_a_prediction_has_labels_confidences_and_boxes(
             "frame": 12,
             "time": 0.4,
             "detections": [
-                {"label": "car", "confidence": 0.7, "box": [10.1, 20.0, 30.0, 40.0], "track_id": 4},
-                {"label": "bus", "confidence": 0.6, "box": [11.1, 20.0, 30.0, 40.0], "track_id": None},
+                {
+                    "label": "car",
+                    "confidence": 0.7,
+                    "box": [10.1, 20.0, 30.0, 40.0],
+                    "track_id": 4,
+                    "class_id": 2,
+                },
+                {
+                    "label": "bus",
+                    "confidence": 0.6,
+                    "box": [11.1, 20.0, 30.0, 40.0],
+                    "track_id": None,
+                    "class_id": None,
+                },
             ],
         },
     ]

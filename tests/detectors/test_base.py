@@ -12,8 +12,8 @@ from tests.support.pictures import ArrayPicture, plain
 PICTURE = ArrayPicture(plain(640, 360))
 
 
-def one(*values: float, label: str = "a") -> Detection:
-    (detection,) = normalize(PICTURE, [RawDetection(label, *values)])
+def one(confidence: float, x1: float, y1: float, x2: float, y2: float, label: str = "a") -> Detection:
+    (detection,) = normalize(PICTURE, [RawDetection(label, confidence, x1, y1, x2, y2)])
     return detection
 
 
@@ -66,6 +66,14 @@ def test_only_the_most_confident_detections_of_a_frame_are_kept() -> None:
     kept = normalize(PICTURE, found)
     assert len(kept) == MAX_DETECTIONS
     assert min(each.confidence for each in kept) >= 0.049
+
+
+@pytest.mark.parametrize(
+    ("class_id", "kept"), [(None, None), (0, 0), (65_534, 65_534), (65_535, None), (-1, None)]
+)
+def test_class_numbers_that_cannot_be_stored_are_left_out(class_id: int | None, kept: int | None) -> None:
+    (found,) = normalize(PICTURE, [RawDetection("a", 0.5, 1, 1, 9, 9, class_id)])
+    assert (found.label, found.class_id) == ("a", kept)
 
 
 def test_labels_are_one_printable_line() -> None:

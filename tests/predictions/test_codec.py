@@ -10,7 +10,7 @@ from asyncpg import Record
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.domain.prediction import Detection, Prediction
+from app.domain.prediction import MAX_CLASS_ID, Detection, Prediction
 from app.postgres import Database, open_connection
 from app.predictions.checkpoint import Fence
 from app.predictions.codec import FRAMES_PER_BLOCK, EncodedRows, decode, encode
@@ -28,6 +28,7 @@ detections = st.builds(
     confidence=st.floats(0, 1, width=32),
     box=st.tuples(sides, sides, sides, sides),
     track_id=st.none() | st.integers(0, 2**63 - 1),
+    class_id=st.none() | st.integers(0, MAX_CLASS_ID),
 )
 contents = st.tuples(st.lists(detections, max_size=5).map(tuple), st.none()) | st.tuples(st.just(()), texts)
 
@@ -50,6 +51,7 @@ def rounded(prediction: Prediction) -> Prediction:
                 round(each.confidence, 4),
                 (round(each.box[0], 2), round(each.box[1], 2), round(each.box[2], 2), round(each.box[3], 2)),
                 each.track_id,
+                each.class_id,
             )
             for each in prediction.detections
         ),
@@ -106,6 +108,7 @@ def split(rows: EncodedRows) -> list[dict[str, object]]:
             "boxes": rows.boxes[16 * rows.offsets[n] : 16 * rows.offsets[n + 1]],
             "track_ids": None if rows.track_ids is None else _numbers(rows.track_ids[n]),
             "error": None if rows.errors is None else rows.errors[n],
+            "class_ids": rows.class_ids and rows.class_ids[2 * rows.offsets[n] : 2 * rows.offsets[n + 1]],
         }
         for n, frame in enumerate(rows.frames)
     ]
@@ -134,11 +137,17 @@ def test_rows_are_encoded_as_parallel_lists() -> None:
 
 def test_a_column_that_is_null_in_each_row_is_not_sent() -> None:
     rows = encode([found(0, ("car", 0.5))])
-    assert (rows.track_ids, rows.errors) == (None, None)
+    assert (rows.track_ids, rows.errors, rows.class_ids) == (None, None, None)
     tracked = (Detection("car", 0.5, BOX, track_id=7), Detection("car", 0.5, BOX))
     rows = encode([found(0, ("car", 0.5)), Prediction(1, 0.1, tracked), Prediction(2, 0.2, (), "damaged")])
     assert rows.track_ids == [None, "{7,NULL}", None]
     assert rows.errors == [None, None, "damaged"]
+
+
+def test_class_numbers_take_two_bytes_each() -> None:
+    of_class = Prediction(0, 0.0, (Detection("car", 0.5, BOX, class_id=2), Detection("?", 0.5, BOX)))
+    last = Prediction(1, 0.1, (Detection("z", 0.5, BOX, class_id=MAX_CLASS_ID),))
+    assert encode([of_class, last]).class_ids == struct.pack(">3H", 2, 0xFFFF, 0xFFFE)
 
 
 @pytest.mark.parametrize("gap", [1, 50])

@@ -2,10 +2,14 @@
 
 from uuid import uuid4
 
-from app.postgres import migrate, migrations_of, open_connection
-from app.predictions.codec import FRAMES_PER_BLOCK
+import asyncpg
+import pytest
+
+from app.domain.prediction import Detection, Prediction
+from app.postgres import Database, migrate, migrations_of, open_connection
+from app.predictions.codec import FRAMES_PER_BLOCK, decode
 from tests.support.databases import Databases
-from tests.support.rows import packed
+from tests.support.rows import add_prediction, packed
 
 
 async def test_stored_predictions_are_carried_over(server: Databases) -> None:
@@ -49,3 +53,32 @@ async def test_stored_predictions_are_carried_over(server: Databases) -> None:
                 ("car", 1, 0.25),
                 ("traffic light", 1, 0.75),
             ]
+
+
+async def test_release_0_1_0_writes_and_reads_rows_without_class_numbers(predictions: Database) -> None:
+    """Its columns; the rows that it finds by label come from a function that returns whole rows."""
+    scenario_id = uuid4()
+    async with predictions.connection() as connection:
+        await connection.execute(
+            "INSERT INTO predictions (scenario_id, frame, time, labels, confidences, boxes, track_ids, error)"
+            " VALUES ($1, 0, 0, 'car', $2, $3, NULL, NULL)",
+            scenario_id,
+            packed(0.5),
+            packed(1, 2, 3, 4),
+        )
+        await connection.execute("INSERT INTO label_blocks VALUES ($1, 'car', 0, 0.5)", scenario_id)
+        [row] = await connection.fetch(
+            "SELECT frame, time, labels, confidences, boxes, track_ids, error"
+            "  FROM predictions_with($1, 'car', 0.1, 0, 9, 9)",
+            scenario_id,
+        )
+        assert row["labels"] == "car"
+        [now] = await connection.fetch("SELECT * FROM predictions WHERE scenario_id = $1", scenario_id)
+    assert decode(now) == Prediction(0, 0.0, (Detection("car", 0.5, (1.0, 2.0, 3.0, 4.0)),))
+    assert now["class_ids"] is None
+
+
+@pytest.mark.parametrize("class_ids", [b"", b"\x00", b"\x00\x01\x00\x02"])
+async def test_a_row_has_as_many_class_numbers_as_detections(predictions: Database, class_ids: bytes) -> None:
+    with pytest.raises(asyncpg.CheckViolationError, match="class_ids_are_parallel"):
+        await add_prediction(predictions, uuid4(), 0, ("car", 0.5), class_ids=class_ids)

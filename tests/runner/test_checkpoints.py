@@ -35,17 +35,20 @@ async def test_a_later_attempt_continues_after_the_last_stored_frame(predictions
 async def test_rows_hold_what_was_written(predictions: Database) -> None:
     fence = new_fence()
     await claim(predictions, fence)
-    tracked = Prediction(2, 0.1, (Detection("a", 1.0, (0.0, 1.0, 2.0, 3.0), track_id=7),))
+    tracked = Prediction(2, 0.1, (Detection("a", 1.0, (0.0, 1.0, 2.0, 3.0), track_id=7, class_id=258),))
     failed = Prediction(3, 0.2, (), "damaged data")
-    what = replace(batch(0, 4), predictions=[prediction(0, 2), prediction(1, 0), tracked, failed])
+    boxes = [1.0, 2.0, 3.5, 4.25] * 2
+    first, other = prediction(0, 2).detections
+    mixed = Prediction(0, 0.0, (replace(first, class_id=0), other))
+    what = replace(batch(0, 4), predictions=[mixed, prediction(1, 0), tracked, failed])
     assert await write(predictions, fence, what)
     async with predictions.connection() as connection:
         rows = await connection.fetch("SELECT * FROM predictions ORDER BY frame")
     assert [list(row.values())[1:] for row in rows] == [
-        [0, 0.0, "aruco:0\naruco:1", packed(0.5, 0.5), packed(*[1.0, 2.0, 3.5, 4.25] * 2), None, None],
-        [1, 1 / 30, "", b"", b"", None, None],
-        [2, 0.1, "a", packed(1.0), packed(0.0, 1.0, 2.0, 3.0), [7], None],
-        [3, 0.2, "", b"", b"", None, "damaged data"],
+        [0, 0.0, "aruco:0\naruco:1", packed(0.5, 0.5), packed(*boxes), None, None, b"\x00\x00\xff\xff"],
+        [1, 1 / 30, "", b"", b"", None, None, None],
+        [2, 0.1, "a", packed(1.0), packed(0.0, 1.0, 2.0, 3.0), [7], None, b"\x01\x02"],
+        [3, 0.2, "", b"", b"", None, "damaged data", None],
     ]
 
 

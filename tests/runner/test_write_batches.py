@@ -98,6 +98,7 @@ detections = st.builds(
     confidence=st.sampled_from([0.0, 0.25, 0.5, 1.0]),
     box=st.tuples(*[st.sampled_from([0.0, 0.5, 100.25, 4096.0])] * 4),
     track_id=st.none() | st.integers(0, 9),
+    class_id=st.none() | st.integers(0, 9),
 )
 contents = st.tuples(st.lists(detections, max_size=4).map(tuple), st.none()) | st.just(((), "damaged"))
 recordings = st.lists(st.lists(contents, max_size=5), min_size=2, max_size=5)
