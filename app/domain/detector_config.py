@@ -5,7 +5,9 @@ GET /detectors shows these docstrings: what it finds, then its labels, then the 
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from .model_input import LayoutName, ModelInput, StatedModel
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Label = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -67,11 +69,10 @@ class Marker(_Config, frozen=True, tag="marker"):
 
 
 class Onnx(_Config, frozen=True, tag="onnx"):
-    """A YOLO network in an ONNX file below the model folder. Labels: from its metadata, else `class:<n>`.
+    """A model in an ONNX file below the model folder. Labels: from its metadata or `names`, else `class:<n>`.
 
-    It can be of any YOLO family from version 5 on, exported for detection with float32 input and batch 1.
-    Its weights may be quantized to 8 bits. A model of another layout is rejected: docs/models.md says which
-    are, and what to export instead.
+    It can be a YOLO, DETR, SSD or another model that docs/models.md lists, or a classifier. It is understood
+    or rejected, never guessed at: then `layout`, `input` and `names` can say what its file does not.
     """
 
     model: Annotated[str, Meta(min_length=1, max_length=500, description="a file below VA_MODEL_ROOT")]
@@ -81,6 +82,21 @@ class Onnx(_Config, frozen=True, tag="onnx"):
         Meta(description="of two boxes of one label that overlap more, one is kept (Ultralytics uses 0.7)"),
     ] = 0.45
     labels: Annotated[tuple[Label, ...] | None, Meta(description="keep only these labels")] = None
+    layout: Annotated[
+        LayoutName | UnsetType, Meta(description="how its outputs hold boxes, if the file does not tell")
+    ] = UNSET
+    input: Annotated[
+        ModelInput | UnsetType, Meta(description="how pictures become its input, if the file does not tell")
+    ] = UNSET
+    names: Annotated[
+        Annotated[tuple[Label, ...], Meta(min_length=1, max_length=10_000)] | UnsetType,
+        Meta(description="the names of its classes by number, from 0"),
+    ] = UNSET  # left out when it is stored, because release 0.1.0 rejects unknown fields
+
+    @property
+    def stated(self) -> StatedModel:
+        """What is stated of the model besides its file."""
+        return StatedModel(self.layout or None, self.input or ModelInput(), self.names or None)
 
 
 class Mock(_Config, frozen=True, tag="mock"):

@@ -9,9 +9,12 @@ from typing import get_args
 from .detector_config import DetectorConfig
 from .stored_spec import SpecSummary
 
+STATED_MODEL = "stated_model"
+"""To read a model as its scenario states: an older runner would ignore what is stated."""
+
 FEATURES: frozenset[str] = frozenset(
     f"detector:{config.__struct_config__.tag}" for config in get_args(DetectorConfig)
-) | {"track"}
+) | {"track", STATED_MODEL}
 """All features that this version knows. A feature keeps its name for ever."""
 
 FEATURES_OF_0_1_0: frozenset[str] = frozenset(
@@ -25,4 +28,6 @@ def needed_features(spec: SpecSummary) -> frozenset[str]:
     features = {f"detector:{spec.detector.type}"}
     if spec.track is not None:
         features.add("track")
+    if spec.detector.states_model:
+        features.add(STATED_MODEL)
     return frozenset(features)

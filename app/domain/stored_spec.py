@@ -12,14 +12,23 @@ from msgspec import Raw, Struct, inspect
 from .spec import RestartPolicy, ScenarioSpec
 
 
-class _DetectorTag(Struct, frozen=True):
+class DetectorSummary(Struct, frozen=True):
+    """The name of a detector, and whether something is stated of its model."""
+
     type: str = ""
+    layout: Any = None
+    input: Any = None
+    names: Any = None
+
+    @property
+    def states_model(self) -> bool:
+        return not (self.layout is None and self.input is None and self.names is None)
 
 
 class SpecSummary(Struct, frozen=True):
     """The parts of a specification that say how it is driven, whatever version it is of."""
 
-    detector: _DetectorTag = _DetectorTag()
+    detector: DetectorSummary = DetectorSummary()
     restart: RestartPolicy = RestartPolicy()
     track: int | None = None
 

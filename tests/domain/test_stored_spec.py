@@ -5,8 +5,9 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
-from app.domain.detector_config import Marker, Motion
+from app.domain.detector_config import Marker, Motion, Onnx
 from app.domain.features import FEATURES, FEATURES_OF_0_1_0, needed_features
+from app.domain.model_input import ModelInput
 from app.domain.spec import EveryFrame, FixedRate, RestartPolicy, ScenarioSpec
 from app.domain.stored_spec import decode_spec, encode_spec, same_specs, summarize_spec
 
@@ -82,3 +83,19 @@ def test_every_detector_is_a_feature_and_the_first_release_had_these() -> None:
 )  # fmt: skip
 def test_specs_are_compared_by_what_they_ask_for(one: bytes, other: bytes, same: bool) -> None:
     assert same_specs(Raw(one), Raw(other)) is same
+
+
+def test_what_is_stated_of_a_model_is_written_only_if_it_is_and_needs_a_runner_that_heeds_it() -> None:
+    plain = replace(SPEC, detector=Onnx("a.onnx"))
+    stored = msgspec.json.decode(encode_spec(plain))["detector"]
+    assert not {"layout", "input", "names"} & stored.keys()  # release 0.1.0 rejects what it does not know
+    assert needed_features(summarize_spec(encode_spec(plain))) == {"detector:onnx"}
+    for detector in (
+        Onnx("a.onnx", layout="yolox"),
+        Onnx("a.onnx", input=ModelInput(fit="stretch")),
+        Onnx("a.onnx", names=("a", "b")),
+    ):
+        spec = replace(SPEC, detector=detector)
+        assert decode_spec(encode_spec(spec)) == spec
+        assert needed_features(summarize_spec(encode_spec(spec))) == {"detector:onnx", "stated_model"}
+    assert "stated_model" in FEATURES - FEATURES_OF_0_1_0

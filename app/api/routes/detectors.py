@@ -39,7 +39,9 @@ def _describe(config: type[Struct]) -> DetectorInfo:
     if parts is None:
         raise TypeError(f"the docstring of {config.__name__} does not say which labels it gives")
     _, schemas = msgspec.json.schema_components((config,))
-    schema = schemas[config.__name__] | {"description": cleandoc(config.__doc__ or "")}
+    schema = schemas.pop(config.__name__) | {"description": cleandoc(config.__doc__ or "")}
+    if schemas:
+        schema["$defs"] = schemas
     return DetectorInfo(
         name=name,
         description=" ".join((parts["finds"] + (parts["more"] or "")).split()),

@@ -3,18 +3,21 @@
 import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from app.detectors.backends.session import Array
 from app.detectors.base import Detector, DetectorError
 from app.detectors.factory import make_detector
 from app.detectors.onnx.cache import ModelCache
-from app.detectors.onnx.model import Floats, Model
+from app.detectors.onnx.model import Model
 from app.domain.detector_config import Onnx
+from app.domain.model_input import StatedModel
 from app.domain.picture import Image
 from app.domain.prediction import Detection
 from tests.support import models
@@ -130,7 +133,7 @@ def test_the_metadata_gives_the_input_size_of_a_dynamic_network(tmp_path: Path) 
     models.yolov8(tmp_path / "b.onnx", None, {"imgsz": "300", "stride": "64"})
     models.yolov8(tmp_path / "c.onnx", None)
     cache = ModelCache(tmp_path)
-    sizes = [(each.height, each.width) for each in (cache.load(f"{name}.onnx") for name in "abc")]
+    sizes = [cache.load(f"{name}.onnx").understood(StatedModel()).form.size for name in "abc"]
     assert sizes == [(320, 512), (320, 320), (640, 640)]
 
 
@@ -143,9 +146,9 @@ def test_a_dynamic_network_gets_no_larger_input_than_the_picture_needs(
     detector = make_detector(Onnx("model.onnx"), cache)
     shapes = []
 
-    def infer(pixels: Floats) -> Floats:
-        shapes.append(pixels.shape)
-        return Model.infer(shared, pixels)
+    def infer(feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Any]:
+        shapes.append(feeds["images"].shape)
+        return Model.infer(shared, feeds, outputs)
 
     monkeypatch.setattr(shared, "infer", infer)
     for width, height in ((1280, 720), (720, 1280), (64, 64)):
@@ -196,7 +199,7 @@ def test_several_threads_find_the_same_as_one(tmp_path: Path) -> None:
     [
         (models.not_a_model, "cannot be loaded as an ONNX model"),
         (models.classifier, r"shape \[1, 2\]"),
-        (models.two_inputs, r"takes tensor\(float\) \[1, 3, 8, 8\] and tensor"),
+        (models.two_inputs, r"takes a float32 \[1, 3, 8, 8\] and b float32"),
         (lambda path: path.write_bytes(b""), "cannot be loaded as an ONNX model"),
         (lambda path: path.mkdir(), "There is no model"),
         (lambda path: models.outside_weights(path, "../../secret.bin"), "External data path"),

@@ -12,6 +12,7 @@ from app.detectors.factory import make_detector
 from app.detectors.onnx.cache import ModelCache
 from app.detectors.onnx.files import digest, weight_names
 from app.domain.detector_config import Onnx
+from app.domain.model_input import StatedModel
 from tests.support import models
 from tests.support.pictures import ArrayPicture
 
@@ -87,7 +88,7 @@ def test_a_model_that_changes_while_it_is_loaded_is_rejected(
     with pytest.raises(DetectorError, match="changed while it was loaded"):
         cache.load("model.onnx")
     monkeypatch.undo()
-    assert cache.load("model.onnx").height == 96
+    assert cache.load("model.onnx").understood(StatedModel()).form.height == 96
 
 
 def test_the_digest_of_a_model_in_one_file_is_that_of_the_file(tmp_path: Path) -> None:

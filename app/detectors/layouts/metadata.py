@@ -11,12 +11,7 @@ from ..base import DetectorError, clean_label
 LARGEST_SIDE = 4096  # pixels
 LARGEST_METADATA = 1_000_000  # characters of one entry
 
-_DEFAULT_SIDE = 640  # pixels
-_TASKS = ("detect", "segment", "pose")  # whose output has boxes along the picture's sides
-_MADE_FOR = {
-    "classify": "It is a classification network: it finds no boxes",
-    "obb": "It finds rotated boxes (OBB), which cannot be stored",
-}
+_TASKS = ("detect", "segment", "pose", "obb", "classify")
 
 
 class Metadata(Struct, frozen=True):
@@ -24,9 +19,10 @@ class Metadata(Struct, frozen=True):
 
     task: str | None
     names: dict[int, str]  # by class number
-    size: tuple[int, int]  # height, width
+    size: tuple[int, int] | None  # height, width
     stride: int  # 0 if not known
     key_point_values: int  # of each box: the number of key points times 2 or 3; 0 if not known
+    is_rtdetr: bool = False  # of Ultralytics
 
     @property
     def named_classes(self) -> int:
@@ -42,15 +38,14 @@ def read_metadata(entries: Mapping[str, str]) -> Metadata:
     """
     task = entries.get("task")
     if task is not None and task not in _TASKS:
-        made_for = _MADE_FOR.get(task, f"Its task is {clean_label(task)!r}")
-        raise DetectorError(f"{made_for}. Export a detection model instead (task detect).")
-    description = entries.get("description", "").lower().replace("-", "")
-    if entries.get("head") == "RTDETRDecoder" or "rtdetr" in description:
         raise DetectorError(
-            "It is an RT-DETR network, which takes stretched pictures and gives boxes as fractions."
-            " Export a YOLO detection model instead."
+            f"Its task is {clean_label(task)!r}. Export a detection model instead (task detect)."
         )
-    return Metadata(task, _names(entries), _size(entries), _stride(entries), _key_point_values(entries))
+    description = entries.get("description", "").lower().replace("-", "")
+    is_rtdetr = entries.get("head") == "RTDETRDecoder" or "rtdetr" in description
+    return Metadata(
+        task, _names(entries), _size(entries), _stride(entries), _key_point_values(entries), is_rtdetr
+    )
 
 
 def _names(entries: Mapping[str, str]) -> dict[int, str]:
@@ -63,13 +58,13 @@ def _names(entries: Mapping[str, str]) -> dict[int, str]:
     return {int(number): clean_label(str(name)) for number, name in names.items() if str(number).isdecimal()}
 
 
-def _size(entries: Mapping[str, str]) -> tuple[int, int]:
-    """Return height and width from the entry `imgsz`, a number or a pair."""
+def _size(entries: Mapping[str, str]) -> tuple[int, int] | None:
+    """Return height and width from the entry `imgsz`, a number or a pair; None if there is none."""
     size = _literal(entries, "imgsz")
     pair = tuple(size) if isinstance(size, list | tuple) else (size, size)
     if len(pair) == 2 and all(isinstance(side, int) and side > 0 for side in pair):
         return pair
-    return _DEFAULT_SIDE, _DEFAULT_SIDE
+    return None
 
 
 def _stride(entries: Mapping[str, str]) -> int:
