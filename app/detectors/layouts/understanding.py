@@ -66,7 +66,7 @@ class UnderstoodModel(Struct, frozen=True):
         if self.layout.name == "classifier":
             boxes[:] = 0, 0, picture.width, picture.height
         return [
-            RawDetection(self.label(number), score, *box)
+            RawDetection(self.label(number), score, *box, class_id=number)
             for number, score, box in zip(
                 found.classes.tolist(), found.scores.tolist(), boxes.tolist(), strict=True
             )

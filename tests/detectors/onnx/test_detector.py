@@ -57,7 +57,7 @@ def test_a_square_is_found_at_its_place_in_every_layout(
     write(tmp_path / "model.onnx", size, NAMED)
     config = Onnx("model.onnx", confidence=0.9 * confidence)
     image = picture((256, 168, WHITE))
-    assert found(tmp_path, image, config) == (Detection("bright", confidence, BOX),)
+    assert found(tmp_path, image, config) == (Detection("bright", confidence, BOX, class_id=0),)
 
 
 def test_a_model_of_8_bit_integers_finds_the_same(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_model_of_8_bit_integers_finds_the_same(tmp_path: Path) -> None:
 def test_a_picture_taller_than_wide_keeps_its_proportions(tmp_path: Path, size: models.Size | None) -> None:
     models.yolov8(tmp_path / "model.onnx", size, NAMED)
     image = picture((168, 256, WHITE), width=720, height=1280)
-    assert found(tmp_path, image) == (Detection("bright", 1.0, (168, 256, 232, 320)),)
+    assert found(tmp_path, image) == (Detection("bright", 1.0, (168, 256, 232, 320), class_id=0),)
 
 
 def test_a_picture_of_another_shape_leaves_nothing_of_the_one_before(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_picture_of_another_shape_leaves_nothing_of_the_one_before(tmp_path: P
 def test_colours_reach_the_network_red_first(tmp_path: Path) -> None:
     models.yolov8(tmp_path / "model.onnx", metadata=NAMED)
     image = picture((256, 168, RED), (640, 168, BLUE))
-    assert found(tmp_path, image) == (Detection("red", 1.0, BOX),)
+    assert found(tmp_path, image) == (Detection("red", 1.0, BOX, class_id=1),)
 
 
 def test_the_iou_setting_decides_how_much_boxes_may_overlap(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_dynamic_network_gets_no_larger_input_than_the_picture_needs(
 
 def test_a_network_that_wrongly_declares_dynamic_axes_gets_the_size_that_it_takes(tmp_path: Path) -> None:
     models.rigid(tmp_path / "model.onnx", NAMED)
-    assert found(tmp_path, picture((256, 168, WHITE))) == (Detection("bright", 1.0, BOX),)
+    assert found(tmp_path, picture((256, 168, WHITE))) == (Detection("bright", 1.0, BOX, class_id=0),)
 
 
 def test_runs_share_a_model_while_one_of_them_uses_it_or_if_it_was_used_last(tmp_path: Path) -> None:
