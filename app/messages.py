@@ -170,6 +170,8 @@ class RunnerHeartbeat(Message, frozen=True):
     slots: int
     runs: tuple[RunReport, ...]
     features: tuple[str, ...] | None = None  # None: of release 0.1.0, which announces none
+    backend: str | None = None  # that computes networks; None: an older version, which does not tell
+    precision: str | None = None
 
 
 class Probe(Message, frozen=True):

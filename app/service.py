@@ -11,17 +11,22 @@ from socket import gethostname
 from uuid import uuid4
 
 import structlog
-from anyio import CancelScope, Event, create_task_group
+from anyio import CancelScope, Event, create_task_group, to_thread
 from anyio.abc import TaskGroup, TaskStatus
 from litestar import Litestar
 from msgspec import Struct
 
 from . import __version__, logs
-from .api import ApiDeps, ApiOptions, create_app, serve
+from .api import ApiDeps, ApiOptions, MountedApp, create_app, serve
 from .api.databases import open_request_database
 from .bus import Bus
 from .concurrency.cores import usable_cores
-from .detectors.onnx.cache import ModelCache
+from .detectors.backends.choice import make_backend
+from .detectors.backends.session import Backend, BackendError
+from .detectors.onnx.cache import FileCache, ModelCache
+from .inference.application import InferenceApp
+from .inference.batching import BatchScheduler
+from .inference.hosted_model import HostedModel
 from .messages import Instance
 from .orchestrator import run_orchestrator
 from .orchestrator.elector import AlreadyRunningError
@@ -44,15 +49,22 @@ from .supervision import (
 
 log = structlog.get_logger(__name__)
 
+SERVED_MODELS = 8
+"""Models that an inference server keeps loaded, the last that were asked for."""
+
 
 class RoleContext(Struct, frozen=True):
-    """What a role is opened with. `stopping` is set when the service is asked to stop."""
+    """What a role is opened with. `stopping` is set when the service is asked to stop.
+
+    `inference` answers the requests of the role of that name.
+    """
 
     settings: Settings
     resources: Resources
     bus: Bus
     app: Litestar
     stopping: Event
+    inference: InferenceApp
 
 
 async def _open_orchestrator(context: RoleContext) -> Work:
@@ -75,6 +87,19 @@ async def _open_api(context: RoleContext) -> Work:
     return partial(serve, context.app, deps)
 
 
+async def _open_backend(settings: Settings) -> Backend:
+    """Return what computes networks. Raises StartError if VA_INFERENCE names what cannot be used here."""
+    cores = usable_cores()
+    try:
+        backend = await to_thread.run_sync(
+            make_backend, settings.inference, settings.inference_precision, cores
+        )
+    except BackendError as error:
+        raise StartError(str(error)) from error
+    log.info("inference", backend=backend.name, precision=backend.precision, cores=cores)
+    return backend
+
+
 async def _open_runner(context: RoleContext) -> Work:
     settings = context.settings
     runner = Runner(
@@ -84,7 +109,7 @@ async def _open_runner(context: RoleContext) -> Work:
         RunContext(
             await context.resources.pool(PREDICTIONS),
             settings.media_root,
-            ModelCache(settings.model_root),
+            ModelCache(settings.model_root, await _open_backend(settings)),
             settings.source_networks,
             WorkerLanes(Workers(usable_cores())),
             settings.decoding,
@@ -93,6 +118,12 @@ async def _open_runner(context: RoleContext) -> Work:
         live_retention_days=settings.live_retention_days,
     )
     return partial(runner.run, context.stopping)
+
+
+async def _open_inference(context: RoleContext) -> Work:
+    settings = context.settings
+    models = FileCache(settings.model_root, await _open_backend(settings), HostedModel, recent=SERVED_MODELS)
+    return partial(context.inference.serve, models, BatchScheduler(usable_cores(), settings.inference_batch))
 
 
 RoleOpener = Callable[[RoleContext], Awaitable[Work]]
@@ -113,6 +144,7 @@ class RoleSpec(Struct, frozen=True):
 ROLES = (
     RoleSpec("orchestrator", (SCENARIOS,), _open_orchestrator),
     RoleSpec("api", (SCENARIOS, PREDICTIONS), _open_api),
+    RoleSpec("inference", (), _open_inference),
     RoleSpec("runner", (PREDICTIONS,), _open_runner, drains=True),
 )
 """Every role, in the order in which they start."""
@@ -124,6 +156,7 @@ class Service:
     def __init__(self, settings: Settings, roles: Iterable[RoleSpec] = ROLES) -> None:
         self._settings = settings
         self._roles = [role for role in roles if role.name in settings.roles]
+        self._inference = InferenceApp(__version__, settings.inference_max_body_mb * 2**20)
         self._stopping = Event()
         self._waiting_for: str | None = "the start"
 
@@ -138,8 +171,19 @@ class Service:
             heartbeat_timeout=self._settings.heartbeat_timeout,
             waiting_for=lambda: self._waiting_for,
             shutting_down=self._stopping,
+            mounted=self._mounted() if "inference" in self._settings.roles else None,
         )
         return create_app(options, lifespan=[self._lifespan], has_resources="api" in self._settings.roles)
+
+    def _mounted(self) -> MountedApp:
+        key = self._settings.inference_key
+        return MountedApp(
+            path="/v2",
+            app=self._inference,
+            refuse=self._inference.refuse,
+            keys=() if key is None else (key,),
+            variable="VA_INFERENCE_KEY",
+        )
 
     @asynccontextmanager
     async def _lifespan(self, app: Litestar) -> AsyncGenerator[None, None]:
@@ -178,7 +222,7 @@ class Service:
             await resources.prepare_databases(spec for role in self._roles for spec in role.needs)
             bus = await resources.bus()
             self._wait_for("the roles")
-            context = RoleContext(self._settings, resources, bus, app, self._stopping)
+            context = RoleContext(self._settings, resources, bus, app, self._stopping, self._inference)
             work = {role: await role.open(context) for role in self._roles}
             others = await stack.enter_async_context(cancelled_at_exit())
             # Left first, and only when its roles have ended: the others must still hear what they report.

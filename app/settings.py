@@ -17,8 +17,10 @@ from msgspec.inspect import CollectionType, type_info
 
 from .domain.networks import Networks
 
-Role = Literal["api", "orchestrator", "runner"]
+Role = Literal["api", "orchestrator", "runner", "inference"]
 ROLES: frozenset[Role] = frozenset(get_args(Role))
+DEFAULT_ROLES: frozenset[Role] = ROLES - {"inference"}
+"""What one process needs to analyse videos."""
 
 _Dsn = Annotated[
     Annotated[str, Meta(pattern="^postgres(ql)?://.")] | None,
@@ -57,7 +59,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         SettingsError: the values of two fields contradict each other.
     """
 
-    roles: Annotated[frozenset[Role], Meta(description="one or more of api, orchestrator, runner")] = ROLES
+    roles: Annotated[
+        frozenset[Role], Meta(description="one or more of api, orchestrator, runner, inference")
+    ] = DEFAULT_ROLES
     bus: Annotated[Literal["memory", "kafka"], Meta(description="memory or kafka")] = "memory"
     kafka_bootstrap_servers: _Servers = ()
     kafka_topic_prefix: Annotated[
@@ -94,6 +98,27 @@ class Settings(Struct, frozen=True, kw_only=True):
     runner_slots: _Count = 4
     decoding: Annotated[Literal["thread", "process"], Meta(description="thread or process")] = "thread"
     live_retention_days: _Days = None
+    inference: Annotated[
+        str,
+        Meta(
+            pattern=r"^(onnxruntime|openvino(:[A-Za-z]+(\.\d+)?)?|remote|cuda|tensorrt|coreml)$",
+            description="onnxruntime, openvino, openvino:GPU (or another device), remote, cuda, tensorrt"
+            " or coreml",
+        ),
+    ] = "onnxruntime"
+    inference_precision: Annotated[
+        Literal["fp32", "bf16", "fp16"], Meta(description="fp32, bf16 or fp16")
+    ] = "fp32"
+    inference_urls: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^https?://[^/?#\s@]+(/[\w.~-]+)*/?$")], ...],
+        Meta(description="addresses like http://inference:8000, separated by commas"),
+    ] = ()
+    inference_key: Annotated[
+        Annotated[str, Meta(min_length=16)] | None,
+        Meta(description="a key of at least 16 characters", extra={"secret": True}),
+    ] = None
+    inference_max_body_mb: _Count = 64
+    inference_batch: Annotated[int, Meta(ge=1, le=64, description="a whole number from 1 to 64")] = 1
     heartbeat_interval: _Seconds = 1.0
     heartbeat_timeout: _Seconds = 10.0
     postgres_bin: Annotated[
@@ -121,18 +146,37 @@ class Settings(Struct, frozen=True, kw_only=True):
     port: _Port = 8000
 
     def __post_init__(self) -> None:
-        missing = ", ".join(sorted(ROLES - self.roles))
-        if missing and self.bus == "memory":
+        missing = ", ".join(sorted(DEFAULT_ROLES - self.roles))
+        if missing and self.bus == "memory" and self.roles != {"inference"}:
             raise SettingsError(
                 f"VA_ROLES lacks {missing}, but with VA_BUS=memory one process needs every role:"
                 " leave VA_ROLES unset, or set VA_BUS=kafka"
             )
+        if self.inference == "remote":
+            self._check_remote()
         if self.bus == "kafka":
             self._check_kafka()
         if self.heartbeat_timeout < 3 * self.heartbeat_interval:
             raise SettingsError(
                 f"VA_HEARTBEAT_TIMEOUT={self.heartbeat_timeout:g} must be at least three times"
                 f" VA_HEARTBEAT_INTERVAL={self.heartbeat_interval:g}: raise the one, or lower the other"
+            )
+
+    def _check_remote(self) -> None:
+        if not self.inference_urls:
+            raise SettingsError(
+                "VA_INFERENCE=remote needs VA_INFERENCE_URLS:"
+                " set it to the addresses of the inference servers, such as http://inference:8000"
+            )
+        if self.inference_precision != "fp32":
+            raise SettingsError(
+                "VA_INFERENCE_PRECISION has no effect with VA_INFERENCE=remote:"
+                " set it on the inference servers"
+            )
+        if "inference" in self.roles:
+            raise SettingsError(
+                "VA_INFERENCE=remote is for runners, but VA_ROLES has inference, which computes itself:"
+                " choose another VA_INFERENCE, or leave inference out of VA_ROLES"
             )
 
     def _check_kafka(self) -> None:
@@ -166,7 +210,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         """Return the keys and passwords, which must not appear in any output."""
         addresses = " ".join(filter(None, (self.scenarios_dsn, self.predictions_dsn)))
         found = re.findall(r"://[^:/?\s]*:(\S+)@|[?&]\w*password=([^&\s]+)", addresses)
-        return [secret for secret in (*self.api_keys, self.kafka_password, *chain(*found)) if secret]
+        return [
+            secret
+            for secret in (*self.api_keys, self.inference_key, self.kafka_password, *chain(*found))
+            if secret
+        ]
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(_representation(self, name) for name in _FIELDS)})"

@@ -42,6 +42,7 @@ SCENARIO = Scenario(
     attempt=1,
     runner_id="local",
     source_state="open",
+    inference=None,
     progress=Progress(
         percent=41.5,
         fps=212.0,
@@ -127,6 +128,8 @@ RUNNER_LIST = RunnerList(
             held=1,
             scenario_ids=[SCENARIO.id],
             heartbeat_age_seconds=0.412,
+            backend="onnxruntime",
+            precision="fp32",
         )
     ]
 )

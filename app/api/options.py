@@ -1,7 +1,8 @@
 """What the API is given: options known before it starts, and resources that are opened later."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import Any
 
 from anyio import Event
 from msgspec import Struct, field
@@ -13,6 +14,24 @@ from ..postgres.embedded.disk_space import DiskSpace
 
 def _always_ready() -> str | None:
     return None
+
+
+class MountedApp(Struct, frozen=True):
+    """An ASGI application that answers the requests below a path, with keys of its own.
+
+    `variable` is the setting of its keys. `refuse(send, status, text, headers)` answers in its own form a
+    request that must not reach it.
+    """
+
+    path: str
+    app: Callable[[Any, Any, Any], Awaitable[None]]
+    refuse: Callable[[Any, int, str, dict[str, str]], Awaitable[None]]
+    keys: tuple[str, ...]
+    variable: str
+
+    def has(self, path: str) -> bool:
+        """Return whether it answers this path."""
+        return path == self.path or path.startswith(f"{self.path}/")
 
 
 class ApiOptions(Struct, frozen=True, kw_only=True):
@@ -27,6 +46,7 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
     `keep_alive`: the longest silence of an event stream; then a comment is sent.
     `waiting_for`: returns what this process still waits for before it is ready, in plain words, or None.
     `shutting_down`: ends every event stream when it is set.
+    `mounted`: answers the requests below its path, to which `rate_limit` does not apply.
     """
 
     version: str
@@ -41,6 +61,7 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
     keep_alive: float = 15.0
     waiting_for: Callable[[], str | None] = _always_ready
     shutting_down: Event = field(default_factory=Event)
+    mounted: MountedApp | None = None
 
 
 class ApiDeps(Struct, frozen=True):

@@ -121,10 +121,12 @@ async def note_instance(connection: Connection, beat: RunnerHeartbeat) -> Litera
     row = await connection.fetchrow(
         """
         WITH lives AS (
-            INSERT INTO runners (runner_id, boot_id, slots, features) VALUES ($1, $2, $3, $4)
+            INSERT INTO runners (runner_id, boot_id, slots, features, backend, precision)
+            VALUES ($1, $2, $3, $4, $5, $6)
             ON CONFLICT (runner_id, boot_id)
             DO UPDATE SET heartbeat_at = clock_timestamp(), slots = excluded.slots,
-                          features = excluded.features
+                          features = excluded.features, backend = excluded.backend,
+                          precision = excluded.precision
             RETURNING xmax = 0 AS is_new, superseded
         ), replaced AS (
             UPDATE runners SET superseded = true
@@ -136,6 +138,8 @@ async def note_instance(connection: Connection, beat: RunnerHeartbeat) -> Litera
         beat.instance.boot_id,
         beat.slots,
         beat.features,
+        beat.backend,
+        beat.precision,
     )
     assert row is not None  # noqa: S101 - an upsert returns its row
     if row["is_new"]:

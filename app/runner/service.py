@@ -117,7 +117,10 @@ class Runner:
                 RunReport(scenario_id, attempt, run.next_frame)
                 for (scenario_id, attempt), run in self._runs.items()
             )
-            beat = RunnerHeartbeat(self._instance, self._slots, runs, _FEATURES)
+            backend = self._context.models.backend
+            beat = RunnerHeartbeat(
+                self._instance, self._slots, runs, _FEATURES, backend.name, backend.precision
+            )
             try:
                 await self._bus.publish(runner_heartbeats, beat, self._instance.runner_id)
             except BusUnavailableError as error:  # the next one tells what is true by then

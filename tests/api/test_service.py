@@ -20,13 +20,16 @@ async def add_runner(scenarios: Database, name: str, age: float = 0, **columns: 
     boot_id = uuid4()
     async with scenarios.connection() as connection:
         await connection.execute(
-            "INSERT INTO runners (runner_id, boot_id, slots, heartbeat_at, left_at, superseded)"
-            " VALUES ($1, $2, 4, now() - make_interval(secs => $3), $4, $5)",
+            "INSERT INTO runners"
+            " (runner_id, boot_id, slots, heartbeat_at, left_at, superseded, backend, precision)"
+            " VALUES ($1, $2, 4, now() - make_interval(secs => $3), $4, $5, $6, $7)",
             name,
             boot_id,
             age,
             columns.get("left_at"),
             columns.get("superseded", False),
+            columns.get("backend"),
+            columns.get("precision"),
         )
     return boot_id
 
@@ -34,7 +37,7 @@ async def add_runner(scenarios: Database, name: str, age: float = 0, **columns: 
 async def test_runners_are_returned_with_state_and_scenarios(
     http: httpx.AsyncClient, scenarios: Database
 ) -> None:
-    boot_id = await add_runner(scenarios, "a-busy")
+    boot_id = await add_runner(scenarios, "a-busy", backend="openvino:CPU", precision="bf16")
     held = [await add_scenario(scenarios, runner_id="a-busy", boot_id=boot_id) for _ in range(2)]
     await add_runner(scenarios, "b-frozen", age=60)
     await add_runner(scenarios, "c-leaving", left_at=datetime.now(UTC))
@@ -49,6 +52,8 @@ async def test_runners_are_returned_with_state_and_scenarios(
     assert items[0]["scenario_ids"] == sorted(map(str, held))
     assert items[0]["boot_id"] == str(boot_id)
     assert items[0]["slots"] == 4
+    assert (items[0]["backend"], items[0]["precision"]) == ("openvino:CPU", "bf16")
+    assert items[1]["backend"] is None
     assert 60 <= items[1]["heartbeat_age_seconds"] < 70
 
 

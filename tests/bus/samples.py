@@ -42,7 +42,12 @@ SAMPLES: dict[Topic, tuple[Message, ...]] = {
     ),
     m.runner_heartbeats: (
         m.RunnerHeartbeat(
-            instance=INSTANCE, slots=4, runs=(m.RunReport(scenario_id=ID, attempt=1, next_frame=12),)
+            instance=INSTANCE,
+            slots=4,
+            runs=(m.RunReport(scenario_id=ID, attempt=1, next_frame=12),),
+            features=("detector:onnx",),
+            backend="openvino:CPU",
+            precision="bf16",
         ),
         m.Probe(sender=ID, partition_key="partition-1", number=0),
     ),

@@ -18,11 +18,11 @@ class Target(Struct, forbid_unknown_fields=True):
     name: str
 
 
-class Trigger(Struct, forbid_unknown_fields=True, rename="camel"):
-    type: Literal["postgresql"]
-    metric_type: Literal["AverageValue"]
+class Trigger(Struct, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
+    type: Literal["postgresql", "cpu"]
+    metric_type: Literal["AverageValue", "Utilization"]
     metadata: dict[str, str]
-    authentication_ref: Target
+    authentication_ref: Target | None = None
 
 
 class Policy(Struct, forbid_unknown_fields=True, rename="camel"):
@@ -98,6 +98,7 @@ class Addresses(Struct, forbid_unknown_fields=True, rename={"but": "except"}):
 
 class Peer(Struct, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
     namespace_selector: dict[str, dict[str, str]] | None = None
+    pod_selector: dict[str, dict[str, str]] | None = None
     ip_block: Addresses | None = None
 
 

@@ -18,7 +18,7 @@ from tests.support.paths import ROOT
 Yaml = dict[str, Any]
 
 COMPOSE = ROOT / "compose.yaml"
-PROCESSES = ("api", "orchestrator", "runner")
+PROCESSES = ("api", "orchestrator", "runner", "inference")
 KEY = "a-key-of-at-least-sixteen"
 
 
@@ -107,7 +107,7 @@ def test_what_is_handed_on_from_the_shell_is_a_setting(services: Yaml, name: str
     assert services[name]["environment"].keys() <= VARIABLES.keys()
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", ["api", "orchestrator", "runner"])
 def test_a_process_starts_once_all_that_it_talks_to_is_well(
     services: Yaml, tmp_path: Path, name: str
 ) -> None:
@@ -117,6 +117,28 @@ def test_a_process_starts_once_all_that_it_talks_to_is_well(
     hosts |= {server.partition(":")[0] for server in settings.kafka_bootstrap_servers}
     assert services[name]["depends_on"] == {host: {"condition": "service_healthy"} for host in hosts}
     assert all("test" in services[host]["healthcheck"] for host in hosts)
+
+
+@pytest.mark.parametrize("given", [{}, {"VA_INFERENCE_KEY": "another-key-of-at-least"}])
+def test_runners_ask_the_inference_servers_with_their_key(tmp_path: Path, given: dict[str, str]) -> None:
+    services = compose(VA_API_KEYS=KEY, **given)["services"]
+    runner, server = told(services["runner"], tmp_path), told(services["inference"], tmp_path)
+    (url,) = map(urlsplit, runner.inference_urls)
+    assert (url.hostname, url.port) == ("inference", int(dockerfile.the("EXPOSE")))
+    assert runner.inference == "remote"
+    assert (
+        runner.inference_key == server.inference_key == given.get("VA_INFERENCE_KEY", "only-for-trying-out")
+    )
+
+
+def test_inference_servers_can_be_many_and_need_nothing_else(services: Yaml, tmp_path: Path) -> None:
+    server = services["inference"]
+    settings = told(server, tmp_path)
+    assert settings.roles == {"inference"}
+    assert settings.bus == "memory"
+    assert settings.inference == "onnxruntime"
+    assert not {"container_name", "hostname", "ports", "depends_on"} & server.keys()
+    assert server["volumes"] == ["./models:/models:ro"]
 
 
 def test_runners_can_be_many(services: Yaml) -> None:

@@ -17,7 +17,7 @@ from tests.deployment.resources import Yaml, faults
 from tests.support.paths import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
-PROCESSES = ("api", "orchestrator", "runner")
+PROCESSES = ("api", "orchestrator", "runner", "inference")
 
 
 def parsed(file: Path) -> list[Yaml]:
@@ -49,11 +49,12 @@ def told(name: str, folder: Path) -> Settings:
             given |= MANIFESTS[f"Secret {source['secretRef']['name']}"]["stringData"]
         else:
             given |= MANIFESTS[f"ConfigMap {source['configMapRef']['name']}"]["data"]
-    mounted = Path(given["VA_KAFKA_CA_FILE"])
-    assert str(mounted.parent) in {mount["mountPath"] for mount in container(name)["volumeMounts"]}
-    certificate = folder / mounted.name
-    certificate.touch()
-    here = {"VA_MEDIA_ROOT": folder, "VA_MODEL_ROOT": folder, "VA_KAFKA_CA_FILE": certificate}
+    here = {"VA_MEDIA_ROOT": folder, "VA_MODEL_ROOT": folder}
+    if "VA_KAFKA_CA_FILE" in given:
+        mounted = Path(given["VA_KAFKA_CA_FILE"])
+        assert str(mounted.parent) in {mount["mountPath"] for mount in container(name)["volumeMounts"]}
+        here["VA_KAFKA_CA_FILE"] = folder / mounted.name
+        here["VA_KAFKA_CA_FILE"].touch()
     return load(given | {variable: str(path) for variable, path in here.items()})
 
 
@@ -90,7 +91,12 @@ def test_everything_is_in_one_namespace() -> None:
 
 @pytest.mark.parametrize(
     ("name", "databases"),
-    [("api", {"scenarios", "predictions"}), ("orchestrator", {"scenarios"}), ("runner", {"predictions"})],
+    [
+        ("api", {"scenarios", "predictions"}),
+        ("orchestrator", {"scenarios"}),
+        ("runner", {"predictions"}),
+        ("inference", set()),
+    ],
 )
 def test_each_pod_has_one_role_and_the_databases_of_that_role(
     tmp_path: Path, name: str, databases: set[str]
@@ -98,13 +104,14 @@ def test_each_pod_has_one_role_and_the_databases_of_that_role(
     settings = told(name, tmp_path)
     dsns = {"scenarios": settings.scenarios_dsn, "predictions": settings.predictions_dsn}
     assert settings.roles == {name}
+    assert settings.bus == ("kafka" if databases else "memory")
     assert {database for database, dsn in dsns.items() if dsn} == databases
     assert all(urlsplit(dsn).path == f"/{database}" for database, dsn in dsns.items() if dsn)
 
 
 def test_only_the_api_has_the_keys_of_clients(tmp_path: Path) -> None:
     keys = {name: set(told(name, tmp_path).api_keys) for name in PROCESSES}
-    assert keys["runner"] == keys["orchestrator"] != set()
+    assert keys["runner"] == keys["orchestrator"] == keys["inference"] != set()
     assert not keys["api"] & keys["runner"]
 
 
@@ -162,10 +169,34 @@ def test_what_belongs_together_has_the_same_label(name: str) -> None:
     assert spread["labelSelector"]["matchLabels"] == labels
 
 
-def test_the_service_leads_to_the_api() -> None:
-    service = MANIFESTS["Service api"]["spec"]
-    assert service["selector"] == pod("api")["metadata"]["labels"]
+@pytest.mark.parametrize("name", ["api", "inference"])
+def test_each_service_leads_to_its_pods(name: str) -> None:
+    service = MANIFESTS[f"Service {name}"]["spec"]
+    assert service["selector"] == pod(name)["metadata"]["labels"]
     assert service["ports"][0]["targetPort"] == "http"
+
+
+def test_runners_ask_the_inference_servers_with_their_key(tmp_path: Path) -> None:
+    runner, server = told("runner", tmp_path), told("inference", tmp_path)
+    (url,) = map(urlsplit, runner.inference_urls)
+    service = MANIFESTS[f"Service {url.hostname}"]
+    assert runner.inference == "remote"
+    assert runner.inference_key == server.inference_key is not None
+    assert (service["metadata"]["name"], service["spec"]["ports"][0]["port"]) == ("inference", url.port)
+    for name in ("api", "orchestrator"):
+        assert told(name, tmp_path).inference_key is None
+    (rule,) = MANIFESTS["NetworkPolicy inference"]["spec"]["ingress"]
+    assert rule["from"] == [{"podSelector": {"matchLabels": pod("runner")["metadata"]["labels"]}}]
+
+
+def test_inference_servers_are_scaled_by_the_processor_time_that_they_request() -> None:
+    scaled = MANIFESTS["ScaledObject inference"]["spec"]
+    (trigger,) = scaled["triggers"]
+    assert (trigger["type"], trigger["metricType"]) == ("cpu", "Utilization")
+    assert 0 < int(trigger["metadata"]["value"]) <= 100
+    target = scaled["scaleTargetRef"]["name"]
+    assert "replicas" not in MANIFESTS[f"Deployment {target}"]["spec"]
+    assert float(container(target)["resources"]["requests"]["cpu"]) >= 1
 
 
 @pytest.mark.parametrize("name", PROCESSES)

@@ -50,3 +50,14 @@ async def test_a_replaced_instance_is_still_known_as_replaced_when_it_wakes_days
         await prune(connection)
         assert await note_instance(connection, older) == "replaced"
         assert await note_instance(connection, newer) == "known"
+
+
+async def test_what_computes_on_a_runner_is_stored_with_each_heartbeat(scenarios: Database) -> None:
+    instance = Instance("runner", uuid4())
+    async with scenarios.connection() as connection:
+        for backend, precision in ((None, None), ("onnxruntime", "fp32"), ("openvino:CPU", "bf16")):
+            beat = RunnerHeartbeat(instance, 4, (), (), backend, precision)
+            await note_instance(connection, beat)
+            row = await connection.fetchrow("SELECT backend, precision FROM runners")
+            assert row is not None
+            assert tuple(row) == (backend, precision)

@@ -143,6 +143,13 @@ def two_inputs(path: Path) -> Path:
     return _write(path, "add (float[1,3,8,8] a, float[1,3,8,8] b) => (float[1,3,8,8] c) { c = Add (a, b) }")
 
 
+def rows_of_all(path: Path) -> Path:
+    """A network that returns the rows of all pictures after each other, as one with suppression inside."""
+    graph = "rows (float[N, 4, 2] images) => (float[rows, 2] output0) {"
+    steps = " shape = Constant <value = int64[2] {-1, 2}> () output0 = Reshape (images, shape) }"
+    return _write(path, graph + steps)
+
+
 def taking(path: Path, declared: str) -> Path:
     """A network with an input of this type and shape, such as `float16[1,3,8,8]`."""
     return _write(path, f"same ({declared} images) => ({declared} c) {{ c = Identity (images) }}")

@@ -30,12 +30,16 @@ _FORWARDED = frozenset(
 )
 """Headers that proxies add, besides all that begin with `x-forwarded-`."""
 _OWN_SITES = (b"same-origin", b"none")  # none: typed by the user, or sent by a program
-_HEALTH = ("/health/live", "/health/ready")
+_HEALTH = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready")
 _CACHE_SIZE = 100  # entries; a Host may be 64 KiB long
 
 
-def admit(scope: HTTPScope, api_keys: tuple[str, ...], *, trust_loopback: bool) -> str:
+def admit(
+    scope: HTTPScope, api_keys: tuple[str, ...], *, trust_loopback: bool, variable: str = "VA_API_KEYS"
+) -> str:
     """Return the caller's name: `probe`, `local`, `anonymous` (open pages), or `key:` and a hash of the key.
+
+    `variable` is the setting that holds the keys.
 
     Raises ProblemError: 401 if a key is missing or wrong, 403 if no key would help.
     """
@@ -44,13 +48,13 @@ def admit(scope: HTTPScope, api_keys: tuple[str, ...], *, trust_loopback: bool) 
     headers = dict(scope["headers"])
     key = _bearer(headers.get(b"authorization", b""))
     if api_keys and key is not None:
-        return _check_key(key, api_keys)
+        return _check_key(key, api_keys, variable)
     if (trust_loopback or not api_keys) and _is_local(scope, headers):
         _check_browser(scope, headers)
         return "local"
     if not api_keys:
         detail = (
-            "Without API keys the service answers only clients on its own machine. Set VA_API_KEYS, restart "
+            f"Without API keys the service answers only clients on its own machine. Set {variable}, restart "
             "the service, and send one of the keys as `Authorization: Bearer …`."
         )
         raise ProblemError(FORBIDDEN, detail)
@@ -75,12 +79,12 @@ def _bearer(header: bytes) -> bytes | None:
     return key.strip() if scheme.lower() == b"bearer" else None
 
 
-def _check_key(key: bytes, api_keys: tuple[str, ...]) -> str:
+def _check_key(key: bytes, api_keys: tuple[str, ...], variable: str) -> str:
     # Compares hashes of all keys, so that the time tells neither a key's length nor which one is similar.
     digest = sha256(key).digest()
     matches = [compare_digest(digest, sha256(known.encode()).digest()) for known in api_keys]
     if not any(matches):
-        raise _key_needed("The API key is not valid. Send one of the keys in VA_API_KEYS.")
+        raise _key_needed(f"The API key is not valid. Send one of the keys in {variable}.")
     return f"key:{digest.hex()[:16]}"
 
 

@@ -19,7 +19,7 @@ from litestar.types import (
 )
 from prometheus_client import Counter, Histogram
 
-from ..options import ApiOptions
+from ..options import ApiOptions, MountedApp
 from .auth import admit
 from .limits import RequestLimits
 from .problems import KEY_NEEDED, ProblemError
@@ -75,6 +75,9 @@ class RequestMiddleware:
 
     async def _handle(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         started = perf_counter()
+        mounted = self._options.mounted
+        if mounted is not None and not mounted.has(scope["path"]):
+            mounted = None
         status = 500  # what the server answers if nothing else did
         is_stream = False
 
@@ -89,31 +92,43 @@ class RequestMiddleware:
             await send_in_slices(send, message)
 
         try:
-            scope["auth"] = caller = self._admit(scope)
-            with self._limits.applied(scope, caller):
-                await self.app(scope, receive, send_observed)
+            scope["auth"] = caller = self._admit(scope, mounted)
+            if mounted is not None:
+                await mounted.app(scope, receive, send_observed)
+            else:
+                with self._limits.applied(scope, caller):
+                    await self.app(scope, receive, send_observed)
         except ProblemError as error:
-            await error.send(send_observed)
+            if mounted is not None:
+                await mounted.refuse(send_observed, error.problem.status, error.problem.detail, error.headers)
+            else:
+                await error.send(send_observed)
         finally:
-            _record(scope, status, perf_counter() - started, is_stream=is_stream)
+            is_routine = mounted is not None and status < 400  # one for each frame
+            _record(scope, status, perf_counter() - started, is_stream=is_stream, is_routine=is_routine)
 
-    def _admit(self, scope: HTTPScope) -> str:
+    def _admit(self, scope: HTTPScope, mounted: MountedApp | None) -> str:
+        options = self._options
+        keys, variable = (
+            (options.api_keys, "VA_API_KEYS") if mounted is None else (mounted.keys, mounted.variable)
+        )
         try:
-            return admit(scope, self._options.api_keys, trust_loopback=self._options.trust_loopback)
+            return admit(scope, keys, trust_loopback=options.trust_loopback, variable=variable)
         except ProblemError as error:
             if error.problem.status == KEY_NEEDED.status:
                 self._limits.count_refusal(scope)
             raise
 
 
-def _record(scope: HTTPScope, status: int, seconds: float, *, is_stream: bool) -> None:
+def _record(scope: HTTPScope, status: int, seconds: float, *, is_stream: bool, is_routine: bool) -> None:
     # Metrics keep each label for ever, so all methods that clients invent share one.
     method = scope["method"] if scope["method"] in _METHODS else "other"
     route = str(scope.get("path_template", "unmatched"))
     _requests(route, method, status).inc()
     if not is_stream:
         _duration(route, method).observe(seconds)
-    level = logging.DEBUG if method in ("GET", "HEAD") and status < 500 else logging.INFO
+    is_routine |= method in ("GET", "HEAD") and status < 500
+    level = logging.DEBUG if is_routine else logging.INFO
     if _logger.isEnabledFor(level):
         log.log(
             level,

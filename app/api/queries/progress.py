@@ -5,10 +5,12 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
+import msgspec
 from asyncpg import Record
 from msgspec import Meta, Struct
 
 from ...domain.media import Media
+from ...domain.pins import Pins
 from ...domain.states import SourceState
 from ...postgres import Database
 
@@ -29,6 +31,14 @@ class Progress(Struct, frozen=True):
     detections: int
 
 
+class Inference(Struct, frozen=True):
+    """What computes a scenario's detections. `model` is the SHA-256 of the model's files."""
+
+    model: str
+    backend: str
+    precision: Annotated[str | None, Meta(description="fp32, bf16 or fp16; null if it was not stored")]
+
+
 class StoredProgress(Struct, frozen=True):
     """The columns of a checkpoint that the API shows. Defaults apply until a run claims the scenario."""
 
@@ -46,8 +56,10 @@ class StoredProgress(Struct, frozen=True):
     source_lost_at: datetime | None = None
     pin_changes: str = "[]"
     warnings: str = "[]"
+    pins: str | None = None
 
 
+_pins = msgspec.json.Decoder(Pins)
 _UNCLAIMED = StoredProgress()
 _COLUMNS = ", ".join(StoredProgress.__struct_fields__)
 _SELECT = f"SELECT {_COLUMNS} FROM checkpoints WHERE scenario_id = ANY($1)"  # noqa: S608
@@ -97,6 +109,14 @@ def source_state_of(scenario: Record, stored: StoredProgress) -> SourceState | N
     if scenario["runner_id"] is None or scenario["attempt"] != stored.attempt:
         return None
     return stored.source_state
+
+
+def inference_of(stored: StoredProgress) -> Inference | None:
+    """Return what computes the detections, or None until the source was opened, or without a model."""
+    pins = None if stored.pins is None else _pins.decode(stored.pins)
+    if pins is None or pins.model is None or pins.backend is None:
+        return None
+    return Inference(pins.model, pins.backend, pins.precision)
 
 
 def _percent(scenario: Record, media: Media | None, stored: StoredProgress) -> float | None:

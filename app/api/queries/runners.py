@@ -21,6 +21,8 @@ class RunnerInfo(Struct, frozen=True):
     held: Annotated[int, Meta(description="how many runs it holds now")]
     scenario_ids: Annotated[list[UUID], Meta(description="the scenarios it holds")]
     heartbeat_age_seconds: float
+    backend: Annotated[str | None, Meta(description="what computes networks there, such as openvino:CPU")]
+    precision: Annotated[str | None, Meta(description="in what it computes: fp32, bf16 or fp16")]
 
 
 class RunnerList(Struct, frozen=True):
@@ -32,7 +34,7 @@ class RunnerList(Struct, frozen=True):
 async def list_runners(scenarios: Database, heartbeat_timeout: float) -> RunnerList:
     """Return the instances, by name. Ages are by the database's clock; `heartbeat_timeout` is in seconds."""
     sql = """
-        SELECT r.runner_id, r.boot_id, r.slots, held.scenario_ids,
+        SELECT r.runner_id, r.boot_id, r.slots, r.backend, r.precision, held.scenario_ids,
                r.left_at IS NOT NULL OR r.superseded AS gone,
                greatest(extract(epoch FROM clock_timestamp() - r.heartbeat_at), 0)::float8 AS age
         FROM runners r, LATERAL (
@@ -55,6 +57,8 @@ async def list_runners(scenarios: Database, heartbeat_timeout: float) -> RunnerL
                 held=len(row["scenario_ids"]),
                 scenario_ids=row["scenario_ids"],
                 heartbeat_age_seconds=round(row["age"], 3),
+                backend=row["backend"],
+                precision=row["precision"],
             )
             for row in rows
         ]

@@ -19,9 +19,11 @@ from ...domain.stored_spec import decode_spec
 from ...postgres import Database
 from ...scenarios.json_columns import decode_media
 from .progress import (
+    Inference,
     Progress,
     StoredProgress,
     find_stored_progress,
+    inference_of,
     list_stored_progress,
     progress_of,
     source_state_of,
@@ -58,6 +60,10 @@ class Scenario(Struct, frozen=True):
     source_state: Annotated[
         SourceState | None,
         Meta(description="null unless it runs; frozen: a live source repeats exactly the same picture"),
+    ]
+    inference: Annotated[
+        Inference | None,
+        Meta(description="null until the source was opened, and for detectors without a model"),
     ]
     progress: Progress
     media: Annotated[Media | None, Meta(description="null until the source was opened")]
@@ -203,6 +209,7 @@ def _scenario(row: Record, stored: StoredProgress, waiting: Mapping[UUID, Reason
         attempt=row["attempt"],
         runner_id=row["runner_id"],
         source_state=source_state_of(row, stored),
+        inference=inference_of(stored),
         progress=progress_of(row, media, stored),
         media=media,
         created_at=row["created_at"],

@@ -1,30 +1,43 @@
 """Model files below the model folder, loaded once and shared by all runs of a runner."""
 
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
+from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
+from ..backends.onnx_runtime import OnnxRuntime
+from ..backends.session import Backend, Session
 from ..base import DetectorError
 from .files import LARGEST_FILE, FileStamp, digest, find_weights, read_weights, stamp_of, weight_names
 from .model import Model
-from .session import open_session
 
 RECENT = 2
 """Models that are kept although no run uses them: loading one takes longer than a short clip."""
 
 
-class ModelCache:
-    """Loads the models below `root`. A model stays loaded while a run uses it, and if it is a recent one."""
+Loaded = TypeVar("Loaded")
 
-    def __init__(self, root: Path) -> None:
+
+class FileCache(Generic[Loaded]):
+    """Loads the ONNX files below `root`. One stays loaded while it is used, and if it is a recent one.
+
+    `make` gets the session of a file and the SHA-256 of its content, and returns what `load` does.
+    """
+
+    def __init__(
+        self, root: Path, backend: Backend, make: Callable[[Session, str], Loaded], recent: int = RECENT
+    ) -> None:
         self._root = root
+        self.backend = backend
+        self._make = make
         self._weight_names: dict[Path, tuple[FileStamp, tuple[str, ...]]] = {}
-        self._models: WeakValueDictionary[tuple[FileStamp, ...], Model] = WeakValueDictionary()
-        self._recent: deque[Model] = deque(maxlen=RECENT)
+        self._models: WeakValueDictionary[tuple[FileStamp, ...], Loaded] = WeakValueDictionary()
+        self._recent: deque[Loaded] = deque(maxlen=recent)
         self._loading = Lock()
 
-    def load(self, name: str) -> Model:
+    def load(self, name: str) -> Loaded:
         """Return the model in the file `name`. It is loaded again if that or its weights have changed.
 
         Raises:
@@ -43,7 +56,7 @@ class ModelCache:
             self._recent.append(model)
             return model
 
-    def _load(self, path: Path) -> Model:
+    def _load(self, path: Path) -> Loaded:
         stamp = stamp_of(path)
         if stamp.size > LARGEST_FILE:
             raise DetectorError("It is larger than 2 GiB.")
@@ -55,11 +68,18 @@ class ModelCache:
         model = self._models.get(key)
         if model is None:
             weights = read_weights(files)
-            model = Model(open_session(path, weights), digest(path, weights))
+            model = self._make(self.backend.open(path, weights), digest(path, weights))
             if key != tuple(map(stamp_of, (path, *files.values()))):
                 raise DetectorError("It changed while it was loaded. Try again when it is complete.")
             self._models[key] = model
         return model
+
+
+class ModelCache(FileCache[Model]):
+    """The detection networks below `root`, computed by `backend`: ONNX Runtime if none is given."""
+
+    def __init__(self, root: Path, backend: Backend | None = None) -> None:
+        super().__init__(root, backend or OnnxRuntime(), Model)
 
 
 def _below(root: Path, name: str) -> Path:

@@ -26,7 +26,9 @@ class OnnxDetector(Detector):
             self._wanted = None if config.labels is None else class_numbers(self.understood, config.labels)
         except DetectorError as error:
             raise DetectorError(f"The model {config.model!r} cannot be used. {error}") from error.__cause__
-        self.pins = Pins(model=self._model.digest, backend="onnxruntime")
+        self.pins = Pins(
+            model=self._model.digest, backend=self._model.backend, precision=self._model.precision
+        )
         self._scaler = PerThread(lambda: PictureScaler(self.understood.form))
 
     def detect(self, picture: Picture, _frame: int) -> tuple[Detection, ...]:
