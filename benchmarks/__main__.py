@@ -24,6 +24,8 @@ MODULES = (
     "sampling",
     "inference",
     "quantized",
+    "backends",
+    "serving",
     "storage",
     "lifecycles",
     "pages",

@@ -16,6 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 CLASSES = 80
 OBJECTS = 5
 
+# If it reports its features: a box moves by up to 8 pixels, and few of the scores are high.
+_FEATURES = np.array([8] * 4 + [1] * CLASSES, np.float32)[None, :, None]
+_RARE = np.array([0] * 4 + [4] * CLASSES, np.float32)[None, :, None]
+
 
 class _Graph:
     def __init__(self) -> None:
@@ -79,8 +83,12 @@ class _Graph:
         return self.add("Reshape", both, self.constant(np.array([1, 4 + CLASSES, cells])))
 
 
-def save(path: Path, height: int, width: int) -> Path:
-    """Write the network for pictures of one size, both sides multiples of 32."""
+def save(path: Path, height: int, width: int, *, reports_features: bool = False) -> Path:
+    """Write the network for pictures of one size, both sides multiples of 32.
+
+    With `reports_features`, it reports what its random features make of the picture: boxes and scores that
+    depend on every layer, to compare what backends compute.
+    """
     graph = _Graph()
     x = graph.conv(graph.conv("images", 3, 16, 3, 2), 16, 32, 3, 2)
     x = graph.conv(graph.c2f(x, 32, 32, 1, shortcut=True), 32, 64, 3, 2)
@@ -101,11 +109,14 @@ def save(path: Path, height: int, width: int) -> Path:
         for part, channels, stride in ((fine, 64, 8), (middle, 128, 16), (coarse, 256, 32))
     ]
     cells = height * width * 21 // 1024
-    squashed = graph.add("Sigmoid", graph.add("Concat", *heads, axis=2))
-    scaled = graph.add("Mul", squashed, graph.constant(np.array(1e-4, np.float32)))
-    graph.nodes.append(
-        helper.make_node("Add", [scaled, graph.constant(_objects(cells, height, width))], ["output0"])
-    )
+    answers = graph.add("Concat", *heads, axis=2)
+    if reports_features:
+        answers = graph.add("Sub", answers, graph.constant(_RARE))
+    squashed = graph.add("Sigmoid", answers)
+    scale = _FEATURES if reports_features else np.array(1e-4, np.float32)
+    added = _grid(height, width) if reports_features else _objects(cells, height, width)
+    scaled = graph.add("Mul", squashed, graph.constant(scale))
+    graph.nodes.append(helper.make_node("Add", [scaled, graph.constant(added)], ["output0"]))
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
@@ -119,6 +130,17 @@ def save(path: Path, height: int, width: int) -> Path:
     )
     path.write_bytes(model.SerializeToString())
     return path
+
+
+def _grid(height: int, width: int) -> NDArray[np.float32]:
+    """Return a square of four cells' width around the centre of each cell, without scores."""
+    grids = []
+    for stride in (8, 16, 32):
+        rows, columns = np.mgrid[: height // stride, : width // stride].reshape(2, -1)
+        centres = (columns + 0.5) * stride, (rows + 0.5) * stride
+        grids.append(np.stack([*centres, *[np.full(rows.size, 4.0 * stride)] * 2]))
+    boxes = np.concatenate(grids, axis=1)
+    return np.pad(boxes, ((0, CLASSES), (0, 0)))[None].astype(np.float32)
 
 
 def _objects(cells: int, height: int, width: int) -> NDArray[np.float32]:
