@@ -9,7 +9,7 @@ from ..domain.prediction import Detection, Prediction
 from ..domain.spec import EveryFrame, FixedRate, RestartPolicy
 from ..domain.states import State
 from .new_scenario import NewScenario
-from .queries.history import ChangePage, ScenarioChange
+from .queries.history import ChangePage, ScenarioChange, SourceChange
 from .queries.predictions import PredictionPage
 from .queries.progress import Progress
 from .queries.runners import RunnerInfo, RunnerList
@@ -100,7 +100,16 @@ CHANGE_PAGE = ChangePage(
             outcome=None,
             error=None,
             deleted=False,
-        )
+        ),
+        SourceChange(
+            scenario_id=SCENARIO.id,
+            number=1,
+            at=datetime(2026, 1, 31, 11, 2, 40, tzinfo=UTC),
+            state="reconnecting",
+            attempt=1,
+            reason="rtsp://camera/live cannot be reached: nothing listens there",
+            media=None,
+        ),
     ],
     None,
 )
@@ -111,7 +120,7 @@ id: 811-0
 
 event: scenario
 id: 812-41
-data: {"id":"812-41","scenario_id":"0198f1c2-…","from":"in_startup_processing","to":"active","attempt":1,…}
+data: {"kind":"state","id":"812-41","scenario_id":"0198f1c2-…","from":"in_startup_processing","to":"active",…}
 
 event: progress
 data: {"scenario_id":"0198f1c2-…","attempt":1,"source_state":"open","progress":{"percent":41.5,…}}

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from ..domain.media import Media
 from ..domain.pins import PinChange, Pins
 from ..domain.prediction import FrameSize, Prediction
 from ..domain.reason import ScenarioWarning
@@ -35,7 +36,9 @@ class Checkpoint(Struct, frozen=True):
     A detector that needs a warm-up is fed again from `replay_frame`, the sampled frame number
     `replay_sampled`. `unix_offset` is the database's Unix time less this process's `time.monotonic()`, in
     seconds. `last_detector_error` is set if each sampled frame failed, and the detector in one of them.
-    `is_live`: an earlier attempt found that the source has no end.
+    `is_live`: an earlier attempt found that the source has no end; `was_lost`: it ended while the source was
+    lost. `source_changes` is the number of the latest change in the source's history. `source_patience`:
+    seconds that the source may be silent, as an earlier loss taught.
     """
 
     next_frame: int
@@ -51,6 +54,23 @@ class Checkpoint(Struct, frozen=True):
     pins: Pins | None = None
     warnings: tuple[ScenarioWarning, ...] = ()
     sizes: tuple[FrameSize, ...] = ()
+    source_changes: int = 0
+    was_lost: bool = False
+    source_patience: float | None = None
+
+
+class NewSourceChange(Struct, frozen=True):
+    """A change of a live source, for its history.
+
+    `number` counts the changes of the scenario from 1. `at` is in seconds of `time.monotonic()`. `media` is
+    there if the pictures are others from then on.
+    """
+
+    number: int
+    at: float
+    state: SourceState
+    reason: str
+    media: Media | None = None
 
 
 class Batch(Struct, frozen=True):

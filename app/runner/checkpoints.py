@@ -1,5 +1,6 @@
 """Store batches under a scenario's fence, and find out what was stored."""
 
+import time
 from collections.abc import Sequence
 from itertools import accumulate, chain
 from typing import TypeVar
@@ -13,11 +14,15 @@ from ..predictions.checkpoint import (
     Batch,
     BatchWrite,
     Fence,
+    NewSourceChange,
     WriteResult,
 )
 from ..predictions.codec import FRAME_END, EncodedRows, encode
 
 _Value = TypeVar("_Value")
+
+MAX_SOURCE_CHANGES = 1000
+"""Changes of a live source that its history keeps: the latest."""
 
 
 async def write_batches(connection: Connection, writes: Sequence[BatchWrite]) -> list[WriteResult]:
@@ -287,19 +292,36 @@ async def note_source_state(
     state: SourceState,
     loss: SourceLoss | None = None,
     lost_for: float = 0.0,
+    changes: Sequence[NewSourceChange] = (),
+    patience: float | None = None,
 ) -> None:
-    """Store the state of the source, if this run holds the fence, and what it was lost for, if it was.
+    """Store the state of the source, if this run holds the fence, what it was lost for, and its history.
 
-    `lost_for`: seconds since it was lost.
+    `lost_for`: seconds since it was lost. A change that is stored already is left as it is. `patience`:
+    seconds that the source may be silent from now on; None: as before.
     """
+    now = time.monotonic()
     await connection.execute(
         """
-        UPDATE checkpoints
-           SET source_state = $4, source_loss = $5::text::jsonb,
-               source_lost_at = CASE WHEN $5 IS NOT NULL
-                                     THEN clock_timestamp() - make_interval(secs => $6) END,
-               updated_at = now()
-         WHERE scenario_id = $1 AND attempt = $2 AND run_token = $3
+        WITH noted AS (
+            UPDATE checkpoints
+               SET source_state = $4, source_loss = $5::text::jsonb,
+                   source_lost_at = CASE WHEN $5 IS NOT NULL
+                                         THEN clock_timestamp() - make_interval(secs => $6) END,
+                   source_changes = greatest(source_changes, $7),
+                   source_patience = coalesce($14, source_patience), updated_at = now()
+             WHERE scenario_id = $1 AND attempt = $2 AND run_token = $3 AND NOT dropped
+            RETURNING scenario_id, attempt, source_changes
+        ), added AS (
+            INSERT INTO source_changes (scenario_id, number, at, attempt, state, reason, media)
+            SELECT scenario_id, number, clock_timestamp() - make_interval(secs => age), attempt, state,
+                   reason, media::jsonb
+              FROM noted, unnest($8::bigint[], $9::double precision[], $10::text[], $11::text[], $12::text[])
+                   AS change (number, age, state, reason, media)
+            ON CONFLICT DO NOTHING
+        )
+        DELETE FROM source_changes AS old USING noted
+         WHERE old.scenario_id = noted.scenario_id AND number <= source_changes - $13::bigint
         """,
         fence.scenario_id,
         fence.attempt,
@@ -307,4 +329,12 @@ async def note_source_state(
         state,
         _json_or_none(loss),
         lost_for,
+        max((change.number for change in changes), default=0),
+        [change.number for change in changes],
+        [now - change.at for change in changes],
+        [change.state for change in changes],
+        [change.reason for change in changes],
+        [_json_or_none(change.media) for change in changes],
+        MAX_SOURCE_CHANGES,
+        patience,
     )

@@ -75,4 +75,7 @@ def _checkpoint(row: Record) -> Checkpoint:
         pins=None if row["pins"] is None else _pins.decode(row["pins"]),
         warnings=_warnings.decode(row["warnings"]),
         sizes=_sizes.decode(row["sizes"]),
+        source_changes=row["source_changes"],
+        was_lost=row["source_loss"] is not None,
+        source_patience=row["source_patience"],
     )

@@ -1,13 +1,13 @@
 """What one run reads and writes in the predictions database, tried again while the database is away."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import structlog
 from anyio import sleep
 
 from ..postgres import TRANSIENT, Database
-from ..predictions.checkpoint import Batch, BatchWrite, Checkpoint, Fence, FencedError
+from ..predictions.checkpoint import Batch, BatchWrite, Checkpoint, Fence, FencedError, NewSourceChange
 from ..video.reading import ReadStatus
 from . import checkpoints, claims, metrics
 from .shared_statements import SharedStatements
@@ -79,13 +79,16 @@ class FencedStore:
             raise FencedError
         return result == "stored"
 
-    async def try_to_note(self, status: ReadStatus) -> bool:
-        """Store the source's state, and why it was lost. Returns False if the database is away."""
+    async def try_to_note(self, status: ReadStatus, changes: Sequence[NewSourceChange] = ()) -> bool:
+        """Store the source's state, why it was lost, and what its history keeps.
+
+        Returns False if the database is away.
+        """
         lost_for = time.monotonic() - status.lost_at
         try:
             async with self._database.connection() as connection:
                 await checkpoints.note_source_state(
-                    connection, self._fence, status.state, status.loss, lost_for
+                    connection, self._fence, status.state, status.loss, lost_for, changes, status.patience
                 )
         except TRANSIENT as error:
             log.warning("cannot store the source's state yet", error=repr(error), state=status.state)

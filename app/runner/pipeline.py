@@ -19,6 +19,9 @@ from .workers import Workers
 MAX_LINE = 4096
 """Entries that may wait to be stored before decoding waits too."""
 
+MAX_STATUSES = 1000
+"""Statuses of a live source that may wait to be taken: the oldest are dropped."""
+
 MAX_TAKEN = 1024
 """Entries taken at once: a larger batch takes longer for each frame, and blocks the event loop."""
 
@@ -64,6 +67,7 @@ the next frame follows.
 class Taken(Struct):
     """Entries that are done, in order, with the newest status of the source.
 
+    `changes`: the statuses that a live source has had since the last time, in order.
     `is_over`: nothing more will come. `is_all_done`: it is over, and no frame was left behind.
     """
 
@@ -71,6 +75,7 @@ class Taken(Struct):
     status: ReadStatus
     is_over: bool
     is_all_done: bool
+    changes: list[ReadStatus] = []
 
 
 class Pipeline:
@@ -107,6 +112,7 @@ class Pipeline:
         self._busy = 0  # workers with a frame
         self._is_stepping = False
         self._status = ReadStatus()
+        self._changes: deque[ReadStatus] = deque(maxlen=MAX_STATUSES)
         self._length: int | None = None  # of the recording, in frames
         self._is_closing = False
         self._is_ended = False
@@ -119,6 +125,7 @@ class Pipeline:
             self._status = status
             self._length = status.media.frames if status.media else None
             if status.is_live:
+                self._changes.append(status)
                 self._wake()
 
     def put(self, entry: SampledFrame | Watermark) -> bool:
@@ -164,7 +171,9 @@ class Pipeline:
             is_over = self._is_over()
             self._loop_waits = not entries and not is_over
             self._may_put.notify()
-            return Taken(entries, self._status, is_over, is_over and not self._line)
+            changes = list(self._changes)
+            self._changes.clear()
+            return Taken(entries, self._status, is_over, is_over and not self._line, changes)
 
     def _make_room(self, frame: SampledFrame) -> bool:
         """Wait for room in the line, or drop frames for it. Returns whether there is room."""

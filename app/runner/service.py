@@ -136,8 +136,16 @@ class Runner:
             if key in self._runs:
                 self._runs[key].stop("stop")
         elif key not in self._runs:
-            send, events = create_memory_object_stream[RunEvent](2)  # that it started, and how it ended
-            run = Run(message, self._context, send.send_nowait, self._report.set, self._shared)
+            # That it started, that its source changed, and how it ended.
+            send, events = create_memory_object_stream[RunEvent](3)
+            run = Run(
+                message,
+                self._context,
+                send.send_nowait,
+                self._report.set,
+                self._shared,
+                may_emit=lambda: not events.statistics().current_buffer_used,
+            )
             if self._is_leaving:
                 run.stop("release")
             self._runs[key] = run

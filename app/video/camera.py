@@ -1,5 +1,6 @@
 """Read live sources: number the frames received, and reconnect when they stop coming."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -34,6 +35,7 @@ _MAX_PATIENCE = 30.0  # seconds without data from a camera that sends a picture 
 _FROZEN = 4.5  # seconds of an unchanged key frame; noticed within 9 s if key frames come up to 3 s apart
 _COMPARE_EVERY = 0.5  # seconds
 _MAX_AHEAD = 60.0  # seconds; a timestamp further ahead is a jump, which is not waited for
+_TELL_SIZE_EVERY = 1.0  # seconds, in which a size that changes all the time is told once
 _MICROSECOND = Fraction(1, 1_000_000)
 
 
@@ -42,13 +44,15 @@ class CameraStatus(Struct, frozen=True):
 
     It is `open` from its first frame on, `frozen` while its pictures do not change at all, and `reconnecting`
     after it was lost at `lost_at`, in seconds of `time.monotonic()`. `media` comes with the first `open` of
-    each connection.
+    each connection, and again when the size of its pictures changes. `patience`, in seconds, is for how long
+    it may be silent, as its loss taught.
     """
 
     state: Literal["open", "frozen", "reconnecting"]
     media: Media | None = None
     loss: SourceLoss | None = None
     lost_at: float = 0.0
+    patience: float | None = None
 
 
 class Camera:
@@ -64,8 +68,10 @@ class Camera:
         *,
         is_persistent: bool,
         read_timeout: float,
+        patience: float | None = None,
     ) -> None:
-        """`connect` takes a `read_timeout`, in seconds; a camera that sends few pictures gets a longer one.
+        """`connect` takes a `read_timeout`, in seconds; a camera that sends few pictures gets a longer one,
+        which is `patience` at first if that is known.
 
         `stack` holds what is open; `opened` is the first connection, if there is one already.
 
@@ -78,7 +84,7 @@ class Camera:
         self._opened = opened
         self._is_persistent = is_persistent
         self._read_timeout = read_timeout
-        self._patience = read_timeout
+        self._patience = patience or read_timeout
 
     def frames(
         self, sampling: Sampling, first_frame: int = 0, unix_offset: float = 0.0
@@ -100,6 +106,8 @@ class Camera:
         lost_at, tries = time.monotonic(), 0
         while not self._stop.is_set():
             is_open = False
+            size: tuple[int, int] | None = None
+            told_at = -math.inf
             stillness, rhythm = _Stillness(), _Rhythm()
             fault = VideoError(f"{self._source.redacted} ended", retryable=True)
             try:
@@ -111,7 +119,13 @@ class Camera:
                         if frame is None:
                             continue
                         is_open, backoff = True, _MIN_BACKOFF
-                        yield CameraStatus("open", media=_media(opened, frame))
+                    if (
+                        frame is not None
+                        and (frame.width, frame.height) != size
+                        and arrived - told_at >= _TELL_SIZE_EVERY
+                    ):
+                        yield CameraStatus("open", media=_media(opened, frame, is_first=size is None))
+                        size, told_at = (frame.width, frame.height), arrived
                     if (
                         frame is not None
                         and self._source.kind != "test"
@@ -135,7 +149,8 @@ class Camera:
             if not self._stop.is_set():
                 if begin is None and not self._is_persistent:
                     raise fault
-                yield CameraStatus("reconnecting", loss=_loss(fault, tries), lost_at=lost_at)
+                loss = _loss(fault, tries)
+                yield CameraStatus("reconnecting", loss=loss, lost_at=lost_at, patience=self._patience)
                 self._stop.wait(max(backoff, fault.retry_after))
                 backoff = min(2 * backoff, _MAX_BACKOFF)
 
@@ -266,7 +281,10 @@ def _loss(fault: VideoError, tries: int) -> SourceLoss:
     return SourceLoss(error, tries)
 
 
-def _media(opened: OpenContainer, frame: av.VideoFrame) -> Media:
+def _media(opened: OpenContainer, frame: av.VideoFrame, *, is_first: bool) -> Media:
     has_clock = opened.container.format.name != "mpjpeg"  # FFmpeg assumes 25 frames per second
-    rate = opened.stream.average_rate or opened.stream.guessed_rate if has_clock else None
-    return describe(opened, frame, Media(width=0, height=0, fps=float(rate) if rate else None, live=True))
+    stream = opened.stream
+    rate = stream.average_rate or stream.guessed_rate if has_clock else None
+    media = Media(width=0, height=0, fps=float(rate) if rate else None, live=True)
+    pixel_aspect = None if is_first else stream.codec_context.sample_aspect_ratio or Fraction(1)
+    return describe(opened, frame, media, pixel_aspect)

@@ -1,5 +1,7 @@
 """What `media` tells of a source that was opened."""
 
+from fractions import Fraction
+
 import av
 from msgspec.structs import replace
 
@@ -9,14 +11,17 @@ from .orientation import AS_STORED, orientation_of
 from .tracks import tracks_of
 
 
-def describe(opened: OpenContainer, frame: av.VideoFrame | None, media: Media) -> Media:
-    """Return `media` with what the container and its first frame tell of the pictures.
+def describe(
+    opened: OpenContainer, frame: av.VideoFrame | None, media: Media, pixel_aspect: Fraction | None = None
+) -> Media:
+    """Return `media` with what the container and a frame tell of the pictures.
 
-    Without a frame, what the container says of them counts. The size in `media` is replaced.
+    Without a frame, what the container says of them counts. The size in `media` is replaced. `pixel_aspect`
+    (width by height) replaces that of the container, which is that of its first frame.
     """
     stream = opened.stream
     width, height = (frame.width, frame.height) if frame else (stream.width, stream.height)
-    aspect = width / height * float(stream.sample_aspect_ratio or 1) if height else None
+    aspect = width / height * float(pixel_aspect or stream.sample_aspect_ratio or 1) if height else None
     orientation = (frame and orientation_of(frame)) or AS_STORED
     if orientation.swaps_sides:
         width, height = height, width

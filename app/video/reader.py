@@ -1,5 +1,6 @@
 """Read a source in a thread of this process."""
 
+import time
 from pathlib import Path
 from threading import Event
 
@@ -47,6 +48,7 @@ class ThreadReader:
                 Networks(request.networks),
                 stop=self._stop,
                 is_persistent=request.is_persistent,
+                patience=request.start.patience,
             ) as video:
                 if isinstance(video, Recording):
                     is_completed = self._read_recording(video, sink)
@@ -90,13 +92,15 @@ class ThreadReader:
         for entry in video.frames(self._request.sampling, start.next_frame, start.unix_offset):
             if isinstance(entry, CameraStatus):
                 log.info("source", state=entry.state, error=entry.loss and entry.loss.error)
-                media = self._status.media or entry.media
+                media = entry.media or self._status.media
                 candidates: CandidateFrames | None = "all" if media else None
                 status = ReadStatus(
                     entry.state,
                     is_live=True,
                     loss=entry.loss,
                     lost_at=entry.lost_at,
+                    at=time.monotonic(),
+                    patience=entry.patience or self._status.patience,
                     media=media,
                     candidates=candidates,
                 )

@@ -18,7 +18,8 @@ class StartingPoint(Struct, frozen=True):
 
     A live source goes on to count at `next_frame`. A recording is read from frame `replay_frame` on, which is
     sampled frame number `replay_sampled`. `candidates` were chosen when the recording was first read.
-    `has_pictures`: a frame before `next_frame` could be decoded.
+    `has_pictures`: a frame before `next_frame` could be decoded. `patience`: seconds that a live source may
+    be silent, if an earlier run found out.
     `unix_offset` (seconds) is added to `time.monotonic()` for the times of a live source's frames.
     """
 
@@ -28,6 +29,7 @@ class StartingPoint(Struct, frozen=True):
     replay_sampled: int = 0
     unix_offset: float = 0.0
     has_pictures: bool = False
+    patience: float | None = None
 
 
 class ReadRequest(Struct, frozen=True):
@@ -55,7 +57,8 @@ class ReadFault(Struct, frozen=True):
 class ReadStatus(Struct, frozen=True, tag=True):
     """What is known of a source that is being read; each change replaces all of it.
 
-    A live source that is reconnecting has a `loss`, since `lost_at` of `time.monotonic()`, in seconds.
+    A live source's status is of the moment `at`. One that is reconnecting has a `loss`, since `lost_at`. Both
+    are in seconds of `time.monotonic()`. `patience`: seconds that it may be silent once it is back.
     `media`, `candidates` and the recording's identity `file` are known once the first frame was decoded.
     `warnings` are those of this run so far, in the order found. `is_completed` (a recording was read to its
     end) and `fault` come with the last status.
@@ -65,6 +68,8 @@ class ReadStatus(Struct, frozen=True, tag=True):
     is_live: bool = False
     loss: SourceLoss | None = None
     lost_at: float = 0.0
+    at: float = 0.0
+    patience: float | None = None
     media: Media | None = None
     candidates: CandidateFrames | None = None
     file: FileIdentity | None = None

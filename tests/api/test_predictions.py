@@ -193,7 +193,7 @@ async def test_a_forged_cursor_is_refused(http: httpx.AsyncClient, scenarios: Da
             (f"{path}/predictions", ("predictions", scenario_id, PredictionFilter()), [n])
             for n in (2**63, 2**64 - 1, -1)
         ),
-        (f"{path}/history", ("history", scenario_id), [2**63]),
+        (f"{path}/history", ("history", scenario_id), [2**63, 0]),
         ("/scenarios", ("scenarios", None), ["0001-01-01T00:00:00+23:59", str(scenario_id)]),
         ("/scenarios", ("scenarios", None), ["9999-12-31T23:59:59-23:59", str(scenario_id)]),
         ("/scenarios", ("scenarios", None), ["9999-12-31T23:59:59", str(scenario_id)]),

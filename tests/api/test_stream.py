@@ -81,6 +81,7 @@ async def test_a_stream_sends_each_change_from_now_on(url: str, scenarios: Datab
         await add_event(scenarios, scenario_id, "active", from_state="in_startup_processing", runner_id="r1")
         change = await reader.next()
         assert change | {"at": "", "id": ""} == {
+            "kind": "state",
             "id": "",
             "scenario_id": str(scenario_id),
             "at": "",

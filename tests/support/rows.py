@@ -45,6 +45,13 @@ async def add_checkpoint(predictions: Database, scenario_id: UUID, **columns: An
     await _insert(predictions, "checkpoints", values | columns)
 
 
+async def add_source_change(predictions: Database, scenario_id: UUID, number: int, **columns: Any) -> None:
+    """Insert a change of a live source."""
+    values = {"scenario_id": scenario_id, "number": number, "at": BEGIN, "attempt": 1}
+    values |= {"state": "reconnecting", "reason": "because"}
+    await _insert(predictions, "source_changes", values | columns)
+
+
 async def add_prediction(
     predictions: Database, scenario_id: UUID, frame: int, *found: tuple[str, float], **columns: Any
 ) -> None:

@@ -167,6 +167,16 @@ def test_a_camera_with_few_pictures_is_waited_for_longer(clip: Path, stop: Event
     assert not any(lost[-3:])
 
 
+def test_what_an_earlier_run_learned_of_a_camera_with_few_pictures_is_used(clip: Path, stop: Event) -> None:
+    with RtspServer(clip) as server:
+        server.interval, server.speedup = 3.0, 3
+        with watched(server.url(), stop, patience=7.5) as video:
+            Timer(10, stop.set).start()
+            entries = list(video.frames(EveryFrame()))
+    assert not any(isinstance(entry, CameraStatus) and entry.loss for entry in entries)
+    assert len(entries) >= 5
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [

@@ -21,10 +21,18 @@ Entry = SampledFrame | Watermark | CameraStatus
 
 
 @contextmanager
-def watched(url: str, stop: Event, *, is_persistent: bool = False) -> Iterator[Camera]:
-    source = parse_source(url)
+def watched(
+    url: str, stop: Event, *, is_persistent: bool = False, patience: float | None = None
+) -> Iterator[Camera]:
     with open_video(
-        source, Path(), LOOPBACK, stop=stop, is_persistent=is_persistent, open_timeout=4, read_timeout=2
+        parse_source(url),
+        Path(),
+        LOOPBACK,
+        stop=stop,
+        is_persistent=is_persistent,
+        open_timeout=4,
+        read_timeout=2,
+        patience=patience,
     ) as video:
         assert isinstance(video, Camera)
         yield video

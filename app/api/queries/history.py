@@ -1,21 +1,28 @@
 """The changes of scenarios: the history of one, and the changes of all in the order of streams.
 
+The history of a scenario is merged from both databases: its transitions, and the changes of its live source.
+
 Event streams order changes by (xid, id) and stop below the oldest transaction that still runs. Ids alone
 would not do: an id is drawn before its transaction commits, so a reader would skip what commits late.
 """
 
 from datetime import datetime, timedelta
-from typing import Annotated
+from heapq import merge
+from operator import itemgetter
+from typing import Annotated, Literal
 from uuid import UUID
 
 from asyncpg import Record
 from msgspec import Meta, Struct, field
+from msgspec.structs import replace
 
+from ...domain.media import Media
 from ...domain.states import Outcome, State
 from ...postgres import Connection, Database
+from ...scenarios.json_columns import decode_media
 
 
-class ScenarioChange(Struct, frozen=True):
+class ScenarioChange(Struct, frozen=True, tag_field="kind", tag="state"):
     """One transition of a scenario. `from` is null for the first."""
 
     id: Annotated[str, Meta(description="usable as Last-Event-ID of GET /stream")]
@@ -31,11 +38,41 @@ class ScenarioChange(Struct, frozen=True):
     deleted: Annotated[bool, Meta(description="whether the scenario has been deleted since")]
 
 
+class SourceChange(Struct, frozen=True, tag_field="kind", tag="source"):
+    """A change of a live source: it was lost, met another error, froze, came back, or has other pictures."""
+
+    scenario_id: UUID
+    number: Annotated[
+        int,
+        Meta(
+            description="counts the changes of the scenario's source from 1. The latest 1,000 are kept: if"
+            " the first one has a greater number, older ones were removed"
+        ),
+    ]
+    at: datetime
+    state: Annotated[
+        Literal["open", "frozen", "reconnecting"], Meta(description="the source's state from then on")
+    ]
+    attempt: int
+    reason: Annotated[str, Meta(description="why it was lost, or what changed")]
+    media: Annotated[Media | None, Meta(description="what it sends from then on, if that changed")]
+
+
 class ChangePage(Struct, frozen=True):
     """Changes, oldest first. `next_cursor` is null if there are no more now."""
 
-    items: list[ScenarioChange]
+    items: list[ScenarioChange | SourceChange]
     next_cursor: str | None
+
+
+_Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class HistoryPosition(Struct, frozen=True, array_like=True):
+    """A position in a scenario's history: the last transition and the last change of its source before it."""
+
+    transition: _Number = 0
+    source_change: _Number = 0
 
 
 class StreamPosition(Struct, frozen=True, order=True):
@@ -62,18 +99,47 @@ _COLUMNS = """
 """
 
 
-async def list_changes(
-    scenarios: Database, scenario_id: UUID, after: int, limit: int
-) -> tuple[list[ScenarioChange], int | None]:
-    """Return up to `limit` changes of one scenario after number `after`, and where the next page begins."""
+async def list_history(
+    scenarios: Database, predictions: Database, scenario_id: UUID, after: HistoryPosition, limit: int
+) -> tuple[list[ScenarioChange | SourceChange], HistoryPosition | None]:
+    """Return up to `limit` changes of one scenario after a position, and where the next page begins.
+
+    Both kinds are merged by their time. Each keeps its own order, so that pages neither repeat nor skip one,
+    whatever the clocks of two databases say.
+    """
+    transitions = await _list_transitions(scenarios, scenario_id, after.transition, limit + 1)
+    of_source = await _list_source_changes(predictions, scenario_id, after.source_change, limit + 1)
+    merged = list(merge(transitions, of_source, key=itemgetter("at")))
+    items: list[ScenarioChange | SourceChange] = []
+    position = after
+    for row in merged[:limit]:
+        if "number" in row:
+            items.append(_source_change(row))
+            position = replace(position, source_change=row["number"])
+        else:
+            items.append(_change(row))
+            position = replace(position, transition=row["id"])
+    return items, position if len(merged) > limit else None
+
+
+async def _list_transitions(scenarios: Database, scenario_id: UUID, after: int, limit: int) -> list[Record]:
     sql = f"""
         SELECT {_COLUMNS} FROM scenario_events e JOIN scenarios s ON s.id = e.scenario_id
         WHERE e.scenario_id = $1 AND e.id > $2 ORDER BY e.id LIMIT $3
     """  # noqa: S608
     async with scenarios.connection() as connection:
-        rows = await connection.fetch(sql, scenario_id, after, limit + 1)
-    more = rows[limit - 1]["id"] if len(rows) > limit else None
-    return [_change(row) for row in rows[:limit]], more
+        return await connection.fetch(sql, scenario_id, after, limit)
+
+
+async def _list_source_changes(
+    predictions: Database, scenario_id: UUID, after: int, limit: int
+) -> list[Record]:
+    sql = """
+        SELECT scenario_id, number, at, state, attempt, reason, media FROM source_changes
+        WHERE scenario_id = $1 AND number > $2 ORDER BY number LIMIT $3
+    """
+    async with predictions.connection() as connection:
+        return await connection.fetch(sql, scenario_id, after, limit)
 
 
 async def read_changes(
@@ -144,4 +210,16 @@ def _change(row: Record) -> ScenarioChange:
         outcome=row["outcome"] if row["final"] else None,
         error=row["error"] if row["final"] else None,
         deleted=row["deleted"],
+    )
+
+
+def _source_change(row: Record) -> SourceChange:
+    return SourceChange(
+        scenario_id=row["scenario_id"],
+        number=row["number"],
+        at=row["at"],
+        state=row["state"],
+        attempt=row["attempt"],
+        reason=row["reason"],
+        media=decode_media(row["media"]),
     )

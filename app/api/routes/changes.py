@@ -10,7 +10,7 @@ from litestar.response import Stream
 from msgspec import Meta, Struct
 
 from .. import examples
-from ..http.cursors import NumberPosition, make_cursor, read_cursor
+from ..http.cursors import make_cursor, read_cursor
 from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.problems import (
     BAD_CURSOR,
@@ -22,7 +22,7 @@ from ..http.problems import (
     no_scenario,
 )
 from ..http.requests import ApiRequest
-from ..queries.history import ChangePage, list_changes
+from ..queries.history import ChangePage, HistoryPosition, list_history
 from ..queries.scenarios import exists
 
 
@@ -39,6 +39,13 @@ class HistoryQuery(Struct, frozen=True, forbid_unknown_fields=True):
         id="listHistory",
         tag="changes",
         summary="Read a scenario's history, oldest first",
+        description=(
+            "`state` items are the transitions of the scenario. `source` items are what happened to its live"
+            " source: when it was lost and why, froze, came back, or began to send pictures of another size."
+            " A source that is lost and meets another error while it is tried again gets an item for it. The"
+            " latest 1,000 `source` items are kept, at most for `VA_LIVE_RETENTION_DAYS`. A runner of release"
+            " 0.1.0 stores none."
+        ),
         query=HistoryQuery,
         responses={200: ResponseDoc("A page of changes.", ChangePage, examples.CHANGE_PAGE)},
         problems={
@@ -51,12 +58,14 @@ async def get_history(request: ApiRequest, scenario_id: FromPath[UUID]) -> Chang
     """Return a page, oldest first. Raises ProblemError (404) if there is no such scenario."""
     query = request.parameters(HistoryQuery)
     bound = ("history", scenario_id)
-    after = 0 if query.cursor is None else read_cursor(query.cursor, bound, NumberPosition).value
-    scenarios = request.deps.scenarios
-    if not await exists(scenarios, scenario_id):
+    after = HistoryPosition()
+    if query.cursor is not None:
+        after = read_cursor(query.cursor, bound, HistoryPosition)
+    deps = request.deps
+    if not await exists(deps.scenarios, scenario_id):
         raise no_scenario(scenario_id)
-    items, more = await list_changes(scenarios, scenario_id, after, query.limit)
-    return ChangePage(items, None if more is None else make_cursor(NumberPosition(more), bound))
+    items, more = await list_history(deps.scenarios, deps.predictions, scenario_id, after, query.limit)
+    return ChangePage(items, None if more is None else make_cursor(more, bound))
 
 
 EventId = Annotated[

@@ -109,6 +109,8 @@ async def remove_rows(connection: Connection, scenario_id: UUID, limit: int) -> 
                SET purged_before = coalesce(summed.purged_before, checkpoints.purged_before),
                    purged = summed.rows < $2
               FROM summed WHERE scenario_id = $1
+        ), of_source AS (
+            DELETE FROM source_changes USING summed WHERE scenario_id = $1 AND summed.rows < $2
         )
         SELECT rows FROM summed
         """,

@@ -17,7 +17,7 @@ DAY = 86_400.0  # seconds
 
 
 async def remove_old(database: Database, days: float) -> None:
-    """Until cancelled, remove predictions of live sources that are more than `days` days old.
+    """Until cancelled, remove predictions and history of live sources that are more than `days` days old.
 
     All runners do this. It does not matter which of them removes a block.
     """
@@ -27,6 +27,8 @@ async def remove_old(database: Database, days: float) -> None:
                 scenarios = await live_scenarios(connection)
             for scenario_id in scenarios:
                 await _remove_old_of(database, scenario_id, days)
+            async with database.connection() as connection:
+                await remove_old_source_changes(connection, days * DAY)
         except TRANSIENT as error:
             log.warning("cannot remove old predictions yet", error=repr(error))
         await sleep(POLL)
@@ -99,3 +101,10 @@ async def remove_oldest_block(connection: Connection, scenario_id: UUID, older_t
         FRAMES_PER_BLOCK,
     )
     return removed
+
+
+async def remove_old_source_changes(connection: Connection, older_than: float) -> None:
+    """Remove what the histories of live sources have that is more than `older_than` seconds old."""
+    await connection.execute(
+        "DELETE FROM source_changes WHERE at < clock_timestamp() - make_interval(secs => $1)", older_than
+    )

@@ -37,9 +37,10 @@ async def _answers_within(world: World) -> None:
     await health.answers_within(world.scenarios, 1.0)
 
 
-@call(history.list_changes)
-async def _list_changes(world: World) -> None:
-    await history.list_changes(world.scenarios, world.any_scenario(), 0, 100)
+@call(history.list_history)
+async def _list_history(world: World) -> None:
+    position = history.HistoryPosition()
+    await history.list_history(world.scenarios, world.predictions, world.any_scenario(), position, 100)
 
 
 @call(history.read_changes)

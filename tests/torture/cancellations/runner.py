@@ -5,7 +5,7 @@ from uuid import uuid4
 from anyio import move_on_after
 from msgspec.structs import replace
 
-from app.predictions.checkpoint import BatchWrite
+from app.predictions.checkpoint import BatchWrite, NewSourceChange
 from app.predictions.codec import FRAMES_PER_BLOCK
 from app.runner import checkpoints as results
 from app.runner import claims
@@ -58,7 +58,8 @@ async def _read_results(world: World) -> None:
 async def _note_source_state(world: World) -> None:
     fence = world.fence(world.chance.choice(world.recorded))
     async with world.predictions.connection() as connection:
-        await results.note_source_state(connection, fence, "reconnecting")
+        lost = NewSourceChange(world.chance.randrange(100), 0.0, "reconnecting", "it is gone")
+        await results.note_source_state(connection, fence, "reconnecting", changes=[lost])
 
 
 @call(purge.leave_tombstone)
@@ -90,6 +91,12 @@ async def _remove_oldest_block(world: World) -> None:
         await claims.claim(connection, fence)
         await results.write(connection, fence, replace(batch(0, FRAMES_PER_BLOCK), is_live=True))
         await retention.remove_oldest_block(connection, fence.scenario_id, 3600)
+
+
+@call(retention.remove_old_source_changes)
+async def _remove_old_source_changes(world: World) -> None:
+    async with world.predictions.connection() as connection:
+        await retention.remove_old_source_changes(connection, 3600)
 
 
 @call(retention.live_scenarios)
