@@ -11,11 +11,11 @@ import av
 import pytest
 from msgspec import Struct
 
+from app import addresses
 from app.domain.networks import IpAddress, NetworkKind, Networks
 from app.domain.source import Source
 from app.video import container as video_container
 from app.video import formats
-from app.video.transport import connecting
 from tests.support.hostile_servers import HERE
 from tests.support.interfaces import own_addresses
 
@@ -53,8 +53,8 @@ def without_address_check(patch: Patch, battle: Any) -> Attack:
 
 
 def without_the_check_for_this_machine(patch: Patch, battle: Any) -> Attack:
-    patch.setattr(connecting, "network_kind", lambda _: "private")  # in a sandbox it may be of no kind
-    patch.setattr(connecting, "is_own_address", lambda _: False)
+    patch.setattr(addresses, "network_kind", lambda _: "private")  # in a sandbox it may be of no kind
+    patch.setattr(addresses, "is_own_address", lambda _: False)
     return Attack(f"http://{own_addresses()[0]}:{battle.port}/x.mp4", Networks("public,private"))
 
 

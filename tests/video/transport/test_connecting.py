@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from app.addresses import is_own_address
 from app.domain.networks import Networks
 from app.video.errors import ForbiddenAddressError
-from app.video.transport import connecting
 from app.video.transport.connecting import connect, resolve
 from tests.support.interfaces import own_addresses
 
@@ -66,11 +66,11 @@ def test_where_every_address_can_be_bound_only_this_machine_s_are_its_own(
 ) -> None:
     """As on Linux with net.ipv4.ip_nonlocal_bind=1."""
     own = ip_address(own_addresses()[0])
-    assert connecting.is_own_address(own)
-    assert not connecting.is_own_address(ip_address("8.8.8.8"))
-    monkeypatch.setattr(connecting, "_can_bind", lambda _: True)
-    assert connecting.is_own_address(own)
-    assert not connecting.is_own_address(ip_address("8.8.8.8"))
+    assert is_own_address(own)
+    assert not is_own_address(ip_address("8.8.8.8"))
+    monkeypatch.setattr("app.addresses._can_bind", lambda _: True)
+    assert is_own_address(own)
+    assert not is_own_address(ip_address("8.8.8.8"))
 
 
 @pytest.mark.parametrize(
