@@ -24,6 +24,7 @@ from .concurrency.cores import usable_cores
 from .detectors.backends.choice import make_backend
 from .detectors.backends.session import Backend, BackendError
 from .detectors.onnx.cache import FileCache, ModelCache
+from .detectors.remote.servers import InferenceServers
 from .inference.application import InferenceApp
 from .inference.batching import BatchScheduler
 from .inference.hosted_model import HostedModel
@@ -113,6 +114,7 @@ async def _open_runner(context: RoleContext) -> Work:
             settings.source_networks,
             WorkerLanes(Workers(usable_cores())),
             settings.decoding,
+            InferenceServers(settings.source_networks, settings.inference_urls, settings.inference_key),
         ),
         heartbeat_interval=settings.heartbeat_interval,
         live_retention_days=settings.live_retention_days,

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.json import encode
 
-from ..domain.detector_config import Onnx
+from ..domain.detector_config import Onnx, Remote
 from ..domain.source import SourceError, parse_source
 from ..domain.spec import ScenarioSpec
 from ..domain.stored_spec import encode_spec
@@ -43,7 +43,7 @@ class NewScenario(ScenarioSpec, frozen=True):
         except SourceError as error:
             message = str(error)
             raise ProblemError(INVALID, f"{message[:1].upper()}{message[1:]}.", field="source") from error
-        if isinstance(self.detector, Onnx) and self.detector.labels == ():
+        if isinstance(self.detector, Onnx | Remote) and self.detector.labels == ():
             detail = "`detector.labels` is empty, so nothing would be found. Leave it out for all labels."
             raise ProblemError(INVALID, detail, field="detector.labels")
         if self.restart.policy == "always" and source.live is False:

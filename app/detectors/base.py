@@ -26,6 +26,22 @@ class DetectorError(Exception):
     """A detector cannot be made from its configuration. The message tells the user what to do."""
 
 
+class PostponedError(Exception):
+    """The detector cannot look at a picture now, such as while its server is away.
+
+    It must get the picture again, at the earliest after `retry_after` seconds. The message tells the user
+    what is waited for; it is empty if nothing new is known.
+    """
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class UnusableError(Exception):
+    """The detector cannot be used any more. The message tells the user what to do."""
+
+
 class WarmUp(Struct, frozen=True):
     """How a detector that learns from earlier frames is rebuilt, so that resumed runs give the same results.
 
@@ -50,8 +66,8 @@ class Detector(ABC):
     """Whether it must get a run's frames in their order, one at a time."""
     is_single_threaded: ClassVar[bool] = False
     """Whether all calls of `detect` must be in one and the same thread."""
-    waits_for_network: ClassVar[bool] = False
-    """Whether `detect` waits for another server most of the time, and so needs no core of its own."""
+    servers: str = ""
+    """The servers that `detect` waits for most of the time, needing no core; empty if it computes."""
 
     pins: Pins = Pins()
     """What its detections depend on besides its configuration: the model, the backend, the precision."""
@@ -61,9 +77,23 @@ class Detector(ABC):
         """What a user should know of its detections so far. A text that was told is not told again."""
         return ()
 
+    @property
+    def tries(self) -> int:
+        """How often it has asked its servers in vain since one answered; 0 if it has none."""
+        return 0
+
     @abstractmethod
     def detect(self, picture: Picture, frame: int, /) -> tuple[Detection, ...]:
-        """Return the detections in the frame with this ordinal, the most confident first."""
+        """Return the detections in the frame with this ordinal, the most confident first.
+
+        Raises:
+            PostponedError: it cannot look at the picture now
+            UnusableError: it cannot be used any more
+            Exception: it cannot look at this picture
+        """
+
+    def close(self) -> None:  # noqa: B027 - most detectors hold nothing
+        """Abandon what is under way and release what it holds. Any thread may call it, more than once."""
 
 
 DetectorFactory = Callable[[], Detector]

@@ -1,6 +1,7 @@
 """Make the detector that a user configured."""
 
-from ..domain.detector_config import DetectorConfig, Face, Marker, Mock, Motion, Onnx, People
+from ..domain.detector_config import DetectorConfig, Face, Marker, Mock, Motion, Onnx, People, Remote
+from ..domain.networks import Networks
 from .base import Detector
 from .face import FaceDetector
 from .marker import MarkerDetector
@@ -9,12 +10,19 @@ from .motion import MotionDetector
 from .onnx.cache import ModelCache
 from .onnx.detector import OnnxDetector
 from .people import PeopleDetector
+from .remote.detector import RemoteDetector
+from .remote.servers import InferenceServers
 
 READS_FILES = People | Face | Onnx
 """Detectors that read files when they are made, which takes time."""
 
+NO_SERVERS = InferenceServers(Networks(""))
+"""Those that may be asked without networks that allow it: none."""
 
-def make_detector(config: DetectorConfig, models: ModelCache) -> Detector:
+
+def make_detector(
+    config: DetectorConfig, models: ModelCache, servers: InferenceServers = NO_SERVERS
+) -> Detector:
     """Return a new detector. Call this in a thread if the configuration is one of READS_FILES.
 
     Raises:
@@ -33,3 +41,5 @@ def make_detector(config: DetectorConfig, models: ModelCache) -> Detector:
             return MockDetector(config)
         case Onnx():
             return OnnxDetector(config, models)
+        case Remote():
+            return RemoteDetector(config, servers)

@@ -99,6 +99,43 @@ class Onnx(_Config, frozen=True, tag="onnx"):
         return StatedModel(self.layout or None, self.input or ModelInput(), self.names or None)
 
 
+ModelUrl = Annotated[
+    str,
+    Meta(
+        max_length=1000,
+        pattern=r"^https?://[^\s/?#@]+(/[\w.~%-]+)*/v2/models(/[\w.~%-]+)+$",
+        description="like https://gpu:8000/v2/models/yolo, or with /versions/3 behind it",
+    ),
+]
+
+
+class Remote(_Config, frozen=True, tag="remote"):
+    """A model on a server of the Open Inference Protocol, such as Triton. Labels: `names`, else `class:<n>`.
+
+    The scenario waits while the server is away. A server on this machine must be in VA_INFERENCE_URLS.
+    """
+
+    url: ModelUrl
+    more_urls: Annotated[
+        tuple[ModelUrl, ...], Meta(max_length=15, description="the same model on other servers")
+    ] = ()
+    timeout_seconds: Annotated[
+        float, Meta(gt=0, le=600, description="longest wait for an answer; then the frame is sent again")
+    ] = 30.0
+    confidence: Annotated[Fraction, Meta(description="weaker detections are left out")] = 0.25
+    iou: Annotated[
+        Fraction,
+        Meta(description="of two boxes of one label that overlap more, one is kept (Ultralytics uses 0.7)"),
+    ] = 0.45
+    labels: Annotated[tuple[Label, ...] | None, Meta(description="keep only these labels")] = None
+    layout: Annotated[LayoutName | None, Meta(description="how its outputs hold boxes")] = None
+    input: Annotated[ModelInput | None, Meta(description="how pictures become its input")] = None
+    names: Annotated[
+        Annotated[tuple[Label, ...], Meta(min_length=1, max_length=100_000)] | None,
+        Meta(description="the names of its classes by number, from 0"),
+    ] = None
+
+
 class Mock(_Config, frozen=True, tag="mock"):
     """Made-up detections from a seeded generator, to try the service without a model. Label: `mock`."""
 
@@ -106,4 +143,4 @@ class Mock(_Config, frozen=True, tag="mock"):
     max_detections: Annotated[int, Meta(ge=0, le=1000)] = 3
 
 
-DetectorConfig = Motion | People | Face | Marker | Onnx | Mock
+DetectorConfig = Motion | People | Face | Marker | Onnx | Remote | Mock

@@ -29,7 +29,7 @@ class Pins(Struct, frozen=True):
     """What results depend on; a field is None if it does not apply or was not known."""
 
     file: FileIdentity | None = None
-    model: str | None = None  # the model file's SHA-256
+    model: str | None = None  # the model file's SHA-256, or what a server tells of its model
     rules: int = RULES
     backend: str | None = None
     precision: str | None = None
@@ -68,6 +68,11 @@ def compare(pinned: Pins, found: Pins) -> list[str]:
     Raises PinnedError if the file or the model is another one.
     """
     if pinned.model and found.model and pinned.model != found.model:
+        if " " in found.model:  # not a digest
+            raise PinnedError(
+                "the model on the inference server is another one than when this scenario began:"
+                f" {found.model} instead of {pinned.model}; serve that one again, or create a new scenario"
+            )
         raise PinnedError(
             "the model file is another one than when this scenario began:"
             " put the first one back, or create a new scenario"

@@ -13,7 +13,16 @@ class SourceLoss(Struct, frozen=True):
     tries: int = 0
 
 
-ReasonCode = Literal["no_space", "retrying", "no_runner", "no_feature", "no_slot", "reconnecting"]
+class DetectorWait(Struct, frozen=True):
+    """What a detector waits for, so that nothing is analysed, and how often it has tried."""
+
+    text: str
+    tries: int = 0
+
+
+ReasonCode = Literal[
+    "no_space", "retrying", "no_runner", "no_feature", "no_slot", "reconnecting", "no_inference_server"
+]
 
 
 class Reason(Struct, frozen=True):
@@ -22,7 +31,9 @@ class Reason(Struct, frozen=True):
     code: ReasonCode
     text: str
     since: datetime
-    count: Annotated[int | None, Meta(description="reconnecting: tries since it was lost")] = None
+    count: Annotated[
+        int | None, Meta(description="tries since it was lost (reconnecting, no_inference_server)")
+    ] = None
     last_frame_at: Annotated[datetime | None, Meta(description="reconnecting: when the last frame came")] = (
         None
     )

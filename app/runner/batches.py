@@ -49,8 +49,8 @@ class BatchBuilder:
             PinnedError: the file or the model is another one than when the scenario began.
         """
         changes = [] if self._pinned is None else compare(self._pinned, found)
-        self._new_pins = merge(self._pinned, found)
-        self._pin_changes = tuple(PinChange(self.next_frame, change) for change in changes)
+        self._pinned = self._new_pins = merge(self._pinned, found)
+        self._pin_changes += tuple(PinChange(self.next_frame, change) for change in changes)
 
     def warn(self, found: Iterable[ScenarioWarning]) -> None:
         """Note what a user should know, to be stored with the next batch. A text is told of once."""

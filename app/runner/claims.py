@@ -38,7 +38,7 @@ async def claim_all(connection: Connection, fences: Sequence[Fence]) -> list[Che
          ORDER BY scenario_id
         ON CONFLICT (scenario_id) DO UPDATE
            SET attempt = excluded.attempt, run_token = excluded.run_token, source_state = 'opening',
-               frames_per_second = 0, updated_at = now()
+               frames_per_second = 0, detector_wait = NULL, detector_waits_since = NULL, updated_at = now()
          WHERE NOT c.dropped
            AND (c.attempt < excluded.attempt
                 OR (c.attempt = excluded.attempt AND c.run_token = excluded.run_token))

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ..detectors.onnx.cache import ModelCache
+from ..detectors.remote.servers import InferenceServers
 from ..domain.networks import Networks
 from ..postgres import Database
 from .workers import WorkerLanes
@@ -22,3 +23,4 @@ class RunContext(Struct, frozen=True):
     networks: Networks
     workers: WorkerLanes
     decoding: Decoding = "thread"
+    servers: InferenceServers = field(default_factory=lambda: InferenceServers(Networks("public,private")))

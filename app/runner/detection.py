@@ -1,13 +1,19 @@
 """Detect in a run's sampled frames, and notice a detector that never works."""
 
+import math
+import time
+
 from ..concurrency.threads import DedicatedThread
-from ..detectors.base import Detector, DetectorFactory
+from ..detectors.base import Detector, DetectorFactory, PostponedError, UnusableError
 from ..detectors.warm_up import RebuiltDetector
 from ..domain.pins import Pins
 from ..domain.prediction import Detection
-from ..domain.reason import ScenarioWarning
+from ..domain.reason import DetectorWait, ScenarioWarning
 from ..predictions.checkpoint import Checkpoint
 from .pipeline import FrameTask
+
+WAIT_SHOWN_AFTER = 1.0
+"""Seconds that a detector waits for its server before that is shown: it may just have been restarted."""
 
 MAX_FAILURES = 20
 """Frames in which a detector must have failed, and in none worked, before the run gives up."""
@@ -33,6 +39,10 @@ class RunDetector:
         self._failures = 0
         self._earlier_error = claimed.last_detector_error
         self._error = ""
+        self._unusable: str | None = None
+        self._waits_for = ""
+        self.waits_since: float | None = None
+        """Since when no frame could be detected in, of `time.monotonic()`; None if it goes on."""
 
     @property
     def pins(self) -> Pins:
@@ -48,20 +58,36 @@ class RunDetector:
         """Return what is in the picture. Raises whatever the detector raises."""
         try:
             found = self._detect(task) if self._thread is None else self._thread(task)
+        except PostponedError as postponed:
+            self._waits_for = str(postponed) or self._waits_for
+            self.waits_since = self.waits_since or time.monotonic()
+            raise
+        except UnusableError as fault:
+            self._unusable = str(fault)
+            raise PostponedError(self._unusable, math.inf) from fault
         except Exception as fault:
+            self.waits_since = None
             self._error = repr(fault)
             self._failures += 1
             raise
-        self._has_worked = True
+        self._has_worked, self.waits_since = True, None
         return found
+
+    @property
+    def wait(self) -> DetectorWait | None:
+        """What the detector waits for, None if it goes on."""
+        since = self.waits_since
+        if since is None or not self._waits_for or time.monotonic() - since < WAIT_SHOWN_AFTER:
+            return None
+        return DetectorWait(self._waits_for, self._detector.tries)
 
     def fault(self, *, is_complete: bool) -> str | None:
         """Return why the run must give up, or None: one frame that works is enough to go on.
 
         `is_complete`: all frames of the recording were looked at, however few, in this run or before.
         """
-        if self._has_worked:
-            return None
+        if self._unusable is not None or self._has_worked:
+            return self._unusable
         if self._failures >= (1 if is_complete else MAX_FAILURES):
             return (
                 f"the detector failed in every one of {self._failures} frames,"
@@ -71,8 +97,13 @@ class RunDetector:
             return f"{self._earlier_error}, as in every frame before"
         return None
 
+    def abandon(self) -> None:
+        """Wait for no server any more."""
+        self._detector.close()
+
     def close(self) -> None:
-        """End the thread that a single-threaded detector has."""
+        """Abandon what waits for a server, and end the thread of a single-threaded detector."""
+        self.abandon()
         if self._thread is not None:
             self._thread.close()
 

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 import structlog
 from anyio import sleep
 
+from ..domain.reason import DetectorWait
 from ..postgres import TRANSIENT, Database
 from ..predictions.checkpoint import Batch, BatchWrite, Checkpoint, Fence, FencedError, NewSourceChange
 from ..video.reading import ReadStatus
 from . import checkpoints, claims, metrics
 from .shared_statements import SharedStatements
+from .waits import note_detector_wait
 
 log = structlog.get_logger(__name__)
 
@@ -78,6 +80,20 @@ class FencedStore:
         if result == "fenced_off":
             raise FencedError
         return result == "stored"
+
+    async def try_to_note_wait(self, wait: DetectorWait | None, since: float | None) -> bool:
+        """Store what the detector waits for, since `since` of `time.monotonic()`.
+
+        Returns False if the database is away.
+        """
+        waited = 0.0 if since is None else time.monotonic() - since
+        try:
+            async with self._database.connection() as connection:
+                await note_detector_wait(connection, self._fence, wait, waited)
+        except TRANSIENT as error:
+            log.warning("cannot store what the detector waits for yet", error=repr(error))
+            return False
+        return True
 
     async def try_to_note(self, status: ReadStatus, changes: Sequence[NewSourceChange] = ()) -> bool:
         """Store the source's state, why it was lost, and what its history keeps.

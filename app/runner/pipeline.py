@@ -5,12 +5,14 @@ Everything is bounded: a slow detector or database slows a recording's decoder d
 its oldest frames.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable
 from threading import Condition, Lock
 
 from msgspec import Struct
 
+from ..detectors.base import PostponedError
 from ..domain.picture import Picture
 from ..domain.prediction import DETECTOR_FAILED, Detection
 from ..video.reading import ReadStatus, SampledFrame, Watermark
@@ -109,6 +111,7 @@ class Pipeline:
         self._unstepped: deque[FrameTask] = deque()  # stays empty without an ordered step
         self._requests = 0  # to workers that have not ended
         self._is_begun = False
+        self._resume_at = 0.0  # of time.monotonic(): the detector wants no picture before
         self._busy = 0  # workers with a frame
         self._is_stepping = False
         self._status = ReadStatus()
@@ -233,7 +236,10 @@ class Pipeline:
             self._is_begun = True
 
     def _has_work(self) -> bool:
-        return bool(self._undetected) or self._is_step_due()
+        return self._may_detect() or self._is_step_due()
+
+    def _may_detect(self) -> bool:
+        return bool(self._undetected) and time.monotonic() >= self._resume_at
 
     def _is_step_due(self) -> bool:
         while self._unstepped and self._unstepped[0].is_dropped:
@@ -250,7 +256,7 @@ class Pipeline:
             if is_step:
                 task = self._unstepped.popleft()
                 self._is_stepping = True
-            elif self._undetected:
+            elif self._may_detect():
                 task = self._undetected.popleft()
                 if not self._undetected:  # if woken for each frame, the decoder would sleep after each
                     self._may_put.notify()
@@ -258,7 +264,12 @@ class Pipeline:
                 self._requests -= 1
                 return False
             self._busy += 1
-        detections, error = self._step(task) if is_step else self._detect_in(task)
+        try:
+            detections, error = self._step(task) if is_step else self._detect_in(task)
+        except PostponedError as postponed:
+            with self._lock:
+                self._put_back(task, postponed.retry_after)
+                return False
         with self._lock:
             task.detections, task.error, task.picture = detections, error, None
             if is_step:
@@ -271,9 +282,20 @@ class Pipeline:
             self._announce()
             return has_more
 
+    def _put_back(self, task: FrameTask, seconds: float) -> None:
+        """Have a frame detected again after so many seconds. `take` looks at what waits often enough."""
+        self._busy -= 1
+        self._requests -= 1
+        self._resume_at = max(self._resume_at, time.monotonic() + seconds)
+        if not self._is_stopped:
+            self._undetected = deque(sorted((task, *self._undetected), key=lambda each: each.frame))
+        self._announce()
+
     def _detect_in(self, task: FrameTask) -> _Result:
         try:
             return self._detect(task), None
+        except PostponedError:
+            raise
         except Exception as fault:  # whatever a detector does, it costs this frame alone
             return None, f"{DETECTOR_FAILED}{fault!r}"
 

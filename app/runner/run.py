@@ -17,8 +17,8 @@ from ..concurrency.wake import Wake
 from ..detectors.base import Detector, DetectorError
 from ..detectors.factory import READS_FILES, make_detector
 from ..domain.media import Media
-from ..domain.pins import PinnedError
-from ..domain.reason import SourceLoss
+from ..domain.pins import PinnedError, Pins
+from ..domain.reason import DetectorWait, SourceLoss
 from ..domain.source import Source, SourceError, parse_source
 from ..domain.spec import ScenarioSpec
 from ..domain.states import SourceState
@@ -120,7 +120,7 @@ class Run:
         try:
             spec = decode_spec(self._command.spec)
             source = replace(parse_source(spec.source), track=spec.track)
-            make = partial(make_detector, spec.detector, self._context.models)
+            make = partial(make_detector, spec.detector, self._context.models, self._context.servers)
             reads_files = isinstance(spec.detector, READS_FILES)
             detector = await to_thread.run_sync(make, abandon_on_cancel=True) if reads_files else make()
         except (SourceError, DetectorError) as error:
@@ -174,8 +174,7 @@ class Run:
         return ProcessReader(request) if context.decoding == "process" else ThreadReader(request)
 
     def _pipeline(self, detector: Detector, run_detector: RunDetector) -> Pipeline:
-        lanes = self._context.workers
-        workers = lanes.network if detector.waits_for_network else lanes.cores
+        workers = self._context.workers.lane(detector.servers)
         needs_order = detector.is_ordered or detector.warm_up is not None
         is_alone = needs_order or detector.is_single_threaded
         return Pipeline(
@@ -200,16 +199,21 @@ class Run:
             PinnedError: the file or the model is another one than when the scenario began.
         """
         stored: _SourceStatus = ("opening", None)
+        pins: Pins | None = None
+        wait: DetectorWait | None = None
         while True:
             if self._asked is not None or detector.fault(is_complete=False) is not None:
                 reader.stop()
                 pipeline.stop()
+                detector.abandon()
             taken = pipeline.take()
             status = taken.status
             if status.media is not None:
                 if self._media is None:
                     builder.candidates, builder.is_live = status.candidates or "all", status.media.live
-                    builder.pin(replace(detector.pins, file=status.file))
+                if detector.pins != pins:  # a server tells what it has when it first answers
+                    pins = detector.pins
+                    builder.pin(replace(pins, file=status.file))
                 self._tell_media(status.media, is_over=taken.is_over)
             for change in taken.changes:
                 history.note(change)
@@ -228,6 +232,9 @@ class Run:
                 stored = status.state, stored[1]  # a batch tells nothing of a loss
             if taken.is_over:
                 return taken
+            found, since = detector.wait, detector.waits_since
+            if found != wait and await self._store.try_to_note_wait(found, since):
+                wait = found
             if stored != (status.state, status.loss) and await self._store.try_to_note(status):
                 stored = status.state, status.loss
             if len(taken.entries) < MAX_TAKEN:

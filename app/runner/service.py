@@ -11,6 +11,7 @@ from anyio import (
     create_task_group,
     move_on_after,
     sleep,
+    to_thread,
 )
 from anyio.abc import TaskGroup, TaskStatus
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -92,6 +93,7 @@ class Runner:
             await leave.wait()
             await self._leave()
             group.cancel_scope.cancel()
+        await to_thread.run_sync(self._context.servers.close)
 
     @property
     def held(self) -> list[tuple[UUID, int]]:

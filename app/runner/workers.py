@@ -6,6 +6,7 @@ from contextlib import nullcontext, suppress
 from contextvars import Context
 from queue import Empty, SimpleQueue
 from threading import Lock, get_ident
+from weakref import WeakValueDictionary
 
 from msgspec import Struct, field
 
@@ -15,6 +16,7 @@ STUCK_AFTER = 10.0
 """Seconds after which a task that does not end is not waited for: another thread takes its place."""
 
 NETWORK_WORKERS = 32
+"""Requests that wait for the answers of the same servers at once, at most."""
 
 _LINGER = 1.0  # seconds that a thread waits for a task before it ends
 
@@ -97,7 +99,16 @@ class Workers:
 
 
 class WorkerLanes(Struct, frozen=True):
-    """Workers for detectors that compute, as many as cores, and for detectors that wait for a network."""
+    """Workers for detectors that compute, as many as cores, and others for those that wait for servers.
+
+    Those are for the same servers: servers that do not answer hold up no detector of others.
+    """
 
     cores: Workers
-    network: Workers = field(default_factory=lambda: Workers(NETWORK_WORKERS))
+    _network: WeakValueDictionary[str, Workers] = field(default_factory=WeakValueDictionary)
+
+    def lane(self, servers: str) -> Workers:
+        """Return the workers for detectors that wait for these servers; empty: for those that compute."""
+        if not servers:
+            return self.cores
+        return self._network.setdefault(servers, Workers(NETWORK_WORKERS))

@@ -185,3 +185,22 @@ async def test_a_scenario_of_a_newer_version_is_shown_as_it_is(
     body = await get(http, scenario_id)
     assert (body["source"], body["name"]) == ("clip.mp4", "yard")
     assert body["detector"] == {"type": "of tomorrow", "x": [1]}
+
+
+async def test_a_detector_whose_server_is_away_says_what_it_waits_for(
+    http: httpx.AsyncClient, scenarios: Database, predictions: Database
+) -> None:
+    waiting = await add_scenario(scenarios, media=MEDIA)
+    wait = {"text": "The inference server at http://gpu cannot be reached.", "tries": 4}
+    await add_checkpoint(predictions, waiting, detector_wait=wait, detector_waits_since=LOST_AT)
+    reason = (await get(http, waiting))["reason"]
+    assert reason == {
+        "code": "no_inference_server",
+        "text": wait["text"],
+        "since": "2026-01-31T09:30:00Z",
+        "count": 4,
+        "last_frame_at": None,
+    }
+    stopped = await add_scenario(scenarios, state="inactive", outcome="stopped")
+    await add_checkpoint(predictions, stopped, detector_wait=wait, detector_waits_since=LOST_AT)
+    assert (await get(http, stopped))["reason"] is None

@@ -10,6 +10,7 @@ import asyncpg
 from anyio import Event, create_task_group
 
 from app.detectors.onnx.cache import ModelCache
+from app.detectors.remote.servers import InferenceServers
 from app.domain.detector_config import Mock
 from app.domain.networks import Networks
 from app.domain.spec import EveryFrame, RestartPolicy, ScenarioSpec
@@ -41,13 +42,20 @@ class World:
         self.scenario_id = uuid4()
         self.events: list[RunEvent] = []
         self._clips = clips
+        self.servers = InferenceServers(Networks("loopback"))
 
     def run(self, spec: ScenarioSpec, *, attempt: int = 1, database: Database | None = None) -> Run:
         """An attempt that is still to be executed."""
         database = database or self.database
         workers = WorkerLanes(Workers(2))
         context = RunContext(
-            database, self._clips, ModelCache(self._clips), Networks("loopback"), workers, self.decoding
+            database,
+            self._clips,
+            ModelCache(self._clips),
+            Networks("loopback"),
+            workers,
+            self.decoding,
+            self.servers,
         )
         command = StartRun(INSTANCE, self.scenario_id, attempt, encode_spec(spec))
         return Run(command, context, self.events.append)

@@ -47,7 +47,7 @@ class SingleThreaded(Noting):
 
 
 class WaitsForNetwork(Noting):
-    waits_for_network = True
+    servers = "http://gpu"
 
 
 class WarmedUp(Noting):

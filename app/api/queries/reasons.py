@@ -10,11 +10,12 @@ from msgspec import Struct
 
 from ...domain.features import FEATURES_OF_0_1_0
 from ...domain.pins import PinChange
-from ...domain.reason import Reason, ScenarioWarning, SourceLoss
+from ...domain.reason import DetectorWait, Reason, ScenarioWarning, SourceLoss
 from ...postgres import Database
 from .progress import StoredProgress, source_state_of
 
 _loss = msgspec.json.Decoder(SourceLoss)
+_wait = msgspec.json.Decoder(DetectorWait)
 _changes = msgspec.json.Decoder(list[PinChange])
 _warnings = msgspec.json.Decoder(list[ScenarioWarning])
 
@@ -44,7 +45,7 @@ async def list_reasons(
     heartbeat_timeout: float,
 ) -> dict[UUID, Reason]:
     """Return for each of these rows that does not go on why it does not."""
-    losses = {row["id"]: loss_reason(row, stored[row["id"]]) for row in rows}
+    losses = {row["id"]: run_reason(row, stored[row["id"]]) for row in rows}
     lost = {scenario_id: reason for scenario_id, reason in losses.items() if reason is not None}
     return lost | await list_waiting_reasons(scenarios, rows, heartbeat_timeout)
 
@@ -104,6 +105,19 @@ def loss_reason(row: Record, stored: StoredProgress) -> Reason | None:
     loss = _loss.decode(stored.source_loss)
     last = datetime.fromtimestamp(stored.position_seconds, UTC) if stored.next_frame else None
     return Reason("reconnecting", loss.error, stored.source_lost_at, count=loss.tries, last_frame_at=last)
+
+
+def wait_reason(row: Record, stored: StoredProgress) -> Reason | None:
+    """Return what the detector of a run waits for, or None if it goes on."""
+    if source_state_of(row, stored) is None or not (stored.detector_wait and stored.detector_waits_since):
+        return None
+    wait = _wait.decode(stored.detector_wait)
+    return Reason("no_inference_server", wait.text, stored.detector_waits_since, count=wait.tries)
+
+
+def run_reason(row: Record, stored: StoredProgress) -> Reason | None:
+    """Return why the run of a scenario does not go on, or None if it does or there is none."""
+    return loss_reason(row, stored) or wait_reason(row, stored)
 
 
 def warnings_of(stored: StoredProgress) -> list[ScenarioWarning]:

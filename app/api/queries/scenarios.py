@@ -28,7 +28,7 @@ from .progress import (
     progress_of,
     source_state_of,
 )
-from .reasons import list_waiting_reasons, loss_reason, space_reason, warnings_of
+from .reasons import list_waiting_reasons, run_reason, space_reason, warnings_of
 
 MAX_PAGE = 4_000_000
 """Bytes of specifications after which a page ends."""
@@ -199,7 +199,7 @@ def _scenario(row: Record, stored: StoredProgress, waiting: Mapping[UUID, Reason
         state=row["state"],
         outcome=row["outcome"],
         error=row["error"] if row["outcome"] == "failed" else None,
-        reason=waiting.get(row["id"]) or loss_reason(row, stored),
+        reason=waiting.get(row["id"]) or run_reason(row, stored),
         warnings=warnings_of(stored),
         source=_redacted(spec.source),
         detector=spec.detector,

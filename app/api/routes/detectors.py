@@ -11,7 +11,8 @@ from msgspec import Meta, Struct
 from ...domain.detector_config import DetectorConfig
 from ..http.openapi import OperationDoc, ResponseDoc
 
-_REQUIRED = {"onnx": {"model": "yolov8n.onnx"}}  # what an example needs besides the defaults
+# What an example needs besides the defaults.
+_REQUIRED = {"onnx": {"model": "yolov8n.onnx"}, "remote": {"url": "https://gpu:8000/v2/models/yolo"}}
 
 
 class DetectorInfo(Struct, frozen=True):

@@ -5,10 +5,11 @@ from uuid import uuid4
 from anyio import move_on_after
 from msgspec.structs import replace
 
+from app.domain.reason import DetectorWait
 from app.predictions.checkpoint import BatchWrite, NewSourceChange
 from app.predictions.codec import FRAMES_PER_BLOCK
 from app.runner import checkpoints as results
-from app.runner import claims
+from app.runner import claims, waits
 from app.runner.cleanup import purge, retention
 from tests.support.batches import batch
 from tests.torture.cancellations.registry import call
@@ -60,6 +61,13 @@ async def _note_source_state(world: World) -> None:
     async with world.predictions.connection() as connection:
         lost = NewSourceChange(world.chance.randrange(100), 0.0, "reconnecting", "it is gone")
         await results.note_source_state(connection, fence, "reconnecting", changes=[lost])
+
+
+@call(waits.note_detector_wait)
+async def _note_detector_wait(world: World) -> None:
+    fence = world.fence(world.chance.choice(world.recorded))
+    async with world.predictions.connection() as connection:
+        await waits.note_detector_wait(connection, fence, DetectorWait("The server is away.", 2), 3.0)
 
 
 @call(purge.leave_tombstone)

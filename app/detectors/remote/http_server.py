@@ -1,0 +1,206 @@
+"""One inference server over HTTP: bounded in time and bytes, allowed addresses only, no redirects."""
+
+import asyncio
+import ssl
+from functools import cache, partial
+from typing import NamedTuple
+
+import httpx
+
+from ... import addresses
+from ...domain.networks import Networks
+from ..oip.datatypes import ProtocolError
+from ..oip.framing import JSON_LENGTH_HEADER, Body, parse_json_length
+from .faults import AwayError, WrongAnswerError
+from .model_url import ServerAddress
+from .network_loop import in_daemon_thread
+
+MAX_METADATA = 2**20  # bytes
+MAX_ANSWER = 64 * 2**20  # bytes
+CONNECT_SECONDS = 5.0
+METADATA_SECONDS = 10.0
+
+_KEEP_ALIVE = 4.0  # seconds: servers close idle connections after 5 or more
+_MOST_CONNECTIONS = 32
+_MOST_ADDRESSES = 4  # of one name that are tried
+
+
+class HttpAnswer(NamedTuple):
+    """What a server answered."""
+
+    status: int
+    body: Body
+
+
+class HttpServer:
+    """Sends requests to one server. Only the network loop's thread may call its methods.
+
+    Its name is resolved when a connection is needed after a failure, and the address is kept while it works.
+    Without `networks`, every address is allowed. Proxies are not used, because a proxy would decide which
+    address a request reaches.
+    """
+
+    def __init__(self, address: ServerAddress, networks: Networks | None, key: str | None) -> None:
+        self.address = address
+        self._networks = networks
+        self._headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
+        if key is not None:
+            self._headers["Authorization"] = f"Bearer {key}"
+        self._hosts: list[str] = []
+        self._client: httpx.AsyncClient | None = None
+
+    async def get(self, path: str) -> HttpAnswer:
+        """Ask for what is at a path. Raises AwayError and WrongAnswerError."""
+        return await self._ask("GET", path, None, METADATA_SECONDS, MAX_METADATA)
+
+    async def post(self, path: str, body: Body, timeout: float) -> HttpAnswer:
+        """Send a body to a path. Raises AwayError and WrongAnswerError."""
+        return await self._ask("POST", path, body, timeout, MAX_ANSWER)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.aclose()
+
+    async def _ask(self, method: str, path: str, body: Body | None, timeout: float, most: int) -> HttpAnswer:
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._try_hosts(method, path, body, most)
+        except TimeoutError:
+            self._hosts = []
+            raise AwayError(f"does not answer within {timeout:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
+            self._hosts = []
+            raise AwayError(_in_words(error)) from error
+        except AwayError:
+            self._hosts = []
+            raise
+
+    async def _try_hosts(self, method: str, path: str, body: Body | None, most: int) -> HttpAnswer:
+        if not self._hosts:
+            self._hosts = await self._resolve()
+        for number, host in enumerate(self._hosts):
+            try:
+                answer = await self._send(host, method, path, body, most)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                if number + 1 == len(self._hosts):
+                    raise
+            else:
+                self._hosts = [host]
+                return answer
+        raise AwayError("has no address")
+
+    async def _resolve(self) -> list[str]:
+        networks = self._networks or Networks("public,private,loopback,0.0.0.0/0,::/0")
+        find = partial(addresses.resolve, networks, self.address.host, self.address.port)
+        try:
+            found = await in_daemon_thread("resolve", find)
+        except OSError as error:
+            raise AwayError(f"has no address: {error.strerror or error}") from error
+        if found.forbidden is not None and not found.allowed:
+            ip, kind = found.forbidden
+            also = f", or {kind} to VA_SOURCE_NETWORKS" if kind else ""
+            raise AwayError(f"is at {ip}, which is not allowed: add the server to VA_INFERENCE_URLS{also}")
+        return [str(address[0]) for _, address in found.allowed[:_MOST_ADDRESSES]]
+
+    async def _send(self, host: str, method: str, path: str, body: Body | None, most: int) -> HttpAnswer:
+        address = self.address
+        shown = f"[{host}]" if ":" in host else host
+        if self._client is None:
+            self._client = _make_client()
+        request = self._client.build_request(
+            method,
+            f"{address.scheme}://{shown}:{address.port}{address.prefix}{path}",
+            content=None if body is None else body.content,
+            headers={
+                **self._headers,
+                **({} if body is None else body.headers),
+                "Host": address.place,
+            },
+            extensions={"sni_hostname": address.host},
+        )
+        response = await self._client.send(request, stream=True)
+        try:
+            return HttpAnswer(response.status_code, await _read(response, most))
+        finally:
+            await response.aclose()
+
+
+async def _read(response: httpx.Response, most: int) -> Body:
+    coding = response.headers.get("Content-Encoding", "identity")
+    if coding != "identity":
+        raise WrongAnswerError(f"answers in the encoding {coding[:20]!r}, which nobody asked for")
+    too_long = WrongAnswerError(f"answers with more than {most >> 20} MiB")
+    if int(response.headers.get("Content-Length", 0)) > most:
+        raise too_long
+    content = bytearray()
+    async for part in response.aiter_raw():
+        content += part
+        if len(content) > most:
+            raise too_long
+    length: str | None = response.headers.get(JSON_LENGTH_HEADER)
+    return Body(bytes(content), _json_length(length))
+
+
+def _json_length(header: str | None) -> int | None:
+    try:
+        return parse_json_length(header)
+    except ProtocolError as error:
+        raise WrongAnswerError(str(error)) from error
+
+
+def _make_client() -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        verify=_tls_context(),
+        trust_env=False,
+        follow_redirects=False,
+        timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
+        limits=httpx.Limits(
+            max_connections=_MOST_CONNECTIONS,
+            max_keepalive_connections=_MOST_CONNECTIONS,
+            keepalive_expiry=_KEEP_ALIVE,
+        ),
+    )
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+def _in_words(error: Exception) -> str:
+    """Return what went wrong, to follow the server's address in a sentence."""
+    match error:
+        case httpx.ConnectTimeout():
+            return f"does not accept connections within {CONNECT_SECONDS:g} s"
+        case httpx.ConnectError():
+            return f"cannot be reached: {_cause(error)}"
+        case httpx.RemoteProtocolError():
+            return f"broke off its answer, or sent no HTTP: {_cause(error)}"
+        case httpx.HTTPError():
+            return f"lost the connection: {_cause(error)}"
+        case _:
+            return f"cannot be asked: {_cause(error)}"
+
+
+def _cause(error: Exception) -> str:
+    """Return the text of an error, or of the one that it stands for, as one short line."""
+    text = str(error) or repr(error.__cause__ or error)
+    return " ".join(text.split())[:200]
+
+
+def status_in_words(status: int, told: str) -> str:
+    """Return what a status other than success means, to follow the server's address in a sentence."""
+    said = f": {told}" if told else ""
+    match status:
+        case 401 | 403:
+            return (
+                f"refuses the key ({status}): set VA_INFERENCE_KEY, and name the server in VA_INFERENCE_URLS"
+            )
+        case 404:
+            return f"has no such model (404){said}"
+        case _ if 300 <= status < 400:
+            return f"redirects ({status}), which is not followed: name the final address"
+        case _:
+            return f"answers with status {status}{said}"

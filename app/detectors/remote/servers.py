@@ -1,0 +1,61 @@
+"""The inference servers that the runs of a process use."""
+
+from collections.abc import Iterable
+from threading import Lock
+
+from ...domain.networks import Networks
+from .endpoint import Endpoint
+from .http_server import HttpServer
+from .model_url import ModelAddress, ServerAddress, parse_server
+from .network_loop import NetworkLoop
+
+
+class InferenceServers:
+    """Shares endpoints between runs, so that a server that is away is asked by one of them at a time.
+
+    `trusted` are the operator's servers (VA_INFERENCE_URLS): they may have any address, and they alone are
+    sent the key. The others, which users name, must be on `networks`.
+    """
+
+    def __init__(self, networks: Networks, trusted: Iterable[str] = (), key: str | None = None) -> None:
+        self._networks = networks
+        self._trusted = frozenset(map(parse_server, trusted))
+        self._key = key
+        self._lock = Lock()
+        self._endpoints: dict[ModelAddress, Endpoint] = {}
+        self._servers: dict[ServerAddress, HttpServer] = {}
+        self.loop = NetworkLoop()
+
+    def acquire(self, address: ModelAddress) -> Endpoint:
+        """Return the endpoint at an address. Each call needs one of `release`."""
+        with self._lock:
+            endpoint = self._endpoints.get(address)
+            if endpoint is None:
+                endpoint = self._endpoints[address] = Endpoint(address, self._server(address.server))
+            endpoint.users += 1
+            return endpoint
+
+    def release(self, endpoint: Endpoint) -> None:
+        """Forget the endpoint, and close its server's connections, if nobody else uses it."""
+        with self._lock:
+            endpoint.users -= 1
+            if endpoint.users:
+                return
+            del self._endpoints[endpoint.address]
+            server = endpoint.server
+            if all(other.server is not server for other in self._endpoints.values()):
+                del self._servers[server.address]
+                self.loop.submit(server.close())
+
+    def close(self) -> None:
+        """End the thread for requests. Those that are under way fail."""
+        self.loop.close()
+
+    def _server(self, address: ServerAddress) -> HttpServer:
+        server = self._servers.get(address)
+        if server is None:
+            is_trusted = address in self._trusted
+            server = self._servers[address] = HttpServer(
+                address, None if is_trusted else self._networks, self._key if is_trusted else None
+            )
+        return server
