@@ -5,7 +5,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT, Popen, run
@@ -23,6 +23,7 @@ from .locks import FileLock
 SUPERUSER = "postgres"
 PORT = 5432  # part of the socket's name; the server does not listen on TCP
 _PID_FILE = "postmaster.pid"
+_WATCHDOG = Path(__file__).with_name("watchdog.py")
 _LOG_LIMIT = 4 * 2**20
 _SETTINGS = {
     "listen_addresses": "",
@@ -48,6 +49,8 @@ class Cluster:
     def __init__(self, folder: Path, binaries: Path, account: Account, settings: Mapping[str, str]) -> None:
         self.data = folder / "data"
         self.log = folder / "server.log"
+        self.start_lock = folder / "start.lock"
+        self.users_lock = folder / "users.lock"
         self._folder = folder
         self._binaries = binaries
         self._version = major_version(binaries, account)
@@ -103,6 +106,26 @@ class Cluster:
                     ],
                     stdin=DEVNULL, stdout=log, stderr=log, **self._process_options(lock),
                 )  # fmt: skip
+
+    def start_watchdog(self) -> Popen[bytes] | None:
+        """Start the process that stops the server if all its users are killed; None if there is one."""
+        with ExitStack() as stack:
+            own_lock = stack.enter_context(FileLock(self._folder / "watchdog.lock"))
+            if not own_lock.try_exclusive():
+                return None
+            locks = [
+                stack.enter_context(FileLock(self.start_lock)),
+                stack.enter_context(FileLock(self.users_lock)),
+                stack.enter_context(FileLock.on_folder(self.data)),
+                own_lock,
+            ]
+            files = [lock.fileno() for lock in locks]
+            account = (self._account.uid, self._account.gid) if self._account.is_dropped else ()
+            return Popen(
+                [sys.executable, "-I", "-S", _WATCHDOG, *map(str, [*files, *account])],
+                stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, cwd="/", env=server_environment(),
+                pass_fds=files, start_new_session=True,
+            )  # fmt: skip
 
     def is_held(self) -> bool:
         """Return whether any process of a server is left."""

@@ -1,8 +1,9 @@
 """The embedded PostgreSQL server, shared by all processes that use the same folder.
 
 Each process holds a shared lock on the folder while it runs; the last one to leave stops the server. If a
-process is killed, the kernel releases its lock, the server continues, and the next process uses it. No other
-user can connect: the server does not listen on TCP, and only its own user (and root) can open the socket.
+process is killed, the kernel releases its lock; if it was the last one, the watchdog stops the server. A
+process that starts before that uses the server. No other user can connect: the server does not listen on TCP,
+and only its own user (and root) can open the socket.
 """
 
 import hashlib
@@ -13,7 +14,6 @@ import socket
 import tempfile
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from subprocess import Popen
 from urllib.parse import quote
@@ -75,7 +75,7 @@ def _open(
     account = Account.for_data(folder / "data")
     programs = find_binaries(binaries, account)
     cluster = Cluster(folder, programs, account, settings)
-    return EmbeddedServer(cluster, folder, _socket_folder(folder, account), databases)
+    return EmbeddedServer(cluster, _socket_folder(folder, account), databases)
 
 
 @contextmanager
@@ -100,13 +100,14 @@ def _socket_folder(folder: Path, account: Account) -> Path:
 class EmbeddedServer:
     """The embedded server, as one of the processes that use it."""
 
-    def __init__(self, cluster: Cluster, folder: Path, sockets: Path, databases: Sequence[str]) -> None:
+    def __init__(self, cluster: Cluster, sockets: Path, databases: Sequence[str]) -> None:
         self._cluster = cluster
-        self._start_lock = folder / "start.lock"
-        self._users = FileLock(folder / "users.lock")
+        self._start_lock = cluster.start_lock
+        self._users = FileLock(cluster.users_lock)
         self._sockets = sockets
         self._databases = databases
         self._child: Popen[bytes] | None = None
+        self._watchdog: Popen[bytes] | None = None
 
     def dsn(self, database: str) -> str:
         """Return the address of one of the databases."""
@@ -153,12 +154,13 @@ class EmbeddedServer:
             log.warning("the database server could not be stopped", error=str(error))
         finally:
             self._users.close()
-            if self._child is not None and self._child.returncode is None:
-                _left_running.append(self._child)
+            started = (self._child, self._watchdog)
+            _left_running.extend(each for each in started if each is not None and each.returncode is None)
 
     async def _serve(self) -> None:
         """Return when a server answers and has the databases. Start one if there is none."""
         began = current_time()
+        await self._start_watchdog()
         spawned = False
         while True:
             if await to_thread.run_sync(self._is_running):
@@ -188,6 +190,14 @@ class EmbeddedServer:
                     " (VA_DATA_DIR)"
                 )
             await sleep(_POLL)
+
+    async def _start_watchdog(self) -> None:
+        try:
+            started = await to_thread.run_sync(self._cluster.start_watchdog)
+        except OSError as error:
+            log.warning("the database server will go on if this process is killed", error=str(error))
+        else:
+            self._watchdog = started or self._watchdog
 
     def _spawn(self) -> bool:
         self._child = self._cluster.spawn(self._sockets)
@@ -220,12 +230,19 @@ class EmbeddedServer:
             with move_on_after(timeout):
                 while await to_thread.run_sync(self._is_running):  # noqa: ASYNC110  there is no event for it
                     await sleep(_POLL)
-                await to_thread.run_sync(partial(shutil.rmtree, self._sockets, ignore_errors=True))
+                await to_thread.run_sync(self._clean_up)
                 return
         log.warning(
             "the database server cannot be stopped, some of its processes still run",
             log=str(self._cluster.log),
         )
+
+    def _clean_up(self) -> None:
+        """Remove what a server that has ended does not need."""
+        shutil.rmtree(self._sockets, ignore_errors=True)
+        if self._watchdog is not None:
+            self._watchdog.kill()
+            self._watchdog.wait()
 
     def _send(self, number: signal.Signals) -> None:
         """Send a signal to the server, if one accepts connections."""

@@ -78,7 +78,7 @@ async def test_without_the_guard_root_would_write_to_another_file(
 
 
 @needs_root
-@pytest.mark.parametrize("name", ["server.log", "server.log.1", "start.lock", "users.lock"])
+@pytest.mark.parametrize("name", ["server.log", "server.log.1", "start.lock", "users.lock", "watchdog.lock"])
 async def test_a_link_in_its_folder_leads_root_nowhere(folder: Path, name: str) -> None:
     give_away(folder)
     victim = folder.parent / "victim"

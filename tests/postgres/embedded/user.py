@@ -12,6 +12,7 @@ from pathlib import Path
 
 import anyio
 import asyncpg
+import structlog
 from anyio import to_thread
 
 from app.postgres.embedded.server import embedded_server
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--as", dest="name")
     parser.add_argument("--binaries", type=Path)
     arguments = parser.parse_args()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     if arguments.name:
         anyio.run(to_thread.run_sync, os.getpid)  # loads what that user may not be able to
         user = pwd.getpwnam(arguments.name)
