@@ -1,5 +1,6 @@
 """What the API tells while the disk of the embedded server is full."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ async def test_a_full_disk_is_the_reason_until_there_is_room(
             assert (await http.get(f"/scenarios/{ended}")).json()["reason"] is None
             assert ready.status_code == (503 if is_full else 200)
             assert f'held_up{{reason="no_space"}} {float(is_full)}' in metrics
+            assert re.search(r"^videoanalysis_disk_free_bytes \d", metrics, re.MULTILINE)
             if is_full:
                 assert scenario["reason"]["code"] == "no_space"
                 assert scenario["reason"]["text"].startswith("No space is left on the disk of VA_DATA_DIR")

@@ -43,8 +43,20 @@ async def metrics(request: ApiRequest) -> Response[bytes]:
     """Return the metrics. If a database does not answer, those that need it are left out."""
     text = generate_latest(REGISTRY)
     if (deps := request.open_deps) is not None:
-        text += await _scenarios(deps, request.options.heartbeat_timeout)
+        text += _disk(deps) + await _scenarios(deps, request.options.heartbeat_timeout)
     return Response(text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+
+def _disk(deps: ApiDeps) -> bytes:
+    if deps.disk_space is None:
+        return b""
+    registry = CollectorRegistry()
+    Gauge(
+        "videoanalysis_disk_free_bytes",
+        "Free space on the disk of the embedded server's databases",
+        registry=registry,
+    ).set(deps.disk_space.free_bytes())
+    return generate_latest(registry)
 
 
 async def _scenarios(deps: ApiDeps, heartbeat_timeout: float) -> bytes:

@@ -17,12 +17,13 @@ class DiskSpace:
 
     def full_since(self) -> datetime | None:
         """Return when the disk was first seen to be full, or None while it is not."""
-        if self._free() >= MIN_FREE:
+        if self.free_bytes() >= MIN_FREE:
             self._full_since = None
         elif self._full_since is None:
             self._full_since = datetime.now(UTC)
         return self._full_since
 
-    def _free(self) -> int:
+    def free_bytes(self) -> int:
+        """Return how many bytes can still be written."""
         disk = os.statvfs(self._folder)
         return disk.f_bavail * disk.f_frsize
