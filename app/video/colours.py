@@ -13,7 +13,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from ..domain.picture import Image
-from .hdr import HLG, PQ, tone_map
+from .hdr import HDR_WHITE, HLG, PQ, tone_map
 from .resizing import Samples
 
 # Codes of ITU-T H.273, as FFmpeg uses them.
@@ -112,7 +112,7 @@ def bgr(luma: Samples, blue: Samples, red: Samples, colours: Colours) -> Image:
     """Return BGR, shape (height, width, 3). Subsampled colour differences are repeated."""
     matrix = bgr_matrix(colours)
     if colours.is_hdr:
-        matrix = bgr_matrix(colours, 65535)
+        matrix = bgr_matrix(colours, HDR_WHITE)
         luma, blue, red = (np.asarray(samples, np.uint16) for samples in (luma, blue, red))
     height, width = luma.shape
     if blue.shape[1] < width:
@@ -132,9 +132,14 @@ def bgr(luma: Samples, blue: Samples, red: Samples, colours: Colours) -> Image:
 
 def gray(luma: Samples, colours: Colours) -> Image:
     """Return the brightness, where black is 0 and white is 255: the luma itself if it is that already."""
-    if colours.bits == 8 and colours.is_full_range:
+    if colours.bits == 8 and colours.is_full_range and not colours.is_hdr:
         return np.asarray(luma, np.uint8)
     black, scale, _ = _levels(colours)
+    if colours.is_hdr:
+        factor = HDR_WHITE / scale
+        codes = cv2.addWeighted(luma, factor, luma, 0, -black * factor, dtype=cv2.CV_16U)
+        pixels = cv2.merge([codes, codes, codes])
+        return tone_map(np.asarray(pixels, np.uint16), colours.transfer, colours.primaries)[:, :, 0]
     factor = 255 / scale
     return np.asarray(cv2.addWeighted(luma, factor, luma, 0, -black * factor, dtype=cv2.CV_8U), np.uint8)
 

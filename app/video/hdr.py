@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from ..domain.picture import Image
 
 PQ, HLG = 16, 18  # codes of ITU-T H.273
+HDR_WHITE = 65535
+"""The code of R'G'B' that is 1."""
+
 _BT2020, _UNSPECIFIED = 9, 2
 _PEAK, _WHITE = 1000.0, 203.0  # cd/m²: the brightest of the source, and what becomes 255 (ITU-R BT.2408)
-_HIGHEST = 65535  # the code of R'G'B' that is 1
 _LUMA = np.array([[0.0593, 0.6780, 0.2627]])  # of blue, green and red
 _TO_BT709 = np.array(  # of blue, green and red
     [
@@ -49,11 +51,11 @@ def tone_map(pixels: _Codes, transfer: int, primaries: int) -> Image:
 
 def _roots(light: _Light) -> _Codes:
     """Return light from 0 to 1 as codes for a table: its square root, which spares the dark ones."""
-    return np.asarray(np.sqrt(np.clip(light, 0, 1)) * _HIGHEST + 0.5, np.uint16)
+    return np.asarray(np.sqrt(np.clip(light, 0, 1)) * HDR_WHITE + 0.5, np.uint16)
 
 
 def _codes() -> Levels:
-    return np.arange(_HIGHEST + 1) / _HIGHEST
+    return np.arange(HDR_WHITE + 1) / HDR_WHITE
 
 
 @cache

@@ -7,9 +7,11 @@ import cv2
 import numpy as np
 from av.video.plane import VideoPlane
 from av.video.reformatter import Colorspace, VideoReformatter
+from numpy.typing import NDArray
 
 from ..domain.picture import Image
 from . import colours
+from .hdr import HDR_WHITE, tone_map
 from .layouts import layout_of
 from .orientation import AS_STORED, Orientation, orientation_of
 from .resizing import Samples, resized
@@ -34,10 +36,10 @@ class AvPicture:
         `size` is (width, height). It is a read-only view of the frame if the frame holds just that.
         """
         target = self._as_stored(size or (self.width, self.height))
-        if self._layout.planar is None:
-            image = np.asarray(cv2.cvtColor(self._stored_bgr(target), cv2.COLOR_BGR2GRAY), np.uint8)
-        elif self._colours.is_hdr and not self._layout.is_gray:
+        if self._colours.is_hdr and not self._layout.is_gray:
             image = np.asarray(cv2.transform(self._stored_bgr(target), _BT709_LUMA), np.uint8)
+        elif self._layout.planar is None:
+            image = np.asarray(cv2.cvtColor(self._stored_bgr(target), cv2.COLOR_BGR2GRAY), np.uint8)
         else:
             image = colours.gray(resized(self._planes()[0], target), self._colours)
         return self.orientation.apply(image)
@@ -49,6 +51,9 @@ class AvPicture:
 
     def _stored_bgr(self, size: tuple[int, int]) -> Image:
         """Resize the planes, then convert them: much less work than converting first when shrinking."""
+        if self._layout.planar is None and self._colours.is_hdr:
+            codes = np.asarray(resized(self._rgb_codes(), size), np.uint16)
+            return tone_map(codes, self._colours.transfer, self._colours.primaries)
         if self._layout.planar is None:
             pixels = self._reformatted("bgr24").to_ndarray()
             return np.asarray(resized(np.asarray(pixels, np.uint8), size), np.uint8)
@@ -58,6 +63,14 @@ class AvPicture:
             return np.asarray(cv2.cvtColor(colours.gray(luma, self._colours), cv2.COLOR_GRAY2BGR), np.uint8)
         blue, red = (resized(plane, self._size_of_differences(plane, size)) for plane in differences)
         return colours.bgr(luma, blue, red, self._colours)
+
+    def _rgb_codes(self) -> NDArray[np.uint16]:
+        """Return the BGR of an RGB frame with all its bits, where 65535 is 1."""
+        most = max(component.bits for component in self.frame.format.components)
+        bits = next((supported for supported in (8, 10, 12, 14) if most <= supported), 16)
+        # Planar RGB of the same bits, because FFmpeg converts others less exactly.
+        rgb = self._reformatted("gbrp" if bits == 8 else f"gbrp{bits}le").to_ndarray()
+        return np.asarray(np.round(rgb[:, :, ::-1] * (HDR_WHITE / ((1 << bits) - 1))), np.uint16)
 
     def _size_of_differences(self, plane: Samples, size: tuple[int, int]) -> tuple[int, int]:
         """Return (width, height) to which a plane of colour differences is resized: `size`, or half of it.

@@ -1,11 +1,23 @@
 """High dynamic range becomes 8-bit BT.709 by the formula that the docs name, within one level."""
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from app.video.pictures import AvPicture
-from tests.video.test_colours import BT2020, FULL, LIMITED, centres, patchwork, standard
+from tests.video.test_colours import (
+    BT2020,
+    COLUMNS,
+    FULL,
+    LIMITED,
+    PATCH,
+    ROWS,
+    centres,
+    patches,
+    patchwork,
+    standard,
+)
 
 PQ, HLG = 16, 18
 Levels = NDArray[np.float64]
@@ -79,6 +91,45 @@ def test_hdr_is_reduced_as_documented(format: str, color_range: int, transfer: i
         assert np.abs(centres(picture.bgr(target), 192, 160) - expected).max() < 1.01, target
         gray = expected @ (0.0722, 0.7152, 0.2126)
         assert np.abs(centres(picture.gray(target), 192, 160) - gray).max() < 1.5, target
+
+
+@pytest.mark.parametrize("format", ["gray10le", "gray12le", "gray16le", "gray"])
+@pytest.mark.parametrize("color_range", [LIMITED, FULL])
+@pytest.mark.parametrize("transfer", [PQ, HLG])
+def test_hdr_without_colours_is_reduced_too(format: str, color_range: int, transfer: int) -> None:  # noqa: A002
+    bits = av.VideoFormat(format, 64, 64).components[0].bits
+    luma = patches(bits)[0]
+    frame = av.VideoFrame(192, 160, format)
+    rows = np.kron(luma, np.ones((PATCH, PATCH))).astype(np.uint8 if bits == 8 else "<u2")
+    plane = frame.planes[0]
+    target = np.frombuffer(memoryview(plane), rows.dtype).reshape(plane.height, -1)
+    target[:, : plane.width] = rows
+    frame.color_range, frame.color_trc, frame.color_primaries = color_range, transfer, 9
+    picture = AvPicture(frame)
+    middle = np.full_like(luma, 2 ** (bits - 1))
+    neutral = standard(np.stack([luma, middle, middle]), BT2020, color_range, bits) / 255
+    expected = reduced(neutral, transfer)
+    assert np.abs(centres(picture.bgr(), 192, 160) - expected).max() < 1.01
+    assert np.abs(centres(picture.gray(), 192, 160) - expected[..., 0]).max() < 1.01
+
+
+@pytest.mark.parametrize("format", ["gbrp10le", "gbrp12le", "bgr24", "rgb48le", "x2rgb10le"])
+@pytest.mark.parametrize("transfer", [PQ, HLG])
+def test_hdr_in_rgb_is_reduced_too(format: str, transfer: int) -> None:  # noqa: A002
+    bits = {"bgr24": 8, "gbrp12le": 12, "rgb48le": 16}.get(format, 10)
+    codes = np.random.default_rng(5).integers(0, 2**bits, (ROWS, COLUMNS, 3))
+    large = np.kron(codes, np.ones((PATCH, PATCH, 1)))
+    if bits == 8:
+        frame = av.VideoFrame.from_ndarray(large.astype(np.uint8), format)
+    else:
+        rgb = np.ascontiguousarray(large[:, :, ::-1].astype(np.uint16))
+        frame = av.VideoFrame.from_ndarray(rgb, f"gbrp{bits}le").reformat(format=format)
+    frame.color_trc, frame.color_primaries = transfer, 9
+    picture = AvPicture(frame)
+    expected = reduced(codes / (2**bits - 1), transfer)
+    assert np.abs(centres(picture.bgr(), 192, 160) - expected).max() < 1.01
+    gray = expected @ (0.0722, 0.7152, 0.2126)
+    assert np.abs(centres(picture.gray(), 192, 160) - gray).max() < 1.5
 
 
 def test_white_of_203_candela_stays_bright_and_black_stays_black() -> None:
