@@ -86,6 +86,8 @@ def open_http_file(file: HttpFile) -> InputContainer:
     Raises READ_ERRORS, or VideoError if the index of a recording would take too much memory.
     """
     size = file.identity.size
+    if file.is_jpegs:  # FFmpeg takes them for one picture if they have no name
+        return _open(file, _HTTP_OPTIONS, format="mjpeg", buffer_size=_BUFFER)
     if size is not None and file.seekable():
         index = check_index(file, size, file.name, is_remote=True)
         return _open(file, _options(_HTTP_OPTIONS, index), buffer_size=_BUFFER)

@@ -11,11 +11,42 @@ from msgspec import Struct
 from tests.support import clips
 
 SIZE = (256, 192)
+MULTIPART = "multipart/x-mixed-replace; boundary=x"
+Part = Callable[[bytes], bytes]
 
 
 def jpeg(number: int) -> bytes:
     """Return a JPEG picture with this marker."""
     return cv2.imencode(".jpg", clips.marker_picture(number, SIZE))[1].tobytes()
+
+
+def headed(kind: str | None = "image/jpeg", length: int | None = None, *, boundary: str = "--x") -> Part:
+    """Return how a camera makes a part of a picture; `length` is added to the true one."""
+
+    def part(picture: bytes) -> bytes:
+        head = f"{boundary}\r\n" if boundary else ""
+        head += f"Content-Type: {kind}\r\n" if kind else ""
+        head += f"Content-Length: {len(picture) + length}\r\n" if length is not None else ""
+        return f"{head}\r\n".encode() + picture + b"\r\n"
+
+    return part
+
+
+PARTS = {
+    "as it should be": headed(length=0),
+    "no lengths": headed(),
+    "image/jpg": headed("image/jpg", 0),
+    "image/jpg without a length": headed("image/jpg"),
+    "another type": headed("application/octet-stream", 0),
+    "no type": headed(None, 0),
+    "neither type nor length": headed(None),
+    "no boundaries": headed(length=0, boundary=""),
+    "another boundary": headed(length=0, boundary="--other"),
+    "lengths too large": headed(length=7),
+    "lengths too small": headed(length=-7),
+    "no heads": lambda picture: picture,
+}
+"""How cameras send the parts of an MJPEG stream."""
 
 
 class Reply(Struct):

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from ...domain.pins import FileIdentity
 from ..errors import VideoError, connection_error, status_error, unsupported_login_error
 from .http_client import HttpClient, StatusError
+from .jpeg_splitter import JPEG_START, JpegSplitter
 
 _PLAYLIST_TYPES = frozenset(["application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl"])
 _JPEG_TYPES = frozenset(["image/jpeg", "image/jpg", "image/pjpeg"])
@@ -23,6 +24,7 @@ _NO_RANGES = frozenset([400, 406, 416, 501])  # statuses of servers that reject 
 _NOT_THERE = 416  # the status if a file has become shorter than the range asked for
 _NO_SIZE = frozenset([2**31 - 1, 2**32 - 1, 2**63 - 1])  # sizes that servers give to what has no end
 _RETRY_DELAYS = (0.0, 0.25, 0.5, 1.0)  # seconds before each read after the connection was lost
+_READ = 64 * 1024  # bytes
 _MAX_SKIP = 256 * 1024  # bytes: a seek this far ahead reads on, because a new request takes longer
 
 
@@ -30,9 +32,9 @@ class HttpFile:
     """A file on a web server, for PyAV to read. Not thread safe.
 
     `kind` is `stream` if the file has no end, `mjpeg` if that is a stream of JPEG pictures, `snapshot` if
-    each request is answered with one JPEG picture, and `playlist` if the file names other files. `url` is the
-    address after redirects. PyAV loses what `read` raises: after a failure `read` returns `b""`, and `fault`
-    is the reason.
+    each request is answered with one JPEG picture, and `playlist` if the file names other files. A `file`
+    that `is_jpegs` holds nothing but JPEG pictures. `url` is the address after redirects. PyAV loses what
+    `read` raises: after a failure `read` returns `b""`, and `fault` is the reason.
     """
 
     def __init__(self, url: str, name: str, client: HttpClient, stop: Event) -> None:
@@ -51,6 +53,7 @@ class HttpFile:
         self._etag = self._response.headers.get("ETag")
         self._modified = _modified(self._response)
         self.media_type = self._response.headers.get_content_type()
+        self.is_jpegs = False
         self.kind = self._kind(urlsplit(url).path)
         if self.kind in ("stream", "mjpeg"):
             self._size, self._has_ranges = None, False
@@ -218,6 +221,7 @@ class HttpFile:
         return self._client.get(self._requested_url, headers)
 
     def _kind(self, path: str) -> Literal["file", "stream", "mjpeg", "snapshot", "playlist"]:
+        """Return what the response is. If its content must tell, it is requested again."""
         if self.media_type.startswith("multipart/"):
             return "mjpeg"
         is_jpeg = self.media_type in _UNTYPED and path.lower().endswith((".jpg", ".jpeg"))
@@ -226,7 +230,36 @@ class HttpFile:
         if self.media_type in _PLAYLIST_TYPES or path.endswith(".m3u8"):
             return "playlist"
         is_endless = self._size is None or (self._size in _NO_SIZE and not self._has_ranges)
+        if self._begins_with_jpeg():
+            self.is_jpegs = True
+            is_one = self._is_one_picture()
+            self._response.close()
+            self._response = self._request_or_explain(0)
+            if is_one or is_endless:
+                return "snapshot" if is_one else "mjpeg"
         return "stream" if is_endless else "file"
+
+    def _begins_with_jpeg(self) -> bool:
+        """Return whether the response begins as a JPEG picture does, whatever its type is."""
+        try:
+            return self._response.peek(len(JPEG_START)).startswith(JPEG_START)
+        except (OSError, HTTPException):  # the first read tells, or tries again
+            return False
+
+    def _is_one_picture(self) -> bool:
+        """Read on until a second picture begins, and return whether none does."""
+        splitter = JpegSplitter()
+        pictures = 0
+        try:
+            while pictures < 2 and (data := self._response.read1(_READ)):
+                pictures += sum(1 for _ in splitter.push(data))
+                if pictures and splitter.has_begun:
+                    return False
+        except (OSError, HTTPException):
+            return self._size is not None  # a stream without an end may send the next picture later
+        except ValueError:
+            return False
+        return pictures < 2
 
 
 def _file_size(response: HTTPResponse) -> int | None:

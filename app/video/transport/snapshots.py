@@ -6,7 +6,8 @@ from threading import Event
 from ...domain.spec import FixedRate, Sampling
 from ..errors import VideoError
 from .http_file import HttpFile
-from .jpeg_stream import MAX_PICTURE, mjpeg_part
+from .jpeg_splitter import JPEG_START, MAX_PICTURE
+from .jpeg_stream import mjpeg_part
 
 _MIN_INTERVAL, _DEFAULT_INTERVAL = 1 / 30, 1.0  # seconds between two requests
 _MAX_INTERVAL = 30.0  # seconds: a decoder process that is silent for 60 s is killed
@@ -64,7 +65,7 @@ class Snapshots:
             self._file.start_packet(self._timeout)
             self._file.request_again()
         picture = self._file.read_to_end(MAX_PICTURE)
-        if not picture.startswith(b"\xff\xd8\xff"):
+        if not picture.startswith(JPEG_START):
             raise VideoError(
                 f"{self.name} answers with {self._file.media_type} instead of a JPEG picture:"
                 " check the address",

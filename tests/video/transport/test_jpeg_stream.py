@@ -1,7 +1,7 @@
 """MJPEG over HTTP: every camera's parts are read, whatever their heads say."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from itertools import chain, count, repeat
 from pathlib import Path
@@ -17,13 +17,10 @@ from app.video.camera import Camera, CameraStatus
 from app.video.errors import VideoError
 from app.video.open import open_video
 from app.video.reading import SampledFrame
-from app.video.transport import jpeg_stream
-from app.video.transport.jpeg_stream import JpegSplitter
+from app.video.transport import jpeg_splitter
+from app.video.transport.jpeg_splitter import JpegSplitter
 from tests.support import clips
-from tests.support.http_cameras import SIZE, Reply, http_camera, jpeg
-
-MULTIPART = "multipart/x-mixed-replace; boundary=x"
-Part = Callable[[bytes], bytes]
+from tests.support.http_cameras import MULTIPART, PARTS, SIZE, Part, Reply, headed, http_camera, jpeg
 
 
 def entries(url: str) -> Iterator[SampledFrame | CameraStatus]:
@@ -53,39 +50,18 @@ def markers(url: str, wanted: int) -> list[int]:
     return found
 
 
-def headed(kind: str | None = "image/jpeg", length: int | None = None, *, boundary: str = "--x") -> Part:
-    """Return how a camera makes a part of a picture; `length` is added to the true one."""
-
-    def part(picture: bytes) -> bytes:
-        head = f"{boundary}\r\n" if boundary else ""
-        head += f"Content-Type: {kind}\r\n" if kind else ""
-        head += f"Content-Length: {len(picture) + length}\r\n" if length is not None else ""
-        return f"{head}\r\n".encode() + picture + b"\r\n"
-
-    return part
-
-
-@pytest.mark.parametrize(
-    "part",
-    [
-        pytest.param(headed(length=0), id="as it should be"),
-        pytest.param(headed(), id="no lengths"),
-        pytest.param(headed("image/jpg", 0), id="image/jpg"),
-        pytest.param(headed("image/jpg"), id="image/jpg without a length"),
-        pytest.param(headed(None, 0), id="no type"),
-        pytest.param(headed(None), id="neither type nor length"),
-        pytest.param(headed(length=0, boundary=""), id="no boundaries"),
-        pytest.param(headed(length=0, boundary="--other"), id="another boundary"),
-        pytest.param(headed(length=7), id="lengths too large"),
-        pytest.param(headed(length=-7), id="lengths too small"),
-        pytest.param(lambda picture: picture, id="no heads"),
-    ],
-)
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS.keys())
 def test_pictures_are_found_whatever_the_heads_of_the_parts_say(part: Part) -> None:
     def answer(_: object) -> Reply:
         return Reply({"Content-Type": MULTIPART}, map(part, map(jpeg, count())))
 
     with http_camera(answer) as url:
+        assert markers(url, 12) == list(range(12))
+
+
+@pytest.mark.parametrize("media_type", ["application/octet-stream", "video/x-motion-jpeg", "text/html"])
+def test_pictures_without_parts_are_a_camera_whatever_their_type(media_type: str) -> None:
+    with http_camera(lambda _: Reply({"Content-Type": media_type}, map(jpeg, count()))) as url:
         assert markers(url, 12) == list(range(12))
 
 
@@ -184,7 +160,7 @@ def test_random_bytes_hold_no_picture_and_take_no_memory(monkeypatch: pytest.Mon
     splitter = JpegSplitter()
     for _ in range(50):
         assert list(splitter.push(chance.randbytes(10_000))) == []
-    monkeypatch.setattr(jpeg_stream, "MAX_PICTURE", 100_000)
+    monkeypatch.setattr(jpeg_splitter, "MAX_PICTURE", 100_000)
     splitter = JpegSplitter()
     assert list(splitter.push(b"\xff\xd8\xff\xda\0\2" + bytes(90_000))) == []
     with pytest.raises(ValueError, match="too long"):

@@ -17,16 +17,21 @@ from app.video.camera import Camera, CameraStatus
 from app.video.errors import VideoError
 from app.video.open import open_video
 from app.video.reading import SampledFrame, Watermark
+from app.video.recording import Recording
 from app.video.transport import snapshots
 from tests.support.http_cameras import SIZE, Reply, http_camera, jpeg
+from tests.support.web_server import web_server
 
 
 class Snapper:
     """Answers each request with the next picture, and keeps when each request came."""
 
-    def __init__(self, media_type: str = "image/jpeg", delay: float = 0.0) -> None:
+    def __init__(
+        self, media_type: str | None = "image/jpeg", delay: float = 0.0, *, has_length: bool = True
+    ) -> None:
         self.requests: list[float] = []
-        self.headers = {"Content-Type": media_type}
+        self.headers = {"Content-Type": media_type} if media_type else {}
+        self.has_length = has_length
         self.status = 200
         self.delay = delay
         self.body: bytes | None = None
@@ -35,23 +40,27 @@ class Snapper:
         self.requests.append(time.monotonic())
         time.sleep(self.delay)
         body = self.body if self.body is not None else jpeg(len(self.requests))
-        headers = self.headers | {"Content-Length": str(len(body))}
+        headers = self.headers | ({"Content-Length": str(len(body))} if self.has_length else {})
         return Reply(headers, iter([body]), self.status, interval=0)
 
 
 @contextmanager
-def watched(url: str, stop: Event) -> Iterator[Camera]:
-    with open_video(
-        parse_source(url), Path(), Networks("loopback"), stop=stop, open_timeout=2, read_timeout=1
-    ) as video:
+def watched(url: str, stop: Event, timeout: float = 10.0) -> Iterator[Camera]:
+    """Open a camera. `timeout` is in seconds, for opening it and for each picture."""
+    source, networks = parse_source(url), Networks("loopback")
+    with open_video(source, Path(), networks, stop=stop, open_timeout=timeout, read_timeout=timeout) as video:
         assert isinstance(video, Camera)
         yield video
 
 
 def entries(
-    snapper: Snapper, sampling: Sampling, wanted: int, path: str = "/snapshot.cgi"
+    snapper: Snapper,
+    sampling: Sampling,
+    wanted: int,
+    path: str = "/snapshot.cgi",
+    timeout: float = 10.0,
 ) -> list[SampledFrame | Watermark | CameraStatus]:
-    with http_camera(snapper.answer) as url, watched(url + path, Event()) as video:
+    with http_camera(snapper.answer) as url, watched(url + path, Event(), timeout) as video:
         frames = video.frames(sampling)
         return [next(frames) for _ in range(wanted)]
 
@@ -65,7 +74,7 @@ def test_each_picture_is_sampled_and_asked_for_at_the_sampling_rate(sampling: Fi
     assert (first.media.width, first.media.height, first.media.live) == (*SIZE, True)
     assert [frame.frame for frame in frames if isinstance(frame, SampledFrame)] == list(range(8))
     taken = snapper.requests[7] - snapper.requests[0]
-    assert taken == pytest.approx(7 / sampling.fps, rel=0.3)
+    assert 0.7 * 7 / sampling.fps < taken < 3 * 7 / sampling.fps  # a busy machine is late
     assert len(snapper.requests) <= 9
 
 
@@ -74,12 +83,11 @@ def test_without_a_rate_it_is_one_a_second(sampling: Sampling) -> None:
     snapper = Snapper()
     frames = entries(snapper, sampling, 4)[1:]
     assert all(isinstance(frame, SampledFrame) for frame in frames)
-    assert snapper.requests[2] - snapper.requests[0] == pytest.approx(2, abs=0.4)
+    assert 1.6 < snapper.requests[2] - snapper.requests[0] < 6
 
 
 def test_a_slow_sampling_rate_outlasts_the_deadline_of_a_read() -> None:
-    """Both deadlines of the test are shorter than the 2.5 s between two pictures."""
-    frames = entries(Snapper(), FixedRate(0.4), 3)[1:]
+    frames = entries(Snapper(), FixedRate(0.25), 3, timeout=3)[1:]
     assert all(isinstance(frame, SampledFrame) for frame in frames)
 
 
@@ -95,6 +103,36 @@ def test_a_slow_camera_is_not_asked_to_catch_up() -> None:
     entries(snapper, FixedRate(10), 7)
     gaps = [after - before for before, after in pairwise(snapper.requests)]
     assert min(gaps) > 0.19
+
+
+@pytest.mark.parametrize("media_type", ["application/octet-stream", "text/plain", "text/html", None])
+@pytest.mark.parametrize("has_length", [True, False])
+def test_content_tells_that_it_is_a_picture(media_type: str | None, has_length: bool) -> None:
+    snapper = Snapper(media_type, has_length=has_length)
+    frames = entries(snapper, FixedRate(20), 4)[1:]
+    assert all(isinstance(frame, SampledFrame) for frame in frames)
+
+
+def test_bytes_after_the_picture_do_not_matter() -> None:
+    snapper = Snapper("application/octet-stream")
+    snapper.body = jpeg(1) + bytes(1000)
+    assert all(isinstance(frame, SampledFrame) for frame in entries(snapper, FixedRate(20), 4)[1:])
+
+
+def test_a_file_of_many_pictures_is_a_recording(tmp_path: Path) -> None:
+    (tmp_path / "clip.mjpeg").write_bytes(b"".join(map(jpeg, range(20))))
+    for has_ranges in (True, False):
+        with web_server(tmp_path) as server:
+            server.ranges = has_ranges
+            source = parse_source(f"{server.url}/clip.mjpeg")
+            with open_video(
+                source, Path(), Networks("loopback"), stop=Event(), open_timeout=10, read_timeout=10
+            ) as video:
+                assert isinstance(video, Recording)
+                frames = [
+                    each for each in video.frames(EveryFrame(), "all") if isinstance(each, SampledFrame)
+                ]
+        assert len(frames) == 20
 
 
 @pytest.mark.parametrize(
@@ -145,4 +183,4 @@ def test_waiting_for_the_next_picture_ends_at_once_when_told() -> None:
         Timer(0.1, stop.set).start()
         begun = time.monotonic()
         assert list(frames) == []
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 5

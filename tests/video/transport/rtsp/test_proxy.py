@@ -1,25 +1,16 @@
 """The RTSP proxy: redirects, TLS, and replies of every kind."""
 
-import select
-import socket
-import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from hashlib import sha256
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from tests.support import cameras, clips
-from tests.support.hostile_servers import HERE, RTSP_OK, hostile_camera
+from tests.support.hostile_servers import RTSP_OK, hostile_camera
+from tests.support.tls_front import in_tls
 from tests.support.waiting import until
-from tests.support.web_server import web_server
 from tests.video.transport.rtsp.reading import fault, received
-
-CERTIFICATE = Path(__file__).parents[3] / "support" / "self_signed.pem"
-CERTIFICATE_TEXT = CERTIFICATE.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -101,59 +92,9 @@ def test_a_hidden_redirect_is_found() -> None:
             assert "127.0.0.2 is not an address that sources may have" in str(fault(url)), said
 
 
-@contextmanager
-def in_tls(port: int) -> Iterator[int]:
-    """Run a TLS server in front of a plain one; yield its port."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(CERTIFICATE)
-
-    def pump(outside: ssl.SSLSocket, inside: socket.socket) -> None:
-        with outside, inside, suppress(OSError):
-            while True:
-                readable, _, _ = select.select([outside, inside], [], [])
-                source, sink = (outside, inside) if outside in readable else (inside, outside)
-                data = source.recv(65536)
-                if not data:
-                    return
-                sink.sendall(data + (outside.recv(65536) if source is outside and outside.pending() else b""))
-
-    def accept(listener: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                outside = context.wrap_socket(listener.accept()[0], server_side=True)
-                inside = socket.create_connection((HERE, port))
-                Thread(target=pump, args=(outside, inside), daemon=True).start()
-
-    with socket.create_server((HERE, 0)) as listener:
-        Thread(target=accept, args=(listener,), daemon=True).start()
-        yield listener.getsockname()[1]
-
-
 def test_a_camera_may_use_a_self_signed_certificate(camera: cameras.RtspCamera) -> None:
     with in_tls(camera.port) as port:
         assert received(camera.url.replace("rtsp:", "rtsps:").replace(f":{camera.port}", f":{port}")) == 10
-
-
-def test_a_web_server_needs_a_valid_certificate(tmp_path: Path) -> None:
-    clips.marker_clip(tmp_path / "clip.mp4", frames=5, size=(256, 192))
-    with web_server(tmp_path) as server, in_tls(server.server_port) as port:
-        error = fault(f"https://{HERE}:{port}/clip.mp4")
-    assert "has no valid certificate" in str(error)
-    assert not error.retryable
-
-
-def test_a_web_server_with_the_certificate_in_the_address_needs_no_valid_one(tmp_path: Path) -> None:
-    clips.marker_clip(tmp_path / "live.ts", frames=30, size=(256, 192))
-    digest = sha256(ssl.PEM_cert_to_DER_cert(CERTIFICATE_TEXT[CERTIFICATE_TEXT.index("-----BEGIN CERT") :]))
-    fingerprint = digest.hexdigest().upper()
-    with web_server(tmp_path) as server, in_tls(server.server_port) as port:
-        server.endless = True
-        url = f"https://{HERE}:{port}/live.ts"
-        colons = ":".join(fingerprint[place : place + 2] for place in range(0, 64, 2))
-        assert received(f"{url}#sha256={colons}") == 10
-        assert received(f"{url}#sha256={fingerprint.lower()}") == 10
-        assert "has another certificate" in str(fault(f"{url}#sha256={64 * '0'}"))
-        assert "add #sha256=" in str(fault(f"{url}#sha256=0"))
 
 
 def open_files() -> int:
