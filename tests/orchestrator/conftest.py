@@ -42,6 +42,16 @@ TIMING = LeaseTiming(heartbeat_interval=0.05, heartbeat_timeout=0.6)
 PATIENT = LeaseTiming(heartbeat_interval=0.05, heartbeat_timeout=30.0)
 """No lease ends during a test, unless the test says why."""
 
+
+class _NeverSilent(LeaseTiming, frozen=True):
+    @property
+    def grace(self) -> float:
+        return self.heartbeat_timeout
+
+
+NEVER_SILENT = _NeverSilent(heartbeat_interval=0.05, heartbeat_timeout=30.0)
+"""A runner whose heartbeats are late, because the machine is busy, gets runs all the same."""
+
 SPEC = ScenarioSpec("clip.mp4", Marker())
 
 _LOCKS = (

@@ -24,7 +24,7 @@ from app.orchestrator.dispatcher import free_slots
 from app.orchestrator.heartbeats import note_instance
 from app.orchestrator.lifecycle import ScenarioRecord
 from app.postgres import Connection
-from tests.orchestrator.conftest import PATIENT, SPEC, World
+from tests.orchestrator.conftest import NEVER_SILENT, PATIENT, SPEC, World
 from tests.support.waiting import until
 
 
@@ -41,7 +41,7 @@ async def test_a_stop_reaches_the_runner_and_its_end_is_heard(world: World) -> N
 
 
 async def test_slots_are_never_exceeded_and_the_longest_wait_ends_first(world: World) -> None:
-    async with world.orchestrator(), world.runner(slots=2) as runner:
+    async with world.orchestrator(timing=NEVER_SILENT), world.runner(slots=2) as runner:
         ids = [await world.create() for _ in range(5)]
         await runner.started(ids[0])
         await runner.started(ids[1])
@@ -54,7 +54,8 @@ async def test_slots_are_never_exceeded_and_the_longest_wait_ends_first(world: W
 
 
 async def test_runs_are_spread_over_runners(world: World) -> None:
-    async with world.orchestrator(), world.runner("a") as a, world.runner("b") as b:
+    timing = NEVER_SILENT
+    async with world.orchestrator(timing=timing), world.runner("a") as a, world.runner("b") as b:
         await until(partial(world.knows_runners, 2))
         ids = [await world.create() for _ in range(4)]
         await until(lambda: len(a.runs) + len(b.runs) == len(ids))
@@ -139,7 +140,7 @@ NEWER = b'{"source": "clip.mp4", "detector": {"type": "of tomorrow", "x": [1]}, 
 
 
 async def test_a_scenario_waits_for_a_runner_that_has_what_it_needs(world: World) -> None:
-    async with world.orchestrator(), world.runner("old") as old:
+    async with world.orchestrator(timing=NEVER_SILENT), world.runner("old") as old:
         await until(partial(world.knows_runners, 1))
         newer = await world.create_from(Raw(NEWER))
         known = await world.create()
@@ -152,7 +153,8 @@ async def test_a_scenario_waits_for_a_runner_that_has_what_it_needs(world: World
 
 
 async def test_features_that_only_the_api_knows_of_are_kept_in_mind(world: World) -> None:
-    async with world.orchestrator(), world.runner("old") as old, world.runner("new") as new:
+    timing = NEVER_SILENT
+    async with world.orchestrator(timing=timing), world.runner("old") as old, world.runner("new") as new:
         new.features = (*FEATURES, "zones")
         await until(partial(world.knows_runners, 2))
         needs_zones = [await world.create(SPEC, "zones") for _ in range(3)]
@@ -171,7 +173,11 @@ async def test_a_runner_that_announces_no_features_has_those_of_the_first_releas
 
 
 async def test_slots_of_several_kinds_are_all_filled_the_longest_wait_first(world: World) -> None:
-    async with world.orchestrator(), world.runner("old", slots=2) as old, world.runner("new", slots=2) as new:
+    async with (
+        world.orchestrator(timing=NEVER_SILENT),
+        world.runner("old", slots=2) as old,
+        world.runner("new", slots=2) as new,
+    ):
         new.features = (*FEATURES, "zones")
         await until(partial(world.knows_runners, 2))
         zones = [await world.create(SPEC, "zones") for _ in range(2)]

@@ -14,7 +14,7 @@ T = TypeVar("T")
 async def until(condition: Callable[[], Awaitable[T]], timeout: float = ..., poll: float = ...) -> T: ...
 @overload
 async def until(condition: Callable[[], T], timeout: float = ..., poll: float = ...) -> T: ...
-async def until(condition: Callable[[], object], timeout: float = 10.0, poll: float = 0.01) -> object:
+async def until(condition: Callable[[], object], timeout: float = 30.0, poll: float = 0.01) -> object:
     """Return the condition's first truthy value. Raises AssertionError past `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:

