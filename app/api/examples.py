@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from ..domain.detector_config import Marker, Mock, Motion
+from ..domain.detector_config import Marker, Motion, Objects
 from ..domain.media import Media, VideoTrack
 from ..domain.prediction import Detection, Prediction
 from ..domain.spec import EveryFrame, FixedRate, RestartPolicy
@@ -16,7 +16,7 @@ from .queries.runners import RunnerInfo, RunnerList
 from .queries.scenarios import Scenario, ScenarioPage
 
 NEW_SCENARIOS = {
-    "a trial without a video": NewScenario("test:testsrc2", Mock(seed=1)),
+    "a trial without a video": NewScenario("test:testsrc2", Objects()),
     "every frame of a recording": NewScenario("clip.mp4", Marker(), sampling=EveryFrame(), name="front door"),
     "two frames a second of a camera": NewScenario(
         "rtsp://camera.local/stream",

@@ -1,19 +1,20 @@
 """Make the detector that a user configured."""
 
-from ..domain.detector_config import DetectorConfig, Face, Marker, Mock, Motion, Onnx, People, Remote
+from ..domain.detector_config import DetectorConfig, Face, Marker, Mock, Motion, Objects, Onnx, People, Remote
 from ..domain.networks import Networks
 from .base import Detector
 from .face import FaceDetector
 from .marker import MarkerDetector
 from .mock import MockDetector
 from .motion import MotionDetector
+from .objects.detector import ObjectsDetector
 from .onnx.cache import ModelCache
 from .onnx.detector import OnnxDetector
 from .people import PeopleDetector
 from .remote.detector import RemoteDetector
 from .remote.servers import InferenceServers
 
-READS_FILES = People | Face | Onnx
+READS_FILES = Objects | People | Face | Onnx
 """Detectors that read files when they are made, which takes time."""
 
 NO_SERVERS = InferenceServers(Networks(""))
@@ -29,6 +30,8 @@ def make_detector(
         DetectorError: the configuration names something that is missing or cannot be used
     """
     match config:
+        case Objects():
+            return ObjectsDetector(config, models)
         case Motion():
             return MotionDetector(config)
         case People():

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from .coco import CocoGroup, CocoLabel
 from .model_input import LayoutName, ModelInput, StatedModel
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
@@ -66,6 +67,29 @@ class Marker(_Config, frozen=True, tag="marker"):
         "7x7_50", "7x7_100", "7x7_250", "7x7_1000",
         "original", "apriltag_16h5", "apriltag_25h9", "apriltag_36h10", "apriltag_36h11",
     ] = "5x5_1000"  # fmt: skip
+
+
+class Objects(_Config, frozen=True, tag="objects"):
+    """People, vehicles, animals and things of COCO's 80 classes. Labels: COCO's, such as `person` and `car`.
+
+    The model comes with the service: SSDLite on MobileNetV2, small and fast. It finds what is at least about
+    a tenth of the picture high; `tiles` finds smaller objects. A larger model (`onnx`) finds more.
+    """
+
+    labels: Annotated[
+        Annotated[tuple[Literal[CocoLabel, CocoGroup], ...], Meta(min_length=1, max_length=100)] | None,
+        Meta(description="keep only these; `people`, `vehicles` and `animals` stand for their groups"),
+    ] = None
+    confidence: Annotated[Fraction, Meta(description="weaker detections are left out")] = 0.5
+    tiles: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=4,
+            description="also look at n × n overlapping parts of the picture, which finds objects of 1/n the"
+            " size and takes 1 + n² times as long; 1: only the whole picture",
+        ),
+    ] = 1
 
 
 class Onnx(_Config, frozen=True, tag="onnx"):
@@ -143,4 +167,4 @@ class Mock(_Config, frozen=True, tag="mock"):
     max_detections: Annotated[int, Meta(ge=0, le=1000)] = 3
 
 
-DetectorConfig = Motion | People | Face | Marker | Onnx | Remote | Mock
+DetectorConfig = Objects | Motion | People | Face | Marker | Onnx | Remote | Mock

@@ -38,10 +38,14 @@ def test_the_wheel_holds_one_package_with_every_module_and_migration(wheel: Path
         names = set(archive.namelist())
     metadata = f"videoanalysis-{__version__}.dist-info"
     assert {name.partition("/")[0] for name in names} == {"videoanalysis", metadata}
-    source = {path for kind in ("*.py", "*.sql", "py.typed") for path in (ROOT / "app").rglob(kind)}
+    kinds = ("*.py", "*.sql", "py.typed", "*.onnx", "LICENSE", "NOTICE")
+    source = {path for kind in kinds for path in (ROOT / "app").rglob(kind)}
     expected = {f"videoanalysis/{path.relative_to(ROOT / 'app').as_posix()}" for path in source}
     assert {name for name in names if name.startswith("videoanalysis/")} == expected
     assert "videoanalysis/py.typed" in names
+    assert {
+        f"videoanalysis/detectors/objects/{name}" for name in ("coco_ssd.onnx", "LICENSE", "NOTICE")
+    } <= names
     assert any(name.startswith("videoanalysis/scenarios/migrations/") for name in names)
 
 
@@ -56,6 +60,8 @@ async def test_the_wheel_analyses_a_video_beside_a_foreign_package_app(
         scenario_id = await service.create("test:testsrc2?duration=2", {"type": "motion"})
         assert (await service.ends(scenario_id))["outcome"] == "completed"
         assert len(await service.predictions(scenario_id)) == 4
+        with_model = await service.create("test:testsrc2?duration=1", {"type": "objects"})
+        assert (await service.ends(with_model))["outcome"] == "completed"
 
 
 def test_the_settings_module_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:

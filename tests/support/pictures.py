@@ -90,3 +90,31 @@ def _resized(image: Image, size: tuple[int, int] | None) -> Image:
 
 def _image(array: object) -> Image:
     return np.asarray(array, np.uint8)
+
+
+def road(width: int, height: int, *signs: tuple[int, int, int]) -> Image:
+    """Return a sky and a road, with stop signs at (x, y, side)."""
+    image = np.repeat(np.linspace(200, 90, height)[:, None, None], 3, 2).repeat(width, 1).astype(np.uint8)
+    image[..., 0] += 25
+    image[height * 3 // 4 :] = (95, 95, 100)
+    for x, y, side in signs:
+        paste(image, stop_sign(side), x, y)
+        middle, half = x + side // 2, max(1, side // 30)
+        image[y + side :, middle - half : middle + half] = 120
+    return image
+
+
+def stop_sign(side: int) -> Image:
+    """Return a red octagon with a white edge and the word STOP, on a sky."""
+    large = side * 4
+    image = np.full((large, large, 3), (150, 170, 160), np.uint8)
+    angles = np.pi / 8 + np.arange(8) * np.pi / 4
+    for radius, colour in ((0.47, (245, 245, 245)), (0.437, (30, 20, 190))):
+        corners = large * (0.5 + radius * np.column_stack((np.cos(angles), np.sin(angles))))
+        cv2.fillPoly(image, [corners.astype(np.int32)], colour)
+    font, thick = cv2.FONT_HERSHEY_DUPLEX, max(1, round(large * 0.035))
+    (width, height), _ = cv2.getTextSize("STOP", font, 1, 1)
+    size = large * 0.66 / width
+    corner = round(large / 2 - width * size / 2), round(large / 2 + height * size / 2)
+    cv2.putText(image, "STOP", corner, font, size, (245, 245, 245), thick, cv2.LINE_AA)
+    return _image(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA))

@@ -66,8 +66,8 @@ class UnderstoodModel(Struct, frozen=True):
         if self.layout.name == "classifier":
             boxes[:] = 0, 0, picture.width, picture.height
         return [
-            RawDetection(self.label(number), score, *box, class_id=number)
-            for number, score, box in zip(
+            RawDetection(self.label(number), score, x1, y1, x2, y2, number)
+            for number, score, (x1, y1, x2, y2) in zip(
                 found.classes.tolist(), found.scores.tolist(), boxes.tolist(), strict=True
             )
         ]

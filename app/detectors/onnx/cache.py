@@ -43,7 +43,14 @@ class FileCache(Generic[Loaded]):
         Raises:
             DetectorError: there is no such file below the model folder, or it is not a usable model
         """
-        path = _below(self._root, name)
+        return self.load_file(_below(self._root, name), name)
+
+    def load_file(self, path: Path, name: str) -> Loaded:
+        """Return the model in the file at `path`, which errors call `name`.
+
+        Raises:
+            DetectorError: it is not a usable model
+        """
         with self._loading:
             try:
                 model = self._load(path)
