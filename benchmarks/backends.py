@@ -26,8 +26,8 @@ from app.domain.detector_config import Onnx
 from app.domain.networks import Networks
 from app.domain.picture import Picture
 from app.domain.prediction import Detection
+from app.domain.sampling import EveryFrame
 from app.domain.source import parse_source
-from app.domain.spec import EveryFrame
 from app.video.open import open_video
 from app.video.reading import SampledFrame
 from app.video.recording import Recording

@@ -19,8 +19,8 @@ import psutil
 from msgspec import Struct
 
 from app.domain.prediction import Detection
+from app.domain.sampling import EveryFrame, FixedRate, Sampling
 from app.domain.source import parse_source
-from app.domain.spec import EveryFrame, FixedRate, Sampling
 from app.runner.pipeline import FrameTask, Pipeline
 from app.runner.workers import Workers
 from app.video.decoder.parent import ProcessReader

@@ -27,8 +27,8 @@ from app.domain.detector_config import Onnx
 from app.domain.networks import Networks
 from app.domain.picture import Picture
 from app.domain.prediction import Prediction
+from app.domain.sampling import EveryFrame
 from app.domain.source import parse_source
-from app.domain.spec import EveryFrame
 from app.postgres import open_database
 from app.predictions.checkpoint import Batch, Counters, Fence
 from app.runner import checkpoints as store

@@ -31,7 +31,8 @@ from app.bus.memory import open_memory_bus
 from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import Mock
 from app.domain.networks import Networks
-from app.domain.spec import EveryFrame, ScenarioSpec
+from app.domain.sampling import EveryFrame
+from app.domain.spec import ScenarioSpec
 from app.domain.stored_spec import encode_spec
 from app.messages import CreateScenario, Instance, orchestrator_commands
 from app.orchestrator import run_orchestrator

@@ -6,7 +6,8 @@ from uuid import UUID
 from ..domain.detector_config import Marker, Motion, Objects
 from ..domain.media import Media, VideoTrack
 from ..domain.prediction import Detection, Prediction
-from ..domain.spec import EveryFrame, FixedRate, RestartPolicy
+from ..domain.sampling import EveryFrame, FixedRate
+from ..domain.spec import RestartPolicy
 from ..domain.states import State
 from .new_scenario import NewScenario
 from .queries.history import ChangePage, ScenarioChange, SourceChange

@@ -9,7 +9,7 @@ from ..domain.media import Media
 from ..domain.pins import PinChange, Pins
 from ..domain.prediction import FrameSize, Prediction
 from ..domain.reason import ScenarioWarning
-from ..domain.spec import CandidateFrames
+from ..domain.sampling import CandidateFrames
 from ..domain.states import SourceState
 
 

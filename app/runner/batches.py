@@ -9,7 +9,7 @@ from ..detectors.warm_up import replay_from
 from ..domain.pins import PinChange, Pins, compare, merge
 from ..domain.prediction import FrameSize, Prediction
 from ..domain.reason import ScenarioWarning
-from ..domain.spec import CandidateFrames
+from ..domain.sampling import CandidateFrames
 from ..domain.states import SourceState
 from ..predictions.checkpoint import Batch, Checkpoint, Counters
 from ..video.reading import Watermark

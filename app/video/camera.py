@@ -17,8 +17,8 @@ from msgspec import Struct
 from ..domain.media import Media
 from ..domain.picture import Image
 from ..domain.reason import SourceLoss
+from ..domain.sampling import KeyframesOnly, Sampling
 from ..domain.source import Source
-from ..domain.spec import KeyframesOnly, Sampling
 from .coded import VideoPacket
 from .container import OpenContainer
 from .errors import READ_ERRORS, VideoError, read_error

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from ..concurrency.threads import start_thread
 from ..domain.networks import Networks
 from ..domain.redaction import redact
-from ..domain.spec import CandidateFrames
+from ..domain.sampling import CandidateFrames
 from .camera import Camera, CameraStatus
 from .errors import VideoError
 from .open import open_video

@@ -8,8 +8,8 @@ from ..domain.media import Media
 from ..domain.picture import Picture
 from ..domain.pins import FileIdentity
 from ..domain.reason import ScenarioWarning, SourceLoss
+from ..domain.sampling import CandidateFrames, Sampling
 from ..domain.source import Source
-from ..domain.spec import CandidateFrames, Sampling
 from ..domain.states import SourceState
 
 

@@ -10,8 +10,8 @@ from av.error import FFmpegError, InvalidDataError
 from ..domain.media import Media
 from ..domain.pins import FileIdentity
 from ..domain.reason import ScenarioWarning
+from ..domain.sampling import CandidateFrames, FixedRate, Sampling
 from ..domain.source import Source
-from ..domain.spec import CandidateFrames, FixedRate, Sampling
 from .coded import CodedPicture, PresentationOrder, VideoPacket
 from .colours import is_matrix_supported
 from .container import OpenContainer

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-from ..domain.spec import CandidateFrames, FixedRate, KeyframesOnly, Sampling
+from ..domain.sampling import CandidateFrames, FixedRate, KeyframesOnly, Sampling
 
 _MAX_GAP = Fraction(1, 4)  # of the time between samples
 

@@ -5,7 +5,8 @@ from uuid import UUID
 from app import messages as m
 from app.domain.detector_config import Marker
 from app.domain.media import Media
-from app.domain.spec import FixedRate, RestartPolicy, ScenarioSpec
+from app.domain.sampling import FixedRate
+from app.domain.spec import RestartPolicy, ScenarioSpec
 from app.domain.stored_spec import encode_spec
 from app.messages import Message, Topic
 

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from app.domain.detector_config import Marker, Motion, Onnx
 from app.domain.features import FEATURES, FEATURES_OF_0_1_0, needed_features
 from app.domain.model_input import ModelInput
-from app.domain.spec import EveryFrame, FixedRate, RestartPolicy, ScenarioSpec
+from app.domain.sampling import EveryFrame, FixedRate
+from app.domain.spec import RestartPolicy, ScenarioSpec
 from app.domain.stored_spec import decode_spec, encode_spec, same_specs, summarize_spec
 
 SPEC = ScenarioSpec("clip.mp4", Motion(0.25), EveryFrame(), RestartPolicy("never", 3), name="yard")

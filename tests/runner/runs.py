@@ -13,7 +13,8 @@ from app.detectors.onnx.cache import ModelCache
 from app.detectors.remote.servers import InferenceServers
 from app.domain.detector_config import Mock
 from app.domain.networks import Networks
-from app.domain.spec import EveryFrame, RestartPolicy, ScenarioSpec
+from app.domain.sampling import EveryFrame
+from app.domain.spec import RestartPolicy, ScenarioSpec
 from app.domain.stored_spec import encode_spec
 from app.messages import (
     Instance,

@@ -19,7 +19,7 @@ from app.detectors.base import Detector
 from app.detectors.factory import make_detector
 from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import Motion
-from app.domain.spec import FixedRate
+from app.domain.sampling import FixedRate
 from app.messages import (
     RunFinished,
     RunStarted,

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from app.api.queries.predictions import PredictionFilter, list_predictions
 from app.domain.detector_config import Mock
 from app.domain.prediction import FrameSize, Prediction
-from app.domain.spec import EveryFrame
+from app.domain.sampling import EveryFrame
 from app.postgres import Database
 from app.predictions.checkpoint import BatchWrite, Checkpoint, Counters
 from app.runner import checkpoints

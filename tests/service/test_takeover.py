@@ -15,7 +15,8 @@ from app.bus.memory import open_memory_bus
 from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import Marker
 from app.domain.networks import Networks
-from app.domain.spec import EveryFrame, ScenarioSpec
+from app.domain.sampling import EveryFrame
+from app.domain.spec import ScenarioSpec
 from app.domain.stored_spec import encode_spec
 from app.messages import CreateScenario, Instance, Message, Topic, orchestrator_commands
 from app.orchestrator import run_orchestrator

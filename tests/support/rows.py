@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 
 from app.domain.detector_config import Marker
 from app.domain.media import Media
-from app.domain.spec import FixedRate, ScenarioSpec
+from app.domain.sampling import FixedRate
+from app.domain.spec import ScenarioSpec
 from app.postgres import Database
 from app.predictions.codec import FRAMES_PER_BLOCK
 

@@ -8,8 +8,8 @@ from threading import Event
 import pytest
 
 from app.domain.networks import Networks
+from app.domain.sampling import EveryFrame
 from app.domain.source import parse_source
-from app.domain.spec import EveryFrame
 from app.video.errors import VideoError
 from app.video.open import open_video
 from app.video.reading import SampledFrame

@@ -12,8 +12,8 @@ import cv2
 
 from app.domain.networks import Networks
 from app.domain.picture import Picture
+from app.domain.sampling import CandidateFrames, EveryFrame, Sampling
 from app.domain.source import parse_source
-from app.domain.spec import CandidateFrames, EveryFrame, Sampling
 from app.video.open import open_video
 from app.video.reading import Watermark
 from app.video.recording import Recording

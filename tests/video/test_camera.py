@@ -7,7 +7,7 @@ from threading import Event, Timer
 
 import pytest
 
-from app.domain.spec import EveryFrame, FixedRate, KeyframesOnly
+from app.domain.sampling import EveryFrame, FixedRate, KeyframesOnly
 from app.video.camera import CameraStatus
 from app.video.errors import VideoError
 from app.video.reading import SampledFrame

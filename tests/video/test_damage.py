@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.reason import ScenarioWarning
-from app.domain.spec import EveryFrame, FixedRate, KeyframesOnly
+from app.domain.sampling import EveryFrame, FixedRate, KeyframesOnly
 from app.video.reading import SampledFrame, Watermark
 from tests.support import clips
 from tests.video.recordings import SIZE, marker, opened, read

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.domain.sampling import EveryFrame
 from app.domain.source import parse_source
-from app.domain.spec import EveryFrame
 from app.video.errors import TruncatedError, VideoError, read_error
 from app.video.reading import SampledFrame
 from tests.support import clips

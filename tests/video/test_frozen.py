@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.domain.picture import Image
-from app.domain.spec import EveryFrame
+from app.domain.sampling import EveryFrame
 from app.video import camera as video_camera
 from app.video.camera import CameraStatus
 from tests.support import clips

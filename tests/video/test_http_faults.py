@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.spec import EveryFrame
+from app.domain.sampling import EveryFrame
 from app.video.errors import VideoError
 from tests.support import clips
 from tests.support.ports import free_port

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from threading import Event
 
-from app.domain.spec import EveryFrame
+from app.domain.sampling import EveryFrame
 from tests.support import clips
 from tests.support.web_server import web_server
 from tests.video.watching import live_playlist, marker, state, take, watched

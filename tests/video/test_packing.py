@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 import pytest
 
-from app.domain.spec import EveryFrame
+from app.domain.sampling import EveryFrame
 from app.video.reading import SampledFrame
 from app.video.recording import Recording
 from tests.support import clips

@@ -12,8 +12,8 @@ import pytest
 
 from app.domain.networks import Networks
 from app.domain.picture import Image
+from app.domain.sampling import EveryFrame
 from app.domain.source import parse_source
-from app.domain.spec import EveryFrame
 from app.video.open import open_video
 from app.video.pictures import AvPicture
 from app.video.reading import SampledFrame

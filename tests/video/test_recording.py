@@ -10,8 +10,8 @@ import av
 import pytest
 
 from app.domain.networks import Networks
+from app.domain.sampling import CandidateFrames, EveryFrame, FixedRate, KeyframesOnly, Sampling
 from app.domain.source import parse_source
-from app.domain.spec import CandidateFrames, EveryFrame, FixedRate, KeyframesOnly, Sampling
 from app.video import lazy_decoder
 from app.video import recording as video_recording
 from app.video.coded import VideoPacket

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.spec import CandidateFrames, EveryFrame, FixedRate, KeyframesOnly, Sampling
+from app.domain.sampling import CandidateFrames, EveryFrame, FixedRate, KeyframesOnly, Sampling
 from app.video.sampling import ProbedFrame, Sampler, choose_candidates
 
 THIRTIETH = Fraction(1, 30)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from app.domain.spec import EveryFrame
+from app.domain.sampling import EveryFrame
 from app.video.errors import VideoError
 from app.video.reading import SampledFrame
 from tests.video.recordings import opened, read

@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 import pytest
 
-from app.domain.spec import EveryFrame, FixedRate, Sampling
+from app.domain.sampling import EveryFrame, FixedRate, Sampling
 from app.video.reading import SampledFrame
 from tests.support import clips
 from tests.video.recordings import SIZE, marker, opened, read

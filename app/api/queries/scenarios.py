@@ -12,8 +12,9 @@ from msgspec import Meta, Struct, structs
 from ...domain.detector_config import DetectorConfig
 from ...domain.media import Media
 from ...domain.reason import Reason, ScenarioWarning
+from ...domain.sampling import Sampling
 from ...domain.source import SourceError, parse_source
-from ...domain.spec import RestartPolicy, Sampling, ScenarioSpec
+from ...domain.spec import RestartPolicy, ScenarioSpec
 from ...domain.states import STATE_DESCRIPTIONS, Outcome, SourceState, State
 from ...domain.stored_spec import decode_spec
 from ...postgres import Database

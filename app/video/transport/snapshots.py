@@ -3,7 +3,7 @@
 import time
 from threading import Event
 
-from ...domain.spec import FixedRate, Sampling
+from ...domain.sampling import FixedRate, Sampling
 from ..errors import VideoError
 from .http_file import HttpFile
 from .jpeg_splitter import JPEG_START, MAX_PICTURE

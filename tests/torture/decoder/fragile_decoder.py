@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from app.domain.spec import CandidateFrames, Sampling
+from app.domain.sampling import CandidateFrames, Sampling
 from app.video.decoder.child import main
 from app.video.decoder.protocol import ReadEnded
 from app.video.reading import ReadStatus, SampledFrame, Watermark

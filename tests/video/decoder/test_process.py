@@ -20,8 +20,8 @@ from app.detectors.factory import make_detector
 from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import DetectorConfig, Marker, Mock, Motion, Onnx
 from app.domain.prediction import Detection
+from app.domain.sampling import EveryFrame, FixedRate, KeyframesOnly, Sampling
 from app.domain.source import parse_source
-from app.domain.spec import EveryFrame, FixedRate, KeyframesOnly, Sampling
 from app.runner.pipeline import FrameTask, Pipeline
 from app.runner.workers import Workers
 from app.video.decoder import parent as decoder_process

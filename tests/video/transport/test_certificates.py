@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from app.domain.networks import Networks
+from app.domain.sampling import EveryFrame, FixedRate
 from app.domain.source import parse_source
-from app.domain.spec import EveryFrame, FixedRate
 from app.video.camera import Camera
 from app.video.errors import VideoError
 from app.video.open import open_video

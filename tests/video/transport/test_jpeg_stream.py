@@ -11,8 +11,8 @@ import cv2
 import pytest
 
 from app.domain.networks import Networks
+from app.domain.sampling import EveryFrame
 from app.domain.source import parse_source
-from app.domain.spec import EveryFrame
 from app.video.camera import Camera, CameraStatus
 from app.video.errors import VideoError
 from app.video.open import open_video

@@ -11,8 +11,8 @@ from threading import Event, Timer
 import pytest
 
 from app.domain.networks import Networks
+from app.domain.sampling import EveryFrame, FixedRate, KeyframesOnly, Sampling
 from app.domain.source import parse_source
-from app.domain.spec import EveryFrame, FixedRate, KeyframesOnly, Sampling
 from app.video.camera import Camera, CameraStatus
 from app.video.errors import VideoError
 from app.video.open import open_video
