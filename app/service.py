@@ -25,6 +25,7 @@ from .detectors.backends.choice import make_backend
 from .detectors.backends.session import Backend, BackendError
 from .detectors.onnx.cache import FileCache, ModelCache
 from .detectors.remote.servers import InferenceServers
+from .domain.detector_config import PLUGINS
 from .inference.application import InferenceApp
 from .inference.batching import BatchScheduler
 from .inference.hosted_model import HostedModel
@@ -253,6 +254,8 @@ class Service:
             cores=usable_cores(),
             seconds=round(seconds, 1),
         )
+        for fault in PLUGINS.faults.values():
+            log.error("a plug-in is left out", fault=fault)
 
 
 def create(roles: Iterable[RoleSpec] = ROLES) -> Asgi:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from math import isfinite
 from threading import local
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 
@@ -60,11 +60,11 @@ class WarmUp(Struct, frozen=True):
 class Detector(ABC):
     """Finds things in pictures. What it finds depends on the recording alone."""
 
-    warm_up: ClassVar[WarmUp | None] = None
+    warm_up: WarmUp | None = None
     """Set if it learns from earlier frames: `RebuiltDetector` then decides which instance sees a frame."""
-    is_ordered: ClassVar[bool] = False
+    is_ordered: bool = False
     """Whether it must get a run's frames in their order, one at a time."""
-    is_single_threaded: ClassVar[bool] = False
+    is_single_threaded: bool = False
     """Whether all calls of `detect` must be in one and the same thread."""
     servers: str = ""
     """The servers that `detect` waits for most of the time, needing no core; empty if it computes."""

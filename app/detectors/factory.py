@@ -11,11 +11,12 @@ from .objects.detector import ObjectsDetector
 from .onnx.cache import ModelCache
 from .onnx.detector import OnnxDetector
 from .people import PeopleDetector
+from .plugin import PluginDetector
 from .remote.detector import RemoteDetector
 from .remote.servers import InferenceServers
 
-READS_FILES = Objects | People | Face | Onnx
-"""Detectors that read files when they are made, which takes time."""
+MADE_AT_ONCE = Motion | Marker | Remote | Mock
+"""Detectors that read no files when they are made. To make another one takes time."""
 
 NO_SERVERS = InferenceServers(Networks(""))
 """Those that may be asked without networks that allow it: none."""
@@ -24,7 +25,7 @@ NO_SERVERS = InferenceServers(Networks(""))
 def make_detector(
     config: DetectorConfig, models: ModelCache, servers: InferenceServers = NO_SERVERS
 ) -> Detector:
-    """Return a new detector. Call this in a thread if the configuration is one of READS_FILES.
+    """Return a new detector. Call this in a thread unless the configuration is one of MADE_AT_ONCE.
 
     Raises:
         DetectorError: the configuration names something that is missing or cannot be used
@@ -46,3 +47,5 @@ def make_detector(
             return OnnxDetector(config, models)
         case Remote():
             return RemoteDetector(config, servers)
+        case _:
+            return PluginDetector(config)

@@ -3,12 +3,15 @@
 GET /detectors shows these docstrings: what it finds, then its labels, then the rest.
 """
 
-from typing import Annotated, Literal
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from .coco import CocoGroup, CocoLabel
 from .model_input import LayoutName, ModelInput, StatedModel
+from .plugins import PluginConfig, load_plugins
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Label = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -99,7 +102,12 @@ class Onnx(_Config, frozen=True, tag="onnx"):
     or rejected, never guessed at: then `layout`, `input` and `names` can say what its file does not.
     """
 
-    model: Annotated[str, Meta(min_length=1, max_length=500, description="a file below VA_MODEL_ROOT")]
+    model: Annotated[
+        str,
+        Meta(
+            min_length=1, max_length=500, description="a file below VA_MODEL_ROOT", examples=["yolov8n.onnx"]
+        ),
+    ]
     confidence: Annotated[Fraction, Meta(description="weaker detections are left out")] = 0.25
     iou: Annotated[
         Fraction,
@@ -139,7 +147,7 @@ class Remote(_Config, frozen=True, tag="remote"):
     The scenario waits while the server is away. A server on this machine must be in VA_INFERENCE_URLS.
     """
 
-    url: ModelUrl
+    url: Annotated[ModelUrl, Meta(examples=["https://gpu:8000/v2/models/yolo"])]
     more_urls: Annotated[
         tuple[ModelUrl, ...], Meta(max_length=15, description="the same model on other servers")
     ] = ()
@@ -167,4 +175,11 @@ class Mock(_Config, frozen=True, tag="mock"):
     max_detections: Annotated[int, Meta(ge=0, le=1000)] = 3
 
 
-DetectorConfig = Objects | Motion | People | Face | Marker | Onnx | Remote | Mock
+BuiltIn = Objects | Motion | People | Face | Marker | Onnx | Remote | Mock
+
+PLUGINS = load_plugins(str(config.__struct_config__.tag) for config in get_args(BuiltIn))
+
+if TYPE_CHECKING:
+    DetectorConfig = BuiltIn | PluginConfig
+else:
+    DetectorConfig = reduce(or_, PLUGINS.configs, BuiltIn)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from ..concurrency.wake import Wake
 from ..detectors.base import Detector, DetectorError
-from ..detectors.factory import READS_FILES, make_detector
+from ..detectors.factory import MADE_AT_ONCE, make_detector
 from ..domain.media import Media
 from ..domain.pins import PinnedError, Pins
 from ..domain.reason import DetectorWait, SourceLoss
@@ -121,8 +121,8 @@ class Run:
             spec = decode_spec(self._command.spec)
             source = replace(parse_source(spec.source), track=spec.track)
             make = partial(make_detector, spec.detector, self._context.models, self._context.servers)
-            reads_files = isinstance(spec.detector, READS_FILES)
-            detector = await to_thread.run_sync(make, abandon_on_cancel=True) if reads_files else make()
+            is_quick = isinstance(spec.detector, MADE_AT_ONCE)
+            detector = make() if is_quick else await to_thread.run_sync(make, abandon_on_cancel=True)
         except (SourceError, DetectorError) as error:
             return self._event(RunFailed, error=str(error), retryable=False)
         except ValidationError as error:

@@ -30,6 +30,7 @@ class ServiceProcess:
     ) -> None:
         self._options = [app] if app.endswith(":app") else ["--factory", app]
         self._code = code
+        self.python: Path | str = sys.executable  # of the environment in which it runs
         self.folder = folder
         self.media = folder / "media"
         self.media.mkdir(exist_ok=True)
@@ -61,7 +62,7 @@ class ServiceProcess:
         environment = {name: text for name, text in os.environ.items() if not name.startswith("VA_")}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "uvicorn", *self._options, "--port", str(self.port)],
+                [self.python, "-m", "uvicorn", *self._options, "--port", str(self.port)],
                 cwd=self.folder,
                 env=environment | {"PYTHONPATH": str(self._code)} | self._variables,
                 stdout=log,

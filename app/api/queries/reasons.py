@@ -80,7 +80,8 @@ def _waiting_reason(row: Record, runners: Sequence[_LiveRunner]) -> Reason | Non
     able = [runner for runner in runners if needs <= runner.features]
     if not able:
         missing = ", ".join(sorted(needs - runners[0].features))
-        return Reason("no_feature", f"No runner has what it needs ({missing}). Upgrade a runner.", since)
+        text = f"No runner has what it needs ({missing}). Upgrade a runner, or install the detector there."
+        return Reason("no_feature", text, since)
     slots, used = sum(runner.slots for runner in able), sum(runner.used for runner in able)
     if used >= slots:
         text = (

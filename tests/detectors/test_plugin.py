@@ -1,0 +1,91 @@
+"""A plug-in's detector: what it returns is checked, and what it raises is told."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from msgspec import Struct
+
+from app.detectors.base import MAX_DETECTIONS, DetectorError, WarmUp
+from app.detectors.plugin import PluginDetector
+from app.domain.prediction import Detection
+from tests.support.pictures import ArrayPicture, plain
+
+Found = Iterable[tuple[Any, ...]]
+
+
+class Config(Struct, frozen=True, tag_field="type", tag="things"):
+    make: Callable[[], object]
+
+    def make_detector(self) -> object:
+        return self.make()
+
+
+class Made:
+    def __init__(self, found: Found, **attributes: Any) -> None:
+        self._found = found
+        self.__dict__.update(attributes)
+
+    def detect(self, _picture: object, _frame: int) -> Found:
+        return self._found
+
+
+def plugin(*found: tuple[Any, ...], **attributes: Any) -> PluginDetector:
+    return PluginDetector(Config(lambda: Made(found, **attributes)))
+
+
+def detect(*found: tuple[Any, ...]) -> tuple[Detection, ...]:
+    return plugin(*found).detect(ArrayPicture(plain(640, 360)), 0)
+
+
+def test_detections_are_cut_rounded_and_sorted() -> None:
+    assert detect(("a", 0.5, -9, 10.01, 20, 30), ("b\n", 1.7, 1, 2, 3, 4, 7)) == (
+        Detection("b�", 1.0, (1.0, 2.0, 3.0, 4.0), class_id=7),
+        Detection("a", 0.5, (0.0, 10.0, 20.0, 30.0)),
+    )
+    assert detect(("a", float("nan"), 1, 2, 3, 4), ("a", 0.5, 3, 2, 1, 4)) == ()
+    assert len(detect(*[("a", 0.5, 0, 0, 1 + n, 5) for n in range(MAX_DETECTIONS + 50)])) == MAX_DETECTIONS
+
+
+@pytest.mark.parametrize(
+    "found",
+    [("a", 0.5, 1, 2, 3), ("a", 0.5, 1, 2, 3, 4, 5, 6), (1, 0.5, 1, 2, 3, 4), (0.5, "a", 1, 2, 3, 4), ()],
+)
+def test_anything_else_is_an_error_that_tells_what_to_return(found: tuple[Any, ...]) -> None:
+    with pytest.raises(TypeError, match="'things' must return label, confidence, x1, y1, x2, y2"):
+        detect(found)
+
+
+@pytest.mark.parametrize("found", [("a", "sure", 1, 2, 3, 4), ("a", 0.5, 1, 2, 3, 4, "car")])
+def test_a_value_that_is_no_number_is_an_error(found: tuple[Any, ...]) -> None:
+    with pytest.raises(ValueError):
+        detect(found)
+
+
+def test_it_is_called_from_one_thread_unless_it_says_otherwise() -> None:
+    assert plugin().is_single_threaded
+    assert not plugin(is_single_threaded=False).is_single_threaded
+
+
+def test_its_warm_up_and_the_digest_of_its_files_are_known() -> None:
+    made = plugin(warm_up=(40, 8), model_digest="cafe")
+    assert made.warm_up == WarmUp(40, 8)
+    assert made.pins.model == "cafe"
+    assert plugin().warm_up is None
+
+
+def fail() -> object:
+    raise FileNotFoundError("there is no a.bin: download it")
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (fail, "there is no a.bin: download it"),
+        (object, "has no attribute 'detect'"),
+        (lambda: Made((), warm_up=(1, 2)), "warm-up"),
+    ],
+)
+def test_a_detector_that_cannot_be_made_is_told_of(make: Callable[[], object], told: str) -> None:
+    with pytest.raises(DetectorError, match=told):
+        PluginDetector(Config(make))
