@@ -82,7 +82,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     calls = [each for each in reports if isinstance(each, pytest.TestReport) and each.when == "call"]
     lines = table(value for report in calls for value in report.user_properties)
     if lines:
-        terminalreporter.section("nothing lost, nobody in")
+        terminalreporter.section("fault and attack battery")
         terminalreporter.write_line("\n".join(lines))
 
 

@@ -48,7 +48,7 @@ class Findings(Struct):
     disordered: int = 0
     """Scenarios of which event streams tell another order than what came about."""
     idle: int = 0
-    """Runners that get nothing more though nobody asked them to leave."""
+    """Runners that get no more runs although they were not told to leave."""
 
     @property
     def damage(self) -> bool:
@@ -137,7 +137,7 @@ def _shows_its_number(row: asyncpg.Record) -> bool:
 
 
 def _judge_history(events: list[tuple[str | None, str, int]], state: str) -> str | None:
-    """What is illegal in the history of a scenario that is now in `state`; None where nothing is."""
+    """Return what is illegal in the history of a scenario that is now in `state`, or None."""
     if not events or events[0] != (None, "init_startup", 1):
         return f"it begins with {events[:1]}"
     if events[-1][1] != state:
@@ -151,7 +151,7 @@ def _judge_history(events: list[tuple[str | None, str, int]], state: str) -> str
 
 
 class Kill(NamedTuple):
-    """When a member was ended; `runner_id` where it was a runner, `led` where it was the leader."""
+    """When a member was killed; `runner_id` if it was a runner, and `led` if it was the leader."""
 
     role: str
     runner_id: str
@@ -160,19 +160,19 @@ class Kill(NamedTuple):
 
 
 class Interruption(NamedTuple):
-    """A run that a kill interrupted, and when it was handed to another instance: never, where it was not."""
+    """A run that a kill interrupted, and when it was dispatched again; None if it was not."""
 
     killed: datetime
-    handed: datetime | None
+    dispatched: datetime | None
 
     @property
     def seconds(self) -> float:
-        """How long nobody had the run."""
-        return inf if self.handed is None else (self.handed - self.killed).total_seconds()
+        """Return for how long no instance had the run."""
+        return inf if self.dispatched is None else (self.dispatched - self.killed).total_seconds()
 
 
 async def interruptions(scenarios: "Connection", kills: Sequence[Kill]) -> list[Interruption]:
-    """Every run that was in a runner's hands when this was killed, or was given to one already dead."""
+    """Return every run whose runner was killed while it held the run, or before it received it."""
     boots: dict[str, list[datetime]] = {}
     for row in await scenarios.fetch("SELECT runner_id, first_seen_at FROM runners"):
         boots.setdefault(row["runner_id"], []).append(row["first_seen_at"])
@@ -180,23 +180,25 @@ async def interruptions(scenarios: "Connection", kills: Sequence[Kill]) -> list[
     for kill in kills:
         deaths.setdefault(kill.runner_id, []).append(kill.at)
     found = []
-    for handed, ended, again in await _handings(scenarios):
-        died = _died(handed["at"], deaths.get(handed["runner_id"], []), boots[handed["runner_id"]])
+    for dispatched, ended, again in await _dispatches(scenarios):
+        died = _died(
+            dispatched["at"], deaths.get(dispatched["runner_id"], []), boots[dispatched["runner_id"]]
+        )
         if died is None or (ended is not None and (ended["at"] < died or ended["to_state"] == "inactive")):
             continue
         found.append(Interruption(died, None if again is None else again["at"]))
     return found
 
 
-def _died(handed: datetime, deaths: list[datetime], boots: list[datetime]) -> datetime | None:
-    """When the instance that got a run was killed: afterwards, or before it where none had come since."""
-    last = max((death for death in deaths if death <= handed), default=None)
-    if last is not None and not any(last < boot <= handed for boot in boots):
+def _died(dispatched: datetime, deaths: list[datetime], boots: list[datetime]) -> datetime | None:
+    """Return when a run's instance was killed: after the dispatch, or before if none started since."""
+    last = max((death for death in deaths if death <= dispatched), default=None)
+    if last is not None and not any(last < boot <= dispatched for boot in boots):
         return last
-    return min((death for death in deaths if death > handed), default=None)
+    return min((death for death in deaths if death > dispatched), default=None)
 
 
-async def _handings(
+async def _dispatches(
     scenarios: "Connection",
 ) -> list[tuple[asyncpg.Record, asyncpg.Record | None, asyncpg.Record | None]]:
     """Each time a run was dispatched: how it ended, and when it was dispatched again."""

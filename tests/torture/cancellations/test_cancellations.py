@@ -1,7 +1,7 @@
 """Calls of every function that works with a database, cancelled at any moment, on pools of four.
 
 Afterwards both pools have all their connections, and the databases neither a transaction nor a lock that
-nobody needs any more, nor the half of an effect.
+is no longer needed, nor half of an effect.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What became of generated requests, judged from what went over the wire by the OpenAPI document alone."""
+"""Judge generated requests and their responses, as sent over the wire, by the OpenAPI document alone."""
 
 import json
 from base64 import b64decode
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 
 class Exchange(Struct, frozen=True):
-    """A request and its answer; `status` is 0 where none came."""
+    """A request and its answer; `status` is 0 if there was no response."""
 
     phase: str
     method: str
@@ -60,14 +60,14 @@ class Verdict(Struct, frozen=True):
 def judge(report: Path, document: Json) -> Verdict:
     """Go through a report of schemathesis, whose own verdict is not asked."""
     verdict = Verdict()
-    law = _Law(document)
+    description = _ApiDescription(document)
     for exchange in exchanges(report):
         verdict.by_phase[exchange.phase] += 1
         if exchange.status == 0 or exchange.status >= 500:
             verdict.faults.append(exchange)
-        if not law.describes(exchange):
+        if not description.describes(exchange):
             verdict.undescribed.append(exchange)
-        if 200 <= exchange.status < 300 and not law.allows(exchange):
+        if 200 <= exchange.status < 300 and not description.allows(exchange):
             verdict.accepted.append(exchange)
     return verdict
 
@@ -97,7 +97,7 @@ def _bytes(part: Json | None) -> bytes:
     return b64decode(part["$base64"]) if part else b""
 
 
-class _Law:
+class _ApiDescription:
     """The document: which operation a path belongs to, and what may be sent and answered."""
 
     def __init__(self, document: Json) -> None:

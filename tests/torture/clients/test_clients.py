@@ -32,7 +32,7 @@ JSON = {"content-type": "application/json"}
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[ServiceProcess]:
-    # One slot: what generated scenarios compute shall not take both cores from the API.
+    # One slot, so that generated scenarios do not take both cores from the API.
     async with running(tmp_path, runner_slots=1) as started:
         yield started
         assert await started.is_ready()
@@ -52,7 +52,7 @@ async def generate(service: ServiceProcess, folder: Path, *options: str) -> tupl
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{service.http.base_url}/docs/openapi.json"]
     command += ["--checks", "all", "--continue-on-failure", "--request-timeout", "20", "--no-color", *options]
     command += ["--report", "ndjson", "--report-ndjson-path", str(report)]
-    # A cursor has to be one that was handed out, and `always` needs a live source: no document can say so.
+    # A cursor must be one that the API returned, and `always` needs a live source: no document can say so.
     command += ["--exclude-checks", "positive_data_acceptance"]
     command += ["--exclude-path", "/stream"]  # a stream does not end; the next test asks for it
     command += ["--generation-database", "none"] if LONG else ["--generation-deterministic"]

@@ -253,7 +253,7 @@ async def test_wrong_clocks_neither_steal_nor_keep_leases(
     assert figures.live_frames > 0
     battery.passed(
         12,
-        "clocks of runners and leader wrong and stepped by ±61 min, runners killed meanwhile",
+        "clocks of runners and leader wrong and stepped by ±61 min, runners killed at the same time",
         f"{truth.steps} steps, {len(truth.deaths)} kills, {figures.runs} runs",
         f"{figures.stolen} leases stolen, {figures.overstayed} overstayed (longest {figures.longest:.1f} s of"
         f" {TIMEOUT + 2:g}), {figures.wrong_frames} of {figures.frames:,} frames,"

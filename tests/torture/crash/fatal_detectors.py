@@ -31,7 +31,7 @@ class Fatal(Detector):
                 raise ValueError("the model takes other pictures")
             case _ if self._seed == ABORTS or (self._seed == ABORTS_LATER and frame >= LATER):
                 os.abort()
-            case _ if self._seed == IS_KILLED:  # as by the system, where memory has run out
+            case _ if self._seed == IS_KILLED:  # as the system does when memory runs out
                 os.kill(os.getpid(), signal.SIGKILL)
         return ()
 

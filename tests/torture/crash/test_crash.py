@@ -13,6 +13,7 @@ from anyio import create_task_group
 from tests.support.fleet import fleet
 from tests.support.waiting import until
 from tests.torture.battery import Battery, size
+from tests.torture.chaos_fleet import ChaosFleet
 from tests.torture.crash.fatal_detectors import (
     ABORTS,
     ABORTS_LATER,
@@ -26,7 +27,6 @@ from tests.torture.crash.fatal_detectors import (
 from tests.torture.crash.supervision import APP, RESTARTS, create, mock, one_process, supervise
 from tests.torture.crash.verifier import FRAMES, Found, Verifier
 from tests.torture.ground_truth import make_clips
-from tests.torture.storm import Storm
 
 pytestmark = pytest.mark.timeout(size(240, 900))
 
@@ -60,7 +60,7 @@ async def test_an_exception_every_time_ends_the_scenario_with_its_reason(
     whole = sum(found[each].is_whole for each in neighbours)
     battery.passed(
         11,
-        "detectors that fail every time: in each frame, in being made, or for want of a model",
+        "detectors that fail every time: in each frame, when they are made, or without a model",
         f"{3 * ROUNDS} scenarios with a limit of {RESTARTS} restarts",
         f"all failed with their reason, after at most {attempts} attempts;"
         f" {whole} of {NEIGHBOURS} neighbours whole",
@@ -68,7 +68,7 @@ async def test_an_exception_every_time_ends_the_scenario_with_its_reason(
     for each in raising:
         assert (found[each].outcome, found[each].attempts) == ("failed", 1)
         assert "the model takes other pictures" in (found[each].error or "")
-        # What was looked at is stored all the same, each frame once, with its error.
+        # The analysed frames are stored all the same, each once, with its error.
         assert found[each].frames == list(range(len(found[each].frames)))
         assert 20 <= found[each].failed == len(found[each].frames)
     for each in broken:
@@ -178,7 +178,7 @@ async def test_in_a_fleet_it_is_given_up_and_its_neighbours_are_completed(
         for member in members.members.values():
             await member.ready(60)
         runners = [members.members[name] for name in ("runner1", "runner2")]
-        rows = Storm(members, roles, tmp_path, clips)
+        rows = ChaosFleet(members, roles, tmp_path, clips)
         async with rows.database("scenarios") as scenarios, rows.database("predictions") as predictions:
             verifier = Verifier(scenarios, predictions)
             async with create_task_group() as group:

@@ -1,4 +1,4 @@
-"""Reads what became of scenarios from the rows of both databases."""
+"""Read the outcome of scenarios from the rows of both databases."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -41,7 +41,7 @@ AWAY = {
 }
 NAMES = ("scenarios", "predictions")
 BACK_WITHIN = 5.0
-"""Seconds after a database's return in which everything is to go on."""
+"""Seconds after a database's return within which everything must continue."""
 MOST_CONNECTIONS = 2 * (10 + 10 + 2) + 1
 """Of the service: for each database two pools of ten, each with one that keeps watch; and the leader's."""
 

@@ -1,4 +1,4 @@
-"""Decoding that harms its process as a fault of FFmpeg's would, in the way that the recording's name asks.
+"""Decoding that fails like a fault in FFmpeg: the recording's name says how.
 
 As a program it is the process that decodes.
 """
@@ -24,7 +24,7 @@ FRAME = 20
 _frames = Recording.frames
 
 
-def harm(name: str) -> None:
+def fail(name: str) -> None:
     """Crash, hang, eat memory or end without a word of why, never to return; nothing for other names."""
     match Path(name).stem:
         case "crashes":
@@ -55,7 +55,7 @@ def fragile(
     """`Recording.frames`, as far as it goes."""
     for entry in _frames(self, sampling, candidates, start, start_sampled, has_pictures=has_pictures):
         if isinstance(entry, SampledFrame) and entry.frame == FRAME:
-            harm(self._source.address)
+            fail(self._source.address)
         yield entry
 
 

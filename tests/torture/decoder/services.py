@@ -1,4 +1,4 @@
-"""Services with decoding that does harm, and without a guard against it."""
+"""Services whose decoding fails in native code, and one without a guard against it."""
 
 import sys
 
@@ -12,18 +12,18 @@ from tests.torture.runner_bus import service_with_events
 
 
 def fragile() -> Asgi:
-    """Build a service whose decoding does harm, in threads as in processes; stuck ones are ended soon."""
-    _harm_decoders()
+    """Build a service whose decoding fails, in threads and processes; processes that hang are ended soon."""
+    _break_decoders()
     return create()
 
 
 def releasing() -> Asgi:
     """Build a fragile service that releases a run which ended before its source, instead of failing it."""
-    _harm_decoders()
+    _break_decoders()
     return service_with_events(_release)
 
 
-def _harm_decoders() -> None:
+def _break_decoders() -> None:
     replace_name(parent, "COMMAND", (sys.executable, "-m", fragile_decoder.__name__))
     replace_name(parent, "SILENCE", 15.0)
 

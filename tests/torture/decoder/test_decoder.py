@@ -40,7 +40,7 @@ ALL = {"mode": "all"}
 
 
 class Findings(Struct):
-    """What the databases say of the scenarios next to harmful ones, and of those. `told` maps sources to
+    """What the databases say of the scenarios beside faulty ones, and of those. `told` maps sources to
     how they ended; `idle` runners get nothing more, as if somebody had asked them to leave."""
 
     frames: int = 0
@@ -67,16 +67,16 @@ async def verify(scenarios_dsn: str, predictions_dsn: str) -> Findings:
         found.idle = await idle_runners(scenarios)
         for row in await scenarios.fetch("SELECT id, spec::jsonb ->> 'source' AS source, * FROM scenarios"):
             name = Path(row["source"]).stem
-            harmful = name in REASONS
+            is_faulty = name in REASONS
             stored = await predictions.fetch(
                 "SELECT frame FROM predictions WHERE scenario_id = $1", row["id"]
             )
             frames = [each["frame"] for each in stored]
-            expected = set(range(FRAME if harmful else FRAMES))
+            expected = set(range(FRAME if is_faulty else FRAMES))
             found.frames += len(expected)
             found.missing += len(expected - set(frames))
             found.doubled += len(frames) - len(set(frames))
-            if harmful:
+            if is_faulty:
                 found.told.append((name, row["error"] if row["outcome"] == "failed" else None))
                 found.most_attempts = max(found.most_attempts, row["attempt"])
             else:
@@ -105,7 +105,7 @@ async def fragile(
     decoding: str,
     app: str = "tests.torture.decoder.services:fragile",
 ) -> AsyncIterator[ServiceProcess]:
-    """A service whose decoding does harm."""
+    """A service whose decoding fails."""
     async with running(
         folder,
         app=app,
@@ -143,7 +143,7 @@ async def test_what_decoding_does_wrong_costs_its_scenario_alone(
     battery.passed(
         8,
         "decoding that crashes, aborts, hangs, eats memory or just ends, with `VA_DECODING=process`",
-        f"{len(found.told)} harmful scenarios beside {NEIGHBOURS * ROUNDS} others",
+        f"{len(found.told)} faulty scenarios beside {NEIGHBOURS * ROUNDS} others",
         f"{found}; the service's own memory at most {memory} MiB",
     )
     assert (found.missing, found.doubled, found.unfinished, found.restarted) == (0, 0, 0, 0), found

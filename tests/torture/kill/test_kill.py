@@ -14,9 +14,9 @@ from anyio import Event, create_task_group, move_on_after, sleep
 from tests.support.fleet import SETTINGS
 from tests.support.waiting import until
 from tests.torture.battery import LONG, Battery, size
+from tests.torture.chaos_fleet import chaos_fleet
 from tests.torture.ground_truth import Interruption, interruptions, make_clips, percentile, verify
 from tests.torture.kill.follower import Follower, changes
-from tests.torture.storm import storm
 
 pytestmark = pytest.mark.timeout(size(400, 6000))
 
@@ -44,7 +44,7 @@ async def test_whatever_is_killed_nothing_is_lost_and_everything_goes_on_in_time
 ) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
-    async with storm(tmp_path, clips, kafka, ROLES) as fleet:
+    async with chaos_fleet(tmp_path, clips, kafka, ROLES) as fleet:
         fleet.chance.seed(seed)
         stop = Event()
         async with fleet.database("scenarios") as scenarios, fleet.database("predictions") as predictions:
@@ -91,7 +91,9 @@ async def test_the_verifier_sees_frames_lost_or_doubled_where_rows_and_checkpoin
     tmp_path: Path, clips: Path, kafka: str, battery: Battery
 ) -> None:
     async with (
-        storm(tmp_path, clips, kafka, SMALL, app="tests.torture.kill.unguarded:separate_checkpoint") as fleet,
+        chaos_fleet(
+            tmp_path, clips, kafka, SMALL, app="tests.torture.kill.unguarded:separate_checkpoint"
+        ) as fleet,
         fleet.database("scenarios") as scenarios,
         fleet.database("predictions") as predictions,
     ):
@@ -114,7 +116,9 @@ async def test_the_verifier_sees_changes_told_out_of_order_where_hand_outs_are_n
 ) -> None:
     short = make_clips(tmp_path_factory.mktemp("short"), 30)
     async with (
-        storm(tmp_path, short, kafka, SMALL, app="tests.torture.kill.unguarded:unordered_dispatch") as fleet,
+        chaos_fleet(
+            tmp_path, short, kafka, SMALL, app="tests.torture.kill.unguarded:unordered_dispatch"
+        ) as fleet,
         fleet.database("scenarios") as scenarios,
         fleet.database("predictions") as predictions,
     ):
@@ -136,7 +140,9 @@ async def test_the_verifier_sees_scenarios_stuck_where_leases_never_end(
     tmp_path: Path, clips: Path, kafka: str, battery: Battery
 ) -> None:
     async with (
-        storm(tmp_path, clips, kafka, SMALL, app="tests.torture.kill.unguarded:endless_leases") as fleet,
+        chaos_fleet(
+            tmp_path, clips, kafka, SMALL, app="tests.torture.kill.unguarded:endless_leases"
+        ) as fleet,
         fleet.database("scenarios") as scenarios,
         fleet.database("predictions") as predictions,
     ):

@@ -1,7 +1,7 @@
 """Compare the rows of the scenarios database with the model."""
 
 from app.messages import Instance, Message, StartRun, results_commands, runner_commands
-from tests.torture.lifecycle.ground import OutboxRow, Stored
+from tests.torture.lifecycle.example_database import OutboxRow, Stored
 from tests.torture.lifecycle.model import Model, sent_by
 
 

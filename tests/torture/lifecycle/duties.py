@@ -8,13 +8,13 @@ from app.orchestrator.heartbeats import Heartbeats
 from app.orchestrator.leases import LeaseTiming
 from app.orchestrator.rescuer import Rescuer
 from app.orchestrator.signals import Signals
-from tests.torture.lifecycle.ground import Ground
+from tests.torture.lifecycle.example_database import ExampleDatabase
 
 TIMING = LeaseTiming(heartbeat_interval=1e4, heartbeat_timeout=1e5)
-"""Longer than any test takes: time passes only where a rule says so."""
+"""Longer than any test takes: time passes only if a rule says so."""
 
 
-class Unheard:
+class SilentBus:
     """In the place of a bus: the machine passes messages to handlers itself."""
 
     def partition_keys(self, _topic: object) -> list[str]:
@@ -25,11 +25,11 @@ class Unheard:
 class Duties:
     """The duties of a leader, each called by a rule."""
 
-    def __init__(self, ground: Ground) -> None:
-        database, signals = ground.database, Signals()
+    def __init__(self, examples: ExampleDatabase) -> None:
+        database, signals = examples.database, Signals()
         self.heartbeats = Heartbeats(
             database,
-            cast("Bus", Unheard()),
+            cast("Bus", SilentBus()),
             TIMING,
             signals,
             is_leading=lambda: True,

@@ -33,7 +33,7 @@ from app.messages import (
 from app.orchestrator.handlers import handle_command, handle_event
 from tests.torture.lifecycle.differences import differences, outbox_starts
 from tests.torture.lifecycle.duties import Duties
-from tests.torture.lifecycle.ground import AGE, DUE_NOW, Ground, Stored
+from tests.torture.lifecycle.example_database import AGE, DUE_NOW, ExampleDatabase, Stored
 from tests.torture.lifecycle.model import Model, Report
 from tests.torture.lifecycle.verifier import Truth
 
@@ -67,9 +67,9 @@ class Orchestration(RuleBasedStateMachine):
     commands = Bundle("commands")
     events = Bundle("events")
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, examples: ExampleDatabase) -> None:
         super().__init__()
-        self.ground = ground
+        self.examples = examples
         self.model = Model()
         self.truth = Truth()
         self.scenarios: list[UUID] = []
@@ -77,7 +77,7 @@ class Orchestration(RuleBasedStateMachine):
         self.starts: list[StartRun] = []
         self.held: dict[Instance, dict[tuple[UUID, int], int]] = {}
         self.stored = Stored([], [], [], {})
-        self.leader = Duties(ground)
+        self.leader = Duties(examples)
 
     @initialize(specs=st.lists(specs, min_size=2, max_size=2))
     def begin(self, specs: list[ScenarioSpec]) -> None:
@@ -153,7 +153,7 @@ class Orchestration(RuleBasedStateMachine):
 
         self._sent(first)
         self._sent(second)
-        self.ground.run(both())
+        self.examples.run(both())
         orders = []
         for order in ((first, second), (second, first)):
             model = copy.deepcopy(self.model)
@@ -171,15 +171,15 @@ class Orchestration(RuleBasedStateMachine):
         create = CreateScenario(uuid4(), self.scenarios[-1], encode_spec(spec))
 
         async def both() -> None:
-            await self.ground.connection.execute(DUE_NOW)
+            await self.examples.connection.execute(DUE_NOW)
             async with create_task_group() as group:
                 group.start_soon(self.leader.dispatcher.dispatch)
                 for _ in range(later):
-                    await self.ground.connection.execute("SELECT")
+                    await self.examples.connection.execute("SELECT")
                 await self._handle(create)
 
         self._sent(create)
-        self.ground.run(both())
+        self.examples.run(both())
         self._read()
         self.model.take(create)
         self._assign()
@@ -199,20 +199,20 @@ class Orchestration(RuleBasedStateMachine):
         match mishap:
             case "a runner falls silent":
                 for query in AGE:
-                    self.ground.run(
-                        self.ground.connection.execute(query, instance.runner_id, instance.boot_id)
+                    self.examples.run(
+                        self.examples.connection.execute(query, instance.runner_id, instance.boot_id)
                     )
                 self._note_lost(instance)
                 self.model.fall_silent(instance)
             case "a runner leaves":
                 self._take(RunnerLeaving(instance))
             case "another orchestrator leads":
-                self.leader = Duties(self.ground)
+                self.leader = Duties(self.examples)
                 for machine in self.model.machines.values():
                     machine.orphaned = set()
             case "the service was started again":
                 self._note_lost(*self.held)
-                self.ground.run(self.leader.rescuer.end_every_lease())
+                self.examples.run(self.leader.rescuer.end_every_lease())
                 self.model.end_every_lease()
         if mishap not in ("a runner falls silent", "another orchestrator leads"):
             self._note_lost(instance)
@@ -224,14 +224,14 @@ class Orchestration(RuleBasedStateMachine):
     @rule(what=st.sampled_from(["all", "all", "dispatch", "tell", "end leases"]))
     def lead(self, what: str) -> None:
         if what in ("all", "end leases"):
-            self.ground.run(self.leader.rescuer.end_leases(datetime.now(UTC)))
+            self.examples.run(self.leader.rescuer.end_leases(datetime.now(UTC)))
             self.model.end_leases()
         if what in ("all", "tell"):
-            self.ground.run(self.leader.dispatcher.pass_stops_on())
+            self.examples.run(self.leader.dispatcher.pass_stops_on())
             self.model.tell()
         if what in ("all", "dispatch"):
-            self.ground.run(self.ground.connection.execute(DUE_NOW))
-            self.ground.run(self.leader.dispatcher.dispatch())
+            self.examples.run(self.examples.connection.execute(DUE_NOW))
+            self.examples.run(self.leader.dispatcher.dispatch())
             self._read()
             self._assign()
             stuck = any(
@@ -239,7 +239,7 @@ class Orchestration(RuleBasedStateMachine):
                 for life in self.model.lives.values()
                 for instance in self.model.machines
             )
-            assert not (stuck and self.ground.comparing), "somebody waits although there is room"
+            assert not (stuck and self.examples.comparing), "somebody waits although there is room"
 
     @rule()
     def go_on(self) -> None:
@@ -252,8 +252,8 @@ class Orchestration(RuleBasedStateMachine):
     @invariant()
     def store_and_model_agree(self) -> None:
         self._read()
-        self.ground.steps += 1
-        if self.ground.comparing:
+        self.examples.steps += 1
+        if self.examples.comparing:
             assert not self.model.disagreed, self.model.disagreed
             found = differences(self.stored, self.model)
             assert not found, found
@@ -262,8 +262,8 @@ class Orchestration(RuleBasedStateMachine):
             self.held.setdefault(start.instance, {})[start.scenario_id, start.attempt] = 0
 
     def teardown(self) -> None:
-        verdict = self.ground.run(self.ground.verify(self.truth))
-        if self.ground.comparing:
+        verdict = self.examples.run(self.examples.verify(self.truth))
+        if self.examples.comparing:
             assert not verdict.illegal, verdict.illegal
 
     def _command(self, command: OrchestratorCommand) -> OrchestratorCommand:
@@ -310,7 +310,7 @@ class Orchestration(RuleBasedStateMachine):
 
     def _take(self, message: Report) -> None:
         self._sent(message)
-        self.ground.run(self._handle(message))
+        self.examples.run(self._handle(message))
         self.model.take(message)
 
     def _sent(self, message: Report) -> None:
@@ -323,9 +323,9 @@ class Orchestration(RuleBasedStateMachine):
         if isinstance(message, RunnerHeartbeat):
             await self.leader.heartbeats.hear(message)
         elif isinstance(message, OrchestratorCommand):
-            await handle_command(self.ground.database, message)
+            await handle_command(self.examples.database, message)
         else:
-            await handle_event(self.ground.database, message)
+            await handle_event(self.examples.database, message)
 
     def _assign(self) -> None:
         """What was dispatched since the last look."""
@@ -339,4 +339,4 @@ class Orchestration(RuleBasedStateMachine):
         }
 
     def _read(self) -> None:
-        self.stored = self.ground.run(self.ground.read())
+        self.stored = self.examples.run(self.examples.read())

@@ -105,7 +105,7 @@ class Life:
         self._broken(retryable=True, stopping="stopped")
 
     def hear(self, event: RunEvent) -> None:
-        """What a run says counts where it is the run of the present attempt."""
+        """What a run reports counts if it is the run of the current attempt."""
         if event.attempt != self.attempt:
             return
         self.note_frame(event.next_frame)

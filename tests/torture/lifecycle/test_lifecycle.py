@@ -18,7 +18,7 @@ from app.postgres import Connection
 from tests.support.databases import Databases
 from tests.torture.battery import Battery, size
 from tests.torture.lifecycle import slots_first
-from tests.torture.lifecycle.ground import Ground, ground
+from tests.torture.lifecycle.example_database import ExampleDatabase, example_database
 from tests.torture.lifecycle.machine import Orchestration
 
 INTERLEAVINGS = size(200, 10_000)
@@ -27,7 +27,7 @@ UNGUARDED = size(40, 1_000)
 Patch = pytest.MonkeyPatch
 
 
-def play(on: Ground, interleavings: int, **how: Any) -> None:
+def play(examples: ExampleDatabase, interleavings: int, **how: Any) -> None:
     """Let Hypothesis think of interleavings. One that fails is not made shorter: that would take hours."""
     options = settings(
         max_examples=interleavings,
@@ -38,22 +38,22 @@ def play(on: Ground, interleavings: int, **how: Any) -> None:
         suppress_health_check=list(HealthCheck),
         **how,
     )
-    factory: Any = partial(Orchestration, on)
+    factory: Any = partial(Orchestration, examples)
     run_state_machine_as_test(factory, settings=options)
 
 
 @pytest.mark.timeout(size(300, 3600))
 def test_no_interleaving_of_messages_leads_out_of_the_lifecycle(server: Databases, battery: Battery) -> None:
-    with ground(server) as on:
-        play(on, INTERLEAVINGS)
-    assert on.verdict.illegal == []
-    assert on.interleavings >= INTERLEAVINGS
-    assert on.verdict.transitions > 5 * INTERLEAVINGS
+    with example_database(server) as examples:
+        play(examples, INTERLEAVINGS)
+    assert examples.verdict.illegal == []
+    assert examples.interleavings >= INTERLEAVINGS
+    assert examples.verdict.transitions > 5 * INTERLEAVINGS
     battery.passed(
         3,
         "messages in any order, late, twice and two at once; store, pure lifecycle and a model agree",
-        f"{on.interleavings:,} interleavings of {on.steps:,} messages and decisions",
-        f"{len(on.verdict.illegal)} of {on.verdict.transitions:,} transitions illegal",
+        f"{examples.interleavings:,} interleavings of {examples.steps:,} messages and decisions",
+        f"{len(examples.verdict.illegal)} of {examples.verdict.transitions:,} transitions illegal",
     )
 
 
@@ -110,13 +110,15 @@ def test_the_verifier_sees_what_a_missing_guard_lets_through(
     server: Databases, battery: Battery, monkeypatch: Patch, without: Callable[[Patch], None]
 ) -> None:
     without(monkeypatch)
-    with ground(server, comparing=False) as on:
-        while not on.verdict.illegal and on.interleavings < 50 * UNGUARDED:
-            play(on, UNGUARDED, derandomize=False)  # where CI is set, Hypothesis thinks of the same each time
-    assert on.verdict.illegal
+    with example_database(server, comparing=False) as examples:
+        while not examples.verdict.illegal and examples.interleavings < 50 * UNGUARDED:
+            play(
+                examples, UNGUARDED, derandomize=False
+            )  # if CI is set, Hypothesis thinks of the same each time
+    assert examples.verdict.illegal
     battery.unguarded(
         3,
         without.__name__.removeprefix("without_").replace("_", " "),
-        f"{on.interleavings:,} interleavings",
-        f"{len(on.verdict.illegal):,} findings in {on.verdict.transitions:,} transitions",
+        f"{examples.interleavings:,} interleavings",
+        f"{len(examples.verdict.illegal):,} findings in {examples.verdict.transitions:,} transitions",
     )

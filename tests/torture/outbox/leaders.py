@@ -22,11 +22,11 @@ from app.orchestrator.leases import LeaseTiming
 from app.postgres import TRANSIENT, Database, open_database
 from tests.support.paths import ROOT
 from tests.torture.guards import replace_name
-from tests.torture.silence import silence
+from tests.torture.muted_log import muted_log
 
 PARTITIONS = 3
 TIMING = LeaseTiming(heartbeat_interval=1.0, heartbeat_timeout=3600.0)
-"""Leases are none of this: none shall end."""
+"""No lease may end: leases are not tested here."""
 
 
 class Leaders:
@@ -107,7 +107,7 @@ def _launch(dsn: str, broker: str, prefix: str, guard: str) -> None:
     for _ in sys.stdin:
         pid = os.fork()
         if pid == 0:
-            with silence(), suppress(*TRANSIENT):
+            with muted_log(), suppress(*TRANSIENT):
                 asyncio.run(_lead(dsn, broker, prefix))
             os._exit(0)
         print(pid, flush=True)

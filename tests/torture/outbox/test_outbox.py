@@ -23,8 +23,8 @@ from app.predictions.checkpoint import Fence, FencedError
 from app.runner.claims import claim
 from tests.support.waiting import until
 from tests.torture.battery import Battery, size
+from tests.torture.muted_log import muted_log
 from tests.torture.outbox.leaders import PARTITIONS, Leaders, leaders
-from tests.torture.silence import silence
 
 WRITERS, SCENARIOS = 50, 200
 EVENTS = size(3_000, 100_000)
@@ -124,7 +124,7 @@ class Consumer:
 
 @dataclass
 class Figures:
-    """What became of the events that were committed."""
+    """The outcome of the events that were committed."""
 
     committed: int
     deliveries: int
@@ -184,7 +184,7 @@ async def play(
     async with predictions.connection() as connection:
         await connection.execute("CREATE TABLE effects (scenario_id uuid, attempt integer, boot_id uuid)")
     bus: KafkaBus
-    with silence(), leaders(dsn, kafka, prefix, guard) as started:
+    with muted_log(), leaders(dsn, kafka, prefix, guard) as started:
         async with (
             open_database(dsn, size=WRITERS, acquire_timeout=60, idle_timeout=60) as database,
             open_kafka_bus([kafka], topics=TOPICS, prefix=prefix, partitions=PARTITIONS) as bus,

@@ -131,7 +131,7 @@ class Churn:
         self.done += 1
 
     async def _repeat(self, ask: Callable[[], Awaitable[Response]]) -> Response:
-        """As a client does where the service had no time."""
+        """Send a request again while the service has no time for it, as a client does."""
         while True:
             with suppress(TimeoutException):
                 if (answer := await ask()).status_code != 503:

@@ -1,4 +1,4 @@
-"""Sources that work for a while, then have a fault, and know when it began; they can be healed."""
+"""Sources that work for a while, then have a fault, and know when it began; they can be repaired."""
 
 import random
 import re
@@ -56,23 +56,23 @@ class FaultySource:
     `onset` is the Unix time when the fault was first met, None before.
     """
 
-    def __init__(self, kind: Kind, fault: Fault, *, healed: bool = False) -> None:
+    def __init__(self, kind: Kind, fault: Fault, *, is_repaired: bool = False) -> None:
         self.kind = kind
         self.fault = fault
-        self.healed = healed
+        self.is_repaired = is_repaired
         self.onset: float | None = None
         self.url = ""
         self.after = MOVING + random.randrange(RATE) if fault not in (Fault.FROZEN, Fault.CHANGE) else MOVING
         """Frames that are sent before the fault."""
 
-    def heal(self) -> None:
+    def repair(self) -> None:
         """From now on it works: connections that come, and pictures that go on."""
-        self.healed = True
+        self.is_repaired = True
 
     @property
     def is_sick(self) -> bool:
         """Whether a connection meets the fault at once."""
-        return not self.healed and (
+        return not self.is_repaired and (
             self.fault in (Fault.SILENT, Fault.ENDLESS)
             or (self.onset is not None and self.fault not in (Fault.FROZEN, Fault.CHANGE))
         )
@@ -102,14 +102,14 @@ class FaultySource:
         raise NotImplementedError
 
     async def misbehave(self, stream: SocketStream, rest: bytes) -> None:
-        """Have the fault, where `rest` would have been sent."""
+        """Show the fault instead of sending `rest`."""
         self.onset = self.onset or time.time()
         link = stream.extra_attributes[SocketAttribute.raw_socket]()
         match self.fault:
             case Fault.RESET:
                 link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             case Fault.HALF_OPEN:
-                with suppress(PermissionError):  # where it may not vanish, it falls silent
+                with suppress(PermissionError):  # if it may not vanish, it stays silent
                     link.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 1)
                     return
                 await sleep_forever()
@@ -155,7 +155,7 @@ class LiveStream(FaultySource):
         number = 0
         while True:
             chunk = self._video[number % len(self._video)]
-            if number >= self.after and not self.healed:
+            if number >= self.after and not self.is_repaired:
                 if self._changed is None:
                     await self.misbehave(stream, chunk)
                     return
@@ -170,8 +170,10 @@ class LiveStream(FaultySource):
 class SnapshotCamera(FaultySource):
     """A camera that answers each request with its present picture."""
 
-    def __init__(self, fault: Fault, video: Video, changed: Video | None, *, healed: bool = False) -> None:
-        super().__init__("snapshot", fault, healed=healed)
+    def __init__(
+        self, fault: Fault, video: Video, changed: Video | None, *, is_repaired: bool = False
+    ) -> None:
+        super().__init__("snapshot", fault, is_repaired=is_repaired)
         self._video = video
         self._changed = changed
         self._begun: float | None = None
@@ -181,7 +183,7 @@ class SnapshotCamera(FaultySource):
         self._begun = self._begun or current_time()
         number = int((current_time() - self._begun) * RATE)
         picture = self._video[number % len(self._video)]
-        if number >= self.after and not self.healed:
+        if number >= self.after and not self.is_repaired:
             if self._changed is None:
                 await self.misbehave(stream, page(picture, "image/jpeg"))
                 return
@@ -193,12 +195,14 @@ class SnapshotCamera(FaultySource):
 class Playlist(FaultySource):
     """A live playlist of segments of one second."""
 
-    def __init__(self, fault: Fault, video: Video, changed: Video | None, *, healed: bool = False) -> None:
-        super().__init__("hls", fault, healed=healed)
+    def __init__(
+        self, fault: Fault, video: Video, changed: Video | None, *, is_repaired: bool = False
+    ) -> None:
+        super().__init__("hls", fault, is_repaired=is_repaired)
         self._video = video
         self._changed = changed
         self._begun: float | None = None
-        self._change = self._back = 2**31  # the first segments after the change, and after it was healed
+        self._change = self._back = 2**31  # the first segments after the change, and after the repair
 
     def _address(self, port: int) -> str:
         return f"http://{HERE}:{port}/live.m3u8"
@@ -211,13 +215,13 @@ class Playlist(FaultySource):
     async def talk(self, stream: SocketStream) -> None:
         path = await request(stream)
         ready = self._segments()
-        broken = not self.healed and RATE * ready > self.after + 3 * RATE
+        broken = not self.is_repaired and RATE * ready > self.after + 3 * RATE
         if self._changed is not None and broken and self._change > ready:
             self._change, self.onset = ready, time.time() + 3  # what was listed before is shown first
         elif broken and self._changed is None and path.endswith(".ts"):
             await self.misbehave(stream, b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n" + bytes(5000))
             return
-        if self.healed and self._back > ready:
+        if self.is_repaired and self._back > ready:
             self._back = ready
         if path.endswith(".m3u8"):
             await stream.send(page(self._list(ready), "application/vnd.apple.mpegurl"))
@@ -244,8 +248,10 @@ class RecordingServer(FaultySource):
     `pace`: bytes a second, at which it is sent.
     """
 
-    def __init__(self, fault: Fault, data: bytes, *, pace: float | None = None, healed: bool = False) -> None:
-        super().__init__("recording", fault, healed=healed)
+    def __init__(
+        self, fault: Fault, data: bytes, *, pace: float | None = None, is_repaired: bool = False
+    ) -> None:
+        super().__init__("recording", fault, is_repaired=is_repaired)
         self._data = data
         self._pace = pace
         self.after = random.randrange(len(data) // 4, len(data) // 2)
@@ -266,7 +272,7 @@ class RecordingServer(FaultySource):
         step = total if self._pace is None else max(1, int(self._pace / 10))
         begun, place = current_time(), first
         while place < total:
-            limit = total if self.healed else min(total, self.after)
+            limit = total if self.is_repaired else min(total, self.after)
             if place >= limit:
                 await self.misbehave(stream, self._data[place : place + 50_000])
                 return
@@ -280,10 +286,10 @@ class CameraProxy(FaultySource):
     """A way to a camera, which goes wrong once pictures have come over it for a while."""
 
     def __init__(
-        self, fault: Fault, path: str, camera: Callable[[bool], tuple[str, int]], *, healed: bool = False
+        self, fault: Fault, path: str, camera: Callable[[bool], tuple[str, int]], *, is_repaired: bool = False
     ) -> None:
-        """`camera` gives the address of the camera that is to be seen, by whether it is healed."""
-        super().__init__("rtsp", fault, healed=healed)
+        """`camera` returns the address of the camera to show, given whether the fault is repaired."""
+        super().__init__("rtsp", fault, is_repaired=is_repaired)
         self._path = path
         self._camera = camera
 
@@ -291,7 +297,7 @@ class CameraProxy(FaultySource):
         return f"rtsp://{HERE}:{port}{self._path}"
 
     async def talk(self, stream: SocketStream) -> None:
-        async with await connect_tcp(*self._camera(self.healed)) as camera, create_task_group() as group:
+        async with await connect_tcp(*self._camera(self.is_repaired)) as camera, create_task_group() as group:
 
             async def ask() -> None:
                 with suppress(*_GONE):
@@ -307,12 +313,12 @@ class CameraProxy(FaultySource):
                     if data.startswith(b"$") and due is None:
                         due = current_time() + self.after / RATE
                     if due is not None and current_time() >= due:
-                        if self.fault is Fault.FROZEN and not self.healed:
+                        if self.fault is Fault.FROZEN and not self.is_repaired:
                             self.onset = self.onset or time.time()
                             stood_still = True
                         elif stood_still:
                             break  # it is started again
-                        elif not self.healed:
+                        elif not self.is_repaired:
                             await self.misbehave(stream, data)
                             break
                     await stream.send(data)

@@ -33,7 +33,7 @@ from tests.torture.sources.cameras import (
     SnapshotCamera,
     Video,
 )
-from tests.torture.sources.verifier import FRAMES, Trouble, Verifier
+from tests.torture.sources.verifier import FRAMES, FaultCase, Verifier
 
 IN_TIME = 10.0
 """Seconds within which a fault must be noticed."""
@@ -65,7 +65,9 @@ class Cameras(Struct):
     seconds: float
     media: Path
 
-    def trouble(self, kind: Kind, fault: Fault, *, again: bool = False, healed: bool = False) -> Trouble:
+    def make_case(
+        self, kind: Kind, fault: Fault, *, again: bool = False, is_repaired: bool = False
+    ) -> FaultCase:
         """A source of this kind with this fault; `again`: with the other change of a video."""
         server: FaultySource | None = None
         h264 = videos.transport_stream()
@@ -74,10 +76,10 @@ class Cameras(Struct):
         match kind:
             case "rtsp":
 
-                def camera(healed: bool) -> tuple[str, int]:
-                    return "127.0.0.1", (self.still if still and not healed else self.moving).port
+                def camera(is_repaired: bool) -> tuple[str, int]:
+                    return "127.0.0.1", (self.still if still and not is_repaired else self.moving).port
 
-                server = CameraProxy(fault, "/clip.mp4/play_count_0", camera, healed=healed)
+                server = CameraProxy(fault, "/clip.mp4/play_count_0", camera, is_repaired=is_repaired)
             case "mpegts" | "hls":
                 if still:
                     changed = videos.transport_stream(still=True)
@@ -86,32 +88,32 @@ class Cameras(Struct):
                         *(("libx265",) if again or kind == "hls" else ("libx264", videos.OTHER_SIZE))
                     )
                 if kind == "hls":
-                    server = Playlist(fault, h264, changed, healed=healed)
+                    server = Playlist(fault, h264, changed, is_repaired=is_repaired)
                 else:
-                    server = LiveStream(kind, fault, h264, changed, healed=healed)
+                    server = LiveStream(kind, fault, h264, changed, is_repaired=is_repaired)
             case "mjpeg":
                 if still:
                     changed = videos.jpegs(still=True)
                 elif fault is Fault.CHANGE:
                     changed = videos.jpegs(videos.OTHER_SIZE)
-                server = LiveStream(kind, fault, videos.jpegs(), changed, healed=healed)
+                server = LiveStream(kind, fault, videos.jpegs(), changed, is_repaired=is_repaired)
             case "snapshot":
                 if still:
                     changed = videos.snapshots(still=True)
                 elif fault is Fault.CHANGE:
                     changed = videos.snapshots(videos.OTHER_SIZE)
-                server = SnapshotCamera(fault, videos.snapshots(), changed, healed=healed)
+                server = SnapshotCamera(fault, videos.snapshots(), changed, is_repaired=is_repaired)
             case "recording":
-                server = RecordingServer(fault, self.recording, healed=healed)
+                server = RecordingServer(fault, self.recording, is_repaired=is_repaired)
             case "file":
                 source = "truncated.mp4" if fault is Fault.TRUNCATED else "changed.ts"
-                return Trouble(kind, fault, source, None, MARKER)
-        return Trouble(kind, fault, "", server, MARKER if fault is Fault.CHANGE else MOCK)
+                return FaultCase(kind, fault, source, None, MARKER)
+        return FaultCase(kind, fault, "", server, MARKER if fault is Fault.CHANGE else MOCK)
 
-    def troubles(self, *, healed: bool = False) -> list[Trouble]:
-        """Each fault over each kind of source."""
+    def make_cases(self, *, is_repaired: bool = False) -> list[FaultCase]:
+        """Return a case for each fault over each kind of source."""
         return [
-            self.trouble(kind, fault, again=kind in kinds[:place], healed=healed)
+            self.make_case(kind, fault, again=kind in kinds[:place], is_repaired=is_repaired)
             for fault, kinds in KINDS.items()
             for place, kind in enumerate(kinds)
         ]
@@ -190,13 +192,13 @@ class Trial:
         self.cameras = cameras
         self.group = group
 
-    async def begin(self, trouble: Trouble) -> None:
+    async def begin(self, case: FaultCase) -> None:
         """Serve the source, and have it read."""
-        if trouble.server is not None:
-            await self.group.start(trouble.server.serve)
-        source = trouble.server.url if trouble.server else trouble.source
-        trouble.scenario_id = await self.create(source, trouble.detector)
-        trouble.began = time.time()
+        if case.server is not None:
+            await self.group.start(case.server.serve)
+        source = case.server.url if case.server else case.source
+        case.scenario_id = await self.create(source, case.detector)
+        case.began = time.time()
 
     async def create(self, source: str, detector: dict[str, str], **options: object) -> UUID:
         """Create a scenario that looks at every frame."""
@@ -205,29 +207,29 @@ class Trial:
         await self._ask(partial(self.service.http.post, "/scenarios", json=body))
         return scenario_id
 
-    async def suffer(self, trouble: Trouble) -> None:
-        """From the first frame to the fault, until it is noticed; then heal the source, until it is well."""
-        await self.begin(trouble)
+    async def run_case(self, case: FaultCase) -> None:
+        """Read a source until its fault is noticed; then repair it, and wait until it has recovered."""
+        await self.begin(case)
         with move_on_after(60):
-            await until(lambda: trouble.onset, timeout=60)
+            await until(lambda: case.onset, timeout=60)
         with move_on_after(3 * IN_TIME):
-            await until(partial(self.verifier.look, trouble), timeout=60, poll=0.1)
-        if trouble.server is not None:
-            trouble.server.heal()
+            await until(partial(self.verifier.look, case), timeout=60, poll=0.1)
+        if case.server is not None:
+            case.server.repair()
         with move_on_after(45):
-            await until(partial(self._is_well, trouble, time.time()), timeout=60, poll=0.2)
-            trouble.well_again = True
+            await until(partial(self._has_recovered, case, time.time()), timeout=60, poll=0.2)
+            case.has_recovered = True
 
-    async def _is_well(self, trouble: Trouble, healed: float) -> bool:
-        """Whether it is read again; where there was nothing to be healed, it ended as it should."""
-        assert trouble.scenario_id is not None
-        if trouble.kind == "recording":
-            return await self.verifier.completed(trouble, FRAMES)
-        if trouble.server is None:
-            return await self.verifier.inactive(trouble.scenario_id)
+    async def _has_recovered(self, case: FaultCase, repaired_at: float) -> bool:
+        """Return whether it is read again, or, if there was nothing to repair, ended as it should."""
+        assert case.scenario_id is not None
+        if case.kind == "recording":
+            return await self.verifier.completed(case, FRAMES)
+        if case.server is None:
+            return await self.verifier.inactive(case.scenario_id)
         return (
-            await self.verifier.state(trouble.scenario_id) == "open"
-            and await self.verifier.stored(trouble.scenario_id, healed) > 0
+            await self.verifier.state(case.scenario_id) == "open"
+            and await self.verifier.stored(case.scenario_id, repaired_at) > 0
         )
 
     async def end(self, scenario_id: UUID) -> None:
@@ -238,7 +240,7 @@ class Trial:
         await self._ask(partial(self.service.http.delete, path))
 
     async def _ask(self, request: Callable[[], Awaitable[Response]]) -> None:
-        """As a client does where the service had no time."""
+        """Send a request again while the service has no time for it, as a client does."""
         await until(partial(self._taken, request), timeout=60, poll=0.5)
 
     async def _taken(self, request: Callable[[], Awaitable[Response]]) -> bool:
@@ -246,18 +248,21 @@ class Trial:
             return (await request()).status_code < 500
         return False
 
-    async def end_all(self, troubles: Sequence[Trouble]) -> None:
+    async def end_all(self, cases: Sequence[FaultCase]) -> None:
         """Stop and delete their scenarios."""
         async with create_task_group() as group:
-            for trouble in troubles:
-                if trouble.scenario_id is not None:
-                    group.start_soon(self.end, trouble.scenario_id)
+            for case in cases:
+                if case.scenario_id is not None:
+                    group.start_soon(self.end, case.scenario_id)
 
     async def neighbours(self) -> Neighbours:
         """Begin to read sources that work."""
-        servers = [LiveStream("mjpeg", Fault.STALL, videos.jpegs(), None, healed=True) for _ in range(2)]
+        servers = [LiveStream("mjpeg", Fault.STALL, videos.jpegs(), None, is_repaired=True) for _ in range(2)]
         recorded = RecordingServer(
-            Fault.STALL, self.cameras.long, pace=len(self.cameras.long) / self.cameras.seconds, healed=True
+            Fault.STALL,
+            self.cameras.long,
+            pace=len(self.cameras.long) / self.cameras.seconds,
+            is_repaired=True,
         )
         for server in (*servers, recorded):
             await self.group.start(server.serve)

@@ -12,8 +12,8 @@ FRAMES = 300
 """Of a recording."""
 
 
-class Trouble(Struct):
-    """One source with a fault, the scenario that reads it, and what came of both.
+class FaultCase(Struct):
+    """One source with a fault, the scenario that reads it, and the outcome.
 
     Moments are Unix times. `noticed` is when it was shown, or, for pictures that changed, analysed on.
     """
@@ -27,7 +27,7 @@ class Trouble(Struct):
     began: float = field(default_factory=time.time)
     noticed: float | None = None
     said: str = ""
-    well_again: bool = False
+    has_recovered: bool = False
 
     @property
     def onset(self) -> float | None:
@@ -35,11 +35,11 @@ class Trouble(Struct):
 
     def __str__(self) -> str:
         late = None if self.noticed is None or self.onset is None else round(self.noticed - self.onset, 1)
-        return f"{self.fault} ({self.kind}): {late} s, {self.said!r}, well again: {self.well_again}"
+        return f"{self.fault} ({self.kind}): {late} s, {self.said!r}, recovered: {self.has_recovered}"
 
 
 class Verifier:
-    """Reads what became of the troubles from the rows of both databases."""
+    """Reads the outcome of each case from the rows of both databases."""
 
     def __init__(
         self, scenarios: "asyncpg.Pool[asyncpg.Record]", predictions: "asyncpg.Pool[asyncpg.Record]"
@@ -47,13 +47,13 @@ class Verifier:
         self._scenarios = scenarios
         self._predictions = predictions
 
-    async def look(self, trouble: Trouble) -> bool:
-        """Whether it was noticed; when, and what was said, is then noted in it."""
-        onset, scenario_id = trouble.onset, trouble.scenario_id
+    async def look(self, case: FaultCase) -> bool:
+        """Return whether the fault was noticed; when, and with which reason, is then noted in the case."""
+        onset, scenario_id = case.onset, case.scenario_id
         if onset is None or scenario_id is None:
             return False
-        if trouble.fault is Fault.CHANGE:
-            return await self._goes_on(trouble, onset)
+        if case.fault is Fault.CHANGE:
+            return await self._goes_on(case, onset)
         ended = await self._scenarios.fetchrow(
             "SELECT extract(epoch FROM at)::float8 AS at, reason FROM scenario_events"
             " WHERE scenario_id = $1 AND at > to_timestamp($2) AND from_state IS NOT NULL"
@@ -66,39 +66,39 @@ class Verifier:
             " WHERE scenario_id = $1 AND updated_at > to_timestamp($2) AND source_state = $3",
             scenario_id,
             onset,
-            "frozen" if trouble.fault is Fault.FROZEN else "reconnecting",
+            "frozen" if case.fault is Fault.FROZEN else "reconnecting",
         )
         found = ended or shown
         if found is not None:
-            trouble.noticed, trouble.said = found["at"], found["reason"]
+            case.noticed, case.said = found["at"], found["reason"]
         return found is not None
 
-    async def _goes_on(self, trouble: Trouble, onset: float) -> bool:
-        if trouble.server is None:
-            return await self.completed(trouble, FRAMES)
+    async def _goes_on(self, case: FaultCase, onset: float) -> bool:
+        if case.server is None:
+            return await self.completed(case, FRAMES)
         after: float | None = await self._predictions.fetchval(
             "SELECT min(time) FROM predictions"
             " WHERE scenario_id = $1 AND time > $2 AND length(confidences) > 0 AND error IS NULL",
-            trouble.scenario_id,
+            case.scenario_id,
             onset + 0.5,
         )
         if after is not None:
-            trouble.noticed, trouble.said = after, "analysed on"
+            case.noticed, case.said = after, "analysed on"
         return after is not None
 
-    async def completed(self, trouble: Trouble, frames: int) -> bool:
+    async def completed(self, case: FaultCase, frames: int) -> bool:
         """Whether it was completed, and every frame of the recording is there once."""
         at: float | None = await self._scenarios.fetchval(
             "SELECT extract(epoch FROM updated_at)::float8 FROM scenarios"
             " WHERE id = $1 AND outcome = 'completed'",
-            trouble.scenario_id,
+            case.scenario_id,
         )
         if at is None:
             return False
-        trouble.noticed = trouble.noticed or at
+        case.noticed = case.noticed or at
         stored = await self._predictions.fetch(
             "SELECT frame FROM predictions WHERE scenario_id = $1 AND error IS NULL ORDER BY frame",
-            trouble.scenario_id,
+            case.scenario_id,
         )
         return [row["frame"] for row in stored] == list(range(frames))
 

@@ -147,7 +147,7 @@ class World(Struct, frozen=True):
         return pages
 
     def script(self) -> dict[str, bytes]:
-        """Of a camera: redirects, and streams that are to be fetched from elsewhere."""
+        """Of a camera: redirects, and streams that lead elsewhere."""
         script = {}
         elsewhere = [self.url, f"file://{self.secret}", "", "rtsp://", f"rtsps://{self.place}/x"]
         for number, target in enumerate([*self.spellings("rtsp"), *elsewhere]):

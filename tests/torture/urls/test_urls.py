@@ -39,7 +39,7 @@ ROW = 9
 _resolve = socket.getaddrinfo
 
 
-class Battle(World, frozen=True):
+class AttackSite(World, frozen=True):
     """A world with its servers, canaries and media root."""
 
     canary: Canary
@@ -48,7 +48,7 @@ class Battle(World, frozen=True):
     web: str
     camera: str
 
-    def unharmed(self) -> bool:
+    def is_untouched(self) -> bool:
         """Whether no canary noticed anything."""
         return not self.canary.hits and not self.files.opened
 
@@ -63,7 +63,7 @@ class Battle(World, frozen=True):
 
 
 @pytest.fixture
-def battle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Battle]:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AttackSite]:
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     secret = clips.marker_clip(tmp_path / "secret.ts", frames=10, size=(256, 192))
     fine = clips.marker_clip(tmp_path / "fine.ts", frames=10, size=(256, 192))
@@ -73,7 +73,7 @@ def battle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Battle]:
         world = World(canary.port, secret, fine.read_bytes())
         world.fill(root)
         with hostile_web(world.pages()) as web, hostile_camera(world.script()) as camera:
-            yield Battle(world.port, secret, world.fine, canary, files, root, web, camera)
+            yield AttackSite(world.port, secret, world.fine, canary, files, root, web, camera)
 
 
 def resolve(host: str, port: int, *_: Any, **__: Any) -> list[tuple[Any, ...]]:
@@ -83,13 +83,13 @@ def resolve(host: str, port: int, *_: Any, **__: Any) -> list[tuple[Any, ...]]:
     return [found for address in NAMES[host] for found in resolve(address, port)]
 
 
-def follow(battle: Battle, attack: Attack) -> str:
+def follow(site: AttackSite, attack: Attack) -> str:
     """Open a source as a run does, and read all of it. Returns how that ended."""
     stop = Event()
     try:
         source = parse_source(attack.source) if isinstance(attack.source, str) else attack.source
         with open_video(
-            source, battle.media_root, attack.networks, stop=stop, open_timeout=1, read_timeout=1
+            source, site.media_root, attack.networks, stop=stop, open_timeout=1, read_timeout=1
         ) as video:
             if isinstance(video, Camera):
                 for entry in video.frames(EveryFrame()):
@@ -106,43 +106,43 @@ def follow(battle: Battle, attack: Attack) -> str:
 
 
 @pytest.mark.timeout(300)
-def test_no_hostile_source_gets_anywhere(battle: Battle, battery: Battery) -> None:
-    every = battle.every_source()
+def test_no_hostile_source_gets_anywhere(site: AttackSite, battery: Battery) -> None:
+    every = site.every_source()
     assert len(every) > 550
     for text in every:
-        said = follow(battle, Attack(text))
-        assert battle.unharmed(), f"{text!r}: {said}; {battle.canary.hits} {battle.files.opened}"
+        said = follow(site, Attack(text))
+        assert site.is_untouched(), f"{text!r}: {said}; {site.canary.hits} {site.files.opened}"
         # FFmpeg itself leaves out what it knows no protocol for, and reads the rest of such a playlist.
         # Other renditions, such as sound, are left out of every playlist.
         assert "frames" not in said or "/later/" in text or "/sound/" in text, f"{text!r}: {said}"
-    lost = f"{len(battle.files.opened)} canaries read, {len(battle.canary.hits)} internal hits"
+    lost = f"{len(site.files.opened)} canaries read, {len(site.canary.hits)} internal hits"
     battery.passed(ROW, "hostile sources", f"{len(every)} sources", lost)
 
 
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
-def test_no_address_of_this_machine_is_reached(battle: Battle, battery: Battery, scheme: str) -> None:
+def test_no_address_of_this_machine_is_reached(site: AttackSite, battery: Battery, scheme: str) -> None:
     addresses = own_addresses()
     for address in addresses:
-        attack = Attack(f"{scheme}://{address}:{battle.port}/x.mp4", Networks("public,private"))
-        assert "not an address that sources may have: add loopback" in follow(battle, attack)
-        assert battle.unharmed()
+        attack = Attack(f"{scheme}://{address}:{site.port}/x.mp4", Networks("public,private"))
+        assert "not an address that sources may have: add loopback" in follow(site, attack)
+        assert site.is_untouched()
     sources = f"{len(addresses)} sources"
     battery.passed(ROW, f"this machine's other addresses ({scheme})", sources, "0 internal hits")
 
 
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
 def test_a_name_that_changes_its_address_leads_nowhere(
-    battle: Battle, monkeypatch: pytest.MonkeyPatch, battery: Battery, scheme: str
+    site: AttackSite, monkeypatch: pytest.MonkeyPatch, battery: Battery, scheme: str
 ) -> None:
-    with rebinding(battle, monkeypatch, scheme) as (url, called):
-        assert "127.0.0.2 is not an address that sources may have" in follow(battle, Attack(url))
+    with rebinding(site, monkeypatch, scheme) as (url, called):
+        assert "127.0.0.2 is not an address that sources may have" in follow(site, Attack(url))
         assert not called()
     battery.passed(ROW, f"a name that changes its address ({scheme})", "1 source", "0 internal hits")
 
 
 @contextmanager
 def rebinding(
-    battle: Battle, monkeypatch: pytest.MonkeyPatch, scheme: str
+    site: AttackSite, monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> Iterator[tuple[str, Callable[[], bool]]]:
     """A URL whose host is HERE when first asked for and INSIDE from then on; and was INSIDE called?"""
     answers = [[HERE], [INSIDE]]
@@ -168,27 +168,27 @@ def rebinding(
 
 @pytest.mark.parametrize("without", GUARDS)
 def test_a_guard_that_is_taken_out_is_missed(
-    battle: Battle, battery: Battery, without: Callable[[pytest.MonkeyPatch, Battle], Attack]
+    site: AttackSite, battery: Battery, without: Callable[[pytest.MonkeyPatch, AttackSite], Attack]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        attack = without(patch, battle)
-        said = follow(battle, attack)
-        assert not battle.unharmed(), f"{attack}: {said}"
-    read, hits = len(battle.files.opened), len(battle.canary.hits)
+        attack = without(patch, site)
+        said = follow(site, attack)
+        assert not site.is_untouched(), f"{attack}: {said}"
+    read, hits = len(site.files.opened), len(site.canary.hits)
     guard = without.__name__.replace("_", " ").removeprefix("without ").replace("with ", "refusing ")
     battery.unguarded(ROW, guard, "1 source", f"canaries read {read} times, {hits} internal hits")
 
 
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
 def test_asking_for_a_name_twice_would_be_noticed(
-    battle: Battle, monkeypatch: pytest.MonkeyPatch, battery: Battery, scheme: str
+    site: AttackSite, monkeypatch: pytest.MonkeyPatch, battery: Battery, scheme: str
 ) -> None:
     def twice(networks: Networks, host: str, port: int, timeout: float) -> socket.socket:
         assert connecting.resolve(networks, host, port)
         return socket.create_connection((host, port), timeout)
 
-    with rebinding(battle, monkeypatch, scheme) as (url, called):
+    with rebinding(site, monkeypatch, scheme) as (url, called):
         monkeypatch.setattr(connecting, "connect", twice)
-        follow(battle, Attack(url))
+        follow(site, Attack(url))
         assert called()
     battery.unguarded(ROW, f"asking for a name only once ({scheme})", "1 source", "1 internal hit")

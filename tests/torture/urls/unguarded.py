@@ -48,21 +48,21 @@ def file(address: str) -> Source:
     return Source("file", address, live=False, redacted=address)
 
 
-def without_address_check(patch: Patch, battle: Any) -> Attack:
-    return Attack(battle.url, Networks("0.0.0.0/0,::/0"))
+def without_address_check(patch: Patch, site: Any) -> Attack:
+    return Attack(site.url, Networks("0.0.0.0/0,::/0"))
 
 
-def without_the_check_for_this_machine(patch: Patch, battle: Any) -> Attack:
+def without_the_check_for_this_machine(patch: Patch, site: Any) -> Attack:
     patch.setattr(addresses, "network_kind", lambda _: "private")  # in a sandbox it may be of no kind
     patch.setattr(addresses, "is_own_address", lambda _: False)
-    return Attack(f"http://{own_addresses()[0]}:{battle.port}/x.mp4", Networks("public,private"))
+    return Attack(f"http://{own_addresses()[0]}:{site.port}/x.mp4", Networks("public,private"))
 
 
-def without_check_of_redirects(patch: Patch, battle: Any) -> Attack:
-    return Attack(f"{battle.web}/chain/0.mp4", FirstAddressOnly())
+def without_check_of_redirects(patch: Patch, site: Any) -> Attack:
+    return Attack(f"{site.web}/chain/0.mp4", FirstAddressOnly())
 
 
-def without_the_proxy(patch: Patch, battle: Any) -> Attack:
+def without_the_proxy(patch: Patch, site: Any) -> Attack:
     class Direct:
         fault = None
 
@@ -73,19 +73,19 @@ def without_the_proxy(patch: Patch, battle: Any) -> Attack:
             """Nothing is open."""
 
     patch.setattr(video_container, "RtspProxy", Direct)
-    return Attack(f"{battle.camera}/r/0")
+    return Attack(f"{site.camera}/r/0")
 
 
-def without_the_check_of_redirects_in_the_proxy(patch: Patch, battle: Any) -> Attack:
-    return Attack(f"{battle.camera}/r/0", FirstAddressOnly())
+def without_the_check_of_redirects_in_the_proxy(patch: Patch, site: Any) -> Attack:
+    return Attack(f"{site.camera}/r/0", FirstAddressOnly())
 
 
-def without_tcp_only(patch: Patch, battle: Any) -> Attack:
+def without_tcp_only(patch: Patch, site: Any) -> Attack:
     patch.setattr(formats, "RTSP_OPTIONS", {})
-    return Attack(f"{battle.camera}/sdp/0")
+    return Attack(f"{site.camera}/sdp/0")
 
 
-def with_ffmpegs_own_http(patch: Patch, battle: Any) -> Attack:
+def with_ffmpegs_own_http(patch: Patch, site: Any) -> Attack:
     opened = av.open
 
     def own(*arguments: Any, **options: Any) -> Any:
@@ -93,38 +93,38 @@ def with_ffmpegs_own_http(patch: Patch, battle: Any) -> Attack:
         return opened(*arguments, **{**options, "io_open": None})
 
     patch.setattr(av, "open", own)
-    return Attack(f"{battle.web}/segment/4.m3u8")
+    return Attack(f"{site.web}/segment/4.m3u8")
 
 
-def with_files_in_playlists(patch: Patch, battle: Any) -> Attack:
-    with_ffmpegs_own_http(patch, battle)
-    return Attack(f"{battle.web}/segment/1.m3u8")
+def with_files_in_playlists(patch: Patch, site: Any) -> Attack:
+    with_ffmpegs_own_http(patch, site)
+    return Attack(f"{site.web}/segment/1.m3u8")
 
 
-def with_any_format(patch: Patch, battle: Any) -> Attack:
+def with_any_format(patch: Patch, site: Any) -> Attack:
     patch.setattr(formats, "FILE_OPTIONS", {"protocol_whitelist": "file"})
     return Attack("list.m3u8")
 
 
-def without_the_media_root(patch: Patch, battle: Any) -> Attack:
+def without_the_media_root(patch: Patch, site: Any) -> Attack:
     patch.setattr(video_container, "find_file", lambda source, root: root / source.address)
     return Attack("link.ts")
 
 
-def with_dots(patch: Patch, battle: Any) -> Attack:
+def with_dots(patch: Patch, site: Any) -> Attack:
     patch.setattr(video_container, "find_file", lambda source, root: root / source.address)
-    return Attack(file(f"../{battle.secret.name}"))
+    return Attack(file(f"../{site.secret.name}"))
 
 
-def with_any_scheme(patch: Patch, battle: Any) -> Attack:
+def with_any_scheme(patch: Patch, site: Any) -> Attack:
     patch.setattr(video_container, "find_file", lambda source, _: Path(source.address))
     patch.setattr(video_container, "identify", lambda _: None)  # it opens the file, and so needs a path
     patch.setattr(formats, "FILE_OPTIONS", {})
-    return Attack(file(f"concat:{battle.secret}"))
+    return Attack(file(f"concat:{site.secret}"))
 
 
-def with_any_filter(patch: Patch, battle: Any) -> Attack:
-    graph = f"movie={battle.secret}"
+def with_any_filter(patch: Patch, site: Any) -> Attack:
+    graph = f"movie={site.secret}"
     return Attack(Source("test", graph, live=False, redacted=graph))
 
 

@@ -1,4 +1,4 @@
-"""Two runs of one scenario on a database that fails at times: the first freezes, and wakes as a zombie."""
+"""Two runs of one scenario on a database that fails at times: the first freezes, and writes late."""
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,8 +28,10 @@ _SPEC = ScenarioSpec("clip.mp4", Marker())
 
 
 class FaultyDatabase:
-    """A database as one run sees it. Of its statements, the share `rate` fails in one of three ways: it is
-    not carried out, or its answer is lost, or the connection is cut meanwhile, and nobody knows.
+    """A database as one run sees it.
+
+    Of its statements, the share `rate` fails in one of three ways: it is not executed, or its answer is lost,
+    or the connection is cut during it, so that either may be true.
 
     Write number `freeze_at` freezes the run, before it is sent or before its answer is seen.
     """
@@ -142,16 +144,16 @@ class Attempt:
         )
 
 
-async def haunt(database: Database, rate: float, seed: int) -> None:
-    """Let an attempt freeze anywhere, wake while its successor claims and stores, and go on regardless."""
+async def write_late(database: Database, rate: float, seed: int) -> None:
+    """Let an attempt freeze anywhere, wake while its successor claims and stores, and continue to write."""
     chance = random.Random(seed)
     scenario_id = UUID(int=chance.getrandbits(128), version=4)
-    ice = FaultyDatabase(database, rate, chance, freeze_at=chance.randint(1, 5))
-    zombie = Attempt(scenario_id, 1, ice, chance)
+    frozen = FaultyDatabase(database, rate, chance, freeze_at=chance.randint(1, 5))
+    zombie = Attempt(scenario_id, 1, frozen, chance)
     successor = Attempt(scenario_id, 2, FaultyDatabase(database, rate, chance), chance)
     claimed = Event()
 
-    async def live_on() -> None:
+    async def keep_writing() -> None:
         await zombie.claim()
         after = 0
         with suppress(FencedError):
@@ -160,14 +162,14 @@ async def haunt(database: Database, rate: float, seed: int) -> None:
                 await zombie.store()
 
     async with create_task_group() as group:
-        group.start_soon(live_on)
-        await ice.frozen.wait()
+        group.start_soon(keep_writing)
+        await frozen.frozen.wait()
         wakes = chance.randint(-1, 3)  # before the claim is sent, or after so many batches
         if wakes < 0:
-            ice.thaw.set()
+            frozen.thaw.set()
         await successor.claim()
         claimed.set()
         for number in range(6):
             if number == wakes:
-                ice.thaw.set()
+                frozen.thaw.set()
             await successor.store()

@@ -17,10 +17,10 @@ from app.postgres import open_connection, open_database
 from app.runner import checkpoints as store
 from tests.support.waiting import until
 from tests.torture.battery import Battery, size
+from tests.torture.chaos_fleet import ChaosFleet, chaos_fleet
 from tests.torture.ground_truth import Findings, make_clips, verify
-from tests.torture.storm import Storm, storm
 from tests.torture.zombies import witness
-from tests.torture.zombies.faulty_store import haunt
+from tests.torture.zombies.faulty_store import write_late
 from tests.torture.zombies.unguarded import write_without_fence
 from tests.torture.zombies.witness import Connection, Seen
 
@@ -49,7 +49,7 @@ async def raise_zombies(
     """Stop runners past their leases and wake them, until so many runs of theirs have written late."""
     timing = {"heartbeat_interval": 0.3, "heartbeat_timeout": 1}
     async with (
-        storm(folder, clips, broker, ROLES, app=app, **timing) as fleet,
+        chaos_fleet(folder, clips, broker, ROLES, app=app, **timing) as fleet,
         fleet.database("scenarios") as scenarios,
         fleet.database("predictions") as predictions,
     ):
@@ -68,7 +68,7 @@ async def raise_zombies(
         return await witness.ask(predictions), await verify(scenarios, predictions)
 
 
-async def freeze(fleet: Storm, name: str, scenarios: Connection, predictions: Connection) -> None:
+async def freeze(fleet: ChaosFleet, name: str, scenarios: Connection, predictions: Connection) -> None:
     """Stop a runner until others have all of its runs, wake it, and wait for what these try to store."""
     runner = fleet.runner_id(name)
     await until(lambda: runs_of(runner, scenarios, predictions), 60, poll=0.05)
@@ -136,10 +136,11 @@ async def test_the_witness_sees_what_woken_runs_store_without_the_fence(
     assert found.doubled
 
 
-class Haunted(NamedTuple):
+class LateWrites(NamedTuple):
     """What two attempts at each scenario left.
 
-    `misplaced` rows are of the one that had not the fence; `uneven` are frames that are not there just once.
+    `misplaced` rows are of the attempt that did not hold the fence; `uneven` frames are not there exactly
+    once.
     """
 
     seen: Seen
@@ -153,7 +154,7 @@ class Haunted(NamedTuple):
         )
 
 
-async def haunt_all(dsn: str, rate: float, enough: int, *, key: bool = True) -> Haunted:
+async def write_late_in_all(dsn: str, rate: float, enough: int, *, key: bool = True) -> LateWrites:
     """Let so many scenarios have a run that writes late, while the share `rate` of the statements fails.
 
     With faults, a few runs learn that they are late before they write again.
@@ -165,7 +166,7 @@ async def haunt_all(dsn: str, rate: float, enough: int, *, key: bool = True) -> 
 
     async def one(seed: int) -> None:
         async with limit:
-            await haunt(database, rate, seed)
+            await write_late(database, rate, seed)
 
     async with open_database(dsn, size=40) as database, open_connection(dsn) as connection:
         await witness.watch(connection)
@@ -178,7 +179,7 @@ async def haunt_all(dsn: str, rate: float, enough: int, *, key: bool = True) -> 
         return await judge(connection)
 
 
-async def judge(predictions: Connection) -> Haunted:
+async def judge(predictions: Connection) -> LateWrites:
     """Compare each row's label with who had the fence for its frame."""
     misplaced = await predictions.fetchval(
         """
@@ -193,7 +194,7 @@ async def judge(predictions: Connection) -> Haunted:
         "    FROM predictions GROUP BY scenario_id) AS scenario"
     )
     assert row is not None
-    return Haunted(await witness.ask(predictions), row[0], misplaced, row[1])
+    return LateWrites(await witness.ask(predictions), row[0], misplaced, row[1])
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -201,7 +202,7 @@ async def test_no_late_write_passes_whatever_the_database_does(
     predictions_dsn: str, monkeypatch: pytest.MonkeyPatch, battery: Battery, rate: float
 ) -> None:
     monkeypatch.setattr(store, "write", witness.declare_writers(store.write))
-    left = await haunt_all(predictions_dsn, rate, EACH)
+    left = await write_late_in_all(predictions_dsn, rate, EACH)
     battery.passed(
         2,
         f"late writes at the store's level, {rate:.0%} database errors",
@@ -216,7 +217,7 @@ async def test_the_witness_sees_late_writes_pass_without_the_fence(
     predictions_dsn: str, monkeypatch: pytest.MonkeyPatch, battery: Battery
 ) -> None:
     monkeypatch.setattr(store, "write", witness.declare_writers(write_without_fence))
-    left = await haunt_all(predictions_dsn, 0.05, 20, key=False)
+    left = await write_late_in_all(predictions_dsn, 0.05, 20, key=False)
     battery.unguarded(2, "the fence, at the store's level", "20 runs", str(left))
     assert left.seen.stale
     assert left.misplaced

@@ -1,6 +1,7 @@
 """A witness in the predictions database: triggers note who takes the fence, and who writes while who has it.
 
-A row does not tell which attempt stored it, since all of them find the same. So each write names its writer
+A row does not tell which attempt stored it, because all of them store the same. So each write names its
+writer
 to the database first (`declare_writers`); what it is answered, the witness does not look at.
 """
 

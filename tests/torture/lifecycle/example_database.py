@@ -12,7 +12,7 @@ import uvloop
 from app.postgres import Connection, Database, open_connection, open_database, prepare
 from tests.support.databases import Databases
 from tests.torture.lifecycle.verifier import Truth, Verdict, verify
-from tests.torture.silence import silence
+from tests.torture.muted_log import muted_log
 
 DUE_NOW = "UPDATE scenarios SET not_before = '-infinity'"
 AGE = [
@@ -76,9 +76,12 @@ _EVERYTHING = """
 """
 
 
-class Ground:
-    """A database and a loop for all the examples, and what was found in them. `comparing`: an example fails
-    where store and model, or lifecycle and model, do not agree, or the verifier finds something."""
+class ExampleDatabase:
+    """A database and an event loop for all examples, and what was found in them.
+
+    If `comparing`, an example fails if store and model, or lifecycle and model, do not agree, or if the
+    verifier finds something.
+    """
 
     def __init__(
         self,
@@ -117,9 +120,9 @@ class Ground:
 
 
 @contextmanager
-def ground(server: Databases, *, comparing: bool = True) -> Iterator[Ground]:
-    """Everything happens on one loop, database and connections, since making them takes longer than using."""
-    with silence(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+def example_database(server: Databases, *, comparing: bool = True) -> Iterator[ExampleDatabase]:
+    """Open one database for all examples, on one event loop: opening takes longer than an example."""
+    with muted_log(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         loop, stack = runner.get_loop(), AsyncExitStack()
         enter = stack.enter_async_context
         try:
@@ -127,6 +130,6 @@ def ground(server: Databases, *, comparing: bool = True) -> Iterator[Ground]:
             database = loop.run_until_complete(enter(open_database(dsn, size=3)))
             connection = loop.run_until_complete(enter(open_connection(dsn)))
             loop.run_until_complete(prepare(connection))
-            yield Ground(dsn, database, connection, loop, comparing=comparing)
+            yield ExampleDatabase(dsn, database, connection, loop, comparing=comparing)
         finally:
             loop.run_until_complete(stack.aclose())

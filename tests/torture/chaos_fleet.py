@@ -30,7 +30,7 @@ _ASKED: tuple[dict[str, Any], ...] = (
 """What is asked for in turn."""
 
 
-class Storm:
+class ChaosFleet:
     """The fleet, its databases, and what was done to it."""
 
     def __init__(self, fleet: Fleet, roles: dict[str, str], folder: Path, clips: Path) -> None:
@@ -64,8 +64,8 @@ class Storm:
     async def kill(self, names: Collection[str], count: int, seconds: float) -> None:
         """Kill one of these members after the other, `count` in `seconds`, and start each again soon after.
 
-        The role is chosen first, then who of those that are ready has it. The last that is ready is spared:
-        nobody could take over from it.
+        The role is chosen first, then one of its ready members. The last ready one of a role is never killed,
+        because no other could take over from it.
         """
         began = current_time()
         async with create_task_group() as group:
@@ -86,7 +86,7 @@ class Storm:
                 group.start_soon(self._launch, victim)
 
     def _can_be_spared(self, names: Collection[str]) -> list[list[str]]:
-        """The members that are ready, by role, where there is more than one."""
+        """Return the ready members by role, for roles that have more than one."""
         ready = [name for name in names if name not in self._down]
         roles = sorted({self._roles[name] for name in ready})
         found = [[name for name in ready if self._roles[name] == role] for role in roles]
@@ -139,7 +139,7 @@ class Storm:
         return True
 
     async def keep_going(self, scenarios: int, stop: Event) -> None:
-        """Post a scenario whenever fewer are going, until `stop` is set; wait till all are accepted."""
+        """Post a scenario whenever fewer are going, until `stop` is set; wait until all are accepted."""
         async with create_task_group() as group, self.database("scenarios") as connection:
             while not stop.is_set():
                 ended = await connection.fetchval("SELECT count(*) FROM scenarios WHERE state = 'inactive'")
@@ -185,7 +185,7 @@ class Storm:
 
 
 async def _ready(member: ServiceProcess) -> None:
-    """Wait until a launched member is ready; launch it again where its port was another's meanwhile."""
+    """Wait until a launched member is ready; launch it again if another process has taken its port."""
     while True:
         try:
             await until(member.is_ready, 120, poll=0.1)
@@ -199,7 +199,7 @@ async def _ready(member: ServiceProcess) -> None:
 
 
 @asynccontextmanager
-async def storm(
+async def chaos_fleet(
     folder: Path,
     clips: Path,
     broker: str,
@@ -207,7 +207,7 @@ async def storm(
     *,
     app: str = "app.main:app",
     **settings: object,
-) -> AsyncIterator[Storm]:
+) -> AsyncIterator[ChaosFleet]:
     """A fleet (name → roles) that is ready, its members launched as `app`; VA_<NAME> from `settings`."""
     fleet = Fleet(folder, clips, broker)
     fleet._settings |= {"runner_slots": 20, **settings}
@@ -216,6 +216,6 @@ async def storm(
             fleet.add(name, role, app=app)
         for member in fleet.members.values():
             await _ready(member)
-        yield Storm(fleet, roles, folder, clips)
+        yield ChaosFleet(fleet, roles, folder, clips)
     finally:
         await fleet.end()

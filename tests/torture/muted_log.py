@@ -1,4 +1,4 @@
-"""Silence in the log, where a load would fill it: writing it would take longer than the load."""
+"""Mute the log under load: writing it would take longer than the load itself."""
 
 import logging
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ import structlog
 
 
 @contextmanager
-def silence() -> Iterator[None]:
-    """Nothing that this process logs is shown while the block lasts."""
+def muted_log() -> Iterator[None]:
+    """Show only critical messages of this process during the block."""
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
