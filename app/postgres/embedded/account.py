@@ -2,9 +2,12 @@
 
 import os
 import pwd
+import signal
 from pathlib import Path
+from subprocess import DEVNULL, run
 from typing import Any, NamedTuple, Self
 
+from .environment import server_environment
 from .errors import EmbeddedServerError
 
 _UNPRIVILEGED = ("postgres", "nobody")
@@ -64,6 +67,25 @@ class Account(NamedTuple):
     def process_options(self) -> dict[str, Any]:
         """Return options of `subprocess.Popen` that run a program as this user."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.is_dropped else {}
+
+    def send_signal(self, process: int, number: signal.Signals) -> None:
+        """Send a signal as this user, who wrote the process id, so that it reaches no process of others."""
+        if not self.is_dropped:
+            os.kill(process, number)
+            return
+        run(
+            ["/bin/sh", "-c", 'kill -s "$1" "$2"', "sh", number.name.removeprefix("SIG"), str(process)],
+            check=False, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, cwd="/", env=server_environment(),
+            **self.process_options(),
+        )  # fmt: skip
+
+    def may_name(self, path: Path, name: str) -> bool:
+        """Return whether `path`, which this user wrote, may be used as that of the folder `name`.
+
+        If this process is root, no other user may be able to replace a part of the path by a link.
+        """
+        is_safe = not self.is_dropped or all(step.stat().st_uid == 0 for step in path.parents)
+        return path.name == name and is_safe
 
     def reaches(self, path: Path) -> bool:
         """Return whether this user can open or run `path`. For another user, everybody must be allowed to."""

@@ -136,7 +136,10 @@ class Cluster:
             return False
 
     def read_pid_file(self) -> tuple[int, Path] | None:
-        """Return the process id and the socket folder of the last server, which may have ended."""
+        """Return the process id and the socket folder of the last server, which may have ended.
+
+        The server's user can write there what it wants.
+        """
         try:
             with FileLock.on_folder(self.data) as folder:
                 lines = (read_file(folder, _PID_FILE) or "").splitlines()

@@ -3,7 +3,7 @@
 import os
 
 # PG* variables are meant for clients, but would configure the server; VA_* and others contain secrets.
-_KEPT = frozenset(["PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR", "SYSTEMROOT"])
+_KEPT = frozenset(["PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR"])
 
 
 def server_environment() -> dict[str, str]:

@@ -75,7 +75,7 @@ def _open(
     account = Account.for_data(folder / "data")
     programs = find_binaries(binaries, account)
     cluster = Cluster(folder, programs, account, settings)
-    return EmbeddedServer(cluster, _socket_folder(folder, account), databases)
+    return EmbeddedServer(cluster, account, _socket_folder(folder, account), databases)
 
 
 @contextmanager
@@ -100,8 +100,9 @@ def _socket_folder(folder: Path, account: Account) -> Path:
 class EmbeddedServer:
     """The embedded server, as one of the processes that use it."""
 
-    def __init__(self, cluster: Cluster, sockets: Path, databases: Sequence[str]) -> None:
+    def __init__(self, cluster: Cluster, account: Account, sockets: Path, databases: Sequence[str]) -> None:
         self._cluster = cluster
+        self._account = account
         self._start_lock = cluster.start_lock
         self._users = FileLock(cluster.users_lock)
         self._sockets = sockets
@@ -211,8 +212,12 @@ class EmbeddedServer:
     def _use_its_sockets(self) -> None:
         """Use the running server's socket folder: the process that started it may have another TMPDIR."""
         pid_file = self._cluster.read_pid_file()
-        if pid_file is not None:
-            _, self._sockets = pid_file
+        if pid_file is None:
+            return
+        sockets = pid_file[1].resolve()
+        # This folder is emptied and removed later, so it must not be any other one.
+        if self._account.may_name(sockets, self._sockets.name):
+            self._sockets = sockets
 
     async def _create_databases(self) -> None:
         connection = await asyncpg.connect(self.dsn("postgres"), timeout=5)
@@ -252,7 +257,7 @@ class EmbeddedServer:
         pid_file = self._cluster.read_pid_file()
         if pid_file is not None and _accepts_connections(pid_file[1]):
             with suppress(ProcessLookupError):
-                os.kill(pid_file[0], number)
+                self._account.send_signal(pid_file[0], number)
 
 
 def _accepts_connections(sockets: Path) -> bool:
