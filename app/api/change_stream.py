@@ -136,7 +136,7 @@ class ChangeStream:
                     else:
                         if changes:
                             yield b"".join(map(_change_event, changes))
-                        must_read = len(changes) == _BATCH
+                        must_read = len(changes) == _BATCH or bool(changes and self._newest > position)
                         if must_read:
                             continue
                 if self._progress_count != progress_count:

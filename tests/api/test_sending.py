@@ -19,7 +19,7 @@ from app.domain.detector_config import Onnx
 from app.domain.spec import ScenarioSpec
 from app.postgres import Database
 from tests.api.conftest import listening
-from tests.support.rows import add_scenario
+from tests.support.rows import add_event, add_scenario
 from tests.support.waiting import until
 
 KEY = "a-long-secret-key"
@@ -121,3 +121,31 @@ async def test_a_page_of_scenarios_ends_after_four_megabytes(
     assert found == ids
     assert len(sizes) == 3
     assert max(sizes) < 6e6
+
+
+async def test_errors_and_media_count_as_a_part_of_a_page_of_scenarios(
+    http: httpx.AsyncClient, scenarios: Database
+) -> None:
+    for number in range(3):
+        error = "x" * 3_000_000
+        await add_scenario(scenarios, age=number, state="inactive", outcome="failed", error=error)
+    page = (await http.get("/scenarios", params={"limit": 1000})).json()
+    assert len(page["items"]) == 2
+    assert page["next_cursor"] is not None
+
+
+async def test_a_page_of_history_ends_after_four_megabytes(
+    http: httpx.AsyncClient, scenarios: Database
+) -> None:
+    scenario_id = await add_scenario(scenarios)
+    for _ in range(7):
+        await add_event(scenarios, scenario_id, reason="x" * 1_500_000)
+    found: list[int] = []
+    query: dict[str, str | int] = {"limit": 4}
+    while True:
+        page = (await http.get(f"/scenarios/{scenario_id}/history", params=query)).json()
+        found.append(len(page["items"]))
+        if page["next_cursor"] is None:
+            break
+        query["cursor"] = page["next_cursor"]
+    assert found == [3, 3, 1]

@@ -74,6 +74,17 @@ async def url(app: ASGIApp) -> AsyncIterator[str]:
         yield url
 
 
+async def test_changes_with_long_texts_arrive_in_several_parts(url: str, scenarios: Database) -> None:
+    scenario_id = await add_scenario(scenarios)
+    async with reading(url) as reader:
+        pass
+    reasons = [str(number) * 3_000_000 for number in range(5)]
+    for reason in reasons:
+        await add_event(scenarios, scenario_id, reason=reason)
+    async with reading(url, reader.last_id) as reader:
+        assert [(await reader.next())["reason"] == reason for reason in reasons] == [True] * 5
+
+
 async def test_a_stream_sends_each_change_from_now_on(url: str, scenarios: Database) -> None:
     scenario_id = await add_scenario(scenarios)
     await add_event(scenarios, scenario_id, reason="before the stream")

@@ -92,6 +92,9 @@ class NewestChange(Struct, frozen=True):
     is_pending: bool
 
 
+MAX_PAGE = 4_000_000
+"""Bytes of texts after which a page ends."""
+
 _COLUMNS = """
     e.xid::text::numeric AS xid, e.id, e.scenario_id, e.at, e.from_state, e.to_state, e.attempt, e.runner_id,
     e.reason, s.deleted_at IS NOT NULL AS deleted, s.outcome, s.error,
@@ -105,10 +108,14 @@ async def list_history(
     """Return up to `limit` changes of one scenario after a position, and where the next page begins.
 
     Both kinds are merged by their time. Each keeps its own order, so that pages neither repeat nor skip one,
-    whatever the clocks of two databases say.
+    whatever the clocks of two databases say. A page ends early once the texts of its transitions hold MAX_PAGE
+    bytes, but has at least one.
     """
     transitions = await _list_transitions(scenarios, scenario_id, after.transition, limit + 1)
     of_source = await _list_source_changes(predictions, scenario_id, after.source_change, limit + 1)
+    is_cut = bool(transitions) and transitions[-1]["has_next"]
+    if is_cut:
+        of_source = [row for row in of_source if row["at"] <= transitions[-1]["at"]]
     merged = list(merge(transitions, of_source, key=itemgetter("at")))
     items: list[ScenarioChange | SourceChange] = []
     position = after
@@ -119,16 +126,13 @@ async def list_history(
         else:
             items.append(_change(row))
             position = replace(position, transition=row["id"])
-    return items, position if len(merged) > limit else None
+    return items, position if is_cut or len(merged) > limit else None
 
 
 async def _list_transitions(scenarios: Database, scenario_id: UUID, after: int, limit: int) -> list[Record]:
-    sql = f"""
-        SELECT {_COLUMNS} FROM scenario_events e JOIN scenarios s ON s.id = e.scenario_id
-        WHERE e.scenario_id = $1 AND e.id > $2 ORDER BY e.id LIMIT $3
-    """  # noqa: S608
+    sql = _page("e.scenario_id = $1 AND e.id > $2", "id")
     async with scenarios.connection() as connection:
-        return await connection.fetch(sql, scenario_id, after, limit)
+        return await connection.fetch(sql, scenario_id, after, limit, MAX_PAGE)
 
 
 async def _list_source_changes(
@@ -145,14 +149,14 @@ async def _list_source_changes(
 async def read_changes(
     scenarios: Database, after: StreamPosition, limit: int
 ) -> tuple[list[ScenarioChange], StreamPosition]:
-    """Return up to `limit` changes of all scenarios after a position, and the position of the last."""
-    sql = f"""
-        SELECT {_COLUMNS} FROM scenario_events e JOIN scenarios s ON s.id = e.scenario_id
-        WHERE (e.xid, e.id) > ($1::text::xid8, $2) AND e.xid < pg_snapshot_xmin(pg_current_snapshot())
-        ORDER BY e.xid, e.id LIMIT $3
-    """  # noqa: S608
+    """Return up to `limit` changes of all scenarios after a position, and the position of the last.
+
+    They are fewer once their texts hold MAX_PAGE bytes, but at least one.
+    """
+    is_new = "(e.xid, e.id) > ($1::text::xid8, $2) AND e.xid < pg_snapshot_xmin(pg_current_snapshot())"
+    sql = _page(is_new, "xid", "id")
     async with scenarios.connection() as connection:
-        rows = await connection.fetch(sql, str(after.xid), after.id, limit)
+        rows = await connection.fetch(sql, str(after.xid), after.id, limit, MAX_PAGE)
     return [_change(row) for row in rows], _position(rows[-1]) if rows else after
 
 
@@ -191,6 +195,23 @@ async def read_present(scenarios: Database) -> tuple[StreamPosition, int]:
     async with scenarios.connection() as connection:
         (row,) = await connection.fetch(sql)
     return StreamPosition(int(row["oldest"]), 0), int(row["next"])
+
+
+def _page(condition: str, *order: str) -> str:
+    """Return a query of at most $3 changes, fewer once their texts hold $4 bytes.
+
+    `has_next` says of a row that another one follows.
+    """
+    return f"""
+        SELECT * FROM (
+            SELECT found.*, lead(id) OVER in_order IS NOT NULL AS has_next,
+                   sum(octet_length(reason) + coalesce(octet_length(error) * final::integer, 0))
+                     OVER (in_order ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+              FROM (SELECT {_COLUMNS} FROM scenario_events e JOIN scenarios s ON s.id = e.scenario_id
+             WHERE {condition} ORDER BY {", ".join(f"e.{name}" for name in order)} LIMIT $3) AS found
+            WINDOW in_order AS (ORDER BY {", ".join(order)})) AS counted
+         WHERE before IS NULL OR before < $4 ORDER BY {", ".join(order)}
+    """  # noqa: S608
 
 
 def _position(row: Record) -> StreamPosition:

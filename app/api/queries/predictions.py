@@ -70,7 +70,8 @@ async def list_predictions(
 _PAGE = """
     SELECT frame, time, labels, confidences, boxes, track_ids, error, class_ids, next
       FROM (SELECT *, lead(frame) OVER by_frame AS next,
-                   sum(20 * length(confidences) + octet_length(labels)) OVER by_frame AS before
+                   sum(20 * length(confidences) + octet_length(labels)
+                       + coalesce(octet_length(error), 0)) OVER by_frame AS before
               FROM ({}) AS found
             WINDOW by_frame AS (ORDER BY frame ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) AS counted
      WHERE before IS NULL OR before < $2

@@ -32,7 +32,7 @@ from .progress import (
 from .reasons import list_waiting_reasons, run_reason, space_reason, warnings_of
 
 MAX_PAGE = 4_000_000
-"""Bytes of specifications after which a page ends."""
+"""Bytes of specifications, errors and media after which a page ends."""
 
 
 class Scenario(Struct, frozen=True):
@@ -144,12 +144,13 @@ async def list_scenarios(
 ) -> tuple[list[Scenario], ScenarioPosition | None]:
     """Return up to `limit` scenarios, newest first, and the position of the next page, if there is one.
 
-    A page ends early once its specifications hold MAX_PAGE bytes, but has at least one scenario.
+    A page ends early once what its scenarios store holds MAX_PAGE bytes, but has at least one scenario.
     """
     sql = f"""
         SELECT {_COLUMNS}, next IS NOT NULL AS has_next
           FROM (SELECT *, lead(id) OVER by_age AS next,
-                       sum(octet_length(spec::text)) OVER (by_age
+                       sum(octet_length(spec::text) + coalesce(octet_length(error), 0)
+                           + coalesce(octet_length(media::text), 0)) OVER (by_age
                          ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
                   FROM (SELECT * FROM scenarios
                          WHERE deleted_at IS NULL AND ($1::text IS NULL OR state = $1)

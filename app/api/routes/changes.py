@@ -44,7 +44,7 @@ class HistoryQuery(Struct, frozen=True, forbid_unknown_fields=True):
             " source: when it was lost and why, froze, came back, or began to send pictures of another size."
             " A source that is lost and meets another error while it is tried again gets an item for it. The"
             " latest 1,000 `source` items are kept, at most for `VA_LIVE_RETENTION_DAYS`. A runner of release"
-            " 0.1.0 stores none."
+            " 0.1.0 stores none. A page ends early, with `next_cursor` set, once its texts hold near 4 MB."
         ),
         query=HistoryQuery,
         responses={200: ResponseDoc("A page of changes.", ChangePage, examples.CHANGE_PAGE)},

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import psutil
+import pytest
 
 from app.postgres.embedded.server import embedded_server
 from tests.postgres.conftest import servers
