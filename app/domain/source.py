@@ -26,6 +26,8 @@ _ENCODED_CONTROL = re.compile(r"%(?:[01][0-9A-F]|7F)", re.IGNORECASE)
 _SLIP = re.compile(r"((rtsps?|https?);?//)", re.IGNORECASE)
 _HOST_AND_PORT = re.compile(r"(?:[\w-]+\.)+[\w-]+:\d{1,5}(?:/|$)|localhost:\d{1,5}(?:/|$)")
 
+# After the host of a camera: the rest of a user name, "@", and what looks like the real host.
+_REST_OF_USER = re.compile(r"[^/]@(?:[^/@?#]+/|\d+\.\d+\.\d+\.\d+|[^/@?#]*:\d+)")
 _NESTED_LOGIN = re.compile(r"://[^\s/@]+@")  # of an address within an address
 
 
@@ -133,11 +135,21 @@ def _parse_url(kind: Literal["rtsp", "http"], text: str, *, live: bool | None) -
 
 
 def _splits_a_login(text: str) -> bool:
-    """Return whether a '/', '?' or '#' of a password seems to end the host, as in `rtsp://admin:12/34@host`."""
-    address = text.partition("://")[2]
+    """Return whether a '/', '?' or '#' of a login seems to end the host, as in `rtsp://admin:12/34@host`.
+
+    A user name without a password is told only in an address of a camera, if it is no name with dots.
+    """
+    scheme, _, address = text.partition("://")
     host = re.split(r"[/?#]", address, maxsplit=1)[0]
     rest = _NESTED_LOGIN.sub("", address[len(host) :])
-    return "@" in rest and ("@" in host or ":" in host)
+    if "@" in host or ":" in host:
+        return "@" in rest
+    is_name = re.fullmatch(r"[\w-]+", host) is not None and host.lower() != "localhost"
+    if scheme.lower() not in ("rtsp", "rtsps") or not is_name:
+        return False
+    if rest.startswith("/"):  # else a part of a user name has ended the host
+        rest = re.split(r"[?#]", rest, maxsplit=1)[0]
+    return _REST_OF_USER.search(rest) is not None
 
 
 def _parse_test_pattern(text: str) -> Source:

@@ -119,6 +119,30 @@ def test_a_special_character_in_a_password_must_be_percent_encoded(text: str) ->
 @pytest.mark.parametrize(
     "text",
     [
+        "rtsp://ad/min@host/live",
+        "RTSPS://ad/min@10.0.0.7",
+        "rtsp://ad/min@cam.local:554",
+        "rtsp://ad/m/in@host/live",
+        "rtsp://ad#min@host/live",
+        "rtsp://ad?min@host/live?channel=1",
+    ],
+)
+def test_a_user_name_that_is_split_is_refused_too_and_not_shown(text: str) -> None:
+    error = rejection(text)
+    assert "percent-encode" in error
+    assert "min" not in error
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rtsp://camera/@main/1",
+        "rtsp://camera/live@main",
+        "rtsp://camera.local/live@main/1",
+        "rtsp://10.0.0.7/live@main/1",
+        "rtsp://localhost/live@main/1",
+        "rtsp://camera/live?user=a@b/c",
+        "http://nas/photos/a@2x/clip.mp4",
         "https://example.org/@user/clip.mp4",
         "rtsp://admin:p@ss@host/live",
         "rtsp://admin:12%2F34@host/live",
