@@ -18,7 +18,7 @@ _VALUE = re.compile(r"(?:[^&\s'\"]|'(?=\w))+")  # a quote before a word characte
 _PASSWORD_IN_PATH = re.compile(r"(pass\w{0,20}?|pwd?)(=|:|%3d|%3a)[^_&;,/\s]+", re.IGNORECASE)
 # as in /live/token=…/1.ts
 _SECRET_IN_PATH = re.compile(
-    r"(?<=[/_;,])((?:access_?|api_?|auth_?|session_?)?(?:token|key|secret|auth|signature|sig|session|sid|jwt|ticket"
+    r"(?<=[/_;,])((?:access_?|api_?|auth_?|session_?)?(?:token|key|secret|auth|signature|sig|session_?id|session|sid|jwt|ticket"
     r"|pin|code|otp))(=|%3d)[^&;,/\s'\"]+",
     re.IGNORECASE,
 )
