@@ -15,7 +15,8 @@ from .http.problems import BAD_REQUEST, INVALID, MISMATCH, ProblemError
 
 _NAMESPACE = UUID("342c4fd4-5a93-4828-8f6c-f2a537fb714a")
 _MAX_KEY = 200  # characters
-_MAX_SPEC = 64_000  # bytes: it is a part of each answer about the scenario
+MAX_SPEC = 64_000
+"""Bytes of a scenario as JSON: it is a part of each answer about the scenario."""
 
 IdempotencyKey = Annotated[
     str,
@@ -49,11 +50,11 @@ class NewScenario(ScenarioSpec, frozen=True):
         if self.restart.policy == "always" and source.live is False:
             detail = "The restart policy `always` is for live sources. Use `on_failure` for a recording."
             raise ProblemError(INVALID, detail, field="restart.policy")
-        if (size := len(encode_spec(self.spec()))) > _MAX_SPEC:
+        if (size := len(encode_spec(self.spec()))) > MAX_SPEC:
             lengths = {name: len(encode(getattr(self, name))) for name in ScenarioSpec.__struct_fields__}
             longest = max(lengths, key=lengths.__getitem__)
             detail = (
-                f"The scenario takes {size:,} bytes as JSON; at most {_MAX_SPEC:,} are allowed. Shorten"
+                f"The scenario takes {size:,} bytes as JSON; at most {MAX_SPEC:,} are allowed. Shorten"
                 f" `{longest}`."
             )
             raise ProblemError(INVALID, detail, field=longest)

@@ -108,8 +108,8 @@ async def list_history(
     """Return up to `limit` changes of one scenario after a position, and where the next page begins.
 
     Both kinds are merged by their time. Each keeps its own order, so that pages neither repeat nor skip one,
-    whatever the clocks of two databases say. A page ends early once the texts of its transitions hold MAX_PAGE
-    bytes, but has at least one.
+    whatever the clocks of two databases say. A page ends early once the texts of its transitions hold
+    MAX_PAGE bytes, but has at least one.
     """
     transitions = await _list_transitions(scenarios, scenario_id, after.transition, limit + 1)
     of_source = await _list_source_changes(predictions, scenario_id, after.source_change, limit + 1)
