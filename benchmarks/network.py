@@ -16,9 +16,11 @@ from onnx import TensorProto, helper, numpy_helper
 CLASSES = 80
 OBJECTS = 5
 
-# If it reports its features: a box moves by up to 8 pixels, and few of the scores are high.
-_FEATURES = np.array([8] * 4 + [1] * CLASSES, np.float32)[None, :, None]
-_RARE = np.array([0] * 4 + [4] * CLASSES, np.float32)[None, :, None]
+# If it reports its features: their deviation becomes 1, one box in fifty has a class, and boxes move by up to
+# 8 pixels.
+_DEVIATION = np.array(0.0043, np.float32)
+_RARE = np.array([0] * 4 + [5] * CLASSES, np.float32)[None, :, None]
+_REACH = np.array([8] * 4 + [1] * CLASSES, np.float32)[None, :, None]
 
 
 class _Graph:
@@ -111,9 +113,10 @@ def save(path: Path, height: int, width: int, *, reports_features: bool = False)
     cells = height * width * 21 // 1024
     answers = graph.add("Concat", *heads, axis=2)
     if reports_features:
-        answers = graph.add("Sub", answers, graph.constant(_RARE))
+        spread = graph.add("Div", answers, graph.constant(_DEVIATION))
+        answers = graph.add("Sub", spread, graph.constant(_RARE))
     squashed = graph.add("Sigmoid", answers)
-    scale = _FEATURES if reports_features else np.array(1e-4, np.float32)
+    scale = _REACH if reports_features else np.array(1e-4, np.float32)
     added = _grid(height, width) if reports_features else _objects(cells, height, width)
     scaled = graph.add("Mul", squashed, graph.constant(scale))
     graph.nodes.append(helper.make_node("Add", [scaled, graph.constant(added)], ["output0"]))
