@@ -8,7 +8,7 @@ from anyio import fail_after
 
 BODY_TIMEOUT = 30.0
 """Seconds in which a body must arrive."""
-_AT_ONCE = 4
+AT_ONCE = 4
 """Bodies of the largest size that are held at the same time."""
 
 
@@ -31,7 +31,7 @@ class BodyReader:
 
     def __init__(self, max_body: int) -> None:
         self._max_body = max_body
-        self._free = _AT_ONCE * max_body
+        self._free = AT_ONCE * max_body
 
     @asynccontextmanager
     async def read(self, scope: dict[str, Any], receive: Any) -> AsyncGenerator[bytes, None]:

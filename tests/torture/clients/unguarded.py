@@ -7,6 +7,7 @@ import msgspec
 
 from app.api import application
 from app.api.http import requests
+from app.inference import bodies
 from app.service import create
 from app.supervision import Asgi
 from tests.torture.guards import replace_name
@@ -32,4 +33,10 @@ def trusting() -> Asgi:
     replace_name(requests, "decode_body", _decode)
     replace_name(requests, "decode_query", _decode_query)
     replace_name(application, "MAX_BODY", 2**30)
+    return create()
+
+
+def hoarding() -> Asgi:
+    """Build an inference server that holds any number of bodies."""
+    replace_name(bodies, "AT_ONCE", 1000)
     return create()
