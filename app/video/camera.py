@@ -29,7 +29,7 @@ from .sampling import Sampler
 from .transport.snapshots import Snapshots
 
 _MIN_BACKOFF, _MAX_BACKOFF = 0.25, 4.0  # seconds between tries to open
-_FIRST_FRAME_WITHIN = 60.0  # seconds of packets
+_FIRST_FRAME_WITHIN = 60.0  # seconds of packets; each key frame too, if nothing else is decoded
 _NEXT_FRAME_WITHIN = 6.0  # seconds of packets
 _MAX_PATIENCE = 30.0  # seconds without data from a camera that sends a picture now and then
 _FROZEN = 4.5  # seconds of an unchanged key frame; noticed within 9 s if key frames come up to 3 s apart
@@ -179,17 +179,17 @@ class Camera:
                     pace.wait(float(packet.pts * packet.time_base))
                 if self._stop.is_set():
                     return
-                if keys_only and not packet.is_keyframe:
-                    yield time.monotonic(), None
-                    continue
-                frames = _decode(opened.stream.codec_context, packet, alone=keys_only)
+                is_skipped = keys_only and not packet.is_keyframe
+                context = opened.stream.codec_context
+                frames = [] if is_skipped else _decode(context, packet, alone=keys_only)
                 now = time.monotonic()
                 if frames:
                     seen, limit = now, _NEXT_FRAME_WITHIN
-                elif now - seen > limit:
-                    raise VideoError(
-                        f"{self._source.redacted} sends nothing that can be decoded", retryable=True
-                    )
+                elif now - seen > (_FIRST_FRAME_WITHIN if is_skipped else limit):
+                    what = "no key frame" if is_skipped else "nothing that can be decoded"
+                    raise VideoError(f"{self._source.redacted} sends {what}", retryable=True)
+                if is_skipped:
+                    yield now, None
                 for frame in frames:
                     if not frame.is_corrupt:
                         yield now, frame

@@ -64,8 +64,8 @@ class Camera(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, answer: Callable[[BaseHTTPRequestHandler], Reply]) -> None:
-        super().__init__(("127.0.0.1", 0), _Request)
+    def __init__(self, answer: Callable[[BaseHTTPRequestHandler], Reply], port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Request)
         self.answer = answer
         self.is_closed = Event()
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -91,9 +91,9 @@ class _Request(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def http_camera(answer: Callable[[BaseHTTPRequestHandler], Reply]) -> Iterator[str]:
-    """Run a Camera during the block; yield its address."""
-    with Camera(answer) as server:
+def http_camera(answer: Callable[[BaseHTTPRequestHandler], Reply], port: int = 0) -> Iterator[str]:
+    """Run a Camera during the block, on a free port unless one is given; yield its address."""
+    with Camera(answer, port) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:

@@ -20,8 +20,8 @@ class WebServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), _FileRequest)
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _FileRequest)
         self.folder = folder
         self.cut_after: int | None = None
         self.stall_after: int | None = None
@@ -79,9 +79,9 @@ class _FileRequest(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def web_server(folder: Path) -> Iterator[WebServer]:
-    """Run a WebServer during the block."""
-    with WebServer(folder) as server:
+def web_server(folder: Path, port: int = 0) -> Iterator[WebServer]:
+    """Run a WebServer during the block, on a free port unless one is given."""
+    with WebServer(folder, port) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:

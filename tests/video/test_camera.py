@@ -7,7 +7,8 @@ from threading import Event, Timer
 
 import pytest
 
-from app.domain.sampling import EveryFrame, FixedRate, KeyframesOnly
+from app.domain.sampling import EveryFrame, FixedRate, KeyframesOnly, Sampling
+from app.video import camera as camera_module
 from app.video.camera import CameraStatus
 from app.video.errors import VideoError
 from app.video.reading import SampledFrame
@@ -139,6 +140,20 @@ def test_a_camera_that_opens_and_sends_no_picture_is_a_fault(clip: Path, stop: E
         with pytest.raises(VideoError) as caught, watched(f"{server.url}/empty.ts", stop) as video:
             list(video.frames(EveryFrame()))
     assert caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("sampling", "said"), [(EveryFrame(), "nothing that can"), (KeyframesOnly(), "no key")]
+)
+def test_a_camera_that_never_sends_a_key_frame_is_a_fault(
+    clip: Path, stop: Event, monkeypatch: pytest.MonkeyPatch, sampling: Sampling, said: str
+) -> None:
+    monkeypatch.setattr(camera_module, "_FIRST_FRAME_WITHIN", 1.0)
+    with RtspServer(clip) as server:
+        server.has_key_frames = False
+        Timer(20, stop.set).start()
+        with pytest.raises(VideoError, match=f"sends {said}"), watched(server.url(), stop) as video:
+            list(video.frames(sampling))
 
 
 def test_a_broadcast_that_is_over_is_not_read_again_from_its_beginning(tmp_path: Path, stop: Event) -> None:
