@@ -172,6 +172,7 @@ class Service:
             path_prefix=self._settings.path_prefix,
             rate_limit=self._settings.rate_limit,
             heartbeat_timeout=self._settings.heartbeat_timeout,
+            model_root=self._settings.model_root,
             waiting_for=lambda: self._waiting_for,
             shutting_down=self._stopping,
             mounted=self._mounted() if "inference" in self._settings.roles else None,

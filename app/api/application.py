@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from threading import BoundedSemaphore
 
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
@@ -9,6 +10,7 @@ from litestar import Litestar, Response, route
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 
+from ..detectors.onnx.catalog import ModelCatalog
 from .change_stream import ChangeStream
 from .http.exception_handlers import EXCEPTION_HANDLERS
 from .http.middleware import RequestMiddleware
@@ -16,7 +18,18 @@ from .http.openapi import openapi_document
 from .http.requests import ApiRequest
 from .http.response_cache import ResponseCache
 from .options import ApiDeps, ApiOptions
-from .routes import changes, detectors, docs, health, lifecycle, metrics, predictions, runners, scenarios
+from .routes import (
+    changes,
+    detectors,
+    docs,
+    health,
+    lifecycle,
+    metrics,
+    models,
+    predictions,
+    runners,
+    scenarios,
+)
 
 MAX_BODY = 1_000_000  # bytes
 
@@ -33,6 +46,9 @@ ROUTES: list[HTTPRouteHandler] = [
     changes.stream_changes,
     runners.get_runners,
     detectors.get_detectors,
+    models.get_models,
+    models.get_model,
+    models.try_model,
 ]
 MOVED: list[HTTPRouteHandler] = [changes.moved_stream, changes.moved_history]
 PAGES: list[HTTPRouteHandler] = [docs.root, docs.page, docs.document, docs.asset]
@@ -56,6 +72,8 @@ def create_app(
             "deps": None,
             "change_stream": None,
             "response_cache": ResponseCache(),
+            "model_catalog": ModelCatalog(options.model_root),
+            "model_slots": BoundedSemaphore(models.MOST_WAITING),
             "database_checks": health.DatabaseChecks(),
             "openapi": openapi_document(routes, options.version, options.path_prefix),
         }

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
+from ..detectors.onnx.catalog import InputInfo, ModelInfo
 from ..domain.detector_config import Marker, Motion, Objects
 from ..domain.media import Media, VideoTrack
 from ..domain.prediction import Detection, Prediction
@@ -127,6 +128,21 @@ event: progress
 data: {"scenario_id":"0198f1c2-…","attempt":1,"source_state":"open","progress":{"percent":41.5,…}}
 
 """
+
+MODEL = ModelInfo(
+    name="yolo11n.onnx",
+    size=10_734_611,
+    modified=datetime(2026, 1, 31, 9, 30, tzinfo=UTC),
+    state="understood",
+    digest="5bb6d5c2c1ba0f4d3a0e7f2a9f0e6a1c3d8b7e9f1a2b3c4d5e6f708192a3b4c5",
+    layout="yolov8",
+    input=InputInfo(
+        640, 640, False, "float32", "first", 1, "letterbox", "rgb", 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    ),
+    precision="fp32",
+    classes=80,
+    labels={"0": "person", "1": "bicycle"},
+)
 
 RUNNER_LIST = RunnerList(
     [

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from anyio import Event
@@ -44,6 +45,7 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
     `command_wait`: a command that is not handled by then, counted from the request, is answered with 202.
     `heartbeat_timeout`: a runner without a heartbeat for longer is shown as silent.
     `keep_alive`: the longest silence of an event stream; then a comment is sent.
+    `model_root`: the folder of models.
     `waiting_for`: returns what this process still waits for before it is ready, in plain words, or None.
     `shutting_down`: ends every event stream when it is set.
     `mounted`: answers the requests below its path, to which `rate_limit` does not apply.
@@ -59,6 +61,7 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
     heartbeat_timeout: float = 10.0
     max_streams: int = 100
     keep_alive: float = 15.0
+    model_root: Path = Path("models")
     waiting_for: Callable[[], str | None] = _always_ready
     shutting_down: Event = field(default_factory=Event)
     mounted: MountedApp | None = None

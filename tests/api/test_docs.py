@@ -84,7 +84,7 @@ async def test_the_document_has_the_usual_address_too(http: httpx.AsyncClient) -
 async def test_every_route_is_documented(document: dict[str, Any]) -> None:
     described = {(path, method.upper()) for path, item in document["paths"].items() for method in item}
     served = {
-        (re.sub(r":\w+}", "}", path), method)
+        (handler.opt["doc"].path or re.sub(r":\w+}", "}", path), method)
         for handler in HANDLERS
         for path in handler.paths
         for method in handler.http_methods
@@ -105,6 +105,8 @@ async def test_every_body_has_a_schema_and_an_example(document: dict[str, Any]) 
             bodies = [*operation["responses"].values(), operation.get("requestBody", {})]
             for content in (c for body in bodies for c in body.get("content", {}).values()):
                 assert content["schema"], (method, path)
+                if content["schema"].get("format") == "binary":  # a picture
+                    continue
                 assert content["examples"], (method, path)
     for ref in refs(document):
         assert ref.removeprefix("#/components/schemas/") in document["components"]["schemas"], ref

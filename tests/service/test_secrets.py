@@ -176,7 +176,9 @@ async def misuse(heard: Heard) -> None:
 
 async def look_around(heard: Heard) -> None:
     """Everything that can be read."""
-    for path in ("/scenarios", "/runners", "/detectors", "/metrics", "/docs/openapi.json", "/health/ready"):
+    for path in (
+        "/scenarios", "/runners", "/detectors", "/models", "/metrics", "/docs/openapi.json", "/health/ready",
+    ):  # fmt: skip
         await heard.ask("GET", path)
     for scenario in (await heard.service.http.get("/scenarios")).json()["items"]:
         for rest in ("", "/history", "/predictions"):

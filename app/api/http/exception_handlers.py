@@ -40,7 +40,7 @@ _BY_STATUS = {
 _DETAILS = {
     404: "There is no such path. GET /docs shows all paths.",
     405: "Use one of the methods in the Allow header.",
-    413: "A request body may have at most 1 MB.",
+    413: "A request body may have at most 1 MB, a picture 10 MB.",
 }
 
 

@@ -33,6 +33,7 @@ TAGS = {
     "scenarios": "One video source plus one detector: create, follow, stop, start and delete.",
     "results": "What was found in each frame.",
     "changes": "The changes of scenarios: history, and a live stream.",
+    "models": "The models of the model folder, and what they find in a picture.",
     "service": "Runners, detectors, health and metrics.",
 }
 DESCRIPTION = """\
@@ -63,6 +64,7 @@ class ResponseDoc(Struct, frozen=True):
     model: Any = None
     example: Any = None
     media_type: str = "application/json"
+    alternative: str = ""  # a media type that a client may ask for instead
     headers: dict[str, str] = {}
 
 
@@ -70,7 +72,8 @@ class OperationDoc(Struct, frozen=True, kw_only=True):
     """The documentation of an operation, passed to its handler's decorator as `doc`.
 
     `query` is the Struct that its parameters are decoded with. `headers` maps names to types, and `problems`
-    maps types to an example of `detail`. `open` operations need no key.
+    maps types to an example of `detail`. `open` operations need no key. `path` is set if a handler's own path
+    cannot tell it, and `body_types` if the body is not JSON.
     """
 
     id: str
@@ -81,6 +84,8 @@ class OperationDoc(Struct, frozen=True, kw_only=True):
     query: Any = None
     headers: dict[str, Any] = field(default_factory=dict)
     body: Any = None
+    path: str = ""
+    body_types: tuple[str, ...] = ()
     body_examples: dict[str, Any] = field(default_factory=dict)
     problems: dict[ProblemType, str] = field(default_factory=dict)
     open: bool = False
@@ -98,7 +103,7 @@ def openapi_document(handlers: Iterable[HTTPRouteHandler], version: str, prefix:
         )
         for path in handler.paths:
             for method in handler.http_methods:
-                paths.setdefault(re.sub(r":\w+}", "}", path), {})[method.lower()] = _operation(
+                paths.setdefault(doc.path or re.sub(r":\w+}", "}", path), {})[method.lower()] = _operation(
                     path, doc, of_scenarios
                 )
     _, schemas = msgspec.json.schema_components(models, ref_template=_REF)
@@ -156,12 +161,20 @@ def _operation(path: str, doc: OperationDoc, of_scenarios: list[str]) -> dict[st
         examples = {name: {"summary": name, "value": value} for name, value in doc.body_examples.items()}
         content = {"application/json": {"schema": _schema(doc.body), "examples": examples}}
         operation["requestBody"] = {"required": True, "content": content}
+    if doc.body_types:
+        binary = {"schema": {"type": "string", "format": "binary"}}
+        operation["requestBody"] = {"required": True, "content": dict.fromkeys(doc.body_types, binary)}
     return operation
 
 
 def _parameters(path: str, doc: OperationDoc) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": kind}}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string"} | ({} if kind == "path" else {"format": kind}),
+        }
         for name, kind in re.findall(r"{(\w+):(\w+)}", path)
     ]
     given = [("header", name, _schema(model)) for name, model in doc.headers.items()]
@@ -184,6 +197,8 @@ def _response(response: ResponseDoc) -> dict[str, Any]:
     if response.model is not None:
         content = {"schema": _schema(response.model), "examples": {"example": {"value": response.example}}}
         described["content"] = {response.media_type: content}
+    if response.alternative:
+        described["content"][response.alternative] = {"schema": {"type": "string", "format": "binary"}}
     return described
 
 

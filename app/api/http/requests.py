@@ -65,16 +65,19 @@ class ApiRequest(Request[None, str, State]):
         if media_type != "application/json" and not media_type.endswith("+json"):
             detail = "Send the body as JSON with the header `Content-Type: application/json` (curl: --json)."
             raise ProblemError(UNSUPPORTED_MEDIA_TYPE, detail)
+        return decode_body(await self.received_body(), model)
+
+    async def received_body(self) -> bytes:
+        """Return the body. Raises ProblemError (400, 408, 413)."""
         try:
             with fail_after(BODY_TIMEOUT):
-                body = await self.body()
+                return await self.body()
         except TimeoutError as error:
             detail = f"The body must arrive within {BODY_TIMEOUT} seconds. Send the request again."
             raise ProblemError(TOO_SLOW, detail) from error
         except InternalServerException as error:  # Litestar's, if the client disconnects
             detail = "The body did not arrive completely. Send the request again."
             raise ProblemError(BAD_REQUEST, detail) from error
-        return decode_body(body, model)
 
 
 def _not_open() -> ProblemError:

@@ -43,7 +43,16 @@ class FileCache(Generic[Loaded]):
         Raises:
             DetectorError: there is no such file below the model folder, or it is not a usable model
         """
-        return self.load_file(_below(self._root, name), name)
+        return self.load_file(self.path_of(name), name)
+
+    def path_of(self, name: str) -> Path:
+        """Return the path of the file `name`. Raises DetectorError as `load` does."""
+        return _below(self._root, name)
+
+    def stamps(self, path: Path) -> tuple[FileStamp, ...]:
+        """Return the stamps of a file and of the weights beside it: others if one has changed."""
+        stamp, files = self._files(path)
+        return (stamp, *map(stamp_of, files.values()))
 
     def load_file(self, path: Path, name: str) -> Loaded:
         """Return the model in the file at `path`, which errors call `name`.
@@ -64,13 +73,9 @@ class FileCache(Generic[Loaded]):
             return model
 
     def _load(self, path: Path) -> Loaded:
-        stamp = stamp_of(path)
+        stamp, files = self._files(path)
         if stamp.size > LARGEST_FILE:
             raise DetectorError("It is larger than 2 GiB.")
-        known = self._weight_names.get(path)
-        if known is None or known[0] != stamp:
-            known = self._weight_names[path] = stamp, weight_names(path)
-        files = find_weights(path, known[1])
         key = (stamp, *map(stamp_of, files.values()))
         model = self._models.get(key)
         if model is None:
@@ -81,12 +86,21 @@ class FileCache(Generic[Loaded]):
             self._models[key] = model
         return model
 
+    def _files(self, path: Path) -> tuple[FileStamp, dict[str, Path]]:
+        """Return the stamp of the file at `path`, and the files beside it that hold its weights."""
+        stamp = stamp_of(path)
+        known = self._weight_names.get(path)
+        if known is None or known[0] != stamp:
+            names = weight_names(path) if stamp.size <= LARGEST_FILE else ()
+            known = self._weight_names[path] = stamp, names
+        return stamp, find_weights(path, known[1])
+
 
 class ModelCache(FileCache[Model]):
     """The detection networks below `root`, computed by `backend`: ONNX Runtime if none is given."""
 
-    def __init__(self, root: Path, backend: Backend | None = None) -> None:
-        super().__init__(root, backend or OnnxRuntime(), Model)
+    def __init__(self, root: Path, backend: Backend | None = None, recent: int = RECENT) -> None:
+        super().__init__(root, backend or OnnxRuntime(), Model, recent)
 
 
 def _below(root: Path, name: str) -> Path:

@@ -1,6 +1,7 @@
 """Judge generated requests and their responses, as sent over the wire, by the OpenAPI document alone."""
 
 import json
+import re
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator
@@ -129,7 +130,8 @@ class _ApiDescription:
             return exchange.method == "OPTIONS"
         if "requestBody" not in operation:
             return True
-        return self._fits(exchange.body, operation["requestBody"]["content"]["application/json"]["schema"])
+        content = operation["requestBody"]["content"].get("application/json")
+        return content is None or self._fits(exchange.body, content["schema"])  # else a picture
 
     def _operation(self, exchange: Exchange) -> Json | None:
         operation: Json | None = self._paths.get(self._template(exchange.path), {}).get(
@@ -138,12 +140,9 @@ class _ApiDescription:
         return operation
 
     def _template(self, path: str) -> str:
-        parts = path.split("/")
-        for template in sorted(self._paths, key=lambda text: text.count("{")):
-            wanted = template.split("/")
-            if len(wanted) == len(parts) and all(
-                want in (part, "{scenario_id}") for want, part in zip(wanted, parts, strict=True)
-            ):
+        for template in sorted(self._paths, key=lambda text: (text.count("{"), -len(text))):
+            pattern = re.escape(template).replace(r"\{scenario_id\}", "[^/]+").replace(r"\{name\}", ".+")
+            if re.fullmatch(pattern, path, re.DOTALL):
                 return template
         return ""
 

@@ -167,6 +167,7 @@ class Site:
             "ready": ("GET", "/health/ready"),
             "metrics": ("GET", "/metrics"),
             "detectors": ("GET", "/detectors"),
+            "models": ("GET", "/models"),
         }
         found: dict[str, httpx.Response] = {}
 

@@ -27,6 +27,7 @@ PATHS = (
     "/scenarios/{id}/history",
     "/runners",
     "/detectors",
+    "/models",
     "/health/ready",
     "/metrics",
     "/docs/openapi.json",

@@ -1,0 +1,110 @@
+"""Pictures in requests and responses: JPEG and PNG, bounded before they are decoded."""
+
+import struct
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from ...domain.picture import Image
+from ...domain.prediction import Detection
+
+MAX_PIXELS = 8192 * 4352
+PICTURE_TYPES = ("image/jpeg", "image/png")
+
+_PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+_JPEG = b"\xff\xd8"
+_QUALITY = 90
+_COLOURS = ((60, 180, 255), (90, 220, 90), (255, 140, 80), (200, 90, 255), (80, 80, 255), (230, 220, 60))
+
+
+class PictureError(Exception):
+    """A picture cannot be used. The text tells the client why."""
+
+
+class StillPicture:
+    """A `Picture` of a decoded JPEG or PNG, upright."""
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+        self.height, self.width = image.shape[:2]
+
+    def gray(self, size: tuple[int, int] | None = None) -> Image:
+        """Return brightness, shape (height, width)."""
+        return np.asarray(cv2.cvtColor(self.bgr(size), cv2.COLOR_BGR2GRAY), np.uint8)
+
+    def bgr(self, size: tuple[int, int] | None = None) -> Image:
+        """Return the colours, blue first, shape (height, width, 3)."""
+        if size is None or size == (self.width, self.height):
+            return self._image
+        is_smaller = size[0] < self.width
+        kernel = cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(self._image, size, interpolation=kernel), np.uint8)
+
+
+def decode_picture(content: bytes) -> StillPicture:
+    """Return the picture in a JPEG or PNG file.
+
+    Raises:
+        PictureError: it is neither, is damaged, or has more than MAX_PIXELS
+    """
+    size = _size_of(content)
+    if size is None:
+        raise PictureError("The body is no JPEG or PNG picture, or its beginning is damaged.")
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise PictureError(f"The picture has {width}×{height} pixels. Send one of at most 8192×4352.")
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise PictureError("The picture cannot be decoded: its data are damaged.")
+    return StillPicture(np.asarray(image, np.uint8))
+
+
+def annotate(picture: StillPicture, detections: Sequence[Detection]) -> bytes:
+    """Return a JPEG of the picture with a box and a label for each detection."""
+    image = picture.bgr().copy()
+    thickness = max(1, round(max(picture.width, picture.height) / 640))
+    scale = 0.5 * thickness
+    for each in reversed(detections):  # the most confident on top
+        x1, y1, x2, y2 = map(round, each.box)
+        colour = _COLOURS[(each.class_id or 0) % len(_COLOURS)]
+        cv2.rectangle(image, (x1, y1), (x2, y2), colour, thickness)
+        text = f"{each.label} {each.confidence:.2f}".encode("ascii", "replace").decode()
+        (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+        top = max(0, y1 - height - base)
+        cv2.rectangle(image, (x1, top), (x1 + width, top + height + base), colour, cv2.FILLED)
+        cv2.putText(
+            image,
+            text,
+            (x1, top + height),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            scale,
+            (0, 0, 0),
+            thickness,
+            cv2.LINE_AA,
+        )
+    _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    return bytes(encoded)
+
+
+def _size_of(content: bytes) -> tuple[int, int] | None:
+    """Return the width and height that the file declares, None if it is neither a JPEG nor a PNG."""
+    if content.startswith(_PNG) and len(content) >= len(_PNG) + 8:
+        width, height = struct.unpack_from(">II", content, len(_PNG))
+        return width, height
+    if not content.startswith(_JPEG):
+        return None
+    at = len(_JPEG)
+    while at + 9 <= len(content) and content[at] == 0xFF:
+        marker = content[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # a start of frame
+            height, width = struct.unpack_from(">HH", content, at + 5)
+            return width, height
+        at += 2 + struct.unpack_from(">H", content, at + 2)[0]
+    return None
