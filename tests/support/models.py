@@ -5,7 +5,7 @@ Each looks through windows of 32×32 pixels, 8 apart. Class 0, `bright`, scores 
 that a white square of 32 pixels at a multiple of 8 is found exactly, with confidence 1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -226,5 +226,55 @@ def _write(path: Path, graph: str, metadata: Mapping[str, str] | None = None) ->
 def _finish(path: Path, model: onnx.ModelProto, metadata: Mapping[str, str] | None) -> Path:
     for key, value in (metadata or {}).items():
         model.metadata_props.add(key=key, value=value)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def taking_otherwise(
+    path: Path, dtype: str = "float32", *, is_channels_last: bool = False, batch: int = 1
+) -> Path:
+    """A yolov8 of 640×640 with another input: uint8 is 0 to 255, and outputs of float16 are that, too."""
+    model = onnx.load(yolov8(path))
+    graph = model.graph
+    kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    shape = [batch, 640, 640, 3] if is_channels_last else [batch, 3, 640, 640]
+    steps = [onnx.helper.make_node("Cast", ["given"], ["whole"], to=onnx.TensorProto.FLOAT)]
+    last = "whole"
+    if dtype == "uint8":
+        graph.initializer.append(onnx.numpy_helper.from_array(np.array(1 / 255, np.float32), "level"))
+        steps.append(onnx.helper.make_node("Mul", [last, "level"], ["scaled"]))
+        last = "scaled"
+    permutation = [0, 3, 1, 2] if is_channels_last else [0, 1, 2, 3]
+    steps.append(onnx.helper.make_node("Transpose", [last], ["images"], perm=permutation))
+    nodes = [*steps, *graph.node]
+    output, output_kind = "output0", onnx.TensorProto.FLOAT
+    if dtype == "float16":
+        output, output_kind = "half_output", kind
+        nodes.append(onnx.helper.make_node("Cast", ["output0"], [output], to=kind))
+    del graph.node[:], graph.input[:], graph.output[:]
+    graph.node.extend(nodes)
+    graph.input.append(onnx.helper.make_tensor_value_info("given", kind, shape))
+    graph.output.append(onnx.helper.make_tensor_value_info(output, output_kind, [batch, 6, "M"]))
+    return _finish(path, model, {"names": NAMES})
+
+
+def with_input(path: Path, name: str, shape: Sequence[int]) -> Path:
+    """Add an input of int64 to a model of `answering`, with which its first output is multiplied."""
+    model = onnx.load(path)
+    graph = model.graph
+    graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, shape))
+    first = graph.output[0].name
+    graph.node[0].output[0] = "unscaled"
+    graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(len(shape), np.int64), "begin"))
+    graph.initializer.append(onnx.numpy_helper.from_array(np.ones(len(shape), np.int64), "end"))
+    graph.node.extend(
+        [
+            onnx.helper.make_node("Slice", [name, "begin", "end"], ["one"]),
+            onnx.helper.make_node("Cast", ["one"], ["factor"], to=onnx.TensorProto.FLOAT),
+            onnx.helper.make_node("Reshape", ["factor", "single"], ["scalar"]),
+            onnx.helper.make_node("Mul", ["unscaled", "scalar"], [first]),
+        ]
+    )
+    graph.initializer.append(onnx.numpy_helper.from_array(np.array([1], np.int64), "single"))
     path.write_bytes(model.SerializeToString())
     return path
