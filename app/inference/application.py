@@ -73,6 +73,9 @@ class InferenceApp:
             response = await self._answer(scope, receive)
         except RefusedError as refused:
             response = _error(refused.status, str(refused), refused.headers)
+        except Exception:
+            log.exception("request failed")
+            response = _error(500, "An internal error occurred: the server's log says which.", {})
         await _send(send, response)
 
     @staticmethod

@@ -1,16 +1,22 @@
 """Dynamic batching: compute requests of one model together if they wait at the same time."""
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
-from anyio import TASK_STATUS_IGNORED, CapacityLimiter, Event, create_task_group, to_thread
+import structlog
+from anyio import TASK_STATUS_IGNORED, Event, create_task_group
 from anyio.abc import TaskGroup, TaskStatus
 
+from ..concurrency.threads import start_thread
 from ..detectors.backends.session import Array, InferenceError
 from .hosted_model import HostedModel
 from .statistics import WAITING
+
+log = structlog.get_logger(__name__)
 
 MAX_WAITING = 64
 """Requests that may wait for a core."""
@@ -56,7 +62,6 @@ class BatchScheduler:
         """`max_batch` bounds the first axis of what is computed at once; 1 computes each request alone."""
         self._slots = slots
         self._max_batch = max_batch
-        self._limiter = CapacityLimiter(slots)
         self._waiting: deque[_Job] = deque()
         self._running = 0
         self._group: TaskGroup | None = None
@@ -120,7 +125,7 @@ class BatchScheduler:
         for job in jobs:
             job.queued = began - job.began
         try:
-            results = await to_thread.run_sync(_compute, jobs, limiter=self._limiter)
+            results = await _in_nice_thread(jobs)
             for job, result in zip(jobs, results, strict=True):
                 job.result = result
         finally:
@@ -132,13 +137,30 @@ class BatchScheduler:
             self._start()
 
 
+async def _in_nice_thread(jobs: Sequence[_Job]) -> list[list[Array] | Exception]:
+    """Compute beside the event loop, which comes first."""
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+
+    def compute() -> None:
+        results = _compute(jobs)
+        with suppress(RuntimeError):  # the event loop has ended
+            loop.call_soon_threadsafe(lambda: None if done.done() else done.set_result(results))
+
+    start_thread("infer", compute)
+    results: list[list[Array] | Exception] = await done
+    return results
+
+
 def _compute(jobs: Sequence[_Job]) -> list[list[Array] | Exception]:
     """Return each job's outputs, or why there are none."""
     if len(jobs) > 1:
         try:
             return _compute_together(jobs)
-        except InferenceError:  # one request alone may be at fault
-            pass
+        except Exception:  # one request alone may be at fault
+            log.warning(
+                "a batch failed: its requests are computed one by one", count=len(jobs), exc_info=True
+            )
     results: list[list[Array] | Exception] = []
     for job in jobs:
         try:

@@ -82,6 +82,20 @@ async def test_a_model_that_cannot_compute_says_so(http: httpx.AsyncClient) -> N
     assert "cannot compute with these inputs" in error(answer)
 
 
+async def test_a_fault_of_the_server_itself_is_told_without_its_details(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("secret")
+
+    monkeypatch.setattr("app.inference.hosted_model.HostedModel.compute", fail)
+    answer = await infer(http, "fixed.onnx", pictures())
+    assert answer.status_code == 500
+    assert "secret" not in error(answer)
+    monkeypatch.undo()
+    assert output(await infer(http, "fixed.onnx", pictures())).shape == (1, 6, 25)
+
+
 async def test_an_endless_body_is_refused_when_it_is_too_long(http: httpx.AsyncClient) -> None:
     sent = 0
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import local
 from typing import TYPE_CHECKING, Any
 
+from ...concurrency.threads import DedicatedThread
 from ..base import DetectorError
 from .onnx_runtime import check_format, describe, load
 from .session import Array, BackendError, InferenceError, Precision
@@ -54,10 +55,14 @@ class OpenVino:
         check_format(path)
         # ONNX Runtime says what the file takes and gives, and what is wrong with it, for every backend alike.
         described = load(path, weights, ["CPUExecutionProvider"])
+        # OpenVINO's own threads get the niceness of the thread that starts them.
+        compile_model = DedicatedThread("compile", self._core.compile_model)
         try:
-            compiled = self._core.compile_model(str(path), self._device, self._options)
+            compiled = compile_model(str(path), self._device, self._options)
         except RuntimeError as error:
             raise DetectorError(f"OpenVINO cannot compute it on {self._device}: {_reason(error)}") from error
+        finally:
+            compile_model.close()
         return OpenVinoSession(compiled, described, self)
 
 

@@ -1,5 +1,6 @@
 """Each backend that works here computes the same network from the same file, and says what it cannot do."""
 
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
+from app.concurrency.threads import NICENESS
 from app.detectors.backends import onnx_runtime
 from app.detectors.backends.choice import make_backend
 from app.detectors.backends.onnx_runtime import OnnxRuntime
@@ -173,6 +175,17 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are() -> None:
         BackendError, match=r"VA_INFERENCE=openvino:NPU is not possible: OpenVINO finds .*CPU"
     ):
         make_backend("openvino:npu", "fp32", 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, threads have no nice values of their own")
+@pytest.mark.usefixtures("openvino")
+def test_the_threads_of_openvino_give_way_to_the_event_loop(tmp_path: Path) -> None:
+    before = set(Path("/proc/self/task").iterdir())
+    session = make_backend("openvino", "fp32", 2).open(models.yolov8(tmp_path / "model.onnx", SIZE), {})
+    session.run({"images": picture()})
+    threads = [int(thread.name) for thread in set(Path("/proc/self/task").iterdir()) - before]
+    nice = [os.getpriority(os.PRIO_PROCESS, thread) for thread in threads]
+    assert sum(value >= NICENESS for value in nice) >= 2
 
 
 @pytest.mark.usefixtures("openvino")
