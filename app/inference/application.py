@@ -30,6 +30,9 @@ log = structlog.get_logger(__name__)
 MAX_JSON_VALUES = 8_000_000
 """Numbers in the JSON of a request: each takes 32 bytes while it is read."""
 
+ANSWERS = 256
+"""Answers after which a connection is closed: its client connects again, perhaps to a server that is new."""
+
 _SMALL_JSON = 64 * 1024  # bytes that are read on the event loop
 _MODEL = re.compile(
     r"/models/(?P<name>.+?)(?:/versions/(?P<version>[^/]+))?(?:/(?P<action>infer|ready|stats))?"
@@ -49,6 +52,7 @@ class InferenceApp:
         """`version` is the service's; at most `max_body` bytes are taken in one request."""
         self._version = version
         self._bodies = BodyReader(max_body)
+        self._answers = 0
         self._models: FileCache[HostedModel] | None = None
         self._scheduler: BatchScheduler | None = None
         self._reading = CapacityLimiter(1)  # requests in JSON, which take much memory while they are read
@@ -76,6 +80,9 @@ class InferenceApp:
         except Exception:
             log.exception("request failed")
             response = _error(500, "An internal error occurred: the server's log says which.", {})
+        self._answers += 1
+        if self._answers % ANSWERS == 0:
+            response.headers["Connection"] = "close"
         await _send(send, response)
 
     @staticmethod

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from app.detectors.backends.onnx_runtime import OnnxRuntime
+from app.inference.application import ANSWERS
 from tests.inference.conftest import KEY, Serve
 from tests.inference.requests import error, infer, output, pictures, response
 from tests.support import models
@@ -113,6 +114,17 @@ async def test_without_a_key_only_this_machine_is_served(serve: Serve) -> None:
         answer = await http.get("/v2")
         assert answer.status_code == 403
         assert "Set VA_INFERENCE_KEY" in error(answer)
+
+
+async def test_a_connection_is_closed_now_and_then_so_that_new_servers_get_their_share(
+    http: httpx.AsyncClient,
+) -> None:
+    closing = [
+        number
+        for number in range(1, 2 * ANSWERS + 1)
+        if (await http.get("/v2/health/live")).headers.get("Connection") == "close"
+    ]
+    assert closing == [ANSWERS, 2 * ANSWERS]
 
 
 async def test_statistics_count_what_was_computed(http: httpx.AsyncClient) -> None:
