@@ -115,7 +115,12 @@ async def _open_runner(context: RoleContext) -> Work:
             settings.source_networks,
             WorkerLanes(Workers(usable_cores())),
             settings.decoding,
-            InferenceServers(settings.source_networks, settings.inference_urls, settings.inference_key),
+            InferenceServers(
+                settings.source_networks,
+                settings.inference_urls,
+                settings.inference_key,
+                is_backend=settings.inference == "remote",
+            ),
         ),
         heartbeat_interval=settings.heartbeat_interval,
         live_retention_days=settings.live_retention_days,

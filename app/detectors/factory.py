@@ -1,5 +1,7 @@
 """Make the detector that a user configured."""
 
+from functools import partial
+
 from ..domain.detector_config import DetectorConfig, Face, Marker, Mock, Motion, Objects, Onnx, People, Remote
 from ..domain.networks import Networks
 from .base import Detector
@@ -12,7 +14,7 @@ from .onnx.cache import ModelCache
 from .onnx.detector import OnnxDetector
 from .people import PeopleDetector
 from .plugin import PluginDetector
-from .remote.detector import RemoteDetector
+from .remote.detector import detector_at, detector_on_backend
 from .remote.servers import InferenceServers
 
 MADE_AT_ONCE = Motion | Marker | Remote | Mock
@@ -31,6 +33,10 @@ def make_detector(
         DetectorError: the configuration names something that is missing or cannot be used
     """
     match config:
+        case Onnx() if servers.backend:
+            return detector_on_backend(partial(OnnxDetector, config), servers)
+        case Objects() if servers.backend:
+            return detector_on_backend(partial(ObjectsDetector, config), servers)
         case Objects():
             return ObjectsDetector(config, models)
         case Motion():
@@ -46,6 +52,6 @@ def make_detector(
         case Onnx():
             return OnnxDetector(config, models)
         case Remote():
-            return RemoteDetector(config, servers)
+            return detector_at(config, servers)
         case _:
             return PluginDetector(config)

@@ -14,6 +14,7 @@ from anyio.abc import TaskStatus
 
 from ..detectors.backends.session import InferenceError
 from ..detectors.base import DetectorError
+from ..detectors.objects.detector import WEIGHTS
 from ..detectors.oip.datatypes import ProtocolError
 from ..detectors.oip.framing import JSON_LENGTH_HEADER, Body, parse_json_length
 from ..detectors.oip.inference import InferResponse, decode_request, encode_response
@@ -139,8 +140,10 @@ class InferenceApp:
             raise RefusedError(
                 404, f"There is no model {name[:100]!r}: write its name without needless parts."
             )
+        models = self._models
+        load = partial(models.load_file, WEIGHTS, name) if name == "objects" else partial(models.load, name)
         try:
-            return await to_thread.run_sync(self._models.load, name, abandon_on_cancel=True)
+            return await to_thread.run_sync(load, abandon_on_cancel=True)
         except DetectorError as error:
             raise RefusedError(404, str(error)) from error
 

@@ -121,7 +121,7 @@ class Runner:
             )
             backend = self._context.models.backend
             beat = RunnerHeartbeat(
-                self._instance, self._slots, runs, _FEATURES, backend.name, backend.precision
+                self._instance, self._slots, runs, _FEATURES, backend.name, backend.precision or None
             )
             try:
                 await self._bus.publish(runner_heartbeats, beat, self._instance.runner_id)

@@ -180,5 +180,5 @@ async def test_a_model_that_cannot_be_read_fails_and_stores_nothing(world: World
     event = world.events[-1]
     assert isinstance(event, RunFailed)
     assert not event.retryable
-    assert event.error.startswith(f"The model at {server.url} cannot be used.")
+    assert event.error.startswith(f"The model {server.url!r} cannot be used.")
     assert await world.stored() == []

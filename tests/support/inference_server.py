@@ -44,6 +44,7 @@ class FakeInferenceServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Request)
         self.session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
         self.name, self.version, self.has_binary = name, version, has_binary
+        self.parameters: dict[str, str] = {}
         self.fault: Fault = "none"
         self.blames: float | None = None
         self.delay = 1.0
@@ -52,7 +53,7 @@ class FakeInferenceServer(ThreadingHTTPServer):
         self.keys: list[str | None] = []
         self._connections: list[socket.socket] = []
         self.root = f"http://127.0.0.1:{self.server_port}"
-        self.url = f"{self.root}/v2/models/yolo"
+        self.url = f"{self.root}/v2/models/{name}"
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
@@ -83,6 +84,7 @@ class FakeInferenceServer(ThreadingHTTPServer):
             "name": self.name,
             "versions": [self.version],
             "platform": "onnxruntime_onnx",
+            "parameters": self.parameters,
             "inputs": tensors(self.session.get_inputs()),
             "outputs": tensors(self.session.get_outputs()),
         }
@@ -106,9 +108,9 @@ class _Request(BaseHTTPRequestHandler):
         if self.path == "/v2":
             extensions = ["binary_tensor_data"] if server.has_binary else []
             self._json({"name": "fake", "version": "7", "extensions": extensions})
-        elif self.path == "/v2/models/yolo":
+        elif self.path == f"/v2/models/{server.name}":
             self._json({"oops": 1} if fault == "no metadata" else server.metadata())
-        elif self.path == "/v2/models/yolo/ready":
+        elif self.path == f"/v2/models/{server.name}/ready":
             self._json({"name": server.name, "ready": True})
         else:
             self._json({"error": "not found"}, 404)

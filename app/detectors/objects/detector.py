@@ -14,7 +14,7 @@ from ...domain.prediction import Detection
 from ..base import Detector, PerThread, RawDetection, normalize
 from ..layouts.candidates import Candidates, nms
 from ..layouts.preprocessing import PictureScaler
-from ..onnx.cache import ModelCache
+from ..onnx.model import ModelSource
 from .tiles import tiles_of
 
 WEIGHTS = Path(__file__).with_name("coco_ssd.onnx")
@@ -28,7 +28,7 @@ _IOU = 0.5
 class ObjectsDetector(Detector):
     """Runs the model on the whole picture and, if the configuration asks for tiles, on parts of it."""
 
-    def __init__(self, config: Objects, models: ModelCache) -> None:
+    def __init__(self, config: Objects, models: ModelSource) -> None:
         """Load the model.
 
         Raises:

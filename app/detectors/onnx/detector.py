@@ -7,13 +7,13 @@ from ...domain.prediction import Detection
 from ..base import Detector, DetectorError, PerThread, normalize
 from ..layouts.labels import class_numbers
 from ..layouts.preprocessing import PictureScaler
-from .cache import ModelCache
+from .model import ModelSource
 
 
 class OnnxDetector(Detector):
     """Runs a model on each picture, scaled to its input as it was trained."""
 
-    def __init__(self, config: Onnx, models: ModelCache) -> None:
+    def __init__(self, config: Onnx, models: ModelSource) -> None:
         """Load the model.
 
         Raises:

@@ -1,12 +1,23 @@
 """A network in an ONNX file, and how it is read as far as the user states something of it."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 from ...domain.model_input import StatedModel
 from ..backends.session import Array, Session
 from ..layouts.understanding import UnderstoodModel, understand
+
+
+class ModelSource(Protocol):
+    """Loads models by name, from files or from inference servers."""
+
+    def load(self, name: str) -> "Model":
+        """Return the model. Raises DetectorError if there is none, or it cannot be used."""
+
+    def load_file(self, path: Path, name: str) -> "Model":
+        """Return the model in the file at `path`, whose name is `name`. Raises DetectorError."""
 
 
 class Model:

@@ -1,91 +1,92 @@
-"""Objects that a model on an inference server was trained to find."""
+"""Detectors whose models are on inference servers."""
 
+from collections.abc import Callable
 from threading import Lock
+from urllib.parse import quote
 
-from ...domain.detector_config import Remote
-from ...domain.model_input import ModelInput, StatedModel
+from msgspec import UNSET
+
+from ...domain.detector_config import Onnx, Remote
 from ...domain.picture import Picture
-from ...domain.pins import Pins
 from ...domain.prediction import Detection
-from ..base import Detector, DetectorError, PerThread, PostponedError, UnusableError, normalize
-from ..layouts.families import FAMILIES
-from ..layouts.labels import class_numbers
-from ..layouts.preprocessing import PictureScaler
-from ..layouts.understanding import UnderstoodModel, understand
-from .model_url import parse_model
+from ..base import Detector, DetectorError, PostponedError, UnusableError
+from ..onnx.detector import OnnxDetector
+from .model_url import ModelAddress, parse_model
+from .models import RemoteModels
 from .servers import InferenceServers
 from .session import RemoteSession
 
-_BUSY = 0.25  # seconds to wait while another thread tries the model
+_BUSY = 0.25  # seconds to wait while another thread makes the detector
 
 
 class RemoteDetector(Detector):
-    """Sends each picture to the server, scaled as the model was trained. It asks nothing before the first.
+    """A detector that is made when the first picture comes, because its servers may be away.
 
     While no server answers, `detect` raises PostponedError.
     """
 
-    def __init__(self, config: Remote, servers: InferenceServers) -> None:
-        """Raises DetectorError: an address is not one of a model."""
-        urls = (config.url, *config.more_urls)
-        try:
-            addresses = [parse_model(url) for url in urls]
-        except ValueError as error:
-            raise DetectorError(f"The address cannot be used: {error}.") from error
-        self.servers = " ".join(sorted(urls))
-        self._config = config
-        self._session = RemoteSession(addresses, servers, config.timeout_seconds)
-        self._preparing = Lock()
-        self._model: tuple[UnderstoodModel, list[int] | None] | None = None
+    def __init__(self, servers: str, models: RemoteModels, make: Callable[[RemoteModels], Detector]) -> None:
+        self.servers = servers
+        self._models = models
+        self._make = make
+        self._making = Lock()
+        self._made: Detector | None = None
 
     @property
     def tries(self) -> int:
-        return self._session.tries
+        return self._models.tries
 
-    def detect(self, picture: Picture, _frame: int) -> tuple[Detection, ...]:
-        understood, wanted = self._model or self._prepare()
-        scaled = self._scaler.value.scale(picture)
-        outputs = self._session.run(understood.feeds(scaled), understood.layout.outputs)
-        found = understood.find(
-            outputs,
-            scaled,
-            picture,
-            confidence=self._config.confidence,
-            iou=self._config.iou,
-            wanted=wanted,
-        )
-        return normalize(picture, found)
+    def detect(self, picture: Picture, frame: int) -> tuple[Detection, ...]:
+        return (self._made or self._make_once()).detect(picture, frame)
 
     def close(self) -> None:
-        self._session.close()
+        self._models.close()
 
-    def _prepare(self) -> tuple[UnderstoodModel, list[int] | None]:
-        """Find out what the model takes and gives.
-
-        Raises:
-            PostponedError: no server answers now
-            UnusableError: it cannot be read with certainty
-        """
-        if not self._preparing.acquire(blocking=False):
+    def _make_once(self) -> Detector:
+        if not self._making.acquire(blocking=False):
             raise PostponedError("", _BUSY)
         try:
-            if self._model is None:
-                self._model = self._understand()
-            return self._model
-        finally:
-            self._preparing.release()
-
-    def _understand(self) -> tuple[UnderstoodModel, list[int] | None]:
-        config, session = self._config, self._session
-        session.prepare()
-        try:
-            understood = understand(
-                session, StatedModel(config.layout, config.input or ModelInput(), config.names)
-            )
-            wanted = None if config.labels is None else class_numbers(understood, config.labels)
+            made = self._made or self._make(self._models)
         except DetectorError as error:
-            raise UnusableError(f"The model at {config.url} cannot be used. {error}") from error
-        session.has_fixed_shapes = FAMILIES[understood.layout.name].needs_nms
-        self._scaler = PerThread(lambda: PictureScaler(understood.form))
-        self.pins = Pins(model=session.pin, backend=session.backend or None)
-        return understood, wanted
+            raise UnusableError(str(error)) from error
+        else:
+            self.pins, self._made = made.pins, made
+            return made
+        finally:
+            self._making.release()
+
+
+def detector_at(config: Remote, servers: InferenceServers) -> RemoteDetector:
+    """Return the detector of a model that the user names by its address.
+
+    Raises:
+        DetectorError: the address names no model
+    """
+    urls = (config.url, *config.more_urls)
+    try:
+        addresses = [parse_model(url) for url in urls]
+    except ValueError as error:
+        raise DetectorError(f"The address cannot be used: {error}.") from error
+    models = RemoteModels(lambda _: RemoteSession(addresses, servers, config.timeout_seconds))
+    as_file = Onnx(
+        config.url,
+        config.confidence,
+        config.iou,
+        config.labels,
+        config.layout or UNSET,
+        config.input or UNSET,
+        config.names or UNSET,
+    )
+    return RemoteDetector(" ".join(sorted(urls)), models, lambda models: OnnxDetector(as_file, models))
+
+
+def detector_on_backend(
+    make: Callable[[RemoteModels], Detector], servers: InferenceServers, timeout: float = 30.0
+) -> RemoteDetector:
+    """Return a detector whose model is computed by the servers of VA_INFERENCE_URLS."""
+
+    def open_session(name: str) -> RemoteSession:
+        addresses = [ModelAddress(server, f"/v2/models/{quote(name)}") for server in servers.backend]
+        return RemoteSession(addresses, servers, timeout)
+
+    return RemoteDetector(" ".join(sorted(map(str, servers.backend))), RemoteModels(open_session), make)

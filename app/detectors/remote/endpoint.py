@@ -24,7 +24,8 @@ class EndpointFacts(Struct, frozen=True, eq=False):
     """What the last check of an endpoint found."""
 
     model: ServedModel
-    backend: str  # name and version of the server
+    backend: str  # what computes, else name and version of the server
+    precision: str  # empty if the server does not tell
     has_binary: bool
 
 

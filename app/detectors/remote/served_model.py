@@ -1,5 +1,6 @@
 """What a server tells of a model, and whether an answer is of that model."""
 
+import re
 from hashlib import sha256
 from typing import Any
 
@@ -14,6 +15,9 @@ from ..oip.framing import Body
 from ..oip.inference import InferResponse, decode_response
 from ..oip.metadata import ModelMetadata, ServerMetadata, TensorMetadata, decode_model, decode_server
 from .faults import WrongAnswerError
+
+_COMPUTED = ("backend", "precision")  # what the service's own servers tell of how they compute
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class ServedModel(Struct, frozen=True):
@@ -36,7 +40,12 @@ class ServedModel(Struct, frozen=True):
         return tuple(map(_spec, self.outputs))
 
     def pin(self, version: str) -> str:
-        """Return what is pinned of the model: name, version, and a digest of what it takes and gives."""
+        """Return what is pinned: the SHA-256 that the server tells of the model's files.
+
+        Without it, that is name, version, and a digest of what the model takes and gives.
+        """
+        if (known := dict(self.parameters).get("sha256", "")) and _SHA256.fullmatch(known):
+            return known
         digest = sha256(msgspec.json.encode((self.inputs, self.outputs, self.parameters))).hexdigest()
         shown = version or ", ".join(self.versions)
         return f"{clean_label(self.name)}{f' version {clean_label(shown)}' if shown else ''} ({digest[:16]})"
@@ -50,16 +59,21 @@ def read_server(body: Body) -> ServerMetadata:
         raise WrongAnswerError(f"does not speak the Open Inference Protocol: {error}") from error
 
 
-def read_model(body: Body) -> ServedModel:
-    """Return a model's metadata. Raises WrongAnswerError."""
+def read_model(body: Body) -> tuple[ServedModel, dict[str, str]]:
+    """Return a model's metadata, and what else is told as text: `backend` and `precision`.
+
+    Raises WrongAnswerError.
+    """
     try:
         told: ModelMetadata = decode_model(body.content)
     except ProtocolError as error:
         raise WrongAnswerError(f"describes its model in no known way: {error}") from error
     texts = {key: value for key, value in (told.parameters or {}).items() if isinstance(value, str)}
+    computed = {key: clean_label(texts.pop(key)) for key in _COMPUTED if key in texts}
+    parameters = tuple(sorted(texts.items()))
     return ServedModel(
-        told.name, told.versions or (), told.inputs or (), told.outputs or (), tuple(sorted(texts.items()))
-    )
+        told.name, told.versions or (), told.inputs or (), told.outputs or (), parameters
+    ), computed
 
 
 def read_outputs(body: Body, model: ServedModel, names: tuple[str, ...]) -> tuple[InferResponse, list[Any]]:

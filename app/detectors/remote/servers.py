@@ -17,9 +17,18 @@ class InferenceServers:
     sent the key. The others, which users name, must be on `networks`.
     """
 
-    def __init__(self, networks: Networks, trusted: Iterable[str] = (), key: str | None = None) -> None:
+    def __init__(
+        self,
+        networks: Networks,
+        trusted: Iterable[str] = (),
+        key: str | None = None,
+        *,
+        is_backend: bool = False,
+    ) -> None:
         self._networks = networks
-        self._trusted = frozenset(map(parse_server, trusted))
+        self._trusted = tuple(map(parse_server, trusted))
+        self.backend = self._trusted if is_backend else ()
+        """The servers that compute the models of other detectors, too; none if that is done here."""
         self._key = key
         self._lock = Lock()
         self._endpoints: dict[ModelAddress, Endpoint] = {}

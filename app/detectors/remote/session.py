@@ -46,14 +46,12 @@ class RemoteSession:
     one and the same model: another name, version or declaration raises UnusableError.
     """
 
-    precision = ""
-
     def __init__(self, addresses: Sequence[ModelAddress], servers: InferenceServers, timeout: float) -> None:
         """`timeout` bounds in seconds how long each answer is waited for."""
         self.inputs: tuple[TensorSpec, ...] = ()
         self.outputs: tuple[TensorSpec, ...] = ()
         self.metadata: Mapping[str, str] = {}
-        self.backend = ""
+        self.backend = self.precision = ""
         self.has_fixed_shapes = False
         """Whether inputs of one shape must always give outputs of one shape."""
         self._servers = servers
@@ -74,12 +72,17 @@ class RemoteSession:
         if self._model is None:
             self._model = facts.model
             self.inputs, self.outputs = facts.model.input_specs, facts.model.output_specs
-            self.metadata, self.backend = dict(facts.model.parameters), facts.backend
+            self.metadata = dict(facts.model.parameters)
+            self.backend, self.precision = facts.backend, facts.precision
 
     @property
-    def pin(self) -> str:
-        """Name, version and a digest of what the model takes and gives; empty until it has answered."""
-        return "" if self._model is None or self._version is None else self._model.pin(self._version)
+    def digest(self) -> str:
+        """What is pinned: the SHA-256 that the server tells, else what identifies its model for users.
+
+        The version is missing in that until a request was answered.
+        """
+        assert self._model is not None  # noqa: S101 - `prepare` comes first
+        return self._model.pin(self._version or "")
 
     @property
     def tries(self) -> int:
@@ -152,7 +155,7 @@ class RemoteSession:
     def _difference(self, endpoint: Endpoint, model: ServedModel, version: str) -> str:
         return (
             f"the inference server at {endpoint.address} has another model than when this scenario began:"
-            f" {model.pin(version)} instead of {self.pin}. Serve that one again, or create a new scenario"
+            f" {model.pin(version)} instead of {self.digest}. Serve that one again, or create a new scenario"
         )
 
     def _check(self, endpoint: Endpoint) -> EndpointFacts | None:
@@ -160,7 +163,7 @@ class RemoteSession:
         address = endpoint.address
         try:
             server = read_server(self._get(endpoint, "/v2"))
-            model = read_model(self._get(endpoint, address.path))
+            model, told = read_model(self._get(endpoint, address.path))
             self._get(endpoint, f"{address.path}/ready")
         except (AwayError, WrongAnswerError) as error:
             endpoint.failed(str(error), None)
@@ -168,7 +171,12 @@ class RemoteSession:
         except BaseException:
             endpoint.given_up()
             raise
-        facts = EndpointFacts(model, f"{server.name} {server.version}".strip()[:100], server.has_binary)
+        facts = EndpointFacts(
+            model,
+            told.get("backend") or f"{server.name} {server.version}".strip(),
+            told.get("precision", ""),
+            server.has_binary,
+        )
         endpoint.passed(facts)
         return facts
 
@@ -202,7 +210,7 @@ class RemoteSession:
         if response.model_name != facts.model.name:
             raise WrongAnswerError(f"answers for the model {response.model_name[:100]!r}")
         self._check_version(endpoint, facts, response.model_version)
-        self._check_shapes(feeds, names, values)
+        self.check_shapes(feeds, names, values)
         endpoint.worked()
         return values
 
@@ -213,7 +221,7 @@ class RemoteSession:
         if self._version != version:
             raise UnusableError(self._difference(endpoint, facts.model, version))
 
-    def _check_shapes(self, feeds: Mapping[str, Array], names: tuple[str, ...], values: list[Any]) -> None:
+    def check_shapes(self, feeds: Mapping[str, Array], names: tuple[str, ...], values: list[Any]) -> None:
         """Compare the shapes of an answer with those that were seen before. Raises WrongAnswerError."""
         given, shapes = tuple(each.shape for each in feeds.values()), tuple(each.shape for each in values)
         with self._lock:

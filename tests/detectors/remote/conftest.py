@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.detectors.remote import endpoint
-from app.detectors.remote.detector import RemoteDetector
+from app.detectors.remote.detector import RemoteDetector, detector_at
 from app.detectors.remote.servers import InferenceServers
 from app.domain.detector_config import Remote
 from app.domain.networks import Networks
@@ -39,7 +39,7 @@ def make() -> Iterator[Make]:
 
     def make(*urls: str, **options: Any) -> RemoteDetector:
         config = Remote(urls[0], urls[1:], **{"timeout_seconds": 2.0, "confidence": 0.9, **options})
-        made.append(RemoteDetector(config, servers))
+        made.append(detector_at(config, servers))
         return made[-1]
 
     yield make

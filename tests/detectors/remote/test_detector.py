@@ -11,7 +11,7 @@ from app.detectors.backends.session import InferenceError
 from app.detectors.base import DetectorError, PostponedError, UnusableError
 from app.detectors.onnx.cache import ModelCache
 from app.detectors.onnx.detector import OnnxDetector
-from app.detectors.remote.detector import RemoteDetector
+from app.detectors.remote.detector import RemoteDetector, detector_at
 from app.detectors.remote.servers import InferenceServers
 from app.domain.detector_config import Onnx, Remote
 from app.domain.networks import Networks
@@ -251,7 +251,7 @@ def test_an_address_of_this_machine_must_be_named(
     servers = InferenceServers(
         Networks(networks), [f"{server.root}/"] if trusted else [], "a secret key of ours"
     )
-    detector = RemoteDetector(Remote(server.url), servers)
+    detector = detector_at(Remote(server.url), servers)
     try:
         if is_asked:
             found(detector)
@@ -270,4 +270,4 @@ def test_an_address_of_this_machine_must_be_named(
 def test_an_address_that_names_no_model_is_refused() -> None:
     servers = InferenceServers(Networks("loopback"))
     with pytest.raises(DetectorError, match="names no model"):
-        RemoteDetector(Remote("http://gpu:8000/yolo"), servers)
+        detector_at(Remote("http://gpu:8000/yolo"), servers)
