@@ -52,6 +52,7 @@ async def test_post_creates_a_scenario_and_returns_its_location(
             "detections": 0,
         },
         "media": None,
+        "inference": None,
         "created_at": "",
         "updated_at": "",
     }
