@@ -50,6 +50,7 @@ ROUTES: list[HTTPRouteHandler] = [
     models.get_model,
     models.try_model,
 ]
+WITHOUT_DOC: list[HTTPRouteHandler] = [models.model_options]  # before Litestar makes one of its own
 MOVED: list[HTTPRouteHandler] = [changes.moved_stream, changes.moved_history]
 PAGES: list[HTTPRouteHandler] = [docs.root, docs.page, docs.document, docs.asset]
 
@@ -64,7 +65,7 @@ def create_app(
     With `has_resources` false, for a process without the api role, it has only health and metrics.
     """
     routes = [*PROBES, *ROUTES] if has_resources else PROBES
-    handlers = [*routes, *MOVED, *PAGES] if has_resources else routes
+    handlers = [*WITHOUT_DOC, *routes, *MOVED, *PAGES] if has_resources else routes
     state = State(
         {
             "options": options,
@@ -97,7 +98,12 @@ def _options_handlers(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHan
     for handler in handlers:
         for path in handler.paths:
             methods.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
-    return [_options_handler(path, ", ".join(sorted(allowed))) for path, allowed in methods.items()]
+    own = {path for handler in WITHOUT_DOC for path in handler.paths}
+    return [
+        _options_handler(path, ", ".join(sorted(allowed)))
+        for path, allowed in methods.items()
+        if path not in own
+    ]
 
 
 def _options_handler(path: str, allowed: str) -> HTTPRouteHandler:

@@ -153,7 +153,7 @@ async def test_what_is_stated_decides_how_a_model_is_tried(http: httpx.AsyncClie
         ("a.onnx/try?std=0,1,1", picture(), "image/png", 422, "three numbers"),
         ("a.onnx/try?size=3", picture(), "image/png", 400, "is not known"),
         ("a.onnx/try", b"\x89PNG" + bytes(10_000_001), "image/png", 413, "10 MB"),
-        ("a.onnx", picture(), "image/png", 404, "/models/{name}/try"),
+        ("a.onnx", picture(), "image/png", 405, "/models/{name}/try"),
         ("b.onnx/try", picture(), "image/png", 422, "Copy or export it again"),
     ],
 )
@@ -165,6 +165,19 @@ async def test_what_cannot_be_tried_is_refused_with_the_reason(
     answer = await http.post(f"/models/{path}", content=content, headers={"Content-Type": kind})
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert text in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"), [("yard/a.onnx", "GET, OPTIONS"), ("yard/a.onnx/try", "OPTIONS, POST")]
+)
+async def test_each_of_the_two_paths_has_its_own_methods(
+    http: httpx.AsyncClient, path: str, allowed: str
+) -> None:
+    options = await http.options(f"/models/{path}")
+    assert (options.status_code, options.headers["allow"]) == (204, allowed)
+    for method in {"GET", "POST", "DELETE"} - set(allowed.split(", ")):
+        answer = await http.request(method, f"/models/{path}")
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
 
 
 @pytest.mark.parametrize("marker", [b"\xff\xc0", b"\xff\xc2"])

@@ -16,6 +16,7 @@ from ...domain.redaction import redact
 from ...postgres import TRANSIENT
 from ..databases import QUERY_TIMEOUT
 from ..options import ApiDeps
+from .model_paths import allowed_methods
 from .problems import (
     BAD_REQUEST,
     INTERNAL,
@@ -62,7 +63,10 @@ def on_http_exception(request: AnyRequest, error: HTTPException) -> Response[byt
     detail = _DETAILS.get(error.status_code, error.detail)
     if error.status_code == HTTPStatus.NOT_FOUND and (wrong := _wrong_id(request.scope["path"])):
         detail = f"{wrong!r} is not the id of a scenario, which is a UUID. GET /scenarios lists all."
-    return on_problem(request, ProblemError(kind, detail, headers=error.headers))
+    headers = error.headers
+    if kind is METHOD_NOT_ALLOWED and (allowed := allowed_methods(request.scope["path"])):
+        headers = {"Allow": allowed}
+    return on_problem(request, ProblemError(kind, detail, headers=headers))
 
 
 def on_transient(request: AnyRequest, error: Exception) -> Response[bytes]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from anyio import CapacityLimiter, move_on_after, to_thread
-from litestar import Response, get, post
+from litestar import Response, get, post, route
 from litestar.params import FromPath
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -18,9 +18,11 @@ from ...domain.detector_config import Fraction, Onnx
 from ...domain.model_input import Colours, Fit, LayoutName, ModelInput
 from ...domain.prediction import Detection
 from ..examples import MODEL
+from ..http.model_paths import allowed_methods, name_in
 from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.problems import (
     INVALID,
+    METHOD_NOT_ALLOWED,
     NOT_FOUND,
     TOO_LARGE,
     TOO_SLOW,
@@ -38,7 +40,6 @@ PATIENCE = 25.0
 """Seconds until a request is answered that a model is still being examined."""
 MOST_WAITING = 4
 """Requests for models that are served at once."""
-_TRY = "/try"
 _EMPTY = (
     "The model folder of this process (VA_MODEL_ROOT) is empty. Put models there; if runners are other"
     " processes, mount their folder here, too."
@@ -136,7 +137,9 @@ async def get_models(request: ApiRequest) -> ModelList:
 )
 async def get_model(request: ApiRequest, name: FromPath[str]) -> ModelInfo:
     """Return one model, with its labels."""
-    name = name.lstrip("/")
+    name, is_try = name_in(name)
+    if is_try:
+        raise _wrong_method(request)
     try:
         return await _run(request, partial(_catalog(request).describe, name))
     except FileNotFoundError as error:
@@ -179,9 +182,9 @@ async def get_model(request: ApiRequest, name: FromPath[str]) -> ModelInfo:
 )
 async def try_model(request: ApiRequest, name: FromPath[str]) -> Response[bytes] | TriedModel:
     """Run a model on the picture in the body."""
-    name, is_try, rest = name.lstrip("/").rpartition(_TRY)
-    if not is_try or rest:
-        raise ProblemError(NOT_FOUND, "There is no such path. POST /models/{name}/try tries a model.")
+    name, is_try = name_in(name)
+    if not is_try:
+        raise _wrong_method(request)
     options = request.parameters(TryOptions)
     catalog = _catalog(request)
     media_type, _ = request.content_type
@@ -202,6 +205,12 @@ async def try_model(request: ApiRequest, name: FromPath[str]) -> Response[bytes]
         raise _no_model(name) from error
     except (DetectorError, PictureError) as error:
         raise ProblemError(INVALID, str(error)) from error
+
+
+@route("/models/{name:path}", http_method="OPTIONS", include_in_schema=False)
+async def model_options(request: ApiRequest, name: FromPath[str]) -> Response[None]:  # noqa: ARG001
+    """Return the methods of one of the two paths."""
+    return Response(None, status_code=204, headers=_allow(request))
 
 
 def _try(
@@ -240,6 +249,15 @@ async def _run(request: ApiRequest, work: Callable[[], Result]) -> Result:
 def _catalog(request: ApiRequest) -> ModelCatalog:
     catalog: ModelCatalog = request.app.state.model_catalog
     return catalog
+
+
+def _allow(request: ApiRequest) -> dict[str, str]:
+    return {"Allow": allowed_methods(request.scope["path"]) or ""}
+
+
+def _wrong_method(request: ApiRequest) -> ProblemError:
+    detail = "GET /models/{name} reads a model, POST /models/{name}/try tries it."
+    return ProblemError(METHOD_NOT_ALLOWED, detail, headers=_allow(request))
 
 
 def _no_model(name: str) -> ProblemError:
