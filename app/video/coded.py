@@ -19,7 +19,8 @@ class CodedPicture(Struct):
     `number` counts in decode order, from 0; `pts` and `dts` are in ticks of the video's clock. `is_shown` is
     false if the picture only helps to decode others. No picture after a `starts_closed_gop`, in decode or
     presentation order, needs a picture before it. `is_missing`: the demuxer could not read it at all, so it
-    has no packet; `number` is -1 if its place in decode order is unknown.
+    has no packet; `number` is -1 if its place in decode order is unknown. `part` counts the recordings that
+    were joined: each is presented after those before it.
 
     The other fields are set later: the ordinal in presentation order, the ticks since the first frame,
     whether the frame is wanted, and the decoded frame.
@@ -34,6 +35,7 @@ class CodedPicture(Struct):
     is_shown: bool
     is_damaged: bool
     is_missing: bool = False
+    part: int = 0
     ordinal: int = -1
     elapsed_ticks: int = 0
     is_wanted: bool | None = None
@@ -45,9 +47,13 @@ class PresentationOrder:
 
     def __init__(self) -> None:
         self._held: list[tuple[int, int, CodedPicture]] = []
+        self._part = 0
 
     def push(self, picture: CodedPicture) -> Iterator[CodedPicture]:
         """Add the next picture in decode order; yield the pictures that no later one can precede."""
+        if picture.part != self._part:
+            self._part = picture.part
+            yield from self.flush()
         if picture.is_shown:
             heappush(self._held, (picture.pts, picture.number, picture))
         while self._held and (

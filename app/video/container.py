@@ -61,6 +61,7 @@ class OpenContainer(Struct, frozen=True):
     variants: tuple[VideoTrack, ...] = ()  # of a playlist that lists several
     variant: int | None = None  # the number of the one that is read
     warnings: tuple[ScenarioWarning, ...] = ()  # what opening found that a user should know
+    has_fragments: bool = False  # it is an mp4 whose index is spread over the file
 
     def demux(self, *streams: _Stream) -> "Iterator[Packet[_Stream]]":
         """Yield the packets of the given streams. Raises READ_ERRORS, or VideoError if `remote` failed."""
@@ -76,6 +77,8 @@ class OpenContainer(Struct, frozen=True):
                     raise playlist_encoding_error(
                         self.remote.name if self.remote else "the source"
                     ) from error
+                except IndexError:  # of PyAV at the end, if a track appeared in the middle of the file
+                    packet = None
                 # FFmpeg takes a failure for the end of the file, so the last packet may be cut off.
                 if self.remote is not None and self.remote.fault is not None:
                     raise self.remote.fault.without_traceback()
@@ -103,8 +106,13 @@ def open_container(
                 case "file":
                     path = find_file(source, media_root)
                     identity = identify(path)
-                    container = stack.enter_context(formats.open_file(path, source.redacted))
-                    opened = replace(_with_video(container, source, is_live=False), identity=identity)
+                    container, has_fragments = formats.open_file(path, source.redacted)
+                    stack.enter_context(container)
+                    opened = replace(
+                        _with_video(container, source, is_live=False),
+                        identity=identity,
+                        has_fragments=has_fragments,
+                    )
                 case "test":
                     container = stack.enter_context(formats.open_test_pattern(source.address))
                     opened = _with_video(container, source, is_live=source.live is True)
@@ -158,7 +166,8 @@ def _open_http(
     is_live = file.kind == "stream"
     file.start_packet(open_timeout if is_live else HTTP_TIMEOUT)
     try:
-        container = stack.enter_context(formats.open_http_file(file))
+        container, has_fragments = formats.open_http_file(file)
+        stack.enter_context(container)
     except READ_ERRORS as error:
         if file.fault is not None:
             raise file.fault.without_traceback() from error
@@ -173,6 +182,7 @@ def _open_http(
         remote=file,
         packet_timeout=read_timeout if is_live else HTTP_TIMEOUT,
         identity=None if is_live else file.identity,
+        has_fragments=has_fragments,
     )
 
 

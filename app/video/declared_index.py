@@ -38,10 +38,14 @@ _SAMPLES_PER_ENTRY = 160  # the fewest samples of plain sound that FFmpeg combin
 
 
 class Index(Struct, frozen=True):
-    """How much of an index FFmpeg may build: of at most `tracks` tracks, and of an mp4 only if `is_mp4`."""
+    """How much of an index FFmpeg may build: of at most `tracks` tracks, and of an mp4 only if `is_mp4`.
+
+    `has_fragments`: the file is an mp4 whose index is spread over it.
+    """
 
     is_mp4: bool
     tracks: int = MAX_TRACKS
+    has_fragments: bool = False
 
 
 class ReadableFile(Protocol):
@@ -67,7 +71,9 @@ def check_index(file: ReadableFile, size: int, name: str, *, is_remote: bool = F
     head = window.read(0, 12)
     try:
         if head[4:8] in _FIRST_BOXES:
-            return Index(is_mp4=True, tracks=_Mp4(window, size, name).check(is_remote=is_remote))
+            boxes = _Mp4(window, size, name)
+            tracks = boxes.check(is_remote=is_remote)
+            return Index(is_mp4=True, tracks=tracks, has_fragments=boxes.has_fragments)
     finally:
         file.seek(0)
     return Index(is_mp4=False)
@@ -172,6 +178,7 @@ class _Mp4:
         self._tracks = [_Track()]  # the first has what is in no track
         self._odd_tracks = self._searched = 0
         self._has_header = self._is_fragmented = self._is_packed = False
+        self.has_fragments = False
 
     def check(self, *, is_remote: bool) -> int:
         """Return how many tracks FFmpeg may open. Raises VideoError."""
@@ -180,7 +187,7 @@ class _Mp4:
                 self._has_header = True
                 self._add_container(start, end, self._tracks[0])
             elif kind == b"moof":
-                self._is_fragmented = True
+                self._is_fragmented = self.has_fragments = True
                 self._add_fragment(start, end)
             elif kind == b"free":
                 if b"moov" in self._file.read(start, 16):  # FFmpeg looks for a lost header there
@@ -189,6 +196,7 @@ class _Mp4:
                 self._search(start - 8, end, self._tracks[0])
             self._check_sum()
             if is_remote and self._has_header and self._is_fragmented:
+                self.has_fragments = True
                 tracks = len(self._tracks) - 1 + self._odd_tracks
                 if tracks > MAX_UNCOUNTED_TRACKS:
                     raise VideoError(

@@ -1,6 +1,6 @@
 """Read a recording's coded pictures, numbered and with timestamps that can be trusted."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import cast
 
@@ -9,7 +9,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from .avi_index import AviIndex
-from .bitstream.fields import join_fields
+from .bitstream.fields import FieldJoiner
 from .bitstream.headers import HeaderReader, PictureHeader
 from .bitstream.mpeg4 import unpack_b_frames
 from .bitstream.timestamps import restore_timestamps
@@ -32,6 +32,8 @@ _CLOCKED = frozenset(
 )  # formats with the time of a clock, which joined recordings do not share
 _LONGEST_PAUSE = 3600  # seconds that may pass in such a recording without a picture
 
+_MAX_AHEAD = 64  # frames by which a picture may be decoded before it is shown
+
 _TEST_PATTERN = "wrapped_avframe"  # the codec of generated frames, each of which stands alone
 
 
@@ -40,13 +42,17 @@ class PictureDemuxer:
 
     A picture that is missing in the file, but has an entry in its index, has a packet of 0 bytes.
     `is_encrypted` says if a packet was. `end_seconds` is the end of the latest packet, counted from the
-    container's start: of the video's packets, or of all packets with `all_streams`. Iterating raises
-    READ_ERRORS and VideoError.
+    container's start: of the video's packets, or of all packets with `all_streams`. `packets` counts those of
+    the video. `ends_within_picture`: the last picture was cut off, and left out. Iterating raises READ_ERRORS
+    and VideoError.
     """
 
     def __init__(self, opened: OpenContainer, *, all_streams: bool = False) -> None:
         self.end_seconds = 0.0
+        self.packets = 0
+        self.ends_within_picture = False
         self.is_encrypted = "enc_key_id" in opened.stream.metadata
+        self._fields = FieldJoiner(opened.stream.codec_context.extradata)
         self._opened = opened
         self._container = container = opened.container
         self._stream = stream = opened.stream
@@ -60,7 +66,16 @@ class PictureDemuxer:
         self.loss_finder = None
         """Finds pictures that the demuxer could not read; None if the format has an index, or no times."""
         if not is_raw and not lists_pictures and self.codec != _TEST_PATTERN:
-            self.loss_finder = LossFinder(float(1 / rate / self.tick))
+            is_alone = len(container.streams) == 1
+            has_tables = container.format.name in _CLOCKED
+            self.loss_finder = LossFinder(
+                float(1 / rate / self.tick), is_alone=is_alone, has_tables=has_tables
+            )
+
+    @property
+    def field_pairs(self) -> int:
+        """The number of frames so far whose two fields came in two packets."""
+        return self._fields.pairs
 
     def __iter__(self) -> Iterator[tuple[CodedPicture, VideoPacket]]:
         headers = HeaderReader(self.codec, self._stream.codec_context.extradata)
@@ -68,27 +83,36 @@ class PictureDemuxer:
         if self.codec == "mpeg4":
             packets = unpack_b_frames(packets, self._stream)
         if self.codec == "h264":
-            packets = join_fields(packets, self._stream.codec_context.extradata)
+            packets = self._fields.join(packets)
         if self.codec in _UNORDERED.get(self._container.format.name, ()):
             pictures = (packet for packet in packets if not packet.size or headers.read(packet).is_shown)
             extradata = self._stream.codec_context.extradata
             packets = restore_timestamps(pictures, self.codec, extradata, self._frame_ticks)
         latest: int | None = None
-        shift = 0
-        for number, packet in enumerate(_drop_cut_off(packets, self._is_join)):
+        newest = shift = part = 0
+        has_times = False
+        for number, packet in enumerate(self._drop_cut_off(self._correct_times(packets))):
             pts, dts = packet.pts, packet.dts
             if dts is not None:
                 # If recordings were joined, timestamps start again: make them continue instead.
                 if latest is not None and self._is_join(latest, dts + shift):
-                    shift = latest + self._frame_ticks - dts
+                    shift = newest + self._frame_ticks - (dts if pts is None else pts)
+                    part += 1
+                elif not has_times and number and (dts if pts is None else pts) <= newest:
+                    # The pictures before had no time, as those before time 0 of Matroska.
+                    shift = newest + self._frame_ticks - (dts if pts is None else pts)
                 dts += shift
                 latest = dts
             if pts is not None:
                 pts += shift
             else:
                 pts = dts if dts is not None else number * self._frame_ticks
+            has_times = has_times or packet.pts is not None or dts is not None
+            if dts is None or pts <= dts + _MAX_AHEAD * self._frame_ticks:  # it is not wrong
+                newest = max(newest, pts) if number else pts
             header = headers.read(packet) if packet.size else PictureHeader()
-            is_key = packet.is_keyframe or self.codec == _TEST_PATTERN
+            is_key = packet.is_keyframe and (not packet.size or headers.may_be_key(packet))
+            is_key = is_key or self.codec == _TEST_PATTERN
             picture = CodedPicture(
                 number=number,
                 pts=pts,
@@ -99,6 +123,7 @@ class PictureDemuxer:
                 is_shown=header.is_shown and not packet.is_discard,
                 is_damaged=packet.is_corrupt or not packet.size,
                 is_missing=not packet.size,
+                part=part,
             )
             yield picture, packet
 
@@ -108,6 +133,54 @@ class PictureDemuxer:
         return following < dts - 1 / self.tick or (
             longest is not None and following > dts + longest / self.tick
         )
+
+    def _correct_times(self, packets: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
+        """Yield the packets; correct a single time that is off by more than a second.
+
+        Otherwise it would be taken for a join, and no time after it would be right.
+        """
+        second = int(1 / self.tick)
+        before: int | None = None
+        held: VideoPacket | None = None
+        for packet in packets:
+            if held is not None:
+                wrong, following = held.dts, packet.dts
+                if (
+                    before is not None
+                    and wrong is not None
+                    and following is not None
+                    and abs(wrong - before) > second
+                    and before < following <= before + second
+                ):
+                    held.dts = (before + following) // 2
+                    held.pts = held.dts if held.pts is None else held.dts + held.pts - wrong
+                before = held.dts
+                yield held
+            held = packet
+        if held is not None:
+            yield held
+
+    def _drop_cut_off(self, packets: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
+        """Yield the packets, except a last one that is damaged: it is a picture that was cut off.
+
+        Just before a join, a packet only looks damaged: its data are whole, but their numbering begins again.
+        """
+        held: list[VideoPacket] = []  # one that looks damaged, and the next
+        for packet in packets:
+            if held:
+                last = held[-1].dts
+                if last is not None and packet.dts is not None and self._is_join(last, packet.dts):
+                    held[0].is_corrupt = False
+                if len(held) == 2 or not held[0].is_corrupt:
+                    yield from held
+                    held.clear()
+            if held or packet.is_corrupt:
+                held.append(packet)
+            else:
+                yield packet
+        if len(held) == 2:
+            yield from held
+        self.ends_within_picture = len(held) == 1
 
     def _demux(self) -> Iterator[VideoPacket]:
         start = (self._container.start_time or 0) / av.time_base
@@ -123,6 +196,7 @@ class PictureDemuxer:
                 self.end_seconds = max(self.end_seconds, end)
             if packet.stream_index == index:
                 video = cast("VideoPacket", packet)
+                self.packets += 1
                 self.is_encrypted = self.is_encrypted or video.has_sidedata("encryption_info")
                 if avi_index is not None:
                     yield from avi_index.skipped_before(video)
@@ -131,32 +205,8 @@ class PictureDemuxer:
             yield from avi_index.skipped_at_end()
 
 
-def _drop_cut_off(
-    packets: Iterator[VideoPacket], is_join: Callable[[int, int], bool]
-) -> Iterator[VideoPacket]:
-    """Yield the packets, except a last one that is damaged: it is a picture that was cut off.
-
-    Just before a join, a packet only looks damaged: its data are whole, but their numbering begins again.
-    """
-    held: list[VideoPacket] = []  # one that looks damaged, and the next
-    for packet in packets:
-        if held:
-            last = held[-1].dts
-            if last is not None and packet.dts is not None and is_join(last, packet.dts):
-                held[0].is_corrupt = False
-            if len(held) == 2 or not held[0].is_corrupt:
-                yield from held
-                held.clear()
-        if held or packet.is_corrupt:
-            held.append(packet)
-        else:
-            yield packet
-    if len(held) == 2:
-        yield from held
-
-
 def frame_rate(container: InputContainer, stream: VideoStream) -> Fraction | None:
     """Return the average number of frames per second, None if it is unknown."""
     if container.format.name in _RAW:  # it has no clock, and FFmpeg assumes 25 frames per second
-        return stream.guessed_rate
+        return stream.codec_context.framerate or stream.guessed_rate
     return stream.average_rate or stream.guessed_rate

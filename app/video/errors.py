@@ -38,13 +38,6 @@ class VideoError(Exception):
         return VideoError(str(self), retryable=self.retryable, retry_after=self.retry_after)
 
 
-class TruncatedError(VideoError):
-    """The recording ends early; every readable frame was yielded. Never retryable."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, retryable=False)
-
-
 class ForbiddenAddressError(OSError):
     """None of a host's addresses is on the networks that sources may use. The message says what to do."""
 

@@ -1,9 +1,11 @@
 """Find a source's file below the media root, and notice if it changes while it is read."""
 
+import os
 import time
 from os import stat_result
 from pathlib import Path
 from stat import S_ISREG
+from typing import BinaryIO
 
 from ..domain.reason import ScenarioWarning
 from ..domain.source import Source, SourceError
@@ -82,6 +84,17 @@ class WatchedFile:
                 " be missing. Create a new scenario once nothing writes to the file."
             )
             self._warnings.append(ScenarioWarning("file_changed", text, frame))
+
+    def open(self) -> BinaryIO | None:
+        """Open the file once more; None if there is none, or another one has its name. Raises OSError."""
+        if self._name is None or self._first is None:
+            return None
+        file = Path(self._name).open("rb")  # noqa: SIM115 - the caller closes it
+        status = os.fstat(file.fileno())
+        if (status.st_dev, status.st_ino) == (self._first.st_dev, self._first.st_ino):
+            return file
+        file.close()
+        return None
 
     def _status(self) -> stat_result | None:
         if self._name is None:

@@ -51,13 +51,14 @@ LIMITS = {"max_pixels": str(MAX_PIXELS), "max_streams": str(MAX_TRACKS)}
 _BUFFER = 256 * 1024  # bytes that PyAV reads from an HttpFile at once
 
 
-def open_file(path: Path, name: str) -> InputContainer:
-    """Open a file; `name` stands for it in messages.
+def open_file(path: Path, name: str) -> tuple[InputContainer, bool]:
+    """Open a file, and return whether it is a fragmented mp4, too; `name` stands for it in messages.
 
     Raises READ_ERRORS, or VideoError if its index would take too much memory or it is an animated WebP.
     """
     if picture := picture_format(path, name):
-        return _open(str(path), {"format_whitelist": picture, "protocol_whitelist": "file"}, format=picture)
+        options = {"format_whitelist": picture, "protocol_whitelist": "file"}
+        return _open(str(path), options, format=picture), False
     index = Index(is_mp4=False)
     with suppress(OSError), path.open("rb") as file:  # FFmpeg reports what is wrong with the file
         index = check_index(file, path.stat().st_size, name)
@@ -67,12 +68,12 @@ def open_file(path: Path, name: str) -> InputContainer:
             container = _open(str(path), options | _INDEXED_OPTIONS)
             # A fragmented mp4 has no index that tells how far presentation order differs from decode order.
             if container.format.name.startswith("mov") and any(s.frames for s in container.streams.video):
-                return container
+                return container, index.has_fragments
             container.close()
-        return _open(str(path), options)
+        return _open(str(path), options), index.has_fragments
     except AvEOFError:
         # A fragmented mp4 that ends early opens only if FFmpeg cannot seek.
-        return _open(str(path), options | {"seekable": "0"})
+        return _open(str(path), options | {"seekable": "0"}), index.has_fragments
 
 
 def open_test_pattern(graph: str) -> InputContainer:
@@ -80,19 +81,19 @@ def open_test_pattern(graph: str) -> InputContainer:
     return _open(graph, {}, format="lavfi")
 
 
-def open_http_file(file: HttpFile) -> InputContainer:
-    """Open a recording or stream over HTTP.
+def open_http_file(file: HttpFile) -> tuple[InputContainer, bool]:
+    """Open a recording or stream over HTTP, and return whether it is a fragmented mp4, too.
 
     Raises READ_ERRORS, or VideoError if the index of a recording would take too much memory.
     """
     size = file.identity.size
     if file.is_jpegs:  # FFmpeg takes them for one picture if they have no name
-        return _open(file, _HTTP_OPTIONS, format="mjpeg", buffer_size=_BUFFER)
+        return _open(file, _HTTP_OPTIONS, format="mjpeg", buffer_size=_BUFFER), False
     if size is not None and file.seekable():
         index = check_index(file, size, file.name, is_remote=True)
-        return _open(file, _options(_HTTP_OPTIONS, index), buffer_size=_BUFFER)
+        return _open(file, _options(_HTTP_OPTIONS, index), buffer_size=_BUFFER), index.has_fragments
     begun = BegunFile(file)
-    return _open(begun, _options(_HTTP_OPTIONS, begun.index()), buffer_size=_BUFFER)
+    return _open(begun, _options(_HTTP_OPTIONS, begun.index()), buffer_size=_BUFFER), False
 
 
 def open_jpeg_stream(pictures: JpegStream | Snapshots) -> InputContainer:

@@ -117,7 +117,9 @@ class LazyDecoder:
         while self._held and self._held[0][0].number <= number:
             picture, packet = self._held.popleft()
             self._held_bytes -= packet.size
-            if self._has_gap or (self._keys_only and not picture.starts_closed_gop):
+            # If the key frame of a closed GOP is damaged, the decoder would repair it with pictures from
+            # before, which a resumed read does not have.
+            if self._has_gap or picture.starts_closed_gop or self._keys_only:
                 self.flush()
                 self._context.flush_buffers()
                 self._has_gap = False

@@ -1,43 +1,43 @@
 """How long a recording is said to be by its container, and whether it was read to that end."""
 
+from contextlib import suppress
 from fractions import Fraction
 from os import SEEK_END
-from pathlib import Path
 
 from av import time_base
-from av.container import InputContainer
-from av.video.stream import VideoStream
 
+from ..domain.reason import ScenarioWarning
 from ..domain.source import Source
 from .avi_index import count_pictures
-from .demuxer import frame_rate
-from .errors import TruncatedError
+from .container import OpenContainer
+from .cut_off import is_cut_off
+from .demuxer import PictureDemuxer, frame_rate
+from .files import WatchedFile
+from .transport.http_file import HttpFile
 
 _ONE_DURATION = frozenset(["matroska,webm", "flv", "asf"])  # formats with one duration, of the longest stream
 _END_TIME = frozenset(["matroska,webm", "flv"])  # … which counts from time 0, not from the recording's start
-_MAX_BOXES = 500_000  # of an mp4 that are looked at: two a second of a recording of 69 hours
-_TOLERANCE, _MOV_TOLERANCE = 1.0, 0.001  # seconds that may be missing at the end
+_TOLERANCE = 1.0  # seconds that may be missing at the end
 
 
 class DeclaredLength:
     """What a container declares. `rate` (frames per second), `frames` and `seconds` are None if unknown.
 
-    `covers_all_streams`: the duration is that of the longest stream, which may be the sound. Set
-    `is_damaged` if reading ended at damaged data.
+    `is_estimate`: `frames` is one. `covers_all_streams`: the duration is that of the longest stream, which
+    may be the sound. Set `is_damaged` if reading ended at damaged data.
     """
 
-    def __init__(self, container: InputContainer, stream: VideoStream, source: Source) -> None:
+    def __init__(self, opened: OpenContainer, source: Source) -> None:
+        container, stream = opened.container, opened.stream
         name = container.format.name
         rate = frame_rate(container, stream)
         self.rate = float(rate) if rate else None
         self.frames = source.frames or stream.frames or None
         self._stored_frames = self.frames
         self.covers_all_streams = name in _ONE_DURATION
-        self.is_damaged = False
-        has_fragments, self._ends_in_fragment = (
-            _look_at_boxes(Path(container.name)) if name.startswith("mov") else (False, False)
-        )
-        if has_fragments:  # the index has the first fragment alone
+        self.is_damaged = self.is_estimate = False
+        self._opened = opened
+        if opened.has_fragments:  # the index has the first fragment alone
             self.frames = self._stored_frames = None
         self.seconds: float | None = None
         pictures = count_pictures(stream) if name == "avi" else 0
@@ -53,59 +53,74 @@ class DeclaredLength:
             self.seconds = float(self.frames / rate)
         # FFmpeg finds the duration of other formats, such as MPEG-TS, from the end of the file as it is.
         self._declared_seconds: float | None = None
-        self._tolerance = _TOLERANCE
         if name == "avi" and self.frames and rate:
             self._declared_seconds = float(self.frames / rate)
         elif self.covers_all_streams:
             self._declared_seconds = self.seconds
-        elif name.startswith("mov") and self.frames:
-            self._declared_seconds = self.seconds
-            self._tolerance = _MOV_TOLERANCE
-            if self.seconds and rate:  # an edit list may leave out stored frames
-                self.frames = min(stream.frames, round(self.seconds * rate))
+        elif (
+            name.startswith("mov")
+            and self.frames
+            and self.seconds
+            and rate
+            and round(self.seconds * rate) != stream.frames
+        ):  # an edit list may leave out stored frames, or show them twice
+            self.frames = sum(not entry.is_discard for entry in stream.index_entries)
 
-    def check_complete(self, pictures: int, end: float, last_frame: int, last_time: float) -> None:
-        """Raise TruncatedError if the recording ended before its declared length, or at damaged data.
+    def count_fields(self, pictures: int, pairs: int) -> None:
+        """Correct what counts packets: of the first `pictures`, `pairs` were two packets each."""
+        if pairs and self.frames:
+            share = pictures / (pictures + pairs)
+            self.frames, self.is_estimate = round(self.frames * share), True
+            self.rate = self.rate * share if self.rate else None
 
-        `pictures` is the number of coded pictures that were read, `end` the time at which the last packet
-        ended, in seconds. `last_frame` is the ordinal of the last undamaged frame, -1 if there is none;
-        `last_time` is the time of the last frame, in seconds.
+    def early_end(
+        self, file: WatchedFile, demuxer: PictureDemuxer, pictures: int, last_frame: int, last_time: float
+    ) -> ScenarioWarning | None:
+        """Return a warning if the recording, which was read to its end, ended early or at damaged data.
+
+        `pictures` is the number of coded pictures that were read, `last_frame` the ordinal of the last
+        undamaged frame, -1 if there is none; `last_time` is the time of the last frame, in seconds.
         """
-        is_short = self._declared_seconds is not None and end < self._declared_seconds - self._tolerance
-        if self._stored_frames and pictures >= self._stored_frames:
-            is_short = False
-        is_short = is_short or self._ends_in_fragment
-        if not is_short and not self.is_damaged:
-            return
-        if last_frame < 0:
-            raise TruncatedError("the recording ends early: no frame could be read")
-        total = f" of {self.frames}" if self.frames else ""
-        declared = f" of {self.seconds:.1f}" if self.seconds and not self.frames else ""
-        raise TruncatedError(
-            f"the recording {'is damaged' if self.is_damaged else 'ends early'}:"
-            f" frame {last_frame}{total} ({last_time:.1f}{declared} s) was the last that could be read"
+        if not self.is_damaged and not self._is_short(file, demuxer, pictures):
+            return None
+        what = (
+            "The rest of the recording is damaged"
+            if self.is_damaged
+            else "The end of the recording is missing"
         )
+        is_known = bool(self._stored_frames)
+        total = f" of {self.frames}" if is_known else ""
+        declared = f" of {self.seconds:.1f}" if self._declared_seconds and not is_known else ""
+        last = f"frame {last_frame}{total} ({last_time:.1f}{declared} s)"
+        text = f"{what}: {last} was the last that could be read."
+        if not total and not declared:
+            text += " Nothing tells how much is missing."
+        return ScenarioWarning("ends_early", text, last_frame + 1)
 
-
-def _look_at_boxes(path: Path) -> tuple[bool, bool]:
-    """Return whether an mp4 has fragments, and whether it then ends within a box.
-
-    Its index does not tell the length of a fragmented one. Over HTTP neither is known.
-    """
-    if not path.is_file():
-        return False, False
-    has_fragments = False
-    place = 0
-    with path.open("rb") as file:
-        end = file.seek(0, SEEK_END)
-        for _ in range(_MAX_BOXES):
-            if place >= end:
-                break
-            file.seek(place)
-            header = file.read(16)
-            has_fragments = has_fragments or header[4:8] == b"moof"
-            size = int.from_bytes(header[:4])
-            if size == 1:
-                size = int.from_bytes(header[8:16])
-            place += max(size, 8) if size else end - place  # a box of size 0 extends to the end
-    return has_fragments, has_fragments and place > end
+    def _is_short(self, file: WatchedFile, demuxer: PictureDemuxer, pictures: int) -> bool:
+        index = self._opened.stream.index_entries
+        name = self._opened.container.format.name
+        if demuxer.ends_within_picture:
+            return True
+        if name.startswith("mov"):
+            if len(index) > demuxer.packets < sum(entry.size > 0 for entry in index):
+                return True
+            if self._stored_frames:
+                return False
+        if self._stored_frames and pictures >= self._stored_frames:
+            return False
+        if self._declared_seconds is not None:
+            missing = self._declared_seconds - demuxer.end_seconds
+            if missing > _TOLERANCE:
+                return True
+            if missing < 0.5 / (self.rate or 25):
+                return False  # what is missing is no picture
+        remote = self._opened.remote
+        with suppress(OSError):
+            if isinstance(remote, HttpFile) and remote.identity.size and remote.seekable():
+                # The boxes of a fragmented mp4 are not visited: each would take a request.
+                return not self._opened.has_fragments and is_cut_off(remote, remote.identity.size, name)
+            if (opened := file.open()) is not None:
+                with opened:
+                    return is_cut_off(opened, opened.seek(0, SEEK_END), name)
+        return False

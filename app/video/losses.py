@@ -14,6 +14,9 @@ from .coded import CodedPicture, VideoPacket
 _NEAR = 32  # pictures: damage that far from a gap, in decode order, may be its cause
 _TOLERANCE = 0.3  # of a frame's duration: containers round times
 _MIN_MEASURED = 10  # intervals from which the duration of a frame is measured
+_KEY_TO_OTHERS = 25  # times as many bytes as others may have: a key frame
+_TS_PACKET = 188  # bytes, the least that a picture takes in MPEG-TS
+_HEADERS = 0.03  # the share of packets' headers in bytes
 _MOST_REGULAR = 0.9  # of the intervals of a recording at a constant rate
 _MAX_UNSEEN = 1000  # pictures that may be missing if only a flag of the container says so
 
@@ -25,7 +28,8 @@ class _Hole(Struct, frozen=True):
     size: int
     is_flagged: bool  # the container says that data are missing
     usual_rate: float  # bytes per tick between packets
-    usual_picture: float  # bytes
+    least: float  # bytes of it that no picture explains
+    least_picture: float  # bytes that each missing picture has at least
 
 
 class LossFinder:
@@ -34,10 +38,15 @@ class LossFinder:
     `has_uncounted`: pictures are missing, but the times do not tell how many.
     """
 
-    def __init__(self, frame_ticks: float) -> None:
-        """`frame_ticks`: the duration of a frame, as the container tells it."""
+    def __init__(self, frame_ticks: float, *, is_alone: bool, has_tables: bool) -> None:
+        """`frame_ticks`: a frame's duration by the container. `is_alone`: there is no other track.
+
+        `has_tables`: the container repeats tables between pictures, as MPEG-TS does.
+        """
         self.has_uncounted = False
         self._frame_ticks = frame_ticks
+        self._is_alone = is_alone
+        self._tables, self._packet = (4 * _TS_PACKET, _TS_PACKET) if has_tables else (0, 0)
         self._holes: deque[_Hole] = deque(maxlen=2 * _NEAR + 64)
         self._end: int | None = None  # of the last packet, in the file
         self._count = self._bytes = self._between = 0  # packets, their bytes, and bytes between them
@@ -51,10 +60,12 @@ class LossFinder:
         if packet.pos is not None:
             hole = 0 if self._end is None else packet.pos - self._end
             self._end = packet.pos + packet.size
-        elapsed = max(1, picture.pts - self._first_pts) if self._count else 1
         usual_picture = self._bytes / self._count if self._count else 0.0
+        elapsed = max(1, picture.pts - self._first_pts) if self._count else 1
         self._holes.append(
-            _Hole(picture.number, hole, packet.is_corrupt, self._between / elapsed, usual_picture)
+            _Hole(
+                picture.number, hole, packet.is_corrupt, self._between / elapsed, *self._least(usual_picture)
+            )
         )
         if not self._count:
             self._first_pts = picture.pts
@@ -101,6 +112,13 @@ class LossFinder:
                 is_missing=True,
             )
 
+    def _least(self, usual_picture: float) -> tuple[float, float]:
+        """Return how many bytes of a hole mean nothing, and how many more each missing picture takes."""
+        if self._count >= _MIN_MEASURED or not self._is_alone:
+            return 0.0, usual_picture / 2
+        # Most of what was measured is a key frame. Without other tracks only tables and headers fill holes.
+        return self._tables + _HEADERS * usual_picture, max(usual_picture / _KEY_TO_OTHERS / 2, self._packet)
+
     @property
     def _measured_ticks(self) -> float:
         if self._regular >= _MIN_MEASURED:
@@ -115,6 +133,6 @@ class LossFinder:
             if hole.is_flagged and count <= _MAX_UNSEEN:
                 return True
             unexplained = hole.size - hole.usual_rate * ticks
-            if unexplained >= max(count * hole.usual_picture / 2, 1):
+            if unexplained >= max(hole.least + count * hole.least_picture, 1):
                 return True
         return False

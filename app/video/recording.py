@@ -62,7 +62,7 @@ class Recording:
         self._source = source
         self.warnings: list[ScenarioWarning] = list(opened.warnings)
         self._file = WatchedFile(opened.container.name if source.kind == "file" else None, self.warnings)
-        self._length = DeclaredLength(opened.container, opened.stream, source)
+        self._length = DeclaredLength(opened, source)
         self._demuxer = PictureDemuxer(opened, all_streams=self._length.covers_all_streams)
         self._incoming = iter(self._demuxer)
         self._probed: list[tuple[CodedPicture, VideoPacket]] = []  # read, and not yielded yet
@@ -73,14 +73,17 @@ class Recording:
             self.warnings.append(ScenarioWarning("rotation_ignored", _ODD_ROTATION))
         if frame and not is_matrix_supported(frame):
             self.warnings.append(ScenarioWarning("colours_unsupported", _UNSUPPORTED_COLOURS))
-        declared = source.frames or opened.stream.frames
+        if self._demuxer.field_pairs:
+            while len(self._probed) < _FIRST_PICTURE and self._probed_bytes < _PROBED_BYTES and self._probe():
+                pass
+        self._length.count_fields(len(self._probed), self._demuxer.field_pairs)
         media = Media(
             width=0,
             height=0,
             fps=self._length.rate,
             frames=self._length.frames,
             duration_seconds=self._length.seconds,
-            frames_estimated=self._length.frames != declared if self._length.frames else None,
+            frames_estimated=self._length.is_estimate if self._length.frames else None,
         )
         self.media = describe(opened, frame, media)
 
@@ -122,7 +125,6 @@ class Recording:
 
         Raises:
             VideoError: reading failed, the file became shorter, or no sampled frame could be decoded.
-            TruncatedError: the recording ends early; every readable frame was yielded.
         """
         tick = self._demuxer.tick
         sampler = Sampler(sampling, tick)
@@ -192,6 +194,9 @@ class Recording:
             sampled += 1
         self._file.check(end, is_last=True)
         self._warn_of_missing(missing, first_missing, end)
+        early = self._length.early_end(self._file, self._demuxer, received, whole, _seconds(ticks, tick))
+        if early is not None and end:
+            self.warnings.append(early)
         yield watermark()
         if end == 0:
             if isinstance(self._opened.remote, HttpFile) and not self._opened.remote.seekable():
@@ -201,7 +206,6 @@ class Recording:
             context = self._opened.stream.codec_context
             has_parameters = bool(context.width) or context.name in PICTURE_CODECS
             raise nothing_decoded_error(sampled, has_parameters=has_parameters)
-        self._length.check_complete(received, self._demuxer.end_seconds, whole, _seconds(ticks, tick))
 
     def _warn_of_missing(self, missing: int, first: int | None, frames: int) -> None:
         if missing:
@@ -237,7 +241,7 @@ class Recording:
         """Return the next picture in file order, None at the end. Raises VideoError if reading fails."""
         try:
             picture = next(self._incoming, None)
-        except InvalidDataError:
+        except (InvalidDataError, MemoryError):  # the latter if a damaged size is huge
             self._length.is_damaged = True
             picture = None
         except READ_ERRORS as error:

@@ -10,7 +10,7 @@ import pytest
 
 from app.domain.sampling import EveryFrame
 from app.domain.source import parse_source
-from app.video.errors import TruncatedError, VideoError, read_error
+from app.video.errors import VideoError, read_error
 from app.video.reading import SampledFrame
 from tests.support import clips
 from tests.support.web_server import web_server
@@ -71,50 +71,6 @@ def test_files_that_name_other_files_are_not_opened(media: Path, name: str, text
     error = fault(media, name)
     assert "is not a video" in str(error)
     assert not error.retryable
-
-
-@pytest.mark.parametrize("name", ["fast.mp4", "fragments.mp4", "clip.mkv", "clip.flv", "clip.avi"])
-def test_a_recording_that_ends_early_gives_what_there_is_and_says_where_it_ended(
-    media: Path, name: str
-) -> None:
-    clips.truncate(media / name, 0.4, media / f"cut_{name}")
-    frames, error = read_to_the_fault(media, f"cut_{name}")
-    assert isinstance(error, TruncatedError)
-    assert not error.retryable
-    assert FRAMES * 0.2 < len(frames) < FRAMES * 0.6
-    assert [frame.frame for frame in frames] == list(range(len(frames)))
-    whole = [frame for frame in frames if frame.error is None]
-    assert len(whole) >= len(frames) - 1
-    assert "the recording ends early: frame" in str(error)
-    assert f"({whole[-1].time:.1f}" in str(error)
-
-
-def test_the_end_is_named_by_frame_and_time(media: Path) -> None:
-    clips.truncate(media / "fast.mp4", 0.4, media / "cut.mp4")
-    frames, error = read_to_the_fault(media, "cut.mp4")
-    last = [frame for frame in frames if frame.picture][-1]
-    expected = f"frame {last.frame} of {FRAMES} ({last.time:.1f} s) was the last that could be read"
-    assert str(error) == f"the recording ends early: {expected}"
-
-
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.97])
-@pytest.mark.parametrize("flags", ["frag_keyframe+empty_moov", "frag_keyframe"])
-def test_a_fragmented_mp4_that_is_cut_off_says_so(media: Path, flags: str, share: float) -> None:
-    encoding: clips.Encoding = {"gop": 24, "muxer_options": {"movflags": flags}}
-    clips.marker_clip(media / "whole.mp4", frames=FRAMES, size=SIZE, **encoding)
-    with opened(media, "whole.mp4") as video:
-        assert video.media.frames is None
-        assert len([e for e in video.frames(EveryFrame(), "all") if isinstance(e, SampledFrame)]) == FRAMES
-    clips.truncate(media / "whole.mp4", share, media / "cut.mp4")
-    frames, error = read_to_the_fault(media, "cut.mp4")
-    assert isinstance(error, TruncatedError)
-    assert FRAMES * (share - 0.2) < len(frames) < FRAMES
-
-
-def test_formats_that_do_not_tell_their_length_end_where_they_end(media: Path) -> None:
-    clips.truncate(media / "clip.ts", 0.4, media / "cut_clip.ts")
-    frames = read(media, "cut_clip.ts")
-    assert FRAMES * 0.2 < len(frames) < FRAMES * 0.6
 
 
 def test_damage_costs_the_frames_it_hits_and_no_other_its_place(media: Path) -> None:
@@ -178,7 +134,6 @@ def test_a_file_that_is_overwritten_while_it_is_read_is_told(media: Path, length
         if length < 1:
             with pytest.raises(VideoError, match="was changed while it was read: it has") as caught:
                 list(frames)
-            assert not isinstance(caught.value, TruncatedError)
             assert not caught.value.retryable
         else:
             list(frames)

@@ -80,7 +80,11 @@ def test_two_fields_in_two_packets_are_one_frame(tmp_path: Path, suffix: str) ->
     path = write_field_pictures(tmp_path / f"fields.{suffix}", pictures)
     assert len(packets_of(path)) == 80
     with opened(tmp_path, path.name) as video:
+        if suffix in ("avi", "mp4"):
+            assert (video.media.frames, video.media.frames_estimated) == (40, True)
+            assert video.media.fps == pytest.approx(25, rel=0.02)
         frames = shown(video)
+        assert video.warnings == []
     assert [frame.frame for frame in frames] == list(range(40))
     assert [marker(frame.picture) for frame in frames] == list(range(40))
     assert [frame.time for frame in frames] == pytest.approx([n / 25 for n in range(40)], abs=0.0015)
@@ -113,3 +117,21 @@ def test_an_avi_with_empty_packets_tells_how_many_pictures_it_has(tmp_path: Path
         frames = shown(video)
     assert [marker(frame.picture) for frame in frames] == list(range(20))
     assert frames[-1].time == pytest.approx(19 / 25, abs=0.002)
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "mpeg4", "mpeg2", "vp8"])
+def test_a_container_that_calls_every_picture_a_key_frame_is_not_believed(
+    tmp_path: Path, codec: clips.Codec
+) -> None:
+    original = clips.marker_clip(tmp_path / "a.mkv", frames=FRAMES, size=SIZE, codec=codec, gop=20)
+    with av.open(str(original)) as source, av.open(str(tmp_path / "keys.mkv"), "w") as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.size:
+                packet.is_keyframe, packet.stream = True, copy
+                target.mux(packet)
+    whole = read(tmp_path, "a.mkv")
+    assert read(tmp_path, "keys.mkv") == whole
+    for start in (15, 31, 45):
+        assert read(tmp_path, "keys.mkv", start=start) == whole[start:]

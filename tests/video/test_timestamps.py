@@ -1,6 +1,7 @@
 """Recordings whose timestamps are unusual, or wrong."""
 
 import re
+import struct
 from pathlib import Path
 
 import av
@@ -62,6 +63,48 @@ def test_time_goes_on_in_a_transport_stream_whose_clock_is_set(
     assert not any(isinstance(frame.content, str) for frame in frames)
 
 
+@pytest.mark.parametrize("bframes", [(0, 2), (2, 0), (3, 1)])
+def test_pictures_of_joined_recordings_are_not_mixed(tmp_path: Path, bframes: tuple[int, int]) -> None:
+    """B-frames are decoded before they are shown, so the first recording's last times reach into the next."""
+    joined = b""
+    for number, count in enumerate(bframes):
+        path = tmp_path / f"{number}.ts"
+        clips.marker_clip(path, frames=60, size=SIZE, gop=20, bframes=count, fps=10)
+        joined += path.read_bytes()
+    (tmp_path / "joined.ts").write_bytes(joined)
+    with opened(tmp_path, "joined.ts") as video:
+        frames = [entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, SampledFrame)]
+    assert [marker(frame.picture) for frame in frames] == [*range(60), *range(60)]
+    assert [frame.time for frame in frames] == pytest.approx([n / 10 for n in range(120)], abs=0.001)
+    resumed = read(tmp_path, "joined.ts", start=58)
+    assert resumed == read(tmp_path, "joined.ts")[58:]
+
+
+def test_the_frames_of_an_edit_list_are_counted(tmp_path: Path) -> None:
+    """One with a pause at the beginning: its duration does not tell how many pictures are shown."""
+    data = clips.marker_clip(tmp_path / "a.mp4", frames=120, size=SIZE, gop=30, bframes=0).read_bytes()
+    begin = data.index(b"edts") - 4
+    edits = [(500, -1), (1000, 0), (1000, 2)]  # duration in 1/1000 s, and seconds of the recording
+    rate = int.from_bytes(data[data.index(b"mdhd") + 16 :][:4])
+    times = [
+        struct.pack(">IiI", duration, time * rate if time > 0 else time, 1 << 16) for duration, time in edits
+    ]
+    table = struct.pack(">I4sII", 16 + 12 * len(edits), b"elst", 0, len(edits)) + b"".join(times)
+    box = struct.pack(">I4s", 8 + len(table), b"edts") + table
+    more = len(box) - int.from_bytes(data[begin : begin + 4])
+    edited = bytearray(data)
+    for kind in (b"trak", b"moov"):
+        place = data.rindex(kind, 0, begin) - 4
+        edited[place : place + 4] = (int.from_bytes(data[place : place + 4]) + more).to_bytes(4)
+    edited[begin : begin + len(box) - more] = box
+    (tmp_path / "edited.mp4").write_bytes(edited)
+    with opened(tmp_path, "edited.mp4") as video:
+        frames = [entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, SampledFrame)]
+        assert (video.media.frames, video.media.frames_estimated) == (len(frames), False)
+        assert video.warnings == []
+    assert [marker(frame.picture) for frame in frames] == [*range(30), *range(60, 90)]
+
+
 def test_pictures_that_are_never_shown_are_not_counted(tmp_path: Path) -> None:
     """VP8 has them, as references for others."""
     clips.marker_clip(tmp_path / "shown.webm", frames=30, size=SIZE, codec="vp8")
@@ -98,3 +141,13 @@ def test_times_never_decrease_if_a_timestamp_is_wrong(tmp_path: Path, sampling: 
     assert len(whole) == (40 if sampling == EveryFrame() else 17)  # one more as it jumps, and back
     later = read(tmp_path, "wrong.mkv", sampling, start=20)
     assert later == [frame for frame in whole if frame.number >= 20]
+
+
+def test_a_single_wrong_time_is_not_taken_for_a_join(tmp_path: Path) -> None:
+    clips.marker_clip(tmp_path / "far.mkv", frames=40, size=SIZE, codec="mjpeg", fps=25)
+    recorded = bytearray((tmp_path / "far.mkv").read_bytes())
+    blocks = [match.start() for match in re.finditer(rb"\x81\x00[\x00\x28]\x80", recorded)]
+    recorded[blocks[10] + 1 : blocks[10] + 3] = (30_000).to_bytes(2, "big")
+    (tmp_path / "far.mkv").write_bytes(recorded)
+    times = [frame.time for frame in read(tmp_path, "far.mkv")]
+    assert times == pytest.approx([number / 25 for number in range(40)], abs=0.001)

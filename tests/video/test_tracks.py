@@ -17,6 +17,8 @@ from app.domain.networks import Networks
 from app.domain.source import parse_source
 from app.video.errors import VideoError
 from app.video.open import open_video
+from tests.support import clips
+from tests.video.recordings import read
 
 Recipe = tuple[str, int, tuple[int, int]]  # codec, frames, size
 
@@ -94,3 +96,13 @@ def test_a_track_that_does_not_exist_is_rejected_with_those_that_do(tmp_path: Pa
 def test_a_lone_still_picture_is_read(tmp_path: Path) -> None:
     write(tmp_path / "one.mkv", [STILL])
     assert media(tmp_path, "one.mkv").width == 128
+
+
+def test_a_track_that_appears_in_the_middle_costs_nothing(tmp_path: Path) -> None:
+    """PyAV then fails at the end of the file."""
+    noise = np.random.default_rng(1).integers(0, 256, (20, 480, 640), np.uint8)
+    long = clips.encode(tmp_path / "long.ts", noise, options={"crf": "1"}).read_bytes()
+    assert len(long) > 5_000_000  # in which FFmpeg looks for tracks
+    write(tmp_path / "two.ts", [FRONT, REAR])
+    (tmp_path / "joined.ts").write_bytes(long + (tmp_path / "two.ts").read_bytes() + long)
+    assert len(read(tmp_path, "joined.ts")) == 20 + 60 + 20

@@ -9,31 +9,40 @@ from ..coded import VideoPacket
 from .h264 import H264Picture, H264PictureReader
 
 
-def join_fields(packets: Iterable[VideoPacket], extradata: bytes | None) -> Iterator[VideoPacket]:
-    """Yield the packets; those of two fields of one frame (same frame_num, opposite parity) as one.
+class FieldJoiner:
+    """Joins the packets of two fields of one frame. `pairs` counts these frames."""
 
-    A field that cannot be read counts as the one that its neighbour lacks.
-    """
-    reader = H264PictureReader(extradata)
-    held: tuple[VideoPacket, H264Picture | None] | None = None  # a first field
-    first_parity: str | None = None  # of the last pair
-    for packet in packets:
-        picture = reader.read_field(bytes(packet))
-        is_field = (picture.field is not None) if picture else packet.size > 0 and first_parity is not None
+    def __init__(self, extradata: bytes | None) -> None:
+        self.pairs = 0
+        self._reader = H264PictureReader(extradata)
+
+    def join(self, packets: Iterable[VideoPacket]) -> Iterator[VideoPacket]:
+        """Yield the packets; those of two fields of one frame (same frame_num, opposite parity) as one.
+
+        A field that cannot be read counts as the one that its neighbour lacks.
+        """
+        held: tuple[VideoPacket, H264Picture | None] | None = None  # a first field
+        first_parity: str | None = None  # of the last pair
+        for packet in packets:
+            picture = self._reader.read_field(bytes(packet))
+            is_field = (
+                (picture.field is not None) if picture else packet.size > 0 and first_parity is not None
+            )
+            if held is not None:
+                first, known = held
+                held = None
+                if is_field and _is_second(known, picture, first_parity):
+                    first_parity = known.field if known else first_parity
+                    self.pairs += 1
+                    yield _joined(first, packet)
+                    continue
+                yield first
+            if is_field:
+                held = packet, picture
+            else:
+                yield packet
         if held is not None:
-            first, known = held
-            held = None
-            if is_field and _is_second(known, picture, first_parity):
-                first_parity = known.field if known else first_parity
-                yield _joined(first, packet)
-                continue
-            yield first
-        if is_field:
-            held = packet, picture
-        else:
-            yield packet
-    if held is not None:
-        yield held[0]
+            yield held[0]
 
 
 def _is_second(first: H264Picture | None, second: H264Picture | None, first_parity: str | None) -> bool:

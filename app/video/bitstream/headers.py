@@ -5,11 +5,15 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from ..coded import VideoPacket
+from .bits import BitReader
 from .nal_units import find_units, length_size
 
 _SELF_CONTAINED = frozenset(["vp8", "vp9", "av1"])  # codecs whose key frames reset the decoder
 _H264_SLICES, _H264_IDR = range(1, 6), 5
 _HEVC_SLICES, _HEVC_IDR = range(32), (19, 20)
+_H264_INTRA, _H264_MESSAGE, _RECOVERY_POINT = (2, 4, 7, 9), 6, 6
+_HEVC_KEYS = range(16, 24)
+_MPEG4_PICTURE, _MPEG2_PICTURE = b"\0\0\1\xb6", b"\0\0\1\0"
 _NO_PICTURE = {"h264": frozenset([*range(6, 16), 19, 20, 21]), "hevc": frozenset(range(32, 64))}
 _DELIMITER = {"h264": 9, "hevc": 35}  # begins each picture, if there are any
 _MAX_MESSAGE = 512  # bytes of a unit that belongs to no picture
@@ -54,6 +58,43 @@ class HeaderReader:
             case codec:
                 return PictureHeader(resets_decoder=codec in _SELF_CONTAINED)
 
+    def may_be_key(self, packet: VideoPacket) -> bool:
+        """Return whether a packet that its container calls a key frame can be one: some containers err.
+
+        A damaged one counts as what it is called.
+        """
+        match self._codec:
+            case "h264":
+                return self._may_be_h264_key(bytes(packet))
+            case "hevc":
+                kinds = [first >> 1 & 0x3F for first in self._unit_headers(packet)]
+                return not any(kind in _HEVC_SLICES for kind in kinds) or any(
+                    kind in _HEVC_KEYS for kind in kinds
+                )
+            case "mpeg4":
+                return _bits_after(_MPEG4_PICTURE, bytes(packet), 0, 0xC0) in (None, 0)
+            case "mpeg1video" | "mpeg2video":
+                return _bits_after(_MPEG2_PICTURE, bytes(packet), 1, 0x38) in (None, 0x08)
+            case "vp8":
+                return memoryview(packet)[0] & 1 == 0
+            case _:
+                return True
+
+    def _may_be_h264_key(self, data: bytes) -> bool:
+        """Return whether an H.264 packet has an IDR, an intra slice first, or a recovery point."""
+        for offset in find_units(data, self._length_size):
+            kind = data[offset] & 0x1F
+            if kind == _H264_IDR or (kind == _H264_MESSAGE and _has_recovery_point(data, offset + 1)):
+                return True
+            if kind in _H264_SLICES:
+                bits = BitReader(data[offset + 1 : offset + 16])
+                try:
+                    bits.read_golomb()  # first_mb_in_slice
+                    return bits.read_golomb() in _H264_INTRA
+                except IndexError:
+                    return True
+        return True
+
     def _unit_headers(self, packet: VideoPacket) -> Iterator[int]:
         """Yield the first byte of each NAL unit, which holds the type of the unit."""
         data = memoryview(packet) if self._length_size else bytes(packet)
@@ -79,3 +120,27 @@ class HeaderReader:
         if _DELIMITER[self._codec] in kinds and len(data) > 8:
             return False
         return not data[: starts[0] - gap].strip(b"\0") and max(sizes) <= _MAX_MESSAGE
+
+
+def _bits_after(code: bytes, data: bytes, offset: int, mask: int) -> int | None:
+    """Return bits of the byte that follows a start code after `offset` others, None if it is missing."""
+    place = data.find(code)
+    place += len(code) + offset
+    return data[place] & mask if len(code) + offset <= place < len(data) else None
+
+
+def _has_recovery_point(data: bytes, place: int) -> bool:
+    """Return whether a unit of supplemental information has a recovery point among its messages (D.2.8)."""
+    while place + 1 < len(data) and data[place : place + 3] != b"\0\0\1":
+        if data[place] == _RECOVERY_POINT:
+            return True
+        for _ in range(2):  # the kind, then the size of a message: each byte of 255 continues it
+            value = 0
+            while place < len(data) and data[place] == 0xFF:
+                value, place = value + 0xFF, place + 1
+            value += data[place] if place < len(data) else 0
+            place += 1
+        place += value
+        if data[place : place + 1] == b"\x80":
+            break
+    return False

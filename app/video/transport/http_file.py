@@ -117,6 +117,7 @@ class HttpFile:
             if isinstance(error, StatusError) and error.status == _NOT_THERE:
                 raise self._changed_error() from None
             return  # it was read to its end, and nothing tells that it changed
+        self._response_position = self._size - 1
         if not self._is_same(self._response):
             raise self._changed_error()
 

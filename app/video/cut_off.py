@@ -1,0 +1,129 @@
+"""Tell by a file's own headers whether its end is missing."""
+
+from collections.abc import Callable
+
+from .declared_index import ReadableFile
+
+_MAX_BOXES = 500_000  # of an mp4 that are looked at: two a second of a recording of 69 hours
+_MAX_RIFFS = 10_000  # of an AVI: one for each GiB
+_SYNC, _SYNCS, _MAX_START = 0x47, 5, 64 * 1024  # of MPEG-TS: byte, how many must follow each other, and where
+_PACK, _END, _TAIL = b"\0\0\1\xba", b"\0\0\1\xb9", 256 * 1024  # of MPEG-PS: codes, and bytes to look at
+
+
+def is_cut_off(file: ReadableFile, size: int, format: str) -> bool:  # noqa: A002 - FFmpeg's word
+    """Return whether a file of `size` bytes lacks its end; False if its headers do not tell.
+
+    `format` is FFmpeg's name of it. The position in the file is changed. Raises OSError.
+    """
+    check = _CHECKS.get(format)
+    return check is not None and check(file, size)
+
+
+def _mp4(file: ReadableFile, size: int) -> bool:
+    """Return whether the last box extends past the end, or announces one that does not follow."""
+    place = 0
+    kind = b""
+    for _ in range(_MAX_BOXES):
+        if place >= size:
+            return place > size or kind == b"moof"
+        header = _read(file, place, 16)
+        kind, length = header[4:8], int.from_bytes(header[:4])
+        if length == 1:
+            length = int.from_bytes(header[8:16])
+        place += max(length, 8) if length else size - place  # a box of size 0 extends to the end
+    return False
+
+
+def _matroska(file: ReadableFile, size: int) -> bool:
+    """Return whether the segment is longer than the file. A live recording does not tell its length."""
+    head = _read(file, 0, 4096)
+    header, place = _read_vint(head, 4)
+    place += header or 0
+    if head[place : place + 4] != b"\x18\x53\x80\x67":
+        return False
+    segment, place = _read_vint(head, place + 4)
+    return segment is not None and place + segment > size
+
+
+def _read_vint(data: bytes, place: int) -> tuple[int | None, int]:
+    """Return the size of an element, None if it is unknown, and the place after it (RFC 8794, 4)."""
+    first = data[place] if place < len(data) else 0
+    length = 9 - first.bit_length()
+    largest = (1 << 7 * length) - 1
+    value = int.from_bytes(data[place : place + length]) & largest
+    return (None if not first or value == largest else value), place + length
+
+
+def _avi(file: ReadableFile, size: int) -> bool:
+    """Return whether one of the RIFF chunks that follow each other extends past the end."""
+    place = 0
+    for _ in range(_MAX_RIFFS):
+        header = _read(file, place, 8)
+        if header[:4] != b"RIFF" or place >= size:
+            break
+        length = int.from_bytes(header[4:], "little")
+        if not length:
+            break  # it was never finished, and so does not tell
+        if place + 8 + length > size:
+            return True
+        place += 8 + length + length % 2
+    return False
+
+
+def _asf(file: ReadableFile, size: int) -> bool:
+    """Return whether the data object, which follows the header object, extends past the end."""
+    place = int.from_bytes(_read(file, 16, 8), "little")
+    return place + int.from_bytes(_read(file, place + 16, 8), "little") > size
+
+
+def _flv(file: ReadableFile, size: int) -> bool:
+    """Return whether the last four bytes are not the length of a tag before them."""
+    length = int.from_bytes(_read(file, size - 4, 4))
+    tag = _read(file, max(size - 4 - length, 0), 4)
+    return tag[0] & 0x1F not in (8, 9, 18) or int.from_bytes(tag[1:]) + 11 != length
+
+
+def _mpegts(file: ReadableFile, size: int) -> bool:
+    """Return whether the last packet is incomplete."""
+    head = _read(file, 0, _MAX_START)
+    for length, before in ((188, 0), (192, 4), (204, 0)):
+        for start in range(length):
+            if head[start::length][:_SYNCS] == bytes([_SYNC] * _SYNCS):
+                return (size - start + before) % length != 0
+    return False
+
+
+def _mpeg(file: ReadableFile, size: int) -> bool:
+    """Return whether the last packet of a program stream extends past the end."""
+    tail = _read(file, max(size - _TAIL, 0), _TAIL)
+    place = tail.find(_PACK)
+    while 0 <= place < len(tail):
+        head = tail[place : place + 14]
+        if head.startswith(_PACK):
+            length = 14 + (head[-1] & 7) if head[4:5] >= b"\x40" else 12  # MPEG-2, MPEG-1
+        elif head.startswith(_END) or not head.startswith(_PACK[:3]):
+            return False
+        else:
+            length = 6 + int.from_bytes(head[4:6])
+        place += length
+    return place > len(tail)
+
+
+def _read(file: ReadableFile, place: int, size: int) -> bytes:
+    """Return `size` bytes from a place on, or fewer at the end of the file."""
+    file.seek(place)
+    data = b""
+    while len(data) < size and (more := file.read(size - len(data))):
+        data += more
+    return data
+
+
+_CHECKS: dict[str, Callable[[ReadableFile, int], bool]] = {
+    "mov,mp4,m4a,3gp,3g2,mj2": _mp4,
+    "matroska,webm": _matroska,
+    "avi": _avi,
+    "asf": _asf,
+    "flv": _flv,
+    "mpegts": _mpegts,
+    "mpeg": _mpeg,
+}
