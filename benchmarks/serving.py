@@ -1,8 +1,8 @@
 """What it costs to compute on an inference server: for each picture, in batches of 1 to 8, and with batching.
 
 The hop is measured with a network that computes next to nothing, but takes and gives as much as a YOLO at
-640×640: what a request takes beyond the same network in the caller's own process. Server and caller run on
-the same machine, so that no network is in it, but they share its cores.
+640×640: the processor time that a request takes beyond the same network in the caller's own process, in the
+caller and the server together. Both run on one machine, so that no network is in it.
 """
 
 import os
@@ -23,6 +23,7 @@ from app.detectors.backends.onnx_runtime import OnnxRuntime
 from app.detectors.oip.inference import InferRequest, RequestedOutput, encode_request
 from app.detectors.oip.tensors import NamedArray
 from benchmarks import network
+from benchmarks.processes import cpu, of_service, own_cpu
 from benchmarks.table import Row, alternate, command
 from tests.support.service import ServiceProcess, running
 
@@ -72,24 +73,25 @@ def body_of(images: Floats) -> tuple[bytes, dict[str, str]]:
     return body.content, body.headers
 
 
-async def remote_ms(http: httpx.AsyncClient, model: str, images: Floats) -> float:
-    """Return the milliseconds for each picture, the encoding of the request included."""
-    began = time.perf_counter()
+async def remote_ms(server: ServiceProcess, model: str, images: Floats) -> float:
+    """Return the processor time for each picture in ms, the encoding of the request included."""
+    processes = of_service(server)
+    began = own_cpu() + cpu(processes)
     for _ in range(_REQUESTS):
         content, headers = body_of(images)
-        answer = await http.post(f"/v2/models/{model}/infer", content=content, headers=headers)
+        answer = await server.http.post(f"/v2/models/{model}/infer", content=content, headers=headers)
         assert answer.status_code == 200, answer.text
-    return (time.perf_counter() - began) * 1000 / _REQUESTS / len(images)
+    return (own_cpu() + cpu(processes) - began) * 1000 / _REQUESTS / len(images)
 
 
 def local_ms(path: Path, images: Floats) -> float:
-    """Return the milliseconds for each picture of the same network in this process."""
+    """Return the processor time for each picture in ms, of the same network in this process."""
     session = OnnxRuntime().open(path, {})
     session.run({"images": images})
-    began = time.perf_counter()
+    began = own_cpu()
     for _ in range(_REQUESTS):
         session.run({"images": images})
-    return (time.perf_counter() - began) * 1000 / _REQUESTS / len(images)
+    return (own_cpu() - began) * 1000 / _REQUESTS / len(images)
 
 
 async def pictures_per_second(https: list[httpx.AsyncClient], model: str, images: Floats) -> float:
@@ -130,11 +132,11 @@ async def measure(rounds: int) -> list[Row]:
                 local, remote = await alternate(
                     rounds,
                     partial(to_thread.run_sync, local_ms, cheap, images),
-                    partial(remote_ms, one.http, cheap.name, images),
+                    partial(remote_ms, one, cheap.name, images),
                 )
                 what = f"a picture of 640×640 on a server, {batch} in a request"
                 note = f"the hop costs {remote - local:.1f} ms for each picture"
-                rows.append(Row("", what, "ms", remote, local, note=note))
+                rows.append(Row("", what, "CPU ms", remote, local, note=note))
             image = np.zeros((1, 3, 192, 320), np.float32)
             single, both, together = await alternate(
                 rounds,
