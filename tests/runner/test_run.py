@@ -17,7 +17,6 @@ from structlog.testing import capture_logs
 
 from app.detectors.base import Detector
 from app.detectors.factory import make_detector
-from app.detectors.onnx.cache import ModelCache
 from app.domain.detector_config import Motion
 from app.domain.sampling import FixedRate
 from app.messages import (
@@ -129,9 +128,9 @@ async def test_a_live_source_goes_on_with_the_next_frame_even_if_its_detector_ha
 async def test_a_live_source_s_times_are_right_however_long_a_model_takes_to_load(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def make_slowly(config: Any, models: ModelCache) -> Detector:
+    def make_slowly(*what: Any) -> Detector:
         time.sleep(1)
-        return make_detector(config, models)
+        return make_detector(*what)
 
     monkeypatch.setattr(run_module, "make_detector", make_slowly)
     run = world.run(spec(LIVE))
