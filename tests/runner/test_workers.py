@@ -5,7 +5,7 @@ from threading import Event, current_thread
 import pytest
 
 from app.runner import workers as module
-from app.runner.workers import Task, Workers
+from app.runner.workers import Task, WorkerLanes, Workers
 from tests.support.waiting import until
 
 
@@ -105,3 +105,19 @@ async def test_it_goes_on_with_the_threads_that_could_be_started(monkeypatch: py
     monkeypatch.setattr(module, "start_thread", start)
     workers.submit(tasks.task(1))
     await until(lambda: tasks.begun == [0, 1])
+
+
+async def test_servers_that_do_not_answer_hold_up_no_detector_of_others() -> None:
+    lanes, tasks, other = WorkerLanes(Workers(1)), Tasks(), Tasks()
+    away = lanes.lane("http://away")
+    for number in range(2 * away.count):
+        away.submit(tasks.task(number))
+    await until(lambda: len(tasks.begun) == away.count)
+    assert lanes.lane("http://away") is away
+    other.go.set()
+    for workers in (lanes.lane("http://works"), lanes.lane("")):
+        workers.submit(other.task(0))
+    assert lanes.lane("") is lanes.cores
+    await until(lambda: other.begun == [0, 0])
+    tasks.go.set()
+    await until(lambda: len(tasks.begun) == 2 * away.count)
