@@ -5,6 +5,7 @@ from threading import Lock
 from urllib.parse import quote
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from ...domain.detector_config import Onnx, Remote
 from ...domain.picture import Picture
@@ -50,7 +51,8 @@ class RemoteDetector(Detector):
         except DetectorError as error:
             raise UnusableError(str(error)) from error
         else:
-            self.pins, self._made = made.pins, made
+            self.pins = replace(made.pins, precision=made.pins.precision or None)
+            self._made = made
             return made
         finally:
             self._making.release()

@@ -1,6 +1,7 @@
 """One inference server over HTTP: bounded in time and bytes, allowed addresses only, no redirects."""
 
 import asyncio
+import os
 import ssl
 from functools import cache, partial
 from typing import NamedTuple
@@ -185,9 +186,14 @@ def _in_words(error: Exception) -> str:
 
 
 def _cause(error: Exception) -> str:
-    """Return the text of an error, or of the one that it stands for, as one short line."""
-    text = str(error) or repr(error.__cause__ or error)
-    return " ".join(text.split())[:200]
+    """Return the system's text of an error, or else its own, as one short line."""
+    told: BaseException | None = error
+    while told is not None:
+        if isinstance(told, OSError) and told.errno and not isinstance(told, ssl.SSLError):
+            return os.strerror(told.errno).lower()
+        inner = told.exceptions[0] if isinstance(told, BaseExceptionGroup) else None
+        told = inner or told.__cause__ or told.__context__
+    return " ".join((str(error) or repr(error)).split())[:200]
 
 
 def status_in_words(status: int, told: str) -> str:
