@@ -13,7 +13,7 @@ COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-ver
 WHOLE := compatibility fleet service torture video/test_live_playlists.py video/transport/test_snapshots.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run kafka test torture bench bench-pipeline lint audit format lock coco-ssd release clean
+.PHONY: help run kafka test torture torture-remote bench bench-pipeline lint audit format lock coco-ssd release clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,13 @@ torture: $(DEV_STAMP) ## run the fault and attack battery at full length, hours 
 
 torture-%: $(DEV_STAMP)
 	@VA_TEST_LONG=1 $(BIN)/python -m pytest tests/torture/$*
+
+torture-remote: $(DEV_STAMP) ## install a Triton and an MLServer, in environments of their own (700 MB), and torture them
+	@[ -x .venv-triton/bin/python ] || { $(BIN)/python -m venv .venv-triton \
+		&& .venv-triton/bin/pip install --quiet --disable-pip-version-check nvidia-pytriton==0.7.0 'numpy<2' onnxruntime; }
+	@[ -x .venv-mlserver/bin/python ] || { $(BIN)/python -m venv .venv-mlserver \
+		&& .venv-mlserver/bin/pip install --quiet --disable-pip-version-check mlserver==1.7.1 onnxruntime; }
+	@VA_TEST_LONG=1 $(BIN)/python -m pytest tests/torture/remote
 
 bench: $(DEV_STAMP) ## measure, as ratios to references of the same run; make bench JSON=FILE keeps them
 	@$(BIN)/python -m benchmarks $(if $(JSON),--json $(JSON))
@@ -69,7 +76,7 @@ release: $(DEV_STAMP) ## make release VERSION=x.y.z: check, commit, tag, build t
 	@$(BIN)/python -m tools.release $(VERSION) $(if $(DRY_RUN),--dry-run)
 
 clean: ## remove what was set up and cached; data, media and models stay
-	@rm -rf .venv .venv-pipeline .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info
+	@rm -rf .venv .venv-pipeline .venv-triton .venv-mlserver .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info
 	@find app tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # A virtual environment with what running needs. When requirements.lock changes, it is updated in place.
