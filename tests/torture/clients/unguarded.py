@@ -1,12 +1,14 @@
-"""A service that trusts its clients."""
+"""Services that trust their clients, each in another way."""
 
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
 import msgspec
+from litestar.types import HTTPScope, Message, Send
 
-from app.api import application
-from app.api.http import requests
+from app.api import application, new_scenario
+from app.api.http import auth, middleware, requests
+from app.api.queries import history, scenarios
 from app.inference import bodies
 from app.service import create
 from app.supervision import Asgi
@@ -14,6 +16,7 @@ from tests.torture.guards import replace_name
 
 T = TypeVar("T")
 
+_OF_BROWSERS = (b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest")
 _ANY = {"source": "none.mp4", "detector": {"type": "mock"}, "restart": {"policy": "never"}}
 
 
@@ -39,4 +42,45 @@ def trusting() -> Asgi:
 def hoarding() -> Asgi:
     """Build an inference server that holds any number of bodies."""
     replace_name(bodies, "AT_ONCE", 1000)
+    return create()
+
+
+def limited_probes() -> Asgi:
+    """Build a service whose health probes are limited like open pages."""
+
+    def admit(scope: HTTPScope, api_keys: tuple[str, ...], **options: Any) -> str:
+        caller = auth.admit(scope, api_keys, **options)
+        return "anonymous" if caller == "probe" else caller
+
+    replace_name(middleware, "admit", admit)
+    return create()
+
+
+def any_origin() -> Asgi:
+    """Build a service that does not look at which web page a request comes from."""
+
+    def admit(scope: HTTPScope, api_keys: tuple[str, ...], **options: Any) -> str:
+        kept = [(name, text) for name, text in scope["headers"] if name not in _OF_BROWSERS]
+        changed = cast("HTTPScope", {**scope, "headers": kept})
+        return auth.admit(changed, api_keys, **options)
+
+    replace_name(middleware, "admit", admit)
+    return create()
+
+
+def whole_answers() -> Asgi:
+    """Build a service that hands each answer to the server in one piece."""
+
+    async def send_whole(send: Send, message: Message) -> None:
+        await send(message)
+
+    replace_name(middleware, "send_in_slices", send_whole)
+    return create()
+
+
+def endless_pages() -> Asgi:
+    """Build a service whose scenarios and pages may take any number of bytes."""
+    replace_name(new_scenario, "MAX_SPEC", 2**30)
+    replace_name(scenarios, "MAX_PAGE", 2**40)
+    replace_name(history, "MAX_PAGE", 2**40)
     return create()

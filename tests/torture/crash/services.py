@@ -1,6 +1,7 @@
 """Services with detectors that crash, and without a guard against them."""
 
 import os
+import resource
 import signal
 
 from msgspec.structs import replace
@@ -15,6 +16,7 @@ from app.orchestrator.lifecycle import Decision, Input, ScenarioRecord, decide
 from app.predictions.checkpoint import Checkpoint
 from app.runner import run
 from app.runner.detection import RunDetector
+from app.service import create
 from app.supervision import Asgi
 from tests.torture.crash import fatal_detectors
 from tests.torture.guards import replace_name
@@ -42,10 +44,22 @@ def unlimited() -> Asgi:
     return fatal()
 
 
+def with_core_dumps() -> Asgi:
+    """Build a service that may leave core dumps."""
+    set_limit = resource.setrlimit
+
+    def set_other_limits(number: int, limits: tuple[int, int]) -> None:
+        if number != resource.RLIMIT_CORE:
+            set_limit(number, limits)
+
+    replace_name(resource, "setrlimit", set_other_limits)
+    return create()
+
+
 def _kill_before_the_report(start: StartRun, event: RunEvent) -> RunEvent:
     detector = decode_spec(start.spec).detector
-    is_doomed = isinstance(detector, Mock) and detector.seed == fatal_detectors.RAISES_AND_IS_KILLED
-    if is_doomed and isinstance(event, RunFailed) and start.attempt == 1:
+    is_killed = isinstance(detector, Mock) and detector.seed == fatal_detectors.RAISES_AND_IS_KILLED
+    if is_killed and isinstance(event, RunFailed) and start.attempt == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return event
 
