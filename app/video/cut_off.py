@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from .declared_index import ReadableFile
+from .file_window import ReadableFile
 
 _MAX_BOXES = 500_000  # of an mp4 that are looked at: two a second of a recording of 69 hours
 _MAX_RIFFS = 10_000  # of an AVI: one for each GiB

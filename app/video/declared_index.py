@@ -1,17 +1,18 @@
 """Check how many samples a container declares, before FFmpeg builds an index of them in memory.
 
 FFmpeg limits each allocation, but not their sum: an mp4 of 5 KB with ten tracks of 6.6 million samples made
-it allocate 2.3 GiB. Other containers store their index entry by entry.
+it allocate 2.3 GiB. Other containers store their index entry by entry; of Matroska, the bytes are counted.
 """
 
 import struct
 from collections.abc import Iterator
-from typing import Protocol
 
 import numpy as np
 from msgspec import Struct, field
 
 from .errors import VideoError
+from .file_window import FileWindow, ReadableFile
+from .matroska_lists import check_lists
 
 MAX_SAMPLES = 12_000_000
 """Of all tracks of an mp4: 24 hours at 60 frames/s with sound. FFmpeg takes 36 bytes for each (measured)."""
@@ -20,6 +21,9 @@ MAX_TRACKS = 20
 
 MAX_UNCOUNTED_TRACKS = 3
 """Tracks whose samples are not counted: FFmpeg takes up to 300 MiB for each (measured)."""
+
+MAX_BEGINNING = 16 * 2**20
+"""Bytes before the first pictures of a file that can only be read once. FFmpeg itself needs up to 5 MB."""
 
 _MAX_HEADER = 64 * 2**20  # bytes of an mp4's header beside its tables
 _MAX_DEPTH = 8  # FFmpeg's is 10
@@ -48,16 +52,6 @@ class Index(Struct, frozen=True):
     has_fragments: bool = False
 
 
-class ReadableFile(Protocol):
-    """A file on disk or on a web server."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return at most `size` bytes, `b""` at the end."""
-
-    def seek(self, offset: int, /) -> int:
-        """Move the position to `offset`."""
-
-
 def check_index(file: ReadableFile, size: int, name: str, *, is_remote: bool = False) -> Index:
     """Return how much of an index FFmpeg may build; the position is 0 afterwards.
 
@@ -67,61 +61,53 @@ def check_index(file: ReadableFile, size: int, name: str, *, is_remote: bool = F
     Raises:
         VideoError: the index would take too much memory.
     """
-    window = _Window(file, _REMOTE_WINDOW if is_remote else _WINDOW)
+    window = FileWindow(file, _REMOTE_WINDOW if is_remote else _WINDOW)
     head = window.read(0, 12)
     try:
         if head[4:8] in _FIRST_BOXES:
             boxes = _Mp4(window, size, name)
             tracks = boxes.check(is_remote=is_remote)
             return Index(is_mp4=True, tracks=tracks, has_fragments=boxes.has_fragments)
+        check_lists(window, size, name)
     finally:
         file.seek(0)
     return Index(is_mp4=False)
 
 
 class BegunFile:
-    """A file that can only be read once, of which the beginning was read to recognise its container."""
+    """A file that can only be read once, of which the beginning was read to recognise its container.
 
-    def __init__(self, file: ReadableFile) -> None:
+    Until `is_open` is set, at most MAX_BEGINNING bytes are read if it is no mp4, because what it lists cannot
+    be counted.
+    """
+
+    def __init__(self, file: ReadableFile, name: str) -> None:
+        self.is_open = False
         self._file = file
+        self._name = name
         self._head = b""
+        self._bytes = 0
+        self._is_mp4 = False
 
     def index(self) -> Index:
         """Return how much of an index FFmpeg may build. Call it before the first read."""
         while len(self._head) < 12 and (more := self._file.read(12 - len(self._head))):
             self._head += more
-        is_mp4 = self._head[4:8] in _FIRST_BOXES
+        self._is_mp4 = is_mp4 = self._head[4:8] in _FIRST_BOXES
         return Index(is_mp4=is_mp4, tracks=MAX_UNCOUNTED_TRACKS if is_mp4 else MAX_TRACKS)
 
     def read(self, size: int) -> bytes:
-        """Return at most `size` bytes, `b""` at the end."""
+        """Return at most `size` bytes, `b""` at the end. Raises VideoError if opening needs too many."""
         head, self._head = self._head[:size], self._head[size:]
-        return head or self._file.read(size)
-
-
-class _Window:
-    """Reads a file at any place, at least `least` bytes at once."""
-
-    def __init__(self, file: ReadableFile, least: int) -> None:
-        self._file = file
-        self._least = least
-        self._start = 0
-        self._data = b""
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Return `size` bytes from `offset` on, or fewer at the end of the file."""
-        if not self._start <= offset <= self._start + len(self._data):
-            self._file.seek(offset)
-            self._start, self._data = offset, b""
-        self._data = self._data[offset - self._start :]
-        self._start = offset
-        parts = [self._data]
-        missing = size - len(self._data)
-        while missing > 0 and (more := self._file.read(max(missing, self._least))):
-            parts.append(more)
-            missing -= len(more)
-        self._data = b"".join(parts) if len(parts) > 1 else self._data
-        return self._data[:size]
+        data = head or self._file.read(size)
+        self._bytes += len(data)
+        if self._bytes > MAX_BEGINNING and not (self.is_open or self._is_mp4):
+            raise VideoError(
+                f"{self._name} has more than {MAX_BEGINNING >> 20} MiB before its first pictures:"
+                " copy the file below the media root",
+                retryable=False,
+            )
+        return data
 
 
 class _Track(Struct):
@@ -171,7 +157,7 @@ class _Mp4:
     searched for the names of boxes, and each name that is found counts.
     """
 
-    def __init__(self, file: _Window, size: int, name: str) -> None:
+    def __init__(self, file: FileWindow, size: int, name: str) -> None:
         self._file = file
         self._size = size
         self._name = name

@@ -164,6 +164,12 @@ def read_error(error: FFmpegError | OSError, source: Source) -> VideoError:
     """Return the error for an exception of PyAV while it opened or read the source."""
     name = source.redacted
     match error:
+        case ExitError() if source.kind == "file":
+            return VideoError(
+                f"{name} could not be opened in time: its disk is slow, or it lists too much besides the"
+                " video (then copy it with ffmpeg -i … -map 0:v -map_metadata -1 -c copy)",
+                retryable=True,
+            )
         case ExitError() | TimeoutError():
             return VideoError(f"{name} did not answer in time", retryable=True)
         case ConnectionRefusedError():

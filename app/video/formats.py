@@ -2,7 +2,7 @@
 
 import ctypes
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,9 @@ RTSP_OPTIONS = {
 }
 MAX_PIXELS = 8192 * 4352  # of a picture: the most that H.264 and H.265 allow at level 6.2
 LIMITS = {"max_pixels": str(MAX_PIXELS), "max_streams": str(MAX_TRACKS)}
+OPEN_TIMEOUT = 60.0
+"""Seconds to open a local file: FFmpeg needs hours for some that list very many titles or programs."""
+
 _BUFFER = 256 * 1024  # bytes that PyAV reads from an HttpFile at once
 
 
@@ -63,17 +66,18 @@ def open_file(path: Path, name: str) -> tuple[InputContainer, bool]:
     with suppress(OSError), path.open("rb") as file:  # FFmpeg reports what is wrong with the file
         index = check_index(file, path.stat().st_size, name)
     options = _options(FILE_OPTIONS, index)
+    opened = partial(_open, str(path), timeout=(OPEN_TIMEOUT, None))
     try:
         if index.is_mp4:
-            container = _open(str(path), options | _INDEXED_OPTIONS)
+            container = opened(options | _INDEXED_OPTIONS)
             # A fragmented mp4 has no index that tells how far presentation order differs from decode order.
             if container.format.name.startswith("mov") and any(s.frames for s in container.streams.video):
                 return container, index.has_fragments
             container.close()
-        return _open(str(path), options), index.has_fragments
+        return opened(options), index.has_fragments
     except AvEOFError:
         # A fragmented mp4 that ends early opens only if FFmpeg cannot seek.
-        return _open(str(path), options | {"seekable": "0"}), index.has_fragments
+        return opened(options | {"seekable": "0"}), index.has_fragments
 
 
 def open_test_pattern(graph: str) -> InputContainer:
@@ -92,8 +96,10 @@ def open_http_file(file: HttpFile) -> tuple[InputContainer, bool]:
     if size is not None and file.seekable():
         index = check_index(file, size, file.name, is_remote=True)
         return _open(file, _options(_HTTP_OPTIONS, index), buffer_size=_BUFFER), index.has_fragments
-    begun = BegunFile(file)
-    return _open(begun, _options(_HTTP_OPTIONS, begun.index()), buffer_size=_BUFFER), False
+    begun = BegunFile(file, file.name)
+    container = _open(begun, _options(_HTTP_OPTIONS, begun.index()), buffer_size=_BUFFER)
+    begun.is_open = True
+    return container, False
 
 
 def open_jpeg_stream(pictures: JpegStream | Snapshots) -> InputContainer:

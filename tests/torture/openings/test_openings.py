@@ -1,0 +1,148 @@
+"""Files whose containers list very many things: opening one takes bounded memory, however small the file is.
+
+Each file is just small enough to be opened, or is refused. Memory is the kernel's figure for this process.
+The guard of Matroska's lists is also taken out.
+"""
+
+import ctypes
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from app.video import declared_index, formats
+from app.video.declared_index import MAX_BEGINNING, BegunFile
+from app.video.errors import VideoError
+from app.video.matroska_lists import MAX_LISTED, MAX_TAGS
+from tests.torture.battery import Battery
+from tests.torture.media.mutations import forget_peak_memory, peak_memory, read
+from tests.torture.openings import files
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's way to measure memory")
+
+ROW = 8
+MOST = 400
+"""MiB that one opening may take."""
+
+_MATROSKA: dict[str, tuple[Callable[[int], bytes], int]] = {
+    "tags": (files.matroska_tags, 3),
+    "tags in 20 lists": (files.matroska_tag_lists, 3),
+    "index entries": (files.matroska_cues, 13),
+    "empty index entries": (files.matroska_empty_cues, 2),
+    "positions of index entries": (files.matroska_cue_positions, 2),
+    "chapters": (files.matroska_chapters, 2),
+    "attachments": (files.matroska_attachments, 3),
+    "tracks": (files.matroska_tracks, 2),
+    "encodings of tracks": (files.matroska_encodings, 3),
+    "named lists": (files.matroska_seek_heads, 3),
+}
+"""What a Matroska file lists: who builds it, and the bytes of each in the file."""
+
+_OTHERS: dict[str, Callable[[], bytes]] = {
+    "AVI: 600,000 index entries": lambda: files.avi_index(600_000),
+    "FLV: 900,000 key frames": lambda: files.flv_keyframes(900_000),
+    "ASF: 300,000 markers": lambda: files.asf_markers(300_000),
+    "Ogg: 5,000 streams": lambda: files.ogg_streams(5_000),
+    "MPEG-TS: 180 streams": lambda: files.ts_streams(20_000),
+    "MPEG-TS: 2,000 programs": lambda: files.ts_programs(2_000),
+}
+
+
+@contextmanager
+def measured() -> Iterator[Callable[[], float]]:
+    """Yield a function that returns how much memory this process took at most since, in MiB."""
+    ctypes.CDLL(None).malloc_trim(0)
+    forget_peak_memory()
+    before = peak_memory()
+    yield lambda: peak_memory() - before
+
+
+def open_file(folder: Path, data: bytes) -> tuple[float, str]:
+    """Open a file of these bytes. Returns how many MiB that took at most, and the result."""
+    path = folder / "a.mkv"
+    path.write_bytes(data)
+    with measured() as peak:
+        told = read(path)
+    return peak(), told
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("what", _MATROSKA)
+def test_a_matroska_file_takes_bounded_memory(tmp_path: Path, battery: Battery, what: str) -> None:
+    build, size = _MATROSKA[what]
+    limit = MAX_TAGS if "tags" in what else MAX_LISTED
+    allowed, _ = open_file(tmp_path, build((limit - 10_000) // size))
+    refused, told = open_file(tmp_path, build((limit + 10_000) // size))
+    assert "copy the video with ffmpeg" in told
+    assert refused < 50
+    assert allowed < MOST
+    tried = f"{limit >> 10:,} KiB of them"
+    battery.passed(ROW, f"Matroska: {what}", tried, f"{allowed:.0f} MiB at most; more are refused")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("what", ["tags in 20 lists", "encodings of tracks", "chapters"])
+def test_without_its_limit_a_matroska_file_takes_much(
+    tmp_path: Path, battery: Battery, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(declared_index, "check_lists", lambda *_: None)
+    build, size = _MATROSKA[what]
+    data = build(2 * MAX_LISTED // size)
+    most, _ = open_file(tmp_path, data)
+    assert most > MOST or most > 12 * len(data) / 2**20
+    battery.unguarded(
+        ROW, f"its limit: Matroska: {what}", f"1 file of {len(data) >> 20} MiB", f"{most:.0f} MiB"
+    )
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("what", _OTHERS)
+def test_other_containers_take_a_multiple_of_their_size(tmp_path: Path, battery: Battery, what: str) -> None:
+    data = _OTHERS[what]()
+    most, _ = open_file(tmp_path, data)
+    assert most < 50 + 30 * len(data) / 2**20
+    battery.passed(ROW, what, f"1 file of {len(data) / 1e6:.1f} MB", f"{most:.0f} MiB at most")
+
+
+def test_lists_that_are_named_elsewhere_count(tmp_path: Path) -> None:
+    """FFmpeg follows the names at the beginning of a file to lists at its end."""
+    most, told = open_file(tmp_path, files.matroska_named_lists(MAX_LISTED // 2 + 1000))
+    assert "more than" in told
+    assert most < 50
+
+
+def test_a_file_that_takes_long_to_open_is_given_up(
+    tmp_path: Path, battery: Battery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "OPEN_TIMEOUT", 0.05)
+    _, told = open_file(tmp_path, files.ts_programs(2_000))
+    assert "could not be opened in time" in told
+    monkeypatch.setattr(formats, "OPEN_TIMEOUT", 60.0)
+    _, told = open_file(tmp_path, files.ts_programs(2_000))
+    assert "in time" not in told
+    battery.passed(ROW, "2,000 programs of an MPEG-TS, a deadline of 0.05 s", "1 file", "given up")
+    battery.unguarded(ROW, "its deadline", "1 file", "opened to the end")
+
+
+def test_a_stream_without_pictures_at_its_beginning_is_given_up() -> None:
+    begun = BegunFile(BytesIO(bytes(MAX_BEGINNING + 1)), "stream")
+    begun.index()
+    with pytest.raises(VideoError, match="more than 16 MiB before its first pictures"):
+        list(iter(lambda: begun.read(2**20), b""))
+    opened = BegunFile(BytesIO(bytes(MAX_BEGINNING + 1)), "stream")
+    opened.index()
+    opened.is_open = True
+    assert sum(len(part) for part in iter(lambda: opened.read(2**20), b"")) == MAX_BEGINNING + 1
+
+
+def test_a_plain_matroska_file_is_opened(tmp_path: Path) -> None:
+    assert read(_write(tmp_path, files.matroska_tags(10))) == read(_write(tmp_path, files.matroska_tags(0)))
+
+
+def _write(folder: Path, data: bytes) -> Path:
+    path = folder / "plain.mkv"
+    path.write_bytes(data)
+    return path
