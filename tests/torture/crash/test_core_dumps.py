@@ -16,7 +16,7 @@ from tests.torture.battery import Battery
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc")
 
-ROW = 15
+ROW = 17
 
 
 @pytest.fixture(autouse=True)
