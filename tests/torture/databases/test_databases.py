@@ -40,7 +40,7 @@ OF_SCENARIOS = {
     "start",
     "delete",
 }
-OF_PREDICTIONS = {"list"}  # the others may be kept: the scenario that is asked for is completed
+OF_PREDICTIONS = {"list", "history"}  # the others may be kept: the scenario that is asked for is completed
 OF_NONE = {"live", "metrics", "detectors", "models"}
 READY_AGE = 1.0  # seconds for which /health/ready repeats its answer
 
