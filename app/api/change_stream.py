@@ -36,6 +36,7 @@ from .options import ApiDeps, ApiOptions
 from .queries.history import (
     ScenarioChange,
     StreamPosition,
+    list_new_source_changes,
     misses_old_changes,
     read_changes,
     read_newest,
@@ -186,11 +187,16 @@ class ChangeStream:
                     await connection.remove_listener(CHANNEL, on_notification)
 
     async def _follow_progress(self) -> None:
+        seen: dict[UUID, int] = {}  # the latest change of each scenario's source
         while self._clients:
             rows = await find_unended(self._scenarios, _MAX_WAITING)
             stored = await list_stored_progress(self._predictions, [row["id"] for row in rows])
             timeout = self._options.heartbeat_timeout
             reasons = await list_reasons(self._scenarios, rows, stored, timeout)
+            latest = {scenario_id: each.source_changes for scenario_id, each in stored.items()}
+            new = {each: seen[each] for each, number in latest.items() if number > seen.get(each, number)}
+            changes = await list_new_source_changes(self._predictions, new)
+            seen = latest
             if rows:
                 events = [
                     ProgressEvent(
@@ -203,7 +209,11 @@ class ChangeStream:
                     )
                     for row in rows
                 ]
-                self._progress = b"".join(b"event: progress\ndata: %b\n\n" % _json(event) for event in events)
+                told = [
+                    *(b"event: source\ndata: %b\n\n" % _json(change) for change in changes),
+                    *(b"event: progress\ndata: %b\n\n" % _json(event) for event in events),
+                ]
+                self._progress = b"".join(told)
                 self._progress_count += 1
                 self._wake_clients()
             await sleep(_POLL)

@@ -124,6 +124,9 @@ event: scenario
 id: 812-41
 data: {"kind":"state","id":"812-41","scenario_id":"0198f1c2-…","from":"in_startup_processing","to":"active",…}
 
+event: source
+data: {"kind":"source","scenario_id":"0198f1c2-…","number":1,"state":"reconnecting",…}
+
 event: progress
 data: {"scenario_id":"0198f1c2-…","attempt":1,"source_state":"open","progress":{"percent":41.5,…}}
 

@@ -14,7 +14,7 @@ from litestar.types import ASGIApp
 
 from app.postgres import Database
 from tests.api.conftest import Start, connected, listening
-from tests.support.rows import MEDIA, add_checkpoint, add_event, add_scenario
+from tests.support.rows import MEDIA, add_checkpoint, add_event, add_scenario, add_source_change
 from tests.support.waiting import until
 
 
@@ -177,6 +177,33 @@ async def test_progress_is_sent_for_running_scenarios(
             assert tick["progress"]["percent"] == 50.0
             assert tick["source_state"] == "open"
             assert reader.last_id == before, "progress carries no id"
+
+
+async def test_changes_of_live_sources_are_sent_once(
+    url: str, scenarios: Database, predictions: Database
+) -> None:
+    async def change(number: int, state: str) -> None:
+        await add_source_change(predictions, scenario_id, number, state=state, reason=f"change {number}")
+        async with predictions.connection() as connection:
+            await connection.execute("UPDATE checkpoints SET source_changes = $1", number)
+
+    scenario_id = await add_scenario(scenarios)
+    await add_checkpoint(predictions, scenario_id)
+    await change(1, "open")
+    async with reading(url) as reader, reading(url) as other:
+        await reader.next("progress")
+        await change(2, "reconnecting")
+        for each in (reader, other):
+            lost = await each.next("source")
+            assert (lost["scenario_id"], lost["number"], lost["state"], lost["reason"]) == (
+                str(scenario_id),
+                2,
+                "reconnecting",
+                "change 2",
+            )
+        await change(3, "open")
+        await change(4, "frozen")
+        assert [(await reader.next("source"))["number"] for _ in range(2)] == [3, 4]
 
 
 async def test_a_quiet_stream_is_kept_alive(start: Start) -> None:

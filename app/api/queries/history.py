@@ -6,6 +6,7 @@ Event streams order changes by (xid, id) and stop below the oldest transaction t
 would not do: an id is drawn before its transaction commits, so a reader would skip what commits late.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from heapq import merge
 from operator import itemgetter
@@ -144,6 +145,21 @@ async def _list_source_changes(
     """
     async with predictions.connection() as connection:
         return await connection.fetch(sql, scenario_id, after, limit)
+
+
+async def list_new_source_changes(predictions: Database, after: Mapping[UUID, int]) -> list[SourceChange]:
+    """Return the changes of these scenarios' sources after a number each."""
+    if not after:
+        return []
+    sql = """
+        SELECT scenario_id, number, at, state, attempt, reason, media
+        FROM source_changes JOIN unnest($1::uuid[], $2::bigint[]) AS seen (scenario_id, latest)
+             USING (scenario_id)
+        WHERE number > latest ORDER BY scenario_id, number
+    """
+    async with predictions.connection() as connection:
+        rows = await connection.fetch(sql, list(after), list(after.values()))
+    return [_source_change(row) for row in rows]
 
 
 async def read_changes(

@@ -54,6 +54,7 @@ class StoredProgress(Struct, frozen=True):
     source_state: SourceState = "opening"
     source_loss: str | None = None
     source_lost_at: datetime | None = None
+    source_changes: int = 0
     detector_wait: str | None = None
     detector_waits_since: datetime | None = None
     pin_changes: str = "[]"

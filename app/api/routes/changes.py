@@ -98,10 +98,12 @@ class StreamQuery(Struct, frozen=True, forbid_unknown_fields=True):
         description=(
             "`scenario` events are changes, as in a scenario's history, each once and in order. `progress`"
             " events come about once a second for each scenario that a runner holds, and for the 100 that"
-            " have waited longest for one. They have no id, and tell `reason` and `warnings`, too. A"
-            " client that reconnects with the last id it received, to any api process, misses no change."
-            " Without an id the stream begins now. An id is refused once changes since it are older than a"
-            " day."
+            " have waited longest for one. They have no id, and tell `reason` and `warnings`, too. `source`"
+            " events are losses, returns and other changes of live sources, as in the history; they have no"
+            " id either, and a client that reconnects finds those that it missed in the history only. A"
+            " client that reconnects with the last id it received, to any api process, misses no `scenario`"
+            " event. Without an id the stream begins now. An id is refused once changes since it are older"
+            " than a day."
         ),
         headers={"Last-Event-ID": EventId},
         query=StreamQuery,

@@ -43,6 +43,11 @@ async def _list_history(world: World) -> None:
     await history.list_history(world.scenarios, world.predictions, world.any_scenario(), position, 100)
 
 
+@call(history.list_new_source_changes)
+async def _list_new_source_changes(world: World) -> None:
+    await history.list_new_source_changes(world.predictions, {world.any_scenario(): 0})
+
+
 @call(history.read_changes)
 async def _read_changes(world: World) -> None:
     await history.read_changes(world.scenarios, history.StreamPosition(0, 0), 100)
