@@ -4,6 +4,7 @@ import asyncio
 import os
 import ssl
 from functools import cache, partial
+from time import monotonic
 from typing import NamedTuple
 
 import httpx
@@ -21,6 +22,8 @@ MAX_ANSWER = 64 * 2**20  # bytes
 CONNECT_SECONDS = 5.0
 METADATA_SECONDS = 10.0
 
+RESOLVE_SECONDS = 30.0
+
 _KEEP_ALIVE = 4.0  # seconds: servers close idle connections after 5 or more
 _MOST_CONNECTIONS = 32
 _MOST_ADDRESSES = 4  # of one name that are tried
@@ -36,9 +39,9 @@ class HttpAnswer(NamedTuple):
 class HttpServer:
     """Sends requests to one server. Only the network loop's thread may call its methods.
 
-    Its name is resolved when a connection is needed after a failure, and the address is kept while it works.
-    Without `networks`, every address is allowed. Proxies are not used, because a proxy would decide which
-    address a request reaches.
+    Its name is resolved after a failure, and every RESOLVE_SECONDS. If it has several addresses, requests go
+    to each in turn: they are taken for servers that share the work. Without `networks`, every
+    address is allowed. Proxies are not used, because a proxy would decide which address a request reaches.
     """
 
     def __init__(self, address: ServerAddress, networks: Networks | None, key: str | None) -> None:
@@ -48,6 +51,7 @@ class HttpServer:
         if key is not None:
             self._headers["Authorization"] = f"Bearer {key}"
         self._hosts: list[str] = []
+        self._resolved_at = 0.0
         self._client: httpx.AsyncClient | None = None
 
     async def get(self, path: str) -> HttpAnswer:
@@ -79,17 +83,18 @@ class HttpServer:
             raise
 
     async def _try_hosts(self, method: str, path: str, body: Body | None, most: int) -> HttpAnswer:
-        if not self._hosts:
-            self._hosts = await self._resolve()
-        for number, host in enumerate(self._hosts):
+        if not self._hosts or monotonic() > self._resolved_at + RESOLVE_SECONDS:
+            self._hosts, self._resolved_at = await self._resolve(), monotonic()
+        while self._hosts:
+            host = self._hosts.pop(0)
+            self._hosts.append(host)
             try:
-                answer = await self._send(host, method, path, body, most)
+                return await self._send(host, method, path, body, most)
             except (httpx.ConnectError, httpx.ConnectTimeout):
-                if number + 1 == len(self._hosts):
+                if host in self._hosts:
+                    self._hosts.remove(host)
+                if not self._hosts:
                     raise
-            else:
-                self._hosts = [host]
-                return answer
         raise AwayError("has no address")
 
     async def _resolve(self) -> list[str]:
