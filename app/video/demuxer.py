@@ -9,6 +9,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from .avi_index import AviIndex
+from .bitstream.changes import CodecChange
 from .bitstream.fields import FieldJoiner
 from .bitstream.headers import HeaderReader, PictureHeader
 from .bitstream.mpeg4 import unpack_b_frames
@@ -58,6 +59,7 @@ class PictureDemuxer:
         self._stream = stream = opened.stream
         self._all_streams = all_streams
         self.codec = stream.codec_context.codec.canonical_name
+        self._change = CodecChange(self.codec)
         is_raw = container.format.name in _RAW or not stream.time_base
         rate = frame_rate(container, stream) or Fraction(25)
         self.tick = 1 / rate if is_raw else Fraction(stream.time_base or 1)  # seconds
@@ -73,6 +75,11 @@ class PictureDemuxer:
             )
 
     @property
+    def next_codec(self) -> str | None:
+        """The name of the codec in which the recording goes on, which ended iterating."""
+        return self._change.found
+
+    @property
     def field_pairs(self) -> int:
         """The number of frames so far whose two fields came in two packets."""
         return self._fields.pairs
@@ -80,6 +87,8 @@ class PictureDemuxer:
     def __iter__(self) -> Iterator[tuple[CodedPicture, VideoPacket]]:
         headers = HeaderReader(self.codec, self._stream.codec_context.extradata)
         packets = self._demux()
+        if self._container.format.name in _CLOCKED:
+            packets = self._change.end(packets)
         if self.codec == "mpeg4":
             packets = unpack_b_frames(packets, self._stream)
         if self.codec == "h264":
@@ -106,7 +115,7 @@ class PictureDemuxer:
             if pts is not None:
                 pts += shift
             else:
-                pts = dts if dts is not None else number * self._frame_ticks
+                pts = dts if dts is not None else newest + self._frame_ticks * (number > 0)
             has_times = has_times or packet.pts is not None or dts is not None
             if dts is None or pts <= dts + _MAX_AHEAD * self._frame_ticks:  # it is not wrong
                 newest = max(newest, pts) if number else pts

@@ -76,11 +76,17 @@ class DeclaredLength:
     def early_end(
         self, file: WatchedFile, demuxer: PictureDemuxer, pictures: int, last_frame: int, last_time: float
     ) -> ScenarioWarning | None:
-        """Return a warning if the recording, which was read to its end, ended early or at damaged data.
+        """Return a warning if the recording, which was read to its end, ended early or could not be read on.
 
         `pictures` is the number of coded pictures that were read, `last_frame` the ordinal of the last
         undamaged frame, -1 if there is none; `last_time` is the time of the last frame, in seconds.
         """
+        if demuxer.next_codec:
+            text = (
+                f"After frame {last_frame} ({last_time:.1f} s) the recording goes on in {demuxer.next_codec},"
+                " another codec, and the rest was not analysed: cut the recording there."
+            )
+            return ScenarioWarning("ends_early", text, last_frame + 1)
         if not self.is_damaged and not self._is_short(file, demuxer, pictures):
             return None
         what = (

@@ -77,7 +77,7 @@ class LossFinder:
     def fill(self, picture: CodedPicture) -> Iterator[CodedPicture]:
         """Yield the pictures that are missing before this one, which is the next in presentation order."""
         last, self._last = self._last, picture
-        if last is None:
+        if last is None or last.part != picture.part:
             return
         ticks = picture.pts - last.pts
         frame_ticks = self._measured_ticks
