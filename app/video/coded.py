@@ -6,11 +6,17 @@ from typing import TypeAlias
 
 import av
 from av.video.stream import VideoStream
-from msgspec import Struct
+from msgspec import Struct, field
 
 VideoPacket: TypeAlias = "av.Packet[VideoStream]"
 
 _MAX_REORDERED = 64  # pictures: more than any codec reorders, with room for hidden ones
+
+
+class PictureGroup(Struct):
+    """A key frame and those after it in decode order. `is_damaged`: the key frame of a closed GOP is."""
+
+    is_damaged: bool = False
 
 
 class CodedPicture(Struct):
@@ -36,6 +42,7 @@ class CodedPicture(Struct):
     is_damaged: bool
     is_missing: bool = False
     part: int = 0
+    group: PictureGroup = field(default_factory=PictureGroup)
     ordinal: int = -1
     elapsed_ticks: int = 0
     is_wanted: bool | None = None

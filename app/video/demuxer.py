@@ -14,7 +14,7 @@ from .bitstream.fields import FieldJoiner
 from .bitstream.headers import HeaderReader, PictureHeader
 from .bitstream.mpeg4 import unpack_b_frames
 from .bitstream.timestamps import restore_timestamps
-from .coded import CodedPicture, VideoPacket
+from .coded import CodedPicture, PictureGroup, VideoPacket
 from .container import OpenContainer
 from .losses import LossFinder
 
@@ -100,6 +100,7 @@ class PictureDemuxer:
         latest: int | None = None
         newest = shift = part = 0
         has_times = False
+        group = PictureGroup()
         for number, packet in enumerate(self._drop_cut_off(self._correct_times(packets))):
             pts, dts = packet.pts, packet.dts
             if dts is not None:
@@ -122,6 +123,8 @@ class PictureDemuxer:
             header = headers.read(packet) if packet.size else PictureHeader()
             is_key = packet.is_keyframe and (not packet.size or headers.may_be_key(packet))
             is_key = is_key or self.codec == _TEST_PATTERN
+            if is_key:
+                group = PictureGroup()
             picture = CodedPicture(
                 number=number,
                 pts=pts,
@@ -133,6 +136,7 @@ class PictureDemuxer:
                 is_damaged=packet.is_corrupt or not packet.size,
                 is_missing=not packet.size,
                 part=part,
+                group=group,
             )
             yield picture, packet
 

@@ -129,17 +129,21 @@ class LazyDecoder:
         # The decoder copies the packet's timestamp to the frame, so the number tells which picture it is.
         packet.pts = packet.dts = picture.number
         self._pending[picture.number] = picture
-        self._decode(packet)
+        if not self._decode(packet) and picture.starts_closed_gop:
+            picture.group.is_damaged = True
 
-    def _decode(self, packet: "VideoPacket | None") -> None:
+    def _decode(self, packet: "VideoPacket | None") -> bool:
+        """Return whether the packet could be decoded. If not, its picture stays pending and gets no frame."""
         try:
             frames = self._context.decode(packet)
         except FFmpegError:
-            return  # the picture stays pending, and so gets no frame
+            return False
         for frame in frames:
             picture = self._pending.pop(frame.pts, None) if frame.pts is not None else None
             if picture is None:
                 continue
+            if picture.starts_closed_gop and frame.is_corrupt:
+                picture.group.is_damaged = True
             if picture.is_wanted is not False:
                 picture.frame = frame
             self._newest = max(self._newest, picture.number)
@@ -147,3 +151,4 @@ class LazyDecoder:
             if number + 2 * _MAX_DELAY >= self._newest:
                 break
             del self._pending[number]
+        return True

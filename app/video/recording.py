@@ -285,4 +285,6 @@ def _sampled(coded: CodedPicture, tick: Fraction, number: int) -> SampledFrame:
         return SampledFrame(coded.ordinal, seconds, number, error="the frame could not be decoded")
     if coded.is_damaged or coded.frame.is_corrupt:
         return SampledFrame(coded.ordinal, seconds, number, error="the frame's data is damaged")
+    if coded.group.is_damaged:  # what decoders make of it depends on what they decoded before
+        return SampledFrame(coded.ordinal, seconds, number, error="the key frame before the frame is damaged")
     return SampledFrame(coded.ordinal, seconds, number, AvPicture(coded.frame))

@@ -112,22 +112,26 @@ def test_a_resumed_read_of_a_damaged_recording_gives_the_same(media: Path, name:
     assert [frame.number for frame in keys] == sorted(frame.number for frame in keys)
 
 
+@pytest.mark.parametrize("first", [0, 2 * GOP])
 @pytest.mark.parametrize("name", ["h264.mp4", "hevc.mp4"])
 def test_what_a_damaged_key_frame_shows_does_not_depend_on_where_reading_began(
-    media: Path, name: str
+    media: Path, name: str, first: int
 ) -> None:
     """Decoders repair it with pictures from before, which a resumed read does not have."""
     data = bytearray(made(media, name).read_bytes())
     with av.open(str(media / name)) as container:
         packets = [packet for packet in container.demux(container.streams.video[0]) if packet.size]
-    key = packets[2 * GOP]
+    key = packets[first]
     assert key.is_keyframe
     assert key.pos is not None
     for place in range(key.pos + key.size // 3, key.pos + key.size, 37):
         data[place] ^= 0x55
     (media / f"key_{name}").write_bytes(data)
     whole = read(media, f"key_{name}")
-    for start in (2 * GOP, 2 * GOP + 7):
+    lost = [frame.number for frame in whole if isinstance(frame.content, str)]
+    if name == "h264.mp4":  # FFmpeg does not notice this damage in H.265, and repairs nothing
+        assert lost == list(range(first, first + GOP))
+    for start in (first, first + 7):
         assert read(media, f"key_{name}", start=start) == whole[start:]
 
 
