@@ -15,7 +15,7 @@ FRAMES = 300
 
 
 @pytest.mark.timeout(240)
-async def test_a_runner_without_models_finds_what_one_with_them_finds_over_kills_of_the_server(
+async def test_a_runner_without_models_finds_what_one_with_them_finds_over_kills_of_both(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "models"
@@ -50,7 +50,9 @@ async def test_a_runner_without_models_finds_what_one_with_them_finds_over_kills
             await until(has_begun, timeout=60)
             inference.kill()
             await until(waits, timeout=60)
+            service.kill()
             await inference.start()
+            await service.start()
             ended = [await service.ends(each, timeout=120) for each in made]
             found = [await service.predictions(each) for each in made]
     for scenario, rows in zip(ended, found, strict=True):

@@ -31,7 +31,8 @@ class FakeInferenceServer(ThreadingHTTPServer):
     """One model at `url`. `fault` is what its answers suffer from.
 
     `blames`: only requests whose input has this mean suffer. `seen`: the paths asked for, with the fault that
-    each met. `keys`: the header Authorization of each.
+    each met. `drops`: requests that get no answer but the end of their connection. `keys`: the header
+    Authorization of each.
     """
 
     daemon_threads = True
@@ -39,12 +40,19 @@ class FakeInferenceServer(ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(
-        self, model: Path, *, name: str = "yolo", version: str = "1", has_binary: bool = True, port: int = 0
+        self,
+        model: Path,
+        *,
+        name: str = "yolo",
+        version: str = "1",
+        has_binary: bool = True,
+        port: int = 0,
     ) -> None:
         super().__init__(("127.0.0.1", port), _Request)
         self.session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
         self.name, self.version, self.has_binary = name, version, has_binary
         self.parameters: dict[str, str] = {}
+        self.drops = 0
         self.fault: Fault = "none"
         self.blames: float | None = None
         self.delay = 1.0
@@ -118,6 +126,10 @@ class _Request(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         server = self.server
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if server.drops > 0:
+            server.drops -= 1
+            self.close_connection = True
+            return
         request, values = self._decode(body)
         fault = server.fault
         if server.blames is not None and abs(float(values.mean()) - server.blames) > 0.02:

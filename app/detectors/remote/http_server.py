@@ -126,7 +126,11 @@ class HttpServer:
             },
             extensions={"sni_hostname": address.host},
         )
-        response = await self._client.send(request, stream=True)
+        try:
+            response = await self._client.send(request, stream=True)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            # A connection that was kept may have been closed just now; inference is safe to repeat.
+            response = await self._client.send(request, stream=True)
         try:
             return HttpAnswer(response.status_code, await _read(response, most))
         finally:

@@ -276,3 +276,16 @@ def test_an_address_that_names_no_model_is_refused() -> None:
     servers = InferenceServers(Networks("loopback"))
     with pytest.raises(DetectorError, match="names no model"):
         detector_at(Remote("http://gpu:8000/yolo"), servers)
+
+
+def test_a_connection_that_was_closed_meanwhile_costs_nothing(
+    server: FakeInferenceServer, make: Make
+) -> None:
+    detector = make(server.url)
+    right = found(detector)
+    for _ in range(3):
+        server.drops = 1
+        assert detector.detect(picture(), 0) == right
+    server.drops = 2
+    with pytest.raises(PostponedError):
+        detector.detect(picture(), 0)
