@@ -101,8 +101,10 @@ class ModelCatalog:
             state="not_examined",
         )
         with self._examining:
-            stamps = self._models.stamps(path)
             known = self._known.get(name)
+            if known is None and not examine:  # its stamps would take as long as reading the file
+                return plain
+            stamps = self._models.stamps(path)
             if known is None or known[0] != stamps:
                 if not examine:
                     return plain

@@ -20,6 +20,9 @@ class ModelSource(Protocol):
         """Return the model in the file at `path`, whose name is `name`. Raises DetectorError."""
 
 
+_MOST_STATED = 16  # ways to read one model that are remembered
+
+
 class Model:
     """A network that is ready to compute. Threads may share it. `digest` is the SHA-256 of its files."""
 
@@ -38,7 +41,10 @@ class Model:
         """
         with self._trying:
             if stated not in self._understood:
-                self._understood[stated] = understand(self._session, stated)
+                understood = understand(self._session, stated)
+                if len(self._understood) >= _MOST_STATED:
+                    del self._understood[next(iter(self._understood))]
+                self._understood[stated] = understood
             return self._understood[stated]
 
     def infer(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Any]:

@@ -12,7 +12,7 @@ from app.detectors.factory import make_detector
 from app.detectors.onnx.cache import ModelCache
 from app.detectors.onnx.files import digest, weight_names
 from app.domain.detector_config import Onnx
-from app.domain.model_input import StatedModel
+from app.domain.model_input import ModelInput, StatedModel
 from tests.support import models
 from tests.support.pictures import ArrayPicture
 
@@ -105,3 +105,13 @@ def test_a_file_that_cannot_be_read_is_rejected(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("app.detectors.onnx.cache.weight_names", denied)
     with pytest.raises(DetectorError, match="cannot be read: Permission denied"):
         ModelCache(tmp_path).load("model.onnx")
+
+
+def test_only_some_ways_to_read_a_model_are_remembered(tmp_path: Path) -> None:
+    models.yolov8(tmp_path / "model.onnx", (64, 64))
+    model = ModelCache(tmp_path).load("model.onnx")
+    stated = [StatedModel(input=ModelInput(mean=(number, 0, 0))) for number in range(20)]
+    first, *_ = [model.understood(each) for each in stated]
+    assert len(model._understood) == 16
+    assert model.understood(stated[-1]) is model.understood(stated[-1])
+    assert model.understood(stated[0]) is not first
