@@ -54,6 +54,11 @@ class HttpServer:
         self._resolved_at = 0.0
         self._client: httpx.AsyncClient | None = None
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is anything to close."""
+        return self._client is not None
+
     async def get(self, path: str) -> HttpAnswer:
         """Ask for what is at a path. Raises AwayError and WrongAnswerError."""
         return await self._ask("GET", path, None, METADATA_SECONDS, MAX_METADATA)

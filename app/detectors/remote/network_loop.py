@@ -19,15 +19,19 @@ class NetworkLoop:
     def __init__(self) -> None:
         self._lock = Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_closed = False
         self._has_ended = Event()
 
     def submit(self, work: Coroutine[Any, Any, Answer]) -> "Future[Answer]":
         """Begin the work in the loop's thread, which is started if need be.
 
         Raises:
-            RuntimeError: the thread cannot be started.
+            RuntimeError: the thread cannot be started, or has been ended.
         """
         with self._lock:
+            if self._is_closed:
+                work.close()
+                raise RuntimeError("the thread has been ended")
             if self._loop is None:
                 loop = asyncio.new_event_loop()
                 try:
@@ -37,12 +41,12 @@ class NetworkLoop:
                     loop.close()
                     raise
                 self._loop = loop
-                self._has_ended.clear()
             return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
         """End the thread. What runs has half a second to end by itself, and is then cancelled."""
         with self._lock:
+            self._is_closed = True
             loop, self._loop = self._loop, None
         if loop is not None:
             loop.call_soon_threadsafe(loop.stop)

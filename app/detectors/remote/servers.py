@@ -1,6 +1,7 @@
 """The inference servers that the runs of a process use."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from threading import Lock
 
 from ...domain.networks import Networks
@@ -54,11 +55,19 @@ class InferenceServers:
             server = endpoint.server
             if all(other.server is not server for other in self._endpoints.values()):
                 del self._servers[server.address]
-                self.loop.submit(server.close())
+                self._disconnect(server)
 
     def close(self) -> None:
-        """End the thread for requests. Those that are under way fail."""
+        """Close all connections, and end the thread for requests. Those that are under way fail."""
+        with self._lock:
+            for server in self._servers.values():
+                self._disconnect(server)
         self.loop.close()
+
+    def _disconnect(self, server: HttpServer) -> None:
+        if server.is_connected:
+            with suppress(RuntimeError):  # the thread has ended, and the connections with it
+                self.loop.submit(server.close())
 
     def _server(self, address: ServerAddress) -> HttpServer:
         server = self._servers.get(address)

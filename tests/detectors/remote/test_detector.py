@@ -289,3 +289,24 @@ def test_a_connection_that_was_closed_meanwhile_costs_nothing(
     server.drops = 2
     with pytest.raises(PostponedError):
         detector.detect(picture(), 0)
+
+
+def test_a_detector_that_asked_nothing_is_closed_without_a_thread() -> None:
+    servers = InferenceServers(Networks("loopback"))
+    before = threading.active_count()
+    detector = detector_at(Remote("http://127.0.0.1:1/v2/models/yolo"), servers)
+    detector.close()
+    assert threading.active_count() == before
+    servers.close()
+
+
+def test_after_the_end_of_its_thread_nothing_is_asked(server: FakeInferenceServer) -> None:
+    servers = InferenceServers(Networks("loopback"))
+    detector = detector_at(Remote(server.url), servers)
+    found(detector)
+    servers.close()
+    asked = len(server.seen)
+    with pytest.raises(PostponedError):
+        detector.detect(picture(), 0)
+    detector.close()
+    assert len(server.seen) == asked
