@@ -69,6 +69,20 @@ async def test_a_model_that_changes_is_examined_again(http: httpx.AsyncClient, t
     assert (await http.get("/models")).json()["items"] == []
 
 
+async def test_a_model_that_may_not_be_read_is_rejected(
+    http: httpx.AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(path: Path) -> tuple[str, ...]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    models.yolov8(tmp_path / "a.onnx")
+    monkeypatch.setattr("app.detectors.onnx.cache.weight_names", denied)
+    (item,) = (await http.get("/models")).json()["items"]
+    assert (item["state"], item["error"]) == ("rejected", "It cannot be read: Permission denied.")
+    tried = await http.post("/models/a.onnx/try", content=picture(), headers=PNG)
+    assert (tried.status_code, "cannot be read: Permission denied" in tried.text) == (422, True)
+
+
 async def test_an_empty_folder_is_told_of(http: httpx.AsyncClient) -> None:
     answer = (await http.get("/models")).json()
     assert answer["items"] == []
@@ -83,7 +97,7 @@ async def test_models_that_take_long_are_examined_by_the_next_request(
     monkeypatch.setattr("app.detectors.onnx.cache.weight_names", pytest.fail)  # it reads the whole file
     answer = (await http.get("/models")).json()
     assert [each["state"] for each in answer["items"]] == ["not_examined"]
-    assert answer["note"] == "1 models are not examined yet: repeat the request."
+    assert answer["note"] == "Not examined yet: 1 of 1. Repeat the request."
     monkeypatch.undo()
     assert (await http.get("/models")).json()["items"][0]["state"] == "understood"
 

@@ -120,7 +120,7 @@ async def get_models(request: ApiRequest) -> ModelList:
         return ModelList([], _EMPTY)
     waiting = sum(each.state == "not_examined" for each in items)
     return ModelList(
-        items, f"{waiting} models are not examined yet: repeat the request." if waiting else None
+        items, f"Not examined yet: {waiting} of {len(items)}. Repeat the request." if waiting else None
     )
 
 

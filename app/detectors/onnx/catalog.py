@@ -104,7 +104,12 @@ class ModelCatalog:
             known = self._known.get(name)
             if known is None and not examine:  # its stamps would take as long as reading the file
                 return plain
-            stamps = self._models.stamps(path)
+            try:
+                stamps = self._models.stamps(path)
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                return replace(plain, state="rejected", error=f"It cannot be read: {error.strerror}.")
             if known is None or known[0] != stamps:
                 if not examine:
                     return plain
