@@ -12,7 +12,9 @@ from typing import Generic, NamedTuple, ParamSpec, TypeVar
 from ..allocator import return_free_memory
 
 NICENESS = 10
-"""The nice value of threads that do slow work, so that the event loop comes first."""
+"""How much nicer than the process threads are that do slow work, so that the event loop comes first."""
+
+_NICEST = 19
 
 _LINGER = 10.0  # seconds that a thread waits for more work before it ends
 
@@ -45,9 +47,14 @@ def start_thread(name: str, work: Callable[..., None], *arguments: object, is_ni
         inbox.put(job)
 
 
+def slow_priority(process: int) -> int:
+    """Return the nice value of the slow work of a process. Without root, none below its own can be set."""
+    return min(os.getpriority(os.PRIO_PROCESS, process) + NICENESS, _NICEST)
+
+
 def _serve(first: _Job, is_nice: bool) -> None:
     if is_nice and sys.platform == "linux":  # elsewhere it would slow down the whole process
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), slow_priority(os.getpid()))
     thread, inbox, idle = threading.current_thread(), SimpleQueue[_Job](), _idle[is_nice]
     job: _Job | None = first
     del first  # a job keeps what it works on

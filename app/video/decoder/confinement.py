@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from ...concurrency.threads import NICENESS
+from ...concurrency.threads import slow_priority
 
 _MEMORY = 2560 * 2**20  # bytes: 16 of the largest piece that FFmpeg may take at once
 _FILES = 128
@@ -17,7 +17,7 @@ _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 
 def confine() -> None:
     """Limit this process for good: its priority, memory, files and privileges."""
-    os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+    os.setpriority(os.PRIO_PROCESS, 0, slow_priority(os.getppid()))
     limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: _FILES}
     if sys.platform == "linux":  # elsewhere it does not bound memory that is mapped
         limits[resource.RLIMIT_DATA] = _MEMORY
