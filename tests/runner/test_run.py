@@ -115,7 +115,7 @@ async def test_a_live_source_goes_on_with_the_next_frame_even_if_its_detector_ha
         assert await store.write(connection, before, counted)
     run = world.run(spec(LIVE, Motion()), attempt=2)
     async with executing(run):
-        await until(world.stored, timeout=5)
+        await until(world.stored)
         run.stop("stop")
     frames = [row["frame"] for row in await world.stored()]
     checkpoint = await world.checkpoint()
@@ -129,14 +129,14 @@ async def test_a_live_source_s_times_are_right_however_long_a_model_takes_to_loa
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def make_slowly(*what: Any) -> Detector:
-        time.sleep(1)
+        time.sleep(3)
         return make_detector(*what)
 
     monkeypatch.setattr(run_module, "make_detector", make_slowly)
     run = world.run(spec(LIVE))
     async with executing(run):
         rows = await until(world.stored)
-        assert abs(rows[0]["time"] - time.time()) < 0.8
+        assert abs(rows[0]["time"] - time.time()) < 2.5
         run.stop("stop")
 
 
