@@ -122,8 +122,9 @@ def compare_damaged(
     if recipe.codec != "vp8" and not len(pictures) - 1 <= len(present) <= len(pictures):
         yield f"{len(present)} frames of {len(pictures)} coded pictures"
     places = _places(recipe, read, whole)
-    if places is None:
+    if places is None or _first_time(whole) != _first_time(damaged):
         return
+    decoded = {shown.pts for shown in damaged.shown}
     is_listed = recipe.container in _INDEXED and recipe.damage not in ("cut", "dropped")
     if is_listed and len(read.rows) != len(whole.shown):
         yield f"{len(read.rows)} frames instead of {len(whole.shown)}"
@@ -136,10 +137,20 @@ def compare_damaged(
             break  # nothing before the damage tells the rate
         if recipe.damage == "cut" and row.ordinal > len(read.rows) - _REORDERED:
             continue  # pictures that are shown before it may be missing
+        if place is None and recipe.damage == "flips":
+            continue  # its time is damaged
         if place is None:
             yield f"frame {row.ordinal} is at {row.time:.4f} s, where there is none"
-        elif recipe.damage != "dropped" and recipe.timing in _STEADY and place - (first or 0) != row.ordinal:
+        elif (
+            recipe.damage not in ("dropped", "flips")
+            and recipe.timing in _STEADY
+            and place - (first or 0) != row.ordinal
+        ):
             yield f"frame {row.ordinal} is picture {place} of the undamaged recording"
+        elif row.error and (
+            "open-gop=1" in recipe.shape or (recipe.has_times and whole.shown[place].pts not in decoded)
+        ):
+            continue  # FFmpeg's program cannot decode it either, or its references are lost for long
         elif row.error == MISSING and recipe.container in _RESYNCHRONISED:
             continue  # it lies before the next place at which the demuxer can go on
         elif place not in harmed and (
@@ -178,6 +189,10 @@ def compare_resumed(read: Reading, resumed: Reading, start: int, repaired: set[i
             yield f"from {start}: frame {row.ordinal} differs"
     if resumed.warnings != read.warnings or resumed.fault != read.fault:
         yield f"from {start}: {resumed.fault or resumed.warnings} instead of {read.fault or read.warnings}"
+
+
+def _first_time(listing: Listing) -> int | None:
+    return min((packet.pts for packet in listing.packets if packet.pts is not None), default=None)
 
 
 def _bytes(row: Row) -> bytes | None:
