@@ -53,7 +53,7 @@ class PresentationOrder:
     """Sorts pictures from decode order into presentation order, each as early as its place is certain."""
 
     def __init__(self) -> None:
-        self._held: list[tuple[int, int, CodedPicture]] = []
+        self._held: list[tuple[int, int, int, CodedPicture]] = []
         self._part = 0
 
     def push(self, picture: CodedPicture) -> Iterator[CodedPicture]:
@@ -62,13 +62,15 @@ class PresentationOrder:
             self._part = picture.part
             yield from self.flush()
         if picture.is_shown:
-            heappush(self._held, (picture.pts, picture.number, picture))
+            # Of two with one time, as at the end of MPEG-4 in ASF, the B-frame is the first.
+            delay = 0 if picture.dts is None else picture.pts - picture.dts
+            heappush(self._held, (picture.pts, delay, picture.number, picture))
         while self._held and (
             (picture.dts is not None and self._held[0][0] <= picture.dts) or len(self._held) > _MAX_REORDERED
         ):
-            yield heappop(self._held)[2]
+            yield heappop(self._held)[3]
 
     def flush(self) -> Iterator[CodedPicture]:
         """Yield the remaining pictures, at the end of the recording."""
         while self._held:
-            yield heappop(self._held)[2]
+            yield heappop(self._held)[3]

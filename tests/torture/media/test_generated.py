@@ -16,7 +16,7 @@ from tests.support.missing import skip_or_fail
 from tests.torture.battery import Battery, size
 from tests.torture.media.damages import damage
 from tests.torture.media.listing import list_packets, list_recording
-from tests.torture.media.recipes import GOP, Recipe, make, recipes, run
+from tests.torture.media.recipes import GOP, Recipe, draw, make, recipes, run
 from tests.torture.media.verifier import (
     Reading,
     compare_damaged,
@@ -70,6 +70,12 @@ def differences(recipe: Recipe, folder: Path) -> Iterator[str]:
     yield from compare_resumed(read, Reading(path, start), start, loose)
     if recipe.number % 4 == 0:
         yield from compare_resumed(read, Reading(path, in_process=True), 0, loose)
+
+
+def test_the_last_pictures_come_in_order_if_their_times_are_equal(tmp_path: Path) -> None:
+    recipe = draw(310)
+    assert (recipe.codec, recipe.container, recipe.shape) == ("mpeg4", "asf", "-bf 2")
+    assert list(differences(recipe, tmp_path)) == []
 
 
 @pytest.mark.timeout(size(400, 3600))
