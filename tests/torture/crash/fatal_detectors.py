@@ -6,6 +6,7 @@ import signal
 from app.detectors.base import Detector
 from app.detectors.factory import make_detector
 from app.detectors.onnx.cache import ModelCache
+from app.detectors.remote.servers import InferenceServers
 from app.domain.detector_config import DetectorConfig, Mock
 from app.domain.picture import Picture
 from app.domain.prediction import Detection
@@ -36,10 +37,10 @@ class Fatal(Detector):
         return ()
 
 
-def make(config: DetectorConfig, models: ModelCache) -> Detector:
+def make(config: DetectorConfig, models: ModelCache, servers: InferenceServers) -> Detector:
     """Make a detector like `make_detector`, or a fatal one for these seeds."""
     if not isinstance(config, Mock) or config.seed < RAISES:
-        return make_detector(config, models)
+        return make_detector(config, models, servers)
     if config.seed == BROKEN:
         raise MemoryError("the model is too large")
     return Fatal(config.seed)
