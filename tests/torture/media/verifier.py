@@ -180,7 +180,7 @@ def repaired(recipe: Recipe, read: Reading, whole: Listing, hit: range) -> set[i
 def compare_resumed(read: Reading, resumed: Reading, start: int, repaired: set[int]) -> Iterator[str]:
     """Yield what differs if reading begins at frame `start`, or in a process, but for `repaired` frames."""
     expected = read.rows[start:]
-    if len(resumed.rows) != len(expected) or resumed.end != read.end:
+    if len(resumed.rows) != len(expected) or (resumed.end != read.end and not read.fault):
         yield f"from {start}: {len(resumed.rows)} frames instead of {len(expected)}"
     for row, other in zip(expected, resumed.rows, strict=False):
         facts = [(each.ordinal, each.time) for each in (row, other)]
