@@ -110,7 +110,6 @@ def as_rows(part: Sequence[Prediction], scenario_id: UUID) -> list[tuple[object,
             boxes[16 * start : 16 * end],
             None,
             prediction.error,
-            None,
         )
         for prediction, (start, end) in zip(part, borders, strict=True)
     ]

@@ -8,7 +8,7 @@ DETECTOR_FAILED = "the detector failed: "
 """How a prediction's error begins if the frame was decoded, but the detector raised."""
 
 MAX_CLASS_ID = 65_534
-"""The largest class number that is stored: two bytes hold it, with one value left for "none"."""
+"""The largest class number that is stored; the next one stands for "none"."""
 
 Box = Annotated[
     tuple[float, float, float, float], Meta(description="x1, y1, x2, y2 in pixels of the source frame")

@@ -1,8 +1,8 @@
 """Encode predictions for one statement, and decode a stored row.
 
 A row holds a frame's detections as lists beside each other: `labels` is text with one label a line,
-`confidences` and `boxes` are big-endian single-precision numbers, `track_ids` is an array of bigint,
-`class_ids` are big-endian unsigned numbers of two bytes.
+`confidences` and `boxes` are big-endian single-precision numbers, `track_ids` is an array of bigint. If the
+detections have class numbers, these follow the boxes, as big-endian unsigned numbers of four bytes.
 """
 
 import struct
@@ -26,6 +26,7 @@ The functions of the migrations repeat this number; a test compares them with it
 FRAME_END = "\x1e"
 """Ends each frame's labels. Labels are printable, so none of them contains it, or a line break."""
 
+_BOX_SIZE, _CLASS_SIZE = 16, 4  # bytes
 _NO_CLASS = MAX_CLASS_ID + 1
 
 _frame_of = attrgetter("frame")
@@ -33,7 +34,7 @@ _pack_box = struct.Struct(">4f").pack
 
 
 class Row(Protocol):
-    """A stored row: frame, time, labels, confidences, boxes, track_ids, error and class_ids by name."""
+    """A stored row: frame, time, labels, confidences, boxes, track_ids and error by name."""
 
     def __getitem__(self, column: str, /) -> Any: ...
 
@@ -50,7 +51,8 @@ class EncodedRows(Struct, frozen=True):
     """Rows as lists that the database splits, which is faster than to encode each field of each row here.
 
     `frames`, `times`, `track_ids` and `errors` have one value for each row. `offsets` has the number of the
-    first detection of each row and, as its last value, the number of detections.
+    first detection of each row and, as its last value, the number of detections. For each detection, `boxes`
+    has `box_size` bytes.
     """
 
     frames: list[int]
@@ -59,16 +61,16 @@ class EncodedRows(Struct, frozen=True):
     labels: str
     confidences: bytes
     boxes: bytes
+    box_size: int
     track_ids: list[str | None] | None
     errors: list[str | None] | None
-    class_ids: bytes | None
     maxima: LabelMaxima
 
 
 def encode(predictions: Sequence[Prediction]) -> EncodedRows:
     """Return predictions, in the order of their frames, as rows.
 
-    `track_ids`, `errors` and `class_ids` are None if no prediction has any.
+    `track_ids` and `errors` are None if no prediction has any.
     """
     groups = [prediction.detections for prediction in predictions]
     detections = list(chain.from_iterable(groups))
@@ -79,7 +81,8 @@ def encode(predictions: Sequence[Prediction]) -> EncodedRows:
     track_ids = [detection.track_id for detection in detections]
     errors = [prediction.error for prediction in predictions]
     class_ids = [detection.class_id for detection in detections]
-    has_tracks, has_errors = _has_any(track_ids), _has_any(errors)
+    boxes = b"".join([_pack_box(*detection.box) for detection in detections])
+    has_tracks, has_errors, has_classes = _has_any(track_ids), _has_any(errors), _has_any(class_ids)
     join = "\n".join
     return EncodedRows(
         frames,
@@ -87,10 +90,10 @@ def encode(predictions: Sequence[Prediction]) -> EncodedRows:
         offsets,
         FRAME_END.join([*[join(labels[start:end]) for start, end in pairwise(offsets)], ""]),
         struct.pack(f">{len(detections)}f", *confidences),
-        b"".join([_pack_box(*detection.box) for detection in detections]),
+        _with_class_ids(boxes, class_ids, offsets) if has_classes else boxes,
+        _BOX_SIZE + _CLASS_SIZE if has_classes else _BOX_SIZE,
         [_as_array(track_ids[start:end]) for start, end in pairwise(offsets)] if has_tracks else None,
         errors if has_errors else None,
-        _pack_class_ids(class_ids) if _has_any(class_ids) else None,
         _label_maxima(frames, offsets, labels, confidences),
     )
 
@@ -106,9 +109,16 @@ def _as_array(track_ids: list[int | None]) -> str | None:
     return "{" + ",".join(["NULL" if number is None else str(number) for number in track_ids]) + "}"
 
 
-def _pack_class_ids(class_ids: list[int | None]) -> bytes:
+def _with_class_ids(boxes: bytes, class_ids: list[int | None], offsets: list[int]) -> bytes:
+    """Return for each row its boxes and then its class numbers."""
     known = [_NO_CLASS if number is None else number for number in class_ids]
-    return struct.pack(f">{len(known)}H", *known)
+    packed = struct.pack(f">{len(known)}I", *known)
+    return b"".join(
+        [
+            boxes[_BOX_SIZE * start : _BOX_SIZE * end] + packed[_CLASS_SIZE * start : _CLASS_SIZE * end]
+            for start, end in pairwise(offsets)
+        ]
+    )
 
 
 def _label_maxima(
@@ -151,8 +161,9 @@ def decode(
     confidences = _unpack(row["confidences"])
     if confidences:
         threshold, track_ids = c_float(min_confidence).value, row["track_ids"]
-        class_ids = _unpack_class_ids(row["class_ids"])
-        sides = [round(side, 2) for side in _unpack(row["boxes"])]
+        boxes_end = _BOX_SIZE * len(confidences)
+        class_ids = _unpack_class_ids(row["boxes"][boxes_end:])
+        sides = [round(side, 2) for side in _unpack(row["boxes"][:boxes_end])]
         detections = tuple(
             [
                 Detection(
@@ -177,10 +188,9 @@ def _unpack(numbers: bytes) -> tuple[float, ...]:
     return struct.unpack(f">{len(numbers) // 4}f", numbers)
 
 
-def _unpack_class_ids(numbers: bytes | None) -> list[int | None]:
-    """Return the class numbers; an empty list if no detection of the row has one."""
-    if numbers is None:
-        return []
+def _unpack_class_ids(numbers: bytes) -> list[int | None]:
+    """Return the class numbers; an empty list if the row has none."""
     return [
-        None if number == _NO_CLASS else number for number in struct.unpack(f">{len(numbers) // 2}H", numbers)
+        None if number == _NO_CLASS else number
+        for number in struct.unpack(f">{len(numbers) // _CLASS_SIZE}I", numbers)
     ]

@@ -64,13 +64,11 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
                AND NOT dropped AND NOT finished
             RETURNING scenario_id
         ), written AS (
-            INSERT INTO predictions
-                   (scenario_id, frame, time, labels, confidences, boxes, track_ids, error, class_ids)
+            INSERT INTO predictions (scenario_id, frame, time, labels, confidences, boxes, track_ids, error)
             SELECT scenario_id, frame, time, labels,
                    substr($21::bytea, 4 * start + 1, 4 * (stop - start)),
-                   substr($22::bytea, 16 * start + 1, 16 * (stop - start)),
-                   track_ids::bigint[], error,
-                   nullif(substr($34::bytea, 2 * start + 1, 2 * (stop - start)), '')
+                   substr($22::bytea, $34::integer * start + 1, $34 * (stop - start)),
+                   track_ids::bigint[], error
               FROM moved, ROWS FROM (
                 unnest($18::bigint[], $19::double precision[], $20::integer[], $20[2:], $23::text[],
                        $24::text[]),
@@ -123,7 +121,7 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
         _json(batch.pin_changes),
         _json_or_none(batch.warnings),
         _json(batch.new_sizes),
-        rows.class_ids,
+        rows.box_size,
     )
     return moved == 1
 
@@ -157,16 +155,15 @@ _WRITE_SEVERAL = """
           FROM passed AS p WHERE c.scenario_id = p.scenario_id
         RETURNING c.scenario_id, p.n::integer AS n, p.first_row, p.last_row
     ), written AS (
-        INSERT INTO predictions
-               (scenario_id, frame, time, labels, confidences, boxes, track_ids, error, class_ids)
+        INSERT INTO predictions (scenario_id, frame, time, labels, confidences, boxes, track_ids, error)
         SELECT scenario_id, frame, time, labels,
                substr(batch_confidences, 4 * first + 1, 4 * (last - first)),
-               substr(batch_boxes, 16 * first + 1, 16 * (last - first)), track_ids::bigint[], error,
-               nullif(substr(batch_class_ids, 2 * first + 1, 2 * (last - first)), '')
+               substr(batch_boxes, box_size * first + 1, box_size * (last - first)), track_ids::bigint[],
+               error
           FROM moved
          CROSS JOIN LATERAL (
             SELECT ($20::bytea[])[n] AS batch_confidences, ($21::bytea[])[n] AS batch_boxes,
-                   ($37::bytea[])[n] AS batch_class_ids OFFSET 0) AS batch
+                   ($37::integer[])[n] AS box_size OFFSET 0) AS batch
          CROSS JOIN LATERAL ROWS FROM (
             unnest(($22::bigint[])[first_row:last_row], ($23::double precision[])[first_row:last_row],
                    ($24::integer[])[first_row + n - 1:last_row + n - 1], $24[first_row + n:last_row + n],
@@ -235,7 +232,7 @@ async def _write_several(connection: Connection, writes: Sequence[BatchWrite]) -
         [_json(batch.pin_changes) for batch in batches],
         [_json_or_none(batch.warnings) for batch in batches],
         [_json(batch.new_sizes) for batch in batches],
-        [rows.class_ids for rows in encoded],
+        [rows.box_size for rows in encoded],
     )
     return {row["n"] for row in moved}
 

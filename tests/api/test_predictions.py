@@ -9,7 +9,7 @@ import pytest
 from app.api.http.cursors import make_cursor
 from app.api.queries.predictions import MAX_PAGE, PredictionFilter
 from app.postgres import Database
-from tests.support.rows import add_prediction, add_scenario, packed
+from tests.support.rows import add_prediction, add_scenario, class_ids, packed
 
 CROWD = 300
 """Detections in each frame of `add_crowds`."""
@@ -50,7 +50,7 @@ async def test_a_prediction_has_labels_confidences_and_boxes(
         ("car", 0.7),
         ("bus", 0.6),
         track_ids=[4, None],
-        class_ids=b"\x00\x02\xff\xff",
+        boxes=packed(10.1, 20, 30, 40, 11.1, 20, 30, 40) + class_ids(2, 0xFFFF),
     )
     page = (await http.get(f"/scenarios/{scenario_id}/predictions")).json()
     assert page["items"][6:] == [

@@ -105,10 +105,9 @@ def split(rows: EncodedRows) -> list[dict[str, object]]:
             "time": rows.times[n],
             "labels": labels[n],
             "confidences": rows.confidences[4 * rows.offsets[n] : 4 * rows.offsets[n + 1]],
-            "boxes": rows.boxes[16 * rows.offsets[n] : 16 * rows.offsets[n + 1]],
+            "boxes": rows.boxes[rows.box_size * rows.offsets[n] : rows.box_size * rows.offsets[n + 1]],
             "track_ids": None if rows.track_ids is None else _numbers(rows.track_ids[n]),
             "error": None if rows.errors is None else rows.errors[n],
-            "class_ids": rows.class_ids and rows.class_ids[2 * rows.offsets[n] : 2 * rows.offsets[n + 1]],
         }
         for n, frame in enumerate(rows.frames)
     ]
@@ -132,22 +131,24 @@ def test_rows_are_encoded_as_parallel_lists() -> None:
     assert rows.offsets == [0, 2, 2, 3]
     assert rows.labels == "car\ndog\x1e\x1ecar\x1e"
     assert rows.confidences == struct.pack(">3f", 0.5, 0.25, 1.0)
-    assert rows.boxes == struct.pack(">12f", *BOX * 3)
+    assert (rows.boxes, rows.box_size) == (struct.pack(">12f", *BOX * 3), 16)
 
 
 def test_a_column_that_is_null_in_each_row_is_not_sent() -> None:
     rows = encode([found(0, ("car", 0.5))])
-    assert (rows.track_ids, rows.errors, rows.class_ids) == (None, None, None)
+    assert (rows.track_ids, rows.errors) == (None, None)
     tracked = (Detection("car", 0.5, BOX, track_id=7), Detection("car", 0.5, BOX))
     rows = encode([found(0, ("car", 0.5)), Prediction(1, 0.1, tracked), Prediction(2, 0.2, (), "damaged")])
     assert rows.track_ids == [None, "{7,NULL}", None]
     assert rows.errors == [None, None, "damaged"]
 
 
-def test_class_numbers_take_two_bytes_each() -> None:
+def test_class_numbers_follow_the_boxes_of_their_row() -> None:
     of_class = Prediction(0, 0.0, (Detection("car", 0.5, BOX, class_id=2), Detection("?", 0.5, BOX)))
     last = Prediction(1, 0.1, (Detection("z", 0.5, BOX, class_id=MAX_CLASS_ID),))
-    assert encode([of_class, last]).class_ids == struct.pack(">3H", 2, 0xFFFF, 0xFFFE)
+    rows = encode([of_class, last])
+    assert rows.boxes == struct.pack(">8f2I4fI", *BOX * 2, 2, 0xFFFF, *BOX, 0xFFFE)
+    assert rows.box_size == 20
 
 
 @pytest.mark.parametrize("gap", [1, 50])

@@ -1,15 +1,16 @@
 """Predictions that older versions stored."""
 
+import struct
 from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from app.domain.prediction import Detection, Prediction
+from app.domain.prediction import MAX_CLASS_ID, Detection, Prediction
 from app.postgres import Database, migrate, migrations_of, open_connection
 from app.predictions.codec import FRAMES_PER_BLOCK, decode
 from tests.support.databases import Databases
-from tests.support.rows import add_prediction, packed
+from tests.support.rows import add_prediction, class_ids, packed
 
 
 async def test_stored_predictions_are_carried_over(server: Databases) -> None:
@@ -75,10 +76,29 @@ async def test_release_0_1_0_writes_and_reads_rows_without_class_numbers(predict
         assert row["labels"] == "car"
         [now] = await connection.fetch("SELECT * FROM predictions WHERE scenario_id = $1", scenario_id)
     assert decode(now) == Prediction(0, 0.0, (Detection("car", 0.5, (1.0, 2.0, 3.0, 4.0)),))
-    assert now["class_ids"] is None
 
 
-@pytest.mark.parametrize("class_ids", [b"", b"\x00", b"\x00\x01\x00\x02"])
-async def test_a_row_has_as_many_class_numbers_as_detections(predictions: Database, class_ids: bytes) -> None:
-    with pytest.raises(asyncpg.CheckViolationError, match="class_ids_are_parallel"):
-        await add_prediction(predictions, uuid4(), 0, ("car", 0.5), class_ids=class_ids)
+async def test_release_0_1_0_reads_the_boxes_of_rows_with_class_numbers(predictions: Database) -> None:
+    """It unpacks `boxes` as a whole, and takes four numbers for each label."""
+    scenario_id, box = uuid4(), packed(1, 2, 3, 4)
+    await add_prediction(predictions, scenario_id, 0, ("car", 0.5), boxes=box + class_ids(MAX_CLASS_ID))
+    async with predictions.connection() as connection:
+        [row] = await connection.fetch("SELECT * FROM predictions WHERE scenario_id = $1", scenario_id)
+    sides = [round(side, 2) for side in struct.unpack(f">{len(row['boxes']) // 4}f", row["boxes"])]
+    assert sides[:4] == [1.0, 2.0, 3.0, 4.0]
+    assert decode(row).detections == (Detection("car", 0.5, (1.0, 2.0, 3.0, 4.0), class_id=MAX_CLASS_ID),)
+
+
+@pytest.mark.parametrize("numbers", [b"\x00", b"\x00\x01", class_ids(1, 2)])
+async def test_a_row_has_as_many_class_numbers_as_detections(predictions: Database, numbers: bytes) -> None:
+    with pytest.raises(asyncpg.CheckViolationError, match="lists_are_parallel"):
+        await add_prediction(predictions, uuid4(), 0, ("car", 0.5), boxes=packed(1, 2, 3, 4) + numbers)
+
+
+async def test_predictions_have_at_most_eight_columns(predictions: Database) -> None:
+    """A ninth makes the bitmap of nulls longer than a byte, and each row's header 8 bytes larger."""
+    async with predictions.connection() as connection:
+        columns = await connection.fetchval(
+            "SELECT count(*) FROM pg_attribute WHERE attrelid = 'predictions'::regclass AND attnum > 0"
+        )
+    assert columns <= 8

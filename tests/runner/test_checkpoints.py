@@ -13,7 +13,7 @@ from app.predictions.checkpoint import BatchWrite, Counters, Fence
 from app.runner import checkpoints, claims
 from tests.support.batches import as_batch, batch, prediction
 from tests.support.checkpoints import claim, frames, new_fence, write
-from tests.support.rows import packed
+from tests.support.rows import class_ids, packed
 
 
 async def test_a_first_claim_begins_at_the_first_frame(predictions: Database) -> None:
@@ -37,7 +37,7 @@ async def test_rows_hold_what_was_written(predictions: Database) -> None:
     await claim(predictions, fence)
     tracked = Prediction(2, 0.1, (Detection("a", 1.0, (0.0, 1.0, 2.0, 3.0), track_id=7, class_id=258),))
     failed = Prediction(3, 0.2, (), "damaged data")
-    boxes = [1.0, 2.0, 3.5, 4.25] * 2
+    boxes = packed(*[1.0, 2.0, 3.5, 4.25] * 2)
     first, other = prediction(0, 2).detections
     mixed = Prediction(0, 0.0, (replace(first, class_id=0), other))
     what = replace(batch(0, 4), predictions=[mixed, prediction(1, 0), tracked, failed])
@@ -45,10 +45,10 @@ async def test_rows_hold_what_was_written(predictions: Database) -> None:
     async with predictions.connection() as connection:
         rows = await connection.fetch("SELECT * FROM predictions ORDER BY frame")
     assert [list(row.values())[1:] for row in rows] == [
-        [0, 0.0, "aruco:0\naruco:1", packed(0.5, 0.5), packed(*boxes), None, None, b"\x00\x00\xff\xff"],
-        [1, 1 / 30, "", b"", b"", None, None, None],
-        [2, 0.1, "a", packed(1.0), packed(0.0, 1.0, 2.0, 3.0), [7], None, b"\x01\x02"],
-        [3, 0.2, "", b"", b"", None, "damaged data", None],
+        [0, 0.0, "aruco:0\naruco:1", packed(0.5, 0.5), boxes + class_ids(0, 0xFFFF), None, None],
+        [1, 1 / 30, "", b"", b"", None, None],
+        [2, 0.1, "a", packed(1.0), packed(0.0, 1.0, 2.0, 3.0) + class_ids(258), [7], None],
+        [3, 0.2, "", b"", b"", None, "damaged data"],
     ]
 
 

@@ -84,6 +84,11 @@ def packed(*numbers: float) -> bytes:
     return struct.pack(f">{len(numbers)}f", *numbers)
 
 
+def class_ids(*numbers: int) -> bytes:
+    """Return class numbers in the stored format: big-endian, four bytes each."""
+    return struct.pack(f">{len(numbers)}I", *numbers)
+
+
 async def add_event(scenarios: Database, scenario_id: UUID, to_state: str = "active", **columns: Any) -> int:
     """Insert one line of history, commit and notify. Returns its id."""
     values = {"scenario_id": scenario_id, "to_state": to_state, "attempt": 1, "reason": "because"}

@@ -68,7 +68,7 @@ async def list_predictions(
 # A detection takes 4 bytes of confidences, and about 80 of JSON besides its label. PostgreSQL knows the
 # length of a value that it stores apart (TOAST) without reading it.
 _PAGE = """
-    SELECT frame, time, labels, confidences, boxes, track_ids, error, class_ids, next
+    SELECT frame, time, labels, confidences, boxes, track_ids, error, next
       FROM (SELECT *, lead(frame) OVER by_frame AS next,
                    sum(20 * length(confidences) + octet_length(labels)
                        + coalesce(octet_length(error), 0)) OVER by_frame AS before

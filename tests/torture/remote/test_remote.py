@@ -61,7 +61,7 @@ async def world(predictions: Database, tmp_path: Path) -> AsyncIterator[World]:
 async def rows(world: World) -> Rows:
     async with world.database.connection() as connection:
         found: list[asyncpg.Record] = await connection.fetch(
-            "SELECT frame, time, labels, confidences, boxes, class_ids, error FROM predictions"
+            "SELECT frame, time, labels, confidences, boxes, error FROM predictions"
             " WHERE scenario_id = $1 ORDER BY frame",
             world.scenario_id,
         )
