@@ -10,7 +10,6 @@ import hashlib
 import os
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -28,6 +27,7 @@ from .binaries import find_binaries
 from .cluster import PORT, SUPERUSER, Cluster
 from .errors import EmbeddedServerError
 from .locks import FileLock
+from .watchdog import listens
 
 log = structlog.get_logger(__name__)
 
@@ -255,17 +255,6 @@ class EmbeddedServer:
             self._child.send_signal(number)
             return
         pid_file = self._cluster.read_pid_file()
-        if pid_file is not None and _accepts_connections(pid_file[1]):
+        if pid_file is not None and listens(*pid_file, str(PORT)):
             with suppress(ProcessLookupError):
                 self._account.send_signal(pid_file[0], number)
-
-
-def _accepts_connections(sockets: Path) -> bool:
-    """Return whether a server listens in `sockets`, so that the process id in its file is its own."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1)
-        try:
-            probe.connect(str(sockets / f".s.PGSQL.{PORT}"))
-        except OSError:
-            return False
-        return True

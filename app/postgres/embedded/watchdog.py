@@ -11,6 +11,7 @@ import fcntl
 import os
 import signal
 import socket
+import struct
 import sys
 import time
 from contextlib import suppress
@@ -42,13 +43,8 @@ def _stop(data: int) -> None:
     if found is None:
         return
     server, sockets, port = found
-    # The process id is the server's only if a server listens there.
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1)
-        try:
-            probe.connect(str(sockets / f".s.PGSQL.{port}"))
-        except OSError:
-            return
+    if not listens(server, sockets, port):
+        return
     with suppress(ProcessLookupError, PermissionError):
         os.kill(server, signal.SIGINT)
     deadline = time.monotonic() + _STOP_TIMEOUT
@@ -56,6 +52,23 @@ def _stop(data: int) -> None:
         time.sleep(_POLL)
     with suppress(OSError):
         sockets.rmdir()
+
+
+def listens(server: int, sockets: Path, port: str) -> bool:
+    """Return whether the process id is that of the server which listens in a folder.
+
+    It is another process's if the server was killed, or runs in another container with the same files.
+    """
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(sockets / f".s.PGSQL.{port}"))
+        except OSError:
+            return False
+        if sys.platform != "linux":
+            return True
+        listener, _, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        return bool(listener == server)
 
 
 def _read_pid_file(data: int) -> tuple[int, Path, str] | None:

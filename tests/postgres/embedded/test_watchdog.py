@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import sys
 from pathlib import Path
 
 import anyio
@@ -117,3 +119,13 @@ def test_a_pid_file_that_is_just_written_is_not_used(tmp_path: Path, text: str) 
         assert watchdog._read_pid_file(data) is None
     finally:
         os.close(data)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="tells by the socket who listens")
+def test_a_process_that_does_not_listen_is_not_the_server(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / ".s.PGSQL.5432"))
+        server.listen()
+        assert watchdog.listens(os.getpid(), tmp_path, "5432")
+        assert not watchdog.listens(os.getppid(), tmp_path, "5432")
+    assert not watchdog.listens(os.getpid(), tmp_path, "5432")
