@@ -7,6 +7,7 @@ from uuid import UUID
 import httpx
 import pytest
 
+from app.api.queries import history
 from app.postgres import Database
 from tests.support.rows import MEDIA, add_event, add_scenario, add_source_change
 
@@ -121,3 +122,17 @@ async def test_a_change_that_is_stored_late_is_in_a_later_page(
     await add_source_change(predictions, scenario_id, 1, at=BEGIN)
     second_page = (await http.get(path, params={"limit": 10, "cursor": first["next_cursor"]})).json()
     assert [item["kind"] for item in second_page["items"]] == ["source", "state", "state"]
+
+
+async def test_a_page_that_ends_early_skips_no_change_of_the_source(
+    http: httpx.AsyncClient, scenarios: Database, predictions: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "MAX_PAGE", 100)
+    scenario_id = await add_scenario(scenarios)
+    for second in range(1, 6):
+        await add_event(scenarios, scenario_id, at=BEGIN + timedelta(seconds=second), reason="x" * 60)
+    for number, second in enumerate([0, 30, 2], 1):  # the clock goes back
+        await add_source_change(predictions, scenario_id, number, at=BEGIN + timedelta(seconds=second))
+    items = await read_all(http, scenario_id, 100)
+    assert [item["number"] for item in items if item["kind"] == "source"] == [1, 2, 3]
+    assert len(items) == 8

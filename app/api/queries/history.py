@@ -9,6 +9,7 @@ would not do: an id is drawn before its transaction commits, so a reader would s
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from heapq import merge
+from itertools import takewhile
 from operator import itemgetter
 from typing import Annotated, Literal
 from uuid import UUID
@@ -116,7 +117,8 @@ async def list_history(
     of_source = await _list_source_changes(predictions, scenario_id, after.source_change, limit + 1)
     is_cut = bool(transitions) and transitions[-1]["has_next"]
     if is_cut:
-        of_source = [row for row in of_source if row["at"] <= transitions[-1]["at"]]
+        last = transitions[-1]["at"]
+        of_source = list(takewhile(lambda row: row["at"] <= last, of_source))  # their times may go back
     merged = list(merge(transitions, of_source, key=itemgetter("at")))
     items: list[ScenarioChange | SourceChange] = []
     position = after
