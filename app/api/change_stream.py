@@ -6,6 +6,7 @@ is readable only when every older transaction has ended; another task reads prog
 """
 
 import re
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import timedelta
 from math import inf
@@ -53,6 +54,7 @@ _PENDING_POLL = 0.05  # seconds between polls while a change waits for an older 
 _MAX_AGE = timedelta(days=1)  # of the changes that a client which reconnects is sent
 _MAX_WAITING = 100  # scenarios without a runner of which progress is sent
 _BATCH = 200  # changes in one query
+_MAX_SOURCE_EVENTS = 60  # seconds whose source events are kept for streams that are read slowly
 _FAULTS: tuple[type[Exception], ...] = (PostgresError, *TRANSIENT)  # no fault of a database ends the process
 
 
@@ -81,6 +83,7 @@ class ChangeStream:
         self._newest = StreamPosition(0, 0)
         self._progress = b""
         self._progress_count = 0
+        self._source_events: deque[tuple[int, bytes]] = deque(maxlen=_MAX_SOURCE_EVENTS)
         self._is_closed = False
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
@@ -141,8 +144,9 @@ class ChangeStream:
                         if must_read:
                             continue
                 if self._progress_count != progress_count:
+                    missed = [events for count, events in self._source_events if count > progress_count]
                     progress_count = self._progress_count
-                    yield self._progress
+                    yield b"".join([*missed, self._progress])
                 with move_on_after(wait) as silence:
                     await changed.wait()
                 if silence.cancelled_caught:
@@ -190,14 +194,19 @@ class ChangeStream:
         seen: dict[UUID, int] = {}  # the latest change of each scenario's source
         while self._clients:
             rows = await find_unended(self._scenarios, _MAX_WAITING)
-            stored = await list_stored_progress(self._predictions, [row["id"] for row in rows])
+            unended = [row["id"] for row in rows]
+            ended = seen.keys() - unended  # since the last time: what ended them is told, too
+            stored = await list_stored_progress(self._predictions, [*unended, *ended])
             timeout = self._options.heartbeat_timeout
             reasons = await list_reasons(self._scenarios, rows, stored, timeout)
             latest = {scenario_id: each.source_changes for scenario_id, each in stored.items()}
             new = {each: seen[each] for each, number in latest.items() if number > seen.get(each, number)}
             changes = await list_new_source_changes(self._predictions, new)
-            seen = latest
-            if rows:
+            seen = {each: latest[each] for each in unended}
+            if changes:
+                told = [b"event: source\ndata: %b\n\n" % _json(change) for change in changes]
+                self._source_events.append((self._progress_count + 1, b"".join(told)))
+            if rows or changes:
                 events = [
                     ProgressEvent(
                         scenario_id=row["id"],
@@ -209,11 +218,7 @@ class ChangeStream:
                     )
                     for row in rows
                 ]
-                told = [
-                    *(b"event: source\ndata: %b\n\n" % _json(change) for change in changes),
-                    *(b"event: progress\ndata: %b\n\n" % _json(event) for event in events),
-                ]
-                self._progress = b"".join(told)
+                self._progress = b"".join(b"event: progress\ndata: %b\n\n" % _json(event) for event in events)
                 self._progress_count += 1
                 self._wake_clients()
             await sleep(_POLL)

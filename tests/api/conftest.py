@@ -139,3 +139,9 @@ async def silent() -> AsyncIterator[str]:
     async with server:
         port = server.sockets[0].getsockname()[1]
         yield f"postgresql://user@127.0.0.1:{port}/nothing?sslmode=disable"
+
+
+@pytest.fixture
+async def url(app: ASGIApp) -> AsyncIterator[str]:
+    async with listening(app) as url:
+        yield url

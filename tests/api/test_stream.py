@@ -1,77 +1,19 @@
 """The stream of events, over real sockets."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from anyio import Event, fail_after, move_on_after
-from litestar.types import ASGIApp
 
 from app.postgres import Database
 from tests.api.conftest import Start, connected, listening
-from tests.support.rows import MEDIA, add_checkpoint, add_event, add_scenario, add_source_change
+from tests.api.event_reader import reading
+from tests.support.rows import MEDIA, add_checkpoint, add_event, add_scenario
 from tests.support.waiting import until
-
-
-class EventReader:
-    """Reads server-sent events; `last_id` is the id that a browser would reconnect with."""
-
-    def __init__(self, lines: AsyncIterator[str]) -> None:
-        self._lines = lines
-        self.last_id: str | None = None
-        self.comments = 0
-
-    async def next(self, kind: str = "scenario") -> dict[str, Any]:
-        """Return the next event of a kind; skip others."""
-        event: dict[str, str] = {}
-        with fail_after(10):
-            async for line in self._lines:
-                name, _, value = line.partition(": ")
-                if name == "id":
-                    self.last_id = value
-                elif line.startswith(":"):
-                    self.comments += 1
-                elif line:
-                    event[name] = value
-                else:
-                    if event.get("event") == kind:
-                        data: dict[str, Any] = json.loads(event["data"])
-                        return data
-                    event = {}
-        raise EOFError
-
-    async def until_begun(self) -> None:
-        """Wait for the position that the stream begins with."""
-        with fail_after(10):
-            async for line in self._lines:
-                if line.startswith("id: "):
-                    self.last_id = line.removeprefix("id: ")
-                    return
-
-
-@asynccontextmanager
-async def reading(url: str, last_event_id: str | None = None) -> AsyncIterator[EventReader]:
-    headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
-    async with (
-        httpx.AsyncClient(timeout=10) as http,
-        http.stream("GET", f"{url}/stream", headers=headers) as response,
-    ):
-        assert response.status_code == 200, await response.aread()
-        assert response.headers["content-type"].startswith("text/event-stream")
-        reader = EventReader(response.aiter_lines())
-        await reader.until_begun()
-        yield reader
-
-
-@pytest.fixture
-async def url(app: ASGIApp) -> AsyncIterator[str]:
-    async with listening(app) as url:
-        yield url
 
 
 async def test_changes_with_long_texts_arrive_in_several_parts(url: str, scenarios: Database) -> None:
@@ -177,33 +119,6 @@ async def test_progress_is_sent_for_running_scenarios(
             assert tick["progress"]["percent"] == 50.0
             assert tick["source_state"] == "open"
             assert reader.last_id == before, "progress carries no id"
-
-
-async def test_changes_of_live_sources_are_sent_once(
-    url: str, scenarios: Database, predictions: Database
-) -> None:
-    async def change(number: int, state: str) -> None:
-        await add_source_change(predictions, scenario_id, number, state=state, reason=f"change {number}")
-        async with predictions.connection() as connection:
-            await connection.execute("UPDATE checkpoints SET source_changes = $1", number)
-
-    scenario_id = await add_scenario(scenarios)
-    await add_checkpoint(predictions, scenario_id)
-    await change(1, "open")
-    async with reading(url) as reader, reading(url) as other:
-        await reader.next("progress")
-        await change(2, "reconnecting")
-        for each in (reader, other):
-            lost = await each.next("source")
-            assert (lost["scenario_id"], lost["number"], lost["state"], lost["reason"]) == (
-                str(scenario_id),
-                2,
-                "reconnecting",
-                "change 2",
-            )
-        await change(3, "open")
-        await change(4, "frozen")
-        assert [(await reader.next("source"))["number"] for _ in range(2)] == [3, 4]
 
 
 async def test_a_quiet_stream_is_kept_alive(start: Start) -> None:
