@@ -32,7 +32,10 @@ class Progress(Struct, frozen=True):
 
 
 class Inference(Struct, frozen=True):
-    """What computes a scenario's detections. `model` is the SHA-256 of the model's files."""
+    """What computes a scenario's detections.
+
+    `model` is the SHA-256 of the model's files, or what an inference server tells of its model.
+    """
 
     model: str
     backend: str
