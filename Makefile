@@ -8,8 +8,8 @@ DEV_STAMP := .venv/installed-dev
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header
 
-# Tests of whole processes, and of time, run behind the others and two at a time: the service's threads for decoding give way to
-# everything else, so busy tests beside them would hold them up.
+# The service's threads for decoding give way to everything else. So most tests run with the nicest priority, at which those are
+# equal to the rest, and tests of whole processes and of time run behind them, two at a time.
 WHOLE := compatibility fleet service torture video/test_live_playlists.py video/transport/test_snapshots.py
 
 .DEFAULT_GOAL := help
@@ -27,7 +27,7 @@ kafka: $(STAMP) ## run an Apache Kafka broker for development, on 127.0.0.1 and 
 
 test: lint ## check style, types and import rules, then run every test
 	@$(BIN)/python -m tools.kafka --download || true
-	@$(BIN)/python -m pytest -n 3 --max-worker-restart 0 $(addprefix --ignore=tests/,$(WHOLE))
+	@nice -n 19 $(BIN)/python -m pytest -n 3 --max-worker-restart 0 $(addprefix --ignore=tests/,$(WHOLE))
 	@$(BIN)/python -m pytest -n 2 --max-worker-restart 0 $(addprefix tests/,$(WHOLE))
 
 torture: $(DEV_STAMP) ## run the fault and attack battery at full length, hours of it; in parts: make torture-kill, …
