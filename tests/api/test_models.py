@@ -11,6 +11,7 @@ import pytest
 
 from app.api import ApiOptions, create_app
 from app.api.routes import models as routes
+from app.detectors.backends.session import InferenceError
 from app.detectors.onnx.catalog import ModelCatalog
 from tests.api.conftest import connected
 from tests.support import models
@@ -209,6 +210,59 @@ async def test_a_picture_that_declares_too_many_pixels_is_not_decoded(
         answer = await http.post("/models/a.onnx/try", content=bytes(content), headers={"Content-Type": kind})
         assert answer.status_code == 422
         assert "60000×60000 pixels" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("between", [b"\xff\x01", b"\xff\xd0"])
+async def test_a_marker_without_a_length_hides_no_pixels(
+    http: httpx.AsyncClient, tmp_path: Path, between: bytes
+) -> None:
+    """What follows was taken for its length, so that another start of frame was read than the decoder's."""
+    models.yolov8(tmp_path / "a.onnx")
+    jpeg = picture(".jpg")
+    frame = jpeg.index(b"\xff\xc0")
+    end = frame + 19
+    large = bytearray(jpeg[frame:end])
+    large[5:9] = (7_000).to_bytes(2, "big") * 2
+    content = (jpeg[:2] + between + large + jpeg[2:frame] + jpeg[end:]).ljust(4 + 0xFFC0, b"\0")
+    small = b"\xff\xc0\x00\x11\x08\x00\x08\x00\x08"
+    answer = await http.post(
+        "/models/a.onnx/try", content=content + small, headers={"Content-Type": "image/jpeg"}
+    )
+    assert (answer.status_code, "beginning is damaged" in answer.text) == (422, True)
+
+
+async def test_a_picture_of_many_scans_is_not_decoded(http: httpx.AsyncClient, tmp_path: Path) -> None:
+    models.yolov8(tmp_path / "a.onnx")
+    image = np.zeros((64, 64, 3), np.uint8)
+    jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    last = jpeg[jpeg.rindex(b"\xff\xda") : -2]
+    kind = {"Content-Type": "image/jpeg"}
+    assert (await http.post("/models/a.onnx/try", content=jpeg, headers=kind)).status_code == 200
+    answer = await http.post("/models/a.onnx/try", content=jpeg[:-2] + last * 500 + jpeg[-2:], headers=kind)
+    assert (answer.status_code, "more than 500 scans" in answer.text) == (422, True)
+
+
+async def test_a_picture_that_a_model_cannot_compute_is_refused_with_the_reason(
+    http: httpx.AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise InferenceError("the axes do not fit")
+
+    models.yolov8(tmp_path / "a.onnx")
+    monkeypatch.setattr("app.detectors.onnx.model.Model.infer", fail)
+    answer = await http.post("/models/a.onnx/try", content=picture(), headers=PNG)
+    assert (answer.status_code, "cannot compute this picture: the axes" in answer.text) == (422, True)
+
+
+async def test_requests_that_are_abandoned_early_keep_no_slot(
+    http: httpx.AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.yolov8(tmp_path / "a.onnx")
+    monkeypatch.setattr(routes, "PATIENCE", -1)
+    for _ in range(routes.MOST_WAITING + 1):
+        assert "takes long" in (await http.get("/models/a.onnx")).text
+    monkeypatch.undo()
+    assert (await http.get("/models/a.onnx")).status_code == 200
 
 
 async def test_requests_do_not_pile_up_behind_a_model_that_takes_long(

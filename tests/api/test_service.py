@@ -7,9 +7,11 @@ from uuid import UUID, uuid4
 import httpx
 import msgspec
 from anyio import Event, fail_after
+from msgspec import defstruct
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.api import ApiDeps, ApiOptions, create_app
+from app.api.routes.detectors import _describe
 from app.domain.detector_config import DetectorConfig
 from app.postgres import Database, open_database
 from tests.api.conftest import Start, connected
@@ -162,3 +164,19 @@ async def samples(http: httpx.AsyncClient) -> dict[tuple[str, tuple[tuple[str, s
         for family in text_string_to_metric_families(response.text)
         for sample in family.samples
     }
+
+
+def test_a_plugin_may_have_two_types_of_one_name() -> None:
+    """Their schemas get longer names then."""
+    inner = defstruct("Config", [("level", int, 3)], namespace={"__module__": "another"}, frozen=True)
+    config = defstruct(
+        "Config",
+        [("inner", inner, inner())],
+        namespace={"__doc__": "Things. Label: `thing`."},
+        frozen=True,
+        tag_field="type",
+        tag="things",
+    )
+    described = _describe(config)
+    assert described.config_schema["properties"]["type"] == {"enum": ["things"]}
+    assert described.example == {"type": "things", "inner": {"level": 3}}

@@ -14,6 +14,8 @@ PICTURE_TYPES = ("image/jpeg", "image/png")
 
 _PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _JPEG = b"\xff\xd8"
+_SCAN = b"\xff\xda"
+_MOST_SCANS = 500  # each can take as long as a whole picture; usual ones have at most 12, chance adds a few
 _QUALITY = 90
 _COLOURS = ((60, 180, 255), (90, 220, 90), (255, 140, 80), (200, 90, 255), (80, 80, 255), (230, 220, 60))
 
@@ -54,6 +56,8 @@ def decode_picture(content: bytes) -> StillPicture:
     width, height = size
     if width * height > MAX_PIXELS:
         raise PictureError(f"The picture has {width}×{height} pixels. Send one of at most 8192×4352.")
+    if content.startswith(_JPEG) and content.count(_SCAN) > _MOST_SCANS:
+        raise PictureError(f"The picture has more than {_MOST_SCANS} scans. Save it as a baseline JPEG.")
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:
@@ -103,6 +107,8 @@ def _size_of(content: bytes) -> tuple[int, int] | None:
         if marker == 0xFF:  # a fill byte
             at += 1
             continue
+        if marker == 0x01 or 0xD0 <= marker <= 0xDA:  # without a length, or after a start of frame
+            return None
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # a start of frame
             height, width = struct.unpack_from(">HH", content, at + 5)
             return width, height

@@ -35,8 +35,8 @@ class DetectorList(Struct, frozen=True):
 def _describe(config: type[Struct]) -> DetectorInfo:
     name = str(config.__struct_config__.tag)
     docs = docs_of(config)
-    _, schemas = msgspec.json.schema_components((config,))
-    schema = schemas.pop(config.__name__) | {"description": cleandoc(config.__doc__ or "")}
+    (reference,), schemas = msgspec.json.schema_components((config,), ref_template="{name}")
+    schema = schemas.pop(reference["$ref"]) | {"description": cleandoc(config.__doc__ or "")}
     if schemas:
         schema["$defs"] = schemas
     return DetectorInfo(name, docs.description, docs.labels, schema, docs.example, PLUGINS.packages.get(name))

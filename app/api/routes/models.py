@@ -1,8 +1,9 @@
 """Read the models of the model folder, and try one with a picture."""
 
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from functools import partial
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Lock
 from time import monotonic
 from typing import Annotated, Literal, TypeVar
 
@@ -12,6 +13,7 @@ from litestar import Response, get, post, route
 from litestar.params import FromPath
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from ...detectors.backends.session import InferenceError
 from ...detectors.base import DetectorError
 from ...detectors.onnx.catalog import ModelCatalog, ModelInfo
 from ...domain.detector_config import Fraction, Onnx
@@ -205,6 +207,8 @@ async def try_model(request: ApiRequest, name: FromPath[str]) -> Response[bytes]
         raise _no_model(name) from error
     except (DetectorError, PictureError) as error:
         raise ProblemError(INVALID, str(error)) from error
+    except InferenceError as error:
+        raise ProblemError(INVALID, f"The model {name!r} cannot compute this picture: {error}") from error
 
 
 @route("/models/{name:path}", http_method="OPTIONS", include_in_schema=False)
@@ -233,16 +237,23 @@ async def _run(request: ApiRequest, work: Callable[[], Result]) -> Result:
     slots: BoundedSemaphore = request.app.state.model_slots
     if not slots.acquire(blocking=False):
         raise unavailable("Other requests are examining models. Repeat the request in a moment.")
+    begun = Lock()  # who takes it first must free the slot: a thread may never begin if it is abandoned early
 
     def work_in_slot() -> Result:
+        if not begun.acquire(blocking=False):
+            raise CancelledError
         try:
             return work()
         finally:
             slots.release()
 
-    with move_on_after(PATIENCE):
-        # A limiter of its own never waits: threads that are left behind keep their slot.
-        return await to_thread.run_sync(work_in_slot, limiter=CapacityLimiter(1), abandon_on_cancel=True)
+    try:
+        with move_on_after(PATIENCE):
+            # A limiter of its own never waits: threads that are left behind keep their slot.
+            return await to_thread.run_sync(work_in_slot, limiter=CapacityLimiter(1), abandon_on_cancel=True)
+    finally:
+        if begun.acquire(blocking=False):
+            slots.release()
     raise unavailable("A model takes long to be examined. Repeat the request in a moment.")
 
 
