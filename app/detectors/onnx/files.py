@@ -1,7 +1,6 @@
 """The files of a model: the ONNX file, and files beside it that hold its weights (external data)."""
 
 import hashlib
-import mmap
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +11,8 @@ LARGEST_FILE = 2**31 - 1  # bytes: no ONNX message is larger
 _LONGEST_NAME = 4096  # bytes
 # A StringStringEntryProto with the key `location`, up to the length of its value. Only tensors have one.
 _LOCATION = b"\x0a\x08location\x12"
+_LONGEST_ENTRY = len(_LOCATION) + 2 + _LONGEST_NAME
+_CHUNK = 1 << 20  # bytes
 
 
 class FileStamp(NamedTuple):
@@ -29,12 +30,17 @@ def stamp_of(path: Path) -> FileStamp:
 
 
 def weight_names(path: Path) -> tuple[str, ...]:
-    """Return the names in the ONNX file at `path` of files that it takes weights from."""
+    """Return the names in the ONNX file at `path` of files that it takes weights from.
+
+    The file is not mapped into memory: SIGBUS would end the process if it is overwritten at that moment.
+    """
+    names: set[str] = set()
+    content = b""
     with path.open("rb") as file:
-        if path.stat().st_size == 0:  # cannot be mapped
-            return ()
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return tuple(sorted(set(_locations(content))))
+        while chunk := file.read(_CHUNK):
+            content = content[-_LONGEST_ENTRY:] + chunk
+            names.update(_locations(content))
+    return tuple(sorted(names))
 
 
 def find_weights(path: Path, names: Iterable[str]) -> dict[str, Path]:
@@ -77,12 +83,13 @@ def digest(path: Path, weights: Mapping[str, bytes]) -> str:
     return total.hexdigest()
 
 
-def _locations(content: mmap.mmap) -> Iterator[str]:
+def _locations(content: bytes) -> Iterator[str]:
+    """Yield the names whose entries are complete."""
     at = content.find(_LOCATION)
     while at >= 0:
         at += len(_LOCATION)
         low, high = (*content[at : at + 2], 0, 0)[:2]
         begin, length = (at + 1, low) if low < 128 else (at + 2, low - 128 + 128 * high)  # a varint
-        if length <= _LONGEST_NAME:
+        if length <= _LONGEST_NAME and begin + length <= len(content):
             yield content[begin : begin + length].decode(errors="replace")
         at = content.find(_LOCATION, at)

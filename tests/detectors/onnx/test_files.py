@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from app.detectors.base import DetectorError
 from app.detectors.factory import make_detector
 from app.detectors.onnx.cache import ModelCache
-from app.detectors.onnx.files import digest, weight_names
+from app.detectors.onnx.files import _CHUNK, digest, weight_names
 from app.domain.detector_config import Onnx
 from app.domain.model_input import ModelInput, StatedModel
 from tests.support import models
@@ -115,3 +117,28 @@ def test_only_some_ways_to_read_a_model_are_remembered(tmp_path: Path) -> None:
     assert len(model._understood) == 16
     assert model.understood(stated[-1]) is model.understood(stated[-1])
     assert model.understood(stated[0]) is not first
+
+
+@pytest.mark.parametrize("at", [0, _CHUNK - 5, _CHUNK - 60, 3 * _CHUNK - 200])
+def test_a_name_is_found_wherever_it_is_in_the_file(tmp_path: Path, at: int) -> None:
+    name = "w" * 150
+    entry = b"\x0a\x08location\x12\x96\x01" + name.encode()
+    (tmp_path / "model.onnx").write_bytes(bytes(at) + entry + bytes(99))
+    assert weight_names(tmp_path / "model.onnx") == (name,)
+    (tmp_path / "model.onnx").write_bytes(bytes(at) + entry[:-1])  # cut off
+    assert weight_names(tmp_path / "model.onnx") == ()
+
+
+def test_a_model_that_is_overwritten_while_it_is_read_ends_no_process(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.touch()
+    os.truncate(path, 2**30)  # takes no space
+    script = (
+        "import os, sys, time; from pathlib import Path; from app.detectors.onnx.files import weight_names\n"
+        "path = Path(sys.argv[1])\n"
+        "if not os.fork():\n"
+        "    time.sleep(0.02); os.truncate(path, 0); os._exit(0)\n"
+        "assert weight_names(path) == ()\n"
+        "assert os.wait()[1] == 0\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path)], check=True)
