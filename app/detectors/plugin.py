@@ -33,12 +33,15 @@ class PluginDetector(Detector):
             # It is called from one thread unless it says that it may be called from several.
             self.is_single_threaded = bool(getattr(made, "is_single_threaded", True))
             self.pins = Pins(model=getattr(made, "model_digest", None), backend=package)
-        except Exception as error:  # a plug-in can raise anything
+        except (Exception, SystemExit) as error:  # a plug-in can raise anything
             told = str(error) or type(error).__name__
             raise DetectorError(f"The detector {self._name!r} of {package} cannot be made: {told}") from error
 
     def detect(self, picture: Picture, frame: int, /) -> tuple[Detection, ...]:
-        return normalize(picture, map(self._checked, self._detect(picture, frame)))
+        try:
+            return normalize(picture, map(self._checked, self._detect(picture, frame)))
+        except SystemExit as error:  # it would end the service
+            raise RuntimeError(f"the detector {self._name!r} called sys.exit({error})") from error
 
     def _checked(self, found: Iterable[Any]) -> RawDetection:
         values = tuple(found)

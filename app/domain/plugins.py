@@ -53,7 +53,7 @@ def load_plugins(built_in: Iterable[str], entries: Iterable[EntryPoint] | None =
         try:
             plugins.packages[name] = package
             config = _load(same, taken)
-        except Exception as error:  # importing a package can raise anything
+        except (Exception, SystemExit) as error:  # importing a package can raise anything
             text = str(error) if isinstance(error, _PluginError) else f"{type(error).__name__}: {error}"
             line = " ".join(text.split())
             plugins.faults[name] = f"the detector {name!r} of {package} cannot be used: {line}"

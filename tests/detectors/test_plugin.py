@@ -1,5 +1,6 @@
 """A plug-in's detector: what it returns is checked, and what it raises is told."""
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -78,9 +79,19 @@ def fail() -> object:
     raise FileNotFoundError("there is no a.bin: download it")
 
 
+def test_sys_exit_fails_the_frame_and_does_not_end_the_service() -> None:
+    class Leaving:
+        def detect(self, _picture: object, _frame: int) -> Found:
+            sys.exit(3)
+
+    with pytest.raises(RuntimeError, match=r"'things' called sys.exit\(3\)"):
+        PluginDetector(Config(Leaving)).detect(ArrayPicture(plain(640, 360)), 0)
+
+
 @pytest.mark.parametrize(
     ("make", "told"),
     [
+        (sys.exit, "SystemExit"),
         (fail, "there is no a.bin: download it"),
         (object, "has no attribute 'detect'"),
         (lambda: Made((), warm_up=(1, 2)), "warm-up"),

@@ -1,6 +1,7 @@
 """Plug-ins: those that can be used are loaded, and of the others it is told what is wrong."""
 
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -104,6 +105,16 @@ def test_a_plugin_that_cannot_be_used_is_left_out_and_says_why(
     assert plugins.faults[name].startswith(f"the detector {name!r} of ")
     assert told in plugins.faults[name]
     assert "\n" not in plugins.faults[name]
+
+
+def test_a_plugin_that_exits_when_it_is_imported_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "leaving_plugin.py").write_text("import sys\nsys.exit('needs a GPU')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins = load("good", value="leaving_plugin:Good")
+    assert plugins.configs == ()
+    assert "cannot be used: SystemExit: needs a GPU" in plugins.faults["good"]
 
 
 def test_two_packages_with_one_name_are_both_left_out() -> None:
