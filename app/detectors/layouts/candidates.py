@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base import MAX_DETECTIONS
+from ..base import MAX_DETECTIONS, DetectorError
 
 Floats = NDArray[np.float32]
 
@@ -45,6 +45,21 @@ def corners(centres: Floats) -> Floats:
     """Convert centre and size to corners, both of shape (boxes, 4)."""
     half = centres[:, 2:] / 2
     return np.hstack((centres[:, :2] - half, centres[:, :2] + half))
+
+
+def whole_numbers(classes: Floats) -> NDArray[np.int64]:
+    """Return numbers of classes as integers.
+
+    Raises:
+        DetectorError: they are no whole numbers, so they are something else
+    """
+    numbers = classes.astype(np.int64)
+    if (numbers != classes).any():
+        raise DetectorError(
+            "Its outputs have fractions where numbers of classes should be, so they are of another layout."
+            " State its `layout` if you know it, or export it with its own exporter."
+        )
+    return numbers
 
 
 def nms(found: Candidates, iou: float) -> Candidates:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .candidates import Candidates, Floats, best_class, corners
+from .candidates import Candidates, Floats, best_class, corners, whole_numbers
 from .layout import Layout, Size
 
 
@@ -16,7 +16,7 @@ def rtdetr_ultralytics(
     if layout.variant != "end_to_end":
         return best_class(_pixels(rows[:, :4], size), rows[:, 4 : 4 + layout.classes], confidence)
     rows = rows[(rows[:, 4] >= confidence) & np.isfinite(rows[:, 5]) & (rows[:, 5] >= 0)]
-    return Candidates(_pixels(rows[:, :4], size), rows[:, 4], rows[:, 5].astype(np.int64))
+    return Candidates(_pixels(rows[:, :4], size), rows[:, 4], whole_numbers(rows[:, 5]))
 
 
 def detr(outputs: Sequence[Floats], _layout: Layout, size: Size, confidence: float) -> Candidates:

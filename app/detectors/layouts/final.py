@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .candidates import Candidates, Floats
+from .candidates import Candidates, Floats, whole_numbers
 from .detr import softmax
 from .layout import Layout, Size
 
@@ -45,4 +45,4 @@ def classifier(outputs: Sequence[Floats], layout: Layout, size: Size, confidence
 
 def _confident(boxes: Floats, scores: Floats, classes: Floats, confidence: float) -> Candidates:
     kept = (scores >= confidence) & np.isfinite(classes) & (classes >= 0)
-    return Candidates(boxes[kept], scores[kept], classes[kept].astype(np.int64))
+    return Candidates(boxes[kept], scores[kept], whole_numbers(classes[kept]))

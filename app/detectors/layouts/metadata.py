@@ -1,6 +1,7 @@
 """What an exporter wrote beside a network: its task, class names, input size and stride."""
 
 import ast
+import re
 from collections.abc import Mapping
 from math import prod
 
@@ -55,7 +56,11 @@ def _names(entries: Mapping[str, str]) -> dict[int, str]:
         names = dict(enumerate(names))
     if not isinstance(names, dict):
         return {}
-    return {int(number): clean_label(str(name)) for number, name in names.items() if str(number).isdecimal()}
+    return {
+        int(number): clean_label(str(name))
+        for number, name in names.items()
+        if re.fullmatch(r"[0-9]{1,6}", str(number))
+    }
 
 
 def _size(entries: Mapping[str, str]) -> tuple[int, int] | None:

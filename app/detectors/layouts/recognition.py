@@ -9,7 +9,7 @@ from ..base import DetectorError
 from .detr import softmax
 from .layout import Layout, Output, Size, Variant, describe
 from .metadata import Metadata
-from .shapes import STATE_LAYOUT, layout_by_shape
+from .shapes import STATE_LAYOUT, is_not_decoded, layout_by_shape
 
 _NAMED: dict[LayoutName, tuple[str, ...]] = {
     "yolov6_nms": ("num_dets", "det_boxes", "det_scores", "det_classes"),
@@ -23,6 +23,11 @@ _NAMED: dict[LayoutName, tuple[str, ...]] = {
 }
 _LIKELY = 0.5  # probability that a box sees nothing
 _MOSTLY = 0.8  # share of the boxes that see nothing in the trial picture
+_DFINE = (
+    "are of RT-DETR, D-FINE, DEIM or DEIMv2, which see colours in different ways. State the detector's"
+    " `layout` as dfine. For a DEIMv2 with a DINOv3 backbone, state its `input`, too: mean 0.485, 0.456,"
+    " 0.406 and std 0.229, 0.224, 0.225."
+)
 
 
 def recognize(
@@ -34,7 +39,7 @@ def recognize(
         DetectorError: the outputs are of no known layout, or could be of several, or not of the stated one
     """
     if stated is not None:
-        return _as_stated(outputs, facts, stated)
+        return _as_stated(outputs, size, facts, stated)
     found = _by_names(outputs)
     if found is None and len(outputs) == 1 and len(outputs[0].shape) == 2:
         found = _table(outputs[0], facts)
@@ -49,6 +54,8 @@ def _by_names(outputs: Sequence[Output]) -> Layout | None:
     for name, needed in _NAMED.items():
         chosen = _find(outputs, needed)
         if chosen and _has_shapes(name, chosen):
+            if name == "dfine":
+                raise DetectorError(f"Its outputs, {describe(outputs)}, {_DFINE}")
             return _by_logits(chosen) if name == "detr" else _layout(name, chosen)
     names = {_plain(each.name) for each in outputs}
     if {"dets", "labels"} <= names or {"boxes", "labels", "scores"} <= names or "pred_boxes" in names:
@@ -105,8 +112,11 @@ def _by_logits(outputs: Sequence[Output]) -> Layout:
         DetectorError: they may have no such class: then colours are scaled in one of two ways
     """
     logits = np.asarray(outputs[0].values, np.float32)[0]
-    if logits.shape[-1] > 1 and (softmax(logits)[:, -1] > _LIKELY).mean() >= _MOSTLY:
-        return _layout("detr", outputs)
+    if logits.shape[-1] > 1:
+        # If the last class were one of a sigmoid, it would not be likely nearly everywhere, only likelier.
+        is_nothing = (softmax(logits)[:, -1] > _LIKELY) & (logits[:, -1] > 0)
+        if is_nothing.mean() >= _MOSTLY:
+            return _layout("detr", outputs)
     raise DetectorError(
         f"Its outputs, {describe(outputs)}, do not tell how it was trained. State the detector's `layout`:"
         " rtdetr_transformers for RT-DETR and D-FINE; rfdetr for RF-DETR, LW-DETR, Deformable and Conditional"
@@ -119,7 +129,7 @@ def _table(output: Output, facts: Metadata) -> Layout | None:
     rows = output.values
     if rows is None or not output.is_float:
         return None
-    if facts.task == "classify" and len(rows) == 1:
+    if facts.task == "classify" and len(rows) == 1 and rows.size:
         return _classifier(output)
     if rows.shape[1] == 7 and _are_numbered_boxes(np.asarray(rows, np.float32)):
         return Layout("yolov7_nms", facts.named_classes, (output.name,))
@@ -138,9 +148,18 @@ def _are_numbered_boxes(rows: np.ndarray[tuple[int, ...], np.dtype[np.float32]])
 
 
 def _classifier(output: Output) -> Layout:
-    """Return the layout of class scores: probabilities if they are some, else logits."""
+    """Return the layout of class scores: probabilities of which one is true, or logits.
+
+    Raises:
+        DetectorError: they are probabilities of which several can be true
+    """
     scores = np.asarray(output.values, np.float32).reshape(-1)
     are_probabilities = scores.min() >= 0 and abs(float(scores.sum()) - 1) < 0.01
+    if not are_probabilities and scores.min() >= 0 and scores.max() <= 1:
+        raise DetectorError(
+            f"The scores in its output {output} are from 0 to 1, but their sum is not 1: it gives a picture"
+            " several labels. Export a classifier that gives one, or a detection model."
+        )
     return Layout("classifier", len(scores), (output.name,), "plain" if are_probabilities else "logits")
 
 
@@ -160,7 +179,7 @@ def _check_names(layout: Layout, facts: Metadata) -> None:
         )
 
 
-def _as_stated(outputs: Sequence[Output], facts: Metadata, stated: LayoutName) -> Layout:
+def _as_stated(outputs: Sequence[Output], size: Size, facts: Metadata, stated: LayoutName) -> Layout:
     """Return the stated layout with the outputs that it reads.
 
     Raises:
@@ -170,11 +189,22 @@ def _as_stated(outputs: Sequence[Output], facts: Metadata, stated: LayoutName) -
     if stated in _NAMED:
         needed = _NAMED[stated]
         chosen = _find(outputs, needed) or _find(outputs, _NAMED["detr"]) or list(outputs[: len(needed)])
+        if len(needed) > 2 and not _find(outputs, needed):  # their shapes do not tell scores from classes
+            raise DetectorError(
+                f"Its outputs, {describe(outputs)}, do not have the names of the layout {stated}:"
+                f" {', '.join(needed)}. Export it with these names."
+            )
         if len(chosen) < len(needed) or not _has_shapes(stated, chosen):
             raise wrong
         found = _layout(stated, chosen)
     else:
         found = _single(outputs[0], facts, stated, wrong)
+        if stated == "yolox" and not is_not_decoded(np.asarray(outputs[0].values, np.float32)[0], size):
+            raise DetectorError(
+                f"The boxes in its output {outputs[0]} are in pixels, or not in the cells of a YOLOX with the"
+                " strides 8, 16 and 32. If it was exported with --decode_in_inference, state its `layout` as"
+                " yolox_decoded."
+            )
     _check_names(found, facts)
     return found
 
@@ -184,7 +214,7 @@ def _single(output: Output, facts: Metadata, stated: LayoutName, wrong: Detector
     shape, named = output.shape, facts.named_classes
     if not output.is_float:
         raise wrong
-    if stated == "classifier" and np.prod(shape) == shape[-1]:
+    if stated == "classifier" and shape and 0 < np.prod(shape) == shape[-1]:
         return _classifier(output)
     if stated == "yolov7_nms" and len(shape) == 2 and shape[1] == 7:
         return Layout(stated, named, (output.name,))
@@ -212,4 +242,22 @@ def _single(output: Output, facts: Metadata, stated: LayoutName, wrong: Detector
             classes = named or values - before
     if values < before or (before < 6 and not 0 < classes <= values - before):
         raise wrong
+    if before < 6 and classes < values - before and facts.task not in ("segment", "pose"):
+        _check_rest(output, stated, variant, before, classes)
     return Layout(stated, classes, (output.name,), variant)
+
+
+def _check_rest(output: Output, stated: LayoutName, variant: Variant, before: int, classes: int) -> None:
+    """Check that the values after the named classes are none of further classes.
+
+    Raises:
+        DetectorError: all are from 0 to 1, unlike those of masks and key points
+    """
+    has_columns = variant == "plain" and stated in ("yolov8", "yolo_obb")
+    values = np.asarray(output.values, np.float32)[0]
+    rest = (values.T if has_columns else values)[:, before + classes :]
+    if rest.size and rest.min() >= 0 and rest.max() <= 1:
+        raise DetectorError(
+            f"It has {classes + rest.shape[1]} classes, but {classes} names. State all names, and choose with"
+            " the detector's `labels`."
+        )

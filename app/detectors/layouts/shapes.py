@@ -73,6 +73,11 @@ def layout_by_shape(outputs: Sequence[Output], size: Size, facts: Metadata) -> L
     raise DetectorError(_describe(outputs))
 
 
+def is_not_decoded(rows: NDArray[np.floating], size: Size) -> bool:
+    """Return whether there is a row for each cell of YOLOX, whose centre is in cells instead of pixels."""
+    return len(rows) == count_cells(size) and bool((np.abs(rows[:, :2]) <= _RAW * min(size)).all())
+
+
 def _one_row_per_cell(
     first: Output, rows: NDArray[np.float32], size: Size, extras: int | None, facts: Metadata
 ) -> Layout:
@@ -86,7 +91,7 @@ def _one_row_per_cell(
         classes = across - _BOX - 1
         if (rows[:, _BOX] == 1).all():  # YOLOv6
             return Layout("yolov5", _count_classes(first.shape, classes, extras, facts), (first.name,))
-        if len(rows) == count_cells(size) and _are_places_in_cells(rows, size):
+        if is_not_decoded(rows, size) and (rows[:, :2] < 0).any():
             return Layout("yolox", _count_classes(first.shape, classes, extras, facts), (first.name,))
     if 0 < facts.named_classes == across - _BOX:
         return Layout("yolov8", facts.named_classes, (first.name,), "transposed")
@@ -140,12 +145,6 @@ def _count_classes(shape: tuple[int, ...], values: int, extras: int | None, meta
 
 def _are_whole_numbers(column: NDArray[np.float32]) -> bool:
     return bool(((column == np.floor(column)) & (column >= -1)).all())
-
-
-def _are_places_in_cells(rows: NDArray[np.float32], size: Size) -> bool:
-    """Return whether boxes are not decoded: their centres are numbers of cells, of either sign."""
-    places = rows[:, :2]
-    return bool((np.abs(places) <= _RAW * min(size)).all() and (places < 0).any())
 
 
 def _are_fractions_of_centres(rows: NDArray[np.float32]) -> bool:

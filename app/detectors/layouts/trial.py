@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from math import inf
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ...domain.picture import Image
 from ..base import DetectorError
@@ -44,6 +46,19 @@ class TrialPicture:
         if size is None or size == (self.width, self.height):
             return self._bgr
         return np.asarray(cv2.resize(self._bgr, size), np.uint8)
+
+
+def check_numbers(outputs: Sequence[NDArray[Any]]) -> None:
+    """Check that no output has NaN: what a network did not compute must not look as if nothing were there.
+
+    Raises:
+        DetectorError: one has
+    """
+    if any(values.size and np.isnan(values.max()) for values in outputs):  # a single NaN is the maximum
+        raise DetectorError(
+            "Its outputs have NaN, as if values became too large for float16. Export it with float32"
+            " (half=False)."
+        )
 
 
 def check_found(found: Candidates, layout: Layout) -> None:

@@ -19,7 +19,7 @@ from .metadata import Metadata, read_metadata
 from .preprocessing import PictureFormat, PictureScaler, ScaledPicture
 from .recognition import recognize
 from .rotated import upright_after_nms
-from .trial import TrialPicture, check_found, check_values
+from .trial import TrialPicture, check_found, check_numbers, check_values
 
 
 class UnderstoodModel(Struct, frozen=True):
@@ -54,6 +54,7 @@ class UnderstoodModel(Struct, frozen=True):
         Raises:
             DetectorError: their values are not those of the layout
         """
+        check_numbers(outputs)
         found = decode(outputs, self.layout, scaled.size, confidence)
         if wanted is not None:
             found = found.only(np.isin(found.classes, wanted))
@@ -104,7 +105,9 @@ def understand(session: Session, stated: StatedModel) -> UnderstoodModel:
         outputs = _try(session, declared, form)
         layout = recognize(outputs, form.size, facts, stated.layout or layout.name)
     by_name = {each.name: each.values for each in outputs}
-    check_values([np.asarray(by_name[name], np.float32) for name in layout.outputs], layout, form.size)
+    values = [np.asarray(by_name[name], np.float32) for name in layout.outputs]
+    check_numbers(values)
+    check_values(values, layout, form.size)
     if declared.sides == (None, None) and form.fit != "stretch":
         form = replace(form, has_dynamic_shape=_takes_half_the_height(session, declared, form))
     return UnderstoodModel(form, layout, facts.names, {each.name: each.dtype for each in declared.extras})

@@ -165,7 +165,9 @@ def test_boxes_in_pixels_of_the_stated_size_are_read(tmp_path: Path) -> None:
     }
     path = models.answering(tmp_path / "model.onnx", outputs, (SIDE, SIDE))
     models.with_input(path, "orig_target_sizes", [1, 2])
-    assert found(path) == [(1, 0.9, BOX)]
+    with pytest.raises(DetectorError, match="as dfine"):
+        found(path)
+    assert found(path, layout="dfine") == [(1, 0.9, BOX)]
 
 
 def test_rotated_boxes_give_the_upright_ones_around_them(tmp_path: Path) -> None:
@@ -248,7 +250,7 @@ def test_a_square_is_found_whatever_the_input_is_like(
         (
             {"boxes": filled(30, 4, FRACTION), "labels": np.ones((1, 30), np.int64),
              "scores": np.ones((1, 30), np.float32)},
-            {}, {}, "fractions of the picture",
+            {}, {"layout": "dfine"}, "fractions of the picture",
         ),
         (
             {"dets": filled(30, 4), "labels": filled(30, 5) - 9}, {"names": "['a', 'b']"}, {},
@@ -258,6 +260,8 @@ def test_a_square_is_found_whatever_the_input_is_like(
             {"output0": filled(300, 6, (20, 30, 50, 60, 0.9, 1))}, {"task": "classify"}, {},
             "is no row of scores",
         ),
+        ({"output0": filled(300, 6, (np.nan,) * 6)}, {}, {"layout": "yolov10"}, "NaN.*half=False"),
+        ({"output0": np.full((1, 7, CELLS), np.nan, np.float32)}, {}, {}, "have NaN"),
     ],
 )  # fmt: skip
 def test_what_contradicts_itself_or_is_not_certain_is_rejected(

@@ -1,40 +1,26 @@
 """How a network's outputs are told to hold boxes, and which are rejected."""
 
 import re
-from collections.abc import Mapping
 
 import numpy as np
 import pytest
 
 from app.detectors.base import DetectorError
 from app.detectors.layouts.candidates import Floats
-from app.detectors.layouts.layout import Layout, Output, Variant
+from app.detectors.layouts.layout import Layout, Output
 from app.detectors.layouts.metadata import Metadata, read_metadata
 from app.detectors.layouts.recognition import recognize
-from app.domain.model_input import LayoutName
+from tests.detectors.layouts.outputs import (
+    V5_ANCHORS,
+    V8_ANCHORS,
+    layout,
+    layout_of_first,
+    metadata,
+    outputs_of,
+    values,
+)
 
-V5_ANCHORS, V8_ANCHORS = 25200, 8400  # of a 640×640 input
 MASKS = np.zeros((1, 32, 160, 160), np.float32)
-
-
-def metadata(names: int = 0, **entries: str) -> Metadata:
-    return read_metadata({"names": str({number: f"n{number}" for number in range(names)}), **entries})
-
-
-def values(*shape: int) -> Floats:
-    """Return values with a class score of 0.5 in the sixth column, so that it is no class number."""
-    output = np.zeros(shape, np.float32)
-    output[..., 5:6] = 0.5
-    return output
-
-
-def layout_of_first(name: LayoutName, classes: int, variant: Variant = "plain") -> Layout:
-    return Layout(name, classes, ("output0",), variant)
-
-
-def layout(output: Floats, facts: Metadata, *others: Floats, size: tuple[int, int] = (640, 640)) -> Layout:
-    outputs = [Output("output0", output), *(Output(f"output{n}", each) for n, each in enumerate(others, 1))]
-    return recognize(outputs, size, facts)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +148,6 @@ def test_any_other_shape_is_rejected_with_the_reason(shape: tuple[int, ...], nam
 NAMED = [
     ("detr", {"logits": (1, 20, 92), "pred_boxes": (1, 20, 4)}, 91),
     ("detr", {"pred_boxes": (1, 20, 4), "pred_logits": (1, 20, 6), "last": (1, 20, 256)}, 5),
-    ("dfine", {"labels": (1, 300), "boxes": (1, 300, 4), "scores": (1, 300)}, 0),
     ("torchvision", {"boxes": (7, 4), "labels": (7,), "scores": (7,), "masks": (7, 1, 640, 640)}, 0),
     ("torchvision", {"boxes": (0, 4), "labels": (0,), "scores": (0,)}, 0),
     ("rfdetr", {"dets": (1, 300, 4), "labels": (1, 300, 91)}, 91),
@@ -195,6 +180,7 @@ def test_the_names_of_several_outputs_tell_the_layout(
     [
         ({"logits": (1, 300, 80), "pred_boxes": (1, 300, 4)}, "State the detector's `layout`: rtdetr_trans"),
         ({"logits": (1, 300, 1), "pred_boxes": (1, 300, 4)}, "State the detector's `layout`: rtdetr_trans"),
+        ({"labels": (1, 300), "boxes": (1, 300, 4), "scores": (1, 300)}, "DEIMv2, .* `layout` as dfine"),
         ({"boxes": (1, 300, 4), "labels": (1, 300), "scores": (1, 200)}, "known network and other shapes"),
         ({"dets": (1, 300, 6), "labels": (1, 300)}, "known network and other shapes"),
         ({"a": (1, V8_ANCHORS, 4), "b": (1, V8_ANCHORS, 80)}, "state it as the detector's `layout`"),
@@ -210,19 +196,32 @@ def test_outputs_that_could_be_of_several_networks_are_rejected(
         assert f"'{name}' {list(shape)}" in str(rejected.value)
 
 
-def outputs_of(shapes: Mapping[str, tuple[int, ...]], nothing: float = 9) -> list[Output]:
-    """Return outputs of zeros, in whose logits the last class has the value `nothing`."""
-    outputs = [Output(name, np.zeros(shape, np.float32)) for name, shape in shapes.items()]
-    for each in outputs:
-        if "logits" in each.name and isinstance(each.values, np.ndarray):
-            each.values[..., -1] = nothing
-    return outputs
+@pytest.mark.parametrize("last", [-4.5, -0.1])
+def test_a_last_class_that_is_only_likelier_than_the_others_is_not_for_nothing(last: float) -> None:
+    """RT-DETR of two classes, of which the second was more frequent in training."""
+    logits = np.full((1, 300, 2), -7, np.float32)
+    logits[..., 1] = last
+    outputs = [Output("logits", logits), Output("pred_boxes", np.full((1, 300, 4), 0.5, np.float32))]
+    with pytest.raises(DetectorError, match="State the detector's `layout`"):
+        recognize(outputs, (640, 640), metadata())
+    logits[..., 1] = 3
+    assert recognize(outputs, (640, 640), metadata()).name == "detr"
+
+
+def test_a_classifier_that_gives_several_labels_is_rejected() -> None:
+    scores = np.array([[0.9, 0.1, 0.8]], np.float32)
+    with pytest.raises(DetectorError, match="several labels"):
+        layout(scores, metadata(task="classify"))
+    with pytest.raises(DetectorError, match="several labels"):
+        recognize([Output("output0", scores)], (224, 224), metadata(), "classifier")
 
 
 def test_a_classifier_is_told_by_its_metadata() -> None:
     scores = np.full((1, 4), 0.25, np.float32)
     assert layout(scores, metadata(4, task="classify")) == layout_of_first("classifier", 4)
     assert layout(scores - 1, metadata(4, task="classify")) == layout_of_first("classifier", 4, "logits")
+    stated = recognize([Output("output0", scores * 9)], (224, 224), metadata(), "classifier")
+    assert stated == layout_of_first("classifier", 4, "logits")
 
 
 def test_rows_with_the_number_of_the_picture_are_told_from_a_classifier_of_seven_classes() -> None:
@@ -234,62 +233,14 @@ def test_rows_with_the_number_of_the_picture_are_told_from_a_classifier_of_seven
             layout(np.array([wrong], np.float32), metadata())
 
 
-@pytest.mark.parametrize(
-    ("stated", "shape", "named", "expected"),
-    [
-        ("yolov8", (1, 84, 8400), 0, ("yolov8", 80, "plain")),
-        ("yolov8", (1, 8400, 84), 0, ("yolov8", 80, "transposed")),
-        ("yolov8", (1, 56, 8400), 1, ("yolov8", 1, "plain")),  # key points, named as one class
-        ("yolov5", (1, 25200, 85), 0, ("yolov5", 80, "plain")),
-        ("yolox_decoded", (1, 8400, 85), 80, ("yolox_decoded", 80, "plain")),
-        ("yolov10", (1, 300, 38), 3, ("yolov10", 3, "plain")),
-        ("rtdetr_ultralytics", (1, 300, 84), 0, ("rtdetr_ultralytics", 80, "plain")),
-        ("rtdetr_ultralytics", (1, 300, 6), 0, ("rtdetr_ultralytics", 0, "end_to_end")),
-        ("yolo_obb", (1, 20, 8400), 15, ("yolo_obb", 15, "plain")),
-        ("yolo_obb", (1, 300, 7), 15, ("yolo_obb", 15, "end_to_end")),
-        ("yolov7_nms", (5, 7), 0, ("yolov7_nms", 0, "plain")),
-        ("classifier", (1, 10), 0, ("classifier", 10, "logits")),
-    ],
-)
-def test_a_stated_layout_is_used_if_the_outputs_can_be_of_it(
-    stated: LayoutName, shape: tuple[int, ...], named: int, expected: tuple[LayoutName, int, Variant]
-) -> None:
-    found = recognize([Output("output0", values(*shape))], (640, 640), metadata(named), stated)
-    assert found == layout_of_first(*expected)
-
-
-def test_a_stated_layout_of_several_outputs_needs_no_names() -> None:
-    shapes = {"4": (1, 300, 80), "5": (1, 300, 4)}
-    found = recognize(outputs_of(shapes), (640, 640), metadata(), "rtdetr_transformers")
-    assert found == Layout("rtdetr_transformers", 80, ("4", "5"))
-    named = {"pred_boxes": (1, 300, 4), "logits": (1, 300, 91)}
-    assert recognize(outputs_of(named), (640, 640), metadata(), "rfdetr").outputs == ("logits", "pred_boxes")
-
-
-@pytest.mark.parametrize(
-    ("stated", "shape", "named"),
-    [
-        ("yolov8", (1, 300), 0),
-        ("yolov8", (1, 4, 8400), 0),
-        ("yolov8", (1, 84, 8400), 81),
-        ("yolov10", (1, 300, 5), 0),
-        ("yolov7_nms", (1, 300, 7), 0),
-        ("classifier", (1, 300, 7), 0),
-        ("detr", (1, 300, 7), 0),
-        ("tensorflow", (1, 300, 4), 0),
-    ],
-)
-def test_a_stated_layout_that_the_outputs_cannot_have_is_rejected(
-    stated: LayoutName, shape: tuple[int, ...], named: int
-) -> None:
-    with pytest.raises(DetectorError, match=f"are not those of the layout {stated}"):
-        recognize([Output("output0", values(*shape))], (640, 640), metadata(named), stated)
-
-
 def test_masks_without_metadata_are_told_by_their_planes_but_key_points_are_not() -> None:
     assert layout(values(1, 39, V8_ANCHORS), metadata(), MASKS) == layout_of_first("yolov8", 3)
     with pytest.raises(DetectorError, match="does not tell its classes"):
         layout(values(1, 56, V8_ANCHORS), metadata(task="pose"))
+
+
+def test_names_with_numbers_that_no_class_has_are_left_out() -> None:
+    assert read_metadata({"names": str({"9" * 5000: "a", 7: "b", "-1": "c"})}).names == {7: "b"}
 
 
 def test_an_output_that_is_not_float32_is_rejected() -> None:

@@ -109,7 +109,15 @@ def test_a_model_for_an_unknown_task_is_rejected(tmp_path: Path) -> None:
         load(answering(tmp_path / "model.onnx", {"task": "semantic"}, output0=grid(3)))
 
 
-@pytest.mark.parametrize("row", [(0.2, 0.3, 0.5, 0.6, 0.9, 1), (20, 30, 50, 60, 4.0, 1)])
+@pytest.mark.parametrize(
+    "row",
+    [
+        (0.2, 0.3, 0.5, 0.6, 0.9, 1),
+        (20, 30, 50, 60, 4.0, 1),
+        (20, 30, 50, 60, 1, 0.9),  # class before score
+        (20, 30, 50, 60, np.nan, 1),
+    ],
+)
 def test_a_model_that_finds_nothing_in_the_trial_is_rejected_when_it_finds_something(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: tuple[float, ...]
 ) -> None:
@@ -119,7 +127,7 @@ def test_a_model_that_finds_nothing_in_the_trial_is_rejected_when_it_finds_somet
     picture = ArrayPicture(np.zeros((SIDE, SIDE, 3), np.uint8))
     assert detector.detect(picture, 0) == ()
     monkeypatch.setattr(cache.load("model.onnx"), "infer", lambda *_: [rows(300, *row)])
-    with pytest.raises(DetectorError, match=r"fractions|logits"):
+    with pytest.raises(DetectorError, match=r"fractions|logits|NaN"):
         detector.detect(picture, 1)
 
 
