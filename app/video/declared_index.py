@@ -44,12 +44,14 @@ _SAMPLES_PER_ENTRY = 160  # the fewest samples of plain sound that FFmpeg combin
 class Index(Struct, frozen=True):
     """How much of an index FFmpeg may build: of at most `tracks` tracks, and of an mp4 only if `is_mp4`.
 
-    `has_fragments`: the file is an mp4 whose index is spread over it.
+    `has_fragments`: the file is an mp4 whose index is spread over it. `lacks_header`: it is an mp4 without
+    one, as if it was cut off.
     """
 
     is_mp4: bool
     tracks: int = MAX_TRACKS
     has_fragments: bool = False
+    lacks_header: bool = False
 
 
 def check_index(file: ReadableFile, size: int, name: str, *, is_remote: bool = False) -> Index:
@@ -67,7 +69,12 @@ def check_index(file: ReadableFile, size: int, name: str, *, is_remote: bool = F
         if head[4:8] in _FIRST_BOXES:
             boxes = _Mp4(window, size, name)
             tracks = boxes.check(is_remote=is_remote)
-            return Index(is_mp4=True, tracks=tracks, has_fragments=boxes.has_fragments)
+            return Index(
+                is_mp4=True,
+                tracks=tracks,
+                has_fragments=boxes.has_fragments,
+                lacks_header=not boxes.has_header,
+            )
         check_lists(window, size, name)
     finally:
         file.seek(0)
@@ -163,14 +170,14 @@ class _Mp4:
         self._name = name
         self._tracks = [_Track()]  # the first has what is in no track
         self._odd_tracks = self._searched = 0
-        self._has_header = self._is_fragmented = self._is_packed = False
-        self.has_fragments = False
+        self._is_fragmented = self._is_packed = False
+        self.has_fragments = self.has_header = False
 
     def check(self, *, is_remote: bool) -> int:
         """Return how many tracks FFmpeg may open. Raises VideoError."""
         for kind, start, end in self._boxes(0, self._size):
             if kind == b"moov":
-                self._has_header = True
+                self.has_header = True
                 self._add_container(start, end, self._tracks[0])
             elif kind == b"moof":
                 self._is_fragmented = self.has_fragments = True
@@ -181,7 +188,7 @@ class _Mp4:
             elif kind not in (b"mdat", b"ftyp", b"skip", b"wide", b"sidx"):
                 self._search(start - 8, end, self._tracks[0])
             self._check_sum()
-            if is_remote and self._has_header and self._is_fragmented:
+            if is_remote and self.has_header and self._is_fragmented:
                 self.has_fragments = True
                 tracks = len(self._tracks) - 1 + self._odd_tracks
                 if tracks > MAX_UNCOUNTED_TRACKS:

@@ -50,6 +50,15 @@ def not_a_video_error(name: str) -> VideoError:
     )
 
 
+def cut_off_error(name: str) -> VideoError:
+    """Return the error for an mp4 without its index."""
+    return VideoError(
+        f"{name} is incomplete: its index (moov), which most recorders write last, is missing; record or copy"
+        " it again, or repair it",
+        retryable=False,
+    )
+
+
 def no_ranges_error(name: str) -> VideoError:
     """Return the error for a recording with its index at the end, on a web server without range requests."""
     return VideoError(

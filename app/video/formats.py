@@ -10,8 +10,10 @@ import av
 import av._core
 from av.container import InputContainer
 from av.error import EOFError as AvEOFError
+from av.error import InvalidDataError
 
 from .declared_index import MAX_TRACKS, MAX_UNCOUNTED_TRACKS, BegunFile, Index, check_index
+from .errors import cut_off_error
 from .stills import picture_format
 from .transport.http_file import HttpFile
 from .transport.jpeg_stream import JpegStream
@@ -57,7 +59,8 @@ _BUFFER = 256 * 1024  # bytes that PyAV reads from an HttpFile at once
 def open_file(path: Path, name: str) -> tuple[InputContainer, bool]:
     """Open a file, and return whether it is a fragmented mp4, too; `name` stands for it in messages.
 
-    Raises READ_ERRORS, or VideoError if its index would take too much memory or it is an animated WebP.
+    Raises READ_ERRORS, or VideoError if its index is missing or would take too much memory, or if it is an
+    animated WebP.
     """
     if picture := picture_format(path, name):
         options = {"format_whitelist": picture, "protocol_whitelist": "file"}
@@ -75,6 +78,10 @@ def open_file(path: Path, name: str) -> tuple[InputContainer, bool]:
                 return container, index.has_fragments
             container.close()
         return opened(options), index.has_fragments
+    except InvalidDataError as error:
+        if index.lacks_header:
+            raise cut_off_error(name) from error
+        raise
     except AvEOFError:
         # A fragmented mp4 that ends early opens only if FFmpeg cannot seek.
         return opened(options | {"seekable": "0"}), index.has_fragments
@@ -88,14 +95,19 @@ def open_test_pattern(graph: str) -> InputContainer:
 def open_http_file(file: HttpFile) -> tuple[InputContainer, bool]:
     """Open a recording or stream over HTTP, and return whether it is a fragmented mp4, too.
 
-    Raises READ_ERRORS, or VideoError if the index of a recording would take too much memory.
+    Raises READ_ERRORS, or VideoError if the index of a recording is missing or would take too much memory.
     """
     size = file.identity.size
     if file.is_jpegs:  # FFmpeg takes them for one picture if they have no name
         return _open(file, _HTTP_OPTIONS, format="mjpeg", buffer_size=_BUFFER), False
     if size is not None and file.seekable():
         index = check_index(file, size, file.name, is_remote=True)
-        return _open(file, _options(_HTTP_OPTIONS, index), buffer_size=_BUFFER), index.has_fragments
+        try:
+            return _open(file, _options(_HTTP_OPTIONS, index), buffer_size=_BUFFER), index.has_fragments
+        except InvalidDataError as error:
+            if index.lacks_header:
+                raise cut_off_error(file.name) from error
+            raise
     begun = BegunFile(file, file.name)
     container = _open(begun, _options(_HTTP_OPTIONS, begun.index()), buffer_size=_BUFFER)
     begun.is_open = True

@@ -39,6 +39,8 @@ class DeclaredLength:
         self._opened = opened
         if opened.has_fragments:  # the index has the first fragment alone
             self.frames = self._stored_frames = None
+        if name.endswith("_pipe"):  # a file that is one picture, to which FFmpeg gives a rate of 25
+            self.frames, self.rate = 1, None
         self.seconds: float | None = None
         pictures = count_pictures(stream) if name == "avi" else 0
         if pictures and self.frames and rate and pictures < self.frames:

@@ -115,6 +115,7 @@ async def test_only_models_below_the_folder_are_shown(
     tried = await http.post(f"/models/{name}/try", content=picture(), headers=PNG)
     assert tried.status_code == 404
     assert str(tmp_path) not in answer.text + tried.text
+    assert ("name ends in .onnx" in answer.text) == (not name.endswith(".onnx"))
 
 
 @pytest.mark.parametrize("kind", [".png", ".jpg"])

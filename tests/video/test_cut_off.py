@@ -6,6 +6,7 @@ import pytest
 
 from app.domain.reason import ScenarioWarning
 from app.domain.sampling import EveryFrame
+from app.video.errors import VideoError
 from app.video.reading import SampledFrame
 from tests.support import clips
 from tests.support.web_server import web_server
@@ -87,6 +88,16 @@ def test_it_is_said_if_nothing_tells_how_much_is_missing(media: Path) -> None:
     clips.truncate(made(media, "a.ts"), 0.4, media / "cut.ts")
     _, (warning,) = frames_and_warnings(media, "cut.ts")
     assert warning.text.endswith(" Nothing tells how much is missing.")
+
+
+@pytest.mark.parametrize("over_http", [False, True], ids=["file", "http"])
+def test_an_mp4_whose_index_was_cut_off_is_refused_as_incomplete(media: Path, *, over_http: bool) -> None:
+    clips.truncate(clips.marker_clip(media / "last.mp4", frames=30, size=SIZE), 0.6, media / "cut.mp4")
+    with web_server(media) as server:
+        source = f"{server.url}/cut.mp4" if over_http else "cut.mp4"
+        with pytest.raises(VideoError, match=r"cut\.mp4 is incomplete: its index \(moov\)") as refused:
+            frames_and_warnings(media, source)
+    assert not refused.value.retryable
 
 
 def test_a_fragment_without_its_data_is_noticed(media: Path) -> None:

@@ -21,7 +21,8 @@ def test_a_picture_is_one_frame(tmp_path: Path, suffix: str) -> None:
     frames = read(tmp_path, f"gate.{suffix}")
     assert [(frame.number, frame.time, type(frame.content)) for frame in frames] == [(0, 0.0, bytes)]
     with opened(tmp_path, f"gate.{suffix}") as video:
-        assert (video.media.width, video.media.height) == (96, 64)
+        media = video.media
+        assert (media.width, media.height, media.frames, media.fps) == (96, 64, 1, None)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])

@@ -272,8 +272,9 @@ def _wrong_method(request: ApiRequest) -> ProblemError:
 
 
 def _no_model(name: str) -> ProblemError:
+    what = "" if name.lower().endswith(".onnx") else " A model is a file whose name ends in .onnx."
     return ProblemError(
         NOT_FOUND,
-        f"There is no model {name[:200]!r} in the model folder of this process (VA_MODEL_ROOT)."
+        f"There is no model {name[:200]!r} in the model folder of this process (VA_MODEL_ROOT).{what}"
         " GET /models lists those that exist.",
     )
