@@ -25,7 +25,6 @@ METADATA_SECONDS = 10.0
 RESOLVE_SECONDS = 30.0
 
 _KEEP_ALIVE = 4.0  # seconds: servers close idle connections after 5 or more
-_MOST_CONNECTIONS = 32
 _MOST_ADDRESSES = 4  # of one name that are tried
 
 
@@ -52,12 +51,12 @@ class HttpServer:
             self._headers["Authorization"] = f"Bearer {key}"
         self._hosts: list[str] = []
         self._resolved_at = 0.0
-        self._client: httpx.AsyncClient | None = None
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether there is anything to close."""
-        return self._client is not None
+        # Each does one request at a time. One that failed is not used again: the pool of httpx keeps the
+        # connections of some requests that were cancelled, and all later ones would wait for them.
+        self._clients: list[httpx.AsyncClient] = []
+        self._closing: set[asyncio.Task[None]] = set()
+        self.is_used = False
+        """Whether there may be anything to close."""
 
     async def get(self, path: str) -> HttpAnswer:
         """Ask for what is at a path. Raises AwayError and WrongAnswerError."""
@@ -69,9 +68,8 @@ class HttpServer:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.aclose()
+        while self._clients:
+            await self._clients.pop().aclose()
 
     async def _ask(self, method: str, path: str, body: Body | None, timeout: float, most: int) -> HttpAnswer:
         try:
@@ -116,11 +114,24 @@ class HttpServer:
         return [str(address[0]) for _, address in found.allowed[:_MOST_ADDRESSES]]
 
     async def _send(self, host: str, method: str, path: str, body: Body | None, most: int) -> HttpAnswer:
+        self.is_used = True
+        client = self._clients.pop() if self._clients else _make_client()
+        try:
+            answer = await self._send_by(client, host, method, path, body, most)
+        except BaseException:
+            closing = asyncio.create_task(client.aclose())  # this task may be cancelled once more
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            raise
+        self._clients.append(client)
+        return answer
+
+    async def _send_by(
+        self, client: httpx.AsyncClient, host: str, method: str, path: str, body: Body | None, most: int
+    ) -> HttpAnswer:
         address = self.address
         shown = f"[{host}]" if ":" in host else host
-        if self._client is None:
-            self._client = _make_client()
-        request = self._client.build_request(
+        request = client.build_request(
             method,
             f"{address.scheme}://{shown}:{address.port}{address.prefix}{path}",
             content=None if body is None else body.content,
@@ -132,10 +143,10 @@ class HttpServer:
             extensions={"sni_hostname": address.host},
         )
         try:
-            response = await self._client.send(request, stream=True)
+            response = await client.send(request, stream=True)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
             # A connection that was kept may have been closed just now; inference is safe to repeat.
-            response = await self._client.send(request, stream=True)
+            response = await client.send(request, stream=True)
         try:
             return HttpAnswer(response.status_code, await _read(response, most))
         finally:
@@ -171,11 +182,7 @@ def _make_client() -> httpx.AsyncClient:
         trust_env=False,
         follow_redirects=False,
         timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-        limits=httpx.Limits(
-            max_connections=_MOST_CONNECTIONS,
-            max_keepalive_connections=_MOST_CONNECTIONS,
-            keepalive_expiry=_KEEP_ALIVE,
-        ),
+        limits=httpx.Limits(keepalive_expiry=_KEEP_ALIVE),
     )
 
 

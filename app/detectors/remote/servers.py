@@ -65,7 +65,7 @@ class InferenceServers:
         self.loop.close()
 
     def _disconnect(self, server: HttpServer) -> None:
-        if server.is_connected:
+        if server.is_used:
             with suppress(RuntimeError):  # the thread has ended, and the connections with it
                 self.loop.submit(server.close())
 
