@@ -102,6 +102,18 @@ async def _open_backend(settings: Settings) -> Backend:
     return backend
 
 
+def _inference_servers(settings: Settings) -> InferenceServers:
+    try:
+        return InferenceServers(
+            settings.source_networks,
+            settings.inference_urls,
+            settings.inference_key,
+            is_backend=settings.inference == "remote",
+        )
+    except ValueError as error:
+        raise StartError(f"VA_INFERENCE_URLS is wrong: {error}") from error
+
+
 async def _open_runner(context: RoleContext) -> Work:
     settings = context.settings
     runner = Runner(
@@ -115,12 +127,7 @@ async def _open_runner(context: RoleContext) -> Work:
             settings.source_networks,
             WorkerLanes(Workers(usable_cores())),
             settings.decoding,
-            InferenceServers(
-                settings.source_networks,
-                settings.inference_urls,
-                settings.inference_key,
-                is_backend=settings.inference == "remote",
-            ),
+            _inference_servers(settings),
         ),
         heartbeat_interval=settings.heartbeat_interval,
         live_retention_days=settings.live_retention_days,

@@ -40,6 +40,7 @@ def failed_start(folder: Path, **variables: str) -> str:
         ({"VA_POSTGRES_BIN": "."}, "no executable postgres"),
         ({"VA_PORTT": "1"}, "VA_PORT"),
         ({"VA_HOST": "--reload"}, "VA_HOST='--reload' is wrong"),
+        ({"VA_INFERENCE_URLS": "http://gpu/v2"}, "VA_INFERENCE_URLS is wrong: 'http://gpu/v2'"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_with_one_line_that_names_it(

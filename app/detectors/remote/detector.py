@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from threading import Lock
-from urllib.parse import quote
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -12,7 +11,7 @@ from ...domain.picture import Picture
 from ...domain.prediction import Detection
 from ..base import Detector, DetectorError, PostponedError, UnusableError
 from ..onnx.detector import OnnxDetector
-from .model_url import ModelAddress, parse_model
+from .model_url import model_at, parse_model
 from .models import RemoteModels
 from .servers import InferenceServers
 from .session import RemoteSession
@@ -88,7 +87,10 @@ def detector_on_backend(
     """Return a detector whose model is computed by the servers of VA_INFERENCE_URLS."""
 
     def open_session(name: str) -> RemoteSession:
-        addresses = [ModelAddress(server, f"/v2/models/{quote(name)}") for server in servers.backend]
+        try:
+            addresses = [model_at(server, name) for server in servers.backend]
+        except ValueError as error:
+            raise DetectorError(f"The model cannot be used: {error}.") from error
         return RemoteSession(addresses, servers, timeout)
 
     return RemoteDetector(" ".join(sorted(map(str, servers.backend))), RemoteModels(open_session), make)

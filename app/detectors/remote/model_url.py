@@ -1,10 +1,13 @@
 """The address of a model on an inference server."""
 
-from urllib.parse import urlsplit
+import re
+from pathlib import PurePosixPath
+from urllib.parse import quote, unquote, urlsplit
 
 from msgspec import Struct
 
 _PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"[A-Za-z0-9._~%:-]+")
 
 
 class ServerAddress(Struct, frozen=True):
@@ -38,11 +41,13 @@ class ModelAddress(Struct, frozen=True):
 def parse_server(url: str) -> ServerAddress:
     """Return the server at a URL without `/v2`. Raises ValueError."""
     parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname:
-        raise ValueError(f"{url!r} is not the http or https address of a server")
-    return ServerAddress(
-        parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme], parts.path.rstrip("/")
-    )
+    if parts.scheme not in _PORTS or not _HOST.fullmatch(parts.hostname or ""):
+        raise ValueError(f"{url!r} is not the http or https address of a server, in ASCII")
+    prefix = parts.path.rstrip("/")
+    _check_path(prefix, url)
+    if prefix.endswith("/v2"):
+        raise ValueError(f"{url!r} must be without /v2, which is added to it")
+    return ServerAddress(parts.scheme, str(parts.hostname), parts.port or _PORTS[parts.scheme], prefix)
 
 
 def parse_model(url: str) -> ModelAddress:
@@ -50,4 +55,20 @@ def parse_model(url: str) -> ModelAddress:
     server, found, rest = url.partition("/v2/models/")
     if not found or not rest:
         raise ValueError(f"{url!r} names no model: write it as http://host:port/v2/models/name")
+    _check_path(rest, url)
     return ModelAddress(parse_server(server), f"{found}{rest}")
+
+
+def model_at(server: ServerAddress, name: str) -> ModelAddress:
+    """Return the model in the file `name` of one of the service's own servers. Raises ValueError."""
+    path = PurePosixPath(name)
+    if path.is_absolute():
+        raise ValueError(f"{name!r} must be relative to the model folder")
+    _check_path(str(path), name)
+    return ModelAddress(server, f"/v2/models/{quote(str(path))}")
+
+
+def _check_path(path: str, shown: str) -> None:
+    """Raise ValueError if a part of a path stands for another: the key would go to another place."""
+    if not {".", ".."}.isdisjoint(unquote(path).split("/")):
+        raise ValueError(f"{shown!r} must have no part that is . or ..")
