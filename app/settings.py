@@ -114,8 +114,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(description="addresses like http://inference:8000, separated by commas"),
     ] = ()
     inference_key: Annotated[
-        Annotated[str, Meta(min_length=16)] | None,
-        Meta(description="a key of at least 16 characters", extra={"secret": True}),
+        Annotated[str, Meta(pattern="^[!-~]{16,}$")] | None,  # a header of HTTP holds no others
+        Meta(description="a key of at least 16 ASCII characters without spaces", extra={"secret": True}),
     ] = None
     inference_max_body_mb: _Count = 64
     inference_batch: Annotated[int, Meta(ge=1, le=64, description="a whole number from 1 to 64")] = 1

@@ -48,3 +48,10 @@ def test_the_key_of_inference_servers_is_a_secret() -> None:
     assert KEY in settings.secrets()
     assert KEY not in repr(settings)
     assert "short" not in _error(VA_INFERENCE_KEY="short")
+
+
+@pytest.mark.parametrize("key", ["ein-langer-schlüssel", "a key of many words", "0123456789abcdef\n0123"])
+def test_a_key_that_no_header_can_hold_is_refused_without_showing_it(key: str) -> None:
+    said = _error(VA_INFERENCE_KEY=key)
+    assert "at least 16 ASCII characters" in said
+    assert key not in said
