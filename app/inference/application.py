@@ -16,7 +16,7 @@ from ..detectors.backends.session import InferenceError
 from ..detectors.base import DetectorError
 from ..detectors.objects.detector import WEIGHTS
 from ..detectors.oip.datatypes import ProtocolError
-from ..detectors.oip.framing import JSON_LENGTH_HEADER, Body, parse_json_length
+from ..detectors.oip.framing import JSON_LENGTH_HEADER, MAX_JSON_VALUES, Body, parse_json_length
 from ..detectors.oip.inference import InferResponse, decode_request, encode_response
 from ..detectors.oip.metadata import BINARY_EXTENSION, ErrorBody, ModelState, ServerMetadata, ServerState
 from ..detectors.oip.tensors import NamedArray
@@ -27,9 +27,6 @@ from .hosted_model import VERSION, HostedModel
 from .statistics import COMPUTE_SECONDS, QUEUE_SECONDS, REQUESTS
 
 log = structlog.get_logger(__name__)
-
-MAX_JSON_VALUES = 8_000_000
-"""Numbers in the JSON of a request: each takes 32 bytes while it is read."""
 
 ANSWERS = 256
 """Answers after which a connection is closed: its client connects again, perhaps to a server that is new."""
@@ -171,12 +168,12 @@ class InferenceApp:
     ) -> _Response:
         header = dict(scope["headers"]).get(JSON_LENGTH_HEADER.lower().encode())
         body = Body(content, parse_json_length(None if header is None else header.decode("latin-1")))
-        json = content[: body.json_length]
-        if json.count(b",") > MAX_JSON_VALUES:
+        if body.has_too_many_values:
             raise RefusedError(
                 413, f"The JSON has more than {MAX_JSON_VALUES:,} values: send tensors as binary."
             )
-        request = await self._in_thread(len(json) > _SMALL_JSON, partial(decode_request, body))
+        size = len(content) if body.json_length is None else body.json_length
+        request = await self._in_thread(size > _SMALL_JSON, partial(decode_request, body))
         feeds, wanted = model.feeds(request), model.wanted(request)
         if self._scheduler is None:
             raise busy("The server is stopping: ask another server.")
@@ -192,7 +189,7 @@ class InferenceApp:
         COMPUTE_SECONDS.labels(name).observe(time.perf_counter() - began - waited)
         outputs = tuple(map(NamedArray, wanted, values))
         is_binary = all(map(request.wants_binary, wanted))
-        response = InferResponse(name, outputs, VERSION, request.id)
+        response = InferResponse(name, outputs, VERSION, request.id, model.digest)
         answer = await self._in_thread(not is_binary, partial(encode_response, response, request))
         return _Response(200, answer.content, answer.headers)
 

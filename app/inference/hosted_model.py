@@ -26,7 +26,7 @@ class HostedModel:
             DetectorError: the protocol has no type for an input or an output
         """
         self._session = session
-        self._digest = digest
+        self.digest = digest
         self._inputs = {tensor.name: tensor for tensor in session.inputs}
         self._outputs = {tensor.name: tensor for tensor in session.outputs}
         for tensor in (*session.inputs, *session.outputs):
@@ -46,7 +46,7 @@ class HostedModel:
             tuple(map(_describe, self._outputs.values())),
             {
                 **self._session.metadata,
-                "sha256": self._digest,
+                "sha256": self.digest,
                 "backend": self._session.backend,
                 "precision": self._session.precision,
             },

@@ -63,6 +63,7 @@ async def test_outputs_are_those_of_the_model(
     answer = await infer(http, "fixed.onnx", images, is_binary=is_binary)
     assert response(answer).id == "one"
     assert response(answer).model_version == "1"
+    assert response(answer).sha256 == sha256((tmp_path / "fixed.onnx").read_bytes()).hexdigest()
     assert np.array_equal(output(answer), computed(tmp_path / "fixed.onnx", images))
 
 

@@ -217,6 +217,7 @@ class _Request(BaseHTTPRequestHandler):
             "model_name": "other" if fault == "another name" else self.server.name,
             "model_version": "2" if fault == "another version" else self.server.version,
             "outputs": entries,
+            "parameters": {key: text for key, text in self.server.parameters.items() if key == "sha256"},
         }
         head = json.dumps(answer).encode()
         body = b"".join((head, *parts))

@@ -11,6 +11,9 @@ from .tensors import MAX_TENSORS, NamedArray, TensorEntry, binary_size, decode_t
 JSON_LENGTH_HEADER = "Inference-Header-Content-Length"
 """The header with the length of the JSON; without it, all of the body is JSON."""
 
+MAX_JSON_VALUES = 8_000_000
+"""Numbers in the JSON of a message: each takes 32 bytes while it is read."""
+
 Message = TypeVar("Message")
 
 
@@ -26,6 +29,11 @@ class Body(NamedTuple):
         if self.json_length is None:
             return {"Content-Type": "application/json"}
         return {"Content-Type": "application/octet-stream", JSON_LENGTH_HEADER: str(self.json_length)}
+
+    @property
+    def has_too_many_values(self) -> bool:
+        """Whether its JSON may have more than MAX_JSON_VALUES numbers."""
+        return self.content.count(b",", 0, self.json_length) > MAX_JSON_VALUES
 
 
 def parse_json_length(header: str | None) -> int | None:

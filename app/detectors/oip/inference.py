@@ -10,6 +10,7 @@ from .tensors import MAX_TENSORS, NamedArray, TensorEntry, encode_tensor
 
 _BINARY = "binary_data"
 _BINARY_OUTPUT = "binary_data_output"
+_SHA256 = "sha256"
 _UNSUPPORTED = ("classification", "shared_memory_region")
 
 
@@ -35,12 +36,16 @@ class InferRequest(Struct, frozen=True, eq=False):
 
 
 class InferResponse(Struct, frozen=True, eq=False):
-    """What a model computed. `model_version` is empty if the model has no versions."""
+    """What a model computed. `model_version` is empty if the model has no versions.
+
+    `sha256` is that of the model's files, which the service's own servers tell; empty from others.
+    """
 
     model_name: str
     outputs: tuple[NamedArray, ...]
     model_version: str = ""
     id: str = ""
+    sha256: str = ""
 
 
 class _OutputEntry(Struct, frozen=True, omit_defaults=True):
@@ -60,6 +65,7 @@ class _ResponseEntry(Struct, frozen=True, omit_defaults=True):
     outputs: tuple[TensorEntry, ...]
     model_version: str | None = None
     id: str | None = None
+    parameters: dict[str, Any] | None = None
 
 
 def encode_request(request: InferRequest, *, is_binary: bool) -> Body:
@@ -122,7 +128,13 @@ def encode_response(response: InferResponse, request: InferRequest) -> Body:
         response.outputs, {tensor.name: request.wants_binary(tensor.name) for tensor in response.outputs}
     )
     return join(
-        _ResponseEntry(response.model_name, entries, response.model_version or None, response.id or None),
+        _ResponseEntry(
+            response.model_name,
+            entries,
+            response.model_version or None,
+            response.id or None,
+            {_SHA256: response.sha256} if response.sha256 else None,
+        ),
         parts,
     )
 
@@ -134,11 +146,13 @@ def decode_response(body: Body) -> InferResponse:
         ProtocolError: it contradicts itself, or breaks a limit.
     """
     message, content = split(body, _ResponseEntry)
+    sha256 = (message.parameters or {}).get(_SHA256)
     return InferResponse(
         message.model_name,
         decode_tensors(message.outputs, content),
         message.model_version or "",
         message.id or "",
+        sha256 if isinstance(sha256, str) else "",
     )
 
 

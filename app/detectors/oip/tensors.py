@@ -18,6 +18,7 @@ Array: TypeAlias = NDArray[Any]
 MAX_TENSORS = 64  # of one message
 MAX_AXES = 8
 MAX_ELEMENTS = 2**31 - 1  # of one tensor
+MAX_STRINGS = 100_000  # of one tensor: each takes 40 bytes of memory or more, and is read by itself
 MAX_NAME = 500  # characters
 
 BINARY_SIZE = "binary_data_size"
@@ -131,6 +132,8 @@ def _check_entry(entry: TensorEntry) -> None:
             f"the shape {list(entry.shape)} of {_shown(entry)} is impossible, or has more than"
             f" {MAX_ELEMENTS:,} elements"
         )
+    if entry.datatype == BYTES and prod(entry.shape) > MAX_STRINGS:
+        raise ProtocolError(f"the tensor {_shown(entry)} has more than {MAX_STRINGS:,} strings")
 
 
 def _encode_json(tensor: NamedArray) -> Raw:

@@ -2,7 +2,7 @@
 
 
 class AwayError(Exception):
-    """The server cannot be reached, or does not answer in time: it is asked again later."""
+    """The server cannot be reached, does not answer in time, or has changed: it is checked again later."""
 
 
 class WrongAnswerError(Exception):
@@ -11,7 +11,3 @@ class WrongAnswerError(Exception):
     def __init__(self, text: str, status: int = 0) -> None:
         super().__init__(text)
         self.status = status
-
-
-class AnotherModelError(Exception):
-    """The server has another model than before."""

@@ -11,7 +11,7 @@ from msgspec import Struct
 from ..backends.session import TensorSpec
 from ..base import clean_label
 from ..oip.datatypes import NUMPY_TYPES, ProtocolError, datatype_of
-from ..oip.framing import Body
+from ..oip.framing import MAX_JSON_VALUES, Body
 from ..oip.inference import InferResponse, decode_response
 from ..oip.metadata import ModelMetadata, ServerMetadata, TensorMetadata, decode_model, decode_server
 from .faults import WrongAnswerError
@@ -39,13 +39,19 @@ class ServedModel(Struct, frozen=True):
         """Its outputs as a session tells them."""
         return tuple(map(_spec, self.outputs))
 
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of its files if the server tells it, else empty."""
+        known = dict(self.parameters).get("sha256", "")
+        return known if _SHA256.fullmatch(known) else ""
+
     def pin(self, version: str) -> str:
         """Return what is pinned: the SHA-256 that the server tells of the model's files.
 
         Without it, that is name, version, and a digest of what the model takes and gives.
         """
-        if (known := dict(self.parameters).get("sha256", "")) and _SHA256.fullmatch(known):
-            return known
+        if self.sha256:
+            return self.sha256
         digest = sha256(msgspec.json.encode((self.inputs, self.outputs, self.parameters))).hexdigest()
         shown = version or ", ".join(self.versions)
         return f"{clean_label(self.name)}{f' version {clean_label(shown)}' if shown else ''} ({digest[:16]})"
@@ -82,6 +88,8 @@ def read_outputs(body: Body, model: ServedModel, names: tuple[str, ...]) -> tupl
     Raises:
         WrongAnswerError: an output is missing, has another type or shape than declared, or has NaN.
     """
+    if body.has_too_many_values:
+        raise WrongAnswerError(f"answers with more than {MAX_JSON_VALUES:,} values in JSON")
     try:
         response = decode_response(body)
     except ProtocolError as error:

@@ -209,6 +209,8 @@ class RemoteSession:
         response, values = read_outputs(answer.body, facts.model, names)
         if response.model_name != facts.model.name:
             raise WrongAnswerError(f"answers for the model {response.model_name[:100]!r}")
+        if facts.model.sha256 and response.sha256 not in ("", facts.model.sha256):
+            raise AwayError("has another file of the model than it had before")
         self._check_version(endpoint, facts, response.model_version)
         self.check_shapes(feeds, names, values)
         endpoint.worked()

@@ -169,6 +169,15 @@ def test_data_may_be_nested_as_its_shape_says() -> None:
         ({"data": None, "parameters": {"binary_data_size": 5}}, "need 4"),
         ({"data": None, "parameters": {"binary_data_size": 4}}, "but 0 follow"),
         ({"data": None, "datatype": "BYTES", "parameters": {"binary_data_size": 15}}, "at least 16"),
+        (
+            {
+                "shape": [100_001],
+                "data": None,
+                "datatype": "BYTES",
+                "parameters": {"binary_data_size": 400_004},
+            },
+            "more than 100,000 strings",
+        ),
         ({"shape": [-1, 4]}, "impossible"),
         ({"shape": [0, 2**40], "data": []}, "impossible"),
         ({"shape": [2**20, 2**20]}, "impossible"),

@@ -90,6 +90,19 @@ def test_a_changed_model_file_on_the_server_is_another_model(server: FakeInferen
         found(detector)
 
 
+def test_a_model_file_that_changes_under_a_run_is_not_taken_for_the_model(
+    server: FakeInferenceServer, make: Any
+) -> None:
+    """The server answers on, with the same name, version and shapes."""
+    detector = make(Onnx("yard/yolo.onnx", 0.9))
+    found(detector)
+    server.parameters["sha256"] = "0" * 64
+    with pytest.raises(PostponedError, match="another file of the model"):
+        detector.detect(picture(), 1)
+    with pytest.raises(UnusableError, match=f"another model .*: {'0' * 64} instead of"):
+        found(detector)
+
+
 def test_a_model_of_the_service_must_be_the_same_there(
     server: FakeInferenceServer, file: Path, tmp_path: Path
 ) -> None:

@@ -175,6 +175,19 @@ def test_a_model_that_cannot_be_read_is_refused_with_what_to_do(tmp_path: Path, 
         make(server.url).detect(picture(), 0)
 
 
+def test_an_answer_of_more_numbers_in_json_than_memory_is_meant_for_is_not_read(
+    yolo: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with inference_server(yolo, has_binary=False) as server:
+        detector = make(server.url)
+        right = found(detector)
+        with monkeypatch.context() as patch:
+            patch.setattr("app.detectors.oip.framing.MAX_JSON_VALUES", 100)
+            with pytest.raises(PostponedError, match="values in JSON"):
+                detector.detect(picture(), 1)
+        assert found(detector) == right
+
+
 def test_labels_that_the_model_lacks_are_refused(server: FakeInferenceServer, make: Make) -> None:
     with pytest.raises(UnusableError, match="no label 'cat'"):
         make(server.url, names=("bright", "red"), labels=("cat",)).detect(picture(), 0)
