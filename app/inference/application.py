@@ -22,7 +22,7 @@ from ..detectors.oip.metadata import BINARY_EXTENSION, ErrorBody, ModelState, Se
 from ..detectors.oip.tensors import NamedArray
 from ..detectors.onnx.cache import FileCache
 from .batching import BatchScheduler, BusyError
-from .bodies import BodyReader, RefusedError, busy
+from .bodies import BodyReader, RefusedError, busy, ended_by_disconnect
 from .hosted_model import VERSION, HostedModel
 from .statistics import COMPUTE_SECONDS, QUEUE_SECONDS, REQUESTS
 
@@ -149,7 +149,7 @@ class InferenceApp:
         status = 500
         try:
             async with self._bodies.read(scope, receive) as content:
-                response = await self._compute(scope, content, name, model)
+                response = await self._compute(scope, receive, content, name, model)
             status = response.status
         except RefusedError as refused:
             status = refused.status
@@ -164,7 +164,7 @@ class InferenceApp:
             model.statistics.count_request(time.perf_counter() - began, succeeded=status == 200)
 
     async def _compute(
-        self, scope: dict[str, Any], content: bytes, name: str, model: HostedModel
+        self, scope: dict[str, Any], receive: Any, content: bytes, name: str, model: HostedModel
     ) -> _Response:
         header = dict(scope["headers"]).get(JSON_LENGTH_HEADER.lower().encode())
         body = Body(content, parse_json_length(None if header is None else header.decode("latin-1")))
@@ -179,7 +179,8 @@ class InferenceApp:
             raise busy("The server is stopping: ask another server.")
         began = time.perf_counter()
         try:
-            values, waited = await self._scheduler.infer(model, feeds, wanted)
+            async with ended_by_disconnect(receive):
+                values, waited = await self._scheduler.infer(model, feeds, wanted)
         except BusyError:
             raise busy("Too many requests wait for a core: try again, or ask another server.") from None
         except InferenceError as error:

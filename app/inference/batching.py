@@ -128,13 +128,16 @@ class BatchScheduler:
             results = await _in_nice_thread(jobs)
             for job, result in zip(jobs, results, strict=True):
                 job.result = result
+        except RuntimeError as error:  # no thread can be started
+            for job in jobs:
+                job.result = error
         finally:
             self._running -= 1
             pictures = sum(job.pictures for job in jobs)
             jobs[0].model.statistics.count_batch(pictures, time.perf_counter() - began)
             for job in jobs:
                 job.done.set()
-            self._start()
+        self._start()  # not if this was cancelled, because the service stops
 
 
 async def _in_nice_thread(jobs: Sequence[_Job]) -> list[list[Array] | Exception]:

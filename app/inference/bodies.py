@@ -1,10 +1,11 @@
 """Read bodies of requests, bounded in size, in time and in what all of them take together."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from anyio import fail_after
+from anyio import CancelScope, fail_after
 
 BODY_TIMEOUT = 30.0
 """Seconds in which a body must arrive."""
@@ -24,6 +25,31 @@ class RefusedError(Exception):
 def busy(text: str) -> RefusedError:
     """Return the answer 503: the same request can succeed later, or at another server."""
     return RefusedError(503, text, {"Retry-After": "1"})
+
+
+@asynccontextmanager
+async def ended_by_disconnect(receive: Any) -> AsyncGenerator[None, None]:
+    """Cancel the block if the client disconnects. The body must have been received.
+
+    A client that does not wait any more asks again: what it asked for first must not delay that.
+
+    Raises:
+        RefusedError: the client disconnected.
+    """
+
+    async def wait_for_disconnect() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        scope.cancel()
+
+    with CancelScope() as scope:
+        waiting = asyncio.create_task(wait_for_disconnect())
+        try:
+            yield
+        finally:
+            waiting.cancel()
+    if scope.cancelled_caught:
+        raise RefusedError(499, "The client disconnected.")
 
 
 class BodyReader:

@@ -11,6 +11,7 @@ from anyio.lowlevel import checkpoint
 
 from app.detectors.backends.onnx_runtime import OnnxRuntime
 from app.detectors.backends.session import InferenceError
+from app.inference import batching
 from app.inference.batching import BatchScheduler, BusyError
 from app.inference.hosted_model import HostedModel
 from tests.inference.conftest import Serve
@@ -28,7 +29,7 @@ class Held(HostedModel):
     fails_together = False
 
     def compute(self, feeds, outputs):  # type: ignore[no-untyped-def]
-        self.__dict__.setdefault("lengths", []).append(len(feeds["images"]))
+        self.lengths.append(len(feeds["images"]))
         if self.fails_together and len(feeds["images"]) > 1:
             raise InferenceError("too many")
         self.let_go.wait(10)
@@ -39,7 +40,7 @@ class Held(HostedModel):
 def held(tmp_path: Path) -> Held:
     path = models.yolov8(tmp_path / "held.onnx", None)
     model = Held(OnnxRuntime().open(path, {}), "digest")
-    model.let_go = threading.Event()
+    model.let_go, model.lengths = threading.Event(), []
     return model
 
 
@@ -127,8 +128,29 @@ async def test_requests_end_when_the_service_does(held: Held) -> None:
             group.cancel_scope.cancel()
             held.let_go.set()
     assert raised == [True, True]
+    assert held.lengths in ([1], [])  # its thread may not have begun
     with pytest.raises(BusyError):
         await scheduler.infer(held, {"images": pictures()}, ("output0",))
+
+
+async def test_a_thread_that_cannot_be_started_costs_its_requests_alone(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held.let_go.set()
+    scheduler = BatchScheduler(1)
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with fail_after(20):
+        async with create_task_group() as group:
+            await group.start(scheduler.run)
+            with monkeypatch.context() as patch:
+                patch.setattr(batching, "start_thread", refuse)
+                with pytest.raises(RuntimeError, match="can't start"):
+                    await scheduler.infer(held, {"images": pictures()}, ("output0",))
+            await scheduler.infer(held, {"images": pictures()}, ("output0",))
+            group.cancel_scope.cancel()
 
 
 async def test_a_server_with_batches_answers_as_one_without(serve: Serve) -> None:

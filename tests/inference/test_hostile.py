@@ -1,5 +1,6 @@
 """Hostile input gets a sentence and a 4xx, and costs bounded memory."""
 
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -7,9 +8,12 @@ import httpx
 import msgspec
 import numpy as np
 import pytest
-from anyio import Event, create_task_group, fail_after, sleep
+from anyio import Event, create_task_group, fail_after, sleep, to_thread
 
-from app.inference import application, batching, bodies
+from app.detectors.oip import framing
+from app.detectors.oip.inference import InferRequest, encode_request
+from app.detectors.oip.tensors import NamedArray
+from app.inference import batching, bodies
 from tests.inference.conftest import MAX_BODY, Serve
 from tests.inference.requests import error, infer, output, pictures
 
@@ -138,7 +142,7 @@ async def test_a_compressed_body_is_refused(http: httpx.AsyncClient) -> None:
 async def test_many_numbers_in_json_are_refused_before_they_are_read(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(application, "MAX_JSON_VALUES", 1000)
+    monkeypatch.setattr(framing, "MAX_JSON_VALUES", 1000)
     answer = await send(http, msgspec.json.encode(message()))
     assert answer.status_code == 413
     assert "binary" in error(answer)
@@ -168,6 +172,58 @@ async def test_bodies_at_once_are_bounded(http: httpx.AsyncClient) -> None:
             released.set()
     assert sorted(answer.status_code for answer in answers) == [400] * 4 + [503] * 2
     assert output(await infer(http, "fixed.onnx", pictures())).shape == (1, 6, 25)
+
+
+async def test_what_a_client_does_not_wait_for_any_more_is_not_computed(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without that, a server that is too slow for its clients computes only for those that have gone."""
+    let_go, began, computed = threading.Event(), threading.Event(), 0
+
+    def compute(*_: object) -> list[Any]:
+        nonlocal computed
+        computed += 1
+        began.set()
+        let_go.wait(20)
+        return [np.zeros((1, 6, 25), np.float32)]
+
+    monkeypatch.setattr("app.inference.hosted_model.HostedModel.compute", compute)
+    async with serve(slots=1) as http:
+        with fail_after(20):
+            async with create_task_group() as group:
+                group.start_soon(infer, http, "fixed.onnx", pictures())
+                await to_thread.run_sync(began.wait)
+                gone = [await disconnected(http, pictures()) for _ in range(3)]
+                let_go.set()
+        assert [answer["status"] for answer in gone] == [499] * 3
+        assert computed == 1
+        output(await infer(http, "fixed.onnx", pictures()))
+    assert computed == 2
+
+
+async def disconnected(http: httpx.AsyncClient, images: Any) -> dict[str, Any]:
+    """Send a request whose client disconnects as soon as it is sent, and return how it was answered."""
+    body = encode_request(InferRequest((NamedArray("images", images),)), is_binary=True)
+    headers = [(name.lower().encode(), value.encode()) for name, value in body.headers.items()]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v2/models/fixed.onnx/infer",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost"), *headers],
+        "client": ("127.0.0.1", 1),
+    }
+    messages = iter([{"type": "http.request", "body": body.content, "more_body": False}])
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return next(messages, {"type": "http.disconnect"})
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await http._transport.app(scope, receive, send)  # type: ignore[attr-defined]
+    return sent[0]
 
 
 async def test_too_many_requests_at_once_are_told_to_come_back(
