@@ -81,9 +81,24 @@ class RealServer(ABC):
             self._process.wait()
             self._process = None
 
+    async def answers(self) -> bool:
+        """Return whether it computes a picture within 10 seconds, whoever asks."""
+        tensor = {"name": "images", "datatype": "FP32", "shape": [1, 3, 160, 160], "data": [0] * (3 * 160**2)}
+        try:
+            async with httpx.AsyncClient(timeout=10) as http:
+                url = f"http://127.0.0.1:{self.port}/v2/models/yolo/infer"
+                answer = await http.post(url, json={"inputs": [tensor]})
+        except httpx.TransportError:
+            return False
+        return answer.status_code == 200
+
+    def log(self) -> str:
+        """Return the end of what it wrote."""
+        return (self.folder / "server.log").read_text(errors="replace")[-3000:]
+
     async def _is_ready(self) -> bool:
         assert self._process is not None
-        assert self._process.poll() is None, (self.folder / "server.log").read_text()[-3000:]
+        assert self._process.poll() is None, self.log()
         try:
             async with httpx.AsyncClient(timeout=5) as http:
                 ready = await http.get(f"http://127.0.0.1:{self.port}/v2/models/yolo/ready")
