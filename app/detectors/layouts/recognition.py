@@ -141,7 +141,7 @@ def _are_numbered_boxes(rows: np.ndarray[tuple[int, ...], np.dtype[np.float32]])
     return bool(
         (rows[:, 0] == 0).all()
         and (rows[:, 5] == np.floor(rows[:, 5])).all()
-        and (rows[:, 3:5] >= rows[:, 1:3]).all()
+        and (rows[:, 3:5] > rows[:, 1:3]).all()  # not the zeros of a classifier that is certain
         and (rows[:, 6] >= 0).all()
         and (rows[:, 6] <= 1).all()
     )

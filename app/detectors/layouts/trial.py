@@ -16,7 +16,7 @@ from .layout import Layout, Size
 
 LARGEST_SCORE = 1.05  # networks of 8-bit integers are a little above 1
 
-_SMALLEST_SCORE = 1 - LARGEST_SCORE
+_SMALLEST_SCORE = -0.005  # no sigmoid gives less than 0; angles and masks do
 _LARGEST_FRACTION = 2.0  # of a box in fractions of the picture, which may reach beyond its edge
 _EVERYWHERE = 0.25  # a score that every box has: no class is seen everywhere in the trial picture
 _MOST = 0.95  # share of boxes
@@ -61,8 +61,10 @@ def check_numbers(outputs: Sequence[NDArray[Any]]) -> None:
         )
 
 
-def check_found(found: Candidates, layout: Layout) -> None:
+def check_found(found: Candidates, layout: Layout, size: Size) -> None:
     """Check boxes that were found in a picture, because the trial picture may have shown none.
+
+    `size` is the input's.
 
     Raises:
         DetectorError: their values are not those of the layout
@@ -71,12 +73,11 @@ def check_found(found: Candidates, layout: Layout) -> None:
         return
     if found.scores.max() > LARGEST_SCORE:
         raise DetectorError("Its scores are above 1: they are raw logits. Export it with its sigmoid.")
-    if (
-        layout.name not in _FRACTIONS
-        and not FAMILIES[layout.name].needs_nms
-        and np.abs(found.boxes).max() <= _LARGEST_FRACTION
-    ):
+    if FAMILIES[layout.name].needs_nms:  # the trial showed the boxes of all cells
+        return
+    if layout.name not in _FRACTIONS and np.abs(found.boxes).max() <= _LARGEST_FRACTION:
         raise DetectorError(f"{_FOR_FRACTIONS} {_EXPORT}")
+    _check_final_boxes(found.boxes, layout, size)
 
 
 @np.errstate(invalid="ignore", over="ignore")
@@ -102,11 +103,18 @@ def check_values(outputs: Sequence[Floats], layout: Layout, size: Size) -> None:
     extent = np.abs(found.boxes[found.boxes.any(axis=1)])
     if layout.name not in _FRACTIONS and len(extent) and extent.max() <= _LARGEST_FRACTION:
         raise DetectorError(f"{_FOR_FRACTIONS} {_EXPORT}")
-    if layout.name in _FRACTIONS and extent.size and np.median(extent) > 2 * max(size):
+    if not FAMILIES[layout.name].needs_nms:
+        _check_final_boxes(found.boxes, layout, size)
+
+
+def _check_final_boxes(boxes: Floats, layout: Layout, size: Size) -> None:
+    """Check boxes in pixels of the input, of which the network has removed those that overlap."""
+    extent = np.abs(boxes[boxes.any(axis=1)])
+    if layout.name in _FRACTIONS and extent.size and np.median(extent) > _LARGEST_FRACTION * max(size):
         raise DetectorError(
             "Its boxes are pixels instead of fractions of the picture. State its `layout` if you know it."
         )
-    if not FAMILIES[layout.name].needs_nms and not _are_corners(found.boxes, 0.5):
+    if not _are_corners(boxes, 0.5):
         raise DetectorError(f"Its boxes are centre and size instead of corners. {_EXPORT}")
 
 

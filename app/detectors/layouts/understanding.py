@@ -62,7 +62,7 @@ class UnderstoodModel(Struct, frozen=True):
             found = upright_after_nms(found, iou, is_final=self.layout.variant == "end_to_end")
         elif FAMILIES[self.layout.name].needs_nms:
             found = nms(found, iou)
-        check_found(found, self.layout)
+        check_found(found, self.layout, scaled.size)
         boxes = (found.boxes - scaled.offset) * scaled.factor
         if self.layout.name == "classifier":
             boxes[:] = 0, 0, picture.width, picture.height

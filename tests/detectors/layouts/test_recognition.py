@@ -228,7 +228,13 @@ def test_rows_with_the_number_of_the_picture_are_told_from_a_classifier_of_seven
     rows = np.array([[0, 10, 20, 30, 40, 2, 0.9]], np.float32)
     assert layout(rows, metadata()) == layout_of_first("yolov7_nms", 0)
     assert layout(rows[:0], metadata()) == layout_of_first("yolov7_nms", 0)
-    for wrong in ([1, 10, 20, 30, 40, 2, 0.9], [0, 30, 20, 10, 40, 2, 0.9], [0, 10, 20, 30, 40, 2, 1.9]):
+    certain = [0, 0, 0, 0, 0, 0, 1]
+    for wrong in (
+        certain,
+        [1, 10, 20, 30, 40, 2, 0.9],
+        [0, 30, 20, 10, 40, 2, 0.9],
+        [0, 10, 20, 30, 40, 2, 1.9],
+    ):
         with pytest.raises(DetectorError, match="a classifier's"):
             layout(np.array([wrong], np.float32), metadata())
 

@@ -92,6 +92,10 @@ def test_what_finds_nothing_is_accepted(tmp_path: Path) -> None:
         (changed(grid(35), 38, -0.4), "masks"),
         (changed(grid(4), 7, 0.81), "angle of rotated boxes"),
         (changed(changed(grid(4), 7, 0.81), 5, 0.9), "angle of rotated boxes"),
+        (
+            (grid(2) + np.linspace(-0.02, 0.1, CELLS) * (np.arange(6) == 5)[:, None]).astype(np.float32),
+            "angles",
+        ),
         (changed(changed(grid(3), 2, SIDE), 3, SIDE), "corners instead of centre and size"),
         (anchored(80) / np.float32(SIDE), "fractions of the picture"),
         (np.ascontiguousarray(grid(80).transpose(0, 2, 1)), "a transposed YOLOv8"),
@@ -116,6 +120,7 @@ def test_a_model_for_an_unknown_task_is_rejected(tmp_path: Path) -> None:
         (20, 30, 50, 60, 4.0, 1),
         (20, 30, 50, 60, 1, 0.9),  # class before score
         (20, 30, 50, 60, np.nan, 1),
+        (160, 160, 100, 60, 0.9, 1),  # centre and size
     ],
 )
 def test_a_model_that_finds_nothing_in_the_trial_is_rejected_when_it_finds_something(
@@ -127,8 +132,24 @@ def test_a_model_that_finds_nothing_in_the_trial_is_rejected_when_it_finds_somet
     picture = ArrayPicture(np.zeros((SIDE, SIDE, 3), np.uint8))
     assert detector.detect(picture, 0) == ()
     monkeypatch.setattr(cache.load("model.onnx"), "infer", lambda *_: [rows(300, *row)])
-    with pytest.raises(DetectorError, match=r"fractions|logits|NaN"):
+    with pytest.raises(DetectorError, match=r"fractions|logits|NaN|centre and size"):
         detector.detect(picture, 1)
+
+
+def test_boxes_in_pixels_are_rejected_if_the_trial_did_not_show_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EfficientDet by AutoML has the names of TensorFlow's models."""
+    boxes, scores = np.zeros((1, 9, 4), np.float32), np.zeros((1, 9), np.float32)
+    answering(
+        tmp_path / "model.onnx", detection_boxes=boxes, detection_scores=scores, detection_classes=scores
+    )
+    cache = ModelCache(tmp_path)
+    detector = OnnxDetector(Onnx("model.onnx"), cache)
+    found = [boxes + np.array((20, 30, 90, 120), np.float32), scores + 0.9, scores]
+    monkeypatch.setattr(cache.load("model.onnx"), "infer", lambda *_: found)
+    with pytest.raises(DetectorError, match="pixels instead of fractions"):
+        detector.detect(ArrayPicture(np.zeros((SIDE, SIDE, 3), np.uint8)), 0)
 
 
 @pytest.mark.parametrize(

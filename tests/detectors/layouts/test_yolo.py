@@ -51,10 +51,10 @@ def test_fractions_and_logits_are_rejected_if_the_trial_did_not_show_them() -> N
     layout = Layout("yolov10", 0)
     output[0] = (0.2, 0.3, 0.5, 0.6, 0.9, 1)
     with pytest.raises(DetectorError, match="fractions"):
-        check_found(candidates(output, layout, 0.25), layout)
+        check_found(candidates(output, layout, 0.25), layout, (640, 640))
     output[0] = (20, 30, 50, 60, 4.0, 1)
     with pytest.raises(DetectorError, match="logits"):
-        check_found(candidates(output, layout, 0.25), layout)
+        check_found(candidates(output, layout, 0.25), layout, (640, 640))
 
 
 @pytest.mark.parametrize("layout", [Layout("yolov8", 2), Layout("yolov5", 1), Layout("yolov10", 2)])
