@@ -6,7 +6,7 @@ import signal
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -77,9 +77,15 @@ class RealServer(ABC):
     def kill(self) -> None:
         """End all of its processes at once."""
         if self._process is not None:
-            self.signal(signal.SIGKILL)
+            with suppress(ProcessLookupError):  # all have ended
+                self.signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its first process has not ended, as it does if Triton crashes."""
+        return self._process is not None and self._process.poll() is None
 
     async def answers(self) -> bool:
         """Return whether it computes a picture within 10 seconds, whoever asks."""
