@@ -258,12 +258,13 @@ class Service:
 
     def _log_ready(self, seconds: float) -> None:
         settings = self._settings
+        where = {"docs": f"{settings.address}/docs"} if "api" in settings.roles else {}
+        if settings.roles != {"inference"}:  # which has neither
+            where |= {"bus": settings.bus, "data": str(settings.data_dir.resolve())}
         log.info(
             "ready",
-            docs=f"{settings.address}/docs",
+            **where,
             roles=",".join(sorted(settings.roles)),
-            bus=settings.bus,
-            data=str(settings.data_dir.resolve()),
             cores=usable_cores(),
             seconds=round(seconds, 1),
         )

@@ -89,9 +89,13 @@ class ThreadReader:
 
     def _read_camera(self, video: Camera, sink: FrameSink) -> None:
         start = self._request.start
+        logged: tuple[str, str | None] | None = None
         for entry in video.frames(self._request.sampling, start.next_frame, start.unix_offset):
             if isinstance(entry, CameraStatus):
-                log.info("source", state=entry.state, error=entry.loss and entry.loss.error)
+                change = entry.state, entry.loss.error if entry.loss else None
+                if change != logged:  # a camera that is off is tried every 4 seconds
+                    log.info("source", state=change[0], error=change[1])
+                    logged = change
                 media = entry.media or self._status.media
                 candidates: CandidateFrames | None = "all" if media else None
                 status = ReadStatus(

@@ -173,7 +173,7 @@ class _Request(BaseHTTPRequestHandler):
             case "frozen":
                 server.has_ended.wait(600)
             case "401" | "404" | "503":
-                self._json({"error": "told so"}, int(fault))
+                self._json({"error": "told so."}, int(fault))
             case "redirect":
                 self._send(307, b"", {"Location": f"{server.root}/elsewhere"})
             case "garbage":

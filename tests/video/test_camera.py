@@ -6,12 +6,15 @@ from pathlib import Path
 from threading import Event, Timer
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.domain.sampling import EveryFrame, FixedRate, KeyframesOnly, Sampling
+from app.domain.source import parse_source
 from app.video import camera as camera_module
 from app.video.camera import CameraStatus
 from app.video.errors import VideoError
-from app.video.reading import SampledFrame
+from app.video.reader import ThreadReader
+from app.video.reading import ReadRequest, ReadStatus, SampledFrame, Watermark
 from tests.support import cameras, clips
 from tests.support.ports import free_port
 from tests.support.rtsp_server import RtspServer
@@ -110,6 +113,38 @@ def test_a_persistent_camera_may_be_off_at_first(clip: Path, stop: Event) -> Non
         with camera:
             state(frames, "open")
             take(frames, 3)
+
+
+class _StoppingSink:
+    """Stops a reader once it was told of a source `count` times."""
+
+    def __init__(self, count: int) -> None:
+        self.capacity = 1
+        self.told: list[ReadStatus] = []
+        self.reader: ThreadReader | None = None
+        self._count = count
+
+    def note(self, status: ReadStatus) -> None:
+        self.told.append(status)
+        if len(self.told) == self._count and self.reader:
+            self.reader.stop()
+
+    def put(self, entry: SampledFrame | Watermark) -> bool:
+        raise AssertionError(entry)
+
+    def end(self, status: ReadStatus) -> None:
+        assert status.fault is None
+
+
+def test_a_camera_that_stays_off_is_logged_once() -> None:
+    source = parse_source(f"rtsp://127.0.0.1:{free_port()}/live")
+    sink = _StoppingSink(3)
+    sink.reader = ThreadReader(ReadRequest(source, "/", "loopback", EveryFrame(), is_persistent=True))
+    with capture_logs() as logs:
+        sink.reader.read(sink)
+    assert [status.loss and status.loss.tries for status in sink.told[:3]] == [1, 2, 3]
+    (line,) = [entry for entry in logs if entry["event"] == "source"]
+    assert "nothing listens there" in line["error"]
 
 
 def test_a_refused_log_in_is_tried_again_minutes_later(clip: Path, stop: Event) -> None:

@@ -62,7 +62,7 @@ def admit(
     path = scope["path"].rstrip("/")
     if path in ("", "/docs", "/openapi.json") or path.startswith("/docs/"):
         return "anonymous"
-    raise _key_needed("Send an API key as `Authorization: Bearer …`.")
+    raise _key_needed(f"Send a key of {variable} as `Authorization: Bearer …`.")
 
 
 def network_of(scope: HTTPScope) -> str:

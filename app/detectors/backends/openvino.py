@@ -3,6 +3,7 @@
 It is an extra: `pip install videoanalysis[openvino]`.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import local
@@ -34,7 +35,7 @@ class OpenVino:
         except ImportError as error:
             raise BackendError(
                 "VA_INFERENCE=openvino needs OpenVINO, which is not installed:"
-                " run pip install 'videoanalysis[openvino]', or leave VA_INFERENCE out"
+                f" run {sys.executable} -m pip install openvino, or leave VA_INFERENCE out"
             ) from error
         self._core: Core = openvino.Core()
         self._device = device

@@ -219,7 +219,7 @@ def _cause(error: Exception) -> str:
 
 def status_in_words(status: int, told: str) -> str:
     """Return what a status other than success means, to follow the server's address in a sentence."""
-    said = f": {told}" if told else ""
+    said = f": {told.removesuffix('.')}" if told else ""  # the caller ends the sentence
     match status:
         case 401 | 403:
             return (

@@ -98,6 +98,7 @@ def test_a_server_that_does_not_answer_is_waited_for(
             with pytest.raises(PostponedError) as postponed:
                 detector.detect(picture(), 0)
             assert str(postponed.value).startswith(f"The inference server at {server.url} ")
+            assert not str(postponed.value).endswith("..")
             assert told in str(postponed.value)
             assert postponed.value.retry_after > 0
     assert detector.tries >= 1
