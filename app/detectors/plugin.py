@@ -39,16 +39,23 @@ class PluginDetector(Detector):
 
     def detect(self, picture: Picture, frame: int, /) -> tuple[Detection, ...]:
         try:
-            return normalize(picture, map(self._checked, self._detect(picture, frame)))
+            return normalize(picture, map(self._checked, self._listed(self._detect(picture, frame))))
         except SystemExit as error:  # it would end the service
             raise RuntimeError(f"the detector {self._name!r} called sys.exit({error})") from error
 
-    def _checked(self, found: Iterable[Any]) -> RawDetection:
-        values = tuple(found)
+    def _listed(self, found: Any) -> Iterable[Any]:
+        if isinstance(found, Iterable):
+            return found
+        raise TypeError(
+            f"the detector {self._name!r} must return a list, empty if it found nothing, not {found!r:.100}"
+        )
+
+    def _checked(self, found: Any) -> RawDetection:
+        values = tuple(found) if isinstance(found, Iterable) else ()
         if len(values) not in (6, 7) or not isinstance(values[0], str):
             raise TypeError(
                 f"the detector {self._name!r} must return label, confidence, x1, y1, x2, y2"
-                f" and perhaps a class number for each detection, not {values!r:.100}"
+                f" and perhaps a class number for each detection, not {found!r:.100}"
             )
         confidence, x1, y1, x2, y2 = map(float, values[1:6])
         class_id = int(values[6]) if len(values) == 7 and values[6] is not None else None

@@ -6,7 +6,8 @@ loaded when the module that defines these types is imported. docs/plugins.md tel
 
 import re
 from collections.abc import Iterable, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from contextlib import suppress
+from importlib.metadata import EntryPoint, EntryPoints, distributions
 from itertools import groupby
 from typing import ClassVar, Protocol
 
@@ -33,7 +34,7 @@ class Plugins(Struct, frozen=True):
 
     configs: tuple[type[Struct], ...] = ()
     packages: dict[str, str] = {}
-    faults: dict[str, str] = {}
+    faults: dict[str, str] = {}  # of a package with damaged files by its own name
 
 
 class _PluginError(Exception):
@@ -45,8 +46,8 @@ def load_plugins(built_in: Iterable[str], entries: Iterable[EntryPoint] | None =
 
     A plug-in that cannot be used is left out, with its fault: it must not keep the others from working.
     """
-    found = sorted(entry_points(group=GROUP) if entries is None else entries, key=_order)
     plugins, taken = Plugins(), frozenset(built_in)
+    found = sorted(_installed(plugins.faults) if entries is None else entries, key=_order)
     for name, group in groupby(found, key=lambda entry: entry.name):
         same = list(group)
         package = " and ".join(map(_package, same))
@@ -60,6 +61,24 @@ def load_plugins(built_in: Iterable[str], entries: Iterable[EntryPoint] | None =
         else:
             plugins = Plugins((*plugins.configs, config), plugins.packages, plugins.faults)
     return plugins
+
+
+def _installed(faults: dict[str, str]) -> list[EntryPoint]:
+    """Return the entry points of all packages; add to `faults` those whose list cannot be read.
+
+    `importlib.metadata.entry_points` raises if one package of all that are installed has such a list.
+    """
+    entries: dict[str, EntryPoints] = {}
+    for package in distributions():
+        try:
+            if package.name not in entries:  # the first on the path is the one that is imported
+                entries[package.name] = package.entry_points.select(group=GROUP)
+        except Exception:  # its files can be anything
+            with suppress(Exception):
+                if GROUP in (package.read_text("entry_points.txt") or ""):
+                    told = "cannot be used: its entry points are damaged, so reinstall it"
+                    faults[package.name] = f"the package {package.name!r} {told}"
+    return [entry for each in entries.values() for entry in each]
 
 
 def _order(entry: EntryPoint) -> tuple[str, str]:

@@ -57,6 +57,17 @@ def test_anything_else_is_an_error_that_tells_what_to_return(found: tuple[Any, .
         detect(found)
 
 
+def test_what_is_no_list_is_an_error_that_tells_what_to_return() -> None:
+    class Silent:
+        def detect(self, _picture: object, _frame: int) -> None:
+            """Return nothing, because there is nothing."""
+
+    with pytest.raises(TypeError, match="'things' must return a list, empty if it found nothing, not None"):
+        PluginDetector(Config(Silent)).detect(ArrayPicture(plain(640, 360)), 0)
+    with pytest.raises(TypeError, match=r"must return label, .* not 0.5"):
+        PluginDetector(Config(lambda: Made([0.5]))).detect(ArrayPicture(plain(640, 360)), 0)  # type: ignore[list-item]
+
+
 @pytest.mark.parametrize("found", [("a", "sure", 1, 2, 3, 4), ("a", 0.5, 1, 2, 3, 4, "car")])
 def test_a_value_that_is_no_number_is_an_error(found: tuple[Any, ...]) -> None:
     with pytest.raises(ValueError):

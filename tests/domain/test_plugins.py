@@ -1,5 +1,6 @@
 """Plug-ins: those that can be used are loaded, and of the others it is told what is wrong."""
 
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Annotated, Any
@@ -115,6 +116,31 @@ def test_a_plugin_that_exits_when_it_is_imported_is_left_out(
     plugins = load("good", value="leaving_plugin:Good")
     assert plugins.configs == ()
     assert "cannot be used: SystemExit: needs a GPU" in plugins.faults["good"]
+
+
+def test_a_package_with_a_damaged_list_of_entry_points_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists = {
+        "damaged": f"[{GROUP}]\nno value\n",
+        "unrelated": "[console_scripts]\nno value\n",
+        "unreadable": "",
+        "whole": f"[{GROUP}]\ngood = {__name__}:Good\n",
+    }
+    for name, text in lists.items():
+        folder = tmp_path / f"{name}-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (folder / "entry_points.txt").write_text(text)
+    (tmp_path / "unreadable-1.0.dist-info" / "entry_points.txt").write_bytes(b"\xff = \xfe")
+    (tmp_path / "nameless-1.0.dist-info").mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    plugins = load_plugins(["motion"])
+    assert plugins.configs == (Good,)
+    assert plugins.packages == {"good": "whole 1.0"}
+    assert plugins.faults == {
+        "damaged": "the package 'damaged' cannot be used: its entry points are damaged, so reinstall it"
+    }
 
 
 def test_two_packages_with_one_name_are_both_left_out() -> None:
