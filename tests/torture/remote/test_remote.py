@@ -7,7 +7,6 @@ faults are given to the server; each recording's rows must be those that the sam
 
 import random
 import signal
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -153,16 +152,13 @@ async def test_no_frame_is_lost_or_stored_wrong_whatever_the_server_does(
     chance.shuffle(faults)
     given: Counter[str] = Counter()
     scenarios, wrong, lost, failed = 0, 0, 0, 0
-    slowest = 0.0
     with serving(kind, tmp_path, tmp_path / "yolo.onnx", free_port()) as server:
         await server.start()
         async with linked(server.port) as link:
             while faults:
                 each = World(world.database, tmp_path)
                 each.servers = world.servers
-                began = time.monotonic()
                 given += await analyse(each, server, link, faults, chance)
-                slowest = max(slowest, time.monotonic() - began)
                 scenarios += 1
                 found = await rows(each)
                 lost += len(expected) - len({row[0] for row in found})
