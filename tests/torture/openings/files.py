@@ -43,21 +43,6 @@ def matroska_tag_lists(count: int) -> bytes:
     return _matroska(_element(0x1254C367, *[_element(0x7373, b"\x67\xc8\x80" * (count // 20))] * 20))
 
 
-def matroska_named_tags(count: int) -> bytes:
-    def tag(number: int) -> bytes:
-        name = b"%d" % number
-        return (
-            b"\x67\xc8"
-            + bytes([0x80 | len(name) + 7])
-            + b"\x45\xa3"
-            + bytes([0x80 | len(name)])
-            + name
-            + b"\x44\x87\x81a"
-        )
-
-    return _matroska(_element(0x1254C367, _element(0x7373, *map(tag, range(count)))))
-
-
 def matroska_cues(count: int) -> bytes:
     point = b"\xbb\x8b" + b"\xb3\x81\x01" + b"\xb7\x86" + b"\xf7\x81\x01" + b"\xf1\x81\x01"
     return _matroska(_element(0x1C53BB6B, point * count))
@@ -76,16 +61,20 @@ def matroska_chapters(count: int) -> bytes:
     return _matroska(_element(0x1043A770, _element(0x45B9, b"\xb6\x80" * count)))
 
 
-def matroska_named_chapters(count: int) -> bytes:
-    def chapter(number: int) -> bytes:
-        content = _number(0x73C4, number + 1) + _number(0x91, number) + _element(0x80, _element(0x85, b"a"))
-        return _element(0xB6, content)
-
-    return _matroska(_element(0x1043A770, _element(0x45B9, *map(chapter, range(count)))))
-
-
 def matroska_attachments(count: int) -> bytes:
     return _matroska(_element(0x1941A469, b"\x61\xa7\x80" * count))
+
+
+def matroska_fonts(count: int) -> bytes:
+    """Four attachments with so many bytes in all."""
+    font = _element(
+        0x61A7,
+        _element(0x466E, b"a.ttf"),
+        _element(0x4660, b"font/ttf"),
+        _number(0x46AE, 5),
+        _element(0x465C, bytes(count // 4)),
+    )
+    return _matroska(_element(0x1941A469, font * 4))
 
 
 def matroska_tracks(count: int) -> bytes:
@@ -95,14 +84,6 @@ def matroska_tracks(count: int) -> bytes:
 def matroska_encodings(count: int) -> bytes:
     encodings = _element(0xAE, _element(0x6D80, b"\x62\x40\x80" * (count // 10)))
     return _matroska(tracks=encodings * 10)
-
-
-def matroska_later_tags(count: int) -> bytes:
-    return _matroska(later=_element(0x1254C367, _element(0x7373, b"\x67\xc8\x80" * count)))
-
-
-def matroska_later_tag_lists(count: int) -> bytes:
-    return _matroska(later=_element(0x1254C367, *[_element(0x7373, b"\x67\xc8\x80" * (count // 20))] * 20))
 
 
 def matroska_seek_heads(count: int) -> bytes:
@@ -148,39 +129,6 @@ def avi_index(count: int) -> bytes:
     return _avi([_avi_stream()], _chunk(b"idx1", entries))
 
 
-def avi_super_index(count: int, streams: int = 20) -> bytes:
-    """One part of an index of 2,000 entries, which each stream's index of indexes names again and again."""
-    per_part = 2000
-    names = count // streams // per_part or 1
-
-    def build(place: int) -> bytes:
-        found = []
-        for number in range(streams):
-            head = struct.pack("<HBBI4sIII", 4, 0, 0, names, b"%02ddc" % number, 0, 0, 0)
-            found.append(
-                _avi_stream(
-                    _chunk(b"indx", head, struct.pack("<QII", place, 24 + 8 * per_part, per_part) * names)
-                )
-            )
-        return _avi(found)
-
-    size = len(build(0))
-    parts = b"".join(
-        _chunk(
-            b"ix00",
-            struct.pack("<HBBI4sQI", 2, 0, 1, per_part, b"00dc", 0, 0),
-            b"".join(struct.pack("<II", 16 + 8 * n, 4) for n in range(per_part)),
-        )
-        for _ in range(1)
-    )
-    return build(size) + parts + bytes(65_536)
-
-
-def avi_titles(count: int) -> bytes:
-    tags = [_chunk(b"%04x" % (number % 65536), b"ab") for number in range(count)]
-    return _avi([_avi_stream()], _chunk(b"LIST", b"INFO", *tags))
-
-
 # FLV -----------------------------------------------------------------------------------------------------
 
 
@@ -205,12 +153,6 @@ def flv_keyframes(count: int) -> bytes:
     )
 
 
-def flv_titles(count: int) -> bytes:
-    names = b"".join(_amf_text(b"%d" % n) + b"\2" + _amf_text(b"a") for n in range(count))
-    return _flv((b"\2" + _amf_text(b"onMetaData") + b"\x08\0\0\0\1" + names)[: 2**24 - 4] + b"\0\0\x09")
-
-
-# NUT -----------------------------------------------------------------------------------------------------
 # Ogg -----------------------------------------------------------------------------------------------------
 
 
@@ -226,14 +168,6 @@ def _ogg_pages(serial: int, data: bytes, *, first: bool) -> bytes:
         if not data:
             break
     return b"".join(pages)
-
-
-def ogg_comments(count: int) -> bytes:
-    theora = b"\x80theora\3\2\1" + struct.pack(">HH", 4, 3) + bytes([0, 0, 64, 0, 0, 48, 0, 0])
-    theora += struct.pack(">II", 25, 1) + bytes(3 + 3 + 1 + 3 + 2)
-    comments = b"".join(struct.pack("<I", len(b"%d=a" % n)) + b"%d=a" % n for n in range(count))
-    comment = b"\x81theora" + struct.pack("<I", 0) + struct.pack("<I", count) + comments
-    return _ogg_pages(1, theora[:42].ljust(42, b"\0"), first=True) + _ogg_pages(1, comment, first=False)
 
 
 def ogg_streams(count: int) -> bytes:
@@ -330,15 +264,6 @@ def _asf(*extra: bytes) -> bytes:
     objects = [_asf_object(_ASF_FILE, file), _asf_object(_ASF_STREAM, stream), *extra]
     head = struct.pack("<IH", len(objects), 0x0201) + b"".join(objects)
     return _asf_object(_ASF_HEADER, head) + _asf_object(_ASF_DATA, b"\0" * 26 + b"\0" * 1024)
-
-
-def asf_titles(count: int) -> bytes:
-    def entry(number: int) -> bytes:
-        name = f"{number}\0".encode("utf-16-le")
-        return struct.pack("<H", len(name)) + name + struct.pack("<HH", 0, 4) + b"a\0\0\0"
-
-    count = min(count, 65_535)
-    return _asf(_asf_object(_ASF_EXTENDED, struct.pack("<H", count) + b"".join(map(entry, range(count)))))
 
 
 def asf_markers(count: int) -> bytes:

@@ -16,7 +16,7 @@ import pytest
 from app.video import declared_index, formats
 from app.video.declared_index import MAX_BEGINNING, BegunFile
 from app.video.errors import VideoError
-from app.video.matroska_lists import MAX_LISTED, MAX_TAGS
+from app.video.matroska_lists import MAX_ATTACHED, MAX_LISTED, MAX_POINTS, MAX_TAGS
 from tests.torture.battery import Battery
 from tests.torture.media.mutations import forget_peak_memory, peak_memory, read
 from tests.torture.openings import files
@@ -27,19 +27,29 @@ ROW = 8
 MOST = 400
 """MiB that one opening may take."""
 
+_POINT = 13  # bytes of an index entry
 _MATROSKA: dict[str, tuple[Callable[[int], bytes], int]] = {
     "tags": (files.matroska_tags, 3),
     "tags in 20 lists": (files.matroska_tag_lists, 3),
-    "index entries": (files.matroska_cues, 13),
+    "index entries": (files.matroska_cues, _POINT),
     "empty index entries": (files.matroska_empty_cues, 2),
     "positions of index entries": (files.matroska_cue_positions, 2),
     "chapters": (files.matroska_chapters, 2),
     "attachments": (files.matroska_attachments, 3),
+    "content of attachments": (files.matroska_fonts, 1),
     "tracks": (files.matroska_tracks, 2),
     "encodings of tracks": (files.matroska_encodings, 3),
     "named lists": (files.matroska_seek_heads, 3),
 }
 """What a Matroska file lists: who builds it, and the bytes of each in the file."""
+
+_LIMITS = {
+    "tags": MAX_TAGS,
+    "tags in 20 lists": MAX_TAGS,
+    "index entries": MAX_POINTS * _POINT,
+    "content of attachments": MAX_ATTACHED,
+}
+"""The bytes allowed, if not MAX_LISTED."""
 
 _OTHERS: dict[str, Callable[[], bytes]] = {
     "AVI: 600,000 index entries": lambda: files.avi_index(600_000),
@@ -73,10 +83,10 @@ def open_file(folder: Path, data: bytes) -> tuple[float, str]:
 @pytest.mark.parametrize("what", _MATROSKA)
 def test_a_matroska_file_takes_bounded_memory(tmp_path: Path, battery: Battery, what: str) -> None:
     build, size = _MATROSKA[what]
-    limit = MAX_TAGS if "tags" in what else MAX_LISTED
+    limit = _LIMITS.get(what, MAX_LISTED)
     allowed, _ = open_file(tmp_path, build((limit - 10_000) // size))
     refused, told = open_file(tmp_path, build((limit + 10_000) // size))
-    assert "copy the video with ffmpeg" in told
+    assert ("cut the recording" if what.endswith("index entries") else "copy the video with ffmpeg") in told
     assert refused < 50
     assert allowed < MOST
     tried = f"{limit >> 10:,} KiB of them"
@@ -136,6 +146,12 @@ def test_a_stream_without_pictures_at_its_beginning_is_given_up() -> None:
     opened.index()
     opened.is_open = True
     assert sum(len(part) for part in iter(lambda: opened.read(2**20), b"")) == MAX_BEGINNING + 1
+
+
+def test_fonts_and_long_indexes_do_not_hinder(tmp_path: Path) -> None:
+    plain = read(_write(tmp_path, files.matroska_tags(0)))
+    assert read(_write(tmp_path, files.matroska_fonts(12 * 2**20))) == plain
+    assert read(_write(tmp_path, files.matroska_cues(1_000_000))) == plain
 
 
 def test_a_plain_matroska_file_is_opened(tmp_path: Path) -> None:
