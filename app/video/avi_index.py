@@ -16,6 +16,15 @@ def count_pictures(stream: VideoStream) -> int:
     return sum(entry.size > 0 for entry in stream.index_entries)
 
 
+def last_time(stream: VideoStream) -> int:
+    """Return the timestamp of the last entry, -1 if there is none.
+
+    Without an index, FFmpeg lists what it read so far.
+    """
+    entries = stream.index_entries
+    return entries[len(entries) - 1].timestamp if len(entries) else -1
+
+
 class AviIndex:
     """Finds out which pictures the demuxer skipped. An AVI that was cut off has no index."""
 

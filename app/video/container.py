@@ -20,6 +20,7 @@ from ..domain.pins import FileIdentity
 from ..domain.reason import ScenarioWarning
 from ..domain.source import Source, SourceError
 from . import formats
+from .declared_index import Index
 from .errors import (
     READ_ERRORS,
     VideoError,
@@ -61,13 +62,12 @@ class OpenContainer(Struct, frozen=True):
     variants: tuple[VideoTrack, ...] = ()  # of a playlist that lists several
     variant: int | None = None  # the number of the one that is read
     warnings: tuple[ScenarioWarning, ...] = ()  # what opening found that a user should know
-    has_fragments: bool = False  # it is an mp4 whose index is spread over the file
+    index: Index = Index(is_mp4=False)  # what was found of it before opening
 
     def demux(self, *streams: _Stream) -> "Iterator[Packet[_Stream]]":
         """Yield the packets of the given streams. Raises READ_ERRORS, or VideoError if `remote` failed."""
-        # PyAV's generator keeps what it allocated unless it is closed.
-        demuxed = cast("Generator[Packet[_Stream], None, None]", self.container.demux(*streams))
-        with closing(demuxed) as packets:
+        packets = self._demux(*streams)
+        try:
             while True:
                 if self.remote is not None:
                     self.remote.start_packet(self.packet_timeout)
@@ -77,6 +77,13 @@ class OpenContainer(Struct, frozen=True):
                     raise playlist_encoding_error(
                         self.remote.name if self.remote else "the source"
                     ) from error
+                except BlockingIOError:
+                    if self.container.format.name != "mpegts":
+                        raise
+                    # 64 KiB held no packet of MPEG-TS. FFmpeg goes on behind them.
+                    packets.close()
+                    packets = self._demux(*streams)
+                    continue
                 except IndexError:  # of PyAV at the end, if a track appeared in the middle of the file
                     packet = None
                 # FFmpeg takes a failure for the end of the file, so the last packet may be cut off.
@@ -87,6 +94,12 @@ class OpenContainer(Struct, frozen=True):
                         self.remote.check_unchanged()
                     return
                 yield packet
+        finally:
+            packets.close()
+
+    def _demux(self, *streams: _Stream) -> "Generator[Packet[_Stream], None, None]":
+        """Return PyAV's generator, which keeps what it allocated unless it is closed."""
+        return cast("Generator[Packet[_Stream], None, None]", self.container.demux(*streams))
 
 
 @contextmanager
@@ -106,12 +119,12 @@ def open_container(
                 case "file":
                     path = find_file(source, media_root)
                     identity = identify(path)
-                    container, has_fragments = formats.open_file(path, source.redacted)
+                    container, index = formats.open_file(path, source.redacted)
                     stack.enter_context(container)
                     opened = replace(
                         _with_video(container, source, is_live=False),
                         identity=identity,
-                        has_fragments=has_fragments,
+                        index=index,
                     )
                 case "test":
                     container = stack.enter_context(formats.open_test_pattern(source.address))
@@ -166,7 +179,7 @@ def _open_http(
     is_live = file.kind == "stream"
     file.start_packet(open_timeout if is_live else HTTP_TIMEOUT)
     try:
-        container, has_fragments = formats.open_http_file(file)
+        container, index = formats.open_http_file(file)
         stack.enter_context(container)
     except READ_ERRORS as error:
         if file.fault is not None:
@@ -182,7 +195,7 @@ def _open_http(
         remote=file,
         packet_timeout=read_timeout if is_live else HTTP_TIMEOUT,
         identity=None if is_live else file.identity,
-        has_fragments=has_fragments,
+        index=index,
     )
 
 

@@ -3,10 +3,14 @@
 from collections.abc import Callable
 
 from .file_window import ReadableFile
+from .unfinished import LIVE_RIFFS
 
 _MAX_BOXES = 500_000  # of an mp4 that are looked at: two a second of a recording of 69 hours
+_BOXES = frozenset([b"moof", b"mdat", b"sidx", b"styp", b"emsg", b"prft", b"mfra", b"free", b"uuid", b"moov"])
 _MAX_RIFFS = 10_000  # of an AVI: one for each GiB
-_SYNC, _SYNCS, _MAX_START = 0x47, 5, 64 * 1024  # of MPEG-TS: byte, how many must follow each other, and where
+_SYNCS = b"\x47" * 8  # of MPEG-TS: the first bytes of the last packets
+_TS_PACKETS = {188: 188, 192: 188, 204: 204}  # bytes from one packet to the next, and of each packet
+_TS_TAIL = 204 * 10  # bytes with enough packets
 _PACK, _END, _TAIL = b"\0\0\1\xba", b"\0\0\1\xb9", 256 * 1024  # of MPEG-PS: codes, and bytes to look at
 
 
@@ -25,7 +29,7 @@ def _mp4(file: ReadableFile, size: int) -> bool:
     kind = b""
     for _ in range(_MAX_BOXES):
         if place >= size:
-            return place > size or kind == b"moof"
+            return kind == b"moof" or (place > size and kind in _BOXES)
         header = _read(file, place, 16)
         kind, length = header[4:8], int.from_bytes(header[:4])
         if length == 1:
@@ -62,8 +66,8 @@ def _avi(file: ReadableFile, size: int) -> bool:
         if header[:4] != b"RIFF" or place >= size:
             break
         length = int.from_bytes(header[4:], "little")
-        if not length:
-            break  # it was never finished, and so does not tell
+        if length in LIVE_RIFFS:
+            break
         if place + 8 + length > size:
             return True
         place += 8 + length + length % 2
@@ -80,16 +84,19 @@ def _flv(file: ReadableFile, size: int) -> bool:
     """Return whether the last four bytes are not the length of a tag before them."""
     length = int.from_bytes(_read(file, size - 4, 4))
     tag = _read(file, max(size - 4 - length, 0), 4)
+    if len(tag) < 4:
+        return False  # the web server is gone by now
     return tag[0] & 0x1F not in (8, 9, 18) or int.from_bytes(tag[1:]) + 11 != length
 
 
 def _mpegts(file: ReadableFile, size: int) -> bool:
-    """Return whether the last packet is incomplete."""
-    head = _read(file, 0, _MAX_START)
-    for length, before in ((188, 0), (192, 4), (204, 0)):
-        for start in range(length):
-            if head[start::length][:_SYNCS] == bytes([_SYNC] * _SYNCS):
-                return (size - start + before) % length != 0
+    """Return whether the last packet is incomplete. Bytes behind the packets that are none do not count."""
+    tail = _read(file, max(size - _TS_TAIL, 0), _TS_TAIL)
+    for length, whole in _TS_PACKETS.items():
+        for rest in [whole, *range(1, length + 1)]:  # bytes from the last packet's first one on
+            if tail[-rest::-length][: len(_SYNCS)] == _SYNCS:
+                is_whole: bool = rest >= whole
+                return not is_whole
     return False
 
 

@@ -13,11 +13,16 @@ from msgspec import Struct, field
 from .errors import VideoError
 from .file_window import FileWindow, ReadableFile
 from .matroska_lists import check_lists
+from .unfinished import is_unfinished
 
 MAX_SAMPLES = 12_000_000
 """Of all tracks of an mp4: 24 hours at 60 frames/s with sound. FFmpeg takes 36 bytes for each (measured)."""
 
 MAX_TRACKS = 20
+"""Tracks of video, or tracks of any kind in a file whose tracks are not counted before it is opened."""
+
+MAX_ALL_TRACKS = 200
+"""Tracks of every kind, where they are counted: some films have 60 with subtitles."""
 
 MAX_UNCOUNTED_TRACKS = 3
 """Tracks whose samples are not counted: FFmpeg takes up to 300 MiB for each (measured)."""
@@ -45,13 +50,15 @@ class Index(Struct, frozen=True):
     """How much of an index FFmpeg may build: of at most `tracks` tracks, and of an mp4 only if `is_mp4`.
 
     `has_fragments`: the file is an mp4 whose index is spread over it. `lacks_header`: it is an mp4 without
-    one, as if it was cut off.
+    one, as if it was cut off. `has_length` is false if the file does not tell how long it is, because its
+    recorder never wrote that.
     """
 
     is_mp4: bool
     tracks: int = MAX_TRACKS
     has_fragments: bool = False
     lacks_header: bool = False
+    has_length: bool = True
 
 
 def check_index(file: ReadableFile, size: int, name: str, *, is_remote: bool = False) -> Index:
@@ -75,10 +82,22 @@ def check_index(file: ReadableFile, size: int, name: str, *, is_remote: bool = F
                 has_fragments=boxes.has_fragments,
                 lacks_header=not boxes.has_header,
             )
-        check_lists(window, size, name)
+        has_duration, videos, others = check_lists(window, size, name)
+        has_length = has_duration and not is_unfinished(window, size)
+        return Index(is_mp4=False, tracks=_allowed_tracks(videos, others, name), has_length=has_length)
     finally:
         file.seek(0)
-    return Index(is_mp4=False)
+
+
+def _allowed_tracks(videos: int, others: int, name: str) -> int:
+    """Return how many tracks FFmpeg may open. Raises VideoError if there are more than it may."""
+    if videos > MAX_TRACKS or videos + others > MAX_ALL_TRACKS:
+        raise VideoError(
+            f"{name} has {videos} video tracks and {others} others: at most {MAX_TRACKS} and, all together,"
+            f" {MAX_ALL_TRACKS} can be read; copy the video with ffmpeg -i … -map 0:v:0 -c copy",
+            retryable=False,
+        )
+    return max(videos + others, MAX_TRACKS)
 
 
 class BegunFile:
@@ -198,7 +217,10 @@ class _Mp4:
                         retryable=False,
                     )
                 return tracks + 1  # a cover picture counts as a track
-        return MAX_UNCOUNTED_TRACKS if self._is_packed else MAX_TRACKS
+        if self._is_packed:
+            return MAX_UNCOUNTED_TRACKS
+        others = sum(bool(track.handlers) and b"vide" not in track.handlers for track in self._tracks[1:])
+        return _allowed_tracks(len(self._tracks) - 1 - others, others, self._name)
 
     def _add_fragment(self, start: int, end: int) -> None:
         if end - start > _MAX_HEADER:

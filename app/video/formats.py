@@ -13,7 +13,7 @@ from av.error import EOFError as AvEOFError
 from av.error import InvalidDataError
 
 from .declared_index import MAX_TRACKS, MAX_UNCOUNTED_TRACKS, BegunFile, Index, check_index
-from .errors import cut_off_error
+from .errors import VideoError, cut_off_error
 from .stills import picture_format
 from .transport.http_file import HttpFile
 from .transport.jpeg_stream import JpegStream
@@ -56,15 +56,15 @@ OPEN_TIMEOUT = 60.0
 _BUFFER = 256 * 1024  # bytes that PyAV reads from an HttpFile at once
 
 
-def open_file(path: Path, name: str) -> tuple[InputContainer, bool]:
-    """Open a file, and return whether it is a fragmented mp4, too; `name` stands for it in messages.
+def open_file(path: Path, name: str) -> tuple[InputContainer, Index]:
+    """Open a file, and return what was found of its index, too; `name` stands for it in messages.
 
     Raises READ_ERRORS, or VideoError if its index is missing or would take too much memory, or if it is an
     animated WebP.
     """
     if picture := picture_format(path, name):
         options = {"format_whitelist": picture, "protocol_whitelist": "file"}
-        return _open(str(path), options, format=picture), False
+        return _open(str(path), options, format=picture), Index(is_mp4=False)
     index = Index(is_mp4=False)
     with suppress(OSError), path.open("rb") as file:  # FFmpeg reports what is wrong with the file
         index = check_index(file, path.stat().st_size, name)
@@ -75,16 +75,16 @@ def open_file(path: Path, name: str) -> tuple[InputContainer, bool]:
             container = opened(options | _INDEXED_OPTIONS)
             # A fragmented mp4 has no index that tells how far presentation order differs from decode order.
             if container.format.name.startswith("mov") and any(s.frames for s in container.streams.video):
-                return container, index.has_fragments
+                return container, index
             container.close()
-        return opened(options), index.has_fragments
+        return opened(options), index
     except InvalidDataError as error:
         if index.lacks_header:
             raise cut_off_error(name) from error
         raise
     except AvEOFError:
         # A fragmented mp4 that ends early opens only if FFmpeg cannot seek.
-        return opened(options | {"seekable": "0"}), index.has_fragments
+        return opened(options | {"seekable": "0"}), index
 
 
 def open_test_pattern(graph: str) -> InputContainer:
@@ -92,26 +92,35 @@ def open_test_pattern(graph: str) -> InputContainer:
     return _open(graph, {}, format="lavfi")
 
 
-def open_http_file(file: HttpFile) -> tuple[InputContainer, bool]:
-    """Open a recording or stream over HTTP, and return whether it is a fragmented mp4, too.
+def open_http_file(file: HttpFile) -> tuple[InputContainer, Index]:
+    """Open a recording or stream over HTTP, and return what was found of its index, too.
 
-    Raises READ_ERRORS, or VideoError if the index of a recording is missing or would take too much memory.
+    Raises READ_ERRORS, or VideoError if the index of a recording is missing or would take too much memory, or
+    if it has too many tracks.
     """
     size = file.identity.size
     if file.is_jpegs:  # FFmpeg takes them for one picture if they have no name
-        return _open(file, _HTTP_OPTIONS, format="mjpeg", buffer_size=_BUFFER), False
+        return _open(file, _HTTP_OPTIONS, format="mjpeg", buffer_size=_BUFFER), Index(is_mp4=False)
     if size is not None and file.seekable():
         index = check_index(file, size, file.name, is_remote=True)
         try:
-            return _open(file, _options(_HTTP_OPTIONS, index), buffer_size=_BUFFER), index.has_fragments
+            return _open(file, _options(_HTTP_OPTIONS, index), buffer_size=_BUFFER), index
         except InvalidDataError as error:
             if index.lacks_header:
                 raise cut_off_error(file.name) from error
             raise
     begun = BegunFile(file, file.name)
-    container = _open(begun, _options(_HTTP_OPTIONS, begun.index()), buffer_size=_BUFFER)
+    index = begun.index()
+    container = _open(begun, _options(_HTTP_OPTIONS, index), buffer_size=_BUFFER)
     begun.is_open = True
-    return container, False
+    if container.format.name == "matroska,webm" and len(container.streams) >= index.tracks:
+        container.close()  # FFmpeg ends at the first packet of a further track, without an error
+        raise VideoError(
+            f"{file.name} has {index.tracks} tracks or more, and its web server does not support range"
+            " requests: copy the file below the media root",
+            retryable=False,
+        )
+    return container, index
 
 
 def open_jpeg_stream(pictures: JpegStream | Snapshots) -> InputContainer:

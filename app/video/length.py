@@ -8,7 +8,7 @@ from av import time_base
 
 from ..domain.reason import ScenarioWarning
 from ..domain.source import Source
-from .avi_index import count_pictures
+from .avi_index import count_pictures, last_time
 from .container import OpenContainer
 from .cut_off import is_cut_off
 from .demuxer import PictureDemuxer, frame_rate
@@ -37,16 +37,19 @@ class DeclaredLength:
         self.covers_all_streams = name in _ONE_DURATION
         self.is_damaged = self.is_estimate = False
         self._opened = opened
-        if opened.has_fragments:  # the index has the first fragment alone
+        # The index of an mp4 with fragments has the first one alone.
+        if opened.index.has_fragments or not opened.index.has_length:
             self.frames = self._stored_frames = None
         if name.endswith("_pipe"):  # a file that is one picture, to which FFmpeg gives a rate of 25
             self.frames, self.rate = 1, None
         self.seconds: float | None = None
         pictures = count_pictures(stream) if name == "avi" else 0
-        if pictures and self.frames and rate and pictures < self.frames:
+        if self.frames and rate and 0 < pictures < self.frames <= last_time(stream) + rate:
             rate *= Fraction(pictures, self.frames)  # the others are empty, and repeat the one before
             self.rate, self.frames = float(rate), pictures
-        if stream.duration and stream.time_base:
+        if not opened.index.has_length:
+            self.seconds = None
+        elif stream.duration and stream.time_base:
             self.seconds = float(stream.duration * stream.time_base)
         elif container.duration:
             start = max(container.start_time or 0, 0) if name in _END_TIME else 0
@@ -127,7 +130,7 @@ class DeclaredLength:
         with suppress(OSError):
             if isinstance(remote, HttpFile) and remote.identity.size and remote.seekable():
                 # The boxes of a fragmented mp4 are not visited: each would take a request.
-                return not self._opened.has_fragments and is_cut_off(remote, remote.identity.size, name)
+                return not self._opened.index.has_fragments and is_cut_off(remote, remote.identity.size, name)
             if (opened := file.open()) is not None:
                 with opened:
                     return is_cut_off(opened, opened.seek(0, SEEK_END), name)

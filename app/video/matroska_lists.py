@@ -5,6 +5,7 @@ others. An index and attachments may be longer, because it takes less for their 
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from .errors import VideoError
 from .file_window import FileWindow
@@ -29,15 +30,24 @@ _SEEK_HEAD, _SEEK_POSITION = 0x114D9B74, b"\x53\xac"
 _INFO, _DURATION, _MAX_INFO = 0x1549A966, b"\x44\x89", 4096
 _INDEX, _POINT, _POSITION = 0x1C53BB6B, b"\xbb", b"\xb7"
 _ATTACHMENTS, _ATTACHMENT, _CONTENT = 0x1941A469, 0x61A7, 0x465C
-_LISTS = frozenset([_SEEK_HEAD, _INFO, 0x1654AE6B, _INDEX, _TAGS, _ATTACHMENTS, 0x1043A770])
+_TRACKS, _TRACK, _TRACK_TYPE, _SOUND_OR_TEXT = 0x1654AE6B, 0xAE, 0x83, (b"\x02", b"\x11")
+_LISTS = frozenset([_SEEK_HEAD, _INFO, _TRACKS, _INDEX, _TAGS, _ATTACHMENTS, 0x1043A770])
 _MAX_POSITIONS = 1000  # FFmpeg follows 64
 _MAX_ELEMENTS, _MAX_PARTS = 1000, 20  # lists in a file and attachments in a list; parts of an attachment
 _MAX_INDEX, _PART = 64 * 2**20, 2**20  # bytes of an index: the most, and what is read at once
 _COPY = "copy the video with ffmpeg -i … -map 0:v -map_metadata -1 -map_chapters -1 -c copy"
 
 
-def check_lists(file: FileWindow, size: int, name: str) -> bool:
-    """Return whether a Matroska file tells how long it is; True for others, which are not checked.
+class MatroskaFacts(NamedTuple):
+    """What the lists tell: if the file tells how long it is, and its tracks; `others` are sound and text."""
+
+    has_duration: bool = True
+    videos: int = 0
+    others: int = 0
+
+
+def check_lists(file: FileWindow, size: int, name: str) -> MatroskaFacts:
+    """Return what the lists of a Matroska file tell. Other files are not checked.
 
     `size` is that of the file in bytes, `name` stands for it in messages.
 
@@ -45,7 +55,7 @@ def check_lists(file: FileWindow, size: int, name: str) -> bool:
         VideoError: FFmpeg would take too much memory or time for what the file lists.
     """
     if file.read(0, 4) != _EBML.to_bytes(4):
-        return True
+        return MatroskaFacts()
     lists = _Lists(file, size)
     lists.add_all()
     points = lists.count_points()
@@ -57,7 +67,8 @@ def check_lists(file: FileWindow, size: int, name: str) -> bool:
     ):
         if listed > most:
             raise VideoError(f"{name} has more than {what}: {advice}", retryable=False)
-    return lists.has_duration
+    others = 0 if lists.is_damaged else lists.others  # other tracks may follow the damage
+    return MatroskaFacts(lists.has_duration, lists.videos, others)
 
 
 class _Lists:
@@ -74,8 +85,8 @@ class _Lists:
         self._seen: set[int] = set()
         self._positions: set[int] = set()
         self._indexes: list[tuple[int, int]] = []  # where each begins and ends
-        self.total = self.tags = self.attached = 0
-        self.has_duration = False
+        self.total = self.tags = self.attached = self.videos = self.others = 0
+        self.has_duration = self.is_damaged = False
 
     def add_all(self) -> None:
         """Visit the lists, until they are too large."""
@@ -117,8 +128,22 @@ class _Lists:
             self.total += size
         if identifier == _TAGS:
             self.tags += size
+        elif identifier == _TRACKS:
+            self._add_tracks(content, end)
         elif identifier == _INFO:
             self.has_duration = _DURATION in self._file.read(content, min(size, _MAX_INFO))
+
+    def _add_tracks(self, start: int, end: int) -> None:
+        for identifier, _, content, content_end in self._elements(start, end):
+            if identifier == _TRACK:
+                types = [
+                    self._file.read(data, data_end - data)
+                    for part, _, data, data_end in self._elements(content, content_end, _MAX_PARTS)
+                    if part == _TRACK_TYPE and data_end - data <= 8
+                ]
+                is_other = len(types) == 1 and types[0] in _SOUND_OR_TEXT
+                self.others += is_other
+                self.videos += not is_other
 
     def _attached_in(self, start: int, end: int) -> Iterator[int]:
         """Yield the size of each attachment's content in bytes."""
@@ -140,6 +165,7 @@ class _Lists:
             if self.total > MAX_LISTED:
                 return
             place = end
+        self.is_damaged = True
         damaged = self._file.read(place, MAX_LISTED + 1)
         found = damaged.find(_CLUSTER.to_bytes(4))
         self.total += len(damaged) if found < 0 else found

@@ -14,11 +14,15 @@ from msgspec.structs import replace
 
 from app.domain.media import Media
 from app.domain.networks import Networks
+from app.domain.sampling import EveryFrame
 from app.domain.source import parse_source
 from app.video.errors import VideoError
 from app.video.open import open_video
+from app.video.reading import SampledFrame
 from tests.support import clips
-from tests.video.recordings import read
+from tests.support.web_server import web_server
+from tests.video.faults import opened
+from tests.video.recordings import SIZE, marker, read
 
 Recipe = tuple[str, int, tuple[int, int]]  # codec, frames, size
 
@@ -106,3 +110,49 @@ def test_a_track_that_appears_in_the_middle_costs_nothing(tmp_path: Path) -> Non
     write(tmp_path / "two.ts", [FRONT, REAR])
     (tmp_path / "joined.ts").write_bytes(long + (tmp_path / "two.ts").read_bytes() + long)
     assert len(read(tmp_path, "joined.ts")) == 20 + 60 + 20
+
+
+def write_film(path: Path, *, sounds: int) -> Path:
+    """Write a film with many tracks of sound, such as one for each language."""
+    clip = clips.marker_clip(path.with_name("clip.mkv"), frames=30, size=SIZE)
+    with av.open(str(clip)) as source, av.open(str(path), "w") as film:
+        video = film.add_stream_from_template(source.streams.video[0])
+        tracks = [film.add_stream("mp2", rate=44100) for _ in range(sounds)]
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size:
+                packet.stream = video
+                film.mux(packet)
+        for track in tracks:
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 2304), np.int16), format="s16", layout="stereo")
+            frame.sample_rate, frame.pts = 44100, 0
+            film.mux(track.encode(frame))
+            film.mux(track.encode())
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_a_film_may_have_many_tracks_of_sound_and_text(tmp_path: Path, suffix: str) -> None:
+    write_film(tmp_path / f"film.{suffix}", sounds=40)
+    with opened(tmp_path, f"film.{suffix}") as video:
+        frames = [entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, SampledFrame)]
+        assert [marker(frame.picture) for frame in frames] == list(range(30))
+        assert video.warnings == []
+
+
+def test_without_ranges_a_film_with_many_tracks_is_refused(tmp_path: Path) -> None:
+    """Its tracks cannot be counted before it is opened."""
+    write_film(tmp_path / "film.mkv", sounds=40)
+    with web_server(tmp_path) as server:
+        server.ranges = False
+        with (
+            pytest.raises(VideoError, match="has 20 tracks or more, and its web server"),
+            opened(tmp_path, f"{server.url}/film.mkv"),
+        ):
+            pass
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_a_film_with_too_many_tracks_is_refused_with_their_number(tmp_path: Path, suffix: str) -> None:
+    write_film(tmp_path / f"film.{suffix}", sounds=200)
+    with pytest.raises(VideoError, match="1 video tracks and 200 others: at most 20 and, all together, 200"):
+        read(tmp_path, f"film.{suffix}")
