@@ -146,9 +146,11 @@ class _Client:
                 pass
 
     def _answer(self, lines: BinaryIO) -> bool:
-        request = b"".join(iter(lines.readline, b"\r\n")).decode()
-        if not request:
-            return False
+        request = ""
+        while (line := lines.readline().decode()) != "\r\n":
+            if not line:  # the client has closed the connection
+                return False
+            request += line
         method, uri = request.split()[:2]
         server = self._server
         server.requests.append((method, uri))
