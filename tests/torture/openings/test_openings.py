@@ -127,13 +127,13 @@ def test_lists_that_are_named_elsewhere_count(tmp_path: Path) -> None:
 def test_a_file_that_takes_long_to_open_is_given_up(
     tmp_path: Path, battery: Battery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(formats, "OPEN_TIMEOUT", 0.05)
+    monkeypatch.setattr(formats, "OPEN_TIMEOUT", 0.001)
     _, told = open_file(tmp_path, files.ts_programs(2_000))
     assert "could not be opened in time" in told
     monkeypatch.setattr(formats, "OPEN_TIMEOUT", 60.0)
     _, told = open_file(tmp_path, files.ts_programs(2_000))
     assert "in time" not in told
-    battery.passed(ROW, "2,000 programs of an MPEG-TS, a deadline of 0.05 s", "1 file", "given up")
+    battery.passed(ROW, "2,000 programs of an MPEG-TS, a deadline of 1 ms", "1 file", "given up")
     battery.unguarded(ROW, "its deadline", "1 file", "opened to the end")
 
 
