@@ -1,5 +1,6 @@
 """One attempt on a real database and real sources: how it begins, and what it stores."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from app.runner import claims
 from app.runner import run as run_module
 from app.video import reader
 from app.video.open import open_video
+from app.video.reading import FrameSink
 from tests.runner.runs import LIVE, World, executing, spec
 from tests.support.batches import batch
 from tests.support.clips import encode
@@ -55,6 +57,13 @@ async def test_a_recording_of_one_frame_takes_one_write_and_one_event(
     monkeypatch.setattr(run_module, "PACE", 20.0)  # nothing is looked at before its time
     encode(clips / "frame.mp4", [np.zeros((64, 64), np.uint8)])
     world = World(predictions, clips)
+    start = reader.ThreadReader.start
+
+    def start_later(self: reader.ThreadReader, sink: FrameSink) -> None:
+        """Begin when the run has looked for the first time, as it does if reading is the nicer thread."""
+        asyncio.get_running_loop().call_later(0.2, start, self, sink)
+
+    monkeypatch.setattr(reader.ThreadReader, "start", start_later)
     writes = []
     write = store.write
 

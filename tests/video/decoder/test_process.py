@@ -108,10 +108,20 @@ def reading(
         read.stop()
 
 
+_others: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    """Note the children that there are before a test, such as what is left of database servers."""
+    _others.clear()
+    _others.update(child.pid for child in psutil.Process().children())
+
+
 def decoders(process: psutil.Process | None = None) -> list[psutil.Process]:
     """The processes that decode for this one, or for another."""
     children: list[psutil.Process] = (process or psutil.Process()).children()
-    return [child for child in children if _is_left_of_a_decoder(child)]
+    return [child for child in children if child.pid not in _others and _is_left_of_a_decoder(child)]
 
 
 def _is_left_of_a_decoder(process: psutil.Process) -> bool:
