@@ -33,8 +33,13 @@ class _Bits:
         return b"\0\0\0\1" + bytes([kind]) + bytes(escaped)
 
 
-def h264(path: Path, width: int, height: int, *, frames: int = 40, references: int = 16) -> Path:
-    """Empty pictures of so many pixels, each a few bytes long, and all kept for reference."""
+def h264(
+    path: Path, width: int, height: int, *, frames: int = 40, references: int = 16, is_whole: bool = False
+) -> Path:
+    """Empty pictures of so many pixels, each a few bytes long, and all kept for reference.
+
+    Unless `is_whole`, all but one macroblock of the first is missing.
+    """
     parameters = _Bits()
     parameters.plain(66, 8)
     parameters.plain(0, 8)
@@ -59,8 +64,10 @@ def h264(path: Path, width: int, height: int, *, frames: int = 40, references: i
             unit.plain(0, 8)
             unit.golomb(0)
             unit.plain(0, 2)
-            unit.golomb(0, 3)  # quantiser, then one macroblock, predicted flat; the rest is missing
-            unit.golomb(0)
+            unit.golomb(0)  # quantiser
+            for _ in range(macroblocks if is_whole else 1):
+                unit.golomb(3, 0, 0)  # predicted flat
+                unit.plain(1, 1)  # no coefficients
             data += unit.unit(0x65)
         else:
             unit.golomb(0, 5, 0)

@@ -11,7 +11,7 @@ from typing import IO
 
 import pytest
 
-from app.postgres.embedded import cluster
+from app.postgres.embedded import cluster, server
 from app.postgres.embedded.account import Account
 from app.postgres.embedded.locks import FileLock
 
@@ -48,6 +48,7 @@ def trust_the_pid_file(patch: Patch) -> None:
 
     patch.setattr(Account, "send_signal", send_signal)
     patch.setattr(Account, "may_name", lambda *_: True)
+    patch.setattr(server, "listens", lambda *_: True)
 
 
 def keep_the_environment(patch: Patch) -> None:
