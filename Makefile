@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header
 
 # The service's threads for decoding give way to everything else. So most tests run with the nicest priority, at which those are
-# equal to the rest, and tests of whole processes and of time run behind them, two at a time.
+# equal to the rest, and tests of whole processes and of time run behind them, one after the other.
 WHOLE := compatibility fleet service torture video/test_live_playlists.py video/transport/test_snapshots.py
 
 .DEFAULT_GOAL := help
@@ -28,7 +28,7 @@ kafka: $(STAMP) ## run an Apache Kafka broker for development, on 127.0.0.1 and 
 test: lint ## check style, types and import rules, then run every test
 	@$(BIN)/python -m tools.kafka --download || true
 	@nice -n 19 $(BIN)/python -m pytest -n 3 --max-worker-restart 0 $(addprefix --ignore=tests/,$(WHOLE))
-	@$(BIN)/python -m pytest -n 2 --max-worker-restart 0 $(addprefix tests/,$(WHOLE))
+	@$(BIN)/python -m pytest $(addprefix tests/,$(WHOLE))
 
 torture: $(DEV_STAMP) ## run the fault and attack battery at full length, hours of it; in parts: make torture-kill, …
 	@VA_TEST_LONG=1 $(BIN)/python -m pytest tests/torture

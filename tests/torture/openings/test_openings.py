@@ -102,7 +102,7 @@ def test_without_its_limit_a_matroska_file_takes_much(
     build, size = _MATROSKA[what]
     data = build(2 * MAX_LISTED // size)
     most, _ = open_file(tmp_path, data)
-    assert most > MOST or most > 12 * len(data) / 2**20
+    assert most > MOST or most > 8 * len(data) / 2**20
     battery.unguarded(
         ROW, f"its limit: Matroska: {what}", f"1 file of {len(data) >> 20} MiB", f"{most:.0f} MiB"
     )
