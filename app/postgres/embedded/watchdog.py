@@ -17,7 +17,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-_INTERVAL = 1.0  # seconds
+_INTERVAL = 1.0  # seconds; locks that processes hold cannot be waited for without taking them
 _POLL = 0.02
 _STOP_TIMEOUT = 10.0  # a service that starts waits for so long; later it waits for the server itself
 
@@ -49,7 +49,7 @@ def _stop(data: int) -> None:
         os.kill(server, signal.SIGINT)
     deadline = time.monotonic() + _STOP_TIMEOUT
     while _is_running(data) and time.monotonic() < deadline:
-        time.sleep(_POLL)
+        time.sleep(_POLL)  # another user's process, which cannot be waited for
     with suppress(OSError):
         sockets.rmdir()
 

@@ -44,7 +44,7 @@ def _listen(lines: BinaryIO, reader: ThreadReader, sink: SharedMemorySink) -> No
         sink.free(int(line))
     reader.stop()
     sink.stop()
-    time.sleep(_GRACE)
+    time.sleep(_GRACE)  # reading ends by itself in that time, if nothing hangs
     os._exit(1)
 
 

@@ -133,7 +133,7 @@ def test_a_model_that_is_overwritten_while_it_is_read_ends_no_process(tmp_path: 
     path = tmp_path / "model.onnx"
     path.touch()
     os.truncate(path, 2**30)  # takes no space
-    script = (
+    script = (  # the child sleeps until the search has begun: no sign tells from outside that it has
         "import os, sys, time; from pathlib import Path; from app.detectors.onnx.files import weight_names\n"
         "path = Path(sys.argv[1])\n"
         "if not os.fork():\n"
