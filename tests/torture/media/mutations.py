@@ -4,11 +4,13 @@ As a program it takes a folder of clips, a first number and a count, and tells o
 the seconds it took, the process's peak memory in MiB meanwhile, and how it ended.
 """
 
+import ctypes
 import random
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from threading import Event
@@ -135,6 +137,15 @@ def peak_memory(process: int | Literal["self"] = "self") -> float:
 def forget_peak_memory() -> None:
     """Begin to look for the peak anew."""
     Path("/proc/self/clear_refs").write_text("5")
+
+
+@contextmanager
+def measured() -> Iterator[Callable[[], float]]:
+    """Yield a function that returns how much memory this process took at most since, in MiB."""
+    ctypes.CDLL(None).malloc_trim(0)
+    forget_peak_memory()
+    before = peak_memory()
+    yield lambda: peak_memory() - before
 
 
 def main(folder: Path, first: int, count: int) -> None:

@@ -5,12 +5,10 @@ is seen from outside; and by a service, of which the process, its memory and the
 Each limit on bombs is also taken out, to see that it is this limit that holds.
 """
 
-import ctypes
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -25,7 +23,7 @@ from tests.support.paths import ROOT
 from tests.support.service import running
 from tests.torture.battery import LONG, Battery, size
 from tests.torture.media import bombs
-from tests.torture.media.mutations import forget_peak_memory, make_clips, mutations, peak_memory, read
+from tests.torture.media.mutations import make_clips, measured, mutations, peak_memory, read
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's way to measure memory")
 
@@ -168,15 +166,6 @@ BOMBS: dict[str, Callable[[Path], Path]] = {
     ),
     "forty videos in one": lambda folder: bombs.mp4(folder / "a.mp4", samples=2**17, tracks=40),
 }
-
-
-@contextmanager
-def measured() -> Iterator[Callable[[], float]]:
-    """How much memory this process took at most since, beside what it had, in MiB."""
-    ctypes.CDLL(None).malloc_trim(0)
-    forget_peak_memory()
-    before = peak_memory()
-    yield lambda: peak_memory() - before
 
 
 @pytest.mark.parametrize("bomb", BOMBS)

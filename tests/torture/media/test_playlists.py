@@ -3,10 +3,8 @@
 Each guard is also taken out, to see that it is this one that holds.
 """
 
-import ctypes
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event
 
@@ -21,7 +19,7 @@ from app.video.transport.m3u8 import M3u8
 from app.video.transport.playlist import TextSize
 from tests.support.hostile_servers import HERE, hostile_web, page, to
 from tests.torture.battery import Battery
-from tests.torture.media.mutations import forget_peak_memory, peak_memory
+from tests.torture.media.mutations import measured
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's way to measure memory")
 
@@ -61,15 +59,6 @@ PLAYLISTS: dict[str, Callable[[], Mapping[str, bytes]]] = {
 def unreduced(text: bytes, name: str, base_bytes: int, chosen: int | None) -> M3u8:
     """Return a playlist as the server sent it."""
     return M3u8(text, 0, target_duration=None)
-
-
-@contextmanager
-def measured() -> Iterator[Callable[[], float]]:
-    """Yield a function that returns how much memory this process took at most since, in MiB."""
-    ctypes.CDLL(None).malloc_trim(0)
-    forget_peak_memory()
-    before = peak_memory()
-    yield lambda: peak_memory() - before
 
 
 def memory_of(pages: Mapping[str, bytes]) -> tuple[float, str]:
