@@ -14,9 +14,15 @@ _MAX_REORDERED = 64  # pictures: more than any codec reorders, with room for hid
 
 
 class PictureGroup(Struct):
-    """A key frame and those after it in decode order. `is_damaged`: the key frame of a closed GOP is."""
+    """A key frame and those after it in decode order. `has_key`: the key frame was decoded without errors."""
 
-    is_damaged: bool = False
+    is_closed: bool = False
+    has_key: bool = False
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether the key frame of a closed group is damaged, known when the next ones are presented."""
+        return self.is_closed and not self.has_key
 
 
 class CodedPicture(Struct):

@@ -124,7 +124,7 @@ class PictureDemuxer:
             is_key = packet.is_keyframe and (not packet.size or headers.may_be_key(packet))
             is_key = is_key or self.codec == _TEST_PATTERN
             if is_key:
-                group = PictureGroup()
+                group = PictureGroup(is_closed=header.resets_decoder)
             picture = CodedPicture(
                 number=number,
                 pts=pts,

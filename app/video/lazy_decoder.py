@@ -117,9 +117,7 @@ class LazyDecoder:
         while self._held and self._held[0][0].number <= number:
             picture, packet = self._held.popleft()
             self._held_bytes -= packet.size
-            # If the key frame of a closed GOP is damaged, the decoder would repair it with pictures from
-            # before, which a resumed read does not have.
-            if self._has_gap or picture.starts_closed_gop or self._keys_only:
+            if self._has_gap or (self._keys_only and not picture.starts_closed_gop):
                 self.flush()
                 self._context.flush_buffers()
                 self._has_gap = False
@@ -129,21 +127,19 @@ class LazyDecoder:
         # The decoder copies the packet's timestamp to the frame, so the number tells which picture it is.
         packet.pts = packet.dts = picture.number
         self._pending[picture.number] = picture
-        if not self._decode(packet) and picture.starts_closed_gop:
-            picture.group.is_damaged = True
+        self._decode(packet)
 
-    def _decode(self, packet: "VideoPacket | None") -> bool:
-        """Return whether the packet could be decoded. If not, its picture stays pending and gets no frame."""
+    def _decode(self, packet: "VideoPacket | None") -> None:
         try:
             frames = self._context.decode(packet)
         except FFmpegError:
-            return False
+            return  # a picture that cannot be decoded stays pending, and gets no frame
         for frame in frames:
             picture = self._pending.pop(frame.pts, None) if frame.pts is not None else None
             if picture is None:
                 continue
-            if picture.starts_closed_gop and frame.is_corrupt:
-                picture.group.is_damaged = True
+            if picture.is_key and not frame.is_corrupt:
+                picture.group.has_key = True
             if picture.is_wanted is not False:
                 picture.frame = frame
             self._newest = max(self._newest, picture.number)
@@ -151,4 +147,3 @@ class LazyDecoder:
             if number + 2 * _MAX_DELAY >= self._newest:
                 break
             del self._pending[number]
-        return True

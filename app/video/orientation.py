@@ -5,7 +5,7 @@ import math
 import av
 import cv2
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from msgspec import Struct
 
 from ..domain.media import Turn
@@ -48,7 +48,8 @@ AS_STORED = Orientation()
 
 def orientation_of(frame: av.VideoFrame) -> Orientation | None:
     """Return how a frame is shown, None if its display matrix is none of the eight orientations."""
-    data = frame.side_data.get(Type.DISPLAYMATRIX)  # type: ignore[call-overload]
+    # `frame.side_data` refers back to the frame, which would keep its memory until garbage is collected.
+    data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # type: ignore[call-arg]
     if data is None:
         return AS_STORED
     # A point (x, y) of the stored picture is shown at (a·x + c·y, b·x + d·y), apart from a shift.

@@ -1,6 +1,7 @@
 """Pictures: conversions agree with FFmpeg's, and which way is up follows the recording."""
 
 import struct
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -69,6 +70,13 @@ def test_the_view_outlives_the_frame() -> None:
     for _ in range(20):
         frame("yuvj420p")
     assert np.array_equal(gray, expected)
+
+
+def test_a_frame_is_freed_with_its_picture_and_not_by_the_garbage_collector() -> None:
+    decoded = frame("yuv420p")
+    references = sys.getrefcount(decoded)
+    AvPicture(decoded).bgr()
+    assert sys.getrefcount(decoded) == references
 
 
 def test_full_range_is_respected_if_only_the_frame_declares_it() -> None:
