@@ -54,7 +54,7 @@ IN_FLIGHT = 64
 SLOTS = 16
 CLIENTS = POOL = 10
 PGBENCH_SECONDS = 3
-PARTS = ("orchestrator", "runner")
+PARTS = ("scenarios", "predictions")
 SPEC = ScenarioSpec("frame.mp4", Mock(seed=1), sampling=EveryFrame())
 
 

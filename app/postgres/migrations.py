@@ -23,11 +23,16 @@ class MigrationError(Exception):
 
 
 def migrations_of(package: str) -> dict[str, str]:
-    """Return the package's `migrations/*.sql` by name, in the order in which they apply."""
+    """Return the package's `migrations/*.sql` by name, in the order in which they apply.
+
+    Raises ValueError if there is no such package, or it has none.
+    """
     spec = find_spec(package)  # finds the package's folder without importing the package
     if spec is None or not spec.submodule_search_locations:
         raise ValueError(f"there is no package {package}")
     folder = Path(spec.submodule_search_locations[0]) / "migrations"
+    if not folder.is_dir():
+        raise ValueError(f"the package {package} has no migrations")
     return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.sql"))}
 
 
