@@ -109,8 +109,8 @@ class LoseRun(Struct, frozen=True):
 Input = OrchestratorCommand | RunEvent | AssignRun | TellRunner | LoseRun
 
 
-class Step(Struct, frozen=True):
-    """One transition, for the history."""
+class Transition(Struct, frozen=True):
+    """A change of state, for the history."""
 
     before: State | None
     after: State
@@ -121,7 +121,7 @@ class Decision(Struct, frozen=True):
     """The scenario as it is next, the steps that led there, what to send, and the answer to a command."""
 
     scenario: ScenarioRecord
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Transition, ...] = ()
     send: tuple[tuple[Topic, Message], ...] = ()
     answer: CommandAnswer = "done"
     detail: str = ""
@@ -134,7 +134,7 @@ def create(scenario_id: UUID, spec: Raw, needs: Collection[str] = ()) -> Decisio
     """
     summary = summarize_spec(spec)
     scenario = ScenarioRecord(scenario_id, spec, summary.restart, needed_features(summary) | frozenset(needs))
-    return Decision(scenario, (Step(None, State.INIT_STARTUP, "created"),))
+    return Decision(scenario, (Transition(None, State.INIT_STARTUP, "created"),))
 
 
 def decide(scenario: ScenarioRecord, message: Input) -> Decision:
@@ -216,7 +216,7 @@ def _note_progress(scenario: ScenarioRecord, next_frame: int) -> ScenarioRecord:
 
 
 def _move(scenario: ScenarioRecord, to: State, reason: str, **changes: object) -> Decision:
-    return Decision(replace(scenario, state=to, **changes), (Step(scenario.state, to, reason),))
+    return Decision(replace(scenario, state=to, **changes), (Transition(scenario.state, to, reason),))
 
 
 def _end(scenario: ScenarioRecord, outcome: Outcome, reason: str, error: str | None = None) -> Decision:
@@ -243,7 +243,7 @@ def _refuse(scenario: ScenarioRecord, detail: str) -> Decision:
 
 
 def _delete(scenario: ScenarioRecord) -> Decision:
-    step = Step(State.INACTIVE, State.INACTIVE, "deleted")
+    step = Transition(State.INACTIVE, State.INACTIVE, "deleted")
     drop = (results_commands, DropResults(scenario.id))
     return Decision(replace(scenario, is_deleted=True), (step,), (drop,))
 
