@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from ..detectors.onnx.catalog import InputInfo, ModelInfo
+from ..domain.analysis import Alert, Line, Zone
 from ..domain.detector_config import Marker, Motion, Objects
 from ..domain.media import Media, VideoTrack
 from ..domain.prediction import Detection, Prediction
@@ -26,6 +27,14 @@ NEW_SCENARIOS = {
         sampling=FixedRate(2.0),
         restart=RestartPolicy(policy="always"),
     ),
+    "tell when somebody stays at the door": NewScenario(
+        "rtsp://camera.local/stream",
+        Objects(labels=("people",)),
+        sampling=FixedRate(5.0),
+        zones=(Zone("door", ((0.1, 0.4), (0.5, 0.4), (0.5, 1.0), (0.1, 1.0))),),
+        lines=(Line("gate", (0.2, 0.9), (0.8, 0.9)),),
+        alerts=(Alert("visitor", ("person",), zone="door", min_seconds=3, cooldown_seconds=60),),
+    ),
 }
 
 SCENARIO = Scenario(
@@ -41,6 +50,12 @@ SCENARIO = Scenario(
     sampling=FixedRate(2.0),
     restart=RestartPolicy(),
     track=None,
+    tracking=None,
+    presence=None,
+    zones=(),
+    lines=(),
+    alerts=(),
+    notify=None,
     attempt=1,
     runner_id="local",
     source_state="open",

@@ -3,13 +3,13 @@
 from typing import Annotated
 from uuid import UUID, uuid4, uuid5
 
-import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from msgspec.json import encode
 
+from ..domain.analysis import Presence, Tracking
 from ..domain.detector_config import Onnx, Remote
 from ..domain.source import SourceError, parse_source
-from ..domain.spec import ScenarioSpec
+from ..domain.spec import ScenarioSpec, default_analysis
 from ..domain.stored_spec import encode_spec
 from .http.problems import BAD_REQUEST, INVALID, MISMATCH, ProblemError
 
@@ -28,14 +28,40 @@ IdempotencyKey = Annotated[
 ]
 
 
+_FINDS_OBJECTS = "detectors that find objects (not `motion`, `marker` and `mock`)"
+_TrackingOrDefault = Annotated[
+    Tracking | UnsetType | None,
+    Meta(
+        description="how objects are followed from frame to frame; null: they are not; if left out, they are"
+        f" for {_FINDS_OBJECTS}"
+    ),
+]
+_PresenceOrDefault = Annotated[
+    Presence | UnsetType | None,
+    Meta(
+        description="tell from when to when each label is visible; null: do not; if left out, it is told for"
+        f" {_FINDS_OBJECTS}"
+    ),
+]
+
+
 class NewScenario(ScenarioSpec, frozen=True):
     """What to analyse, with which detector, and how."""
 
     id: Annotated[UUID | None, Meta(description="chosen by the client, so that repeating is safe")] = None
+    # A request that leaves these out gets defaults; a stored specification without them has none.
+    tracking: _TrackingOrDefault = UNSET  # type: ignore[assignment]
+    presence: _PresenceOrDefault = UNSET  # type: ignore[assignment]
 
     def spec(self) -> ScenarioSpec:
-        """Return the same without the id."""
-        return msgspec.convert(self, ScenarioSpec, from_attributes=True)
+        """Return what is stored: without the id, and with defaults for what is left out."""
+        tracking, presence = default_analysis(self.detector)
+        fields = {name: getattr(self, name) for name in ScenarioSpec.__struct_fields__}
+        if fields["tracking"] is UNSET:
+            fields["tracking"] = tracking
+        if fields["presence"] is UNSET:
+            fields["presence"] = presence
+        return ScenarioSpec(**fields)
 
     def check(self) -> None:
         """Check what the types do not say. Raises ProblemError (422)."""
@@ -50,8 +76,9 @@ class NewScenario(ScenarioSpec, frozen=True):
         if self.restart.policy == "always" and source.live is False:
             detail = "The restart policy `always` is for live sources. Use `on_failure` for a recording."
             raise ProblemError(INVALID, detail, field="restart.policy")
-        if (size := len(encode_spec(self.spec()))) > MAX_SPEC:
-            lengths = {name: len(encode(getattr(self, name))) for name in ScenarioSpec.__struct_fields__}
+        spec = self.spec()
+        if (size := len(encode_spec(spec))) > MAX_SPEC:
+            lengths = {name: len(encode(getattr(spec, name))) for name in ScenarioSpec.__struct_fields__}
             longest = max(lengths, key=lengths.__getitem__)
             detail = (
                 f"The scenario takes {size:,} bytes as JSON; at most {MAX_SPEC:,} are allowed. Shorten"

@@ -29,6 +29,16 @@ class Tracking(_RequestObject, frozen=True):
     ] = 0.3
 
 
+class Presence(_RequestObject, frozen=True):
+    """When each label is visible, by whatever objects; of up to 64 labels.
+
+    A label that is not found for longer than `max_gap_seconds` has gone; when it is found again, that is
+    another event.
+    """
+
+    max_gap_seconds: Annotated[float, Meta(ge=0.1, le=60)] = 2.0
+
+
 class Zone(_RequestObject, frozen=True):
     """An area of the picture. An object is in it if the anchor of its box is.
 
@@ -86,6 +96,7 @@ class AnalysisRules(Struct, frozen=True):
     """The parts of a specification on which tracks and events depend."""
 
     tracking: Tracking | None = None
+    presence: Presence | None = None
     zones: tuple[Zone, ...] = ()
     lines: tuple[Line, ...] = ()
     alerts: tuple[Alert, ...] = ()

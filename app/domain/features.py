@@ -12,9 +12,15 @@ from .stored_spec import SpecSummary
 STATED_MODEL = "stated_model"
 """To read a model as its scenario states: an older runner would ignore what is stated."""
 
+ANALYSIS = "analysis"
+"""To follow objects, and to tell of events: an older runner would store detections alone."""
+
+NOTIFY = "notify"
+"""To have others told of events."""
+
 FEATURES: frozenset[str] = frozenset(
     f"detector:{config.__struct_config__.tag}" for config in get_args(DetectorConfig)
-) | {"track", STATED_MODEL}
+) | {"track", STATED_MODEL, ANALYSIS, NOTIFY}
 """All features that this version knows. A feature keeps its name for ever."""
 
 FEATURES_OF_0_1_0: frozenset[str] = frozenset(
@@ -30,4 +36,8 @@ def needed_features(spec: SpecSummary) -> frozenset[str]:
         features.add("track")
     if spec.detector.states_model:
         features.add(STATED_MODEL)
+    if spec.has_analysis:
+        features.add(ANALYSIS)
+    if spec.notify is not None:
+        features.add(NOTIFY)
     return frozenset(features)

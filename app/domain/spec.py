@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from .detector_config import DetectorConfig
+from .analysis import MAX_RULES, Alert, AnalysisRules, Line, Notify, Presence, Tracking, Zone
+from .detector_config import DetectorConfig, Marker, Mock, Motion, Onnx, Remote
 from .sampling import FixedRate, Sampling
 
 
@@ -48,3 +49,29 @@ class ScenarioSpec(_RequestObject, frozen=True):
         ),
     ] = None
     name: Annotated[str, Meta(max_length=200, description="for people; need not be unique")] = ""
+    tracking: Annotated[
+        Tracking | None, Meta(description="how objects are followed from frame to frame; null: they are not")
+    ] = None
+    presence: Annotated[
+        Presence | None, Meta(description="tell from when to when each label is visible; null: do not")
+    ] = None
+    zones: Annotated[tuple[Zone, ...], Meta(max_length=MAX_RULES)] = ()
+    lines: Annotated[tuple[Line, ...], Meta(max_length=MAX_RULES)] = ()
+    alerts: Annotated[tuple[Alert, ...], Meta(max_length=MAX_RULES)] = ()
+    notify: Annotated[Notify | None, Meta(description="who is told of events; null: nobody")] = None
+
+    @property
+    def rules(self) -> AnalysisRules:
+        """The parts on which tracks and events depend."""
+        return AnalysisRules(self.tracking, self.presence, self.zones, self.lines, self.alerts)
+
+
+def default_analysis(detector: DetectorConfig) -> tuple[Tracking | None, Presence | None]:
+    """Return the tracking and the presence of a scenario whose request names neither.
+
+    Detectors that find objects have both. A classifier whose layout is stated finds no objects in a picture.
+    """
+    if isinstance(detector, Motion | Marker | Mock):
+        return None, None
+    is_classifier = isinstance(detector, Onnx | Remote) and detector.layout == "classifier"
+    return None if is_classifier else Tracking(), Presence()

@@ -8,8 +8,10 @@ from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct, inspect
+from msgspec.structs import replace
 
-from .spec import RestartPolicy, ScenarioSpec
+from .analysis import AnalysisRules
+from .spec import RestartPolicy, ScenarioSpec, default_analysis
 
 
 class DetectorSummary(Struct, frozen=True):
@@ -31,10 +33,23 @@ class SpecSummary(Struct, frozen=True):
     detector: DetectorSummary = DetectorSummary()
     restart: RestartPolicy = RestartPolicy()
     track: int | None = None
+    tracking: Any = None
+    presence: Any = None
+    zones: Any = ()
+    lines: Any = ()
+    alerts: Any = ()
+    notify: Any = None
+
+    @property
+    def has_analysis(self) -> bool:
+        """Whether detections become tracks or events."""
+        switched_on = self.tracking is not None or self.presence is not None
+        return switched_on or bool(self.zones or self.lines or self.alerts)
 
 
 _encoder = msgspec.json.Encoder()
-_LATER = frozenset({"track"})  # fields that release 0.1.0, which rejects unknown ones, does not have
+# Fields that release 0.1.0, which rejects unknown ones, does not have. Their defaults mean what it does.
+_LATER = frozenset({"track", "tracking", "presence", "zones", "lines", "alerts", "notify"})
 _TYPES: dict[type, inspect.Type] = {}
 
 
@@ -42,7 +57,7 @@ def encode_spec(spec: ScenarioSpec) -> Raw:
     """Return the specification as JSON. Release 0.1.0 can read one that asks for nothing newer."""
     fields = {name: getattr(spec, name) for name in spec.__struct_fields__}
     for name in _LATER:
-        if fields[name] is None:
+        if fields[name] in (None, ()):
             del fields[name]
     return Raw(_encoder.encode(fields))
 
@@ -62,12 +77,20 @@ def summarize_spec(text: str | bytes | Raw) -> SpecSummary:
     return summary
 
 
-def same_specs(one: Raw, other: Raw) -> bool:
-    """Return whether two specifications ask for the same; defaults may be spelled out in one of them only."""
+def same_specs(stored: Raw, sent: Raw) -> bool:
+    """Return whether a request repeats a stored specification; defaults may be spelled out in one only.
+
+    A request is also a repeat if it differs only in tracking and presence that are new defaults: an older
+    version stored it without them.
+    """
     try:
-        return decode_spec(one) == decode_spec(other)
+        known, wanted = decode_spec(stored), decode_spec(sent)
     except msgspec.ValidationError:  # of a newer version
-        return bool(msgspec.json.decode(one) == msgspec.json.decode(other))
+        return bool(msgspec.json.decode(stored) == msgspec.json.decode(sent))
+    defaults = default_analysis(wanted.detector)
+    if known.rules == AnalysisRules() and (wanted.tracking, wanted.presence) == defaults:
+        wanted = replace(wanted, tracking=None, presence=None)
+    return known == wanted
 
 
 def _decode(text: str | bytes | Raw, model: Any) -> Any:
@@ -81,6 +104,8 @@ def _decode(text: str | bytes | Raw, model: Any) -> Any:
 
 def _known(value: object, kind: inspect.Type) -> object:
     """Return the value without object fields that its type does not have."""
+    while isinstance(kind, inspect.Metadata):  # a description
+        kind = kind.type
     if isinstance(value, dict):
         struct = _struct_of(value, kind)
         if struct is not None:

@@ -9,10 +9,15 @@ import pytest
 from anyio import sleep_forever
 
 from app.bus import BusUnavailableError
+from app.domain.detector_config import Objects
+from app.domain.spec import ScenarioSpec
 from app.messages import CreateScenario, Message
 from app.postgres import Database
 from tests.api.conftest import FakeBus, Start, connected
+from tests.support.rows import add_scenario
 
+TRACKING = {"max_gap_seconds": 2.0, "min_confidence": 0.3}
+PRESENCE = {"max_gap_seconds": 2.0}
 BODY = {"source": "clip.mp4", "detector": {"type": "marker"}}
 
 
@@ -37,6 +42,12 @@ async def test_post_creates_a_scenario_and_returns_its_location(
         "sampling": {"mode": "all"},
         "restart": {"policy": "on_failure", "max_restarts": 5},
         "track": None,
+        "tracking": None,
+        "presence": None,
+        "zones": [],
+        "lines": [],
+        "alerts": [],
+        "notify": None,
         "attempt": 1,
         "runner_id": None,
         "source_state": None,
@@ -101,6 +112,84 @@ async def test_callers_with_different_keys_do_not_share_idempotency_keys(start: 
             headers = {"Idempotency-Key": "same"} | ({"Authorization": f"Bearer {key}"} if key else {})
             ids.add((await http.post("/scenarios", json=BODY, headers=headers)).json()["id"])
         assert len(ids) == 3
+
+
+@pytest.mark.parametrize(
+    ("detector", "sent", "stored"),
+    [
+        ({"type": "objects"}, {}, (TRACKING, PRESENCE)),
+        ({"type": "onnx", "model": "m.onnx"}, {}, (TRACKING, PRESENCE)),
+        ({"type": "onnx", "model": "m.onnx", "layout": "classifier"}, {}, (None, PRESENCE)),
+        ({"type": "people"}, {"tracking": None}, (None, PRESENCE)),
+        ({"type": "face"}, {"tracking": None, "presence": None}, (None, None)),
+        ({"type": "marker"}, {}, (None, None)),
+        ({"type": "motion"}, {"presence": {"max_gap_seconds": 9}}, (None, {"max_gap_seconds": 9.0})),
+        ({"type": "mock"}, {"tracking": {"max_gap_seconds": 1}}, (TRACKING | {"max_gap_seconds": 1.0}, None)),
+    ],
+)
+async def test_detectors_that_find_objects_are_tracked_unless_the_request_says_otherwise(
+    http: httpx.AsyncClient, detector: Any, sent: Any, stored: Any
+) -> None:
+    created = await http.post("/scenarios", json={"source": "clip.mp4", "detector": detector, **sent})
+    assert (created.json()["tracking"], created.json()["presence"]) == stored
+    assert (await http.get(created.headers["location"])).json() == created.json()
+
+
+async def test_a_request_that_an_older_version_stored_is_repeated(
+    http: httpx.AsyncClient, scenarios: Database
+) -> None:
+    scenario_id = await add_scenario(scenarios, spec=ScenarioSpec("clip.mp4", Objects()))
+    body = {"source": "clip.mp4", "detector": {"type": "objects"}, "id": str(scenario_id)}
+    again = await http.post("/scenarios", json=body)
+    assert (again.status_code, again.json()["tracking"]) == (201, None)
+    other = await http.post("/scenarios", json=body | {"tracking": {"max_gap_seconds": 9}})
+    assert (other.status_code, other.json()["type"]) == (422, "/problems/mismatch")
+
+
+async def test_zones_lines_alerts_and_notify_come_back_as_they_were_sent(http: httpx.AsyncClient) -> None:
+    rules = {
+        "zones": [
+            {
+                "name": "yard",
+                "polygon": [[0.1, 0.2], [0.9, 0.2], [0.9, 1]],
+                "anchor": "center",
+                "ignore": False,
+            }
+        ],
+        "lines": [{"name": "door", "from": [0.2, 0.5], "to": [0.8, 0.5]}],
+        "alerts": [
+            {
+                "name": "wrong way",
+                "labels": ["car"],
+                "zone": None,
+                "line": "door",
+                "direction": "left",
+                "min_seconds": 0.0,
+                "min_confidence": 0.5,
+                "cooldown_seconds": 60.0,
+            }
+        ],
+        "notify": {"channels": ["ops"], "on": ["alert", "zone"], "recordings": True},
+    }
+    created = await http.post("/scenarios", json=BODY | rules | {"tracking": {}})
+    assert created.status_code == 201
+    assert {name: created.json()[name] for name in rules} == rules
+
+
+@pytest.mark.parametrize(
+    ("rules", "field"),
+    [
+        ({"zones": [{"name": "a", "polygon": [[0, 0], [1, 1]]}]}, "zones[0].polygon"),
+        ({"zones": [{"name": "a", "polygon": [[0, 0], [1, 1], [2, 0]]}]}, "zones[0].polygon[2][0]"),
+        ({"lines": [{"name": "a", "from": [0, 0]}]}, "lines[0].to"),
+        ({"alerts": [{"name": str(n)} for n in range(33)]}, "alerts"),
+        ({"notify": {"channels": []}}, "notify.channels"),
+        ({"tracking": {"max_gap": 3}}, "tracking.max_gap"),
+    ],
+)  # fmt: skip
+async def test_rules_that_cannot_be_are_refused(http: httpx.AsyncClient, rules: Any, field: str) -> None:
+    response = await http.post("/scenarios", json=BODY | rules)
+    assert (response.status_code, response.json()["field"]) == (422, field)
 
 
 async def test_a_key_and_an_id_that_contradict_each_other_are_refused(http: httpx.AsyncClient) -> None:

@@ -5,7 +5,8 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
-from app.domain.detector_config import Marker, Motion, Onnx
+from app.domain.analysis import Alert, Line, Notify, Presence, Tracking, Zone
+from app.domain.detector_config import DetectorConfig, Marker, Motion, Objects, Onnx
 from app.domain.features import FEATURES, FEATURES_OF_0_1_0, needed_features
 from app.domain.model_input import ModelInput
 from app.domain.sampling import EveryFrame, FixedRate
@@ -15,7 +16,8 @@ from app.domain.stored_spec import decode_spec, encode_spec, same_specs, summari
 SPEC = ScenarioSpec("clip.mp4", Motion(0.25), EveryFrame(), RestartPolicy("never", 3), name="yard")
 SHORT = b'{"source": "a", "detector": {"type": "motion"}}'
 NEWER = b"""
-{"source": "clip.mp4", "tracking": {"max_gap_seconds": 2},
+{"source": "clip.mp4", "tracking": {"max_gap_seconds": 2, "camera": 4}, "mood": "fine",
+ "lines": [{"name": "door", "from": [0, 0], "to": [1, 1], "width": 3}],
  "detector": {"type": "marker", "codes": ["qr"], "quiet": [1, {"a": 2}]},
  "sampling": {"mode": "fps", "fps": 3, "jitter": 0.1}, "restart": {"policy": "always", "jitter": 2}}
 """
@@ -34,8 +36,57 @@ def test_a_track_is_written_only_if_one_was_chosen() -> None:
     assert "track" in FEATURES
 
 
+def test_analysis_is_written_only_if_it_is_asked_for_and_needs_a_runner_that_has_it() -> None:
+    plain = replace(SPEC, tracking=None, presence=None, zones=(), notify=None)
+    assert b"track" not in bytes(encode_spec(plain))  # release 0.1.0 rejects what it does not know
+    assert needed_features(summarize_spec(encode_spec(plain))) == {"detector:motion"}
+    for asked in (
+        replace(SPEC, tracking=Tracking()),
+        replace(SPEC, presence=Presence()),
+        replace(SPEC, zones=(Zone("yard", ((0, 0), (1, 0), (1, 1))),)),
+        replace(SPEC, lines=(Line("door", (0, 0), (1, 1)),)),
+        replace(SPEC, alerts=(Alert("visitor"),)),
+    ):
+        assert decode_spec(encode_spec(asked)) == asked
+        assert needed_features(summarize_spec(encode_spec(asked))) == {"detector:motion", "analysis"}
+    told = replace(SPEC, notify=Notify(("ops",)))
+    assert needed_features(summarize_spec(encode_spec(told))) == {"detector:motion", "notify"}
+    assert {"analysis", "notify"} <= FEATURES - FEATURES_OF_0_1_0
+
+
+@pytest.mark.parametrize(
+    ("detector", "stored", "sent", "same"),
+    [
+        (Objects(), (None, None), (Tracking(), Presence()), True),
+        (Onnx("a.onnx", layout="classifier"), (None, None), (None, Presence()), True),
+        (Objects(), (None, None), (Tracking(5), Presence()), False),
+        (Objects(), (None, Presence()), (Tracking(), Presence()), False),
+        (Objects(), (Tracking(), Presence()), (None, None), False),
+        (Motion(), (None, None), (Tracking(), Presence()), False),
+    ],
+)
+def test_a_request_repeats_what_was_stored_before_its_defaults_existed(
+    detector: DetectorConfig,
+    stored: tuple[Tracking | None, Presence | None],
+    sent: tuple[Tracking | None, Presence | None],
+    same: bool,
+) -> None:
+    specs = [
+        encode_spec(replace(SPEC, detector=detector, tracking=tracking, presence=presence))
+        for tracking, presence in (stored, sent)
+    ]
+    assert same_specs(*specs) is same
+
+
 def test_fields_of_a_newer_version_are_ignored_wherever_they_are() -> None:
-    known = ScenarioSpec("clip.mp4", Marker(("qr",)), FixedRate(3), RestartPolicy("always"))
+    known = ScenarioSpec(
+        "clip.mp4",
+        Marker(("qr",)),
+        FixedRate(3),
+        RestartPolicy("always"),
+        tracking=Tracking(),
+        lines=(Line("door", (0, 0), (1, 1)),),
+    )
     assert decode_spec(NEWER) == known
     assert decode_spec(Raw(NEWER)) == decode_spec(NEWER.decode()) == known
 
@@ -50,7 +101,7 @@ def test_a_field_that_is_missing_means_what_it_meant_before_it_existed() -> None
     [
         b'{"source": "clip.mp4", "detector": {"type": "of tomorrow"}}',
         b'{"source": "clip.mp4", "detector": {"type": "motion", "min_area": "large"}}',
-        b'{"detector": {"type": "motion"}, "tracking": null}',
+        b'{"detector": {"type": "motion"}, "mood": null}',
         b"[]",
     ],
 )

@@ -9,6 +9,7 @@ import msgspec
 from asyncpg import Record
 from msgspec import Meta, Struct, structs
 
+from ...domain.analysis import Alert, Line, Notify, Presence, Tracking, Zone
 from ...domain.detector_config import DetectorConfig
 from ...domain.media import Media
 from ...domain.reason import Reason, ScenarioWarning
@@ -56,6 +57,12 @@ class Scenario(Struct, frozen=True):
     sampling: Sampling
     restart: RestartPolicy
     track: Annotated[int | None, Meta(description="the video track that the specification asks for")]
+    tracking: Tracking | None
+    presence: Presence | None
+    zones: tuple[Zone, ...]
+    lines: tuple[Line, ...]
+    alerts: tuple[Alert, ...]
+    notify: Notify | None
     attempt: int
     runner_id: str | None
     source_state: Annotated[
@@ -208,6 +215,12 @@ def _scenario(row: Record, stored: StoredProgress, waiting: Mapping[UUID, Reason
         sampling=spec.sampling,
         restart=spec.restart,
         track=spec.track,
+        tracking=spec.tracking,
+        presence=spec.presence,
+        zones=spec.zones,
+        lines=spec.lines,
+        alerts=spec.alerts,
+        notify=spec.notify,
         attempt=row["attempt"],
         runner_id=row["runner_id"],
         source_state=source_state_of(row, stored),
