@@ -1,0 +1,11 @@
+"""Scenes for tests and benchmarks of tracking: who moves how, and what a detector finds of it.
+
+A scene is simulated at 30 frames/s from its name and a seed. `Scene.sampled` takes every n-th frame of it,
+so that all frame rates see the same movement and the same detections.
+"""
+
+from .movement import RATE
+from .scene import Scene, SceneFrame, Truth, make_scene, overlap
+from .worlds import WORLDS
+
+__all__ = ["RATE", "WORLDS", "Scene", "SceneFrame", "Truth", "make_scene", "overlap"]
