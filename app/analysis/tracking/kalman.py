@@ -1,0 +1,169 @@
+"""Kalman filter of a box: where an object is, how fast it moves, and how sure that is.
+
+The middle of the box moves with constant velocity, its width and height stay. Noise is uncorrelated
+between these four, so the filter falls apart into two with two dimensions and two with one. Times are in
+seconds and noise is in sizes of the object (the square root of the box's area), so that the same constants
+fit all frame rates and distances.
+"""
+
+from msgspec import Struct
+
+from ...domain.prediction import Box
+
+# Standard deviations, chosen by the scenes of the tests (docs/tracking.md).
+FIRST_SPEED = 1.5
+"""Of the speed of an object that was seen once, in sizes per second."""
+ACCELERATION = 1.0
+"""How much the speed changes within a second, in sizes per second."""
+POSITION_ERROR = 0.07
+"""Of the detected middle, in widths and heights."""
+SIZE_ERROR = 0.10
+"""Of the detected width and height, in widths and heights."""
+SIZE_DRIFT = 0.25
+"""How much width and height change within a second, in widths and heights."""
+WEAK_ERROR = 1.0
+"""How much larger these errors are for a detection with confidence 0 than with confidence 1."""
+
+SMALLEST = 1.0
+"""Boxes are taken to be at least this wide and high, in pixels."""
+
+
+class Filter(Struct):
+    """The state of a filter: position `x`, `y`, its velocity `vx`, `vy` (pixels, seconds), and size.
+
+    The other fields are variances and covariances: `x_vx` is that of `x` and `vx`.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    x_x: float
+    y_y: float
+    width_width: float
+    height_height: float
+    vx_vx: float
+    vy_vy: float
+    vx: float = 0.0
+    vy: float = 0.0
+    x_vx: float = 0.0
+    y_vy: float = 0.0
+
+
+class Measured(Struct, frozen=True, gc=False):
+    """A detected box as the filter takes it: its middle and size, and the variances of both."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    x_x: float
+    y_y: float
+    width_width: float
+    height_height: float
+
+
+def measure(box: Box, confidence: float) -> Measured:
+    """Return the measurement that a detected box is."""
+    x1, y1, x2, y2 = box
+    width, height = max(x2 - x1, SMALLEST), max(y2 - y1, SMALLEST)
+    error = 1.0 + WEAK_ERROR * (1.0 - confidence)
+    wide, high = error * width, error * height
+    return Measured(
+        0.5 * (x1 + x2),
+        0.5 * (y1 + y2),
+        width,
+        height,
+        (POSITION_ERROR * wide) * (POSITION_ERROR * wide),
+        (POSITION_ERROR * high) * (POSITION_ERROR * high),
+        (SIZE_ERROR * wide) * (SIZE_ERROR * wide),
+        (SIZE_ERROR * high) * (SIZE_ERROR * high),
+    )
+
+
+def begin(seen: Measured) -> Filter:
+    """Return the filter of an object that was seen once."""
+    speed = FIRST_SPEED * FIRST_SPEED * seen.width * seen.height
+    return Filter(
+        seen.x,
+        seen.y,
+        seen.width,
+        seen.height,
+        seen.x_x,
+        seen.y_y,
+        seen.width_width,
+        seen.height_height,
+        speed,
+        speed,
+    )
+
+
+def predict(motion: Filter, seconds: float) -> None:
+    """Move the filter on by `seconds`."""
+    area = motion.width * motion.height
+    noise = ACCELERATION * ACCELERATION * area * seconds
+    half, third = 0.5 * seconds * noise, seconds * seconds * noise / 3.0
+    motion.x += seconds * motion.vx
+    motion.y += seconds * motion.vy
+    motion.x_x += seconds * (2.0 * motion.x_vx + seconds * motion.vx_vx) + third
+    motion.y_y += seconds * (2.0 * motion.y_vy + seconds * motion.vy_vy) + third
+    motion.x_vx += seconds * motion.vx_vx + half
+    motion.y_vy += seconds * motion.vy_vy + half
+    motion.vx_vx += noise
+    motion.vy_vy += noise
+    drift = SIZE_DRIFT * SIZE_DRIFT * seconds
+    motion.width_width += drift * motion.width * motion.width
+    motion.height_height += drift * motion.height * motion.height
+
+
+def correct(motion: Filter, seen: Measured) -> None:
+    """Take the measurement into the filter."""
+    share = 1.0 / (motion.x_x + seen.x_x)
+    gain, faster = motion.x_x * share, motion.x_vx * share
+    off = seen.x - motion.x
+    motion.x += gain * off
+    motion.vx += faster * off
+    motion.vx_vx -= faster * motion.x_vx
+    motion.x_vx -= gain * motion.x_vx
+    motion.x_x -= gain * motion.x_x
+
+    share = 1.0 / (motion.y_y + seen.y_y)
+    gain, faster = motion.y_y * share, motion.y_vy * share
+    off = seen.y - motion.y
+    motion.y += gain * off
+    motion.vy += faster * off
+    motion.vy_vy -= faster * motion.y_vy
+    motion.y_vy -= gain * motion.y_vy
+    motion.y_y -= gain * motion.y_y
+
+    gain = motion.width_width / (motion.width_width + seen.width_width)
+    motion.width = max(motion.width + gain * (seen.width - motion.width), SMALLEST)
+    motion.width_width -= gain * motion.width_width
+    gain = motion.height_height / (motion.height_height + seen.height_height)
+    motion.height = max(motion.height + gain * (seen.height - motion.height), SMALLEST)
+    motion.height_height -= gain * motion.height_height
+
+
+def rest(motion: Filter) -> None:
+    """Forget the velocity, after a time in which nobody looked."""
+    motion.vx = motion.vy = motion.x_vx = motion.y_vy = 0.0
+    motion.vx_vx = motion.vy_vy = FIRST_SPEED * FIRST_SPEED * motion.width * motion.height
+
+
+def scale(motion: Filter, across: float, down: float) -> None:
+    """Convert the filter to a picture that is `across` times as wide and `down` times as high."""
+    motion.x *= across
+    motion.vx *= across
+    motion.width = max(motion.width * across, SMALLEST)
+    motion.y *= down
+    motion.vy *= down
+    motion.height = max(motion.height * down, SMALLEST)
+    across, down = across * across, down * down
+    motion.x_x *= across
+    motion.x_vx *= across
+    motion.vx_vx *= across
+    motion.width_width *= across
+    motion.y_y *= down
+    motion.y_vy *= down
+    motion.vy_vy *= down
+    motion.height_height *= down

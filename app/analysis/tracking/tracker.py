@@ -1,0 +1,174 @@
+"""Follow the objects of one video from frame to frame."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+from msgspec import Struct
+
+from ...domain.analysis import Tracking
+from ...domain.prediction import Detection
+from .association import associate, overlap
+from .kalman import begin, correct, measure, predict, rest, scale
+from .state import Sighting, Track, TrackerState
+
+MAX_TRACKS = 300
+"""Objects that are followed at once, those included that are not confirmed yet."""
+CONFIRMED_AT = 3
+"""Frames in which an object must be found before it gets an id."""
+MAX_FOOTAGE_GAP = 60.0
+"""Seconds without a frame after which every object has left."""
+TENTATIVE_GAP = 0.5
+TENTATIVE_MISSES = 1
+"""An unconfirmed object is dropped after more frames without it, if they take longer than the gap."""
+SAME_OBJECT = 0.6
+"""Overlap with a detection of an object, from which on another detection begins no object of its own."""
+
+
+class ConfirmedTrack(Struct, frozen=True):
+    """An object that is certain now, and where it was found so far: in order, the last is of this frame.
+
+    Its label is the one of most of these sightings, and does not change any more.
+    """
+
+    track_id: int
+    label: str
+    sightings: tuple[Sighting, ...]
+
+
+class Followed(Struct, frozen=True):
+    """What one frame changes. `track_ids` has one entry per detection, None if it shows no confirmed object.
+
+    Objects of `ended` have left; they were last found in an earlier frame. `is_full`: an object was not
+    followed because MAX_TRACKS are.
+    """
+
+    track_ids: tuple[int | None, ...]
+    confirmed: tuple[ConfirmedTrack, ...] = ()
+    ended: tuple[int, ...] = ()
+    is_full: bool = False
+
+
+class Tracker:
+    """Follows objects: detections in, ids out. Pure: no clock, no I/O, the same on every machine.
+
+    Begins with a saved state, or with nothing. Ids count on from `next_track_id`.
+    """
+
+    def __init__(self, tracking: Tracking, next_track_id: int = 1, state: TrackerState | None = None) -> None:
+        self.next_track_id = next_track_id
+        self._max_gap = tracking.max_gap_seconds
+        self._min_confidence = tracking.min_confidence
+        self._state = TrackerState() if state is None else deepcopy(state)
+
+    def save(self) -> TrackerState:
+        """Return a copy of the state. `next_track_id` is no part of it."""
+        return deepcopy(self._state)
+
+    def update(
+        self, frame: int, time: float, size: tuple[int, int], detections: Sequence[Detection]
+    ) -> Followed:
+        """Take the next frame: its ordinal, time in seconds, (width, height), and detections as stored.
+
+        Two frames may have one time. The size is (0, 0) if it is not known.
+        """
+        state = self._state
+        elapsed = 0.0 if state.time is None else max(time - state.time, 0.0)
+        state.time = time
+        self._resize(size)
+        ended = self._predict(elapsed)
+        seen = [measure(one.box, one.confidence) for one in detections]
+        shown: list[Track | None] = [None] * len(detections)
+        found = set()
+        for number, detection in associate(state.tracks, detections, seen, self._min_confidence):
+            shown[detection] = state.tracks[number]
+            found.add(number)
+        for number, track in enumerate(state.tracks):
+            if number not in found:
+                track.unseen += min(elapsed, self._max_gap)
+                track.missed += 1
+        confirmed = []
+        for one, measured, shows in zip(detections, seen, shown, strict=True):
+            if shows is not None:
+                correct(shows.filter, measured)
+                shows.unseen, shows.missed = 0.0, 0
+                if shows.track_id is None:
+                    shows.sightings.append(_sighting(frame, time, one))
+                    if len(shows.sightings) >= CONFIRMED_AT:
+                        confirmed.append(self._confirm(shows))
+        is_full = self._begin(frame, time, detections, shown)
+        ids = tuple(None if track is None else track.track_id for track in shown)
+        return Followed(ids, tuple(confirmed), tuple(ended), is_full)
+
+    def _resize(self, size: tuple[int, int]) -> None:
+        """Convert all tracks to pictures of this size."""
+        state = self._state
+        if size == state.size or 0 in size:
+            return
+        if 0 not in state.size:
+            across, down = size[0] / state.size[0], size[1] / state.size[1]
+            for track in state.tracks:
+                scale(track.filter, across, down)
+        state.size = size
+
+    def _predict(self, elapsed: float) -> list[int]:
+        """Move all tracks on in time, drop those that were unseen for too long, and return their ids.
+
+        In a gap of the footage that is longer than an object may be unseen, nobody looked: it counts as that
+        time at most, and an object is found after it only where it was before.
+        """
+        state = self._state
+        looked = min(elapsed, self._max_gap)
+        kept, gone = [], []
+        for track in state.tracks:
+            if elapsed > MAX_FOOTAGE_GAP or self._has_left(track, looked):
+                gone.append(track)
+                continue
+            kept.append(track)
+            if elapsed > looked:
+                rest(track.filter)
+            elif elapsed > 0.0:
+                predict(track.filter, elapsed)
+        state.tracks = kept
+        return [track.track_id for track in gone if track.track_id is not None]
+
+    def _has_left(self, track: Track, looked: float) -> bool:
+        """Return whether a track has ended if the next frame is `looked` seconds later."""
+        unseen = track.unseen + looked - 1e-6  # the sum of differences of times is not exact
+        if track.track_id is None and track.missed > TENTATIVE_MISSES:
+            return unseen > TENTATIVE_GAP or unseen > self._max_gap
+        return unseen > self._max_gap
+
+    def _confirm(self, track: Track) -> ConfirmedTrack:
+        """Give a track its id."""
+        labels = [one.label for one in track.sightings]
+        track.label = max(labels, key=labels.count)  # the first of those that are equally many
+        track.track_id = self.next_track_id
+        self.next_track_id += 1
+        confirmed = ConfirmedTrack(track.track_id, track.label, tuple(track.sightings))
+        track.sightings = []
+        return confirmed
+
+    def _begin(
+        self, frame: int, time: float, detections: Sequence[Detection], shown: list[Track | None]
+    ) -> bool:
+        """Begin to follow what is confident and shows nothing known; return whether that was too much."""
+        known = [one.box for one, track in zip(detections, shown, strict=True) if track is not None]
+        order = sorted(range(len(detections)), key=lambda number: -detections[number].confidence)
+        for number in order:
+            one = detections[number]
+            if shown[number] is not None or one.confidence < self._min_confidence:
+                continue
+            if any(overlap(one.box, box) >= SAME_OBJECT for box in known):
+                continue
+            if len(self._state.tracks) >= MAX_TRACKS:
+                return True
+            track = Track(
+                None, one.label, begin(measure(one.box, one.confidence)), [_sighting(frame, time, one)]
+            )
+            self._state.tracks.append(track)
+            known.append(one.box)
+        return False
+
+
+def _sighting(frame: int, time: float, detection: Detection) -> Sighting:
+    return Sighting(frame, time, detection.label, detection.confidence, detection.box)
