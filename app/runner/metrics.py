@@ -12,6 +12,9 @@ DETECTIONS = Counter("videoanalysis_detections", "Detections stored")
 EXPIRED = Counter(
     "videoanalysis_predictions_expired", "Predictions of live sources removed by VA_LIVE_RETENTION_DAYS"
 )
+DROPPED_DELIVERIES = Counter(
+    "videoanalysis_deliveries_dropped", "Messages dropped because too many waited", ["channel"]
+)
 LOSSES = Counter("videoanalysis_source_losses", "Times that a live source was lost, or could not be opened")
 STORE_SECONDS = Histogram("videoanalysis_store_seconds", "Time to store one batch")
 ENDED = Counter("videoanalysis_runs_ended", "Runs that ended on this runner", ["how"])

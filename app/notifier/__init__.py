@@ -1,0 +1,1 @@
+"""The role that tells people of events, over the channels of the operator's file."""

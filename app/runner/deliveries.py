@@ -1,0 +1,65 @@
+"""Which events are told to which channels, and the rows that a batch stores for them."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+import msgspec
+
+from ..domain.analysis import Notify
+from ..domain.event import Event
+from ..postgres import Connection
+from ..predictions.delivery import NewDelivery, Told, delivery_id
+
+MOST_LATE = 600.0
+"""Seconds after which an event of a live source is no news any more, and is not told."""
+
+_TOLD_AT_ONCE = ("line", "alert")  # which have happened when they begin; the others are told when they end
+
+
+def new_deliveries(
+    notify: Notify | None,
+    scenario_id: UUID,
+    scenario_name: str,
+    events: Iterable[Event],
+    *,
+    unix_time: float | None,
+) -> list[NewDelivery]:
+    """Return a delivery for each event that is to be told and each channel that is to be told of it.
+
+    `unix_time`: the present, on the clock of the events' times; None for a recording. An event that is
+    returned again later has the same id, and is stored once.
+    """
+    if notify is None or (unix_time is None and not notify.recordings):
+        return []
+    found: list[NewDelivery] = []
+    for event in events:
+        is_due = event.kind in _TOLD_AT_ONCE or event.state == "ended"
+        is_late = unix_time is not None and unix_time - event.end_time > MOST_LATE
+        if event.kind not in notify.on or not is_due or is_late:
+            continue
+        told = Told(scenario_name, event, at=None if unix_time is None else event.start_time)
+        payload = msgspec.json.encode(told).decode()
+        found += [
+            NewDelivery(delivery_id(scenario_id, event.event_id, channel), event.event_id, channel, payload)
+            for channel in dict.fromkeys(notify.channels)
+        ]
+    return found
+
+
+async def insert(connection: Connection, scenario_id: UUID, deliveries: Iterable[NewDelivery]) -> None:
+    """Store deliveries in their order; those that are stored already stay as they are."""
+    rows = list(deliveries)
+    await connection.execute(
+        """
+        INSERT INTO deliveries (id, scenario_id, event_id, channel, payload)
+        SELECT id, $1, event_id, channel, payload::jsonb
+          FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[])
+               AS new (id, event_id, channel, payload)
+        ON CONFLICT (id) DO NOTHING
+        """,
+        scenario_id,
+        [row.id for row in rows],
+        [row.event_id for row in rows],
+        [row.channel for row in rows],
+        [row.payload for row in rows],
+    )
