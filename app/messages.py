@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Raw, Struct
 
+from .domain.features import FEATURES_OF_0_1_0
 from .domain.media import Media
 
 
@@ -24,12 +25,22 @@ class Instance(Struct, frozen=True):
 
 
 class CreateScenario(Message, frozen=True):
-    """Store a scenario and start it. The api sends it; an orchestrator handles it."""
+    """Store a scenario and start it. The api sends it; an orchestrator handles it.
+
+    With `replaces`, another scenario is stopped, and its name and tags are carried on unless they are given.
+    """
 
     command_id: UUID
     scenario_id: UUID
     spec: Raw
     needs: tuple[str, ...] = ()  # features that only the api's version knows the spec to need
+    tags: tuple[str, ...] | None = None  # None: not given
+    replaces: UUID | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it has neither tags nor a scenario to replace."""
+        return self.tags is None and self.replaces is None
 
 
 class StartScenario(Message, frozen=True):
@@ -56,7 +67,20 @@ class DeleteScenario(Message, frozen=True):
     scenario_id: UUID
 
 
-OrchestratorCommand = CreateScenario | StartScenario | StopScenario | DeleteScenario
+class UpdateScenario(Message, frozen=True):
+    """Change the name or the tags of a scenario; None leaves them.
+
+    The api sends it; an orchestrator handles it.
+    """
+
+    command_id: UUID
+    scenario_id: UUID
+    name: str | None = None
+    tags: tuple[str, ...] | None = None
+
+
+LifecycleCommand = CreateScenario | StartScenario | StopScenario | DeleteScenario
+OrchestratorCommand = LifecycleCommand | UpdateScenario
 
 
 class StartRun(Message, frozen=True):
@@ -229,6 +253,9 @@ orchestrator_commands = Topic(
     (CreateScenario, StartScenario, StopScenario, DeleteScenario),
     groups=(ORCHESTRATOR,),
 )
+scenario_changes = Topic("scenario_changes", (CreateScenario, UpdateScenario), groups=(ORCHESTRATOR,))
+"""Commands that release 0.1.0 would send to the dead letters, or carry out without tags and `replaces`.
+Its orchestrators do not read this topic, so these commands wait for one that understands them."""
 runner_commands = Topic("runner_commands", (StartRun, StopRun))
 results_commands = Topic("results_commands", (DropResults,), groups=(RESULTS,))
 runner_events = Topic(
@@ -237,4 +264,20 @@ runner_events = Topic(
     groups=(ORCHESTRATOR,),
 )
 runner_heartbeats = Topic("runner_heartbeats", (RunnerHeartbeat, Probe))
-TOPICS = (orchestrator_commands, runner_commands, results_commands, runner_events, runner_heartbeats)
+TOPICS = (
+    orchestrator_commands,
+    scenario_changes,
+    runner_commands,
+    results_commands,
+    runner_events,
+    runner_heartbeats,
+)
+
+
+def topic_of(command: OrchestratorCommand) -> Topic:
+    """Return the topic on which every orchestrator that reads a command understands it."""
+    if isinstance(command, CreateScenario):
+        is_older = command.is_plain and FEATURES_OF_0_1_0.issuperset(command.needs)
+    else:
+        is_older = not isinstance(command, UpdateScenario)
+    return orchestrator_commands if is_older else scenario_changes

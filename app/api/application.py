@@ -40,6 +40,7 @@ ROUTES: list[HTTPRouteHandler] = [
     scenarios.get_scenario,
     lifecycle.stop_scenario,
     lifecycle.start_scenario,
+    lifecycle.update_scenario,
     lifecycle.delete_scenario,
     predictions.get_predictions,
     changes.get_history,

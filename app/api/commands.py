@@ -4,9 +4,9 @@ import structlog
 from anyio import CancelScope, current_time, fail_after, sleep
 
 from ..bus import BusUnavailableError
-from ..messages import OrchestratorCommand, orchestrator_commands
+from ..messages import CreateScenario, OrchestratorCommand, topic_of
 from ..postgres import TRANSIENT
-from .http.problems import CONFLICT, MISMATCH, ProblemError, no_scenario, unavailable
+from .http.problems import CONFLICT, MISMATCH, NOT_FOUND, ProblemError, no_scenario, unavailable
 from .options import ApiDeps, ApiOptions
 from .queries.commands import CommandResult, find_command_result
 
@@ -24,7 +24,7 @@ async def send_command(deps: ApiDeps, options: ApiOptions, command: Orchestrator
     started = current_time()
     try:
         with fail_after(options.publish_wait):
-            await deps.bus.publish(orchestrator_commands, command, key=str(command.scenario_id))
+            await deps.bus.publish(topic_of(command), command, key=str(command.scenario_id))
     except (TimeoutError, BusUnavailableError) as error:
         log.warning("command not published", scenario=str(command.scenario_id), error=repr(error))
         detail = f"The command may not have been received. {repeat}"
@@ -53,5 +53,7 @@ def _raise_if_refused(result: CommandResult, command: OrchestratorCommand) -> No
             raise ProblemError(CONFLICT, result.detail, scenario_id=command.scenario_id)
         case "mismatch":
             raise ProblemError(MISMATCH, result.detail, scenario_id=command.scenario_id)
+        case "unknown" if isinstance(command, CreateScenario):
+            raise ProblemError(NOT_FOUND, result.detail, field="replaces")
         case "unknown":
             raise no_scenario(command.scenario_id)

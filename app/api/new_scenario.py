@@ -11,6 +11,7 @@ from ..domain.detector_config import Onnx, Remote
 from ..domain.source import SourceError, parse_source
 from ..domain.spec import ScenarioSpec, default_analysis
 from ..domain.stored_spec import encode_spec
+from ..domain.tags import Tags, find_bad_tag
 from .http.problems import BAD_REQUEST, INVALID, MISMATCH, ProblemError
 
 _NAMESPACE = UUID("342c4fd4-5a93-4828-8f6c-f2a537fb714a")
@@ -52,9 +53,23 @@ class NewScenario(ScenarioSpec, frozen=True):
     # A request that leaves these out gets defaults; a stored specification without them has none.
     tracking: _TrackingOrDefault = UNSET  # type: ignore[assignment]
     presence: _PresenceOrDefault = UNSET  # type: ignore[assignment]
+    tags: Annotated[
+        Tags | None,
+        Meta(
+            description="for people and filters, can be changed. null: none, or those of the scenario that it"
+            " replaces"
+        ),
+    ] = None
+    replaces: Annotated[
+        UUID | None,
+        Meta(
+            description="a scenario that is stopped when this one is created. Its tags, its name and its list"
+            " of events are carried on; give a name or tags to have others"
+        ),
+    ] = None
 
     def spec(self) -> ScenarioSpec:
-        """Return what is stored: without the id, and with defaults for what is left out."""
+        """Return what never changes, with defaults for what is left out."""
         tracking, presence = default_analysis(self.detector)
         fields = {name: getattr(self, name) for name in ScenarioSpec.__struct_fields__}
         if fields["tracking"] is UNSET:
@@ -76,6 +91,10 @@ class NewScenario(ScenarioSpec, frozen=True):
         if self.restart.policy == "always" and source.live is False:
             detail = "The restart policy `always` is for live sources. Use `on_failure` for a recording."
             raise ProblemError(INVALID, detail, field="restart.policy")
+        if self.replaces is not None and self.replaces == self.id:
+            detail = "A scenario cannot replace itself. Leave `id` out, or choose a new one."
+            raise ProblemError(INVALID, detail, field="replaces")
+        check_tags(self.tags)
         spec = self.spec()
         if (size := len(encode_spec(spec))) > MAX_SPEC:
             lengths = {name: len(encode(getattr(spec, name))) for name in ScenarioSpec.__struct_fields__}
@@ -85,6 +104,13 @@ class NewScenario(ScenarioSpec, frozen=True):
                 f" `{longest}`."
             )
             raise ProblemError(INVALID, detail, field=longest)
+
+
+def check_tags(tags: Tags | None) -> None:
+    """Raise ProblemError (422) if a tag is not one line without spaces around it."""
+    if tags is not None and (bad := find_bad_tag(tags)) is not None:
+        detail = "A tag must be one line of printable characters, without spaces around it."
+        raise ProblemError(INVALID, detail, field=f"tags[{bad}]")
 
 
 def choose_id(caller: str, key: str | None, chosen: UUID | None) -> UUID:

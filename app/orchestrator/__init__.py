@@ -17,6 +17,7 @@ from ..messages import (
     RunStopped,
     orchestrator_commands,
     runner_events,
+    scenario_changes,
 )
 from ..postgres import Database
 from .handlers import create_scenarios, handle_command, handle_event, handle_run_events
@@ -45,7 +46,8 @@ async def run_orchestrator(
     leader = Leader(dsn, database, bus, timing, alone=alone)
 
     async def on_command(message: Message) -> None:
-        if not (isinstance(message, CreateScenario) and await creations.ask(message)):
+        is_plain = isinstance(message, CreateScenario) and message.is_plain
+        if not (is_plain and await creations.ask(message)):
             await handle_command(database, message)
         leader.signals.after_message(message)
 
@@ -56,6 +58,10 @@ async def run_orchestrator(
 
     async with create_task_group() as group:
         await group.start(leader.run)
-        for topic, handle in ((orchestrator_commands, on_command), (runner_events, on_event)):
+        for topic, handle in (
+            (orchestrator_commands, on_command),
+            (scenario_changes, on_command),
+            (runner_events, on_event),
+        ):
             await group.start(partial(bus.consume, topic, handle, group=ORCHESTRATOR))
         task_status.started()

@@ -6,13 +6,23 @@ from uuid import UUID
 
 import structlog
 
-from ..domain.stored_spec import same_specs
-from ..messages import CreateScenario, Message, OrchestratorCommand, RunEvent, RunnerLeaving, RunReleased
+from ..messages import (
+    CreateScenario,
+    Message,
+    OrchestratorCommand,
+    RunEvent,
+    RunnerLeaving,
+    RunReleased,
+    StartScenario,
+    UpdateScenario,
+)
 from ..postgres import Connection, Database
 from ..scenarios.command_answer import CommandAnswer
 from . import leases, store
 from .decisions import apply, apply_each, apply_to
+from .descriptions import find_replacement
 from .lifecycle import create
+from .succession import create_one, update
 
 log = structlog.get_logger(__name__)
 
@@ -20,8 +30,9 @@ log = structlog.get_logger(__name__)
 async def handle_command(database: Database, message: Message) -> None:
     """Carry out a command and record its answer. A repeated command has no second effect."""
     assert isinstance(message, OrchestratorCommand)  # noqa: S101 - the topic holds nothing else
-    if isinstance(message, CreateScenario) and (await create_scenarios(database, [message]))[0]:
-        return
+    if isinstance(message, CreateScenario) and message.is_plain:  # noqa: SIM102 - for its type
+        if (await create_scenarios(database, [message]))[0]:
+            return
     async with database.transaction() as connection:
         answered = await _carry_out(connection, message)
         if answered is None:
@@ -84,21 +95,21 @@ async def _carry_out(
     connection: Connection, command: OrchestratorCommand
 ) -> tuple[CommandAnswer, str] | None:
     """Return the answer and its detail, or None if the command was handled before."""
+    if isinstance(command, CreateScenario):
+        return await create_one(connection, command)
     scenario = await store.lock(connection, command.scenario_id)
     if await store.was_handled(connection, command.command_id):
         return None
     if scenario is None:
         return "unknown", "There is no such scenario."
-    if not isinstance(command, CreateScenario):
-        if scenario.is_deleted:
-            return "unknown", "The scenario was deleted."
-        decision = await apply_to(connection, scenario, command)
-        return decision.answer, decision.detail
     if scenario.is_deleted:
-        return "conflict", "This id belonged to a deleted scenario: choose another."
-    if not same_specs(scenario.spec, command.spec):
-        return "mismatch", "This id belongs to a scenario with another specification: choose another."
-    return "done", "The scenario existed already."
+        return "unknown", "The scenario was deleted."
+    if isinstance(command, UpdateScenario):
+        return await update(connection, scenario, command)
+    if isinstance(command, StartScenario) and (by := await find_replacement(connection, scenario.id)):
+        return "conflict", f"It was replaced by the scenario {by}: start that one, or create another."
+    decision = await apply_to(connection, scenario, command)
+    return decision.answer, decision.detail
 
 
 def _log_command(command: OrchestratorCommand, answer: CommandAnswer) -> None:

@@ -29,8 +29,8 @@ from ..messages import (
     DeleteScenario,
     DropResults,
     Instance,
+    LifecycleCommand,
     Message,
-    OrchestratorCommand,
     RunEvent,
     RunFailed,
     RunFinished,
@@ -106,7 +106,7 @@ class LoseRun(Struct, frozen=True):
     isolation: float = 0.0
 
 
-Input = OrchestratorCommand | RunEvent | AssignRun | TellRunner | LoseRun
+Input = LifecycleCommand | RunEvent | AssignRun | TellRunner | LoseRun
 
 
 class Transition(Struct, frozen=True):

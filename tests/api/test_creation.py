@@ -32,6 +32,9 @@ async def test_post_creates_a_scenario_and_returns_its_location(
     assert body | {"id": "", "reason": None, "created_at": "", "updated_at": ""} == {
         "id": "",
         "name": "front door",
+        "tags": [],
+        "replaces": None,
+        "replaced_by": None,
         "state": "init_startup",
         "outcome": None,
         "error": None,

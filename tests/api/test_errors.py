@@ -43,7 +43,7 @@ async def test_a_method_that_a_path_does_not_support(http: httpx.AsyncClient) ->
 async def test_options_lists_the_methods_of_a_path(http: httpx.AsyncClient) -> None:
     for path, methods in (
         ("/scenarios", "GET, OPTIONS, POST"),
-        (f"/scenarios/{uuid4()}", "DELETE, GET, OPTIONS"),
+        (f"/scenarios/{uuid4()}", "DELETE, GET, OPTIONS, PATCH"),
     ):
         response = await http.options(path)
         assert (response.status_code, response.headers["allow"]) == (204, methods)

@@ -28,6 +28,12 @@ SAMPLES: dict[Topic, tuple[Message, ...]] = {
         m.StopScenario(command_id=ID, scenario_id=ID),
         m.DeleteScenario(command_id=ID, scenario_id=ID),
     ),
+    m.scenario_changes: (
+        m.CreateScenario(
+            command_id=ID, scenario_id=ID, spec=encode_spec(SPEC), tags=('"ü" 🎥',), replaces=ID
+        ),
+        m.UpdateScenario(command_id=ID, scenario_id=ID, name="", tags=()),
+    ),
     m.runner_commands: (
         m.StartRun(instance=INSTANCE, scenario_id=ID, attempt=1, spec=encode_spec(SPEC)),
         m.StopRun(instance=INSTANCE, scenario_id=ID, attempt=2**31),

@@ -96,5 +96,37 @@ async def test_a_fleet_is_upgraded_process_by_process_under_a_running_scenario(
             assert_complete(await service.predictions(running_one), 1800)
 
 
+async def test_changes_wait_for_an_orchestrator_that_understands_them(
+    tmp_path: Path, media: Path, kafka: str, previous: Path
+) -> None:
+    """Release 0.1.0 knows neither tags nor successions: it must not carry out a half, or drop the whole."""
+    code = {"old": previous}
+    async with fleet(
+        tmp_path, media, kafka, code, api="api", old="orchestrator", new="orchestrator", runner="runner"
+    ) as mixed:
+        api = mixed.api
+        old = await api.create("1800.mp4", MARKER, sampling=ALL, tags=["gate"])
+        await until(lambda: settled(api, old))
+        await _end(mixed, "new")
+        plain = await api.create("90.mp4", MARKER, sampling=ALL)
+        changed = await api.http.patch(f"/scenarios/{plain}", json={"name": "yard"})
+        body = {"source": "90.mp4", "detector": MARKER, "sampling": ALL, "replaces": old}
+        created = await api.http.post("/scenarios", json=body)
+        assert (changed.status_code, created.status_code) == (202, 202)
+        assert (await api.ends(plain))["name"] == ""
+        assert (await api.get(old))["replaced_by"] is None
+        await mixed.add("newer", "orchestrator").ready(60)
+        new = created.json()["id"]
+        await until(lambda: api._exists(new), 60)
+        ended = await api.ends(new)
+        assert (ended["outcome"], ended["tags"], ended["replaces"]) == ("completed", ["gate"], old)
+        assert (await api.ends(old))["replaced_by"] == new
+        await until(lambda: _has_name(api, plain, "yard"))
+
+
+async def _has_name(service: ServiceProcess, scenario_id: str, name: str) -> bool:
+    return bool((await service.get(scenario_id))["name"] == name)
+
+
 async def _end(members: Fleet, name: str) -> None:
     await members.members.pop(name).end()

@@ -28,10 +28,10 @@ from app.messages import (
     RunReport,
     StartRun,
     StopRun,
-    orchestrator_commands,
     runner_commands,
     runner_events,
     runner_heartbeats,
+    topic_of,
 )
 from app.orchestrator import run_orchestrator
 from app.orchestrator.leases import LeaseTiming
@@ -172,7 +172,7 @@ class World:
 
     async def send(self, command: OrchestratorCommand) -> str:
         """Publish a command, which returns once it is handled, and read its answer."""
-        await self.bus.publish(orchestrator_commands, command, str(command.scenario_id))
+        await self.bus.publish(topic_of(command), command, str(command.scenario_id))
         async with self.database.connection() as connection:
             answer: str = await connection.fetchval(
                 "SELECT answer FROM handled_commands WHERE command_id = $1", command.command_id

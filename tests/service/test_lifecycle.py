@@ -133,3 +133,18 @@ def moment(history: list[Json], state: str) -> datetime:
     """When a scenario came into a state."""
     (event,) = [event for event in history if event["to"] == state]
     return datetime.fromisoformat(event["at"])
+
+
+async def test_a_scenario_replaces_another_while_that_runs(service: ServiceProcess) -> None:
+    old = await service.create("minute.mp4", MARKER, sampling=ALL, tags=["gate"], name="front door")
+    await until(lambda: stored_some(service, old))
+    new = await service.create("short.mp4", MARKER, sampling=ALL, replaces=old)
+    stopped = await service.ends(old)
+    assert (stopped["outcome"], stopped["replaced_by"]) == ("stopped", new)
+    assert len(await service.predictions(old)) == stopped["progress"]["frames_sampled"] > 0
+    ended = await service.ends(new)
+    assert (ended["outcome"], ended["replaces"]) == ("completed", old)
+    assert (ended["name"], ended["tags"]) == ("front door", ["gate"])
+    answer = await service.http.patch(f"/scenarios/{new}", json={"name": "yard", "tags": None})
+    assert (answer.status_code, answer.json()["name"], answer.json()["tags"]) == (200, "yard", [])
+    assert await post(service, old, "start") == 409

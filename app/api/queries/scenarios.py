@@ -20,6 +20,7 @@ from ...domain.states import STATE_DESCRIPTIONS, Outcome, SourceState, State
 from ...domain.stored_spec import decode_spec
 from ...postgres import Database
 from ...scenarios.json_columns import decode_media
+from ...scenarios.successions import MAX_REPLACED
 from .progress import (
     Inference,
     Progress,
@@ -45,6 +46,11 @@ class Scenario(Struct, frozen=True):
 
     id: UUID
     name: str
+    tags: list[str]
+    replaces: Annotated[
+        UUID | None, Meta(description="the scenario that this one replaced and whose events it carries on")
+    ]
+    replaced_by: Annotated[UUID | None, Meta(description="the scenario that replaced this one")]
     state: Annotated[
         State, Meta(description=" ".join(f"{state}: {text}" for state, text in STATE_DESCRIPTIONS.items()))
     ]
@@ -86,6 +92,14 @@ class ScenarioPage(Struct, frozen=True):
     next_cursor: str | None
 
 
+class ScenarioFilter(Struct, frozen=True):
+    """Which scenarios are listed: those that all of these fit which are not None."""
+
+    state: State | None = None
+    name: str | None = None
+    tag: str | None = None
+
+
 class ScenarioPosition(Struct, frozen=True, array_like=True):
     """The last scenario of a page."""
 
@@ -97,7 +111,11 @@ _COLUMNS = (
     "id, spec, state, outcome, error, attempt, runner_id, media, created_at, updated_at, needs, failures,"
     " not_before > clock_timestamp() AS is_backing_off"
 )
-_SELECT = f"SELECT {_COLUMNS} FROM scenarios WHERE id = ANY($1) AND deleted_at IS NULL"  # noqa: S608
+_SHOWN = _COLUMNS + (  # noqa: S608
+    ", coalesce(name, spec->>'name', '') AS name, tags, replaces,"
+    " (SELECT id FROM scenarios AS n WHERE n.replaces = s.id AND n.deleted_at IS NULL) AS replaced_by"
+)
+_SELECT = f"SELECT {_SHOWN} FROM scenarios AS s WHERE id = ANY($1) AND deleted_at IS NULL"  # noqa: S608
 
 
 async def find_scenario(
@@ -135,6 +153,24 @@ async def exists(scenarios: Database, scenario_id: UUID) -> bool:
         return bool(await connection.fetchval(sql, scenario_id))
 
 
+async def list_succession(scenarios: Database, scenario_id: UUID) -> list[UUID]:
+    """Return a scenario and those that were replaced before it, newest first, without deleted ones.
+
+    They are at most 100. The list is empty if the scenario does not exist or was deleted.
+    """
+    sql = """
+        WITH RECURSIVE chain AS (
+            SELECT id, replaces, deleted_at, 0 AS n FROM scenarios WHERE id = $1 AND deleted_at IS NULL
+            UNION ALL
+            SELECT s.id, s.replaces, s.deleted_at, n + 1
+              FROM chain JOIN scenarios s ON s.id = chain.replaces WHERE n < $2
+        )
+        SELECT id FROM chain WHERE deleted_at IS NULL ORDER BY n
+    """
+    async with scenarios.connection() as connection:
+        return [row["id"] for row in await connection.fetch(sql, scenario_id, MAX_REPLACED)]
+
+
 async def is_completed(scenarios: Database, scenario_id: UUID) -> bool | None:
     """Return whether nothing more will be stored for a scenario, or None if there is none."""
     row = await find_row(scenarios, scenario_id)
@@ -144,7 +180,7 @@ async def is_completed(scenarios: Database, scenario_id: UUID) -> bool | None:
 async def list_scenarios(
     scenarios: Database,
     predictions: Database,
-    state: State | None,
+    wanted: ScenarioFilter,
     after: ScenarioPosition | None,
     limit: int,
     heartbeat_timeout: float,
@@ -153,27 +189,50 @@ async def list_scenarios(
 
     A page ends early once what its scenarios store holds MAX_PAGE bytes, but has at least one scenario.
     """
+    condition, values = _condition(wanted, after)
     sql = f"""
-        SELECT {_COLUMNS}, next IS NOT NULL AS has_next
+        SELECT {_SHOWN}, next IS NOT NULL AS has_next
           FROM (SELECT *, lead(id) OVER by_age AS next,
-                       sum(octet_length(spec::text) + coalesce(octet_length(error), 0)
+                       sum(octet_length(spec::text) + octet_length(tags::text)
+                           + coalesce(octet_length(error), 0)
                            + coalesce(octet_length(media::text), 0)) OVER (by_age
                          ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-                  FROM (SELECT * FROM scenarios
-                         WHERE deleted_at IS NULL AND ($1::text IS NULL OR state = $1)
-                           AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
-                         ORDER BY created_at DESC, id DESC LIMIT $4 + 1) AS found
-                WINDOW by_age AS (ORDER BY created_at DESC, id DESC)) AS counted
-         WHERE before IS NULL OR before < $5
-         ORDER BY created_at DESC, id DESC LIMIT $4
+                  FROM (SELECT * FROM scenarios WHERE {condition}
+                         ORDER BY created_at DESC, id DESC LIMIT $1 + 1) AS found
+                WINDOW by_age AS (ORDER BY created_at DESC, id DESC)) AS s
+         WHERE before IS NULL OR before < $2
+         ORDER BY created_at DESC, id DESC LIMIT $1
     """  # noqa: S608
-    position = (None, None) if after is None else (after.created_at, after.id)
     async with scenarios.connection() as connection:
-        page = await connection.fetch(sql, state, *position, limit, MAX_PAGE)
+        page = await connection.fetch(sql, limit, MAX_PAGE, *values)
     stored = await list_stored_progress(predictions, [row["id"] for row in page])
     waiting = await list_waiting_reasons(scenarios, page, heartbeat_timeout)
     more = ScenarioPosition(page[-1]["created_at"], page[-1]["id"]) if page and page[-1]["has_next"] else None
     return [_scenario(row, stored[row["id"]], waiting) for row in page], more
+
+
+def _condition(wanted: ScenarioFilter, after: ScenarioPosition | None) -> tuple[str, list[object]]:
+    """Return a condition and the values of its parameters, which are counted from $3.
+
+    Only what is asked for is in it: with `$3 IS NULL OR …` the plan would be one for all filters, and use
+    the index of none.
+    """
+    conditions, values = ["deleted_at IS NULL"], list[object]()
+
+    def parameter(value: object) -> str:
+        values.append(value)
+        return f"${len(values) + 2}"
+
+    if wanted.state is not None:
+        conditions.append(f"state = {parameter(wanted.state)}")
+    if wanted.name is not None:
+        conditions.append(f"coalesce(name, spec->>'name') = {parameter(wanted.name)}")
+    if wanted.tag is not None:
+        conditions.append(f"tags <> '{{}}' AND tags @> ARRAY[{parameter(wanted.tag)}::text]")
+    if after is not None:
+        position = f"({parameter(after.created_at)}::timestamptz, {parameter(after.id)}::uuid)"
+        conditions.append(f"(created_at, id) < {position}")
+    return " AND ".join(conditions), values
 
 
 async def find_unended(scenarios: Database, max_waiting: int) -> list[Record]:
@@ -204,7 +263,10 @@ def _scenario(row: Record, stored: StoredProgress, waiting: Mapping[UUID, Reason
     media = decode_media(row["media"])
     return Scenario(
         id=row["id"],
-        name=spec.name,
+        name=row["name"],
+        tags=row["tags"],
+        replaces=row["replaces"],
+        replaced_by=row["replaced_by"],
         state=row["state"],
         outcome=row["outcome"],
         error=row["error"] if row["outcome"] == "failed" else None,

@@ -1,18 +1,26 @@
-"""Create, stop, start and delete scenarios."""
+"""Create, change, stop, start and delete scenarios."""
 
 from contextlib import suppress
 from hashlib import sha256
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID, uuid4, uuid5
 
 from anyio import CancelScope, current_time
-from litestar import Response, delete, post
+from litestar import Response, delete, patch, post
 from litestar.params import FromPath
-from msgspec import Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ...domain.features import needed_features
 from ...domain.stored_spec import encode_spec, summarize_spec
-from ...messages import CreateScenario, DeleteScenario, OrchestratorCommand, StartScenario, StopScenario
+from ...domain.tags import Tags, distinct
+from ...messages import (
+    CreateScenario,
+    DeleteScenario,
+    OrchestratorCommand,
+    StartScenario,
+    StopScenario,
+    UpdateScenario,
+)
 from ...postgres import TRANSIENT
 from .. import examples
 from ..commands import send_command
@@ -31,7 +39,7 @@ from ..http.problems import (
     no_scenario,
 )
 from ..http.requests import ApiRequest
-from ..new_scenario import IdempotencyKey, NewScenario, choose_id
+from ..new_scenario import IdempotencyKey, NewScenario, check_tags, choose_id
 from ..queries.scenarios import Scenario, find_scenario
 
 
@@ -65,7 +73,10 @@ _ACCEPTED_DOC = ResponseDoc(
         summary="Create a scenario and start it",
         description=(
             "A repeated request with the same `Idempotency-Key` or `id` and the same body creates nothing"
-            " more, and is answered with 201 and the scenario as it is by then."
+            " more, and is answered with 201 and the scenario as it is by then. Tags are not compared: they"
+            " can be changed.\n\n"
+            "With `replaces`, the new scenario takes the place of another one, for example to move a zone of"
+            " a camera: the other one is stopped, and its name, tags and list of events are carried on."
         ),
         headers={"Idempotency-Key": IdempotencyKey},
         body=NewScenario,
@@ -81,6 +92,7 @@ _ACCEPTED_DOC = ResponseDoc(
         },
         problems={
             BAD_REQUEST: "The body is not valid JSON: trailing comma in object at line 1, column 23.",
+            NOT_FOUND: "There is no scenario with the id in `replaces`. GET /scenarios lists all ids.",
             CONFLICT: _ID_DELETED,
             TOO_SLOW: "The body must arrive within 20 seconds. Send the request again.",
             TOO_LARGE: "A request body may have at most 1 MB.",
@@ -99,14 +111,17 @@ async def create_scenario(request: ApiRequest) -> Response[Scenario] | Response[
     key = request.headers.get("idempotency-key")
     scenario_id = choose_id(request.auth, key, new.id)
     spec = encode_spec(new.spec())
+    tags = None if new.tags is None else distinct(new.tags)
     # The same request is the same command; the same id with another body is another command, and a mismatch.
     command_id = uuid5(scenario_id, sha256(spec).hexdigest())
+    if new.replaces is not None:  # a new command: one that was refused can be repeated with the same id
+        command_id = uuid4()
     needs = tuple(sorted(needed_features(summarize_spec(spec))))
     is_repeatable = key is not None or new.id is not None
     how = "unchanged" if is_repeatable else f'with "id": "{scenario_id}" in its body'
     scenario = await _send_and_read(
         request,
-        CreateScenario(command_id, scenario_id, spec, needs),
+        CreateScenario(command_id, scenario_id, spec, needs, tags, new.replaces),
         repeat=f"Repeat the request {how}: at most one scenario is created.",
         missing=ProblemError(CONFLICT, _ID_DELETED, scenario_id=scenario_id),
     )
@@ -134,7 +149,7 @@ async def stop_scenario(
     request: ApiRequest, scenario_id: FromPath[UUID]
 ) -> Response[Scenario] | Response[Accepted]:
     """Return 200 with the scenario, or 202 if it cannot be read in time."""
-    return await _change_state(request, StopScenario(uuid4(), scenario_id))
+    return await _change(request, StopScenario(uuid4(), scenario_id))
 
 
 @post(
@@ -161,7 +176,54 @@ async def start_scenario(
 ) -> Response[Scenario] | Response[Accepted]:
     """Return 200 with the scenario, or 202 if it cannot be read in time."""
     request.response_cache.evict(scenario_id)
-    return await _change_state(request, StartScenario(uuid4(), scenario_id))
+    return await _change(request, StartScenario(uuid4(), scenario_id))
+
+
+class ScenarioPatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """What can be changed of a scenario, as a JSON merge patch (RFC 7396): what is left out stays."""
+
+    name: Annotated[str, Meta(max_length=200)] | UnsetType | None = UNSET
+    tags: Annotated[
+        Tags | UnsetType | None, Meta(description="all tags that it has from then on; null: none")
+    ] = UNSET
+
+
+@patch(
+    "/scenarios/{scenario_id:uuid}",
+    doc=OperationDoc(
+        id="updateScenario",
+        tag="scenarios",
+        summary="Change a scenario's name and tags",
+        description=(
+            "The body is a JSON merge patch (RFC 7396): a field that is left out stays, and null removes it."
+            " What a scenario analyses never changes: create another one that `replaces` it."
+        ),
+        body=ScenarioPatch,
+        body_examples={
+            "another name": ScenarioPatch(name="front door"),
+            "other tags": ScenarioPatch(tags=("outside", "gate 2")),
+        },
+        responses={200: ResponseDoc("The scenario.", Scenario, examples.SCENARIO), 202: _ACCEPTED_DOC},
+        problems={
+            BAD_REQUEST: "The body is not valid JSON: trailing comma in object at line 1, column 23.",
+            NOT_FOUND: examples.NO_SCENARIO,
+            TOO_SLOW: "The body must arrive within 20 seconds. Send the request again.",
+            TOO_LARGE: "A request body may have at most 1 MB.",
+            UNSUPPORTED_MEDIA_TYPE: "Send the body as JSON with the header `Content-Type: application/json`.",
+            INVALID: "`source` is not known; check its spelling.",
+            UNAVAILABLE: examples.COMMAND_LOST,
+        },
+    ),
+)
+async def update_scenario(
+    request: ApiRequest, scenario_id: FromPath[UUID]
+) -> Response[Scenario] | Response[Accepted]:
+    """Return 200 with the scenario, or 202 if it cannot be read in time."""
+    change = await request.content(ScenarioPatch)
+    name = None if change.name is UNSET else change.name or ""
+    tags = None if change.tags is UNSET else distinct(change.tags or ())
+    check_tags(tags)
+    return await _change(request, UpdateScenario(uuid4(), scenario_id, name, tags))
 
 
 @delete(
@@ -192,7 +254,7 @@ async def delete_scenario(
     return Response(None, status_code=204)
 
 
-async def _change_state(
+async def _change(
     request: ApiRequest, command: OrchestratorCommand
 ) -> Response[Scenario] | Response[Accepted]:
     scenario_id = command.scenario_id

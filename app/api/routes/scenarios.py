@@ -16,13 +16,15 @@ from ..http.problems import BAD_CURSOR, NOT_FOUND, no_scenario
 from ..http.requests import ApiRequest
 from ..http.responses import JsonResponse
 from ..queries import scenarios as queries
-from ..queries.scenarios import Scenario, ScenarioPage, ScenarioPosition
+from ..queries.scenarios import Scenario, ScenarioFilter, ScenarioPage, ScenarioPosition
 
 
 class ScenarioQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """The parameters of GET /scenarios."""
 
     state: Annotated[State | None, Meta(description="only scenarios in this state")] = None
+    name: Annotated[str | None, Meta(description="only scenarios with exactly this name")] = None
+    tag: Annotated[str | None, Meta(description="only scenarios that have this tag")] = None
     limit: Annotated[int, Meta(ge=1, le=1000, description="the largest number of items in a page")] = 100
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the previous page")] = None
 
@@ -42,13 +44,14 @@ class ScenarioQuery(Struct, frozen=True, forbid_unknown_fields=True):
 async def list_scenarios(request: ApiRequest) -> ScenarioPage:
     """Return a page, newest first."""
     query = request.parameters(ScenarioQuery)
-    bound = ("scenarios", query.state)
+    wanted = ScenarioFilter(query.state, query.name, query.tag)
+    bound = ("scenarios", wanted)
     after = None if query.cursor is None else read_cursor(query.cursor, bound, ScenarioPosition)
     deps = request.deps
     items, more = await queries.list_scenarios(
         deps.scenarios,
         deps.predictions,
-        query.state,
+        wanted,
         after,
         query.limit,
         request.options.heartbeat_timeout,
@@ -73,7 +76,8 @@ async def get_scenario(request: ApiRequest, scenario_id: FromPath[UUID]) -> Json
     row = await queries.find_row(deps.scenarios, scenario_id)
     if row is None:
         raise no_scenario(scenario_id)
-    key = f"scenario {row['attempt']} {row['updated_at']}".encode()
+    parts = ("attempt", "updated_at", "name", "tags", "replaced_by")
+    key = repr([row[part] for part in parts]).encode()
     body = cache.get(scenario_id, key)
     if body is None:
         timeout = request.options.heartbeat_timeout

@@ -114,6 +114,11 @@ async def _list_waiting_reasons(world: World) -> None:
     await reasons.list_waiting_reasons(world.scenarios, [row for row in rows if row is not None], 10)
 
 
+@call(scenarios.list_succession)
+async def _list_succession(world: World) -> None:
+    await scenarios.list_succession(world.scenarios, world.any_scenario())
+
+
 @call(scenarios.is_completed)
 async def _is_completed(world: World) -> None:
     await scenarios.is_completed(world.scenarios, world.any_scenario())
@@ -126,7 +131,8 @@ async def _exists(world: World) -> None:
 
 @call(scenarios.list_scenarios)
 async def _list_scenarios(world: World) -> None:
-    await scenarios.list_scenarios(world.scenarios, world.predictions, None, None, 100, 10)
+    wanted = scenarios.ScenarioFilter(tag="gate")
+    await scenarios.list_scenarios(world.scenarios, world.predictions, wanted, None, 100, 10)
 
 
 @call(reasons.list_reasons)

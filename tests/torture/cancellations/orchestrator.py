@@ -6,6 +6,7 @@ from app.concurrency.wake import Wake
 from app.domain.features import FEATURES
 from app.domain.stored_spec import encode_spec
 from app.messages import (
+    CreateScenario,
     Instance,
     RunnerHeartbeat,
     RunnerLeaving,
@@ -13,10 +14,22 @@ from app.messages import (
     RunReport,
     RunStarted,
     StopRun,
+    UpdateScenario,
     results_commands,
     runner_commands,
 )
-from app.orchestrator import decisions, dispatcher, handlers, heartbeats, leases, outbox, rescuer, store
+from app.orchestrator import (
+    decisions,
+    descriptions,
+    dispatcher,
+    handlers,
+    heartbeats,
+    leases,
+    outbox,
+    rescuer,
+    store,
+    succession,
+)
 from app.orchestrator.announcer import announce
 from app.orchestrator.dispatcher import FreeSlot
 from app.orchestrator.elector import lead
@@ -73,6 +86,58 @@ async def _was_handled(world: World) -> None:
 async def _record_answer(world: World) -> None:
     async with world.scenarios.transaction() as connection:
         await store.record_answer(connection, uuid4(), "unknown", "There is no such scenario.")
+
+
+@call(succession.create_one)
+async def _create_one(world: World) -> None:
+    known, spec = world.any_scenario(), encode_spec(SPEC)
+    async with world.scenarios.transaction() as connection:
+        await succession.create_one(
+            connection, CreateScenario(uuid4(), uuid4(), spec, tags=("gate",), replaces=known)
+        )
+
+
+@call(succession.update)
+async def _update(world: World) -> None:
+    scenario_id = world.any_scenario()
+    async with world.scenarios.transaction() as connection:
+        scenario = await store.lock(connection, scenario_id)
+        assert scenario is not None
+        await succession.update(connection, scenario, UpdateScenario(uuid4(), scenario_id, str(uuid4())))
+
+
+@call(descriptions.read_description)
+async def _read_description(world: World) -> None:
+    async with world.scenarios.connection() as connection:
+        await descriptions.read_description(connection, world.any_scenario())
+
+
+@call(descriptions.write_description)
+async def _write_description(world: World) -> None:
+    description = descriptions.Description("front door", ("gate",), None)
+    async with world.scenarios.connection() as connection:
+        await descriptions.write_description(connection, world.any_scenario(), description)
+
+
+@call(descriptions.note)
+async def _note(world: World) -> None:
+    scenario_id = world.any_scenario()
+    async with world.scenarios.transaction() as connection:
+        scenario = await store.lock(connection, scenario_id)
+        assert scenario is not None
+        await descriptions.note(connection, scenario, "name changed")
+
+
+@call(descriptions.find_replacement)
+async def _find_replacement(world: World) -> None:
+    async with world.scenarios.connection() as connection:
+        await descriptions.find_replacement(connection, world.any_scenario())
+
+
+@call(descriptions.count_replaced)
+async def _count_replaced(world: World) -> None:
+    async with world.scenarios.connection() as connection:
+        await descriptions.count_replaced(connection, world.any_scenario(), 99)
 
 
 @call(prune)

@@ -45,6 +45,9 @@ HALVES = """
                 EXISTS (SELECT FROM scenario_events e
                          WHERE e.scenario_id = asked.scenario_id AND e.reason = 'stop requested')
                 AND NOT EXISTS (SELECT FROM handled_commands h WHERE h.command_id = asked.command_id))
+         + (SELECT count(*) FROM scenarios s WHERE s.replaces IS NOT NULL AND NOT EXISTS
+                (SELECT FROM scenario_events e WHERE e.scenario_id = s.replaces
+                    AND e.reason = 'replaced by the scenario ' || s.id))
 """
 HALF_BATCHES = """
     SELECT count(*) FROM checkpoints c, LATERAL (

@@ -23,6 +23,7 @@ from app.messages import (
     StartScenario,
     StopScenario,
     Topic,
+    UpdateScenario,
     results_commands,
 )
 from app.orchestrator import handlers, heartbeats, store
@@ -109,6 +110,8 @@ class World:
             lambda: StopScenario(uuid4(), known),
             lambda: StartScenario(uuid4(), known),
             lambda: DeleteScenario(uuid4(), uuid4()),
+            lambda: UpdateScenario(uuid4(), known, str(uuid4()), ("gate",)),
+            lambda: CreateScenario(uuid4(), uuid4(), encode_spec(SPEC), replaces=known),
         ]
         return self.chance.choice(asked)()
 

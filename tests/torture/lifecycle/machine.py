@@ -16,7 +16,7 @@ from app.messages import (
     CreateScenario,
     DeleteScenario,
     Instance,
-    OrchestratorCommand,
+    LifecycleCommand,
     RunEvent,
     RunFailed,
     RunFinished,
@@ -91,7 +91,7 @@ class Orchestration(RuleBasedStateMachine):
     # What users send.
 
     @rule(spec=specs, known=st.integers(0, 3), target=commands)
-    def create(self, spec: ScenarioSpec, known: int) -> OrchestratorCommand:
+    def create(self, spec: ScenarioSpec, known: int) -> LifecycleCommand:
         """Mostly under an id that there is already: then it is the same scenario, or refused."""
         if not known and len(self.scenarios) < 3:
             self.scenarios.append(uuid4())
@@ -101,12 +101,12 @@ class Orchestration(RuleBasedStateMachine):
     @rule(kind=st.sampled_from(COMMANDS), which=lately, target=commands)
     def command(
         self, kind: type[StartScenario | StopScenario | DeleteScenario], which: int
-    ) -> OrchestratorCommand:
+    ) -> LifecycleCommand:
         return self._command(kind(uuid4(), self.scenarios[-1 - which % len(self.scenarios)]))
 
     @precondition(lambda self: self.starts)
     @rule(which=lately, target=commands)
-    def stop_and_start_again(self, which: int) -> OrchestratorCommand:
+    def stop_and_start_again(self, which: int) -> LifecycleCommand:
         """As a user who changed their mind, of whose commands the one or the other will come again."""
         start = self.starts[-1 - which % len(self.starts)]
         stop = self._command(StopScenario(uuid4(), start.scenario_id))
@@ -115,7 +115,7 @@ class Orchestration(RuleBasedStateMachine):
         return stop if which % 2 else again
 
     @rule(command=commands)
-    def command_comes_again(self, command: OrchestratorCommand) -> None:
+    def command_comes_again(self, command: LifecycleCommand) -> None:
         self._command(command)
 
     # What runs say: at once, late, again and in another order; also those of long ago.
@@ -266,11 +266,11 @@ class Orchestration(RuleBasedStateMachine):
         if self.examples.comparing:
             assert not verdict.illegal, verdict.illegal
 
-    def _command(self, command: OrchestratorCommand) -> OrchestratorCommand:
+    def _command(self, command: LifecycleCommand) -> LifecycleCommand:
         self._take(command)
         return command
 
-    def _message(self, kind: str, which: int) -> OrchestratorCommand | RunEvent:
+    def _message(self, kind: str, which: int) -> LifecycleCommand | RunEvent:
         if kind in ("start", "stop"):
             scenario_id = self.starts[-1 - which % len(self.starts)].scenario_id
             return (StartScenario if kind == "start" else StopScenario)(uuid4(), scenario_id)
@@ -314,7 +314,7 @@ class Orchestration(RuleBasedStateMachine):
         self.model.take(message)
 
     def _sent(self, message: Report) -> None:
-        if isinstance(message, OrchestratorCommand):
+        if isinstance(message, LifecycleCommand):
             self.truth.commands[message.command_id] = message
         elif isinstance(message, RunEvent):
             self.truth.said[type(message)].add((message.scenario_id, message.attempt))
@@ -322,7 +322,7 @@ class Orchestration(RuleBasedStateMachine):
     async def _handle(self, message: Report) -> None:
         if isinstance(message, RunnerHeartbeat):
             await self.leader.heartbeats.hear(message)
-        elif isinstance(message, OrchestratorCommand):
+        elif isinstance(message, LifecycleCommand):
             await handle_command(self.examples.database, message)
         else:
             await handle_event(self.examples.database, message)

@@ -14,7 +14,7 @@ from app.messages import (
     CreateScenario,
     DeleteScenario,
     Instance,
-    OrchestratorCommand,
+    LifecycleCommand,
     RunEvent,
     RunFailed,
     RunFinished,
@@ -40,7 +40,7 @@ from app.orchestrator.lifecycle import (
     decide,
 )
 
-Report = OrchestratorCommand | RunEvent | RunnerLeaving | RunnerHeartbeat
+Report = LifecycleCommand | RunEvent | RunnerLeaving | RunnerHeartbeat
 Move = tuple[str | None, str, int]
 Sent = tuple[str, int, Instance | None]
 
@@ -253,7 +253,7 @@ class Model:
             self.lives[scenario_id].outbox.append(("StopRun", attempt, beat.instance))
         machine.orphaned = orphaned
 
-    def _command(self, command: OrchestratorCommand) -> str:
+    def _command(self, command: LifecycleCommand) -> str:
         life = self.lives.get(command.scenario_id)
         if isinstance(command, CreateScenario):
             if life is None:

@@ -10,7 +10,7 @@ import msgspec
 
 from app.messages import (
     DeleteScenario,
-    OrchestratorCommand,
+    LifecycleCommand,
     RunEvent,
     RunFailed,
     RunFinished,
@@ -42,14 +42,14 @@ Run = tuple[UUID, int]
 class Truth:
     """What was really sent, as whoever sent it remembers."""
 
-    commands: dict[UUID, OrchestratorCommand] = field(default_factory=dict)
+    commands: dict[UUID, LifecycleCommand] = field(default_factory=dict)
     said: dict[type[RunEvent], set[Run]] = field(
         default_factory=lambda: {kind: set() for kind in (RunStarted, *ENDS)}
     )
     lost: set[Run] = field(default_factory=set)
     """Runs that nothing was heard of for longer than leases last, or whose instance was replaced."""
 
-    def count(self, kind: type[OrchestratorCommand], scenario_id: UUID) -> int:
+    def count(self, kind: type[LifecycleCommand], scenario_id: UUID) -> int:
         """How many different commands of a kind were sent about a scenario."""
         return sum(
             isinstance(each, kind) and each.scenario_id == scenario_id for each in self.commands.values()
@@ -135,7 +135,7 @@ def _is_caused(before: str | None, after: str, run: Run, truth: Truth) -> bool:
 def _commands(row: asyncpg.Record, events: list[asyncpg.Record], truth: Truth) -> list[str]:
     """A command has its effect once."""
     moves = Counter((event["from_state"], event["to_state"]) for event in events)
-    effects: dict[type[OrchestratorCommand], int] = {
+    effects: dict[type[LifecycleCommand], int] = {
         StartScenario: moves["inactive", "init_startup"],
         StopScenario: sum(count for (_, after), count in moves.items() if after == "init_shutdown"),
         DeleteScenario: int(row["deleted_at"] is not None),
