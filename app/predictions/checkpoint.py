@@ -5,12 +5,14 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from ..domain.event import Carried, Event
 from ..domain.media import Media
 from ..domain.pins import PinChange, Pins
 from ..domain.prediction import FrameSize, Prediction
 from ..domain.reason import ScenarioWarning
 from ..domain.sampling import CandidateFrames
 from ..domain.states import SourceState
+from .delivery import NewDelivery
 
 
 class Fence(Struct, frozen=True):
@@ -30,6 +32,13 @@ class Counters(Struct, frozen=True):
     detections: int = 0
 
 
+class SavedAnalysis(Struct, frozen=True):
+    """The state of analysis after the frames before `frame`, encoded; if it is empty, the beginning."""
+
+    frame: int = 0
+    state: bytes = b""
+
+
 class Checkpoint(Struct, frozen=True):
     """How far a scenario is stored.
 
@@ -38,7 +47,8 @@ class Checkpoint(Struct, frozen=True):
     seconds. `last_detector_error` is set if each sampled frame failed, and the detector in one of them.
     `is_live`: an earlier attempt found that the source has no end; `was_lost`: it ended while the source was
     lost. `source_changes` is the number of the latest change in the source's history. `source_patience`:
-    seconds that the source may be silent, as an earlier loss taught.
+    seconds that the source may be silent, as an earlier loss taught. `carried` is that of the frames before
+    `next_frame`, `analysis` may be that of fewer. `open_events`: the ids of those that have not ended.
     """
 
     next_frame: int
@@ -57,6 +67,9 @@ class Checkpoint(Struct, frozen=True):
     source_changes: int = 0
     was_lost: bool = False
     source_patience: float | None = None
+    analysis: SavedAnalysis = SavedAnalysis()
+    carried: Carried = Carried()
+    open_events: tuple[int, ...] = ()
 
 
 class NewSourceChange(Struct, frozen=True):
@@ -71,6 +84,19 @@ class NewSourceChange(Struct, frozen=True):
     state: SourceState
     reason: str
     media: Media | None = None
+
+
+class AnalysisUpdate(Struct, frozen=True):
+    """What a batch changes in the analysis: events that are new or changed, one for each id.
+
+    `carried` and `open_events` are those after the batch. `saved`: None: as before.
+    """
+
+    carried: Carried
+    events: tuple[Event, ...] = ()
+    open_events: tuple[int, ...] = ()
+    saved: SavedAnalysis | None = None
+    deliveries: tuple[NewDelivery, ...] = ()
 
 
 class Batch(Struct, frozen=True):
@@ -92,6 +118,7 @@ class Batch(Struct, frozen=True):
     pin_changes: tuple[PinChange, ...] = ()
     warnings: tuple[ScenarioWarning, ...] | None = None  # all of the scenario's; None: as before
     new_sizes: tuple[FrameSize, ...] = ()
+    analysis: AnalysisUpdate | None = None  # None: as before
 
 
 class BatchWrite(Struct, frozen=True):

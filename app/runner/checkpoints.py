@@ -11,6 +11,7 @@ from ..domain.reason import SourceLoss
 from ..domain.states import SourceState
 from ..postgres import Connection
 from ..predictions.checkpoint import (
+    AnalysisUpdate,
     Batch,
     BatchWrite,
     Fence,
@@ -18,6 +19,8 @@ from ..predictions.checkpoint import (
     WriteResult,
 )
 from ..predictions.codec import FRAME_END, EncodedRows, encode
+from ..predictions.events import encode_events
+from .write_statements import WRITE, WRITE_SEVERAL, WRITE_SEVERAL_WITH_EVENTS, WRITE_WITH_EVENTS
 
 _Value = TypeVar("_Value")
 
@@ -50,44 +53,7 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
     """
     rows = encode(batch.predictions)
     moved: int = await connection.fetchval(
-        """
-        WITH moved AS (
-            UPDATE checkpoints
-               SET next_frame = $5, frames_sampled = $6, frames_dropped = $7, frames_failed = $8,
-                   detections = $9, position_seconds = $10, frames_per_second = $11,
-                   eligible = coalesce(eligible, $12), replay_frame = $13, replay_sampled = $14,
-                   source_state = $15, finished = $16, live = $17, updated_at = now(),
-                   pins = coalesce($30::text::jsonb, pins),
-                   pin_changes = pin_changes || $31::text::jsonb,
-                   warnings = coalesce($32::text::jsonb, warnings), sizes = sizes || $33::text::jsonb
-             WHERE scenario_id = $1 AND attempt = $2 AND run_token = $3 AND next_frame = $4
-               AND NOT dropped AND NOT finished
-            RETURNING scenario_id
-        ), written AS (
-            INSERT INTO predictions (scenario_id, frame, time, labels, confidences, boxes, track_ids, error)
-            SELECT scenario_id, frame, time, labels,
-                   substr($21::bytea, 4 * start + 1, 4 * (stop - start)),
-                   substr($22::bytea, $34::integer * start + 1, $34 * (stop - start)),
-                   track_ids::bigint[], error
-              FROM moved, ROWS FROM (
-                unnest($18::bigint[], $19::double precision[], $20::integer[], $20[2:], $23::text[],
-                       $24::text[]),
-                string_to_table($25, $26)
-              ) AS p (frame, time, start, stop, track_ids, error, labels)
-             WHERE frame IS NOT NULL
-        ), noted AS (
-            INSERT INTO label_blocks AS known (scenario_id, label, block, max_confidence)
-            SELECT scenario_id, found.*
-              FROM moved, unnest($27::text[], $28::bigint[], $29::real[]) AS found (label, block, confidence)
-             WHERE confidence > coalesce((
-                SELECT max_confidence FROM label_blocks AS known
-                 WHERE known.scenario_id = moved.scenario_id AND known.label = found.label
-                   AND known.block = found.block), -1)
-            ON CONFLICT (scenario_id, label, block)
-            DO UPDATE SET max_confidence = greatest(known.max_confidence, excluded.max_confidence)
-        )
-        SELECT count(*) FROM moved
-        """,
+        WRITE if batch.analysis is None else WRITE_WITH_EVENTS,
         fence.scenario_id,
         fence.attempt,
         fence.run_token,
@@ -122,69 +88,26 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
         _json_or_none(batch.warnings),
         _json(batch.new_sizes),
         rows.box_size,
+        *([] if batch.analysis is None else analysis_values(batch.analysis)),
     )
     return moved == 1
 
 
-_WRITE_SEVERAL = """
-    WITH asked AS (
-        SELECT * FROM unnest(
-            $1::uuid[], $2::integer[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-            $8::bigint[], $9::bigint[], $10::double precision[], $11::real[], $12::text[], $13::bigint[],
-            $14::bigint[], $15::text[], $16::boolean[], $17::boolean[], $18::integer[], $19::integer[],
-            $33::text[], $34::text[], $35::text[], $36::text[]
-        ) WITH ORDINALITY AS a (
-            scenario_id, attempt, run_token, start, stop, sampled, dropped, failed, detections, position,
-            frames_per_second, eligible, replay_frame, replay_sampled, source_state, finished, live,
-            first_row, last_row, pins, pin_changes, warnings, new_sizes, n)
-    ), passed AS (
-        -- Locked in the order of their ids, so that statements with several in common cannot deadlock.
-        SELECT a.* FROM asked AS a JOIN checkpoints AS c USING (scenario_id)
-         WHERE c.attempt = a.attempt AND c.run_token = a.run_token AND c.next_frame = a.start
-           AND NOT c.dropped AND NOT c.finished
-         ORDER BY scenario_id FOR NO KEY UPDATE OF c
-    ), moved AS (
-        UPDATE checkpoints AS c
-           SET next_frame = p.stop, frames_sampled = p.sampled, frames_dropped = p.dropped,
-               frames_failed = p.failed, detections = p.detections, position_seconds = p.position,
-               frames_per_second = p.frames_per_second, eligible = coalesce(c.eligible, p.eligible),
-               replay_frame = p.replay_frame, replay_sampled = p.replay_sampled,
-               source_state = p.source_state, finished = p.finished, live = p.live, updated_at = now(),
-               pins = coalesce(p.pins::jsonb, c.pins), pin_changes = c.pin_changes || p.pin_changes::jsonb,
-               warnings = coalesce(p.warnings::jsonb, c.warnings), sizes = c.sizes || p.new_sizes::jsonb
-          FROM passed AS p WHERE c.scenario_id = p.scenario_id
-        RETURNING c.scenario_id, p.n::integer AS n, p.first_row, p.last_row
-    ), written AS (
-        INSERT INTO predictions (scenario_id, frame, time, labels, confidences, boxes, track_ids, error)
-        SELECT scenario_id, frame, time, labels,
-               substr(batch_confidences, 4 * first + 1, 4 * (last - first)),
-               substr(batch_boxes, box_size * first + 1, box_size * (last - first)), track_ids::bigint[],
-               error
-          FROM moved
-         CROSS JOIN LATERAL (
-            SELECT ($20::bytea[])[n] AS batch_confidences, ($21::bytea[])[n] AS batch_boxes,
-                   ($37::integer[])[n] AS box_size OFFSET 0) AS batch
-         CROSS JOIN LATERAL ROWS FROM (
-            unnest(($22::bigint[])[first_row:last_row], ($23::double precision[])[first_row:last_row],
-                   ($24::integer[])[first_row + n - 1:last_row + n - 1], $24[first_row + n:last_row + n],
-                   ($25::text[])[first_row:last_row], ($26::text[])[first_row:last_row]),
-            string_to_table(($27::text[])[n], $28)
-         ) AS row (frame, time, first, last, track_ids, error, labels)
-         WHERE frame IS NOT NULL
-    ), noted AS (
-        INSERT INTO label_blocks AS known (scenario_id, label, block, max_confidence)
-        SELECT moved.scenario_id, found.label, found.block, confidence
-          FROM moved JOIN unnest($29::integer[], $30::text[], $31::bigint[], $32::real[])
-               AS found (n, label, block, confidence) USING (n)
-         WHERE confidence > coalesce((
-            SELECT max_confidence FROM label_blocks AS known
-             WHERE known.scenario_id = moved.scenario_id AND known.label = found.label
-               AND known.block = found.block), -1)
-        ON CONFLICT (scenario_id, label, block)
-        DO UPDATE SET max_confidence = greatest(known.max_confidence, excluded.max_confidence)
+def analysis_values(update: AnalysisUpdate | None) -> tuple[object, ...]:
+    """Return what a batch changes of the analysis, as parameters; eight times None if it changes nothing."""
+    if update is None:
+        return (None,) * 8
+    saved, carried = update.saved, update.carried
+    return (
+        None if saved is None else saved.state,
+        None if saved is None else saved.frame,
+        carried.next_track_id,
+        carried.next_event_id,
+        _json(carried.cooldowns),
+        "{" + ",".join(map(str, update.open_events)) + "}",
+        encode_events(update.events),
+        _json(update.deliveries),
     )
-    SELECT n FROM moved
-"""
 
 
 async def _write_several(connection: Connection, writes: Sequence[BatchWrite]) -> set[int]:
@@ -194,8 +117,9 @@ async def _write_several(connection: Connection, writes: Sequence[BatchWrite]) -
     encoded = [encode(batch.predictions) for batch in batches]
     maxima = [rows.maxima for rows in encoded]
     ends = list(accumulate(len(rows.frames) for rows in encoded))
+    has_analysis = any(batch.analysis is not None for batch in batches)
     moved = await connection.fetch(
-        _WRITE_SEVERAL,
+        WRITE_SEVERAL_WITH_EVENTS if has_analysis else WRITE_SEVERAL,
         [fence.scenario_id for fence in fences],
         [fence.attempt for fence in fences],
         [fence.run_token for fence in fences],
@@ -233,6 +157,7 @@ async def _write_several(connection: Connection, writes: Sequence[BatchWrite]) -
         [_json_or_none(batch.warnings) for batch in batches],
         [_json(batch.new_sizes) for batch in batches],
         [rows.box_size for rows in encoded],
+        *(zip(*[analysis_values(batch.analysis) for batch in batches], strict=True) if has_analysis else []),
     )
     return {row["n"] for row in moved}
 

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 import msgspec
 from asyncpg import Record
 
+from ..domain.event import Carried
 from ..domain.pins import Pins
 from ..domain.prediction import DETECTOR_FAILED, FrameSize
 from ..domain.reason import ScenarioWarning
 from ..postgres import Connection
-from ..predictions.checkpoint import Checkpoint, Counters, Fence, FencedError
+from ..predictions.checkpoint import Checkpoint, Counters, Fence, FencedError, SavedAnalysis
 
 _pins = msgspec.json.Decoder(Pins)
 _warnings = msgspec.json.Decoder(tuple[ScenarioWarning, ...])
+_cooldowns = msgspec.json.Decoder(dict[str, float])
 _sizes = msgspec.json.Decoder(tuple[FrameSize, ...])
 
 
@@ -78,4 +80,7 @@ def _checkpoint(row: Record) -> Checkpoint:
         source_changes=row["source_changes"],
         was_lost=row["source_loss"] is not None,
         source_patience=row["source_patience"],
+        analysis=SavedAnalysis(row["analysis_frame"], row["analysis_state"] or b""),
+        carried=Carried(row["next_track_id"], row["next_event_id"], _cooldowns.decode(row["cooldowns"])),
+        open_events=tuple(row["open_events"]),
     )
