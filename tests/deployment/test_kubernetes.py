@@ -208,10 +208,11 @@ def test_what_is_mounted_exists_and_is_not_written_to(name: str) -> None:
     for volume in volumes.values():
         if claim := volume.get("persistentVolumeClaim"):
             assert f"PersistentVolumeClaim {claim['claimName']}" in MANIFESTS
-    if name == "runner":
-        roots = dockerfile.environment()
-        assert mounts["media"]["mountPath"] == roots["VA_MEDIA_ROOT"]
+    roots = dockerfile.environment()
+    if name in ("api", "runner", "inference"):
         assert mounts["models"]["mountPath"] == roots["VA_MODEL_ROOT"]
+    if name == "runner":
+        assert mounts["media"]["mountPath"] == roots["VA_MEDIA_ROOT"]
 
 
 def test_runners_are_scaled_by_the_scenarios_that_a_runner_takes(tmp_path: Path) -> None:
