@@ -21,7 +21,7 @@ from .api import ApiDeps, ApiOptions, MountedApp, create_app, serve
 from .api.databases import open_request_database
 from .bus import Bus
 from .concurrency.cores import usable_cores
-from .detectors.backends.choice import make_backend
+from .detectors.backends.choice import make_backend, make_local_backend
 from .detectors.backends.session import Backend, BackendError
 from .detectors.onnx.cache import FileCache, ModelCache
 from .detectors.remote.servers import InferenceServers
@@ -185,6 +185,12 @@ class Service:
             rate_limit=self._settings.rate_limit,
             heartbeat_timeout=self._settings.heartbeat_timeout,
             model_root=self._settings.model_root,
+            open_backend=partial(
+                make_local_backend,
+                self._settings.inference,
+                self._settings.inference_precision,
+                usable_cores(),
+            ),
             waiting_for=lambda: self._waiting_for,
             shutting_down=self._stopping,
             mounted=self._mounted() if "inference" in self._settings.roles else None,

@@ -74,7 +74,7 @@ def create_app(
             "deps": None,
             "change_stream": None,
             "response_cache": ResponseCache(),
-            "model_catalog": ModelCatalog(options.model_root),
+            "model_catalog": ModelCatalog(options.model_root, options.open_backend),
             "model_slots": BoundedSemaphore(models.MOST_WAITING),
             "database_checks": health.DatabaseChecks(),
             "openapi": openapi_document(routes, options.version, options.path_prefix),

@@ -160,6 +160,7 @@ MODEL = ModelInfo(
     input=InputInfo(
         640, 640, False, "float32", "first", 1, "letterbox", "rgb", 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     ),
+    backend="onnxruntime",
     precision="fp32",
     classes=80,
     labels={"0": "person", "1": "bicycle"},

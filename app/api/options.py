@@ -9,6 +9,8 @@ from anyio import Event
 from msgspec import Struct, field
 
 from ..bus import Bus
+from ..detectors.backends.onnx_runtime import OnnxRuntime
+from ..detectors.backends.session import Backend
 from ..postgres import Database
 from ..postgres.embedded.disk_space import DiskSpace
 
@@ -45,7 +47,7 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
     `command_wait`: a command that is not handled by then, counted from the request, is answered with 202.
     `heartbeat_timeout`: a runner without a heartbeat for longer is shown as silent.
     `keep_alive`: the longest silence of an event stream; then a comment is sent.
-    `model_root`: the folder of models.
+    `model_root`: the folder of models. `open_backend`: returns what computes them, called in a thread.
     `waiting_for`: returns what this process still waits for before it is ready, in plain words, or None.
     `shutting_down`: ends every event stream when it is set.
     `mounted`: answers the requests below its path, to which `rate_limit` does not apply.
@@ -62,6 +64,7 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
     max_streams: int = 100
     keep_alive: float = 15.0
     model_root: Path = Path("models")
+    open_backend: Callable[[], Backend] = OnnxRuntime
     waiting_for: Callable[[], str | None] = _always_ready
     shutting_down: Event = field(default_factory=Event)
     mounted: MountedApp | None = None

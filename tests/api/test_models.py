@@ -11,7 +11,8 @@ import pytest
 
 from app.api import ApiOptions, create_app
 from app.api.routes import models as routes
-from app.detectors.backends.session import InferenceError
+from app.detectors.backends.onnx_runtime import OnnxRuntime, OnnxRuntimeSession, load
+from app.detectors.backends.session import Backend, InferenceError
 from app.detectors.onnx.catalog import ModelCatalog
 from tests.api.conftest import connected
 from tests.support import models
@@ -47,7 +48,7 @@ async def test_each_model_is_listed_with_how_it_is_understood_or_why_not(
     assert (bad["name"], bad["state"], bad["layout"]) == ("b.onnx", "rejected", None)
     assert "Copy or export it again" in bad["error"]
     assert (good["name"], good["state"], good["layout"]) == ("yard/a.onnx", "understood", "yolov8")
-    assert (good["classes"], good["precision"]) == (2, "fp32")
+    assert (good["classes"], good["backend"], good["precision"]) == (2, "onnxruntime", "fp32")
     assert "labels" not in good
     one = (await http.get("/models/yard/a.onnx")).json()
     assert one.pop("labels") == {"0": "bright", "1": "red"}
@@ -129,6 +130,31 @@ async def test_a_model_is_tried_with_a_picture(http: httpx.AsyncClient, tmp_path
     (detection,) = found["detections"]
     assert (detection["label"], detection["class_id"]) == ("bright", 0)
     assert np.abs(np.array(detection["box"]) - (256, 168, 320, 232)).max() <= 1
+
+
+async def test_models_are_tried_with_the_backend_of_the_process_and_the_answer_names_it(
+    tmp_path: Path,
+) -> None:
+    opened: list[Backend] = []
+
+    def open_backend() -> Backend:
+        backend = OnnxRuntime()
+        backend.name, backend.precision = "fast:CPU", "bf16"
+        backend.open = lambda path, weights: OnnxRuntimeSession(  # type: ignore[method-assign]
+            load(path, weights, ["CPUExecutionProvider"]), backend
+        )
+        opened.append(backend)
+        return backend
+
+    models.yolov8(tmp_path / "a.onnx")
+    options = ApiOptions(version="1", model_root=tmp_path, open_backend=open_backend)
+    async with connected(create_app(options)) as http:
+        assert opened == []  # it may be large
+        tried = (await http.post("/models/a.onnx/try", content=picture(), headers=PNG)).json()
+        described = (await http.get("/models/a.onnx")).json()
+    for answer in (tried, described):
+        assert (answer["backend"], answer["precision"]) == ("fast:CPU", "bf16")
+    assert len(opened) == 1
 
 
 async def test_the_picture_is_returned_with_boxes_if_the_client_accepts_one(

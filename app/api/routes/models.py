@@ -98,6 +98,8 @@ class TriedModel(Struct, frozen=True):
     height: int
     seconds: Annotated[float, Meta(description="to load the model if that was needed, and to find")]
     detections: tuple[Detection, ...]
+    backend: Annotated[str, Meta(description="what computed it, as in `onnxruntime`")]
+    precision: Annotated[str, Meta(description="in what it was computed, as in `fp32`")]
 
 
 @get(
@@ -159,7 +161,8 @@ async def get_model(request: ApiRequest, name: FromPath[str]) -> ModelInfo:
         summary="Try a model with a picture",
         description=(
             "The body is a JPEG or PNG of at most 10 MB. The answer is what the model finds, or the picture"
-            " with boxes if `Accept` names `image/jpeg`. The model runs in this process, with ONNX Runtime."
+            " with boxes if `Accept` names `image/jpeg`. The model runs in this process:"
+            " `backend` says with what."
         ),
         query=TryOptions,
         body_types=PICTURE_TYPES,
@@ -168,7 +171,12 @@ async def get_model(request: ApiRequest, name: FromPath[str]) -> ModelInfo:
                 "What was found.",
                 TriedModel,
                 TriedModel(
-                    1280, 720, 0.21, (Detection("person", 0.875, (10.0, 20.0, 90.0, 300.0), None, 0),)
+                    1280,
+                    720,
+                    0.21,
+                    (Detection("person", 0.875, (10.0, 20.0, 90.0, 300.0), None, 0),),
+                    "onnxruntime",
+                    "fp32",
                 ),
                 alternative="image/jpeg",
             )
@@ -225,7 +233,9 @@ def _try(
     found = catalog.detect(config, picture)
     if wants_picture:
         return Response(annotate(picture, found), media_type="image/jpeg")
-    return TriedModel(picture.width, picture.height, round(monotonic() - started, 3), found)
+    seconds = round(monotonic() - started, 3)
+    backend = catalog.backend
+    return TriedModel(picture.width, picture.height, seconds, found, backend.name, backend.precision)
 
 
 async def _run(request: ApiRequest, work: Callable[[], Result]) -> Result:

@@ -15,6 +15,7 @@ from ...domain.model_input import Colours, Fit, LayoutName, StatedModel
 from ...domain.picture import Picture
 from ...domain.prediction import Detection
 from ..backends.onnx_runtime import OnnxRuntime
+from ..backends.session import Backend
 from ..base import DetectorError
 from ..layouts.understanding import UnderstoodModel
 from .cache import ModelCache
@@ -54,6 +55,7 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
     digest: Annotated[str | None, Meta(description="SHA-256 of its files")] = None
     layout: LayoutName | None = None
     input: InputInfo | None = None
+    backend: Annotated[str | None, Meta(description="what computes it here")] = None
     precision: Annotated[str | None, Meta(description="in what it is computed here")] = None
     classes: Annotated[int | None, Meta(description="their number, 0 if its outputs do not tell")] = None
     labels: Annotated[
@@ -62,13 +64,30 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
 
 
 class ModelCatalog:
-    """Examines models with ONNX Runtime, one at a time. Its methods take time: call them in a thread."""
+    """Examines models, one at a time. Its methods take time: call them in a thread.
 
-    def __init__(self, root: Path, models: ModelCache | None = None) -> None:
+    The backend is opened when a model is first examined, because that may load large libraries.
+    """
+
+    def __init__(self, root: Path, open_backend: Callable[[], Backend] = OnnxRuntime) -> None:
         self._root = root
-        self._models = models or ModelCache(root, OnnxRuntime(), recent=1)
+        self._open_backend = open_backend
+        self._opened: ModelCache | None = None
+        self._opening = Lock()
         self._known: dict[str, tuple[object, ModelInfo]] = {}
         self._examining = Lock()
+
+    @property
+    def backend(self) -> Backend:
+        """What computes the models."""
+        return self._models.backend
+
+    @property
+    def _models(self) -> ModelCache:
+        with self._opening:
+            if self._opened is None:
+                self._opened = ModelCache(self._root, self._open_backend(), recent=1)
+            return self._opened
 
     def find_all(self, may_go_on: Callable[[], bool]) -> list[ModelInfo]:
         """Return every model by name, at most MOST_MODELS, without labels.
@@ -139,6 +158,7 @@ class ModelCatalog:
             state="understood",
             layout=understood.layout.name,
             input=_describe_input(understood),
+            backend=model.backend,
             precision=model.precision,
             classes=understood.layout.classes or len(understood.labels),
             labels={str(number): label for number, label in sorted(understood.labels.items())},

@@ -11,7 +11,7 @@ import pytest
 
 from app.concurrency.threads import NICENESS
 from app.detectors.backends import onnx_runtime
-from app.detectors.backends.choice import make_backend
+from app.detectors.backends.choice import make_backend, make_local_backend
 from app.detectors.backends.onnx_runtime import OnnxRuntime
 from app.detectors.backends.session import Backend, BackendError, InferenceError, Session
 from app.detectors.base import DetectorError
@@ -201,3 +201,14 @@ def test_the_precision_that_is_shown_is_the_one_that_computes(tmp_path: Path) ->
     difference = np.abs(session.run({"images": picture()})[0] - exact.run({"images": picture()})[0]).max()
     assert session.precision == "bf16"
     assert 0 < difference < 2
+
+
+@pytest.mark.parametrize("name", ["remote", "cuda", "openvino:NPU.9"])
+def test_a_process_that_cannot_compute_with_a_backend_tries_models_with_onnx_runtime(name: str) -> None:
+    assert make_local_backend(name, "fp32", 1).name == "onnxruntime"
+
+
+def test_a_process_tries_models_with_the_backend_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = OnnxRuntime()
+    monkeypatch.setattr("app.detectors.backends.choice.make_backend", lambda *_: chosen)
+    assert make_local_backend("openvino", "fp32", 1) is chosen
