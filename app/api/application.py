@@ -22,6 +22,7 @@ from .routes import (
     changes,
     detectors,
     docs,
+    events,
     health,
     lifecycle,
     metrics,
@@ -43,6 +44,8 @@ ROUTES: list[HTTPRouteHandler] = [
     lifecycle.update_scenario,
     lifecycle.delete_scenario,
     predictions.get_predictions,
+    events.get_scenario_events,
+    events.get_events,
     changes.get_history,
     changes.stream_changes,
     runners.get_runners,
@@ -52,7 +55,6 @@ ROUTES: list[HTTPRouteHandler] = [
     models.try_model,
 ]
 WITHOUT_DOC: list[HTTPRouteHandler] = [models.model_options]  # before Litestar makes one of its own
-MOVED: list[HTTPRouteHandler] = [changes.moved_stream, changes.moved_history]
 PAGES: list[HTTPRouteHandler] = [docs.root, docs.page, docs.document, docs.asset]
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
@@ -66,7 +68,7 @@ def create_app(
     With `has_resources` false, for a process without the api role, it has only health and metrics.
     """
     routes = [*PROBES, *ROUTES] if has_resources else PROBES
-    handlers = [*WITHOUT_DOC, *routes, *MOVED, *PAGES] if has_resources else routes
+    handlers = [*WITHOUT_DOC, *routes, *PAGES] if has_resources else routes
     state = State(
         {
             "options": options,

@@ -12,6 +12,7 @@ from ..domain.sampling import EveryFrame, FixedRate
 from ..domain.spec import RestartPolicy
 from ..domain.states import State
 from .new_scenario import NewScenario
+from .queries.events import EventPage, StoredEvent
 from .queries.history import ChangePage, ScenarioChange, SourceChange
 from .queries.predictions import PredictionPage
 from .queries.progress import Progress
@@ -102,6 +103,31 @@ PREDICTION_PAGE = PredictionPage(
         ),
         Prediction(13, 0.433, (), width=1280, height=720),
         Prediction(14, 0.467, (), "The frame could not be decoded.", width=1280, height=720),
+    ],
+    None,
+)
+
+EVENT_PAGE = EventPage(
+    [
+        StoredEvent(
+            event_id=7,
+            kind="zone",
+            state="ended",
+            label="person",
+            track_id=3,
+            name="door",
+            direction=None,
+            start_frame=412,
+            start_time=1769851800.4,
+            end_frame=466,
+            end_time=1769851811.2,
+            best_frame=431,
+            best_time=1769851804.2,
+            best_box=(100.0, 80.0, 164.0, 244.0),
+            best_confidence=0.91,
+            scenario_id=SCENARIO.id,
+            at=datetime(2026, 1, 31, 9, 30, 0, 400_000, tzinfo=UTC),
+        )
     ],
     None,
 )

@@ -3,14 +3,14 @@
 import json
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 import pytest
 from anyio import Event, fail_after, move_on_after
 
 from app.postgres import Database
-from tests.api.conftest import Start, connected, listening
+from tests.api.conftest import Start, listening
 from tests.api.event_reader import reading
 from tests.support.rows import MEDIA, add_checkpoint, add_event, add_scenario
 from tests.support.waiting import until
@@ -210,16 +210,6 @@ async def test_a_stream_can_end_after_a_time(url: str, scenarios: Database) -> N
         response = await http.get(f"{url}/stream", params={"seconds": 0.5})
         assert response.text.startswith("retry:")
         assert (await http.get(f"{url}/stream", params={"seconds": 0})).status_code == 400
-
-
-async def test_the_old_addresses_tell_the_new_ones(start: Start) -> None:
-    async with start(path_prefix="/video") as app, connected(app) as http:
-        path = f"/scenarios/{uuid4()}"
-        for old, new in (("/events", "/video/stream"), (f"{path}/events", f"/video{path}/history")):
-            moved = await http.get(old)
-            assert (moved.status_code, moved.json()["type"]) == (410, "/problems/gone")
-            assert new in moved.json()["detail"]
-            assert moved.headers["location"] == new
 
 
 async def test_without_clients_the_change_stream_runs_no_queries(url: str, scenarios: Database) -> None:

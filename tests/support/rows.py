@@ -53,6 +53,39 @@ async def add_source_change(predictions: Database, scenario_id: UUID, number: in
     await _insert(predictions, "source_changes", values | columns)
 
 
+async def add_found(predictions: Database, scenario_id: UUID, event_id: int, **columns: Any) -> None:
+    """Insert an event of a video at 30 frames/s, by default an object's stay that begins at that second.
+
+    The scenario must have a checkpoint if the event has not ended.
+    """
+    start = columns.pop("start_time", float(event_id))
+    values = {
+        "scenario_id": scenario_id,
+        "event_id": event_id,
+        "kind": "object",
+        "state": "ended",
+        "label": "person",
+        "track_id": event_id,
+        "name": "",
+        "start_frame": round(30 * start),
+        "start_time": start,
+        "end_frame": round(30 * start) + 30,
+        "end_time": start + 1,
+        "best_frame": round(30 * start) + 3,
+        "best_time": start + 0.1,
+        "best_box": [10.1, 20.0, 30.0, 40.0],
+        "best_confidence": 0.9,
+    } | columns
+    await _insert(predictions, "events", values)
+    if values["state"] != "ended":
+        async with predictions.connection() as connection:
+            await connection.execute(
+                "UPDATE checkpoints SET open_events = open_events || $2::bigint WHERE scenario_id = $1",
+                scenario_id,
+                event_id,
+            )
+
+
 async def add_prediction(
     predictions: Database, scenario_id: UUID, frame: int, *found: tuple[str, float], **columns: Any
 ) -> None:

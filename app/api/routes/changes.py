@@ -18,7 +18,6 @@ from ..http.problems import (
     GONE,
     NOT_FOUND,
     TOO_MANY_STREAMS,
-    ProblemError,
     no_scenario,
 )
 from ..http.requests import ApiRequest
@@ -125,20 +124,3 @@ async def stream_changes(request: ApiRequest) -> Stream:
     events = await request.change_stream.open(last_id, inf if seconds is None else seconds)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return Stream(events, media_type="text/event-stream", headers=headers)
-
-
-@get("/events")
-async def moved_stream(request: ApiRequest) -> None:
-    """Raise ProblemError (410): the path will mean what happens in the videos."""
-    raise _moved(request, "/stream")
-
-
-@get("/scenarios/{scenario_id:uuid}/events")
-async def moved_history(request: ApiRequest, scenario_id: FromPath[UUID]) -> None:
-    """Raise ProblemError (410): the path will mean what happens in the video."""
-    raise _moved(request, f"/scenarios/{scenario_id}/history")
-
-
-def _moved(request: ApiRequest, path: str) -> ProblemError:
-    place = f"{request.options.path_prefix}{path}"
-    return ProblemError(GONE, f"This moved: use GET {place}.", headers={"Location": place})

@@ -1,26 +1,23 @@
 """Read the predictions of a scenario."""
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from asyncpg import Record
 from litestar import get
 from litestar.params import FromPath
 from msgspec import Meta, Struct, json, structs
 
-from ...scenarios.json_columns import decode_media
 from .. import examples
 from ..http.cursors import NumberPosition, make_cursor, read_cursor
 from ..http.openapi import OperationDoc, ResponseDoc
-from ..http.problems import BAD_CURSOR, BAD_REQUEST, NOT_FOUND, ProblemError, no_scenario
+from ..http.problems import BAD_CURSOR, NOT_FOUND, no_scenario
 from ..http.requests import ApiRequest
 from ..http.responses import JsonResponse
 from ..queries.predictions import MAX_FRAME, PredictionFilter, PredictionPage, list_predictions
 from ..queries.scenarios import find_row, is_completed
+from ..video_times import Time, check_times, to_seconds
 
 Frame = Annotated[int, Meta(ge=0, le=MAX_FRAME)]
-Time = Annotated[float, Meta(ge=0)] | Annotated[datetime, Meta(tz=True)]
 _AT = "in seconds; of a live source also as RFC 3339, such as 2026-01-31T09:30:00Z"
 
 
@@ -49,26 +46,11 @@ class PredictionQuery(Struct, frozen=True, forbid_unknown_fields=True):
         return PredictionFilter(
             from_frame=self.from_frame,
             to_frame=MAX_FRAME if self.to_frame is None else self.to_frame,
-            from_time=_seconds(self.from_time),
-            to_time=_seconds(self.to_time),
+            from_time=to_seconds(self.from_time),
+            to_time=to_seconds(self.to_time),
             label=self.label,
             min_confidence=self.min_confidence,
         )
-
-
-def _seconds(time: Time | None) -> float | None:
-    return time.timestamp() if isinstance(time, datetime) else time
-
-
-def _check_times(query: PredictionQuery, row: Record) -> None:
-    """Raise ProblemError (400) if a date is given for a recording, whose times begin with its first frame."""
-    media = decode_media(row["media"])
-    if media is None or media.live:
-        return
-    for name in ("from_time", "to_time"):
-        if isinstance(getattr(query, name), datetime):
-            detail = f"`{name}` must be in seconds from the start: the scenario's source is a recording."
-            raise ProblemError(BAD_REQUEST, detail, field=name)
 
 
 @get(
@@ -116,7 +98,7 @@ async def _page(request: ApiRequest, scenario_id: UUID) -> tuple[bytes, bool]:
     row = await find_row(deps.scenarios, scenario_id)
     if row is None:
         raise no_scenario(scenario_id)
-    _check_times(query, row)
+    check_times(row, from_time=query.from_time, to_time=query.to_time)
     items, more = await list_predictions(deps.predictions, scenario_id, wanted, query.limit)
     page = PredictionPage(items, None if more is None else make_cursor(NumberPosition(more), bound))
     return json.encode(page), row["outcome"] == "completed"

@@ -29,6 +29,7 @@ CREATE TABLE events (
 -- An update changes none of the columns below, so it adds nothing to these indexes.
 CREATE INDEX events_by_time ON events (scenario_id, start_time, event_id);
 CREATE INDEX events_by_kind ON events (scenario_id, kind, name, label, start_time, event_id);
+CREATE INDEX events_by_track ON events (scenario_id, track_id) WHERE track_id IS NOT NULL;
 CREATE UNIQUE INDEX events_by_storage_order ON events (storage_order);
 CREATE INDEX events_by_kind_and_storage_order ON events (kind, name, label, storage_order);
 CREATE INDEX events_by_clock ON events (at, scenario_id, event_id) WHERE at IS NOT NULL;

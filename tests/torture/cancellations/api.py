@@ -1,13 +1,13 @@
 """Calls of the functions of app.api and of a database."""
 
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from app.api import ApiOptions, commands
 from app.api.http.problems import ProblemError
 from app.api.queries import commands as command_queries
-from app.api.queries import health, history, predictions, progress, reasons, runners, scenarios
+from app.api.queries import events, health, history, predictions, progress, reasons, runners, scenarios
 from app.postgres import Database
 from tests.torture.cancellations.registry import call
 from tests.torture.cancellations.world import World
@@ -35,6 +35,24 @@ async def _find_command_result(world: World) -> None:
 @call(health.answers_within)
 async def _answers_within(world: World) -> None:
     await health.answers_within(world.scenarios, 1.0)
+
+
+@call(events.list_events)
+async def _list_events(world: World) -> None:
+    wanted, any_time = events.EventFilter(kind="zone"), (None, None)
+    await events.list_events(world.predictions, [world.any_scenario()], wanted, any_time, "asc", None, 100)
+
+
+@call(events.list_stored_events)
+async def _list_stored_events(world: World) -> None:
+    wanted = events.EventFilter()
+    await events.list_stored_events(world.scenarios, world.predictions, wanted, "asc", None, 100)
+
+
+@call(events.list_dated_events)
+async def _list_dated_events(world: World) -> None:
+    wanted, since = events.EventFilter(label="person"), (datetime.now(UTC), None)
+    await events.list_dated_events(world.scenarios, world.predictions, wanted, since, "desc", None, 100)
 
 
 @call(history.list_history)
