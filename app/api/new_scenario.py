@@ -8,6 +8,7 @@ from msgspec.json import encode
 
 from ..domain.analysis import Presence, Tracking
 from ..domain.detector_config import Onnx, Remote
+from ..domain.rule_checks import RuleError, check_notify, check_rules
 from ..domain.source import SourceError, parse_source
 from ..domain.spec import ScenarioSpec, default_analysis
 from ..domain.stored_spec import encode_spec
@@ -96,6 +97,12 @@ class NewScenario(ScenarioSpec, frozen=True):
             raise ProblemError(INVALID, detail, field="replaces")
         check_tags(self.tags)
         spec = self.spec()
+        try:
+            check_rules(spec.rules)
+            if spec.notify is not None:
+                check_notify(spec.rules, spec.notify)
+        except RuleError as error:
+            raise ProblemError(INVALID, str(error), field=error.field) from error
         if (size := len(encode_spec(spec))) > MAX_SPEC:
             lengths = {name: len(encode(getattr(spec, name))) for name in ScenarioSpec.__struct_fields__}
             longest = max(lengths, key=lengths.__getitem__)

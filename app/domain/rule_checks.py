@@ -1,9 +1,9 @@
-"""Check of zones, lines and alerts what their types do not say."""
+"""Check of zones, lines, alerts and `notify` what their types do not say."""
 
 from collections.abc import Sequence
 from itertools import combinations
 
-from .analysis import Alert, AnalysisRules, Line, Point, Zone
+from .analysis import Alert, AnalysisRules, Line, Notify, Point, Zone
 
 _IntegerPoint = tuple[int, int]
 _Edge = tuple[_IntegerPoint, _IntegerPoint]
@@ -32,6 +32,23 @@ def check_rules(rules: AnalysisRules) -> None:
         _check_tracking(f"lines[{number}]", rules)
     for number, alert in enumerate(rules.alerts):
         _check_alert(f"alerts[{number}]", alert, rules)
+
+
+def check_notify(rules: AnalysisRules, notify: Notify) -> None:
+    """Check that there can be each kind of event that is told. Raises RuleError for the first that cannot."""
+    is_possible = {
+        "object": rules.tracking is not None,
+        "zone": any(not zone.ignore for zone in rules.zones),
+        "line": bool(rules.lines),
+        "presence": rules.presence is not None,
+        "alert": bool(rules.alerts),
+    }
+    for number, kind in enumerate(notify.on):
+        if not is_possible[kind]:
+            field = f"notify.on[{number}]"
+            known = ", ".join(kind for kind in is_possible if is_possible[kind])
+            what = f"name others in `notify.on` ({known})" if known else "leave `notify` out"
+            raise RuleError(field, f"The scenario has no event of the kind `{kind}`; {what}.")
 
 
 def _check_names(field: str, rules: Sequence[Zone | Line | Alert]) -> None:

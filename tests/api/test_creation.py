@@ -188,6 +188,9 @@ async def test_zones_lines_alerts_and_notify_come_back_as_they_were_sent(http: h
         ({"alerts": [{"name": str(n)} for n in range(33)]}, "alerts"),
         ({"notify": {"channels": []}}, "notify.channels"),
         ({"tracking": {"max_gap": 3}}, "tracking.max_gap"),
+        ({"lines": [{"name": "a", "from": [0, 0], "to": [1, 1]}]}, "lines[0]"),  # marker has no tracking
+        ({"alerts": [{"name": "a", "zone": "yard"}], "tracking": {}}, "alerts[0].zone"),
+        ({"notify": {"channels": ["ops"]}, "tracking": {}}, "notify.on[0]"),
     ],
 )  # fmt: skip
 async def test_rules_that_cannot_be_are_refused(http: httpx.AsyncClient, rules: Any, field: str) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.analysis import AnalysisRules
-from app.domain.rule_checks import RuleError, check_rules
+from app.domain.analysis import AnalysisRules, Notify
+from app.domain.rule_checks import RuleError, check_notify, check_rules
 
 SQUARE = [[0, 0], [1, 0], [1, 1], [0, 1]]
 YARD = {"name": "yard", "polygon": SQUARE}
@@ -24,6 +24,28 @@ def rules(**fields: Any) -> AnalysisRules:
 
 def alert(**fields: Any) -> list[dict[str, Any]]:
     return [{"name": "visitor", **fields}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "on", "bad"),
+    [
+        ({}, ["object"], None),
+        ({"presence": {}}, ["presence", "object"], None),
+        ({"zones": [YARD], "lines": [DOOR], "alerts": alert()}, ["zone", "line", "alert"], None),
+        ({}, ["object", "alert"], 1),
+        ({"zones": [TREES]}, ["zone"], 0),
+        ({"tracking": None, "presence": {}}, ["presence", "object"], 1),
+        ({"tracking": None}, ["line"], 0),
+    ],
+)
+def test_events_that_cannot_be_are_not_told(fields: dict[str, Any], on: list[str], bad: int | None) -> None:
+    notify = msgspec.convert({"channels": ["ops"], "on": on}, Notify)
+    if bad is None:
+        check_notify(rules(**fields), notify)
+        return
+    with pytest.raises(RuleError, match=rf"no event of the kind `{on[bad]}`; (name others|leave)") as refused:
+        check_notify(rules(**fields), notify)
+    assert refused.value.field == f"notify.on[{bad}]"
 
 
 @pytest.mark.parametrize(
