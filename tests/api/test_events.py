@@ -141,6 +141,42 @@ async def test_events_that_begin_at_one_time_are_neither_repeated_nor_skipped(
     assert [item["event_id"] for item in await events(http, "/events", limit=2)] == [3, 1, 4, 2, 1]
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+async def test_the_events_of_replaced_scenarios_come_before_a_scenarios_own(
+    http: httpx.AsyncClient, scenarios: Database, predictions: Database, limit: int
+) -> None:
+    oldest = await add_scenario(scenarios, state="inactive")
+    deleted = await add_scenario(scenarios, state="inactive", replaces=oldest, deleted_at=datetime.now(UTC))
+    newest = await add_scenario(scenarios, replaces=deleted)
+    for scenario_id, event_id in product((newest, deleted, oldest), (1, 2)):
+        await add_found(predictions, scenario_id, event_id)
+
+    async def listed(scenario_id: UUID, **query: Any) -> list[tuple[str, int]]:
+        found = await events(http, f"/scenarios/{scenario_id}/events", limit=limit, **query)
+        return [(item["scenario_id"], item["event_id"]) for item in found]
+
+    in_order = [(str(oldest), 1), (str(oldest), 2), (str(newest), 1), (str(newest), 2)]
+    assert await listed(newest) == in_order
+    assert await listed(newest, order="desc", kind="object") == in_order[::-1]
+    assert await listed(oldest) == in_order[:2]
+
+
+async def test_a_page_that_begins_in_a_deleted_scenario_is_refused(
+    http: httpx.AsyncClient, scenarios: Database, predictions: Database
+) -> None:
+    older = await add_scenario(scenarios, state="inactive")
+    newer = await add_scenario(scenarios, replaces=older)
+    for event_id in (1, 2):
+        await add_found(predictions, older, event_id)
+    path = f"/scenarios/{newer}/events"
+    cursor = (await http.get(path, params={"limit": 1})).json()["next_cursor"]
+    async with scenarios.connection() as connection:
+        await connection.execute("UPDATE scenarios SET deleted_at = now() WHERE id = $1", older)
+    response = await http.get(path, params={"cursor": cursor})
+    assert (response.status_code, response.json()["type"]) == (400, "/problems/bad-cursor")
+    assert "deleted" in response.json()["detail"]
+
+
 async def test_times_across_scenarios_select_events_whose_time_of_day_is_known(
     http: httpx.AsyncClient, scenarios: Database, predictions: Database
 ) -> None:

@@ -24,7 +24,7 @@ from ..queries.events import (
     list_events,
     list_stored_events,
 )
-from ..queries.scenarios import find_row
+from ..queries.scenarios import find_row, list_succession
 from ..video_times import Time, check_times, to_date, to_seconds
 
 _Label = Annotated[str, Meta(min_length=1, max_length=1000)]
@@ -109,8 +109,8 @@ _WRONG_CURSOR = "Send `cursor` exactly as `next_cursor` returned it, with the sa
         description=(
             "Events are stays of objects, visits to zones, crossings of lines, from when to when a label was"
             " visible, and alerts. An event that goes on is `open`, and is told as it is so far. An event is"
-            " known a few frames after it began, so a new one may be listed before others. To follow events"
-            " as they happen, use `GET /stream`."
+            " known a few frames after it began, so a new one may be listed before others. The events of the"
+            " scenarios that this one replaced come before its own, and have their `scenario_id`."
         ),
         query=ScenarioEventsQuery,
         responses={200: ResponseDoc("A page of events.", EventPage, examples.EVENT_PAGE)},
@@ -128,7 +128,9 @@ async def get_scenario_events(request: ApiRequest, scenario_id: FromPath[UUID]) 
     if row is None:
         raise no_scenario(scenario_id)
     check_times(row, from_time=query.from_time, to_time=query.to_time)
-    scenario_ids = [scenario_id]
+    scenario_ids = await list_succession(deps.scenarios, scenario_id)
+    if query.order == "asc":
+        scenario_ids.reverse()
     if after is not None and after.scenario_id not in scenario_ids:
         raise ProblemError(BAD_CURSOR, _LOST_PLACE, field="cursor")
     items, more = await list_events(
