@@ -3,11 +3,12 @@
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from socket import gethostname
+from types import MappingProxyType
 from uuid import uuid4
 
 import structlog
@@ -25,11 +26,14 @@ from .detectors.backends.choice import make_backend, make_local_backend
 from .detectors.backends.session import Backend, BackendError
 from .detectors.onnx.cache import FileCache, ModelCache
 from .detectors.remote.servers import InferenceServers
+from .domain.channels import Channel, ChannelFileError, parse_channels, type_of
 from .domain.detector_config import PLUGINS
 from .inference.application import InferenceApp
 from .inference.batching import BatchScheduler
 from .inference.hosted_model import HostedModel
 from .messages import Instance
+from .notifier.senders.factory import make_sender
+from .notifier.service import NotifiedChannel, Notifier
 from .orchestrator import run_orchestrator
 from .orchestrator.elector import AlreadyRunningError
 from .orchestrator.leases import LeaseTiming
@@ -58,10 +62,11 @@ SERVED_MODELS = 8
 class RoleContext(Struct, frozen=True):
     """What a role is opened with. `stopping` is set when the service is asked to stop.
 
-    `inference` answers the requests of the role of that name.
+    `inference` answers the requests of the role of that name. `channels` are those of VA_CHANNELS_FILE.
     """
 
     settings: Settings
+    channels: Mapping[str, Channel]
     resources: Resources
     bus: Bus
     app: Litestar
@@ -135,6 +140,18 @@ async def _open_runner(context: RoleContext) -> Work:
     return partial(runner.run, context.stopping)
 
 
+async def _open_notifier(context: RoleContext) -> Work:
+    settings = context.settings
+    try:
+        channels = {
+            name: NotifiedChannel(channel.concurrency, make_sender(name, channel, settings.notify_networks))
+            for name, channel in context.channels.items()
+        }
+    except ChannelFileError as error:
+        raise StartError(f"{settings.channels_file}: {error}") from error
+    return Notifier(await context.resources.pool(PREDICTIONS), channels, settings.public_url).run
+
+
 async def _open_inference(context: RoleContext) -> Work:
     settings = context.settings
     models = FileCache(settings.model_root, await _open_backend(settings), HostedModel, recent=SERVED_MODELS)
@@ -160,6 +177,7 @@ ROLES = (
     RoleSpec("orchestrator", (SCENARIOS,), _open_orchestrator),
     RoleSpec("api", (SCENARIOS, PREDICTIONS), _open_api),
     RoleSpec("inference", (), _open_inference),
+    RoleSpec("notifier", (PREDICTIONS,), _open_notifier),
     RoleSpec("runner", (PREDICTIONS,), _open_runner, drains=True),
 )
 """Every role, in the order in which they start."""
@@ -168,8 +186,14 @@ ROLES = (
 class Service:
     """The roles of one process, from the server's start to its end."""
 
-    def __init__(self, settings: Settings, roles: Iterable[RoleSpec] = ROLES) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        roles: Iterable[RoleSpec] = ROLES,
+        channels: Mapping[str, Channel] = MappingProxyType({}),
+    ) -> None:
         self._settings = settings
+        self._channels = channels
         self._roles = [role for role in roles if role.name in settings.roles]
         self._inference = InferenceApp(__version__, settings.inference_max_body_mb * 2**20)
         self._stopping = Event()
@@ -191,6 +215,7 @@ class Service:
                 self._settings.inference_precision,
                 usable_cores(),
             ),
+            channels={name: type_of(channel) for name, channel in self._channels.items()},
             waiting_for=lambda: self._waiting_for,
             shutting_down=self._stopping,
             mounted=self._mounted() if "inference" in self._settings.roles else None,
@@ -244,7 +269,9 @@ class Service:
             await resources.prepare_databases(spec for role in self._roles for spec in role.needs)
             bus = await resources.bus()
             self._wait_for("the roles")
-            context = RoleContext(self._settings, resources, bus, app, self._stopping, self._inference)
+            context = RoleContext(
+                self._settings, self._channels, resources, bus, app, self._stopping, self._inference
+            )
             work = {role: await role.open(context) for role in self._roles}
             others = await stack.enter_async_context(cancelled_at_exit())
             # Left first, and only when its roles have ended: the others must still hear what they report.
@@ -274,6 +301,8 @@ class Service:
             cores=usable_cores(),
             seconds=round(seconds, 1),
         )
+        if self._channels and settings.bus == "memory" and "notifier" not in settings.roles:
+            log.warning("nothing is sent to channels by this process: VA_ROLES lacks notifier")
         for fault in PLUGINS.faults.values():
             log.error("a plug-in is left out", fault=fault)
 
@@ -292,8 +321,21 @@ def create(roles: Iterable[RoleSpec] = ROLES) -> Asgi:
         settings = load(os.environ, Path(".env"))
         for folder in (settings.media_root, settings.model_root):
             folder.mkdir(parents=True, exist_ok=True)
-    except (SettingsError, OSError) as error:
+        channels = _read_channels(settings)
+    except (SettingsError, ChannelFileError, OSError) as error:
         sys.exit(f"videoanalysis: {error}")
     configure_process()
-    logs.configure(settings.log_format, settings.log_level, settings.secrets())
-    return show_start_errors_in_one_line(Service(settings, roles).application())
+    secrets = [secret for channel in channels.values() for secret in channel.secrets()]
+    logs.configure(settings.log_format, settings.log_level, [*settings.secrets(), *secrets])
+    return show_start_errors_in_one_line(Service(settings, roles, channels).application())
+
+
+def _read_channels(settings: Settings) -> dict[str, Channel]:
+    """Return the channels that this process needs. Raises SettingsError and ChannelFileError."""
+    path = settings.channels_file
+    if path is None or not settings.roles & {"api", "notifier"}:
+        return {}
+    try:
+        return parse_channels(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"VA_CHANNELS_FILE={path} cannot be read: {error}") from error

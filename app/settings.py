@@ -17,10 +17,14 @@ from msgspec.inspect import CollectionType, type_info
 
 from .domain.networks import Networks
 
-Role = Literal["api", "orchestrator", "runner", "inference"]
+Role = Literal["api", "orchestrator", "runner", "notifier", "inference"]
 ROLES: frozenset[Role] = frozenset(get_args(Role))
 DEFAULT_ROLES: frozenset[Role] = ROLES - {"inference"}
+"""What one process does that analyses videos and tells people of events."""
+NEEDED_ROLES: frozenset[Role] = DEFAULT_ROLES - {"notifier"}
 """What one process needs to analyse videos."""
+WITHOUT_BUS: frozenset[Role] = ROLES - NEEDED_ROLES
+"""What a process can do that is joined to no others by a bus."""
 
 _Dsn = Annotated[
     Annotated[str, Meta(pattern="^postgres(ql)?://.")] | None,
@@ -60,7 +64,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """
 
     roles: Annotated[
-        frozenset[Role], Meta(description="one or more of api, orchestrator, runner, inference")
+        frozenset[Role], Meta(description="one or more of api, orchestrator, runner, notifier, inference")
     ] = DEFAULT_ROLES
     bus: Annotated[Literal["memory", "kafka"], Meta(description="memory or kafka")] = "memory"
     kafka_bootstrap_servers: _Servers = ()
@@ -98,6 +102,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     runner_slots: _Count = 4
     decoding: Annotated[Literal["thread", "process"], Meta(description="thread or process")] = "thread"
     live_retention_days: _Days = None
+    channels_file: _File = None
+    notify_networks: Annotated[
+        Networks,
+        Meta(description="public, private, loopback or networks like 192.168.7.0/24, separated by commas"),
+    ] = Networks("public,private")
     inference: Annotated[
         str,
         Meta(
@@ -146,10 +155,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     port: _Port = 8000
 
     def __post_init__(self) -> None:
-        missing = ", ".join(sorted(DEFAULT_ROLES - self.roles))
-        if missing and self.bus == "memory" and self.roles != {"inference"}:
+        missing = ", ".join(sorted(NEEDED_ROLES - self.roles))
+        if self.roles <= WITHOUT_BUS:
+            if "notifier" in self.roles and self.predictions_dsn is None:
+                raise SettingsError(
+                    "VA_ROLES has notifier without the roles that store events:"
+                    " set VA_PREDICTIONS_DSN to the database in which they do"
+                )
+        elif missing and self.bus == "memory":
             raise SettingsError(
-                f"VA_ROLES lacks {missing}, but with VA_BUS=memory one process needs every role:"
+                f"VA_ROLES lacks {missing}, but with VA_BUS=memory one process needs them:"
                 " leave VA_ROLES unset, or set VA_BUS=kafka"
             )
         if self.inference == "remote":

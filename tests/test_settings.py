@@ -27,7 +27,7 @@ def _error(**environ: str) -> str:
 def test_without_any_variable_the_defaults_hold() -> None:
     settings = load({"PATH": "/bin", "HOME": "/nowhere"})
     assert settings == Settings()
-    assert settings.roles == {"api", "orchestrator", "runner"}
+    assert settings.roles == {"api", "orchestrator", "runner", "notifier"}
     assert settings.runner_id == ""
 
 
@@ -36,7 +36,7 @@ def test_every_variable_arrives_in_its_type(tmp_path: Path) -> None:
     pem.touch()
     settings = load(
         {
-            "VA_ROLES": " api, runner,orchestrator",
+            "VA_ROLES": " api, runner,orchestrator,notifier",
             "VA_BUS": "kafka",
             "VA_KAFKA_BOOTSTRAP_SERVERS": "kafka-1:9092, [::1]:9093",
             "VA_KAFKA_TOPIC_PREFIX": "va.",
@@ -56,6 +56,8 @@ def test_every_variable_arrives_in_its_type(tmp_path: Path) -> None:
             "VA_MEDIA_ROOT": str(tmp_path),
             "VA_MODEL_ROOT": str(tmp_path),
             "VA_SOURCE_NETWORKS": "loopback, 10.1.0.0/16,fd00::7",
+            "VA_CHANNELS_FILE": str(pem),
+            "VA_NOTIFY_NETWORKS": "loopback",
             "VA_RUNNER_ID": "runner-1",
             "VA_RUNNER_SLOTS": "2",
             "VA_INFERENCE": "remote",
@@ -98,6 +100,8 @@ def test_every_variable_arrives_in_its_type(tmp_path: Path) -> None:
         media_root=tmp_path,
         model_root=tmp_path,
         source_networks=Networks("10.1.0.0/16,loopback,fd00::7"),
+        channels_file=pem,
+        notify_networks=Networks("loopback"),
         runner_id="runner-1",
         runner_slots=2,
         inference="remote",
@@ -186,7 +190,7 @@ def test_an_empty_value_counts_as_unset(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "allowed"),
     [
-        ("VA_ROLES", "api,chef", "one or more of api, orchestrator, runner, inference"),
+        ("VA_ROLES", "api,chef", "one or more of api, orchestrator, runner, notifier, inference"),
         ("VA_BUS", "pigeon", "memory or kafka"),
         ("VA_KAFKA_BOOTSTRAP_SERVERS", "kafka-1", "addresses like kafka-1:9092, separated by commas"),
         ("VA_KAFKA_TOPIC_PREFIX", "Ü", "up to 100 letters, digits or . _ -"),
@@ -262,7 +266,7 @@ def test_a_default_folder_need_not_exist(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_memory_bus_needs_every_role() -> None:
     assert _error(VA_ROLES="runner") == (
-        "VA_ROLES lacks api, orchestrator, but with VA_BUS=memory one process needs every role:"
+        "VA_ROLES lacks api, orchestrator, but with VA_BUS=memory one process needs them:"
         " leave VA_ROLES unset, or set VA_BUS=kafka"
     )
 

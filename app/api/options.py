@@ -1,6 +1,6 @@
 """What the API is given: options known before it starts, and resources that are opened later."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
     `heartbeat_timeout`: a runner without a heartbeat for longer is shown as silent.
     `keep_alive`: the longest silence of an event stream; then a comment is sent.
     `model_root`: the folder of models. `open_backend`: returns what computes them, called in a thread.
+    `channels`: the type of each channel that a scenario may notify, by name.
     `waiting_for`: returns what this process still waits for before it is ready, in plain words, or None.
     `shutting_down`: ends every event stream when it is set.
     `mounted`: answers the requests below its path, to which `rate_limit` does not apply.
@@ -65,6 +66,7 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
     keep_alive: float = 15.0
     model_root: Path = Path("models")
     open_backend: Callable[[], Backend] = OnnxRuntime
+    channels: Mapping[str, str] = {}
     waiting_for: Callable[[], str | None] = _always_ready
     shutting_down: Event = field(default_factory=Event)
     mounted: MountedApp | None = None

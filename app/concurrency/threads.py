@@ -1,5 +1,6 @@
 """Threads for slow work: decoding and detecting."""
 
+import asyncio
 import os
 import sys
 import threading
@@ -7,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import Context, copy_context
 from queue import Empty, SimpleQueue
-from typing import Generic, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 from ..allocator import return_free_memory
 
@@ -83,6 +84,7 @@ def _next(inbox: "SimpleQueue[_Job]", idle: "list[SimpleQueue[_Job]]") -> _Job |
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class DedicatedThread(Generic[Arguments, Answer]):
@@ -130,3 +132,36 @@ class DedicatedThread(Generic[Arguments, Answer]):
         while (call := self._calls.get()) is not None:
             call()
             del call
+
+
+async def in_daemon_thread(name: str, work: Callable[[], Result]) -> Result:
+    """Return what `work()` returns or raise what it raises; it is left alone if this is cancelled."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Result] = loop.create_future()
+    ended = threading.Event()
+
+    def tell(result: Any, error: Exception | None) -> None:
+        if done.cancelled():
+            return
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        told: tuple[Any, Exception | None]
+        try:
+            told = work(), None
+        except Exception as error:
+            told = None, error
+        if not ended.is_set():
+            try:
+                loop.call_soon_threadsafe(tell, *told)
+            except RuntimeError:  # the loop has ended
+                return
+
+    start_thread(name, run)
+    try:
+        return await done
+    finally:
+        ended.set()

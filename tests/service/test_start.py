@@ -105,7 +105,7 @@ async def test_it_says_in_one_line_that_it_is_ready_and_where(tmp_path: Path) ->
         (line,) = [line for line in service.log.read_text().splitlines() if " ready " in line]
     for word in (
         "http://127.0.0.1:8123/docs",
-        "api,orchestrator,runner",
+        "api,notifier,orchestrator,runner",
         "bus=memory",
         str(tmp_path / "data"),
     ):

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import httpx
 
 from ... import addresses
+from ...concurrency.threads import in_daemon_thread
 from ...domain.networks import Networks
 from ..oip.datatypes import ProtocolError
 from ..oip.framing import JSON_LENGTH_HEADER, Body, parse_json_length
 from .faults import AwayError, WrongAnswerError
 from .model_url import ServerAddress
-from .network_loop import in_daemon_thread
 
 MAX_METADATA = 2**20  # bytes
 MAX_ANSWER = 64 * 2**20  # bytes

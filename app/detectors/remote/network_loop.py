@@ -67,36 +67,3 @@ async def _end(tasks: set[asyncio.Task[Any]]) -> None:
         for task in pending:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def in_daemon_thread(name: str, work: Any) -> Any:
-    """Return what `work()` returns or raise what it raises; it is left alone if this is cancelled."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Any] = loop.create_future()
-    ended = Event()
-
-    def tell(result: Any, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is None:
-            done.set_result(result)
-        else:
-            done.set_exception(error)
-
-    def run() -> None:
-        told: tuple[Any, Exception | None]
-        try:
-            told = work(), None
-        except Exception as error:
-            told = None, error
-        if not ended.is_set():
-            try:
-                loop.call_soon_threadsafe(tell, *told)
-            except RuntimeError:  # the loop has ended
-                return
-
-    start_thread(name, run)
-    try:
-        return await done
-    finally:
-        ended.set()

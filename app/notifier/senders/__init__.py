@@ -1,0 +1,1 @@
+"""How messages reach a channel: one module for each type."""

@@ -1,0 +1,116 @@
+"""MQTT 3.1.1 with quality of service 1: the broker acknowledges each message."""
+
+import ssl
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiomqtt
+from anyio import CancelScope, Lock, move_on_after
+
+from ...domain.channels import MqttChannel
+from ...domain.networks import Networks
+from ..notification import OutgoingMessage
+from .base import SendError
+from .targets import resolve
+
+_PORTS = {"mqtt": 1883, "mqtts": 8883}
+_CLOSE_SECONDS = 1.0
+_ACKNOWLEDGE_SECONDS = 8.0
+
+
+class MqttSender:
+    """Publishes over one connection, which is opened when it is needed and replaced after any failure.
+
+    Topics are `<topic>/<scenario>/<kind of event>`, and `<topic>/test`.
+    """
+
+    def __init__(self, channel: MqttChannel, networks: Networks) -> None:
+        self._channel = channel
+        self._networks = networks
+        parts = urlsplit(channel.url)
+        self._host = parts.hostname or ""
+        self._port = parts.port or _PORTS[parts.scheme]
+        self._is_secure = parts.scheme == "mqtts"
+        self._opening = Lock()
+        self._client: aiomqtt.Client | None = None
+
+    async def send(self, message: OutgoingMessage) -> None:
+        """Publish the message, and wait for the broker's acknowledgement. Raises SendError."""
+        async with self._opening:
+            client = self._client
+            if client is None:
+                client = self._client = await self._connect()
+        try:
+            await client.publish(self._topic(message), message.body, qos=1)
+        except aiomqtt.MqttError as error:
+            await self._retire(client)
+            raise SendError("does not acknowledge the message") from error
+        except BaseException:
+            await self._retire(client)
+            raise
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self._client is not None:
+            await self._retire(self._client)
+
+    async def _connect(self) -> aiomqtt.Client:
+        fault: Exception | None = None
+        for host in await resolve(self._networks, self._host, self._port):
+            client = aiomqtt.Client(
+                host,
+                self._port,
+                username=self._channel.username,
+                password=self._channel.password,
+                tls_context=_tls_context(self._host, self._channel.ca_file) if self._is_secure else None,
+                timeout=_ACKNOWLEDGE_SECONDS,
+            )
+            try:
+                return await client.__aenter__()
+            except (aiomqtt.MqttError, OSError) as error:
+                fault = error
+        raise SendError(_in_words(fault)) from fault
+
+    async def _retire(self, client: aiomqtt.Client) -> None:
+        """Disconnect, even if this task is cancelled; other tasks that use this connection fail."""
+        if self._client is client:
+            self._client = None
+        with CancelScope(shield=True), move_on_after(_CLOSE_SECONDS):
+            try:
+                await client.__aexit__(None, None, None)
+            except aiomqtt.MqttError:  # it was disconnected already
+                return
+
+    def _topic(self, message: OutgoingMessage) -> str:
+        kind = message.type.partition(".")[2]
+        place = kind if message.scenario_id is None else f"{message.scenario_id}/{kind}"
+        return f"{self._channel.topic}/{place}"
+
+
+class _NamedContext(ssl.SSLContext):
+    """Checks the certificate for `name`, although the connection was made to an address."""
+
+    name = ""
+
+    def wrap_socket(self, sock: Any, *arguments: Any, **named: Any) -> ssl.SSLSocket:
+        return super().wrap_socket(sock, *arguments, **{**named, "server_hostname": self.name})
+
+
+def _tls_context(name: str, ca_file: str | None) -> ssl.SSLContext:
+    context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.name = name
+    if ca_file is None:
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(ca_file)
+    return context
+
+
+def _in_words(error: Exception | None) -> str:
+    """Return why no connection was made. An error of the library may name the user."""
+    if isinstance(error, aiomqtt.MqttConnectError):
+        return f"refuses the connection: {error.rc}; check `username` and `password`"
+    cause = error if isinstance(error, OSError) else error and error.__cause__
+    if isinstance(cause, ssl.SSLError):
+        return "has a TLS certificate that cannot be verified, or speaks no TLS"
+    return "does not accept connections"
