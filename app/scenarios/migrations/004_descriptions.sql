@@ -7,5 +7,7 @@ ALTER TABLE scenarios
 
 CREATE INDEX scenarios_named ON scenarios ((coalesce(name, spec->>'name')), created_at DESC, id DESC)
     WHERE deleted_at IS NULL;
-CREATE INDEX scenarios_tagged ON scenarios USING gin (tags) WHERE deleted_at IS NULL AND tags <> '{}';
+-- Without fastupdate: each search of a rare tag would read the list of pending entries (measured: 66 ms, not 0.6).
+CREATE INDEX scenarios_tagged ON scenarios USING gin (tags) WITH (fastupdate = off)
+    WHERE deleted_at IS NULL AND tags <> '{}';
 CREATE UNIQUE INDEX scenarios_replaced ON scenarios (replaces) WHERE replaces IS NOT NULL AND deleted_at IS NULL;
