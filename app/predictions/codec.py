@@ -184,6 +184,28 @@ def decode(
     return Prediction(row["frame"], row["time"], detections, row["error"], width, height)
 
 
+def as_stored(detections: Sequence[Detection]) -> tuple[Detection, ...]:
+    """Return detections as decode gives them back after they were stored: the values that analysis takes.
+
+    Those of boxes up to 65,536 pixels are stored without any more change.
+    """
+    boxes = _unpack(b"".join([_pack_box(*one.box) for one in detections]))
+    sides = [round(side, 2) for side in boxes]
+    confidences = _unpack(struct.pack(f">{len(detections)}f", *[one.confidence for one in detections]))
+    return tuple(
+        [
+            Detection(
+                one.label,
+                round(confidences[n], 4),
+                (sides[4 * n], sides[4 * n + 1], sides[4 * n + 2], sides[4 * n + 3]),
+                one.track_id,
+                one.class_id,
+            )
+            for n, one in enumerate(detections)
+        ]
+    )
+
+
 def _unpack(numbers: bytes) -> tuple[float, ...]:
     return struct.unpack(f">{len(numbers) // 4}f", numbers)
 

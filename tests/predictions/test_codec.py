@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.domain.prediction import MAX_CLASS_ID, Detection, Prediction
 from app.postgres import Database, open_connection
 from app.predictions.checkpoint import Fence
-from app.predictions.codec import FRAMES_PER_BLOCK, EncodedRows, decode, encode
+from app.predictions.codec import FRAMES_PER_BLOCK, EncodedRows, as_stored, decode, encode
 from app.runner import checkpoints as store
 from app.runner import claims
 from tests.support.batches import as_batch
@@ -66,6 +66,17 @@ def test_each_prediction_is_decoded_from_the_database_as_it_was_encoded(
 ) -> None:
     rows = asyncio.run(stored(predictions_dsn, recording))
     assert [decode(row) for row in rows] == [rounded(prediction) for prediction in recording]
+
+
+@given(recording=recordings())
+def test_analysis_takes_the_values_that_decoding_gives_and_storing_them_again_changes_none(
+    recording: list[Prediction],
+) -> None:
+    rows = split(encode(recording))
+    for row, prediction in zip(rows, recording, strict=True):
+        taken = as_stored(prediction.detections)
+        assert taken == decode(row).detections
+        assert as_stored(taken) == taken
 
 
 async def stored(dsn: str, recording: list[Prediction]) -> list[Record]:

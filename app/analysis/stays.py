@@ -1,0 +1,80 @@
+"""What goes on: an object in the picture or in a zone, or a label that is visible."""
+
+from msgspec import Struct
+
+from ..domain.event import Event, EventKind, EventState
+from ..domain.prediction import Box
+from .tracking.state import Sighting
+
+ROUNDING = 1e-6
+"""Seconds by which a sum of differences of times may be wrong."""
+
+
+class Stay(Struct):
+    """An event that goes on. It is seen best if confidence times area of its box is largest, and first.
+
+    `score` is that product, and `confidence` the highest so far. `away`: seconds for which it has not been
+    seen. `fired`: names of the alert rules that it has met.
+    """
+
+    event_id: int
+    kind: EventKind
+    label: str
+    track_id: int | None
+    name: str | None
+    start_frame: int
+    start_time: float
+    end_frame: int
+    end_time: float
+    best_frame: int
+    best_time: float
+    best_box: Box
+    best_confidence: float
+    score: float
+    confidence: float
+    away: float = 0.0
+    fired: list[str] = []
+
+    def see(self, sighting: Sighting) -> None:
+        """Take what is seen of it in a frame."""
+        box, confidence = sighting.box, sighting.confidence
+        self.end_frame = sighting.frame
+        self.end_time = sighting.time
+        self.away = 0.0
+        if confidence > self.confidence:
+            self.confidence = confidence
+        score = confidence * ((box[2] - box[0]) * (box[3] - box[1]))
+        if score > self.score:
+            self.score = score
+            self.best_frame = sighting.frame
+            self.best_time = sighting.time
+            self.best_box = box
+            self.best_confidence = confidence
+
+    def is_over(self, looked: float, max_gap: float) -> bool:
+        """Return whether it has ended if it is not seen for `looked` more seconds; else count these."""
+        away = self.away + looked
+        if away - ROUNDING > max_gap:
+            return True
+        self.away = away
+        return False
+
+    def as_event(self, state: EventState) -> Event:
+        """Return it as it is known now."""
+        return Event(
+            self.event_id,
+            self.kind,
+            state,
+            self.label,
+            self.track_id,
+            self.name,
+            None,
+            self.start_frame,
+            self.start_time,
+            self.end_frame,
+            self.end_time,
+            self.best_frame,
+            self.best_time,
+            self.best_box,
+            self.best_confidence,
+        )
