@@ -20,6 +20,8 @@ from .http.response_cache import ResponseCache
 from .options import ApiDeps, ApiOptions
 from .routes import (
     changes,
+    channels,
+    deliveries,
     detectors,
     docs,
     events,
@@ -48,6 +50,10 @@ ROUTES: list[HTTPRouteHandler] = [
     events.get_events,
     changes.get_history,
     changes.stream_changes,
+    deliveries.list_deliveries,
+    deliveries.retry,
+    channels.get_channels,
+    channels.test_channel,
     runners.get_runners,
     detectors.get_detectors,
     models.get_models,

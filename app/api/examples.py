@@ -12,6 +12,7 @@ from ..domain.sampling import EveryFrame, FixedRate
 from ..domain.spec import RestartPolicy
 from ..domain.states import State
 from .new_scenario import NewScenario
+from .queries.deliveries import ChannelInfo, ChannelList, DeliveryInfo, DeliveryPage
 from .queries.events import EventPage, StoredEvent
 from .queries.history import ChangePage, ScenarioChange, SourceChange
 from .queries.predictions import PredictionPage
@@ -210,5 +211,35 @@ RUNNER_LIST = RunnerList(
 
 METRICS = 'videoanalysis_scenarios{state="active"} 4.0\n'
 
+DELIVERY = DeliveryInfo(
+    id=UUID("3f0e9a52-4c0a-5d5e-9d0e-6a1a1f2f1b57"),
+    scenario_id=SCENARIO.id,
+    event_id=3,
+    kind="alert",
+    channel="ops",
+    state="pending",
+    attempts=2,
+    created_at=datetime(2026, 1, 31, 9, 30, 5, tzinfo=UTC),
+    next_attempt_at=datetime(2026, 1, 31, 9, 30, 9, tzinfo=UTC),
+    ended_at=None,
+    error="the channel answers with status 503",
+)
+DELIVERY_PAGE = DeliveryPage([DELIVERY], None)
+CHANNEL_LIST = ChannelList(
+    [
+        ChannelInfo(
+            name="ops",
+            type="webhook",
+            waiting=1,
+            waiting_since=datetime(2026, 1, 31, 9, 30, 5, tzinfo=UTC),
+            dead=0,
+            last_sent_at=datetime(2026, 1, 31, 9, 29, 5, tzinfo=UTC),
+            error="the channel answers with status 503",
+        )
+    ]
+)
+
+NO_DELIVERY = f"There is no delivery {DELIVERY.id}. GET /deliveries lists those that exist."
+NO_CHANNEL = "There is no channel 'opps'. The channels are: 'home', 'ops'."
 NO_SCENARIO = f"There is no scenario {SCENARIO.id}. GET /scenarios lists those that exist."
 COMMAND_LOST = "The command may not have been received. Repeat the request."

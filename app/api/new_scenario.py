@@ -1,5 +1,6 @@
 """The body of POST /scenarios: its checks, and the id that it gives the scenario."""
 
+from collections.abc import Iterable
 from typing import Annotated
 from uuid import UUID, uuid4, uuid5
 
@@ -79,8 +80,8 @@ class NewScenario(ScenarioSpec, frozen=True):
             fields["presence"] = presence
         return ScenarioSpec(**fields)
 
-    def check(self) -> None:
-        """Check what the types do not say. Raises ProblemError (422)."""
+    def check(self, channels: Iterable[str]) -> None:
+        """Check what the types do not say. `channels` are those that exist. Raises ProblemError (422)."""
         try:
             source = parse_source(self.source)
         except SourceError as error:
@@ -103,6 +104,9 @@ class NewScenario(ScenarioSpec, frozen=True):
                 check_notify(spec.rules, spec.notify)
         except RuleError as error:
             raise ProblemError(INVALID, str(error), field=error.field) from error
+        named = spec.notify.channels if spec.notify is not None else ()
+        if (unknown := unknown_channel(named, channels)) is not None:
+            raise ProblemError(INVALID, unknown, field="notify.channels")
         if (size := len(encode_spec(spec))) > MAX_SPEC:
             lengths = {name: len(encode(getattr(spec, name))) for name in ScenarioSpec.__struct_fields__}
             longest = max(lengths, key=lengths.__getitem__)
@@ -111,6 +115,17 @@ class NewScenario(ScenarioSpec, frozen=True):
                 f" `{longest}`."
             )
             raise ProblemError(INVALID, detail, field=longest)
+
+
+def unknown_channel(names: Iterable[str], channels: Iterable[str]) -> str | None:
+    """Return a sentence about the first name that is none of the channels, None if all are."""
+    known = sorted(channels)
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is None:
+        return None
+    if not known:
+        return f"There is no channel {unknown!r}: name a file with channels in VA_CHANNELS_FILE."
+    return f"There is no channel {unknown!r}. The channels are: {', '.join(map(repr, known))}."
 
 
 def check_tags(tags: Tags | None) -> None:

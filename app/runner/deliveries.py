@@ -1,4 +1,4 @@
-"""Which events are told to which channels, and the rows that a batch stores for them."""
+"""Which events are told to which channels."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -7,7 +7,6 @@ import msgspec
 
 from ..domain.analysis import Notify
 from ..domain.event import Event
-from ..postgres import Connection
 from ..predictions.delivery import NewDelivery, Told, delivery_id
 
 MOST_LATE = 600.0
@@ -44,22 +43,3 @@ def new_deliveries(
             for channel in dict.fromkeys(notify.channels)
         ]
     return found
-
-
-async def insert(connection: Connection, scenario_id: UUID, deliveries: Iterable[NewDelivery]) -> None:
-    """Store deliveries in their order; those that are stored already stay as they are."""
-    rows = list(deliveries)
-    await connection.execute(
-        """
-        INSERT INTO deliveries (id, scenario_id, event_id, channel, payload)
-        SELECT id, $1, event_id, channel, payload::jsonb
-          FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[])
-               AS new (id, event_id, channel, payload)
-        ON CONFLICT (id) DO NOTHING
-        """,
-        scenario_id,
-        [row.id for row in rows],
-        [row.event_id for row in rows],
-        [row.channel for row in rows],
-        [row.payload for row in rows],
-    )

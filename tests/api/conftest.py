@@ -116,7 +116,7 @@ async def listening(app: ASGIApp) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def app(start: Start) -> AsyncIterator[RequestMiddleware]:
-    async with start() as running:
+    async with start(channels={"ops": "webhook"}) as running:
         yield running
 
 

@@ -7,8 +7,8 @@ import pytest
 from app.domain.analysis import Notify
 from app.domain.event import Event, EventKind
 from app.postgres import Database
-from app.runner.deliveries import MOST_LATE, insert, new_deliveries
-from tests.support.deliveries import add, event, states
+from app.runner.deliveries import MOST_LATE, new_deliveries
+from tests.support.deliveries import add, event, insert, states
 
 YARD = UUID(int=1)
 ALL: tuple[EventKind, ...] = ("object", "zone", "line", "presence", "alert")

@@ -1,13 +1,15 @@
 """Deliveries as a runner stores them, and what the table holds."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from asyncpg import Record
 
 from app.domain.analysis import Notify
 from app.domain.event import Event
-from app.postgres import Database
-from app.runner.deliveries import insert, new_deliveries
+from app.postgres import Connection, Database
+from app.predictions.delivery import NewDelivery
+from app.runner.deliveries import new_deliveries
 
 
 def event(number: int, *, kind: str = "alert", state: str = "ended", end_time: float = 4.0) -> Event:
@@ -41,6 +43,15 @@ async def add(database: Database, scenario_id: UUID, *numbers: int, channel: str
     )
     async with database.connection() as connection:
         await insert(connection, scenario_id, rows)
+
+
+async def insert(connection: Connection, scenario_id: UUID, rows: Sequence[NewDelivery]) -> None:
+    """Store deliveries as the statement of a batch does."""
+    await connection.executemany(
+        "INSERT INTO deliveries (id, scenario_id, event_id, channel, payload)"
+        " VALUES ($1, $2, $3, $4, $5::text::jsonb) ON CONFLICT (id) DO NOTHING",
+        [(row.id, scenario_id, row.event_id, row.channel, row.payload) for row in rows],
+    )
 
 
 async def stored(database: Database, channel: str = "ops") -> list[Record]:

@@ -33,6 +33,7 @@ TAGS = {
     "scenarios": "One video source plus one detector: create, follow, stop, start and delete.",
     "results": "What was found in each frame.",
     "changes": "The changes of scenarios: history, and a live stream.",
+    "notifications": "Channels, and the deliveries of events to them.",
     "models": "The models of the model folder, and what they find in a picture.",
     "service": "Runners, detectors, health and metrics.",
 }

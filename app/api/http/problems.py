@@ -26,6 +26,7 @@ METHOD_NOT_ALLOWED = ProblemType("method-not-allowed", 405, "The path does not s
 TOO_SLOW = ProblemType("too-slow", 408, "The request did not arrive in time")
 GONE = ProblemType("gone", 410, "It is no longer here")
 CONFLICT = ProblemType("conflict", 409, "The scenario's state does not allow this")
+NOT_DEAD = ProblemType("conflict", 409, "The delivery's state does not allow this")
 TOO_LARGE = ProblemType("too-large", 413, "The body is too large")
 UNSUPPORTED_MEDIA_TYPE = ProblemType("unsupported-media-type", 415, "The body must be JSON")
 UNSUPPORTED_PICTURE = ProblemType("unsupported-media-type", 415, "The body must be a picture")

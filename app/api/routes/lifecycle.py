@@ -107,7 +107,7 @@ _ACCEPTED_DOC = ResponseDoc(
 async def create_scenario(request: ApiRequest) -> Response[Scenario] | Response[Accepted]:
     """Return 201 with the scenario, or 202 if it cannot be read in time."""
     new = await request.content(NewScenario)
-    new.check()
+    new.check(request.options.channels)
     key = request.headers.get("idempotency-key")
     scenario_id = choose_id(request.auth, key, new.id)
     spec = encode_spec(new.spec())

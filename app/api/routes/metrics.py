@@ -1,6 +1,7 @@
 """Prometheus text: this process's own metrics, and the number of scenarios in each state."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import get_args
 
 import structlog
@@ -16,6 +17,7 @@ from .. import examples
 from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.requests import ApiRequest
 from ..options import ApiDeps
+from ..queries.deliveries import ChannelInfo, list_channels
 from ..queries.progress import list_stored_progress
 from ..queries.reasons import NO_SPACE, list_reasons
 from ..queries.scenarios import count_by_state, find_unended
@@ -44,6 +46,7 @@ async def metrics(request: ApiRequest) -> Response[bytes]:
     text = generate_latest(REGISTRY)
     if (deps := request.open_deps) is not None:
         text += _disk(deps) + await _scenarios(deps, request.options.heartbeat_timeout)
+        text += await _deliveries(deps, request.options.channels)
     return Response(text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
@@ -56,6 +59,28 @@ def _disk(deps: ApiDeps) -> bytes:
         "Free space on the disk of the embedded server's databases",
         registry=registry,
     ).set(deps.disk_space.free_bytes())
+    return generate_latest(registry)
+
+
+async def _deliveries(deps: ApiDeps, channels: Mapping[str, str]) -> bytes:
+    if not channels:
+        return b""
+    found: list[ChannelInfo] = []
+    with move_on_after(_TIMEOUT):
+        try:
+            found = await list_channels(deps.predictions, list(channels.items()))
+        except TRANSIENT as error:
+            log.warning("deliveries are missing from the metrics", error=repr(error))
+    registry = CollectorRegistry()
+    gauge = Gauge(
+        "videoanalysis_deliveries",
+        "Messages that wait for a channel, or were given up in the last 7 days",
+        ["channel", "state"],
+        registry=registry,
+    )
+    for channel in found:
+        gauge.labels(channel.name, "pending").set(channel.waiting)
+        gauge.labels(channel.name, "dead").set(channel.dead)
     return generate_latest(registry)
 
 

@@ -7,7 +7,17 @@ from uuid import uuid4
 from app.api import ApiOptions, commands
 from app.api.http.problems import ProblemError
 from app.api.queries import commands as command_queries
-from app.api.queries import events, health, history, predictions, progress, reasons, runners, scenarios
+from app.api.queries import (
+    deliveries,
+    events,
+    health,
+    history,
+    predictions,
+    progress,
+    reasons,
+    runners,
+    scenarios,
+)
 from app.postgres import Database
 from tests.torture.cancellations.registry import call
 from tests.torture.cancellations.world import World
@@ -30,6 +40,36 @@ async def _send_command(world: World) -> None:
 @call(command_queries.find_command_result)
 async def _find_command_result(world: World) -> None:
     await command_queries.find_command_result(world.scenarios, uuid4())
+
+
+@call(deliveries.list_deliveries)
+async def _list_deliveries(world: World) -> None:
+    await deliveries.list_deliveries(world.predictions, deliveries.DeliveryFilter("ops"), None, 100)
+
+
+@call(deliveries.find_delivery)
+async def _find_delivery(world: World) -> None:
+    await deliveries.find_delivery(world.predictions, uuid4())
+
+
+@call(deliveries.retry_delivery)
+async def _retry_delivery(world: World) -> None:
+    await deliveries.retry_delivery(world.predictions, uuid4())
+
+
+@call(deliveries.add_test)
+async def _add_test(world: World) -> None:
+    await deliveries.add_test(world.predictions, "ops")
+
+
+@call(deliveries.withdraw_test)
+async def _withdraw_test(world: World) -> None:
+    await deliveries.withdraw_test(world.predictions, await deliveries.add_test(world.predictions, "ops"))
+
+
+@call(deliveries.list_channels)
+async def _list_channels(world: World) -> None:
+    await deliveries.list_channels(world.predictions, [("ops", "webhook")])
 
 
 @call(health.answers_within)

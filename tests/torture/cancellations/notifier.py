@@ -6,7 +6,6 @@ from anyio import move_on_after
 
 from app.notifier import queue
 from app.notifier.queue import Claimed, FreeRoom
-from app.runner import deliveries
 from app.runner.cleanup import old_deliveries
 from tests.support.deliveries import add
 from tests.torture.cancellations.registry import call
@@ -17,11 +16,6 @@ async def _claimed(world: World) -> list[Claimed]:
     await add(world.predictions, world.chance.choice(world.recorded), world.chance.randrange(1, 10**6))
     async with world.predictions.connection() as connection:
         return await queue.claim(connection, [FreeRoom("ops", 3)], uuid4(), 0.01)
-
-
-@call(deliveries.insert)
-async def _insert(world: World) -> None:
-    await add(world.predictions, uuid4(), 1, 2)
 
 
 @call(queue.claim)
