@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ...domain.picture import Image
+from ...detectors.image_picture import ImagePicture
 from ...domain.prediction import Detection
 
 MAX_PIXELS = 8192 * 4352
@@ -24,27 +24,7 @@ class PictureError(Exception):
     """A picture cannot be used. The text tells the client why."""
 
 
-class StillPicture:
-    """A `Picture` of a decoded JPEG or PNG, upright."""
-
-    def __init__(self, image: Image) -> None:
-        self._image = image
-        self.height, self.width = image.shape[:2]
-
-    def gray(self, size: tuple[int, int] | None = None) -> Image:
-        """Return brightness, shape (height, width)."""
-        return np.asarray(cv2.cvtColor(self.bgr(size), cv2.COLOR_BGR2GRAY), np.uint8)
-
-    def bgr(self, size: tuple[int, int] | None = None) -> Image:
-        """Return the colours, blue first, shape (height, width, 3)."""
-        if size is None or size == (self.width, self.height):
-            return self._image
-        is_smaller = size[0] < self.width
-        kernel = cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(self._image, size, interpolation=kernel), np.uint8)
-
-
-def decode_picture(content: bytes) -> StillPicture:
+def decode_picture(content: bytes) -> ImagePicture:
     """Return the picture in a JPEG or PNG file.
 
     Raises:
@@ -64,10 +44,10 @@ def decode_picture(content: bytes) -> StillPicture:
         image = None
     if image is None:
         raise PictureError("The picture cannot be decoded: its data are damaged.")
-    return StillPicture(np.asarray(image, np.uint8))
+    return ImagePicture(np.asarray(image, np.uint8))
 
 
-def annotate(picture: StillPicture, detections: Sequence[Detection]) -> bytes:
+def annotate(picture: ImagePicture, detections: Sequence[Detection]) -> bytes:
     """Return a JPEG of the picture with a box and a label for each detection."""
     image = picture.bgr().copy()
     thickness = max(1, round(max(picture.width, picture.height) / 640))

@@ -33,7 +33,7 @@ from ..http.problems import (
     unavailable,
 )
 from ..http.requests import ApiRequest
-from ..http.still_pictures import PICTURE_TYPES, PictureError, StillPicture, annotate, decode_picture
+from ..http.still_pictures import PICTURE_TYPES, PictureError, annotate, decode_picture
 
 MAX_PICTURE = 10_000_000  # bytes
 LIST_TIME = 3.0
@@ -228,7 +228,7 @@ async def model_options(request: ApiRequest, name: FromPath[str]) -> Response[No
 def _try(
     catalog: ModelCatalog, config: Onnx, body: bytes, *, wants_picture: bool
 ) -> Response[bytes] | TriedModel:
-    picture: StillPicture = decode_picture(body)
+    picture = decode_picture(body)
     started = monotonic()
     found = catalog.detect(config, picture)
     if wants_picture:

@@ -2,31 +2,14 @@
 
 from collections.abc import Iterator
 
-import cv2
-import numpy as np
 from msgspec import Struct
 
-from ...domain.picture import Image, Picture
+from ...domain.picture import Picture
 from ..base import RawDetection
+from ..image_picture import ImagePicture
 
 OVERLAP = 0.25  # of a tile's side: smaller objects are whole in one of the tiles
 _CUT = 0.02  # of a tile's side: what reaches so near to an inner edge is cut off there
-
-
-class ImagePicture:
-    """A `Picture` of an image, shape (height, width, 3), blue first."""
-
-    def __init__(self, image: Image) -> None:
-        self._image = image
-        self.height, self.width = image.shape[:2]
-
-    def gray(self, size: tuple[int, int] | None = None) -> Image:
-        return np.asarray(cv2.cvtColor(self.bgr(size), cv2.COLOR_BGR2GRAY), np.uint8)
-
-    def bgr(self, size: tuple[int, int] | None = None) -> Image:
-        if size is None or size == (self.width, self.height):
-            return self._image
-        return np.asarray(cv2.resize(self._image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 class Tile(Struct, frozen=True):
