@@ -23,6 +23,7 @@ from benchmarks.table import Row, show
 MODULES = (
     "sampling",
     "inference",
+    "objects",
     "quantized",
     "backends",
     "serving",

@@ -21,7 +21,7 @@ WEIGHTS = Path(__file__).with_name("coco_ssd.onnx")
 
 # Letterboxed, although it was trained on stretched pictures: of people in 16:9 pictures it finds 86 to 98 %
 # instead of 69 to 85 % (measured, docs/objects.md).
-_STATED = StatedModel(layout="yolov8")
+STATED = StatedModel(layout="yolov8")
 _IOU = 0.5
 
 
@@ -36,7 +36,7 @@ class ObjectsDetector(Detector):
         """
         self._config = config
         self._model = models.load_file(WEIGHTS, "objects")
-        self._understood = self._model.understood(_STATED)
+        self._understood = self._model.understood(STATED)
         self._wanted = None if config.labels is None else class_numbers_of(config.labels)
         self.pins = Pins(
             model=self._model.digest, backend=self._model.backend, precision=self._model.precision
