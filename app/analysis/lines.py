@@ -11,7 +11,7 @@ Boxes jitter by a few hundredths of their size, so an object that stands on a li
 """
 
 
-class Passage(Struct):
+class Passage(Struct, array_like=True):
     """How one object passes one line.
 
     `clear_side` is the last side on which it clearly was, `last_side` the one of its last place: -1 left, 1

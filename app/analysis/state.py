@@ -20,7 +20,7 @@ class UnreadableStateError(ValueError):
     """A saved state of analysis is damaged, or of a version that is not known."""
 
 
-class ObservedObject(Struct):
+class ObservedObject(Struct, array_like=True):
     """One object: its stay in the picture, its open visits by zone, its passages by line, its last place."""
 
     stay: Stay

@@ -10,7 +10,7 @@ ROUNDING = 1e-6
 """Seconds by which a sum of differences of times may be wrong."""
 
 
-class Stay(Struct):
+class Stay(Struct, array_like=True):
     """An event that goes on. It is seen best if confidence times area of its box is largest, and first.
 
     `score` is that product, and `confidence` the highest so far. `away`: seconds for which it has not been
