@@ -22,6 +22,7 @@ from benchmarks.table import Row, show
 
 MODULES = (
     "sampling",
+    "analysis",
     "inference",
     "objects",
     "quantized",

@@ -20,13 +20,18 @@ from tools.kafka import KafkaToolError
 
 
 class Goal(Struct, frozen=True):
-    """The goal for the ratio: at least or at most `ratio`; `plus` is in the row's unit."""
+    """The goal for the ratio: at least or at most `ratio`; `plus` is in the row's unit.
+
+    With a ratio of 0, the goal is `plus` itself.
+    """
 
     kind: Literal["≥", "≤"]
     ratio: float
     plus: float = 0.0
 
     def __str__(self) -> str:
+        if self.ratio == 0.0:
+            return f"{self.kind} {self.plus:g}"
         return f"{self.kind} {self.ratio:.3g}" + (f" + {self.plus:g}" if self.plus else "")
 
 
