@@ -117,7 +117,9 @@ class LazyDecoder:
         while self._held and self._held[0][0].number <= number:
             picture, packet = self._held.popleft()
             self._held_bytes -= packet.size
-            if self._has_gap or (self._keys_only and not picture.starts_closed_gop):
+            # Damage that comes later is repaired with what is left in the decoder, which must not depend on
+            # where reading began.
+            if self._has_gap or picture.starts_closed_gop or self._keys_only:
                 self.flush()
                 self._context.flush_buffers()
                 self._has_gap = False
@@ -127,13 +129,16 @@ class LazyDecoder:
         # The decoder copies the packet's timestamp to the frame, so the number tells which picture it is.
         packet.pts = packet.dts = picture.number
         self._pending[picture.number] = picture
-        self._decode(packet)
+        is_decoded = self._decode(packet)
+        if picture.is_key and not picture.is_shown:  # no frame of it comes out of the decoder
+            picture.group.has_key = is_decoded
 
-    def _decode(self, packet: "VideoPacket | None") -> None:
+    def _decode(self, packet: "VideoPacket | None") -> bool:
+        """Return whether the packet could be decoded. If not, its picture stays pending and gets no frame."""
         try:
             frames = self._context.decode(packet)
         except FFmpegError:
-            return  # a picture that cannot be decoded stays pending, and gets no frame
+            return False
         for frame in frames:
             picture = self._pending.pop(frame.pts, None) if frame.pts is not None else None
             if picture is None:
@@ -147,3 +152,4 @@ class LazyDecoder:
             if number + 2 * _MAX_DELAY >= self._newest:
                 break
             del self._pending[number]
+        return True

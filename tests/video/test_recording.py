@@ -161,9 +161,9 @@ def test_no_more_is_decoded_than_the_samples_need(
     decoded: list[object] = []
     decode = LazyDecoder._decode
 
-    def counted(self: LazyDecoder, packet: "VideoPacket | None") -> None:
+    def counted(self: LazyDecoder, packet: "VideoPacket | None") -> bool:
         decoded.extend([packet] if packet is not None else [])
-        decode(self, packet)
+        return decode(self, packet)
 
     monkeypatch.setattr(LazyDecoder, "_decode", counted)
     read(media, "h264.mp4", sampling, candidates, start)

@@ -13,9 +13,10 @@ from tests.support import clips
 from tests.video.recordings import SIZE, marker, opened, read
 
 
-def test_frames_before_the_beginning_are_no_frames(tmp_path: Path) -> None:
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_frames_before_the_beginning_are_no_frames(tmp_path: Path, codec: clips.Codec) -> None:
     """An edit list begins within the group of pictures: what precedes it is decoded, and not shown."""
-    clips.marker_clip(tmp_path / "edited.mp4", frames=90, size=SIZE, gop=90, first_time=-1.0)
+    clips.marker_clip(tmp_path / "edited.mp4", frames=90, size=SIZE, gop=90, first_time=-1.0, codec=codec)
     with opened(tmp_path, "edited.mp4") as video:
         assert (video.media.frames, video.media.duration_seconds) == (60, 2.0)
         frames = [entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, SampledFrame)]

@@ -78,6 +78,12 @@ def test_the_last_pictures_come_in_order_if_their_times_are_equal(tmp_path: Path
     assert list(differences(recipe, tmp_path)) == []
 
 
+def test_a_whole_group_that_is_lost_leaves_the_same_after_a_resumption(tmp_path: Path) -> None:
+    recipe = draw(217)
+    assert (recipe.codec, recipe.container, recipe.damage) == ("h264", "asf", "middle")
+    assert list(differences(recipe, tmp_path)) == []
+
+
 @pytest.mark.timeout(size(400, 3600))
 def test_what_is_read_is_what_ffmpeg_lists(tmp_path: Path, battery: Battery) -> None:
     findings = []
