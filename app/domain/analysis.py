@@ -42,7 +42,7 @@ class Presence(_RequestObject, frozen=True):
 class Zone(_RequestObject, frozen=True):
     """An area of the picture. An object is in it if the anchor of its box is.
 
-    With `ignore`, what stands in it is removed before tracking: trees, or a screen that shows people.
+    With `ignore`, what stands in it belongs to no object and no event: trees, or a screen that shows people.
     """
 
     name: RuleName
@@ -65,8 +65,9 @@ class Line(_RequestObject, frozen=True):
 class Alert(_RequestObject, frozen=True):
     """A rule that fires once for each stay in the picture or in a zone, or crossing of a line, that meets it.
 
-    Without a zone or a line, the stay is the object's in the picture. After it fired, it is silent for
-    `cooldown_seconds` of the video.
+    Without a zone or a line, the stay is the object's in the picture, or without tracking the time for which
+    a label is visible. After it fired, it is silent for `cooldown_seconds` of the video; a stay that goes on
+    then fires afterwards.
     """
 
     name: RuleName
