@@ -11,6 +11,7 @@ _MAX_RIFFS = 10_000  # of an AVI: one for each GiB
 _SYNCS = b"\x47" * 8  # of MPEG-TS: the first bytes of the last packets
 _TS_PACKETS = {188: 188, 192: 188, 204: 204}  # bytes from one packet to the next, and of each packet
 _TS_TAIL = 204 * 10  # bytes with enough packets
+_OGG_PAGE = 27 + 255 + 255 * 255  # bytes of the longest page (RFC 3533, 6)
 _PACK, _END, _TAIL = b"\0\0\1\xba", b"\0\0\1\xb9", 256 * 1024  # of MPEG-PS: codes, and bytes to look at
 
 
@@ -116,6 +117,18 @@ def _mpeg(file: ReadableFile, size: int) -> bool:
     return place > len(tail)
 
 
+def _ogg(file: ReadableFile, size: int) -> bool:
+    """Return whether the last page is incomplete, or is not marked as the last one of its stream."""
+    tail = _read(file, max(size - 2 * _OGG_PAGE, 0), 2 * _OGG_PAGE)
+    place = tail.rfind(b"OggS")
+    header = tail[place : place + 27]
+    if place < 0 or len(header) < 27:
+        return place >= 0
+    table = tail[place + 27 : place + 27 + header[26]]
+    is_whole = len(table) == header[26] and place + 27 + len(table) + sum(table) <= len(tail)
+    return not is_whole or not header[5] & 4
+
+
 def _read(file: ReadableFile, place: int, size: int) -> bytes:
     """Return `size` bytes from a place on, or fewer at the end of the file."""
     file.seek(place)
@@ -133,4 +146,5 @@ _CHECKS: dict[str, Callable[[ReadableFile, int], bool]] = {
     "flv": _flv,
     "mpegts": _mpegts,
     "mpeg": _mpeg,
+    "ogg": _ogg,
 }

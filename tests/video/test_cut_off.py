@@ -27,6 +27,7 @@ KINDS: dict[str, clips.Encoding] = {
     "a.flv": {},
     "a.ts": {},
     "a.mpg": {"codec": "mpeg2"},
+    "a.ogv": {"codec": "vp8"},
 }
 
 
