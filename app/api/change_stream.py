@@ -32,6 +32,7 @@ from ..domain.states import SourceState
 from ..postgres import TRANSIENT
 from ..scenarios.json_columns import decode_media
 from ..scenarios.notifications import CHANNEL
+from .event_feed import EventFeed
 from .http.problems import BAD_REQUEST, GONE, TOO_MANY_STREAMS, ProblemError
 from .options import ApiDeps, ApiOptions
 from .queries.history import (
@@ -54,7 +55,7 @@ _PENDING_POLL = 0.05  # seconds between polls while a change waits for an older 
 _MAX_AGE = timedelta(days=1)  # of the changes that a client which reconnects is sent
 _MAX_WAITING = 100  # scenarios without a runner of which progress is sent
 _BATCH = 200  # changes in one query
-_MAX_SOURCE_EVENTS = 60  # seconds whose source events are kept for streams that are read slowly
+_MAX_TOLD = 60  # seconds whose events without ids are kept for streams that are read slowly
 _FAULTS: tuple[type[Exception], ...] = (PostgresError, *TRANSIENT)  # no fault of a database ends the process
 
 
@@ -83,7 +84,7 @@ class ChangeStream:
         self._newest = StreamPosition(0, 0)
         self._progress = b""
         self._progress_count = 0
-        self._source_events: deque[tuple[int, bytes]] = deque(maxlen=_MAX_SOURCE_EVENTS)
+        self._told: deque[tuple[int, bytes]] = deque(maxlen=_MAX_TOLD)
         self._is_closed = False
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
@@ -144,7 +145,7 @@ class ChangeStream:
                         if must_read:
                             continue
                 if self._progress_count != progress_count:
-                    missed = [events for count, events in self._source_events if count > progress_count]
+                    missed = [events for count, events in self._told if count > progress_count]
                     progress_count = self._progress_count
                     yield b"".join([*missed, self._progress])
                 with move_on_after(wait) as silence:
@@ -192,6 +193,8 @@ class ChangeStream:
 
     async def _follow_progress(self) -> None:
         seen: dict[UUID, int] = {}  # the latest change of each scenario's source
+        feed = EventFeed(self._predictions)
+        await feed.begin()
         while self._clients:
             rows = await find_unended(self._scenarios, _MAX_WAITING)
             unended = [row["id"] for row in rows]
@@ -203,10 +206,11 @@ class ChangeStream:
             new = {each: seen[each] for each, number in latest.items() if number > seen.get(each, number)}
             changes = await list_new_source_changes(self._predictions, new)
             seen = {each: latest[each] for each in unended}
-            if changes:
-                told = [b"event: source\ndata: %b\n\n" % _json(change) for change in changes]
-                self._source_events.append((self._progress_count + 1, b"".join(told)))
-            if rows or changes:
+            told = [b"event: source\ndata: %b\n\n" % _json(change) for change in changes]
+            told += [b"event: event\ndata: %b\n\n" % _json(event) for event in await feed.read()]
+            if told:
+                self._told.append((self._progress_count + 1, b"".join(told)))
+            if rows or told:
                 events = [
                     ProgressEvent(
                         scenario_id=row["id"],

@@ -172,6 +172,9 @@ data: {"kind":"state","id":"812-41","scenario_id":"0198f1c2-…","from":"in_star
 event: source
 data: {"kind":"source","scenario_id":"0198f1c2-…","number":1,"state":"reconnecting",…}
 
+event: event
+data: {"event_id":7,"kind":"zone","state":"open","label":"person","name":"door","scenario_id":"0198f1c2-…",…}
+
 event: progress
 data: {"scenario_id":"0198f1c2-…","attempt":1,"source_state":"open","progress":{"percent":41.5,…}}
 

@@ -7,6 +7,7 @@ than it needs, however rare the events are.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import takewhile
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from ...predictions.events import decode_event
 Order = Literal["asc", "desc"]
 
 _Number = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_GROUPS = ("kind", "name", "label")  # in the order of the indexes
 _ROUNDS, _ROUND = 5, 1000  # queries for a page, and their events, if those of deleted scenarios are skipped
 
 
@@ -97,7 +99,7 @@ async def list_events(
             found += await connection.fetch(page.sql(wanted), *page.values)
             if len(found) > limit:
                 break
-    items = [_event(row) for row in found[:limit]]
+    items = [to_stored_event(row) for row in found[:limit]]
     if len(found) <= limit:
         return items, None
     return items, VideoPosition(items[-1].scenario_id, items[-1].start_time, items[-1].event_id)
@@ -123,7 +125,9 @@ async def list_stored_events(
         None if after is None else (after.storage_order,),
         limit,
     )
-    return [_event(row) for row in rows], None if more is None else StoragePosition(more["storage_order"])
+    return [to_stored_event(row) for row in rows], None if more is None else StoragePosition(
+        more["storage_order"]
+    )
 
 
 async def list_dated_events(
@@ -149,7 +153,7 @@ async def list_dated_events(
         limit,
     )
     position = None if more is None else ClockPosition(more["at"], more["scenario_id"], more["event_id"])
-    return [_event(row) for row in rows], position
+    return [to_stored_event(row) for row in rows], position
 
 
 class _Order(Struct, frozen=True):
@@ -241,7 +245,7 @@ class _Page:
         state = [] if wanted.state is None else [f"e.state = {self._add(wanted.state)}"]
         groups = {
             column: f"{column} = {self._add(value)}"
-            for column in ("kind", "name", "label")
+            for column in _GROUPS
             if (value := getattr(wanted, column)) is not None
         }
         if wanted.state in ("open", "interrupted"):  # few, and their checkpoints name them
@@ -263,11 +267,15 @@ class _Page:
 
     def _grouped(self, groups: dict[str, str], conditions: list[str]) -> str:
         """Return the query that merges the first rows of each combination of kind, name and label."""
-        steps = f"{self._scope} AND {groups['kind']}" if "kind" in groups else self._scope
+        fixed = list(takewhile(groups.__contains__, _GROUPS))
+        steps = " AND ".join([self._scope, *(groups[column] for column in fixed)])
         step = f"""
             SELECT kind, name, label FROM events WHERE {steps} {{}} ORDER BY kind, name, label LIMIT 1
         """  # noqa: S608
-        following = "AND (kind, name, label) > (groups.kind, groups.name, groups.label)"
+        # A column that is compared twice would make PostgreSQL read all of its rows again in each step.
+        free = _GROUPS[len(fixed) :]
+        reached = ", ".join(f"groups.{column}" for column in free)
+        following = f"AND ({', '.join(free)}) > ({reached})" if free else "AND false"
         return f"""
             WITH RECURSIVE groups AS (
                 ({step.format("")})
@@ -287,6 +295,6 @@ def _where(conditions: Iterable[str]) -> str:
     return f"WHERE {text}" if text else ""
 
 
-def _event(row: Record) -> StoredEvent:
+def to_stored_event(row: Record) -> StoredEvent:
     event = structs.asdict(decode_event(row))
     return StoredEvent(**event, scenario_id=row["scenario_id"], at=row["at"])

@@ -9,6 +9,7 @@ from app.api.http.problems import ProblemError
 from app.api.queries import commands as command_queries
 from app.api.queries import (
     deliveries,
+    event_news,
     events,
     health,
     history,
@@ -75,6 +76,26 @@ async def _list_channels(world: World) -> None:
 @call(health.answers_within)
 async def _answers_within(world: World) -> None:
     await health.answers_within(world.scenarios, 1.0)
+
+
+@call(event_news.read_last_order)
+async def _read_last_order(world: World) -> None:
+    await event_news.read_last_order(world.predictions)
+
+
+@call(event_news.list_open)
+async def _list_open(world: World) -> None:
+    await event_news.list_open(world.predictions)
+
+
+@call(event_news.list_later)
+async def _list_later(world: World) -> None:
+    await event_news.list_later(world.predictions, 0, [], 100)
+
+
+@call(event_news.list_ended)
+async def _list_ended(world: World) -> None:
+    await event_news.list_ended(world.predictions, [(world.any_scenario(), 1)])
 
 
 @call(events.list_events)
