@@ -1,6 +1,6 @@
 """Kalman filter of a box: where an object is, how fast it moves, and how sure that is.
 
-The middle of the box moves with constant velocity, its width and height stay. Noise is uncorrelated
+The middle of the box moves with nearly constant velocity, its width and height stay. Noise is uncorrelated
 between these four, so the filter falls apart into two with two dimensions and two with one. Times are in
 seconds and noise is in sizes of the object (the square root of the box's area), so that the same constants
 fit all frame rates and distances.
@@ -11,18 +11,18 @@ from msgspec import Struct
 from ...domain.prediction import Box
 
 # Standard deviations, chosen by the scenes of the tests (docs/tracking.md).
-FIRST_SPEED = 1.5
+FIRST_SPEED = 2.0
 """Of the speed of an object that was seen once, in sizes per second."""
-ACCELERATION = 1.0
+ACCELERATION = 0.8
 """How much the speed changes within a second, in sizes per second."""
+SLOWING = 5.0
+"""Seconds after which the velocity of an object that is not seen has halved."""
 POSITION_ERROR = 0.07
 """Of the detected middle, in widths and heights."""
 SIZE_ERROR = 0.10
 """Of the detected width and height, in widths and heights."""
-SIZE_DRIFT = 0.25
+SIZE_DRIFT = 0.4
 """How much width and height change within a second, in widths and heights."""
-WEAK_ERROR = 1.0
-"""How much larger these errors are for a detection with confidence 0 than with confidence 1."""
 
 SMALLEST = 1.0
 """Boxes are taken to be at least this wide and high, in pixels."""
@@ -63,21 +63,19 @@ class Measured(Struct, frozen=True, gc=False):
     height_height: float
 
 
-def measure(box: Box, confidence: float) -> Measured:
+def measure(box: Box) -> Measured:
     """Return the measurement that a detected box is."""
     x1, y1, x2, y2 = box
     width, height = max(x2 - x1, SMALLEST), max(y2 - y1, SMALLEST)
-    error = 1.0 + WEAK_ERROR * (1.0 - confidence)
-    wide, high = error * width, error * height
     return Measured(
         0.5 * (x1 + x2),
         0.5 * (y1 + y2),
         width,
         height,
-        (POSITION_ERROR * wide) * (POSITION_ERROR * wide),
-        (POSITION_ERROR * high) * (POSITION_ERROR * high),
-        (SIZE_ERROR * wide) * (SIZE_ERROR * wide),
-        (SIZE_ERROR * high) * (SIZE_ERROR * high),
+        (POSITION_ERROR * width) * (POSITION_ERROR * width),
+        (POSITION_ERROR * height) * (POSITION_ERROR * height),
+        (SIZE_ERROR * width) * (SIZE_ERROR * width),
+        (SIZE_ERROR * height) * (SIZE_ERROR * height),
     )
 
 
@@ -99,18 +97,22 @@ def begin(seen: Measured) -> Filter:
 
 
 def predict(motion: Filter, seconds: float) -> None:
-    """Move the filter on by `seconds`."""
+    """Move the filter on by `seconds`. The velocity decays, because what is not seen may have stopped."""
     area = motion.width * motion.height
     noise = ACCELERATION * ACCELERATION * area * seconds
     half, third = 0.5 * seconds * noise, seconds * seconds * noise / 3.0
-    motion.x += seconds * motion.vx
-    motion.y += seconds * motion.vy
-    motion.x_x += seconds * (2.0 * motion.x_vx + seconds * motion.vx_vx) + third
-    motion.y_y += seconds * (2.0 * motion.y_vy + seconds * motion.vy_vy) + third
-    motion.x_vx += seconds * motion.vx_vx + half
-    motion.y_vy += seconds * motion.vy_vy + half
-    motion.vx_vx += noise
-    motion.vy_vy += noise
+    kept = 1.0 / (1.0 + seconds / SLOWING)
+    far = 0.5 * (1.0 + kept) * seconds
+    motion.x += far * motion.vx
+    motion.y += far * motion.vy
+    motion.x_x += far * (2.0 * motion.x_vx + far * motion.vx_vx) + third
+    motion.y_y += far * (2.0 * motion.y_vy + far * motion.vy_vy) + third
+    motion.x_vx = kept * (motion.x_vx + far * motion.vx_vx) + half
+    motion.y_vy = kept * (motion.y_vy + far * motion.vy_vy) + half
+    motion.vx *= kept
+    motion.vy *= kept
+    motion.vx_vx = kept * kept * motion.vx_vx + noise
+    motion.vy_vy = kept * kept * motion.vy_vy + noise
     drift = SIZE_DRIFT * SIZE_DRIFT * seconds
     motion.width_width += drift * motion.width * motion.width
     motion.height_height += drift * motion.height * motion.height

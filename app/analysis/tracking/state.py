@@ -1,6 +1,6 @@
 """What a tracker knows between two frames. msgspec encodes it without loss."""
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ...domain.prediction import Box
 from .kalman import Filter
@@ -31,6 +31,13 @@ class Track(Struct):
     missed: int = 0
 
 
+class Swing(Struct):
+    """How much the camera moves from frame to frame: mean squares, in pixels."""
+
+    x_x: float = 0.0
+    y_y: float = 0.0
+
+
 class TrackerState(Struct):
     """The objects that are followed, and the last frame's time (seconds) and size (width, height).
 
@@ -40,3 +47,4 @@ class TrackerState(Struct):
     tracks: list[Track] = []
     time: float | None = None
     size: tuple[int, int] = (0, 0)
+    swing: Swing = field(default_factory=Swing)

@@ -1,25 +1,30 @@
 """Follow the objects of one video from frame to frame."""
 
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from copy import deepcopy
 
 from msgspec import Struct
 
 from ...domain.analysis import Tracking
-from ...domain.prediction import Detection
+from ...domain.prediction import Box, Detection
 from .association import associate, overlap
+from .camera import follow_camera, scale_swing
 from .kalman import begin, correct, measure, predict, rest, scale
 from .state import Sighting, Track, TrackerState
 
 MAX_TRACKS = 300
 """Objects that are followed at once, those included that are not confirmed yet."""
 CONFIRMED_AT = 3
-"""Frames in which an object must be found before it gets an id."""
+"""Frames in which an object is found before it gets an id,"""
+CONFIRMED_AFTER = 0.4
+"""or two frames that are at least as many seconds apart."""
 MAX_FOOTAGE_GAP = 60.0
 """Seconds without a frame after which every object has left."""
-TENTATIVE_GAP = 0.5
+TENTATIVE_GAP = 0.2
+"""Seconds for which an unconfirmed object may be unseen,"""
 TENTATIVE_MISSES = 1
-"""An unconfirmed object is dropped after more frames without it, if they take longer than the gap."""
+"""and frames: it is dropped when both are exceeded."""
 SAME_OBJECT = 0.6
 """Overlap with a detection of an object, from which on another detection begins no object of its own."""
 
@@ -76,7 +81,8 @@ class Tracker:
         state.time = time
         self._resize(size)
         ended = self._predict(elapsed)
-        seen = [measure(one.box, one.confidence) for one in detections]
+        seen = [measure(one.box) for one in detections]
+        follow_camera(state.swing, state.tracks, detections, seen, self._min_confidence)
         shown: list[Track | None] = [None] * len(detections)
         found = set()
         for number, detection in associate(state.tracks, detections, seen, self._min_confidence):
@@ -93,7 +99,7 @@ class Tracker:
                 shows.unseen, shows.missed = 0.0, 0
                 if shows.track_id is None:
                     shows.sightings.append(_sighting(frame, time, one))
-                    if len(shows.sightings) >= CONFIRMED_AT:
+                    if _is_certain(shows.sightings):
                         confirmed.append(self._confirm(shows))
         is_full = self._begin(frame, time, detections, shown)
         ids = tuple(None if track is None else track.track_id for track in shown)
@@ -108,6 +114,7 @@ class Tracker:
             across, down = size[0] / state.size[0], size[1] / state.size[1]
             for track in state.tracks:
                 scale(track.filter, across, down)
+            scale_swing(state.swing, across, down)
         state.size = size
 
     def _predict(self, elapsed: float) -> list[int]:
@@ -152,22 +159,31 @@ class Tracker:
         self, frame: int, time: float, detections: Sequence[Detection], shown: list[Track | None]
     ) -> bool:
         """Begin to follow what is confident and shows nothing known; return whether that was too much."""
-        known = [one.box for one, track in zip(detections, shown, strict=True) if track is not None]
+        known = sorted(one.box for one, track in zip(detections, shown, strict=True) if track is not None)
         order = sorted(range(len(detections)), key=lambda number: -detections[number].confidence)
         for number in order:
             one = detections[number]
             if shown[number] is not None or one.confidence < self._min_confidence:
                 continue
-            if any(overlap(one.box, box) >= SAME_OBJECT for box in known):
+            if _is_known(one.box, known):
                 continue
             if len(self._state.tracks) >= MAX_TRACKS:
                 return True
-            track = Track(
-                None, one.label, begin(measure(one.box, one.confidence)), [_sighting(frame, time, one)]
-            )
+            track = Track(None, one.label, begin(measure(one.box)), [_sighting(frame, time, one)])
             self._state.tracks.append(track)
-            known.append(one.box)
+            insort(known, one.box)
         return False
+
+
+def _is_known(box: Box, known: Sequence[Box]) -> bool:
+    """Return whether a box overlaps one of these, which are in order, by SAME_OBJECT."""
+    x1, width = box[0], box[2] - box[0]
+    near = known[bisect_left(known, (x1 - width,)) : bisect_left(known, (x1 + width,))]  # others cannot
+    return any(overlap(box, other) >= SAME_OBJECT for other in near)
+
+
+def _is_certain(sightings: Sequence[Sighting]) -> bool:
+    return len(sightings) >= CONFIRMED_AT or sightings[-1].time - sightings[0].time >= CONFIRMED_AFTER
 
 
 def _sighting(frame: int, time: float, detection: Detection) -> Sighting:
