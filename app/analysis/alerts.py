@@ -50,9 +50,11 @@ class AlertRules:
                 self._recorder.fired(rule.name, side, stay, frame, time, seen)
 
     def _is_met(self, rule: Alert, stay: Stay, time: float) -> bool:
-        """Return whether label and confidence are those of the rule, and it is not silent."""
+        """Return whether label and confidence are those of the rule, and it is not silent.
+
+        A clock that was set back by more than the cooldown ends it.
+        """
         if stay.confidence < rule.min_confidence or not (rule.labels is None or stay.label in rule.labels):
             return False
         fired = self._cooldowns.get(rule.name)
-        cooldown = rule.cooldown_seconds
-        return fired is None or cooldown == 0.0 or time - fired >= cooldown - ROUNDING
+        return fired is None or abs(time - fired) >= rule.cooldown_seconds - ROUNDING

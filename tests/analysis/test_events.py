@@ -128,6 +128,8 @@ def test_who_walks_round_the_end_of_a_line_does_not_cross_it() -> None:
     back_below = between((600, 800), (300, 800), 31)
     events = events_of(Analysis(rules(lines=[short])), walk(round_it + back_below))
     assert told(events, "line") == []
+    past_it = between((100, 460), (450, 460), 36) + between((450, 460), (450, 800), 35)
+    assert told(events_of(Analysis(rules(lines=[short])), walk(past_it)), "line") == []
     then_over = between((300, 800), (300, 300), 51)
     events = events_of(Analysis(rules(lines=[short])), walk(round_it + back_below + then_over))
     assert [event.direction for event in events if event.kind == "line"] == ["left"]
@@ -197,6 +199,23 @@ def test_a_stay_that_goes_on_when_the_cooldown_ends_fires_then() -> None:
     events = events_of(Analysis(rules(alerts=alerts)), frames)
     fired = [(event.track_id, event.start_time) for event in events if event.kind == "alert"]
     assert fired == [(1, 0.2), (2, 5.2)]
+
+
+@pytest.mark.parametrize(
+    ("cooldown", "fired", "fires"), [(0, 500.0, True), (10, 5.0, False), (10, 500.0, True), (10, -5.0, False)]
+)
+def test_a_clock_that_is_set_back_silences_no_alert_for_longer_than_its_cooldown(
+    cooldown: float, fired: float, fires: bool
+) -> None:
+    alerts = [{"name": "visitor", "cooldown_seconds": cooldown}]
+    analysis = Analysis(rules(alerts=alerts), Carried(1, 1, {"visitor": fired}))
+    assert bool(told(events_of(analysis, walk(STANDING * 4)), "alert")) == fires
+
+
+def test_visits_before_an_object_is_certain_are_told_apart_as_those_after_it() -> None:
+    asked = rules(tracking={"max_gap_seconds": 0.1}, zones=[LEFT_HALF])
+    events = events_of(Analysis(asked), walk([(495.0, 800.0), (505.0, 800.0), (495.0, 800.0)]))
+    assert told(events, "zone") == [("left", "ended", 0.0, 0.0), ("left", "open", 0.2, 0.2)]
 
 
 def test_cooldowns_and_ids_outlive_the_state() -> None:
