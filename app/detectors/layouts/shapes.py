@@ -166,10 +166,26 @@ def _cell_counts(size: Size, grids: Iterable[tuple[int, ...]]) -> set[int]:
     return {count_cells(size, strides) for strides in grids}
 
 
+def _are_boxes_and_scores(outputs: Sequence[Output]) -> bool:
+    """Return whether one output is [1, boxes, 4], and the other has scores for each box."""
+    shapes = [each.shape for each in outputs]
+    if len(shapes) != 2 or any(len(shape) != 3 or shape[0] != 1 for shape in shapes):
+        return False
+    return any(
+        boxes[2] == _BOX and boxes[1] > _MOST_FINAL and boxes[1] in scores[1:]
+        for boxes, scores in (shapes, reversed(shapes))
+    )
+
+
 def _describe(outputs: Sequence[Output]) -> str:
     """Return why outputs of no known family cannot be read."""
     shape = outputs[0].shape
-    if len(shape) in (4, 5):
+    if _are_boxes_and_scores(outputs):
+        told = (
+            "boxes and class scores without suppression, as of YOLO-NAS and PP-YOLOE, which are not known:"
+            " export another kind of model"
+        )
+    elif len(shape) in (4, 5):
         told = "as feature maps have, whose boxes are not decoded: export it with their decoding"
     elif len(outputs) > 1:
         told = f"which are not known. {STATE_LAYOUT}"

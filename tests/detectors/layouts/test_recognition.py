@@ -183,7 +183,7 @@ def test_the_names_of_several_outputs_tell_the_layout(
         ({"labels": (1, 300), "boxes": (1, 300, 4), "scores": (1, 300)}, "DEIMv2, .* `layout` as dfine"),
         ({"boxes": (1, 300, 4), "labels": (1, 300), "scores": (1, 200)}, "known network and other shapes"),
         ({"dets": (1, 300, 6), "labels": (1, 300)}, "known network and other shapes"),
-        ({"a": (1, V8_ANCHORS, 4), "b": (1, V8_ANCHORS, 80)}, "state it as the detector's `layout`"),
+        ({"a": (1, V8_ANCHORS, 4), "b": (1, V8_ANCHORS, 80)}, "as of YOLO-NAS and PP-YOLOE"),
         ({"a": (1, 84, 300), "b": (1, 300, 4)}, "state it as the detector's `layout`"),
     ],
 )
@@ -254,3 +254,16 @@ def test_an_output_that_is_not_float32_is_rejected() -> None:
         recognize([Output("output0", np.zeros((1, 84, V8_ANCHORS), np.int64))], (640, 640), metadata())
     with pytest.raises(DetectorError, match="is a sequence"):
         recognize([Output("output0", None)], (640, 640), metadata())
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        {"boxes": (1, V8_ANCHORS, 4), "scores": (1, V8_ANCHORS, 80)},  # YOLO-NAS
+        {"boxes": (1, V8_ANCHORS, 4), "scores": (1, 80, V8_ANCHORS)},  # PP-YOLOE
+        {"scores": (1, V8_ANCHORS, 80), "boxes": (1, V8_ANCHORS, 4)},
+    ],
+)
+def test_boxes_with_class_scores_are_called_by_their_kind(shapes: dict[str, tuple[int, ...]]) -> None:
+    with pytest.raises(DetectorError, match="as of YOLO-NAS and PP-YOLOE"):
+        recognize(outputs_of(shapes), (640, 640), metadata())
