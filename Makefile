@@ -13,7 +13,7 @@ COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-ver
 WHOLE := compatibility fleet service torture video/test_live_playlists.py video/transport/test_snapshots.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run kafka test torture torture-remote bench bench-pipeline lint audit format lock coco-ssd release clean
+.PHONY: help run kafka test torture torture-remote bench bench-pipeline bench-tracking lint audit format lock coco-ssd release clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,11 @@ bench-pipeline: $(STAMP) ## install what one row of `make bench` compares with, 
 	@$(BIN)/python -m venv .venv-pipeline
 	@.venv-pipeline/bin/pip install --quiet --disable-pip-version-check inference asyncpg
 
+bench-tracking: $(STAMP) ## compare tracking with reference trackers, in an environment of its own (700 MB, half an hour)
+	@[ -x .venv-trackers/bin/trackers ] || { $(BIN)/python -m venv .venv-trackers \
+		&& .venv-trackers/bin/pip install --quiet --disable-pip-version-check trackers==2.6.1 msgspec; }
+	@.venv-trackers/bin/python -W ignore -m benchmarks.tracking $(if $(JSON),--json $(JSON))
+
 lint: $(DEV_STAMP) ## check style, types and import rules
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
@@ -76,7 +81,7 @@ release: $(DEV_STAMP) ## make release VERSION=x.y.z: check, commit, tag, build t
 	@$(BIN)/python -m tools.release $(VERSION) $(if $(DRY_RUN),--dry-run)
 
 clean: ## remove what was set up and cached; data, media and models stay
-	@rm -rf .venv .venv-pipeline .venv-triton .venv-mlserver .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info
+	@rm -rf .venv .venv-pipeline .venv-trackers .venv-triton .venv-mlserver .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info
 	@find app tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # A virtual environment with what running needs. When requirements.lock changes, it is updated in place.

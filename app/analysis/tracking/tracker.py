@@ -17,7 +17,7 @@ MAX_TRACKS = 300
 """Objects that are followed at once, those included that are not confirmed yet."""
 CONFIRMED_AT = 3
 """Frames in which an object is found before it gets an id,"""
-CONFIRMED_AFTER = 0.4
+CONFIRMED_AFTER = 0.15
 """or two frames that are at least as many seconds apart."""
 MAX_FOOTAGE_GAP = 60.0
 """Seconds without a frame after which every object has left."""

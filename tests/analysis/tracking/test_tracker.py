@@ -44,19 +44,20 @@ def test_an_object_gets_its_id_in_its_third_frame() -> None:
 
 
 def test_two_frames_are_enough_if_they_are_far_apart() -> None:
-    video = Video(rate=2)
-    ids = [video.show(at(100)).track_ids for _ in range(3)]
-    assert ids == [(None,), (1,), (1,)]
+    for rate in (5, 2, 0.1):
+        video = Video(rate=rate)
+        ids = [video.show(at(100)).track_ids for _ in range(3)]
+        assert ids == [(None,), (1,), (1,)]
 
 
 def test_what_is_confirmed_tells_where_it_was_before() -> None:
-    video = Video(rate=5, first_id=57)
+    video = Video(rate=10, first_id=57)
     outcomes = [video.show(at(100 + 30 * n)) for n in range(4)]
     assert [len(outcome.confirmed) for outcome in outcomes] == [0, 0, 1, 0]
     (confirmed,) = outcomes[2].confirmed
     assert (confirmed.track_id, confirmed.label) == (57, "person")
     assert [(seen.frame, round(seen.time, 6), seen.box) for seen in confirmed.sightings] == [
-        (n + 1, round(0.2 * (n + 1), 6), at(100 + 30 * n).box) for n in range(3)
+        (n + 1, round(0.1 * (n + 1), 6), at(100 + 30 * n).box) for n in range(3)
     ]
 
 
