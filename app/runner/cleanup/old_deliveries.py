@@ -49,7 +49,11 @@ async def _bound(database: Database) -> None:
         async with database.connection() as connection:
             return await remove_ended(connection, KEEP) > 0
 
-    for work in (drop, give_up, remove):
+    async def remove_of_deleted() -> bool:
+        async with database.connection() as connection:
+            return await remove_deleted(connection) > 0
+
+    for work in (drop, give_up, remove, remove_of_deleted):
         await repeat_with_pauses(work)
 
 
@@ -109,6 +113,23 @@ async def remove_ended(connection: Connection, seconds: float) -> int:
              LIMIT $2 FOR UPDATE SKIP LOCKED))
         """,
         seconds,
+        _ROWS,
+    )
+    return int(status.rpartition(" ")[2])
+
+
+async def remove_deleted(connection: Connection) -> int:
+    """Remove up to 1,000 deliveries of scenarios that were deleted in the last day, and return the number.
+
+    What is left of an older one is never sent, and is removed with what ended long ago.
+    """
+    status: str = await connection.execute(
+        """
+        DELETE FROM deliveries WHERE id = ANY (ARRAY(
+            SELECT d.id FROM checkpoints AS c JOIN deliveries AS d USING (scenario_id)
+             WHERE c.dropped AND c.updated_at > clock_timestamp() - interval '1 day'
+             LIMIT $1))
+        """,
         _ROWS,
     )
     return int(status.rpartition(" ")[2])

@@ -5,7 +5,8 @@ from uuid import UUID, uuid4
 from app.notifier import queue
 from app.notifier.queue import FreeRoom
 from app.postgres import Database
-from app.runner.cleanup.old_deliveries import drop_excess, give_up_old, remove_ended
+from app.runner.cleanup.old_deliveries import drop_excess, give_up_old, remove_deleted, remove_ended
+from app.runner.cleanup.purge import leave_tombstone
 from tests.support.deliveries import add, states, stored
 
 YARD = UUID(int=1)
@@ -51,3 +52,13 @@ async def test_what_ended_is_kept_for_some_days(predictions: Database) -> None:
         )
         assert await remove_ended(connection, 7 * DAY) == 1
     assert await states(predictions) == [(2, "dead"), (3, "pending")]
+
+
+async def test_deliveries_of_a_deleted_scenario_are_removed(predictions: Database) -> None:
+    await add(predictions, YARD, 1, 2)
+    await add(predictions, UUID(int=2), 3)
+    async with predictions.connection() as connection:
+        await leave_tombstone(connection, YARD)
+        assert await remove_deleted(connection) == 2
+        assert await remove_deleted(connection) == 0
+    assert await states(predictions) == [(3, "pending")]

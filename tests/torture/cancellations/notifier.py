@@ -69,6 +69,12 @@ async def _remove_ended(world: World) -> None:
         await old_deliveries.remove_ended(connection, 1)
 
 
+@call(old_deliveries.remove_deleted)
+async def _remove_deleted(world: World) -> None:
+    async with world.predictions.connection() as connection:
+        await old_deliveries.remove_deleted(connection)
+
+
 @call(old_deliveries.bound_deliveries)
 async def _bound_deliveries(world: World) -> None:
     with move_on_after(0.05):
