@@ -56,6 +56,7 @@ _WITH_BROKER = (
     "tests/bus/",
     "tests/compatibility/",
     "tests/fleet/",
+    "tests/notifier/test_brokers.py",
     "tests/tools/test_kafka.py",
     "tests/torture/outbox/",
 )

@@ -108,8 +108,8 @@ def _tls_context(name: str, ca_file: str | None) -> ssl.SSLContext:
 
 def _in_words(error: Exception | None) -> str:
     """Return why no connection was made. An error of the library may name the user."""
-    if isinstance(error, aiomqtt.MqttConnectError):
-        return f"refuses the connection: {error.rc}; check `username` and `password`"
+    if isinstance(error, aiomqtt.MqttCodeError):
+        return "refuses the connection: check `username` and `password`"
     cause = error if isinstance(error, OSError) else error and error.__cause__
     if isinstance(cause, ssl.SSLError):
         return "has a TLS certificate that cannot be verified, or speaks no TLS"

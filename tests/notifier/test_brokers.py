@@ -1,0 +1,103 @@
+"""MQTT and Kafka channels, with real brokers."""
+
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from anyio import fail_after
+
+from app.domain.channels import KafkaChannel, MqttChannel
+from app.domain.networks import Networks
+from app.notifier.notification import OutgoingMessage
+from app.notifier.senders.base import SendError
+from app.notifier.senders.kafka import KafkaSender
+from tests.support.missing import skip_or_fail
+from tests.support.ports import free_port
+from tests.support.waiting import until
+
+YARD = UUID(int=1)
+LOOPBACK = Networks("loopback")
+MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+
+
+def message(number: int) -> OutgoingMessage:
+    return OutgoingMessage(UUID(int=number), "event.alert", YARD, f'{{"number":{number}}}'.encode())
+
+
+@pytest.fixture
+async def mosquitto(tmp_path: Path) -> AsyncIterator[int]:
+    if MOSQUITTO is None:
+        skip_or_fail("needs the package mosquitto")
+    port = free_port()
+    config = tmp_path / "mosquitto.conf"
+    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen([MOSQUITTO, "-c", config], stdout=out, stderr=out)  # noqa: ASYNC220
+    try:
+        await until(lambda: b"running" in log.read_bytes())
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def test_mqtt_messages_arrive_in_order_below_the_topic(mosquitto: int) -> None:
+    aiomqtt = pytest.importorskip("aiomqtt")
+    from app.notifier.senders.mqtt import MqttSender
+
+    sender = MqttSender(MqttChannel(url=f"mqtt://localhost:{mosquitto}"), LOOPBACK)
+    async with aiomqtt.Client("127.0.0.1", mosquitto) as client:
+        await client.subscribe("videoanalysis/#", qos=1)
+        for number in range(3):
+            await sender.send(message(number))
+        with fail_after(10):
+            for number in range(3):
+                received = await anext(client.messages)
+                assert str(received.topic) == f"videoanalysis/{YARD}/alert"
+                assert (received.payload, received.retain) == (message(number).body, False)
+    await sender.close()
+
+
+async def test_an_mqtt_broker_that_is_away_or_not_allowed_is_an_error() -> None:
+    pytest.importorskip("aiomqtt")
+    from app.notifier.senders.mqtt import MqttSender
+
+    channel = MqttChannel(url=f"mqtt://127.0.0.1:{free_port()}")
+    with pytest.raises(SendError, match=r"^does not accept connections$"):
+        await MqttSender(channel, LOOPBACK).send(message(1))
+    with pytest.raises(SendError, match="add loopback to VA_NOTIFY_NETWORKS"):
+        await MqttSender(channel, Networks("public")).send(message(1))
+
+
+async def test_kafka_messages_arrive_in_order_with_key_and_id(kafka: str) -> None:
+    topic = f"alerts-{uuid4()}"
+    sender = KafkaSender(KafkaChannel(servers=(kafka,), topic=topic), LOOPBACK)
+    with fail_after(60):
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+        await admin.start()
+        await admin.create_topics([NewTopic(topic, 1, 1)])
+        await admin.close()
+        for number in range(3):
+            await sender.send(message(number))
+        await sender.close()
+        consumer = AIOKafkaConsumer(topic, bootstrap_servers=kafka, auto_offset_reset="earliest")
+        await consumer.start()
+        try:
+            found = [await consumer.getone() for _ in range(3)]
+        finally:
+            await consumer.stop()
+    assert [record.value for record in found] == [message(number).body for number in range(3)]
+    assert {record.key for record in found} == {str(YARD).encode()}
+    assert dict(found[2].headers) == {"id": str(UUID(int=2)).encode(), "type": b"event.alert"}
+
+
+async def test_a_kafka_that_is_away_is_an_error() -> None:
+    sender = KafkaSender(KafkaChannel(servers=(f"127.0.0.1:{free_port()}",), topic="alerts"), LOOPBACK)
+    with pytest.raises(SendError, match=r"^cannot be reached, or refuses the login"):
+        await sender.send(message(1))
