@@ -48,6 +48,7 @@ WarningCode = Literal[
     "rotation_ignored",
     "colours_unsupported",
     "sizes_unknown",
+    "analysis_limited",
 ]
 
 

@@ -6,20 +6,21 @@ from collections.abc import Iterable
 
 from ..detectors.base import WarmUp
 from ..detectors.warm_up import replay_from
+from ..domain.event import Carried, Event
 from ..domain.pins import PinChange, Pins, compare, merge
 from ..domain.prediction import FrameSize, Prediction
 from ..domain.reason import ScenarioWarning
 from ..domain.sampling import CandidateFrames
 from ..domain.states import SourceState
-from ..predictions.checkpoint import Batch, Checkpoint, Counters
+from ..predictions.checkpoint import AnalysisUpdate, Batch, Checkpoint, Counters, SavedAnalysis
 from ..video.reading import Watermark
+from .analysing import MAX_SIZES, EndOfAnalysis
 from .pipeline import FrameTask
 
 _RATE_WINDOW = 5.0  # seconds
 _MAX_WARNINGS = 100  # of a scenario
-_MAX_SIZES = 1000  # changes of size of a scenario
 _TOO_MANY_SIZES = (
-    f"the picture's size changed over {_MAX_SIZES:,} times: later frames are stored without their size"
+    f"the picture's size changed over {MAX_SIZES:,} times: later frames are stored without their size"
 )
 
 
@@ -40,6 +41,12 @@ class BatchBuilder:
         self._new_warnings: tuple[ScenarioWarning, ...] | None = None
         self.position = checkpoint.position_seconds
         self._replay_at = {checkpoint.replay_sampled: checkpoint.replay_frame}
+        self._carried = checkpoint.carried
+        self._open_events = dict.fromkeys(checkpoint.open_events)
+        self._changed_events: dict[int, Event] = {}
+        self.saved_analysis: SavedAnalysis | None = None
+        """To be stored with the next frames of analysis."""
+        self._is_analysis_changed = False
         self._rate: deque[tuple[float, int]] = deque([(time.monotonic(), checkpoint.next_frame)])
 
     def pin(self, found: Pins) -> None:
@@ -59,14 +66,35 @@ class BatchBuilder:
         if new and len(self._warnings) < _MAX_WARNINGS:
             self._warnings = self._new_warnings = (self._warnings + new)[:_MAX_WARNINGS]
 
+    @property
+    def has_open_events(self) -> bool:
+        """Whether events of the scenario have not ended."""
+        return bool(self._open_events)
+
+    def change_analysis(self, events: Iterable[Event], carried: Carried, saved: SavedAnalysis | None) -> None:
+        """Note what changed in the analysis, to be stored with the next batch. `saved`: None: as before."""
+        self._is_analysis_changed = True
+        self._carried = carried
+        self.saved_analysis = saved or self.saved_analysis
+        for event in events:
+            self._changed_events[event.event_id] = event
+            if event.state == "ended":
+                self._open_events.pop(event.event_id, None)
+            else:
+                self._open_events[event.event_id] = None
+
     def build(
         self,
         entries: Iterable[FrameTask | Watermark],
         *,
         source_state: SourceState,
         is_finished: bool = False,
+        ending: EndOfAnalysis | None = None,
     ) -> Batch | None:
-        """Return the batch of these entries; None if it has nothing new and is not the last one."""
+        """Return the batch of these entries; None if it has nothing new and is not the last one.
+
+        `ending`: only of the run's last batch, which then has the state of analysis.
+        """
         start = self.next_frame
         end = start
         predictions: list[Prediction] = []
@@ -85,13 +113,18 @@ class BatchBuilder:
                     dropped += 1
                 else:
                     self._note_size(entry)
+                    if (analysed := entry.analysed) is not None:
+                        self.change_analysis(analysed.events, analysed.carried, analysed.saved)
                     predictions.append(
                         Prediction(entry.frame, entry.time, entry.detections or (), entry.error)
                     )
             if entry_end > end:
                 end = entry_end
                 self.position = entry.time
-        if end == start and not is_finished and self._new_warnings is None:
+        if ending is not None:
+            self._end_analysis(ending, end)
+        has_news = self._new_warnings is not None or self._is_analysis_changed
+        if end == start and not is_finished and not has_news:
             return None
         self.next_frame = end
         before = self.counters
@@ -122,16 +155,32 @@ class BatchBuilder:
             pin_changes=pin_changes,
             warnings=warnings,
             new_sizes=tuple(self._sizes[known_sizes:]),
+            analysis=self._analysis_update(),
         )
+
+    def _end_analysis(self, ending: EndOfAnalysis, end: int) -> None:
+        analysis, state = ending.analysis, ending.state
+        events = () if state is None else analysis.end(state)
+        if events or analysis.has_unsaved_frames:
+            saved = SavedAnalysis(end, b"" if state == "ended" else analysis.save())
+            self.change_analysis(events, analysis.carried, saved)
+
+    def _analysis_update(self) -> AnalysisUpdate | None:
+        if not self._is_analysis_changed:
+            return None
+        events, self._changed_events = tuple(self._changed_events.values()), {}
+        saved, self.saved_analysis = self.saved_analysis, None
+        self._is_analysis_changed = False
+        return AnalysisUpdate(self._carried, events, tuple(self._open_events), saved)
 
     def _note_size(self, task: FrameTask) -> None:
         """Keep the size of the frame's picture if it is another one than that of the frame before."""
-        if task.size is None or len(self._sizes) > _MAX_SIZES:
+        if task.size is None or len(self._sizes) > MAX_SIZES:
             return
         width, height = task.size
         if self._sizes and (self._sizes[-1].width, self._sizes[-1].height) == task.size:
             return
-        if len(self._sizes) == _MAX_SIZES:
+        if len(self._sizes) == MAX_SIZES:
             self.warn([ScenarioWarning("sizes_unknown", _TOO_MANY_SIZES, task.frame)])
             width = height = 0
         self._sizes.append(FrameSize(task.frame, width, height))

@@ -1,12 +1,16 @@
 """Which events are told to which channels."""
 
+import time
 from collections.abc import Iterable
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from ..domain.analysis import Notify
 from ..domain.event import Event
+from ..domain.spec import ScenarioSpec
+from ..predictions.checkpoint import Batch
 from ..predictions.delivery import NewDelivery, Told, delivery_id
 
 MOST_LATE = 600.0
@@ -43,3 +47,13 @@ def new_deliveries(
             for channel in dict.fromkeys(notify.channels)
         ]
     return found
+
+
+def with_deliveries(spec: ScenarioSpec, scenario_id: UUID, unix_offset: float, batch: Batch) -> Batch:
+    """Return the batch with the deliveries of its events. `unix_offset` is that of the Checkpoint."""
+    update = batch.analysis
+    if update is None or not update.events or spec.notify is None:
+        return batch
+    unix_time = unix_offset + time.monotonic() if batch.is_live else None
+    found = new_deliveries(spec.notify, scenario_id, spec.name, update.events, unix_time=unix_time)
+    return replace(batch, analysis=replace(update, deliveries=tuple(found)))

@@ -12,7 +12,7 @@ from ..predictions.checkpoint import Batch, BatchWrite, Checkpoint, Fence, Fence
 from ..video.reading import ReadStatus
 from . import checkpoints, claims, metrics
 from .shared_statements import SharedStatements
-from .waits import note_detector_wait
+from .waits import note_alive, note_detector_wait
 
 log = structlog.get_logger(__name__)
 
@@ -94,6 +94,14 @@ class FencedStore:
             log.warning("cannot store what the detector waits for yet", error=repr(error))
             return False
         return True
+
+    async def try_to_note_alive(self) -> None:
+        """Store that the run goes on although it stores no frames; nothing if the database is away."""
+        try:
+            async with self._database.connection() as connection:
+                await note_alive(connection, self._fence)
+        except TRANSIENT as error:
+            log.warning("cannot store that the run goes on", error=repr(error))
 
     async def try_to_note(self, status: ReadStatus, changes: Sequence[NewSourceChange] = ()) -> bool:
         """Store the source's state, why it was lost, and what its history keeps.

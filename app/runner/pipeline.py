@@ -13,8 +13,10 @@ from threading import Condition, Lock
 from msgspec import Struct
 
 from ..detectors.base import PostponedError
+from ..domain.event import Carried, Event
 from ..domain.picture import Picture
 from ..domain.prediction import DETECTOR_FAILED, Detection
+from ..predictions.checkpoint import SavedAnalysis
 from ..video.reading import ReadStatus, SampledFrame, Watermark
 from .workers import Workers
 
@@ -29,6 +31,14 @@ MAX_TAKEN = 1024
 
 STEP_FAILED = "the analysis failed: "
 """What a frame's error begins with if the ordered step raised."""
+
+
+class AnalysedFrame(Struct, frozen=True):
+    """What analysis makes of a frame besides its detections; `carried` is that after the frame."""
+
+    events: tuple[Event, ...]
+    carried: Carried
+    saved: SavedAnalysis | None
 
 
 class FrameTask(Struct, eq=False):
@@ -47,6 +57,7 @@ class FrameTask(Struct, eq=False):
     detections: tuple[Detection, ...] | None = None
     is_dropped: bool = False
     is_done: bool = False
+    analysed: AnalysedFrame | None = None
 
     @property
     def is_detected(self) -> bool:

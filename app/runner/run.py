@@ -1,8 +1,7 @@
 """One attempt of a scenario: claim, read, detect, store batch by batch, and report how it ended."""
 
-import asyncio
+import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Literal
 from uuid import uuid4
@@ -13,27 +12,31 @@ from anyio.lowlevel import checkpoint
 from msgspec import ValidationError
 from msgspec.structs import replace
 
-from ..concurrency.wake import Wake
+from ..concurrency.wake import Wake, from_threads
 from ..detectors.base import Detector, DetectorError
 from ..detectors.factory import MADE_AT_ONCE, make_detector
+from ..domain.analysis import AnalysisRules
 from ..domain.media import Media
 from ..domain.pins import PinnedError, Pins
-from ..domain.reason import DetectorWait, SourceLoss
+from ..domain.reason import DetectorWait, ScenarioWarning, SourceLoss
 from ..domain.source import Source, SourceError, parse_source
 from ..domain.spec import ScenarioSpec
 from ..domain.states import SourceState
 from ..domain.stored_spec import decode_spec
 from ..messages import RunEvent, RunFailed, RunFinished, RunReleased, RunStarted, RunStopped, StartRun
-from ..predictions.checkpoint import Checkpoint, Fence, FencedError
+from ..predictions.checkpoint import Batch, Checkpoint, Fence, FencedError
 from ..video.decoder.parent import ProcessReader
 from ..video.reader import ThreadReader
 from ..video.reading import FrameReader, ReadRequest, StartingPoint
 from . import metrics
+from .analysing import EndOfAnalysis, RunAnalysis, end_of_events
 from .batches import BatchBuilder
 from .context import RunContext
+from .deliveries import with_deliveries
 from .detection import RunDetector
 from .fenced_store import FencedStore, backoffs
 from .pipeline import MAX_TAKEN, Pipeline, Taken
+from .replay import Replay
 from .shared_statements import SharedStatements
 from .source_history import SourceHistory
 
@@ -41,6 +44,9 @@ log = structlog.get_logger(__name__)
 
 PACE = 0.25
 """Seconds between batches: the first is stored at once, later frames gather."""
+
+KEEP_EVERY = 60.0
+"""Seconds without a batch after which a run tells that its open events still are."""
 
 MAX_PARALLEL = 4
 """Frames of one run that are detected in at the same time: each is held with its picture."""
@@ -128,7 +134,13 @@ class Run:
         except ValidationError as error:
             return self._event(RunFailed, error=f"this runner's version is too old: {error}", retryable=True)
         run_detector = RunDetector(detector, make, claimed)
-        pipeline = self._pipeline(detector, run_detector)
+        builder = BatchBuilder(claimed, detector.warm_up)
+        analysis = None
+        if spec.rules != AnalysisRules():
+            analysis = await self._resume_analysis(spec, claimed, builder)
+            if analysis is None:
+                return self._ended_as_asked()
+        pipeline = self._pipeline(detector, run_detector, analysis)
         reader = self._reader(spec, source, claimed)
         try:
             reader.start(pipeline)
@@ -136,8 +148,10 @@ class Run:
                 pipeline,
                 reader,
                 run_detector,
-                BatchBuilder(claimed, detector.warm_up),
+                builder,
                 SourceHistory(claimed),
+                analysis,
+                partial(with_deliveries, spec, self._command.scenario_id, claimed.unix_offset),
             )
         except PinnedError as error:
             return self._event(RunFailed, error=str(error), retryable=False)
@@ -173,7 +187,29 @@ class Run:
         )
         return ProcessReader(request) if context.decoding == "process" else ThreadReader(request)
 
-    def _pipeline(self, detector: Detector, run_detector: RunDetector) -> Pipeline:
+    async def _resume_analysis(
+        self, spec: ScenarioSpec, claimed: Checkpoint, builder: BatchBuilder
+    ) -> RunAnalysis | None:
+        """Return the analysis after the stored frames; None if asked to end before it was ready."""
+        replay = Replay(
+            spec.rules,
+            self._command.scenario_id,
+            claimed,
+            self._context.database,
+            lambda: self._asked is not None,
+        )
+        resumed = await replay.resume()
+        if resumed is None:
+            return None
+        analysis = RunAnalysis(resumed.analysis, claimed)
+        builder.saved_analysis = resumed.saved
+        if resumed.events:
+            builder.change_analysis(resumed.events, analysis.carried, None)
+        return analysis
+
+    def _pipeline(
+        self, detector: Detector, run_detector: RunDetector, analysis: RunAnalysis | None
+    ) -> Pipeline:
         workers = self._context.workers.lane(detector.servers)
         needs_order = detector.is_ordered or detector.warm_up is not None
         is_alone = needs_order or detector.is_single_threaded
@@ -181,7 +217,8 @@ class Run:
             run_detector,
             workers=workers,
             parallel=1 if is_alone else min(MAX_PARALLEL, workers.count),
-            wake=_from_threads(self._wake.set),
+            wake=from_threads(self._wake.set),
+            ordered_step=analysis,
         )
 
     async def _store_frames(
@@ -191,6 +228,8 @@ class Run:
         detector: RunDetector,
         builder: BatchBuilder,
         history: SourceHistory,
+        analysis: RunAnalysis | None,
+        deliver: Callable[[Batch], Batch],
     ) -> Taken:
         """Store frames until nothing more comes. Returns what was taken last.
 
@@ -201,6 +240,7 @@ class Run:
         stored: _SourceStatus = ("opening", None)
         pins: Pins | None = None
         wait: DetectorWait | None = None
+        kept_at = time.monotonic()
         while True:
             if self._asked is not None or detector.fault(is_complete=False) is not None:
                 reader.stop()
@@ -221,15 +261,27 @@ class Run:
                 history.pending.clear()
                 stored = status.state, status.loss
             builder.warn((*status.warnings, *detector.warnings))
+            is_finished = _is_complete(taken) and detector.fault(is_complete=True) is None
+            ending = None
+            if analysis is not None:
+                builder.warn([ScenarioWarning("analysis_limited", text) for text in analysis.warnings])
+                if taken.is_over:
+                    how = end_of_events(self._asked, is_finished=is_finished, is_live=builder.is_live)
+                    ending = EndOfAnalysis(analysis, how)
             batch = builder.build(
                 taken.entries,
                 source_state="closed" if taken.is_over else status.state,
-                is_finished=_is_complete(taken) and detector.fault(is_complete=True) is None,
+                is_finished=is_finished,
+                ending=ending,
             )
             if batch is not None:
-                await self._store.store(batch)
+                await self._store.store(deliver(batch))
                 self.next_frame = batch.end
                 stored = status.state, stored[1]  # a batch tells nothing of a loss
+                kept_at = time.monotonic()
+            elif builder.has_open_events and time.monotonic() - kept_at > KEEP_EVERY:
+                await self._store.try_to_note_alive()
+                kept_at = time.monotonic()
             if taken.is_over:
                 return taken
             found, since = detector.wait, detector.waits_since
@@ -292,17 +344,3 @@ class Run:
 def _is_complete(taken: Taken) -> bool:
     """Return whether a recording was read to its end, and all of it was taken."""
     return taken.is_all_done and taken.status.is_completed
-
-
-def _from_threads(callback: Callable[[], None]) -> Callable[[], None]:
-    """Return a function that any thread may call to have `callback` called in this event loop.
-
-    Nothing happens if the event loop has ended: a read may outlast it.
-    """
-    loop = asyncio.get_running_loop()
-
-    def call() -> None:
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(callback)
-
-    return call

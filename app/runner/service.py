@@ -39,6 +39,7 @@ from ..messages import (
     runner_heartbeats,
 )
 from . import metrics
+from .cleanup.abandoned_events import settle_abandoned
 from .cleanup.old_deliveries import bound_deliveries
 from .cleanup.purge import Purge
 from .cleanup.retention import remove_old
@@ -88,6 +89,7 @@ class Runner:
             await group.start(partial(self._bus.consume, results_commands, purge.handle, group=RESULTS))
             group.start_soon(purge.run)
             group.start_soon(bound_deliveries, self._context.database)
+            group.start_soon(settle_abandoned, self._context.database)
             if self._retention is not None:
                 group.start_soon(remove_old, self._context.database, self._retention)
             group.start_soon(self._beat)

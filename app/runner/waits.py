@@ -1,4 +1,4 @@
-"""Store what a run's detector waits for, so that users are told."""
+"""Store what a run waits for, so that users are told, and that it still runs."""
 
 import msgspec
 
@@ -25,4 +25,15 @@ async def note_detector_wait(
         fence.run_token,
         None if wait is None else msgspec.json.encode(wait).decode(),
         waited,
+    )
+
+
+async def note_alive(connection: Connection, fence: Fence) -> None:
+    """Store that this run still has the scenario, if it holds the fence: its open events go on."""
+    await connection.execute(
+        "UPDATE checkpoints SET updated_at = now()"
+        " WHERE scenario_id = $1 AND attempt = $2 AND run_token = $3",
+        fence.scenario_id,
+        fence.attempt,
+        fence.run_token,
     )

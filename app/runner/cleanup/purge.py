@@ -83,7 +83,9 @@ async def next_deleted_scenario(connection: Connection) -> UUID | None:
 
 
 async def remove_rows(connection: Connection, scenario_id: UUID, limit: int) -> int:
-    """Remove up to `limit` rows of a deleted scenario, and return how many. If fewer, it is marked as purged.
+    """Remove up to `limit` predictions and as many events of a deleted scenario.
+
+    Returns how many, of whichever are more. If these are fewer than `limit`, it is marked as purged.
 
     Each call begins where the last one ended: a scan from the first frame would read all dead rows again.
     """
@@ -104,15 +106,28 @@ async def remove_rows(connection: Connection, scenario_id: UUID, limit: int) -> 
              WHERE known.scenario_id = $1 AND known.label = gone.label AND known.block = gone.block
         ), summed AS (
             SELECT count(*) AS rows, max(frame) + 1 AS purged_before FROM removed
+        ), removed_events AS (
+            DELETE FROM events
+             WHERE scenario_id = $1 AND event_id = ANY (ARRAY(
+                SELECT event_id FROM events
+                 WHERE scenario_id = $1
+                   AND event_id >= (SELECT events_purged_before FROM checkpoints WHERE scenario_id = $1)
+                 ORDER BY event_id LIMIT $2))
+            RETURNING event_id
+        ), summed_events AS (
+            SELECT count(*) AS rows, max(event_id) + 1 AS purged_before FROM removed_events
         ), marked AS (
             UPDATE checkpoints
                SET purged_before = coalesce(summed.purged_before, checkpoints.purged_before),
-                   purged = summed.rows < $2
-              FROM summed WHERE scenario_id = $1
+                   events_purged_before =
+                       coalesce(summed_events.purged_before, checkpoints.events_purged_before),
+                   analysis_state = NULL, open_events = '{}',
+                   purged = greatest(summed.rows, summed_events.rows) < $2
+              FROM summed, summed_events WHERE scenario_id = $1
         ), of_source AS (
             DELETE FROM source_changes USING summed WHERE scenario_id = $1 AND summed.rows < $2
         )
-        SELECT rows FROM summed
+        SELECT greatest(summed.rows, summed_events.rows) FROM summed, summed_events
         """,
         scenario_id,
         limit,

@@ -8,7 +8,7 @@ from anyio import sleep
 from ...postgres import TRANSIENT, Connection, Database
 from ...predictions.codec import FRAMES_PER_BLOCK
 from ..metrics import EXPIRED
-from .purge import repeat_with_pauses
+from .purge import ROWS, repeat_with_pauses
 
 log = structlog.get_logger(__name__)
 
@@ -17,7 +17,7 @@ DAY = 86_400.0  # seconds
 
 
 async def remove_old(database: Database, days: float) -> None:
-    """Until cancelled, remove predictions and history of live sources that are more than `days` days old.
+    """Until cancelled, remove what live sources stored more than `days` days ago.
 
     All runners do this. It does not matter which of them removes a block.
     """
@@ -46,8 +46,13 @@ async def _remove_old_of(database: Database, scenario_id: UUID, days: float) -> 
         EXPIRED.inc(removed)
         return removed > 0
 
+    async def remove_events() -> bool:
+        async with database.connection() as connection:
+            return await remove_old_events(connection, scenario_id, days * DAY) > 0
+
     try:
         await repeat_with_pauses(remove_block)
+        await repeat_with_pauses(remove_events)
     finally:
         if total:
             log.info("old predictions removed", scenario=str(scenario_id), predictions=total, days=days)
@@ -64,7 +69,8 @@ async def remove_oldest_block(connection: Connection, scenario_id: UUID, older_t
 
     Returns the number of predictions removed, 0 if it is not. The block that a run may still write to is
     kept until nobody has claimed or written for `older_than` seconds: that run's next batch relies on the
-    block's rows in `label_blocks`.
+    block's rows in `label_blocks`. So are frames after the saved state of analysis, which a resumed run
+    replays.
     """
     removed: int = await connection.fetchval(
         """
@@ -82,7 +88,9 @@ async def remove_oldest_block(connection: Connection, scenario_id: UUID, older_t
                  WHERE scenario_id = $1 AND frame < (oldest.block + 1) * $3
                  ORDER BY frame DESC LIMIT 1) AS newest
              WHERE c.scenario_id = $1 AND c.live AND NOT c.dropped AND newest.time < limits.until
-               AND ((oldest.block + 1) * $3 <= c.next_frame OR c.updated_at < to_timestamp(limits.until))
+               AND ((oldest.block + 1) * $3 <= least(
+                        c.next_frame, CASE WHEN c.analysis_state IS NOT NULL THEN c.analysis_frame END)
+                    OR c.updated_at < to_timestamp(limits.until))
                FOR UPDATE OF c SKIP LOCKED
         ), removed AS (
             DELETE FROM predictions AS p USING due
@@ -101,6 +109,27 @@ async def remove_oldest_block(connection: Connection, scenario_id: UUID, older_t
         FRAMES_PER_BLOCK,
     )
     return removed
+
+
+async def remove_old_events(connection: Connection, scenario_id: UUID, older_than: float) -> int:
+    """Remove up to ROWS events of a live source that ended more than `older_than` seconds ago.
+
+    Returns how many they were.
+    """
+    status: str = await connection.execute(
+        """
+        DELETE FROM events WHERE scenario_id = $1 AND event_id = ANY (ARRAY(
+            SELECT event_id FROM events
+             WHERE scenario_id = $1 AND state = 'ended'
+               AND end_time < extract(epoch FROM clock_timestamp())::double precision - $2
+               AND start_time < extract(epoch FROM clock_timestamp())::double precision - $2
+             ORDER BY start_time, event_id LIMIT $3 FOR UPDATE SKIP LOCKED))
+        """,
+        scenario_id,
+        older_than,
+        ROWS,
+    )
+    return int(status.rpartition(" ")[2])
 
 
 async def remove_old_source_changes(connection: Connection, older_than: float) -> None:

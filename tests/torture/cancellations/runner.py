@@ -9,8 +9,8 @@ from app.domain.reason import DetectorWait
 from app.predictions.checkpoint import BatchWrite, NewSourceChange
 from app.predictions.codec import FRAMES_PER_BLOCK
 from app.runner import checkpoints as results
-from app.runner import claims, waits
-from app.runner.cleanup import purge, retention
+from app.runner import claims, replay, waits
+from app.runner.cleanup import abandoned_events, purge, retention
 from tests.support.batches import batch
 from tests.torture.cancellations.registry import call
 from tests.torture.cancellations.world import World
@@ -70,6 +70,25 @@ async def _note_detector_wait(world: World) -> None:
         await waits.note_detector_wait(connection, fence, DetectorWait("The server is away.", 2), 3.0)
 
 
+@call(waits.note_alive)
+async def _note_alive(world: World) -> None:
+    fence = world.fence(world.chance.choice(world.recorded))
+    async with world.predictions.connection() as connection:
+        await waits.note_alive(connection, fence)
+
+
+@call(replay.read_frames)
+async def _read_frames(world: World) -> None:
+    async with world.predictions.connection() as connection:
+        await replay.read_frames(connection, world.chance.choice(world.recorded), 0, 10)
+
+
+@call(replay.read_events)
+async def _read_events(world: World) -> None:
+    async with world.predictions.connection() as connection:
+        await replay.read_events(connection, world.chance.choice(world.recorded), [1, 2])
+
+
 @call(purge.leave_tombstone)
 async def _leave_tombstone(world: World) -> None:
     fence = world.fence(uuid4())
@@ -99,6 +118,24 @@ async def _remove_oldest_block(world: World) -> None:
         await claims.claim(connection, fence)
         await results.write(connection, fence, replace(batch(0, FRAMES_PER_BLOCK), is_live=True))
         await retention.remove_oldest_block(connection, fence.scenario_id, 3600)
+
+
+@call(retention.remove_old_events)
+async def _remove_old_events(world: World) -> None:
+    async with world.predictions.connection() as connection:
+        await retention.remove_old_events(connection, world.chance.choice(world.recorded), 3600)
+
+
+@call(abandoned_events.settle)
+async def _settle(world: World) -> None:
+    async with world.predictions.connection() as connection:
+        await abandoned_events.settle(connection, 3600)
+
+
+@call(abandoned_events.settle_abandoned)
+async def _settle_abandoned(world: World) -> None:
+    with move_on_after(0.05):
+        await abandoned_events.settle_abandoned(world.predictions)
 
 
 @call(retention.remove_old_source_changes)

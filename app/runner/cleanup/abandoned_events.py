@@ -1,0 +1,58 @@
+"""Settle events that are open although nobody goes on with their scenario."""
+
+import structlog
+from anyio import sleep
+
+from ...postgres import TRANSIENT, Connection, Database
+
+log = structlog.get_logger(__name__)
+
+ABANDONED = 600.0
+"""Seconds without a sign of a run after which its open events are settled. Runs give one each minute."""
+
+POLL = 300.0  # seconds
+
+
+async def settle_abandoned(database: Database) -> None:
+    """Until cancelled, settle the open events of runs that were killed and that nobody resumed.
+
+    All runners do this. It does not matter which of them settles an event.
+    """
+    while True:
+        try:
+            async with database.connection() as connection:
+                settled = await settle(connection, ABANDONED)
+            if settled:
+                log.info("settled open events of runs that are gone", events=settled)
+        except TRANSIENT as error:
+            log.warning("cannot settle open events yet", error=repr(error))
+        await sleep(POLL)
+
+
+async def settle(connection: Connection, seconds: float) -> int:
+    """Settle the open events of scenarios without a sign of a run for `seconds`; return how many.
+
+    Those of a recording are interrupted, and go on if it is resumed. Those of a live source have ended.
+    """
+    settled: int = await connection.fetchval(
+        """
+        WITH abandoned AS (
+            SELECT scenario_id, live, open_events FROM checkpoints
+             WHERE open_events <> '{}' AND NOT dropped
+               AND updated_at < clock_timestamp() - make_interval(secs => $1)
+               FOR NO KEY UPDATE SKIP LOCKED
+        ), settled AS (
+            UPDATE events AS e SET state = CASE WHEN live THEN 'ended' ELSE 'interrupted' END
+              FROM abandoned AS a
+             WHERE e.scenario_id = a.scenario_id AND e.event_id = ANY (a.open_events) AND e.state = 'open'
+            RETURNING 1
+        ), forgotten AS (
+            UPDATE checkpoints AS c
+               SET open_events = '{}', analysis_state = NULL, analysis_frame = next_frame
+              FROM abandoned AS a WHERE c.scenario_id = a.scenario_id AND a.live
+        )
+        SELECT count(*) FROM settled
+        """,
+        seconds,
+    )
+    return settled

@@ -1,0 +1,250 @@
+"""Events and track ids of a scenario that was disturbed are those of an undisturbed one."""
+
+import time
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+from anyio import create_task_group
+from msgspec.structs import replace
+
+from app.detectors.base import Detector
+from app.domain.analysis import Alert, Line, Notify, Presence, Tracking, Zone
+from app.domain.event import Event
+from app.domain.picture import Picture
+from app.domain.prediction import Detection, Prediction
+from app.domain.spec import ScenarioSpec
+from app.messages import RunFinished, RunReleased, RunStopped
+from app.predictions.codec import decode
+from app.predictions.events import decode_event
+from app.runner import analysing
+from app.runner import run as run_module
+from tests.runner.runs import LIVE, World, executing, spec
+from tests.support.waiting import until
+
+SIX_HUNDRED_FRAMES = "test:testsrc2?size=320x180&rate=100&duration=6"
+
+
+class Walkers(Detector):
+    """Finds people who walk to and fro, and cars that drive by; sometimes it misses one."""
+
+    def detect(self, _picture: Picture, frame: int) -> tuple[Detection, ...]:
+        time.sleep(0.006)
+        found = []
+        for number, label in enumerate(("person", "person", "car")):
+            at = (frame * (1 + number) + 150 * number) % 560
+            x = at if at < 280 else 560 - at
+            is_away = label == "car" and frame // 150 % 2
+            if not is_away and Random(f"{number}:{frame}").random() > 0.1:
+                y = 20.0 + 50 * number
+                found.append(
+                    Detection(label, 0.5 + 0.3 * ((frame * 7 + number) % 10) / 10, (x, y, x + 37.3, y + 40))
+                )
+        return tuple(found)
+
+
+def watched(source: str) -> ScenarioSpec:
+    """A specification with everything that events can tell."""
+    gap = 10.0 if source == LIVE else 0.3  # a test must not depend on how fast a run begins
+    return replace(
+        spec(source),
+        tracking=Tracking(max_gap_seconds=gap),
+        presence=Presence(max_gap_seconds=gap),
+        zones=(Zone("yard", ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))),),
+        lines=(Line("door", (0.6, 0.0), (0.6, 1.0)),),
+        alerts=(
+            Alert("visitor", zone="yard", min_seconds=0.2, cooldown_seconds=0.5),
+            Alert("passer", line="door"),
+        ),
+        notify=Notify(("ops",), on=("alert", "object", "zone", "line", "presence"), recordings=True),
+    )
+
+
+@pytest.fixture(autouse=True)
+def walkers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "make_detector", lambda *_: Walkers())
+
+
+@pytest.fixture
+def new_world(threaded: World) -> Callable[[], World]:
+    return lambda: World(threaded.database, threaded._clips)
+
+
+async def outcome(world: World) -> tuple[list[Event], list[Prediction], list[int]]:
+    """What is stored: events, predictions, and the events that are told."""
+    async with world.database.connection() as connection:
+        events, frames, told = [
+            await connection.fetch(
+                f"SELECT * FROM {table} WHERE scenario_id = $1 ORDER BY {order}",  # noqa: S608
+                world.scenario_id,
+            )
+            for table, order in [("events", "event_id"), ("predictions", "frame"), ("deliveries", "event_id")]
+        ]
+    return (
+        [decode_event(row) for row in events],
+        [decode(row) for row in frames],
+        [row["event_id"] for row in told],
+    )
+
+
+async def killed_after(world: World, frames: int, attempt: int, source: str = SIX_HUNDRED_FRAMES) -> None:
+    """Execute an attempt that is gone without a word once it has stored so many frames."""
+
+    async def is_stored() -> bool:
+        return len(await world.stored()) >= frames
+
+    async with create_task_group() as group:
+        group.start_soon(world.run(watched(source), attempt=attempt).execute)
+        await until(is_stored, timeout=30)
+        group.cancel_scope.cancel()
+
+
+async def stopped_after(
+    world: World, frames: int, attempt: int, how: Any, source: str = SIX_HUNDRED_FRAMES
+) -> None:
+    async def is_stored() -> bool:
+        return len(await world.stored()) >= frames
+
+    run = world.run(watched(source), attempt=attempt)
+    async with executing(run):
+        await until(is_stored, timeout=30)
+        run.stop(how)
+
+
+async def released_after(world: World, frames: int, attempt: int, source: str) -> None:
+    await stopped_after(world, frames, attempt, "release", source)
+
+
+async def states(world: World) -> set[str]:
+    return {event.state for event in (await outcome(world))[0]}
+
+
+async def change(world: World, columns: str) -> None:
+    async with world.database.connection() as connection:
+        await connection.execute(
+            f"UPDATE checkpoints SET {columns} WHERE scenario_id = $1",  # noqa: S608
+            world.scenario_id,
+        )
+
+
+@pytest.mark.parametrize(("pace", "save_every"), [(0.25, 10.0), (0.02, 0.1)])
+async def test_a_recording_whose_runs_were_killed_has_the_events_of_an_undisturbed_one(
+    new_world: Callable[[], World], monkeypatch: pytest.MonkeyPatch, pace: float, save_every: float
+) -> None:
+    undisturbed, disturbed = new_world(), new_world()
+    await undisturbed.run(watched(SIX_HUNDRED_FRAMES)).execute()
+    monkeypatch.setattr(run_module, "PACE", pace)
+    monkeypatch.setattr(analysing, "SAVE_EVERY", save_every)
+    for attempt, frames in enumerate((1, 40, 200, 330, 500), 1):
+        await killed_after(disturbed, frames, attempt)
+    assert (await disturbed.checkpoint())["open_events"]
+    await disturbed.run(watched(SIX_HUNDRED_FRAMES), attempt=6).execute()
+    assert isinstance(disturbed.events[-1], RunFinished)
+    expected, found = await outcome(undisturbed), await outcome(disturbed)
+    assert found == expected
+    assert {event.kind for event in expected[0]} == {"object", "zone", "line", "presence", "alert"}
+    assert {event.state for event in expected[0]} == {"ended"}
+    assert [event.event_id for event in expected[0]] == list(range(1, len(expected[0]) + 1))
+    assert expected[2] == [event.event_id for event in expected[0]]
+    checkpoint = await disturbed.checkpoint()
+    assert (checkpoint["open_events"], checkpoint["analysis_state"]) == ([], b"")
+
+
+async def test_the_open_events_of_a_stopped_recording_are_interrupted_until_it_is_resumed(
+    new_world: Callable[[], World],
+) -> None:
+    undisturbed, stopped = new_world(), new_world()
+    await undisturbed.run(watched(SIX_HUNDRED_FRAMES)).execute()
+    await stopped_after(stopped, 100, 1, "stop")
+    assert isinstance(stopped.events[-1], RunStopped)
+    assert "interrupted" in await states(stopped)
+    assert "open" not in await states(stopped)
+    await killed_after(stopped, len(await stopped.stored()) + 1, 2)
+    assert "open" in await states(stopped)
+    assert "interrupted" not in await states(stopped)
+    await stopped_after(stopped, 300, 3, "release")
+    assert isinstance(stopped.events[-1], RunReleased)
+    assert "interrupted" not in await states(stopped)
+    await stopped.run(watched(SIX_HUNDRED_FRAMES), attempt=4).execute()
+    assert await outcome(stopped) == await outcome(undisturbed)
+
+
+@pytest.mark.parametrize("damage", ["analysis_state = '\\x00'", "next_event_id = next_event_id + 5"])
+async def test_a_recording_s_analysis_that_cannot_be_read_is_made_again_under_new_ids(
+    new_world: Callable[[], World], damage: str
+) -> None:
+    undisturbed, damaged = new_world(), new_world()
+    await undisturbed.run(watched(SIX_HUNDRED_FRAMES)).execute()
+    await stopped_after(damaged, 300, 1, "stop")
+    before = (await outcome(damaged))[0]
+    await change(damaged, damage)
+    next_id = (await damaged.checkpoint())["next_event_id"]
+    await damaged.run(watched(SIX_HUNDRED_FRAMES), attempt=2).execute()
+    after = (await outcome(damaged))[0]
+    kept = [replace(event, state="ended") for event in before]
+    assert after[: len(before)] == kept
+    new = after[len(before) :]
+    assert new
+    assert all(event.event_id >= next_id for event in new)
+    assert {event.state for event in after} == {"ended"}
+    # What went on has begun before, and is told of with the same beginning and end.
+    expected = {
+        (event.kind, event.name, event.start_frame, event.end_frame)
+        for event in (await outcome(undisturbed))[0]
+    }
+    assert {(event.kind, event.name, event.start_frame, event.end_frame) for event in new} <= expected
+
+
+async def test_a_live_source_s_events_end_when_it_is_stopped(new_world: Callable[[], World]) -> None:
+    world = new_world()
+    await stopped_after(world, 60, 1, "stop", LIVE)
+    events = (await outcome(world))[0]
+    assert events
+    assert {event.state for event in events} == {"ended"}
+    await stopped_after(world, 120, 2, "stop", LIVE)
+    assert (await outcome(world))[0][: len(events)] == events
+    assert len((await outcome(world))[0]) > len(events)
+
+
+@pytest.mark.parametrize("end", [killed_after, released_after])
+async def test_a_live_source_that_is_back_within_a_minute_goes_on_with_its_events(
+    new_world: Callable[[], World], end: Any
+) -> None:
+    world = new_world()
+    await end(world, 60, 1, LIVE)
+    open_events = set((await world.checkpoint())["open_events"])
+    assert open_events
+    first_end = (await world.checkpoint())["next_frame"]
+    kept = {event.event_id for event in (await outcome(world))[0]}
+    await end(world, 120, 2, LIVE)
+    after = (await outcome(world))[0]
+    (people,) = [event for event in after if (event.kind, event.label) == ("presence", "person")]
+    assert people.event_id in open_events
+    assert people.end_frame > first_end
+    assert kept <= {event.event_id for event in after}
+
+
+@pytest.mark.parametrize("damage", ["position_seconds = position_seconds - 61", "analysis_state = '\\x00'"])
+async def test_a_live_source_begins_anew_after_a_minute_or_with_a_damaged_state(
+    new_world: Callable[[], World], damage: str
+) -> None:
+    world = new_world()
+    await stopped_after(world, 60, 1, "release", LIVE)
+    before = (await outcome(world))[0]
+    assert "open" in {event.state for event in before}
+    await change(world, damage)
+    await stopped_after(world, 120, 2, "release", LIVE)
+    after = (await outcome(world))[0]
+    assert after[: len(before)] == [replace(event, state="ended") for event in before]
+    assert "open" in {event.state for event in after[len(before) :]}
+
+
+async def test_without_analysis_nothing_of_it_is_stored(new_world: Callable[[], World]) -> None:
+    world = new_world()
+    await world.run(spec(SIX_HUNDRED_FRAMES)).execute()
+    events, frames, told = await outcome(world)
+    assert (events, told, len(frames)) == ([], [], 600)
+    assert all(detection.track_id is None for frame in frames for detection in frame.detections)
+    checkpoint = await world.checkpoint()
+    assert (checkpoint["analysis_state"], checkpoint["next_event_id"]) == (None, 1)
