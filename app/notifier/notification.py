@@ -27,7 +27,6 @@ class NotificationLinks(Struct, frozen=True):
 
     scenario: str
     moment: Annotated[str, Meta(description="the predictions from the event's start to its end")]
-    picture: Annotated[str, Meta(description="the picture in which the object is seen best")]
 
 
 class NotificationData(Struct, frozen=True):
@@ -87,7 +86,6 @@ def _links(scenario_id: UUID, event: Event, public_url: str) -> NotificationLink
     return NotificationLinks(
         scenario=scenario,
         moment=f"{scenario}/predictions?from_frame={event.start_frame}&to_frame={event.end_frame + 1}",
-        picture=f"{scenario}/events/{event.event_id}/picture.jpg",
     )
 
 

@@ -18,7 +18,7 @@ from tests.support.paths import ROOT
 Yaml = dict[str, Any]
 
 COMPOSE = ROOT / "compose.yaml"
-PROCESSES = ("api", "orchestrator", "runner", "inference")
+PROCESSES = ("api", "orchestrator", "runner", "notifier", "inference")
 KEY = "a-key-of-at-least-sixteen"
 
 

@@ -102,7 +102,6 @@ async def test_what_is_told_of_an_event(hook: Receiver) -> None:
             "links": {
                 "scenario": base,
                 "moment": f"{base}/predictions?from_frame=30&to_frame=61",
-                "picture": f"{base}/events/3/picture.jpg",
             },
         },
     }
