@@ -12,6 +12,16 @@ from tests.support.waiting import until
 
 MARKER = {"type": "marker"}
 KILLS = 10
+ANALYSIS: Json = {
+    "tracking": {"max_gap_seconds": 1.0},
+    "presence": {},
+    "zones": [{"name": "left", "polygon": [[0, 0], [0.5, 0], [0.5, 1], [0, 1]], "anchor": "center"}],
+    "lines": [{"name": "middle", "from": [0.5, 0], "to": [0.5, 1]}],
+    "alerts": [
+        {"name": "stay", "zone": "left", "min_seconds": 0.5, "cooldown_seconds": 3},
+        {"name": "crossing", "line": "middle"},
+    ],
+}
 
 
 def assert_markers(predictions: list[Json], frames: int) -> None:
@@ -23,6 +33,12 @@ def assert_markers(predictions: list[Json], frames: int) -> None:
         assert prediction["time"] == pytest.approx(prediction["frame"] / 30, abs=1e-6)
         box = marker_box(prediction["frame"])
         assert max(abs(found - drawn) for found, drawn in zip(detection["box"], box, strict=True)) <= 2
+
+
+def what_happened(events: list[Json]) -> list[Json]:
+    """Return the events without the scenario that they are of. Their ids count from 1."""
+    assert [event["event_id"] for event in events] == list(range(1, len(events) + 1))
+    return [{name: value for name, value in event.items() if name != "scenario_id"} for event in events]
 
 
 async def test_every_frame_of_a_clip_is_stored_with_what_is_in_it(tmp_path: Path, clips: Path) -> None:
@@ -54,6 +70,7 @@ async def test_what_is_stored_is_the_same_after_ten_kills(tmp_path: Path, clips:
         {"detector": MARKER, "sampling": {"mode": "all"}},
         {"detector": {"type": "motion"}, "sampling": {"mode": "all"}},
         {"detector": MARKER, "sampling": {"mode": "fps", "fps": 7}},
+        {"detector": {"type": "motion"}, "sampling": {"mode": "fps", "fps": 10}, **ANALYSIS},
     ]
     seed = random.randrange(2**32)
     print(f"seed {seed}")
@@ -72,6 +89,10 @@ async def test_what_is_stored_is_the_same_after_ten_kills(tmp_path: Path, clips:
             assert scenario["outcome"] == "completed", scenario
             expected = await service.predictions(expected_id)
             assert await service.predictions(scenario_id) == expected
+            expected_events = what_happened(await service.events(expected_id))
+            assert what_happened(await service.events(scenario_id)) == expected_events
+        kinds = {event["kind"] for event in expected_events}
+        assert kinds == {"object", "zone", "line", "presence", "alert"}
         assert_markers(await service.predictions(disturbed[0]), 1800)
         assert max([(await service.get(scenario_id))["attempt"] for scenario_id in disturbed]) > 3
 

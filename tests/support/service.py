@@ -132,6 +132,13 @@ class ServiceProcess:
 
     async def predictions(self, scenario_id: str, **filters: str | float) -> list[Json]:
         """Return all stored predictions, read page by page."""
+        return await self._pages(f"/scenarios/{scenario_id}/predictions", **filters)
+
+    async def events(self, scenario_id: str, **filters: str | float) -> list[Json]:
+        """Return all of the scenario's events, read page by page."""
+        return await self._pages(f"/scenarios/{scenario_id}/events", **filters)
+
+    async def _pages(self, path: str, **filters: str | float) -> list[Json]:
         items: list[Json] = []
         cursor = None
         while True:
@@ -140,7 +147,7 @@ class ServiceProcess:
                 **filters,
                 **({"cursor": cursor} if cursor else {}),
             }
-            answer = await self.http.get(f"/scenarios/{scenario_id}/predictions", params=query)
+            answer = await self.http.get(path, params=query)
             assert answer.status_code == 200, answer.text
             page = answer.json()
             items += page["items"]
@@ -149,7 +156,7 @@ class ServiceProcess:
                 return items
 
     async def history(self, scenario_id: str) -> list[Json]:
-        """Return the scenario's events, oldest first."""
+        """Return the scenario's history, oldest first."""
         answer = await self.http.get(f"/scenarios/{scenario_id}/history", params={"limit": 1000})
         items: list[Json] = answer.json()["items"]
         return items
