@@ -136,7 +136,7 @@ async def test_event_streams_never_tell_of_a_dispatch_before_the_creation(
     assert await world.states_in_streams(late[0]) == ["init_startup", "in_startup_processing"]
 
 
-NEWER = b'{"source": "clip.mp4", "detector": {"type": "of tomorrow", "x": [1]}, "zones": [{"name": "yard"}]}'
+NEWER = b'{"source": "clip.mp4", "detector": {"type": "of tomorrow", "x": [1]}, "areas": [{"name": "yard"}]}'
 
 
 async def test_a_scenario_waits_for_a_runner_that_has_what_it_needs(world: World) -> None:
