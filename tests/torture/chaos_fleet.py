@@ -22,10 +22,19 @@ if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
 LEADERS_LOCK = 0x76615F6C656164
+_ANALYSIS: dict[str, Any] = {
+    "tracking": {},
+    "zones": [{"name": "left", "polygon": [[0, 0], [0.5, 0], [0.5, 1], [0, 1]], "anchor": "center"}],
+    "lines": [{"name": "middle", "from": [0.5, 0], "to": [0.5, 1]}],
+    "alerts": [
+        {"name": "stay", "zone": "left", "min_seconds": 0.2, "cooldown_seconds": 2},
+        {"name": "crossing", "line": "middle"},
+    ],
+}
 _ASKED: tuple[dict[str, Any], ...] = (
     {"sampling": {"mode": "all"}},
-    {"sampling": {"mode": "all"}},
-    {"sampling": {"mode": "fps", "fps": 7}},
+    {"sampling": {"mode": "all"}, **_ANALYSIS},
+    {"sampling": {"mode": "fps", "fps": 7}, **_ANALYSIS},
 )
 """What is asked for in turn."""
 

@@ -33,6 +33,11 @@ _NEXT: dict[str | None, set[str]] = {
     "inactive": {"init_startup"},
 }
 """The lifecycle as the design has it: state → what may follow."""
+_EVENTS = """
+    SELECT event_id, kind, state, label, track_id, name, direction, start_frame, start_time, end_frame,
+           end_time, best_frame, best_time, best_confidence, best_box
+      FROM events WHERE scenario_id = $1 ORDER BY event_id
+"""
 
 
 class Findings(Struct):
@@ -49,19 +54,23 @@ class Findings(Struct):
     """Scenarios of which event streams tell another order than what came about."""
     idle: int = 0
     """Runners that get no more runs although they were not told to leave."""
+    events: int = 0
+    differing: int = 0
+    """Scenarios with other events, or other ids of them, than the first one of the same specification."""
 
     @property
     def damage(self) -> bool:
         """Whether anything is not as it must be."""
         lost = self.missing + self.doubled + self.wrong
-        return bool(lost or self.stuck or self.illegal or self.disordered or self.idle)
+        return bool(lost or self.stuck or self.illegal or self.disordered or self.idle or self.differing)
 
     def __str__(self) -> str:
         return (
             f"{self.missing:,} missing, {self.doubled:,} doubled, {self.wrong:,} wrong of {self.frames:,}"
             f" frames; {self.stuck:,} stuck of {self.scenarios:,} scenarios;"
             f" {len(self.illegal):,} illegal histories, {self.disordered:,} told out of order;"
-            f" {self.idle:,} runners idle"
+            f" {self.idle:,} runners idle; {self.differing:,} scenarios with other events than another of the"
+            f" same specification ({self.events:,} events)"
         )
 
 
@@ -85,6 +94,7 @@ def expected_frames(spec: dict[str, Any]) -> list[int]:
 async def verify(scenarios: "Connection", predictions: "Connection") -> Findings:
     """Compare everything that is stored with what was asked for, before any runner is told to leave."""
     found = Findings(idle=await idle_runners(scenarios))
+    happened: dict[str, list[asyncpg.Record]] = {}
     for scenario in await scenarios.fetch("SELECT id, spec, state, outcome FROM scenarios"):
         found.scenarios += 1
         found.stuck += (scenario["state"], scenario["outcome"]) != ("inactive", "completed")
@@ -101,6 +111,9 @@ async def verify(scenarios: "Connection", predictions: "Connection") -> Findings
             scenario["id"],
         )
         _judge_rows(found, expected_frames(json.loads(scenario["spec"])), rows)
+        what = await predictions.fetch(_EVENTS, scenario["id"])
+        found.events += len(what)
+        found.differing += happened.setdefault(scenario["spec"], what) != what
     return found
 
 

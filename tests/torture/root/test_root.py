@@ -118,7 +118,7 @@ async def pretend_to_serve(folder: Path) -> tuple[bool, bool]:
         lock.try_exclusive()
         async with create_task_group() as group:
             group.start_soon(_release, lock)
-            with move_on_after(1), suppress(EmbeddedServerError):
+            with move_on_after(4), suppress(EmbeddedServerError):
                 async with embedded_server(folder, databases=DATABASES):
                     pass
     runs = process.poll() is None
@@ -132,7 +132,7 @@ def _start_victim() -> subprocess.Popen[bytes]:
 
 
 async def _release(lock: FileLock) -> None:
-    await sleep(3)
+    await sleep(6)
     lock.release()
 
 

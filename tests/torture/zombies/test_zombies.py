@@ -74,7 +74,7 @@ async def freeze(fleet: ChaosFleet, name: str, scenarios: Connection, prediction
     await until(lambda: runs_of(runner, scenarios, predictions), 60, poll=0.05)
     with fleet.stopped(name):
         runs = await runs_of(runner, scenarios, predictions)
-        await until(lambda: were_taken_over(runs, predictions), 60, poll=0.05)
+        await until(lambda: were_taken_over(runs, predictions), 150, poll=0.05)
     await until(lambda: have_tried(runs, predictions), 60, poll=0.05)
 
 
