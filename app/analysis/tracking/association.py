@@ -53,13 +53,13 @@ def _closest(
     widest = max(seen[number].x_x for number in numbers)
     rows = []
     for track in left:
-        label, where = tracks[track].label, tracks[track].filter
-        surprise = SURPRISE * SURPRISE * where.width * where.height
-        reach = sqrt(MAX_DISTANCE * (where.x_x + widest + surprise))
+        label, motion = tracks[track].label, tracks[track].filter
+        surprise = SURPRISE * SURPRISE * motion.width * motion.height
+        reach = sqrt(MAX_DISTANCE * (motion.x_x + widest + surprise))
         choices = []
-        for place in range(bisect_left(places, where.x - reach), bisect_right(places, where.x + reach)):
+        for place in range(bisect_left(places, motion.x - reach), bisect_right(places, motion.x + reach)):
             number = across[place]
-            cost = _cost(where, seen[number], surprise)
+            cost = _cost(motion, seen[number], surprise)
             if detections[number].label != label:
                 cost += OTHER_LABEL
             if cost < MAX_COST:

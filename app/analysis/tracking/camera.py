@@ -65,11 +65,11 @@ def scale_swing(swing: Swing, across: float, down: float) -> None:
     swing.y_y *= down * down
 
 
-def _nearest(where: Filter, seen: Sequence[Measured]) -> Measured | None:
+def _nearest(motion: Filter, seen: Sequence[Measured]) -> Measured | None:
     """Return the nearest detection within REACH."""
-    nearest, least = None, REACH * REACH * where.width * where.height
+    nearest, least = None, REACH * REACH * motion.width * motion.height
     for one in seen:
-        x, y = one.x - where.x, one.y - where.y
+        x, y = one.x - motion.x, one.y - motion.y
         distance = x * x + y * y
         if distance < least:
             nearest, least = one, distance

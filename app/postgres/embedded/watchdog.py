@@ -25,7 +25,7 @@ _STOP_TIMEOUT = 10.0  # a service that starts waits for so long; later it waits 
 def watch(start_lock: int, users_lock: int, data: int) -> None:
     """Return once nobody uses the server and it has ended."""
     while True:
-        time.sleep(_INTERVAL)
+        time.sleep(_INTERVAL)  # the locks cannot be waited for without taking them
         if not _try_lock(start_lock):
             continue
         if _try_lock(users_lock):
