@@ -15,6 +15,7 @@ from dotenv.parser import Binding, parse_stream
 from msgspec import Meta, Struct
 from msgspec.inspect import CollectionType, type_info
 
+from .domain.kafka_access import KafkaLogin, KafkaProtocol
 from .domain.networks import Networks
 
 Role = Literal["api", "orchestrator", "runner", "notifier", "inference"]
@@ -73,14 +74,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = ""
     kafka_partitions: _Count = 12
     kafka_replication: Annotated[int, Meta(ge=1, le=10, description="a whole number from 1 to 10")] = 1
-    kafka_security_protocol: Annotated[
-        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
-        Meta(description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
-    ] = "PLAINTEXT"
-    kafka_sasl_mechanism: Annotated[
-        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"],
-        Meta(description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"),
-    ] = "SCRAM-SHA-512"
+    kafka_security_protocol: KafkaProtocol = "PLAINTEXT"
+    kafka_sasl_mechanism: KafkaLogin = "SCRAM-SHA-512"
     kafka_username: Annotated[str, Meta(description="a user name")] = ""
     kafka_password: Annotated[str, Meta(description="a password", extra={"secret": True})] = ""
     kafka_ca_file: _File = None

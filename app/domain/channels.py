@@ -6,11 +6,13 @@ from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
+
+from .kafka_access import KafkaLogin, KafkaProtocol
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _SECRET_BYTES = range(24, 65)  # as Standard Webhooks recommends
@@ -100,14 +102,8 @@ class KafkaChannel(_Table, frozen=True, kw_only=True, tag="kafka"):
     topic: Annotated[
         str, Meta(pattern=r"^[A-Za-z0-9._-]{1,249}$", description="up to 249 letters, digits or . _ -")
     ]
-    security_protocol: Annotated[
-        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
-        Meta(description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
-    ] = "PLAINTEXT"
-    sasl_mechanism: Annotated[
-        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"],
-        Meta(description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"),
-    ] = "SCRAM-SHA-512"
+    security_protocol: KafkaProtocol = "PLAINTEXT"
+    sasl_mechanism: KafkaLogin = "SCRAM-SHA-512"
     username: Annotated[_Text | None, Meta(description="a user name")] = None
     password: Annotated[_Text | None, Meta(description="a password")] = None
 
