@@ -6,6 +6,7 @@ is no longer needed, nor half of an effect.
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -97,7 +98,7 @@ class Rig:
         self._complaints = 0
 
     async def cancel(self, times: int, names: Sequence[str] = tuple(CALLS)) -> None:
-        """Make calls, of each function as often, until so many were cancelled."""
+        """Make calls until so many were cancelled, and those of each function a few times."""
         for name in names:
             began = asyncio.get_running_loop().time()
             with move_on_after(0.5):
@@ -105,17 +106,12 @@ class Rig:
             self._seconds[name] = asyncio.get_running_loop().time() - began
         with self._listening():
             async with create_task_group() as tasks:
-                tasks.start_soon(self._vary_latency, times)
+                tasks.start_soon(self._vary_latency, times, names)
                 for _ in range(WORKERS):
                     tasks.start_soon(self._work, times, names)
             for proxy in self._proxies:
                 proxy.latency = 0
             await sleep(1.0)  # what was cancelled last may still be on its way
-
-    @property
-    def least_cancelled(self) -> int:
-        """How often the function was cancelled that was the least often."""
-        return min(self._cancelled.values())
 
     async def left(self) -> Left:
         """Look what is left, once what was cut has been noticed."""
@@ -132,7 +128,7 @@ class Rig:
 
     async def _work(self, times: int, names: Sequence[str]) -> None:
         chance = self.world.chance
-        while sum(self._cancelled.values()) < times:
+        while not self._is_done(times, names):
             name = names[self.made % len(names)]
             self.made += 1
             delay = chance.uniform(0, 2) * self._seconds[name]
@@ -143,8 +139,14 @@ class Rig:
             else:
                 self._seconds[name] /= 1.1
 
-    async def _vary_latency(self, times: int) -> None:
-        while sum(self._cancelled.values()) < times:
+    def _is_done(self, times: int, names: Sequence[str]) -> bool:
+        least = math.ceil(times / len(names) / 5)
+        return sum(self._cancelled.values()) >= times and all(
+            self._cancelled[each] >= least for each in names
+        )
+
+    async def _vary_latency(self, times: int, names: Sequence[str]) -> None:
+        while not self._is_done(times, names):
             for proxy in self._proxies:
                 proxy.latency = self.world.chance.choice([0, LATENCY])
             await sleep(0.1)
@@ -257,7 +259,6 @@ async def test_cancellations_leave_nothing_behind(
         await rig.cancel(CANCELLATIONS)
         left = await rig.left()
         assert not left.damage, left
-        assert rig.least_cancelled >= CANCELLATIONS / len(CALLS) / 5
     tried = (
         f"{CANCELLATIONS:,} cancellations of {len(CALLS)} functions on pools of {POOL}, {rig.made:,} calls"
     )
