@@ -11,11 +11,15 @@ import random
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from uuid import uuid4
 
 import asyncpg
 import pytest
 from anyio import create_task_group, fail_after, move_on_after, sleep
 
+from app.messages import UpdateScenario
+from app.orchestrator import decisions, handlers
+from app.orchestrator.lifecycle import AssignRun
 from app.postgres import Connection, Database, open_connection, open_database
 from tests.support.proxy import Proxy, proxied
 from tests.support.waiting import until
@@ -37,7 +41,7 @@ HALVES = """
                 (SELECT to_state FROM scenario_events WHERE scenario_id = s.id ORDER BY id DESC LIMIT 1))
          + (SELECT count(*) FROM scenarios s WHERE
                 (SELECT count(*) FROM scenario_events
-                  WHERE scenario_id = s.id AND to_state = 'in_startup_processing')
+                  WHERE scenario_id = s.id AND to_state = 'in_startup_processing' AND from_state <> to_state)
                 <> (SELECT count(*) FROM outbox WHERE key = s.id::text AND message->>'type' = 'StartRun'))
          + (SELECT count(*) FROM unnest($1::uuid[], $2::uuid[]) AS asked (scenario_id, command_id) WHERE
                 EXISTS (SELECT FROM scenarios s WHERE s.id = asked.scenario_id)
@@ -249,6 +253,18 @@ async def rigged(
 
 def test_every_function_is_cancelled() -> None:
     assert functions() == set(CALLS)
+
+
+async def test_notes_about_a_started_scenario_are_no_half_effects(
+    scenarios_dsn: str, predictions_dsn: str
+) -> None:
+    async with rigged(scenarios_dsn, predictions_dsn) as rig:
+        scenario_id, world = rig.world.any_scenario(), rig.world
+        async with world.scenarios.transaction() as connection:
+            await decisions.apply(connection, scenario_id, AssignRun(world.any_instance()))
+        await handlers.handle_command(world.scenarios, UpdateScenario(uuid4(), scenario_id, "front door"))
+        left = await rig.left()
+    assert not left.damage, left
 
 
 @pytest.mark.timeout(size(240, 3600))
