@@ -1,7 +1,7 @@
 """The body of POST /scenarios: its checks, and the id that it gives the scenario."""
 
-from collections.abc import Iterable
-from typing import Annotated
+from collections.abc import Callable, Iterable
+from typing import Annotated, TypeVar
 from uuid import UUID, uuid4, uuid5
 
 from msgspec import UNSET, Meta, UnsetType
@@ -10,11 +10,13 @@ from msgspec.json import encode
 from ..domain.analysis import Presence, Tracking
 from ..domain.detector_config import Onnx, Remote
 from ..domain.rule_checks import RuleError, check_notify, check_rules
-from ..domain.source import SourceError, parse_source
+from ..domain.source import SourceError, parse_aspect, parse_source
 from ..domain.spec import ScenarioSpec, default_analysis
 from ..domain.stored_spec import encode_spec
 from ..domain.tags import Tags, find_bad_tag
 from .http.problems import BAD_REQUEST, INVALID, MISMATCH, ProblemError
+
+T = TypeVar("T")
 
 _NAMESPACE = UUID("342c4fd4-5a93-4828-8f6c-f2a537fb714a")
 _MAX_KEY = 200  # characters
@@ -82,11 +84,9 @@ class NewScenario(ScenarioSpec, frozen=True):
 
     def check(self, channels: Iterable[str]) -> None:
         """Check what the types do not say. `channels` are those that exist. Raises ProblemError (422)."""
-        try:
-            source = parse_source(self.source)
-        except SourceError as error:
-            message = str(error)
-            raise ProblemError(INVALID, f"{message[:1].upper()}{message[1:]}.", field="source") from error
+        source = _parsed("source", self.source, parse_source)
+        if self.aspect is not None:
+            _parsed("aspect", self.aspect, parse_aspect)
         if isinstance(self.detector, Onnx | Remote) and self.detector.labels == ():
             detail = "`detector.labels` is empty, so nothing would be found. Leave it out for all labels."
             raise ProblemError(INVALID, detail, field="detector.labels")
@@ -115,6 +115,14 @@ class NewScenario(ScenarioSpec, frozen=True):
                 f" `{longest}`."
             )
             raise ProblemError(INVALID, detail, field=longest)
+
+
+def _parsed(field: str, text: str, parse: Callable[[str], T]) -> T:
+    try:
+        return parse(text)
+    except SourceError as error:
+        message = str(error)
+        raise ProblemError(INVALID, f"{message[:1].upper()}{message[1:]}.", field=field) from error
 
 
 def unknown_channel(names: Iterable[str], channels: Iterable[str]) -> str | None:

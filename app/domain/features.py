@@ -20,7 +20,7 @@ NOTIFY = "notify"
 
 FEATURES: frozenset[str] = frozenset(
     f"detector:{config.__struct_config__.tag}" for config in get_args(DetectorConfig)
-) | {"track", STATED_MODEL, ANALYSIS, NOTIFY}
+) | {"track", "aspect", STATED_MODEL, ANALYSIS, NOTIFY}
 """All features that this version knows. A feature keeps its name for ever."""
 
 FEATURES_OF_0_1_0: frozenset[str] = frozenset(
@@ -34,6 +34,8 @@ def needed_features(spec: SpecSummary) -> frozenset[str]:
     features = {f"detector:{spec.detector.type}"}
     if spec.track is not None:
         features.add("track")
+    if spec.aspect is not None:
+        features.add("aspect")
     if spec.detector.states_model:
         features.add(STATED_MODEL)
     if spec.has_analysis:

@@ -44,6 +44,13 @@ class Media(Struct, frozen=True):
             " pixels are not square; boxes are always in stored pixels"
         ),
     ] = None
+    declared_aspect: Annotated[
+        float | None,
+        Meta(
+            description="`display_aspect` as the source declares it, which differs if the scenario's `aspect`"
+            " replaces it. Pixels are square if the source declares nothing"
+        ),
+    ] = None
     rotation: Turn | None = None
     mirrored: bool | None = None
     codec: Annotated[str | None, Meta(description="FFmpeg's name of it, such as `h264`")] = None

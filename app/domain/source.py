@@ -19,6 +19,7 @@ PATTERNS = {
 
 DEFAULT_SECONDS = 10.0
 _MAX_SECONDS = 24 * 3600.0
+_MAX_ASPECT = 20
 _ALLOWED_SOURCES = "a file below the media root, rtsp://, rtsps://, http://, https:// or test:"
 # FFmpeg also accepts options after a scheme, as in "subfile,,start,0,…,,:".
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)(?:,[^/]*?)?:")
@@ -42,6 +43,7 @@ class Source(Struct, frozen=True):
     contains no text of the user. `live` is None if only opening the source tells (http). `redacted` is the
     source without credentials, for logs and messages. `frames` is the length of a recorded test pattern.
     `track` is the number of the video track that is read; None chooses it when the source is opened.
+    `aspect` is width by height of the picture on a screen; None if the source tells it.
     """
 
     kind: Literal["file", "rtsp", "http", "test"]
@@ -50,6 +52,7 @@ class Source(Struct, frozen=True):
     redacted: str
     frames: int | None = None
     track: int | None = None
+    aspect: float | None = None
 
 
 def parse_source(text: str) -> Source:
@@ -80,6 +83,17 @@ def parse_source(text: str) -> Source:
                 f"sources with the scheme {other + ':'!r} are not allowed: give {_ALLOWED_SOURCES}"
                 " (a file name with a colon is written './name')"
             )
+
+
+def parse_aspect(text: str) -> float:
+    """Return width divided by height of a display aspect, as in `16:9`. Raises SourceError."""
+    found = re.fullmatch(r"([0-9]{1,5}(?:\.[0-9]{1,5})?):([0-9]{1,5}(?:\.[0-9]{1,5})?)", text)
+    width, height = (float(found[1]), float(found[2])) if found else (0.0, 0.0)
+    if not (height and 1 / _MAX_ASPECT <= width / height <= _MAX_ASPECT):
+        raise SourceError(
+            "`aspect` is no display aspect: write width and height as in 16:9, from 1:20 to 20:1"
+        )
+    return width / height
 
 
 def contains_control_characters(address: str) -> bool:

@@ -48,6 +48,14 @@ class ScenarioSpec(_RequestObject, frozen=True):
             " null: the one that a player would choose"
         ),
     ] = None
+    aspect: Annotated[
+        str | None,
+        Meta(
+            description="width by height of the picture on a screen, as in `16:9`, if the source declares a"
+            " wrong one; null: as the source declares. Boxes do not depend on it",
+            examples=["16:9"],
+        ),
+    ] = None
     name: Annotated[str, Meta(max_length=200, description="for people; need not be unique")] = ""
     tracking: Annotated[
         Tracking | None, Meta(description="how objects are followed from frame to frame; null: they are not")

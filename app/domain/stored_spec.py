@@ -33,6 +33,7 @@ class SpecSummary(Struct, frozen=True):
     detector: DetectorSummary = DetectorSummary()
     restart: RestartPolicy = RestartPolicy()
     track: int | None = None
+    aspect: Any = None
     tracking: Any = None
     presence: Any = None
     zones: Any = ()
@@ -49,7 +50,7 @@ class SpecSummary(Struct, frozen=True):
 
 _encoder = msgspec.json.Encoder()
 # Fields that release 0.1.0, which rejects unknown ones, does not have. Their defaults mean what it does.
-_LATER = frozenset({"track", "tracking", "presence", "zones", "lines", "alerts", "notify"})
+_LATER = frozenset({"track", "aspect", "tracking", "presence", "zones", "lines", "alerts", "notify"})
 _TYPES: dict[type, inspect.Type] = {}
 
 

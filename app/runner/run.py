@@ -19,7 +19,7 @@ from ..domain.analysis import AnalysisRules
 from ..domain.media import Media
 from ..domain.pins import PinnedError, Pins
 from ..domain.reason import DetectorWait, ScenarioWarning, SourceLoss
-from ..domain.source import Source, SourceError, parse_source
+from ..domain.source import Source, SourceError, parse_aspect, parse_source
 from ..domain.spec import ScenarioSpec
 from ..domain.states import SourceState
 from ..domain.stored_spec import decode_spec
@@ -125,7 +125,8 @@ class Run:
             return self._ended_as_asked()
         try:
             spec = decode_spec(self._command.spec)
-            source = replace(parse_source(spec.source), track=spec.track)
+            aspect = None if spec.aspect is None else parse_aspect(spec.aspect)
+            source = replace(parse_source(spec.source), track=spec.track, aspect=aspect)
             make = partial(make_detector, spec.detector, self._context.models, self._context.servers)
             is_quick = isinstance(spec.detector, MADE_AT_ONCE)
             detector = make() if is_quick else await to_thread.run_sync(make, abandon_on_cancel=True)

@@ -63,6 +63,7 @@ class OpenContainer(Struct, frozen=True):
     variant: int | None = None  # the number of the one that is read
     warnings: tuple[ScenarioWarning, ...] = ()  # what opening found that a user should know
     index: Index = Index(is_mp4=False)  # what was found of it before opening
+    aspect: float | None = None  # width by height on a screen, if the user gave it
 
     def demux(self, *streams: _Stream) -> "Iterator[Packet[_Stream]]":
         """Yield the packets of the given streams. Raises READ_ERRORS, or VideoError if `remote` failed."""
@@ -140,7 +141,7 @@ def open_container(
             raise read_error(error, source) from error
         except UnicodeDecodeError as error:
             raise playlist_encoding_error(source.redacted) from error
-        yield opened
+        yield replace(opened, aspect=source.aspect)
 
 
 def _with_video(container: InputContainer, source: Source, *, is_live: bool) -> OpenContainer:

@@ -17,7 +17,8 @@ def describe(
     """Return `media` with what the container and a frame tell of the pictures.
 
     Without a frame, what the container says of them counts. The size in `media` is replaced. `pixel_aspect`
-    (width by height) replaces that of the container, which is that of its first frame.
+    (width by height) replaces that of the container, which is that of its first frame. The aspect that the
+    user gave, if any, replaces both.
     """
     stream = opened.stream
     width, height = (frame.width, frame.height) if frame else (stream.width, stream.height)
@@ -26,12 +27,14 @@ def describe(
     if orientation.swaps_sides:
         width, height = height, width
         aspect = 1 / aspect if aspect else None
+    declared = round(aspect, 6) if aspect else None
     start = stream.start_time
     return replace(
         media,
         width=width,
         height=height,
-        display_aspect=round(aspect, 6) if aspect else None,
+        display_aspect=declared if opened.aspect is None else round(opened.aspect, 6),
+        declared_aspect=declared,
         rotation=orientation.turn if frame else None,
         mirrored=orientation.is_mirrored if frame else None,
         codec=stream.codec_context.name,

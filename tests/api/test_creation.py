@@ -45,6 +45,7 @@ async def test_post_creates_a_scenario_and_returns_its_location(
         "sampling": {"mode": "all"},
         "restart": {"policy": "on_failure", "max_restarts": 5},
         "track": None,
+        "aspect": None,
         "tracking": None,
         "presence": None,
         "zones": [],
@@ -177,6 +178,15 @@ async def test_zones_lines_alerts_and_notify_come_back_as_they_were_sent(http: h
     created = await http.post("/scenarios", json=BODY | rules | {"tracking": {}})
     assert created.status_code == 201
     assert {name: created.json()[name] for name in rules} == rules
+
+
+async def test_an_aspect_is_stored_and_a_wrong_one_refused(http: httpx.AsyncClient) -> None:
+    created = await http.post("/scenarios", json=BODY | {"aspect": "16:9"})
+    assert (created.status_code, created.json()["aspect"]) == (201, "16:9")
+    for wrong in ("16/9", "0:9", "x" * 300, 1.5):
+        refused = (await http.post("/scenarios", json=BODY | {"aspect": wrong})).json()
+        assert (refused["status"], refused["field"]) == (422, "aspect")
+        assert len(refused["detail"]) < 200
 
 
 @pytest.mark.parametrize(

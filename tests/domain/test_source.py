@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from app.domain.source import SourceError, parse_source
+from app.domain.source import SourceError, parse_aspect, parse_source
 
 
 def rejection(text: str) -> str:
@@ -204,3 +204,18 @@ def test_a_file_with_a_colon_is_shown_as_it_can_be_given_again(name: str) -> Non
     assert source.address == name.removeprefix("./")
     assert source.redacted == name
     assert parse_source(source.redacted) == source
+
+
+@pytest.mark.parametrize(
+    ("text", "aspect"), [("16:9", 16 / 9), ("4:3", 4 / 3), ("2.39:1", 2.39), ("9:16", 0.5625), ("20:1", 20)]
+)
+def test_a_display_aspect_is_width_by_height(text: str, aspect: float) -> None:
+    assert parse_aspect(text) == pytest.approx(aspect)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "16", "16/9", "16:9:1", "0:9", "16:0", "0.0:0.0", "-16:9", "1e3:1", "21:1", "1:21", "16:9\n"]
+)
+def test_another_display_aspect_is_rejected_with_what_to_write(text: str) -> None:
+    with pytest.raises(SourceError, match="write width and height as in 16:9, from 1:20 to 20:1"):
+        parse_aspect(text)

@@ -1,5 +1,7 @@
 """Specifications of other versions: what is not known is ignored, and passed on."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from msgspec import Raw
@@ -27,13 +29,14 @@ def test_a_spec_comes_back_as_it_was() -> None:
     assert decode_spec(encode_spec(SPEC)) == SPEC
 
 
-def test_a_track_is_written_only_if_one_was_chosen() -> None:
-    assert b"track" not in bytes(encode_spec(SPEC))  # release 0.1.0 rejects what it does not know
+@pytest.mark.parametrize(("field", "value"), [("track", 1), ("aspect", "16:9")])
+def test_track_and_aspect_are_written_only_if_they_were_chosen(field: str, value: Any) -> None:
+    assert field.encode() not in bytes(encode_spec(SPEC))  # release 0.1.0 rejects what it does not know
     assert needed_features(summarize_spec(encode_spec(SPEC))) == {"detector:motion"}
-    rear = replace(SPEC, track=1)
-    assert decode_spec(encode_spec(rear)) == rear
-    assert needed_features(summarize_spec(encode_spec(rear))) == {"detector:motion", "track"}
-    assert "track" in FEATURES
+    chosen = replace(SPEC, **{field: value})
+    assert decode_spec(encode_spec(chosen)) == chosen
+    assert needed_features(summarize_spec(encode_spec(chosen))) == {"detector:motion", field}
+    assert field in FEATURES - FEATURES_OF_0_1_0
 
 
 def test_analysis_is_written_only_if_it_is_asked_for_and_needs_a_runner_that_has_it() -> None:

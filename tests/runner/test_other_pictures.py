@@ -6,6 +6,7 @@ from pathlib import Path
 import asyncpg
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from app.domain.media import Media
 from app.domain.prediction import FrameSize
@@ -53,7 +54,7 @@ def size_of(media: str) -> tuple[int, int]:
     found = msgspec.json.decode(media, type=Media)
     assert found.tracks is not None
     assert (found.tracks[0].width, found.tracks[0].height) == (found.width, found.height)
-    assert found.display_aspect == pytest.approx(found.width / found.height, abs=1e-5)
+    assert found.declared_aspect == pytest.approx(found.width / found.height, abs=1e-5)
     return found.width, found.height
 
 
@@ -63,12 +64,12 @@ async def test_other_pictures_are_told(world: World, small: Path, large: Path, h
         return await stored_sizes(world) == list(expected)
 
     with RtspServer(small) as server:
-        run = world.run(spec(server.url()))
+        run = world.run(replace(spec(server.url()), aspect="16:9"))
         async with executing(run):
             await until(lambda: told(world) == [SMALL], timeout=30)
             await until(lambda: sizes_are(SMALL), timeout=30)
             (started,) = [event for event in world.events if isinstance(event, RunStarted)]
-            assert started.media.display_aspect == pytest.approx(2 * 256 / 192, abs=1e-5)
+            assert started.media.declared_aspect == pytest.approx(2 * 256 / 192, abs=1e-5)
             server.load(large)
             if hangs_up:
                 server.hang_up()
@@ -79,6 +80,8 @@ async def test_other_pictures_are_told(world: World, small: Path, large: Path, h
     assert [row["state"] for row in found] == (["reconnecting", "open"] if hangs_up else ["open"])
     assert found[-1]["reason"].endswith("its pictures are 320x240 (h264) now")
     assert size_of(found[-1]["media"]) == LARGE
+    media = [each.media for each in world.events if isinstance(each, RunStarted)]
+    assert [each.display_aspect for each in media] == [1.777778, 1.777778]
 
 
 async def test_another_camera_is_told_after_a_restart_too(world: World, small: Path, large: Path) -> None:

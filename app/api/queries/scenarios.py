@@ -63,6 +63,9 @@ class Scenario(Struct, frozen=True):
     sampling: Sampling
     restart: RestartPolicy
     track: Annotated[int | None, Meta(description="the video track that the specification asks for")]
+    aspect: Annotated[
+        str | None, Meta(description="the display aspect that replaces what the source declares")
+    ]
     tracking: Tracking | None
     presence: Presence | None
     zones: tuple[Zone, ...]
@@ -277,6 +280,7 @@ def _scenario(row: Record, stored: StoredProgress, waiting: Mapping[UUID, Reason
         sampling=spec.sampling,
         restart=spec.restart,
         track=spec.track,
+        aspect=spec.aspect,
         tracking=spec.tracking,
         presence=spec.presence,
         zones=spec.zones,
