@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from math import inf
 from uuid import uuid4
 
 import structlog
@@ -36,10 +37,14 @@ _DATABASE_RETRY = 1.0  # seconds
 
 
 class NotifierTiming(Struct, frozen=True, kw_only=True):
-    """Seconds. A lease is longer than an attempt, so that only a process that hangs loses its lease."""
+    """Seconds. A lease is longer than an attempt, so that only a process that hangs loses its lease.
+
+    `finish`: how long the end of the service waits for attempts that have begun.
+    """
 
     lease: float = 30.0
     attempt: float = 10.0
+    finish: float = 2.0
     poll: float = 0.5
     message: Backoff = Backoff(1.0, 300.0)
     channel: Backoff = Backoff(1.0, 60.0)
@@ -74,15 +79,25 @@ class Notifier:
         self._public_url = public_url
         self._timing = timing
         self._wake = Wake()
+        self._attempts: set[CancelScope] = set()
+        self._end = inf
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Send until cancelled; then release what was claimed, so that another notifier sends it at once."""
+        """Send until cancelled; then finish the attempts that have begun, so that nothing is sent twice.
+
+        What takes longer than `finish` is released, and another notifier sends it at once.
+        """
         try:
             async with create_task_group() as group:
                 task_status.started()
-                while True:
-                    is_poll_due = await self._claim(group)
-                    await self._wake.wait(self._timing.poll if is_poll_due else _DATABASE_RETRY)
+                try:
+                    while True:
+                        is_poll_due = await self._claim(group)
+                        await self._wake.wait(self._timing.poll if is_poll_due else _DATABASE_RETRY)
+                finally:
+                    self._end = current_time() + self._timing.finish
+                    for attempt in self._attempts:
+                        attempt.deadline = self._end
         finally:
             with CancelScope(shield=True):
                 for sender in self._senders.values():
@@ -108,13 +123,17 @@ class Notifier:
 
     async def _deliver(self, claimed: Claimed, lease_ends: float) -> None:
         pacing = self._pacing[claimed.channel]
+        has_ended = False
         try:
-            store = await self._attempt(claimed, pacing)
-            await self._store(store, lease_ends)
-        except BaseException:
-            await self._release(claimed)
-            raise
+            with CancelScope(shield=True, deadline=self._end) as attempt:
+                self._attempts.add(attempt)
+                store = await self._attempt(claimed, pacing)
+                await self._store(store, lease_ends)
+                has_ended = True
         finally:
+            self._attempts.discard(attempt)
+            if not has_ended:
+                await self._release(claimed)
             pacing.end()
             self._wake.set()
 

@@ -15,7 +15,12 @@ from app.postgres import Database
 from tests.support.webhook_receiver import SECRET, Receiver
 
 QUICK = NotifierTiming(
-    poll=0.02, attempt=5.0, lease=10.0, message=Backoff(0.001, 0.3), channel=Backoff(0.001, 0.06)
+    poll=0.02,
+    attempt=5.0,
+    lease=10.0,
+    finish=0.1,
+    message=Backoff(0.001, 0.3),
+    channel=Backoff(0.001, 0.06),
 )
 """As by default, with backoffs a thousandth as long."""
 

@@ -179,6 +179,24 @@ async def test_a_notifier_that_ends_releases_what_it_was_sending(
         assert len(await claim(connection, [FreeRoom("ops", 1)], uuid4(), 30)) == 1
 
 
+async def test_a_notifier_that_ends_finishes_what_it_has_begun_and_begins_nothing_else(
+    predictions: Database, hook: Receiver
+) -> None:
+    may_answer = asyncio.Event()
+
+    async def wait(received: Received, writer: asyncio.StreamWriter) -> None:
+        await may_answer.wait()
+        await accept(received, writer)
+
+    hook.answer = wait
+    await add(predictions, YARD, 1, 2)
+    async with notifying(predictions, {"ops": webhook(hook)}, replace(QUICK, finish=5.0)):
+        await until(lambda: len(hook.received) == 1)
+        asyncio.get_running_loop().call_later(0.2, may_answer.set)
+    assert await states(predictions) == [(1, "sent"), (2, "pending")]
+    assert len(hook.received) == 1
+
+
 async def test_two_notifiers_share_the_work_and_send_nothing_twice(
     predictions: Database, hook: Receiver
 ) -> None:
