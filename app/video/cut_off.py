@@ -13,6 +13,10 @@ _TS_PACKETS = {188: 188, 192: 188, 204: 204}  # bytes from one packet to the nex
 _TS_TAIL = 204 * 10  # bytes with enough packets
 _OGG_PAGE = 27 + 255 + 255 * 255  # bytes of the longest page (RFC 3533, 6)
 _PACK, _END, _TAIL = b"\0\0\1\xba", b"\0\0\1\xb9", 256 * 1024  # of MPEG-PS: codes, and bytes to look at
+_NUT_INDEX = bytes.fromhex("4e58dd672f23e64e")
+_MXF_PARTITION = bytes.fromhex("060e2b34020501010d01020101")  # before the kind of a partition
+_MXF_RUN_IN = 64 * 1024  # bytes that may be before the header
+_GIF_TAIL = 4096
 
 
 def is_cut_off(file: ReadableFile, size: int, format: str) -> bool:  # noqa: A002 - FFmpeg's word
@@ -129,6 +133,43 @@ def _ogg(file: ReadableFile, size: int) -> bool:
     return not is_whole or not header[5] & 4
 
 
+def _nut(file: ReadableFile, size: int) -> bool:
+    """Return whether there is no index at the end, which tells in its last 12 bytes where it begins."""
+    length = int.from_bytes(_read(file, max(size - 12, 0), 8))
+    return not 0 < length <= size or _read(file, size - length, 8) != _NUT_INDEX
+
+
+def _mxf(file: ReadableFile, size: int) -> bool:
+    """Return whether the footer is missing, whose place a finished header tells (SMPTE ST 377-1, 7)."""
+    head = _read(file, 0, _MXF_RUN_IN + 128)
+    start = head.find(_MXF_PARTITION)
+    pack = head[start + 16 :]
+    if start < 0 or not pack:
+        return False
+    _, place = _read_ber(pack)
+    footer = int.from_bytes(pack[place + 24 : place + 32])
+    if footer:
+        return _read(file, start + footer, 14) != _MXF_PARTITION + b"\x04"
+    # Written in one go, or not to its end. The last part of such a file tells its own length.
+    length = int.from_bytes(_read(file, max(size - 4, 0), 4))
+    has_end = 0 < length <= size and _read(file, size - length, 14) == _MXF_PARTITION + b"\x11"
+    is_open = head[start + 14] in (1, 3)
+    return is_open and not has_end
+
+
+def _read_ber(data: bytes) -> tuple[int, int]:
+    """Return the length that is encoded at the beginning, and the place after it (ITU-T X.690, 8.1.3)."""
+    if data[0] < 0x80:
+        return data[0], 1
+    end = 1 + (data[0] & 0x7F)
+    return int.from_bytes(data[1:end]), end
+
+
+def _gif(file: ReadableFile, size: int) -> bool:
+    """Return whether the trailer is missing, behind which there may be zeros."""
+    return not _read(file, max(size - _GIF_TAIL, 0), _GIF_TAIL).rstrip(b"\0").endswith(b";")
+
+
 def _read(file: ReadableFile, place: int, size: int) -> bytes:
     """Return `size` bytes from a place on, or fewer at the end of the file."""
     file.seek(place)
@@ -147,4 +188,7 @@ _CHECKS: dict[str, Callable[[ReadableFile, int], bool]] = {
     "mpegts": _mpegts,
     "mpeg": _mpeg,
     "ogg": _ogg,
+    "nut": _nut,
+    "mxf": _mxf,
+    "gif": _gif,
 }

@@ -13,6 +13,7 @@ from .container import OpenContainer
 from .cut_off import is_cut_off
 from .demuxer import PictureDemuxer, frame_rate
 from .files import WatchedFile
+from .ivf import ivf_length
 from .transport.http_file import HttpFile
 
 _ONE_DURATION = frozenset(["matroska,webm", "flv", "asf"])  # formats with one duration, of the longest stream
@@ -42,6 +43,11 @@ class DeclaredLength:
             self.frames = self._stored_frames = None
         if name.endswith("_pipe"):  # a file that is one picture, to which FFmpeg gives a rate of 25
             self.frames, self.rate = 1, None
+        if name == "gif":  # FFmpeg counts those that there are
+            self._stored_frames = None
+        self._ivf = ivf_length(stream, rate) if name == "ivf" else None
+        if self._ivf is not None:
+            self.frames = self._stored_frames = self._ivf.pictures
         self.seconds: float | None = None
         pictures = count_pictures(stream) if name == "avi" else 0
         if self.frames and rate and 0 < pictures < self.frames <= last_time(stream) + rate:
@@ -49,6 +55,8 @@ class DeclaredLength:
             self.rate, self.frames = float(rate), pictures
         if not opened.index.has_length:
             self.seconds = None
+        elif self._ivf is not None:
+            self.seconds = float(self.frames / rate) if self.frames and rate else None
         elif stream.duration and stream.time_base:
             self.seconds = float(stream.duration * stream.time_base)
         elif container.duration:
@@ -60,7 +68,7 @@ class DeclaredLength:
         self._declared_seconds: float | None = None
         if name == "avi" and self.frames and rate:
             self._declared_seconds = float(self.frames / rate)
-        elif self.covers_all_streams:
+        elif self.covers_all_streams or (name == "mxf" and stream.duration):
             self._declared_seconds = self.seconds
         elif (
             name.startswith("mov")
@@ -118,6 +126,8 @@ class DeclaredLength:
                 return True
             if self._stored_frames:
                 return False
+        if self._ivf is not None:
+            return self._ivf.is_short(demuxer.packets, demuxer.end_seconds)
         if self._stored_frames and pictures >= self._stored_frames:
             return False
         if self._declared_seconds is not None:

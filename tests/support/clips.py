@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 from app.domain.picture import Image
 from tests.support.kept_clips import kept
 
-Codec = Literal["h264", "hevc", "mpeg2", "mpeg4", "mjpeg", "vp8", "vp9", "av1", "ffv1"]
+Codec = Literal["h264", "hevc", "mpeg2", "mpeg4", "mjpeg", "vp8", "vp9", "av1", "ffv1", "gif"]
 Box = tuple[int, int, int, int]
 
 MARKER = 64
@@ -30,6 +30,7 @@ _ENCODERS: dict[Codec, tuple[str, str, dict[str, str]]] = {
     "vp9": ("libvpx-vp9", "yuv420p", {"deadline": "realtime", "cpu-used": "8", "b": "2000000"}),
     "av1": ("libsvtav1", "yuv420p", {"preset": "12", "crf": "40"}),
     "ffv1": ("ffv1", "yuv420p", {}),
+    "gif": ("gif", "gray", {}),
 }
 
 
@@ -101,7 +102,7 @@ def _gop_options(codec: Codec, gop: int, bframes: int, *, open_gop: bool) -> dic
             return {"keyint_min": str(gop)}
         case "av1":
             return {"svtav1-params": f"keyint={gop}:log-level=0"}
-        case "mjpeg" | "ffv1":
+        case "mjpeg" | "ffv1" | "gif":
             return {}
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import av
 import pytest
 
 from app.domain.reason import ScenarioWarning
@@ -28,6 +29,11 @@ KINDS: dict[str, clips.Encoding] = {
     "a.ts": {},
     "a.mpg": {"codec": "mpeg2"},
     "a.ogv": {"codec": "vp8"},
+    "a.nut": {},
+    "a.ivf": {"codec": "vp8"},
+    "fine.ivf": {"codec": "vp8", "first_time": 5.0},  # ticks shorter than a frame
+    "a.mxf": {"codec": "mpeg2"},
+    "a.gif": {"codec": "gif"},
 }
 
 
@@ -127,3 +133,71 @@ def test_a_cut_that_leaves_no_trace_is_not_told(media: Path, name: str) -> None:
     frames, warnings = frames_and_warnings(media, f"cut_{name}")
     assert FRAMES * 0.2 < len(frames) < FRAMES * 0.8
     assert warnings == []
+
+
+def with_ivf_length(data: bytes, number: int) -> bytes:
+    return data[:24] + number.to_bytes(4, "little") + data[28:]
+
+
+def first_ivf_pictures(data: bytes, count: int) -> bytes:
+    """The file without the pictures after the first ones, cut between two of them."""
+    place = 32
+    for _ in range(count):
+        place += 12 + int.from_bytes(data[place : place + 4], "little")
+    return data[:place]
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "declared"),
+    [
+        ("a.ivf", FRAMES, (FRAMES, FRAMES / 30)),
+        ("fine.ivf", FRAMES, (FRAMES, FRAMES / 30)),
+        ("fine.ivf", FRAMES * 1000, (None, None)),  # a duration, as FFmpeg 5 writes it
+        ("a.ivf", 0xFFFFFFFF, (None, None)),  # written in one go
+    ],
+)
+def test_an_ivf_tells_its_length_in_pictures_or_in_ticks(
+    media: Path, name: str, number: int, declared: tuple[int | None, float | None]
+) -> None:
+    data = with_ivf_length(made(media, name).read_bytes(), number)
+    for count, warned in ((FRAMES, 0), (FRAMES // 2, 1)):
+        (media / "some.ivf").write_bytes(first_ivf_pictures(data, count))
+        with opened(media, "some.ivf") as video:
+            assert (video.media.frames, video.media.duration_seconds) == declared
+        frames, warnings = frames_and_warnings(media, "some.ivf")
+        assert len(frames) == count
+        assert len(warnings) == (0 if number == 0xFFFFFFFF else warned)
+
+
+def test_an_ivf_without_its_last_picture_is_noticed(media: Path) -> None:
+    data = made(media, "a.ivf").read_bytes()
+    (media / "some.ivf").write_bytes(first_ivf_pictures(data, FRAMES - 1))
+    _, (warning,) = frames_and_warnings(media, "some.ivf")
+    assert warning.frame == FRAMES - 1
+
+
+class Pipe:
+    """What is written in one go: nothing can be corrected at the beginning."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, data: bytes) -> int:
+        with self._path.open("ab") as file:
+            return file.write(data)
+
+
+def test_an_mxf_that_was_written_in_one_go_is_whole_if_it_has_its_last_part(media: Path) -> None:
+    with av.open(str(made(media, "a.mxf"))) as source, av.open(Pipe(media / "go.mxf"), "w", "mxf") as copy:
+        stream = copy.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                copy.mux(packet)
+    data = (media / "go.mxf").read_bytes()
+    footer = data.rindex(bytes.fromhex("060e2b34020501010d0102010104"))
+    for end, codes in ((len(data), []), (len(data) - 1, ["ends_early"]), (footer, ["ends_early"])):
+        (media / "some.mxf").write_bytes(data[:end])
+        frames, warnings = frames_and_warnings(media, "some.mxf")
+        assert len(frames) == FRAMES
+        assert [warning.code for warning in warnings] == codes
