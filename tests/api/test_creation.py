@@ -196,6 +196,11 @@ async def test_an_aspect_is_stored_and_a_wrong_one_refused(http: httpx.AsyncClie
         ({"zones": [{"name": "a", "polygon": [[0, 0], [1, 1], [2, 0]]}]}, "zones[0].polygon[2][0]"),
         ({"lines": [{"name": "a", "from": [0, 0]}]}, "lines[0].to"),
         ({"alerts": [{"name": str(n)} for n in range(33)]}, "alerts"),
+        ({"zones": [{"name": str(n), "polygon": [[0, 0], [1, 0], [1, 1]]} for n in range(33)]}, "zones"),
+        ({"lines": [{"name": str(n), "from": [0, 0], "to": [1, 1]} for n in range(33)]}, "lines"),
+        ({"zones": [{"name": "a", "polygon": [[n / 64, n % 2] for n in range(65)]}]}, "zones[0].polygon"),
+        ({"tracking": {"max_gap_seconds": 60.1}}, "tracking.max_gap_seconds"),
+        ({"presence": {"max_gap_seconds": 61}}, "presence.max_gap_seconds"),
         ({"notify": {"channels": []}}, "notify.channels"),
         ({"tracking": {"max_gap": 3}}, "tracking.max_gap"),
         ({"lines": [{"name": "a", "from": [0, 0], "to": [1, 1]}]}, "lines[0]"),  # marker has no tracking

@@ -148,8 +148,12 @@ async def test_the_events_of_replaced_scenarios_come_before_a_scenarios_own(
     oldest = await add_scenario(scenarios, state="inactive")
     deleted = await add_scenario(scenarios, state="inactive", replaces=oldest, deleted_at=datetime.now(UTC))
     newest = await add_scenario(scenarios, replaces=deleted)
-    for scenario_id, event_id in product((newest, deleted, oldest), (1, 2)):
-        await add_found(predictions, scenario_id, event_id)
+    last = {newest: "open", deleted: "interrupted", oldest: "interrupted"}
+    for scenario_id, event_id in product(last, (1, 2)):
+        if event_id == 1:
+            await add_checkpoint(predictions, scenario_id)
+        state = "ended" if event_id == 1 else last[scenario_id]
+        await add_found(predictions, scenario_id, event_id, state=state)
 
     async def listed(scenario_id: UUID, **query: Any) -> list[tuple[str, int]]:
         found = await events(http, f"/scenarios/{scenario_id}/events", limit=limit, **query)
@@ -159,6 +163,8 @@ async def test_the_events_of_replaced_scenarios_come_before_a_scenarios_own(
     assert await listed(newest) == in_order
     assert await listed(newest, order="desc", kind="object") == in_order[::-1]
     assert await listed(oldest) == in_order[:2]
+    assert await listed(newest, state="open") == in_order[3:]
+    assert await listed(newest, state="interrupted") == in_order[1:2]
 
 
 async def test_a_page_that_begins_in_a_deleted_scenario_is_refused(
@@ -205,8 +211,10 @@ async def test_events_of_deleted_scenarios_are_not_listed(
     for event_id in range(1, 41):
         await add_found(predictions, deleted, event_id, at=BEGIN)
     await add_found(predictions, kept, 1, at=BEGIN)
+    await add_checkpoint(predictions, deleted)
     for event_id in range(41, 61):
-        await add_found(predictions, deleted, event_id, at=BEGIN)
+        await add_found(predictions, deleted, event_id, at=BEGIN, state="open")
+    assert await events(http, "/events", state="open") == []
     for query in ({}, {"from_time": 0}, {"kind": "object"}, {"order": "desc"}):
         assert [item["scenario_id"] for item in await events(http, "/events", limit=10, **query)] == [
             str(kept)

@@ -1,26 +1,32 @@
 """Events and track ids of a scenario that was disturbed are those of an undisturbed one."""
 
+import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from anyio import create_task_group
 from msgspec.structs import replace
 
-from app.detectors.base import Detector
+from app.detectors.base import Detector, UnusableError
 from app.domain.analysis import Alert, Line, Notify, Presence, Tracking, Zone
 from app.domain.event import Event
 from app.domain.picture import Picture
 from app.domain.prediction import Detection, Prediction
+from app.domain.reason import ScenarioWarning
 from app.domain.spec import ScenarioSpec
-from app.messages import RunFinished, RunReleased, RunStopped
+from app.messages import RunFailed, RunFinished, RunReleased, RunStopped
+from app.postgres import Database
 from app.predictions.codec import decode
 from app.predictions.events import decode_event
 from app.runner import analysing
 from app.runner import run as run_module
 from tests.runner.runs import LIVE, World, executing, spec
+from tests.support.clips import marker_clip, truncate
 from tests.support.waiting import until
 
 SIX_HUNDRED_FRAMES = "test:testsrc2?size=320x180&rate=100&duration=6"
@@ -29,7 +35,11 @@ SIX_HUNDRED_FRAMES = "test:testsrc2?size=320x180&rate=100&duration=6"
 class Walkers(Detector):
     """Finds people who walk to and fro, and cars that drive by; sometimes it misses one."""
 
+    works_until = 10**9
+
     def detect(self, _picture: Picture, frame: int) -> tuple[Detection, ...]:
+        if frame >= self.works_until:
+            raise UnusableError("the detector is out of order")
         time.sleep(0.006)
         found = []
         for number, label in enumerate(("person", "person", "car")):
@@ -116,6 +126,13 @@ async def released_after(world: World, frames: int, attempt: int, source: str) -
     await stopped_after(world, frames, attempt, "release", source)
 
 
+async def failed_after(world: World, frames: int, attempt: int, source: str = SIX_HUNDRED_FRAMES) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Walkers, "works_until", frames)
+        await world.run(watched(source), attempt=attempt).execute()
+    assert isinstance(world.events[-1], RunFailed)
+
+
 async def states(world: World) -> set[str]:
     return {event.state for event in (await outcome(world))[0]}
 
@@ -151,7 +168,7 @@ async def test_a_recording_whose_runs_were_killed_has_the_events_of_an_undisturb
     assert (checkpoint["open_events"], checkpoint["analysis_state"]) == ([], b"")
 
 
-async def test_the_open_events_of_a_stopped_recording_are_interrupted_until_it_is_resumed(
+async def test_the_open_events_of_a_stopped_or_failed_recording_are_interrupted_until_it_is_resumed(
     new_world: Callable[[], World],
 ) -> None:
     undisturbed, stopped = new_world(), new_world()
@@ -166,7 +183,12 @@ async def test_the_open_events_of_a_stopped_recording_are_interrupted_until_it_i
     await stopped_after(stopped, 300, 3, "release")
     assert isinstance(stopped.events[-1], RunReleased)
     assert "interrupted" not in await states(stopped)
-    await stopped.run(watched(SIX_HUNDRED_FRAMES), attempt=4).execute()
+    assert "open" in await states(stopped)
+    await failed_after(stopped, 400, 4)
+    assert len(await stopped.stored()) == 400
+    assert "interrupted" in await states(stopped)
+    assert "open" not in await states(stopped)
+    await stopped.run(watched(SIX_HUNDRED_FRAMES), attempt=5).execute()
     assert await outcome(stopped) == await outcome(undisturbed)
 
 
@@ -207,7 +229,7 @@ async def test_a_live_source_s_events_end_when_it_is_stopped(new_world: Callable
     assert len((await outcome(world))[0]) > len(events)
 
 
-@pytest.mark.parametrize("end", [killed_after, released_after])
+@pytest.mark.parametrize("end", [killed_after, released_after, failed_after])
 async def test_a_live_source_that_is_back_within_a_minute_goes_on_with_its_events(
     new_world: Callable[[], World], end: Any
 ) -> None:
@@ -238,6 +260,47 @@ async def test_a_live_source_begins_anew_after_a_minute_or_with_a_damaged_state(
     after = (await outcome(world))[0]
     assert after[: len(before)] == [replace(event, state="ended") for event in before]
     assert "open" in {event.state for event in after[len(before) :]}
+
+
+async def test_the_events_of_a_recording_that_is_cut_off_end_with_its_last_frame(
+    predictions: Database, tmp_path: Path
+) -> None:
+    truncate(marker_clip(tmp_path / "whole.mkv", frames=60), 0.5, tmp_path / "cut.mkv")
+    world = World(predictions, tmp_path)
+    await world.run(watched("cut.mkv")).execute()
+    assert isinstance(world.events[-1], RunFinished)
+    events, frames, _ = await outcome(world)
+    assert 0 < len(frames) < 60
+    assert {event.state for event in events} == {"ended"}
+    last = max(event.end_frame for event in events)
+    assert (last, (await world.checkpoint())["open_events"]) == (frames[-1].frame, [])
+
+
+class Crowd(Detector):
+    """Finds more objects and labels than are followed."""
+
+    def detect(self, _picture: Picture, frame: int) -> tuple[Detection, ...]:
+        return tuple(
+            Detection(f"label {n % 65}", 0.9, (x, y, x + 8.0, y + 8.0))
+            for n in range(301)
+            for x, y in [(10.0 * (n % 32) + frame % 2, 12.0 * (n // 32))]
+        )
+
+
+async def test_each_bound_that_is_met_is_told_once_over_runs(
+    new_world: Callable[[], World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "make_detector", lambda *_: Crowd())
+    world = new_world()
+    for attempt in (1, 2, 3):
+        await stopped_after(world, 4 * attempt, attempt, "release", LIVE)
+        if attempt == 2:
+            await change(world, "analysis_state = '\\x00'")
+    told = msgspec.json.decode((await world.checkpoint())["warnings"], type=list[ScenarioWarning])
+    found = [re.findall(r"More than (\d+ \w+)", one.text) for one in told if one.code == "analysis_limited"]
+    assert found == [["300 objects"], ["64 labels"]]
+    shown = {event.label for event in (await outcome(world))[0] if event.kind == "presence"}
+    assert len(shown) == 64
 
 
 async def test_without_analysis_nothing_of_it_is_stored(new_world: Callable[[], World]) -> None:
