@@ -133,9 +133,11 @@ async def _open_runner(context: RoleContext) -> Work:
             WorkerLanes(Workers(usable_cores())),
             settings.decoding,
             _inference_servers(settings),
+            keeps_evidence=settings.evidence_max_gb > 0,
         ),
         heartbeat_interval=settings.heartbeat_interval,
         live_retention_days=settings.live_retention_days,
+        max_evidence=round(settings.evidence_max_gb * 1e9),
     )
     return partial(runner.run, context.stopping)
 

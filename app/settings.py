@@ -45,6 +45,9 @@ _Days = Annotated[
     Annotated[float, Meta(gt=0, le=36_500)] | None,
     Meta(description="a number of days above 0, at most 36500"),
 ]
+_Gigabytes = Annotated[
+    float, Meta(ge=0, le=1_000_000, description="a number of gigabytes from 0 to 1000000; 0: no pictures")
+]
 _Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
 _Port = Annotated[int, Meta(ge=1, le=65535, description="a port number from 1 to 65535")]
 _Servers = Annotated[
@@ -97,6 +100,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     runner_slots: _Count = 4
     decoding: Annotated[Literal["thread", "process"], Meta(description="thread or process")] = "thread"
     live_retention_days: _Days = None
+    evidence_max_gb: _Gigabytes = 10.0
     channels_file: _File = None
     notify_networks: Annotated[
         Networks,

@@ -21,7 +21,8 @@ from msgspec import Struct
 from app.domain.prediction import Detection
 from app.domain.sampling import EveryFrame, FixedRate, Sampling
 from app.domain.source import parse_source
-from app.runner.pipeline import FrameTask, Pipeline
+from app.runner.pipeline import Pipeline
+from app.runner.tasks import FrameTask
 from app.runner.workers import Workers
 from app.video.decoder.parent import ProcessReader
 from app.video.reader import ThreadReader

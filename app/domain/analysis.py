@@ -101,3 +101,8 @@ class AnalysisRules(Struct, frozen=True):
     zones: tuple[Zone, ...] = ()
     lines: tuple[Line, ...] = ()
     alerts: tuple[Alert, ...] = ()
+
+    @property
+    def may_have_evidence(self) -> bool:
+        """Whether events can be of the kinds of which a live source keeps pictures."""
+        return self.tracking is not None or bool(self.alerts)

@@ -13,6 +13,7 @@ from ..domain.reason import ScenarioWarning
 from ..domain.sampling import CandidateFrames
 from ..domain.states import SourceState
 from .delivery import NewDelivery
+from .evidence import NewPicture
 
 
 class Fence(Struct, frozen=True):
@@ -89,7 +90,8 @@ class NewSourceChange(Struct, frozen=True):
 class AnalysisUpdate(Struct, frozen=True):
     """What a batch changes in the analysis: events that are new or changed, one for each id.
 
-    `carried` and `open_events` are those after the batch. `saved`: None: as before.
+    `carried` and `open_events` are those after the batch. `saved`: None: as before. `pictures` are of some of
+    the events, at most one of each.
     """
 
     carried: Carried
@@ -97,6 +99,7 @@ class AnalysisUpdate(Struct, frozen=True):
     open_events: tuple[int, ...] = ()
     saved: SavedAnalysis | None = None
     deliveries: tuple[NewDelivery, ...] = ()
+    pictures: tuple[NewPicture, ...] = ()
 
 
 class Batch(Struct, frozen=True):
@@ -119,6 +122,11 @@ class Batch(Struct, frozen=True):
     warnings: tuple[ScenarioWarning, ...] | None = None  # all of the scenario's; None: as before
     new_sizes: tuple[FrameSize, ...] = ()
     analysis: AnalysisUpdate | None = None  # None: as before
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether pictures of events are stored with it."""
+        return self.analysis is not None and bool(self.analysis.pictures)
 
 
 class BatchWrite(Struct, frozen=True):

@@ -12,7 +12,10 @@ from ..domain.event import Carried, Event
 from ..domain.prediction import Detection
 from ..predictions.checkpoint import Checkpoint, SavedAnalysis
 from ..predictions.codec import as_stored
-from .pipeline import AnalysedFrame, FrameTask
+from ..predictions.evidence import NewPicture
+from .evidence import EvidenceTaker
+from .pipeline import EarlyEncoder
+from .tasks import AnalysedFrame, FrameTask
 
 SAVE_EVERY = 10.0
 """Seconds between the saved states of a run: what was stored since is replayed if the run is killed."""
@@ -40,8 +43,11 @@ class EndOfAnalysis(Struct, frozen=True):
 class RunAnalysis:
     """Sees each frame as it is stored, so that a replay of what is stored gives the same results."""
 
-    def __init__(self, analysis: Analysis, claimed: Checkpoint) -> None:
-        """`analysis` has seen the frames before the claimed `next_frame`."""
+    def __init__(
+        self, analysis: Analysis, claimed: Checkpoint, evidence: EvidenceTaker | None = None
+    ) -> None:
+        """`analysis` has seen the frames before the claimed `next_frame`. `evidence`: None: takes none."""
+        self._evidence = evidence
         self._analysis = analysis
         self._next_frame = claimed.next_frame
         self._changes_of_size = len(claimed.sizes)
@@ -63,8 +69,21 @@ class RunAnalysis:
             saved = SavedAnalysis(task.frame + 1, self._analysis.save())
             self._saved_at = time.monotonic()
         self.has_unsaved_frames = saved is None
-        task.analysed = AnalysedFrame(step.events, self._analysis.carried, saved)
+        pictures: tuple[NewPicture, ...] = ()
+        if self._evidence is not None and (task.picture is not None or task.jpeg is not None):
+            pictures = self._evidence.take(step, task.frame, task.time, task.picture, task.jpeg)
+        task.analysed = AnalysedFrame(step.events, self._analysis.carried, saved, pictures)
         return step.detections
+
+    @property
+    def encode(self) -> EarlyEncoder | None:
+        """Keeps pictures that the next steps may need; None if they need none."""
+        return None if self._evidence is None else self._evidence.encode
+
+    def note_stored(self, end: int) -> None:
+        """Take the frames before `end` as stored."""
+        if self._evidence is not None:
+            self._evidence.forget_before(end)
 
     @property
     def carried(self) -> Carried:

@@ -13,9 +13,10 @@ from ..domain.reason import ScenarioWarning
 from ..domain.sampling import CandidateFrames
 from ..domain.states import SourceState
 from ..predictions.checkpoint import AnalysisUpdate, Batch, Checkpoint, Counters, SavedAnalysis
+from ..predictions.evidence import NewPicture
 from ..video.reading import Watermark
 from .analysing import MAX_SIZES, EndOfAnalysis
-from .pipeline import FrameTask
+from .tasks import FrameTask
 
 _RATE_WINDOW = 5.0  # seconds
 _MAX_WARNINGS = 100  # of a scenario
@@ -44,6 +45,7 @@ class BatchBuilder:
         self._carried = checkpoint.carried
         self._open_events = dict.fromkeys(checkpoint.open_events)
         self._changed_events: dict[int, Event] = {}
+        self._pictures: dict[int, NewPicture] = {}  # of events
         self.saved_analysis: SavedAnalysis | None = None
         """To be stored with the next frames of analysis."""
         self._is_analysis_changed = False
@@ -115,6 +117,7 @@ class BatchBuilder:
                     self._note_size(entry)
                     if (analysed := entry.analysed) is not None:
                         self.change_analysis(analysed.events, analysed.carried, analysed.saved)
+                        self._pictures |= {picture.event_id: picture for picture in analysed.pictures}
                     predictions.append(
                         Prediction(entry.frame, entry.time, entry.detections or (), entry.error)
                     )
@@ -169,9 +172,10 @@ class BatchBuilder:
         if not self._is_analysis_changed:
             return None
         events, self._changed_events = tuple(self._changed_events.values()), {}
+        pictures, self._pictures = tuple(self._pictures.values()), {}
         saved, self.saved_analysis = self.saved_analysis, None
         self._is_analysis_changed = False
-        return AnalysisUpdate(self._carried, events, tuple(self._open_events), saved)
+        return AnalysisUpdate(self._carried, events, tuple(self._open_events), saved, pictures=pictures)
 
     def _note_size(self, task: FrameTask) -> None:
         """Keep the size of the frame's picture if it is another one than that of the frame before."""

@@ -15,7 +15,10 @@ Decoding = Literal["thread", "process"]
 
 
 class RunContext(Struct, frozen=True):
-    """What all runs of a runner share. `decoding` says where each run's source is decoded."""
+    """What all runs of a runner share. `decoding` says where each run's source is decoded.
+
+    `keeps_evidence`: live sources keep pictures of their objects and alerts.
+    """
 
     database: Database
     media_root: Path
@@ -24,3 +27,4 @@ class RunContext(Struct, frozen=True):
     workers: WorkerLanes
     decoding: Decoding = "thread"
     servers: InferenceServers = field(default_factory=lambda: InferenceServers(Networks("public,private")))
+    keeps_evidence: bool = True

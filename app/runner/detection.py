@@ -10,7 +10,7 @@ from ..domain.pins import Pins
 from ..domain.prediction import Detection
 from ..domain.reason import DetectorWait, ScenarioWarning
 from ..predictions.checkpoint import Checkpoint
-from .pipeline import FrameTask
+from .tasks import FrameTask
 
 WAIT_SHOWN_AFTER = 1.0
 """Seconds that a detector waits for its server before that is shown: it may just have been restarted."""

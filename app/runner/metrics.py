@@ -15,6 +15,18 @@ EXPIRED = Counter(
 DROPPED_DELIVERIES = Counter(
     "videoanalysis_deliveries_dropped", "Messages dropped because too many waited", ["channel"]
 )
+PICTURES = Counter("videoanalysis_evidence_pictures", "Pictures of live sources' events stored")
+PICTURE_BYTES = Counter("videoanalysis_evidence_bytes", "Bytes of the pictures of events stored")
+MISSED_PICTURES = Counter(
+    "videoanalysis_evidence_missed",
+    "Pictures of events not taken because too many waited to be stored, or the frame could not be encoded",
+)
+REMOVED_PICTURES = Counter(
+    "videoanalysis_evidence_removed", "Pictures of events removed because of VA_EVIDENCE_MAX_GB"
+)
+EVIDENCE_SIZE = Gauge(
+    "videoanalysis_evidence_size_bytes", "Bytes of all pictures of events in the database, at the last count"
+)
 LOSSES = Counter("videoanalysis_source_losses", "Times that a live source was lost, or could not be opened")
 STORE_SECONDS = Histogram("videoanalysis_store_seconds", "Time to store one batch")
 ENDED = Counter("videoanalysis_runs_ended", "Runs that ended on this runner", ["how"])
@@ -26,3 +38,6 @@ def count(batch: Batch) -> None:
     SAMPLED.inc(len(batch.predictions))
     FAILED.inc(sum(prediction.error is not None for prediction in batch.predictions))
     DETECTIONS.inc(sum(len(prediction.detections) for prediction in batch.predictions))
+    if batch.analysis is not None:
+        PICTURES.inc(len(batch.analysis.pictures))
+        PICTURE_BYTES.inc(sum(len(picture.jpeg) for picture in batch.analysis.pictures))

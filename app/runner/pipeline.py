@@ -13,11 +13,10 @@ from threading import Condition, Lock
 from msgspec import Struct
 
 from ..detectors.base import PostponedError
-from ..domain.event import Carried, Event
 from ..domain.picture import Picture
 from ..domain.prediction import DETECTOR_FAILED, Detection
-from ..predictions.checkpoint import SavedAnalysis
 from ..video.reading import ReadStatus, SampledFrame, Watermark
+from .tasks import FrameTask
 from .workers import Workers
 
 MAX_LINE = 4096
@@ -33,47 +32,21 @@ STEP_FAILED = "the analysis failed: "
 """What a frame's error begins with if the ordered step raised."""
 
 
-class AnalysedFrame(Struct, frozen=True):
-    """What analysis makes of a frame besides its detections; `carried` is that after the frame."""
-
-    events: tuple[Event, ...]
-    carried: Carried
-    saved: SavedAnalysis | None
-
-
-class FrameTask(Struct, eq=False):
-    """A sampled frame on its way. Fields are those of SampledFrame, and what became of it.
-
-    It is detected once it has detections or an error; its picture is released then. It is done if it can be
-    stored.
-    """
-
-    frame: int
-    time: float
-    sampled: int | None
-    picture: Picture | None
-    error: str | None = None
-    size: tuple[int, int] | None = None  # of the picture, which may be released
-    detections: tuple[Detection, ...] | None = None
-    is_dropped: bool = False
-    is_done: bool = False
-    analysed: AnalysedFrame | None = None
-
-    @property
-    def is_detected(self) -> bool:
-        """Whether there is nothing left to detect."""
-        return self.detections is not None or self.error is not None
-
-
 _Result = tuple[tuple[Detection, ...] | None, str | None]  # detections or an error
 Detect = Callable[[FrameTask], tuple[Detection, ...]]
 OrderedStep = Callable[[FrameTask], tuple[Detection, ...] | None]
 """Sees each frame that will be stored, in frame order and one at a time, in a worker's thread.
 
-It is given a frame with its detections or its error, but without its picture. Frames that are read again to
-warm up a detector come too; dropped frames do not. What it returns replaces the detections, unless it is
-None. It must be a pure function of the frames so far. If it raises, that frame is stored with the error, and
-the next frame follows.
+It is given a frame with its detections or its error, but without its picture unless an EarlyEncoder is there.
+Frames that are read again to warm up a detector come too; dropped frames do not. What it returns replaces the
+detections, unless it is None. It must be a pure function of the frames so far. If it raises, that frame is
+stored with the error, and the next frame follows.
+"""
+EarlyEncoder = Callable[[int, Picture], bytes | None]
+"""Keeps the picture of a frame of a live source, in which something was found, for the ordered step.
+
+The step is given the picture itself if the frame is the next one for it; if others come before it, they could
+hold up the decoder, which has few pictures: then it is given what this returns.
 """
 
 
@@ -107,11 +80,13 @@ class Pipeline:
         parallel: int,
         wake: Callable[[], None],
         ordered_step: OrderedStep | None = None,
+        encode: EarlyEncoder | None = None,
     ) -> None:
         self.capacity = parallel + 2
         """The most sampled frames of a recording that have their pictures at the same time."""
         self._detect = detect
         self._ordered_step = ordered_step
+        self._encode = encode
         self._wake = wake
         self._workers = workers
         self._parallel = parallel
@@ -281,8 +256,12 @@ class Pipeline:
             with self._lock:
                 self._put_back(task, postponed.retry_after)
                 return False
+        if is_step or not detections:
+            task.picture = None
+        else:
+            self._release(task)
         with self._lock:
-            task.detections, task.error, task.picture = detections, error, None
+            task.detections, task.error = detections, error
             if is_step:
                 self._is_stepping = False
             task.is_done = is_step or self._ordered_step is None
@@ -292,6 +271,16 @@ class Pipeline:
                 self._requests -= 1
             self._announce()
             return has_more
+
+    def _release(self, task: FrameTask) -> None:
+        """Release the picture of a frame in which something was found, unless the next step is given it."""
+        if self._encode is not None and self._status.is_live and task.picture is not None:
+            with self._lock:
+                is_next = bool(self._unstepped) and self._unstepped[0] is task  # until it was its turn
+            if is_next:
+                return
+            task.jpeg = self._encode(task.frame, task.picture)
+        task.picture = None
 
     def _put_back(self, task: FrameTask, seconds: float) -> None:
         """Have a frame detected again after so many seconds. `take` looks at what waits often enough."""

@@ -19,23 +19,23 @@ from ..domain.analysis import AnalysisRules
 from ..domain.media import Media
 from ..domain.pins import PinnedError, Pins
 from ..domain.reason import DetectorWait, ScenarioWarning, SourceLoss
-from ..domain.source import Source, SourceError, parse_aspect, parse_source
+from ..domain.source import SourceError, parse_aspect, parse_source
 from ..domain.spec import ScenarioSpec
 from ..domain.states import SourceState
 from ..domain.stored_spec import decode_spec
 from ..messages import RunEvent, RunFailed, RunFinished, RunReleased, RunStarted, RunStopped, StartRun
 from ..predictions.checkpoint import Batch, Checkpoint, Fence, FencedError
-from ..video.decoder.parent import ProcessReader
-from ..video.reader import ThreadReader
-from ..video.reading import FrameReader, ReadRequest, StartingPoint
+from ..video.reading import FrameReader
 from . import metrics
 from .analysing import EndOfAnalysis, RunAnalysis, end_of_events
 from .batches import BatchBuilder
 from .context import RunContext
 from .deliveries import with_deliveries
 from .detection import RunDetector
+from .evidence import EvidenceTaker
 from .fenced_store import FencedStore, backoffs
 from .pipeline import MAX_TAKEN, Pipeline, Taken
+from .readers import make_reader
 from .replay import Replay
 from .shared_statements import SharedStatements
 from .source_history import SourceHistory
@@ -50,7 +50,6 @@ KEEP_EVERY = 60.0
 
 MAX_PARALLEL = 4
 """Frames of one run that are detected in at the same time: each is held with its picture."""
-
 
 _SourceStatus = tuple[SourceState, SourceLoss | None]
 
@@ -142,7 +141,7 @@ class Run:
             if analysis is None:
                 return self._ended_as_asked()
         pipeline = self._pipeline(detector, run_detector, analysis)
-        reader = self._reader(spec, source, claimed)
+        reader = make_reader(source, spec.sampling, spec.restart, claimed, self._context)
         try:
             reader.start(pipeline)
             last = await self._store_frames(
@@ -165,29 +164,6 @@ class Run:
             return self._event(RunFailed, error=fault, retryable=False)
         return self._outcome(last)
 
-    def _reader(self, spec: ScenarioSpec, source: Source, claimed: Checkpoint) -> FrameReader:
-        context = self._context
-        if claimed.is_live:  # only an earlier attempt could tell of an http source
-            source = replace(source, live=True)
-        request = ReadRequest(
-            source,
-            str(context.media_root.absolute()),
-            str(context.networks),
-            spec.sampling,
-            is_persistent=claimed.next_frame > 0 or spec.restart.policy == "always",
-            start=StartingPoint(
-                claimed.next_frame,
-                claimed.candidates,
-                claimed.replay_frame,
-                claimed.replay_sampled,
-                claimed.unix_offset,
-                has_pictures=claimed.counters.sampled > claimed.counters.failed
-                or claimed.last_detector_error is not None,
-                patience=claimed.source_patience,
-            ),
-        )
-        return ProcessReader(request) if context.decoding == "process" else ThreadReader(request)
-
     async def _resume_analysis(
         self, spec: ScenarioSpec, claimed: Checkpoint, builder: BatchBuilder
     ) -> RunAnalysis | None:
@@ -202,7 +178,8 @@ class Run:
         resumed = await replay.resume()
         if resumed is None:
             return None
-        analysis = RunAnalysis(resumed.analysis, claimed)
+        evidence = EvidenceTaker() if self._context.keeps_evidence and spec.rules.may_have_evidence else None
+        analysis = RunAnalysis(resumed.analysis, claimed, evidence)
         builder.saved_analysis = resumed.saved
         if resumed.events:
             builder.change_analysis(resumed.events, analysis.carried, None)
@@ -220,6 +197,7 @@ class Run:
             parallel=1 if is_alone else min(MAX_PARALLEL, workers.count),
             wake=from_threads(self._wake.set),
             ordered_step=analysis,
+            encode=None if analysis is None else analysis.encode,
         )
 
     async def _store_frames(
@@ -278,6 +256,8 @@ class Run:
             if batch is not None:
                 await self._store.store(deliver(batch))
                 self.next_frame = batch.end
+                if analysis is not None:
+                    analysis.note_stored(batch.end)
                 stored = status.state, stored[1]  # a batch tells nothing of a loss
                 kept_at = time.monotonic()
             elif builder.has_open_events and time.monotonic() - kept_at > KEEP_EVERY:

@@ -40,6 +40,7 @@ from ..messages import (
 )
 from . import metrics
 from .cleanup.abandoned_events import settle_abandoned
+from .cleanup.evidence_cap import bound_evidence
 from .cleanup.old_deliveries import bound_deliveries
 from .cleanup.purge import Purge
 from .cleanup.retention import remove_old
@@ -67,13 +68,16 @@ class Runner:
         *,
         heartbeat_interval: float,
         live_retention_days: float | None = None,
+        max_evidence: int = 10**10,
     ) -> None:
+        """`max_evidence`: bytes that the pictures of events of all scenarios may have."""
         self._instance = instance
         self._slots = slots
         self._bus = bus
         self._context = context
         self._interval = heartbeat_interval
         self._retention = live_retention_days
+        self._max_evidence = max_evidence
         self._runs: dict[tuple[UUID, int], Run] = {}
         self._is_leaving = False
         self._report = Wake()
@@ -90,6 +94,7 @@ class Runner:
             group.start_soon(purge.run)
             group.start_soon(bound_deliveries, self._context.database)
             group.start_soon(settle_abandoned, self._context.database)
+            group.start_soon(bound_evidence, self._context.database, self._max_evidence)
             if self._retention is not None:
                 group.start_soon(remove_old, self._context.database, self._retention)
             group.start_soon(self._beat)

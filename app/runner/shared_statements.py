@@ -32,7 +32,7 @@ class SharedStatements:
 
     async def write(self, write: BatchWrite) -> WriteResult | None:
         """Store a batch. Returns None if it must be stored alone: it is large, or the statement failed."""
-        if len(write.batch.predictions) > MAX_SHARED_FRAMES:
+        if len(write.batch.predictions) > MAX_SHARED_FRAMES or write.batch.has_pictures:
             return None
         return await self._writes.ask(write)
 

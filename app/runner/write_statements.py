@@ -1,6 +1,8 @@
 """The statements that store batches: of one scenario or of several, with or without analysis."""
 
 from ..predictions.events import COLUMNS
+from ..predictions.evidence import CLEARLY_BETTER
+from ..predictions.evidence import COLUMNS as PICTURE_COLUMNS
 
 _ANALYSIS_COLUMNS = (
     ("analysis_state", "bytea", "bytea"),
@@ -34,6 +36,19 @@ _EVENTS = f"""
           FROM moved CROSS JOIN LATERAL json_to_recordset({{deliveries}}::json)
                AS d (id uuid, event_id bigint, channel text, payload text)
         ON CONFLICT (id) DO NOTHING
+    )"""  # noqa: S608 - of the code's own constants
+
+# A run that goes on after another does not know the pictures that are stored, so the better one stays.
+_PICTURES = f"""
+    , pictured AS (
+        INSERT INTO evidence AS known (scenario_id, event_id, frame, time, score, box, bytes, picture)
+        SELECT scenario_id, event_id, frame, time, score, box, octet_length(jpeg), jpeg
+          FROM moved CROSS JOIN LATERAL json_to_recordset($43::text::json) AS p ({PICTURE_COLUMNS})
+               CROSS JOIN LATERAL (SELECT ($44::bytea[])[number] AS jpeg OFFSET 0) AS one
+        ON CONFLICT (scenario_id, event_id) DO UPDATE
+           SET frame = excluded.frame, time = excluded.time, score = excluded.score, box = excluded.box,
+               bytes = excluded.bytes, picture = excluded.picture
+         WHERE excluded.score > {CLEARLY_BETTER} * known.score
     )"""  # noqa: S608 - of the code's own constants
 
 _ONE = """
@@ -150,14 +165,17 @@ def _of_batch(number: int, kind: str) -> str:
 WRITE = _ONE.format(set_analysis="", write_events="")
 """Its parameters are those of `checkpoints.write`."""
 
-WRITE_WITH_EVENTS = _ONE.format(
-    set_analysis="".join(
-        f", {column} = coalesce({_one(number, kind)}::{to}, {column})"
-        for number, (column, kind, to) in enumerate(_ANALYSIS_COLUMNS, 35)
-    ),
-    write_events=_EVENTS.format(is_live="$17", events=_one(41, "text"), deliveries=_one(42, "text")),
+_SET_ANALYSIS = "".join(
+    f", {column} = coalesce({_one(number, kind)}::{to}, {column})"
+    for number, (column, kind, to) in enumerate(_ANALYSIS_COLUMNS, 35)
 )
+_WRITE_EVENTS = _EVENTS.format(is_live="$17", events=_one(41, "text"), deliveries=_one(42, "text"))
+
+WRITE_WITH_EVENTS = _ONE.format(set_analysis=_SET_ANALYSIS, write_events=_WRITE_EVENTS)
 """Has eight more parameters: those of `checkpoints.analysis_values`."""
+
+WRITE_WITH_PICTURES = _ONE.format(set_analysis=_SET_ANALYSIS, write_events=_WRITE_EVENTS + _PICTURES)
+"""Has two more parameters: those of `evidence.encode_pictures`."""
 
 WRITE_SEVERAL = _SEVERAL.format(set_analysis="", write_events="")
 """Its parameters are arrays over the batches, or over all their rows."""

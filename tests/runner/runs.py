@@ -44,6 +44,7 @@ class World:
         self.events: list[RunEvent] = []
         self._clips = clips
         self.servers = InferenceServers(Networks("loopback"))
+        self.keeps_evidence = True
 
     def run(self, spec: ScenarioSpec, *, attempt: int = 1, database: Database | None = None) -> Run:
         """An attempt that is still to be executed."""
@@ -57,6 +58,7 @@ class World:
             workers,
             self.decoding,
             self.servers,
+            self.keeps_evidence,
         )
         command = StartRun(INSTANCE, self.scenario_id, attempt, encode_spec(spec))
         return Run(command, context, self.events.append)

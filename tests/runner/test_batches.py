@@ -15,7 +15,7 @@ from app.domain.picture import Picture
 from app.domain.prediction import Detection, Prediction
 from app.predictions.checkpoint import Batch, Checkpoint, Counters
 from app.runner.batches import BatchBuilder
-from app.runner.pipeline import FrameTask
+from app.runner.tasks import FrameTask
 from app.video.reading import Watermark
 from tests.support.pictures import ArrayPicture, plain
 

@@ -8,7 +8,8 @@ from threading import Event
 import pytest
 
 from app.domain.prediction import Detection
-from app.runner.pipeline import STEP_FAILED, FrameTask, Pipeline
+from app.runner.pipeline import STEP_FAILED, Pipeline
+from app.runner.tasks import FrameTask
 from app.runner.workers import Workers
 from app.video.reading import SampledFrame, Watermark
 from tests.runner.pipelines import (
@@ -71,7 +72,14 @@ async def test_it_sees_every_frame_in_order_however_long_detection_takes(seed: i
         time.sleep(delays[task.frame])
         return FOUND
 
-    pipeline = Pipeline(detect, workers=Workers(4), parallel=4, wake=nothing, ordered_step=step)
+    pipeline = Pipeline(
+        detect,
+        workers=Workers(4),
+        parallel=4,
+        wake=nothing,
+        ordered_step=step,
+        encode=lambda _frame, _picture: pytest.fail("of a recording"),
+    )
     entries: list[SampledFrame | Watermark] = []
     for frame in range(FRAMES):
         if frame % 7 == 3:
@@ -197,6 +205,41 @@ async def test_a_frame_without_anything_to_detect_reaches_it_at_the_event_loop_s
     await until(both_taken)
     pipeline.stop()
     assert pipeline.take().is_over
+
+
+async def test_it_is_given_the_pictures_of_a_live_source_in_which_something_was_found(
+    held: HeldDetector,
+) -> None:
+    """The next frame's picture as it is; those after it were encoded, so that the decoder has them back."""
+    given: dict[int, tuple[bool, bytes | None]] = {}
+
+    def step(task: FrameTask) -> None:
+        given[task.frame] = task.picture is not None, task.jpeg
+
+    def detect(task: FrameTask) -> tuple[Detection, ...]:
+        return held.detect(task) if task.frame != 2 else held.detect(task)[:0]
+
+    pipeline = Pipeline(
+        detect,
+        workers=Workers(4),
+        parallel=4,
+        wake=nothing,
+        ordered_step=step,
+        encode=lambda frame, _picture: b"%d" % frame,
+    )
+    pipeline.note(LIVE)
+    for frame in range(4):
+        pipeline.put(sampled(frame))
+    tasks = [task for task in pipeline._line if isinstance(task, FrameTask)]
+    held.release(1, 2, 3)
+    await until(lambda: [task.picture for task in tasks[1:]] == [None] * 3)
+    assert given == {}
+    held.release(0)
+    await until(lambda: len(given) == 4)
+    pipeline.end(ENDED)
+    await take_all(pipeline)
+    assert given == {0: (True, None), 1: (False, b"1"), 2: (False, None), 3: (False, b"3")}
+    assert [task.picture for task in tasks] == [None] * 4
 
 
 async def test_without_it_nothing_is_kept_for_it() -> None:

@@ -8,7 +8,8 @@ import pytest
 from app.domain.media import Media
 from app.domain.prediction import Detection
 from app.runner import workers
-from app.runner.pipeline import MAX_LINE, MAX_TAKEN, FrameTask, Pipeline
+from app.runner.pipeline import MAX_LINE, MAX_TAKEN, Pipeline
+from app.runner.tasks import FrameTask
 from app.runner.workers import Workers
 from app.video.reading import ReadStatus, SampledFrame, Watermark
 from tests.runner.pipelines import (

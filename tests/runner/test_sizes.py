@@ -15,7 +15,7 @@ from app.postgres import Database
 from app.predictions.checkpoint import BatchWrite, Checkpoint, Counters
 from app.runner import checkpoints
 from app.runner.batches import BatchBuilder
-from app.runner.pipeline import FrameTask
+from app.runner.tasks import FrameTask
 from tests.runner.runs import World, spec
 from tests.support.batches import batch
 from tests.support.checkpoints import claim, new_fence

@@ -10,9 +10,11 @@ from app.domain.event import Carried, Event
 from app.postgres import Database
 from app.predictions.checkpoint import AnalysisUpdate, Batch, BatchWrite, Fence, SavedAnalysis
 from app.predictions.events import decode_event
+from app.predictions.evidence import NewPicture
 from app.runner import checkpoints
 from app.runner.cleanup import purge
 from app.runner.deliveries import new_deliveries
+from app.runner.shared_statements import SharedStatements
 from tests.support.batches import batch
 from tests.support.checkpoints import claim, new_fence, write
 from tests.support.deliveries import event as alert
@@ -161,3 +163,60 @@ async def test_an_event_of_a_live_source_has_its_wall_clock(predictions: Databas
             "SELECT extract(epoch FROM at)::float8 FROM events WHERE scenario_id = $1", fence.scenario_id
         )
     assert at == (1_700_000_000.25 if is_live else None)
+
+
+def picture(event_id: int, frame: int, score: float, jpeg: bytes = b"jpeg") -> NewPicture:
+    return NewPicture(event_id, frame, 1_700_000_000.5 + frame, score, (1.0, 2.0, 3.5, 4.0), jpeg)
+
+
+def with_pictures(plain: Batch, *pictures: NewPicture) -> Batch:
+    assert plain.analysis is not None
+    return replace(plain, analysis=replace(plain.analysis, pictures=pictures))
+
+
+async def stored_pictures(database: Database, fence: Fence) -> dict[int, tuple[int, bytes]]:
+    async with database.connection() as connection:
+        rows = await connection.fetch("SELECT * FROM evidence WHERE scenario_id = $1", fence.scenario_id)
+    assert all(list(row["box"]) == [1.0, 2.0, 3.5, 4.0] for row in rows)
+    assert all(row["time"] == 1_700_000_000.5 + row["frame"] for row in rows)
+    assert all(row["bytes"] == len(row["picture"]) for row in rows)
+    return {row["event_id"]: (row["frame"], row["picture"]) for row in rows}
+
+
+async def test_pictures_are_stored_with_their_events_and_replaced_by_clearly_better_ones(
+    predictions: Database,
+) -> None:
+    fence = await claimed(predictions)
+    shared = bytes(range(256)) * 400
+    first = with_events(batch(0, 10), STAY, alert(2), replace(STAY, event_id=3), open_events=(1, 3))
+    told = with_pictures(first, picture(1, 5, 10.0, shared), picture(2, 5, 9.0, shared), picture(3, 6, 8.0))
+    for _ in range(2):  # as after a lost acknowledgement
+        assert await write_all(predictions, (fence, told)) == ["stored"]
+    expected = {1: (5, shared), 2: (5, shared), 3: (6, b"jpeg")}
+    assert await stored_pictures(predictions, fence) == expected
+    later = with_events(batch(10, 20), STAY, replace(STAY, event_id=3), open_events=(1, 3))
+    better = with_pictures(later, picture(1, 15, 15.0, b"no"), picture(3, 15, 12.1, b"new"))
+    assert await write_all(predictions, (fence, better)) == ["stored"]
+    assert await stored_pictures(predictions, fence) == expected | {3: (15, b"new")}
+
+
+async def test_no_picture_is_stored_of_a_batch_that_is_fenced_off_or_deleted(predictions: Database) -> None:
+    fenced, deleted = await claimed(predictions), await claimed(predictions)
+    await claim(predictions, replace(fenced, attempt=2, run_token=uuid4()))
+    async with predictions.connection() as connection:
+        await purge.leave_tombstone(connection, deleted.scenario_id)
+    for fence in (fenced, deleted):
+        told = with_pictures(with_events(batch(0, 10), STAY), picture(1, 5, 1.0))
+        assert await write_all(predictions, (fence, told)) == ["fenced_off"]
+        assert await stored_pictures(predictions, fence) == {}
+
+
+async def test_a_batch_with_pictures_shares_no_statement(predictions: Database) -> None:
+    fences = [await claimed(predictions) for _ in range(3)]
+    shared = SharedStatements(predictions)
+    plain = with_events(batch(0, 10), STAY)
+    told = [plain, with_pictures(plain, picture(1, 5, 1.0)), plain]
+    results: list[str | None] = []
+    for fence, each in zip(fences, told, strict=True):
+        results.append(await shared.write(BatchWrite(fence, each)))
+    assert results == ["stored", None, "stored"]

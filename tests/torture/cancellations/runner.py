@@ -10,7 +10,7 @@ from app.predictions.checkpoint import BatchWrite, NewSourceChange
 from app.predictions.codec import FRAMES_PER_BLOCK
 from app.runner import checkpoints as results
 from app.runner import claims, replay, waits
-from app.runner.cleanup import abandoned_events, purge, retention
+from app.runner.cleanup import abandoned_events, evidence_cap, purge, retention
 from tests.support.batches import batch
 from tests.torture.cancellations.registry import call
 from tests.torture.cancellations.world import World
@@ -124,6 +124,24 @@ async def _remove_oldest_block(world: World) -> None:
 async def _remove_old_events(world: World) -> None:
     async with world.predictions.connection() as connection:
         await retention.remove_old_events(connection, world.chance.choice(world.recorded), 3600)
+
+
+@call(evidence_cap.count_bytes)
+async def _count_bytes(world: World) -> None:
+    async with world.predictions.connection() as connection:
+        await evidence_cap.count_bytes(connection)
+
+
+@call(evidence_cap.remove_excess)
+async def _remove_excess(world: World) -> None:
+    async with world.predictions.transaction() as connection:
+        await evidence_cap.remove_excess(connection, 0, 100)
+
+
+@call(evidence_cap.bound_evidence)
+async def _bound_evidence(world: World) -> None:
+    with move_on_after(0.05):
+        await evidence_cap.bound_evidence(world.predictions, 0)
 
 
 @call(abandoned_events.settle)
