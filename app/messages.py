@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Raw, Struct
 
-from .domain.features import FEATURES_OF_0_1_0
+from .domain.features import FEATURES_OF_0_1_0, STORED
 from .domain.media import Media
 
 
@@ -39,8 +39,8 @@ class CreateScenario(Message, frozen=True):
 
     @property
     def is_plain(self) -> bool:
-        """Whether it has neither tags nor a scenario to replace."""
-        return self.tags is None and self.replaces is None
+        """Whether it has no tags, and names no other scenario: to replace, or for its footage."""
+        return self.tags is None and self.replaces is None and STORED not in self.needs
 
 
 class StartScenario(Message, frozen=True):

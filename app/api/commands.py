@@ -54,6 +54,7 @@ def _raise_if_refused(result: CommandResult, command: OrchestratorCommand) -> No
         case "mismatch":
             raise ProblemError(MISMATCH, result.detail, scenario_id=command.scenario_id)
         case "unknown" if isinstance(command, CreateScenario):
-            raise ProblemError(NOT_FOUND, result.detail, field="replaces")
+            field = "replaces" if "`replaces`" in result.detail else "source"
+            raise ProblemError(NOT_FOUND, result.detail, field=field)
         case "unknown":
             raise no_scenario(command.scenario_id)

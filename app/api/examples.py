@@ -5,7 +5,7 @@ from uuid import UUID
 
 from ..detectors.onnx.catalog import InputInfo, ModelInfo
 from ..domain.analysis import Alert, Line, Zone
-from ..domain.detector_config import Marker, Motion, Objects
+from ..domain.detector_config import Marker, Motion, Objects, Stored
 from ..domain.media import Media, VideoTrack
 from ..domain.prediction import Detection, Prediction
 from ..domain.sampling import EveryFrame, FixedRate
@@ -36,6 +36,11 @@ NEW_SCENARIOS = {
         zones=(Zone("door", ((0.1, 0.4), (0.5, 0.4), (0.5, 1.0), (0.1, 1.0))),),
         lines=(Line("gate", (0.2, 0.9), (0.8, 0.9)),),
         alerts=(Alert("visitor", ("person",), zone="door", min_seconds=3, cooldown_seconds=60),),
+    ),
+    "ask what another scenario stored, with another line": NewScenario(
+        "scenario:0198f1c2-6f0e-7b64-9d8e-0f6f0a1c2b3d",
+        Stored(),
+        lines=(Line("crossing", (0.0, 0.6), (1.0, 0.6)),),
     ),
 }
 

@@ -7,10 +7,11 @@ from uuid import UUID, uuid4, uuid5
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.json import encode
 
-from ..domain.analysis import Presence, Tracking
-from ..domain.detector_config import Onnx, Remote
+from ..domain.analysis import AnalysisRules, Presence, Tracking
+from ..domain.detector_config import Onnx, Remote, Stored
 from ..domain.rule_checks import RuleError, check_notify, check_rules
-from ..domain.source import SourceError, parse_aspect, parse_source
+from ..domain.sampling import FixedRate, Sampling
+from ..domain.source import Source, SourceError, parse_aspect, parse_source
 from ..domain.spec import ScenarioSpec, default_analysis
 from ..domain.stored_spec import encode_spec
 from ..domain.tags import Tags, find_bad_tag
@@ -50,11 +51,21 @@ _PresenceOrDefault = Annotated[
 ]
 
 
+_SamplingOrDefault = Annotated[
+    Sampling | UnsetType | None,
+    Meta(
+        description="which frames are analysed; if left out, 2 for each second, and of a source"
+        " `scenario:<id>` those that are stored"
+    ),
+]
+
+
 class NewScenario(ScenarioSpec, frozen=True):
     """What to analyse, with which detector, and how."""
 
     id: Annotated[UUID | None, Meta(description="chosen by the client, so that repeating is safe")] = None
-    # A request that leaves these out gets defaults; a stored specification without them has none.
+    # A request that leaves these out gets defaults; a stored specification without them has others, or none.
+    sampling: _SamplingOrDefault = UNSET  # type: ignore[assignment]
     tracking: _TrackingOrDefault = UNSET  # type: ignore[assignment]
     presence: _PresenceOrDefault = UNSET  # type: ignore[assignment]
     tags: Annotated[
@@ -76,6 +87,8 @@ class NewScenario(ScenarioSpec, frozen=True):
         """Return what never changes, with defaults for what is left out."""
         tracking, presence = default_analysis(self.detector)
         fields = {name: getattr(self, name) for name in ScenarioSpec.__struct_fields__}
+        if fields["sampling"] is UNSET:
+            fields["sampling"] = None if isinstance(self.detector, Stored) else FixedRate()
         if fields["tracking"] is UNSET:
             fields["tracking"] = tracking
         if fields["presence"] is UNSET:
@@ -87,6 +100,11 @@ class NewScenario(ScenarioSpec, frozen=True):
         source = _parsed("source", self.source, parse_source)
         if self.aspect is not None:
             _parsed("aspect", self.aspect, parse_aspect)
+        if source.kind == "scenario" or isinstance(self.detector, Stored):
+            self._check_footage(source)
+        elif self.sampling is None:
+            detail = "`sampling` must be an object. Leave it out for 2 frames each second."
+            raise ProblemError(INVALID, detail, field="sampling")
         if isinstance(self.detector, Onnx | Remote) and self.detector.labels == ():
             detail = "`detector.labels` is empty, so nothing would be found. Leave it out for all labels."
             raise ProblemError(INVALID, detail, field="detector.labels")
@@ -115,6 +133,30 @@ class NewScenario(ScenarioSpec, frozen=True):
                 f" `{longest}`."
             )
             raise ProblemError(INVALID, detail, field=longest)
+
+    def _check_footage(self, source: Source) -> None:
+        """Check a request that asks stored footage again. Raises ProblemError (422)."""
+        if not isinstance(self.detector, Stored):
+            detail = 'What a scenario stored is not detected in again. Use the detector {"type": "stored"}.'
+            raise ProblemError(INVALID, detail, field="detector")
+        if source.kind != "scenario":
+            detail = "The detector `stored` looks at no pictures. Give it a source `scenario:<id>`."
+            raise ProblemError(INVALID, detail, field="source")
+        if self.sampling not in (UNSET, None):
+            detail = "The frames are those that the scenario in `source` has stored. Leave `sampling` out."
+            raise ProblemError(INVALID, detail, field="sampling")
+        for field in ("track", "aspect"):
+            if getattr(self, field) is not None:
+                detail = (
+                    f"The footage is that of the video which the other scenario reads. Leave `{field}` out."
+                )
+                raise ProblemError(INVALID, detail, field=field)
+        if self.notify is not None:
+            detail = "Nobody is told of what happened in stored footage. Leave `notify` out."
+            raise ProblemError(INVALID, detail, field="notify")
+        if self.spec().rules == AnalysisRules():
+            detail = "Nothing is asked of the footage. Leave `tracking` or `presence` out, or set it to {}."
+            raise ProblemError(INVALID, detail, field="tracking")
 
 
 def _parsed(field: str, text: str, parse: Callable[[str], T]) -> T:

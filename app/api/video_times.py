@@ -23,10 +23,13 @@ def to_date(time: Time | None) -> datetime | None:
     return time if time is None or isinstance(time, datetime) else datetime.fromtimestamp(time, UTC)
 
 
-def check_times(row: Record, **times: Time | None) -> None:
-    """Raise ProblemError (400) if a date is given for a recording, whose times begin with its first frame."""
+def check_times(row: Record, *, is_dated: bool | None = None, **times: Time | None) -> None:
+    """Raise ProblemError (400) if a date is given for a recording, whose times begin with its first frame.
+
+    `is_dated`: whether its times are dates; None: if its source is live.
+    """
     media = decode_media(row["media"])
-    if media is None or media.live:
+    if is_dated or (is_dated is None and (media is None or media.live)):
         return
     for name, time in times.items():
         if isinstance(time, datetime):

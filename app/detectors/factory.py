@@ -2,9 +2,20 @@
 
 from functools import partial
 
-from ..domain.detector_config import DetectorConfig, Face, Marker, Mock, Motion, Objects, Onnx, People, Remote
+from ..domain.detector_config import (
+    DetectorConfig,
+    Face,
+    Marker,
+    Mock,
+    Motion,
+    Objects,
+    Onnx,
+    People,
+    Remote,
+    Stored,
+)
 from ..domain.networks import Networks
-from .base import Detector
+from .base import Detector, DetectorError
 from .face import FaceDetector
 from .marker import MarkerDetector
 from .mock import MockDetector
@@ -53,5 +64,9 @@ def make_detector(
             return OnnxDetector(config, models)
         case Remote():
             return detector_at(config, servers)
+        case Stored():
+            raise DetectorError(
+                "the detector `stored` looks at no pictures: give it a source `scenario:<id>`"
+            )
         case _:
             return PluginDetector(config)

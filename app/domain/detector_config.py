@@ -175,7 +175,23 @@ class Mock(_Config, frozen=True, tag="mock"):
     max_detections: Annotated[int, Meta(ge=0, le=1000)] = 3
 
 
-BuiltIn = Objects | Motion | People | Face | Marker | Onnx | Remote | Mock
+class Stored(_Config, frozen=True, tag="stored"):
+    """What another scenario stored, for a source `scenario:<id>` alone. Labels: those that are stored.
+
+    Nothing is detected: tracking, presence, zones, lines and alerts are applied to the stored detections,
+    thousands of frames a second.
+    """
+
+    track_ids: Annotated[
+        Literal["stored", "new"],
+        Meta(
+            description="stored: objects are those of the stored `track_id`; `tracking` follows objects if"
+            " none is stored; new: `tracking` follows them in any case"
+        ),
+    ] = "stored"
+
+
+BuiltIn = Objects | Motion | People | Face | Marker | Onnx | Remote | Mock | Stored
 
 PLUGINS = load_plugins(str(config.__struct_config__.tag) for config in get_args(BuiltIn))
 

@@ -6,7 +6,7 @@ processes of neighbouring versions work together, and a runner may lack an optio
 
 from typing import get_args
 
-from .detector_config import DetectorConfig
+from .detector_config import DetectorConfig, Stored
 from .stored_spec import SpecSummary
 
 STATED_MODEL = "stated_model"
@@ -17,6 +17,9 @@ ANALYSIS = "analysis"
 
 NOTIFY = "notify"
 """To have others told of events."""
+
+STORED = f"detector:{Stored.__struct_config__.tag}"
+"""To apply analysis to what another scenario stored."""
 
 FEATURES: frozenset[str] = frozenset(
     f"detector:{config.__struct_config__.tag}" for config in get_args(DetectorConfig)

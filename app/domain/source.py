@@ -1,9 +1,10 @@
-"""Parse a scenario's `source`: a file below the media root, a network stream, or a test pattern."""
+"""Parse a scenario's `source`: a file below the media root, a stream, a test pattern, or a scenario."""
 
 import re
 from pathlib import PurePosixPath
 from typing import Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -20,7 +21,7 @@ PATTERNS = {
 DEFAULT_SECONDS = 10.0
 _MAX_SECONDS = 24 * 3600.0
 _MAX_ASPECT = 20
-_ALLOWED_SOURCES = "a file below the media root, rtsp://, rtsps://, http://, https:// or test:"
+_ALLOWED_SOURCES = "a file below the media root, rtsp://, rtsps://, http://, https://, test: or scenario:"
 # FFmpeg also accepts options after a scheme, as in "subfile,,start,0,…,,:".
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)(?:,[^/]*?)?:")
 _ENCODED_CONTROL = re.compile(r"%(?:[01][0-9A-F]|7F)", re.IGNORECASE)
@@ -39,14 +40,15 @@ class SourceError(ValueError):
 class Source(Struct, frozen=True):
     """A valid source.
 
-    `address` is what is opened: a path relative to the media root, a URL, or a generator's graph, which
-    contains no text of the user. `live` is None if only opening the source tells (http). `redacted` is the
-    source without credentials, for logs and messages. `frames` is the length of a recorded test pattern.
+    `address` is what is opened: a path relative to the media root, a URL, a generator's graph, which contains
+    no text of the user, or a scenario's id. `live` is None if only opening the source tells (http).
+    `redacted` is the source without credentials, for logs and messages. `frames` is the length of a recorded
+    test pattern.
     `track` is the number of the video track that is read; None chooses it when the source is opened.
     `aspect` is width by height of the picture on a screen; None if the source tells it.
     """
 
-    kind: Literal["file", "rtsp", "http", "test"]
+    kind: Literal["file", "rtsp", "http", "test", "scenario"]
     address: str
     live: bool | None
     redacted: str
@@ -74,6 +76,8 @@ def parse_source(text: str) -> Source:
             return _parse_path(text)
         case "test":
             return _parse_test_pattern(text)
+        case "scenario":
+            return _parse_scenario(text)
         case "rtsp" | "rtsps":
             return _parse_url("rtsp", text, live=True)
         case "http" | "https":
@@ -94,6 +98,14 @@ def parse_aspect(text: str) -> float:
             "`aspect` is no display aspect: write width and height as in 16:9, from 1:20 to 20:1"
         )
     return width / height
+
+
+def footage_of(text: str) -> UUID | None:
+    """Return the scenario whose footage a source is, or None if it is of another kind.
+
+    Raises SourceError if what should be the id of a scenario is none.
+    """
+    return UUID(_parse_scenario(text).address) if text.lower().startswith("scenario:") else None
 
 
 def contains_control_characters(address: str) -> bool:
@@ -194,6 +206,17 @@ def _parse_test_pattern(text: str) -> Source:
     if live == "true":
         return Source("test", f"{graph},realtime", live=True, redacted=text)
     return Source("test", graph, live=False, redacted=text, frames=frames)
+
+
+def _parse_scenario(text: str) -> Source:
+    given = text.partition(":")[2]
+    try:
+        address = str(UUID(given))
+    except ValueError:
+        raise SourceError(
+            f"{given[:50]!r} is no id of a scenario: write scenario: and the `id` that GET /scenarios shows"
+        ) from None
+    return Source("scenario", address, live=False, redacted=f"scenario:{address}")
 
 
 def _parse_size(text: str) -> tuple[int, int]:

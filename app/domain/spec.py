@@ -35,11 +35,14 @@ class ScenarioSpec(_RequestObject, frozen=True):
         Meta(
             min_length=1,
             max_length=2000,
-            description="a path below VA_MEDIA_ROOT, an rtsp, rtsps, http or https URL, or `test:<pattern>`",
+            description="a path below VA_MEDIA_ROOT, an rtsp, rtsps, http or https URL, `test:<pattern>`, or"
+            " `scenario:<id>`: what another scenario stored",
         ),
     ]
     detector: DetectorConfig
-    sampling: Sampling = FixedRate()
+    sampling: Annotated[
+        Sampling | None, Meta(description="null: the frames that the source has stored, of a `scenario:<id>`")
+    ] = FixedRate()
     restart: RestartPolicy = RestartPolicy()
     track: Annotated[
         Annotated[int, Meta(ge=0, le=99)] | None,

@@ -30,6 +30,7 @@ class DetectorSummary(Struct, frozen=True):
 class SpecSummary(Struct, frozen=True):
     """The parts of a specification that say how it is driven, whatever version it is of."""
 
+    source: str = ""
     detector: DetectorSummary = DetectorSummary()
     restart: RestartPolicy = RestartPolicy()
     track: int | None = None

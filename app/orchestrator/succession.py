@@ -1,10 +1,11 @@
-"""Commands that create scenarios with tags, replace scenarios, and change names and tags.
+"""Commands that create scenarios which have tags or name others, and that change names and tags.
 
 Each function runs in the transaction that also stores the answer.
 """
 
 import msgspec
 
+from ..domain.features import STORED
 from ..domain.stored_spec import same_specs
 from ..messages import CreateScenario, StopScenario, UpdateScenario
 from ..postgres import Connection
@@ -20,6 +21,7 @@ from .descriptions import (
     read_description,
     write_description,
 )
+from .footage import refuse_footage
 from .lifecycle import ScenarioRecord, create
 
 Answer = tuple[CommandAnswer, str]
@@ -43,6 +45,8 @@ async def create_one(connection: Connection, command: CreateScenario) -> Answer 
     if existing is not None:
         return await _answer_for_existing(connection, existing, command)
     if command.replaces is not None and (refusal := await _refusal(connection, replaced)):
+        return refusal
+    if STORED in command.needs and (refusal := await refuse_footage(connection, command.spec)):
         return refusal
     decision = create(command.scenario_id, command.spec, command.needs)
     if not await store.insert(connection, [(decision, None)]):  # created by another command at this moment

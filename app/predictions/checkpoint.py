@@ -40,6 +40,21 @@ class SavedAnalysis(Struct, frozen=True):
     state: bytes = b""
 
 
+class Footage(Struct, frozen=True):
+    """What another scenario had stored when its footage was first asked: the frames `first` to before `end`.
+
+    `until` is the time of the last of them. `has_tracks`: track ids are stored with its detections.
+    `is_live`: its times are Unix time.
+    """
+
+    scenario_id: UUID
+    first: int
+    end: int
+    until: float
+    has_tracks: bool = False
+    is_live: bool = False
+
+
 class Checkpoint(Struct, frozen=True):
     """How far a scenario is stored.
 
@@ -50,6 +65,7 @@ class Checkpoint(Struct, frozen=True):
     lost. `source_changes` is the number of the latest change in the source's history. `source_patience`:
     seconds that the source may be silent, as an earlier loss taught. `carried` is that of the frames before
     `next_frame`, `analysis` may be that of fewer. `open_events`: the ids of those that have not ended.
+    `footage`: what it asks instead of a source, once that is pinned.
     """
 
     next_frame: int
@@ -71,6 +87,7 @@ class Checkpoint(Struct, frozen=True):
     analysis: SavedAnalysis = SavedAnalysis()
     carried: Carried = Carried()
     open_events: tuple[int, ...] = ()
+    footage: Footage | None = None
 
 
 class NewSourceChange(Struct, frozen=True):

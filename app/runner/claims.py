@@ -11,12 +11,13 @@ from ..domain.pins import Pins
 from ..domain.prediction import DETECTOR_FAILED, FrameSize
 from ..domain.reason import ScenarioWarning
 from ..postgres import Connection
-from ..predictions.checkpoint import Checkpoint, Counters, Fence, FencedError, SavedAnalysis
+from ..predictions.checkpoint import Checkpoint, Counters, Fence, FencedError, Footage, SavedAnalysis
 
 _pins = msgspec.json.Decoder(Pins)
 _warnings = msgspec.json.Decoder(tuple[ScenarioWarning, ...])
 _cooldowns = msgspec.json.Decoder(dict[str, float])
 _sizes = msgspec.json.Decoder(tuple[FrameSize, ...])
+_footage = msgspec.json.Decoder(Footage)
 
 
 async def claim(connection: Connection, fence: Fence) -> Checkpoint:
@@ -83,4 +84,5 @@ def _checkpoint(row: Record) -> Checkpoint:
         analysis=SavedAnalysis(row["analysis_frame"], row["analysis_state"] or b""),
         carried=Carried(row["next_track_id"], row["next_event_id"], _cooldowns.decode(row["cooldowns"])),
         open_events=tuple(row["open_events"]),
+        footage=None if row["footage"] is None else _footage.decode(row["footage"]),
     )

@@ -21,13 +21,12 @@ from ..predictions.checkpoint import Checkpoint, SavedAnalysis
 from ..predictions.codec import decode
 from ..predictions.events import decode_event
 from .fenced_store import backoffs
+from .stored_frames import PAGE, read_footage, read_frames
 
 log = structlog.get_logger(__name__)
 
 MAX_GAP = 60.0
 """Seconds after which what happened before a live source's absence is over."""
-
-PAGE = 1000  # frames
 
 
 class ResumedAnalysis(Struct, frozen=True):
@@ -42,7 +41,10 @@ class ResumedAnalysis(Struct, frozen=True):
 
 
 class Replay:
-    """Resumes the analysis of one scenario, whose fence is claimed. `should_stop`: the run was asked to."""
+    """Resumes the analysis of one scenario, whose fence is claimed. `should_stop`: the run was asked to.
+
+    `has_stored_tracks`: objects are those of the stored track ids.
+    """
 
     def __init__(
         self,
@@ -51,12 +53,14 @@ class Replay:
         claimed: Checkpoint,
         database: Database,
         should_stop: Callable[[], bool],
+        *,
+        has_stored_tracks: bool = False,
     ) -> None:
-        self._rules = rules
         self._scenario_id = scenario_id
         self._claimed = claimed
         self._database = database
         self._should_stop = should_stop
+        self._new_analysis = partial(Analysis, rules, has_stored_tracks=has_stored_tracks)
 
     async def resume(self) -> ResumedAnalysis | None:
         """Return the analysis; None if the run was asked to stop before it was ready.
@@ -69,7 +73,7 @@ class Replay:
         is_late = now - claimed.position_seconds > MAX_GAP or not claimed.analysis.state
         if not (claimed.is_live and claimed.next_frame > 0 and is_late):
             try:
-                analysis = Analysis(self._rules, Carried(), claimed.analysis.state or None)
+                analysis = self._new_analysis(Carried(), claimed.analysis.state or None)
                 if not await self._take(analysis, claimed.analysis.frame):
                     return None
                 _compare(analysis.carried, claimed.carried)
@@ -80,18 +84,29 @@ class Replay:
                 first = None if claimed.next_frame else SavedAnalysis(0, analysis.save())
                 return await self._changing(analysis, "open", first)
         if claimed.is_live:
-            analysis = Analysis(self._rules, claimed.carried)
+            analysis = self._new_analysis(claimed.carried)
         else:
             ids = Carried(claimed.carried.next_track_id, claimed.carried.next_event_id)
-            analysis = Analysis(self._rules, ids)
-            if not await self._take(analysis, 0):
+            analysis = self._new_analysis(ids)
+            if not await self._take(analysis, 0 if claimed.footage is None else claimed.footage.first):
                 return None
         return await self._changing(analysis, "ended", SavedAnalysis(claimed.next_frame, analysis.save()))
+
+    async def read(self, first: int, end: int) -> list[Record] | None:
+        """Return up to PAGE frames from `first` on and before `end`; None if the run was asked to stop.
+
+        Raises:
+            FootageError: frames of the footage that the scenario asks were removed.
+        """
+        footage = self._claimed.footage
+        if footage is None:
+            return await self._read(partial(read_frames, scenario_id=self._scenario_id, first=first, end=end))
+        return await self._read(partial(read_footage, scenario_id=footage.scenario_id, first=first, end=end))
 
     async def _take(self, analysis: Analysis, frame: int) -> bool:
         """Let it see what is stored from a frame on. Returns False if the run was asked to stop."""
         while frame < self._claimed.next_frame:
-            rows = await self._read(partial(read_frames, first=frame, end=self._claimed.next_frame))
+            rows = await self.read(frame, self._claimed.next_frame)
             if rows is None:
                 return False
             await to_thread.run_sync(_take_rows, analysis, rows, self._claimed.sizes)
@@ -106,7 +121,9 @@ class Replay:
         """Return the analysis with the open events in this state, those that have it left out."""
         if not self._claimed.open_events:
             return ResumedAnalysis(analysis, (), saved)
-        rows = await self._read(partial(read_events, numbers=self._claimed.open_events))
+        rows = await self._read(
+            partial(read_events, scenario_id=self._scenario_id, numbers=self._claimed.open_events)
+        )
         if rows is None:
             return None
         events = [decode_event(row) for row in rows if row["state"] not in (state, "ended")]
@@ -119,7 +136,7 @@ class Replay:
                 break
             try:
                 async with self._database.connection() as connection:
-                    return await read(connection, self._scenario_id)
+                    return await read(connection)
             except TRANSIENT as error:
                 log.warning("cannot read what is stored yet", error=repr(error))
                 await sleep(backoff)
@@ -137,19 +154,6 @@ def _take_rows(analysis: Analysis, rows: Sequence[Record], sizes: tuple[FrameSiz
         frame = decode(row, sizes=sizes)
         size = frame.width or 0, frame.height or 0
         analysis.step(frame.frame, frame.time, size, frame.detections)
-
-
-async def read_frames(connection: Connection, scenario_id: UUID, first: int, end: int) -> list[Record]:
-    """Return up to PAGE stored frames without an error, from `first` on and before `end`."""
-    rows: list[Record] = await connection.fetch(
-        "SELECT frame, time, labels, confidences, boxes, track_ids, error FROM predictions"
-        " WHERE scenario_id = $1 AND frame >= $2 AND frame < $3 AND error IS NULL ORDER BY frame LIMIT $4",
-        scenario_id,
-        first,
-        end,
-        PAGE,
-    )
-    return rows
 
 
 async def read_events(connection: Connection, scenario_id: UUID, numbers: Sequence[int]) -> list[Record]:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from typing import Literal
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import structlog
 from anyio import to_thread
@@ -19,6 +19,7 @@ from ..domain.analysis import AnalysisRules
 from ..domain.media import Media
 from ..domain.pins import PinnedError, Pins
 from ..domain.reason import DetectorWait, ScenarioWarning, SourceLoss
+from ..domain.sampling import FixedRate
 from ..domain.source import SourceError, parse_aspect, parse_source
 from ..domain.spec import ScenarioSpec
 from ..domain.states import SourceState
@@ -34,11 +35,13 @@ from .deliveries import with_deliveries
 from .detection import RunDetector
 from .evidence import EvidenceTaker
 from .fenced_store import FencedStore, backoffs
+from .footage import FootageRun
 from .pipeline import MAX_TAKEN, Pipeline, Taken
 from .readers import make_reader
 from .replay import Replay
 from .shared_statements import SharedStatements
 from .source_history import SourceHistory
+from .stored_frames import FootageError
 
 log = structlog.get_logger(__name__)
 
@@ -75,8 +78,8 @@ class Run:
         self._emit = emit
         self._may_emit = may_emit
         self._report = report
-        fence = Fence(command.scenario_id, command.attempt, uuid4())
-        self._store = FencedStore(context.database, fence, shared)
+        self._fence = Fence(command.scenario_id, command.attempt, uuid4())
+        self._store = FencedStore(context.database, self._fence, shared)
         self._asked: Literal["stop", "release"] | None = None
         self._wake = Wake()
         self._media: Media | None = None
@@ -126,6 +129,8 @@ class Run:
             spec = decode_spec(self._command.spec)
             aspect = None if spec.aspect is None else parse_aspect(spec.aspect)
             source = replace(parse_source(spec.source), track=spec.track, aspect=aspect)
+            if source.kind == "scenario":
+                return await self._ask_again(spec, UUID(source.address), claimed)
             make = partial(make_detector, spec.detector, self._context.models, self._context.servers)
             is_quick = isinstance(spec.detector, MADE_AT_ONCE)
             detector = make() if is_quick else await to_thread.run_sync(make, abandon_on_cancel=True)
@@ -141,7 +146,8 @@ class Run:
             if analysis is None:
                 return self._ended_as_asked()
         pipeline = self._pipeline(detector, run_detector, analysis)
-        reader = make_reader(source, spec.sampling, spec.restart, claimed, self._context)
+        sampling = spec.sampling or FixedRate()  # only footage has none
+        reader = make_reader(source, sampling, spec.restart, claimed, self._context)
         try:
             reader.start(pipeline)
             last = await self._store_frames(
@@ -163,6 +169,21 @@ class Run:
         if fault is not None:
             return self._event(RunFailed, error=fault, retryable=False)
         return self._outcome(last)
+
+    async def _ask_again(self, spec: ScenarioSpec, source_id: UUID, claimed: Checkpoint) -> RunEvent:
+        """Run analysis over what another scenario has stored."""
+        database = self._context.database
+        footage = FootageRun(
+            self._fence, self._store, database, lambda: self._asked, self._tell_media, self._note_stored
+        )
+        try:
+            is_finished = await footage.execute(spec, source_id, claimed)
+        except FootageError as error:
+            return self._event(RunFailed, error=str(error), retryable=error.is_retryable)
+        return self._event(RunFinished) if is_finished else self._ended_as_asked()
+
+    def _note_stored(self, end: int) -> None:
+        self.next_frame = end
 
     async def _resume_analysis(
         self, spec: ScenarioSpec, claimed: Checkpoint, builder: BatchBuilder
@@ -233,7 +254,7 @@ class Run:
                 if detector.pins != pins:  # a server tells what it has when it first answers
                     pins = detector.pins
                     builder.pin(replace(pins, file=status.file))
-                self._tell_media(status.media, is_over=taken.is_over)
+                self._tell_media(status.media, taken.is_over)
             for change in taken.changes:
                 history.note(change)
             if history.pending and await self._store.try_to_note(status, tuple(history.pending)):
@@ -275,7 +296,7 @@ class Run:
             else:
                 await checkpoint()
 
-    def _tell_media(self, media: Media, *, is_over: bool) -> None:
+    def _tell_media(self, media: Media, is_over: bool) -> None:
         """Tell what the source is: when the run starts, and whenever a live source changes."""
         if media != self._media:
             event = "run started" if self._media is None else "the source changed"

@@ -135,6 +135,8 @@ def open_container(
                 case "http":
                     client = HttpClient(networks, silence_timeout=read_timeout, timeout=open_timeout)
                     opened = _open_http(source, client, stack, stop, open_timeout, read_timeout)
+                case "scenario":
+                    raise SourceError("a scenario has no pictures of its own: open the source that it names")
         except SourceError as error:
             raise VideoError(str(error), retryable=False) from None
         except READ_ERRORS as error:

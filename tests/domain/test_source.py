@@ -1,10 +1,11 @@
 """Parsing a scenario's source: what is accepted, what is rejected, and what is shown without credentials."""
 
 import re
+from uuid import UUID
 
 import pytest
 
-from app.domain.source import SourceError, parse_aspect, parse_source
+from app.domain.source import SourceError, footage_of, parse_aspect, parse_source
 
 
 def rejection(text: str) -> str:
@@ -151,6 +152,16 @@ def test_a_user_name_that_is_split_is_refused_too_and_not_shown(text: str) -> No
 )
 def test_an_at_sign_may_stand_where_it_splits_no_password(text: str) -> None:
     assert parse_source(text).address == text
+
+
+def test_a_scenario_is_named_by_its_id() -> None:
+    number = "0198F1C2-6f0e-7b64-9d8e-0f6f0a1c2b3d"
+    source = parse_source(f"Scenario:{number}")
+    assert (source.kind, source.address, source.live) == ("scenario", number.lower(), False)
+    assert source.redacted == f"scenario:{number.lower()}"
+    assert footage_of(f"SCENARIO:{number}") == UUID(number)
+    assert footage_of("scenario.mp4") is None
+    assert "id of a scenario" in rejection("scenario:yard")
 
 
 def test_only_opening_tells_whether_http_is_live() -> None:

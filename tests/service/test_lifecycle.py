@@ -148,3 +148,21 @@ async def test_a_scenario_replaces_another_while_that_runs(service: ServiceProce
     answer = await service.http.patch(f"/scenarios/{new}", json={"name": "yard", "tags": None})
     assert (answer.status_code, answer.json()["name"], answer.json()["tags"]) == (200, "yard", [])
     assert await post(service, old, "start") == 409
+
+
+async def test_what_one_scenario_stored_is_asked_again_with_other_rules(service: ServiceProcess) -> None:
+    original = await service.create("short.mp4", MARKER, sampling=ALL)
+    await service.ends(original)
+    zone = {"name": "all", "polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
+    asking = await service.create(f"scenario:{original}", {"type": "stored"}, zones=[zone])
+    ended = await service.ends(asking)
+    assert (ended["outcome"], ended["error"]) == ("completed", None)
+    assert (ended["progress"]["percent"], ended["progress"]["frames_read"]) == (100.0, 90)
+    assert await service.predictions(asking) == await service.predictions(original)
+    events = (await service.http.get(f"/scenarios/{asking}/events")).json()["items"]
+    assert {event["kind"] for event in events} == {"object", "zone", "presence"}
+    assert {event["state"] for event in events} == {"ended"}
+    assert (await service.http.get(f"/scenarios/{original}/events")).json()["items"] == []
+    assert (await service.http.delete(f"/scenarios/{original}")).status_code == 204
+    assert (await service.http.get(f"/scenarios/{asking}/predictions")).status_code == 410
+    assert (await service.http.get(f"/scenarios/{asking}/events")).json()["items"] == events

@@ -13,6 +13,10 @@ from ...domain.media import Media
 from ...domain.pins import Pins
 from ...domain.states import SourceState
 from ...postgres import Database
+from ...predictions.checkpoint import Footage
+
+_pins = msgspec.json.Decoder(Pins)
+_footage = msgspec.json.Decoder(Footage)
 
 
 class Progress(Struct, frozen=True):
@@ -63,9 +67,16 @@ class StoredProgress(Struct, frozen=True):
     pin_changes: str = "[]"
     warnings: str = "[]"
     pins: str | None = None
+    footage: str | None = None
+
+    @property
+    def frames_read(self) -> int:
+        """The frames before its checkpoint; of the footage of another scenario, those that were pinned."""
+        if self.footage is None:
+            return self.next_frame
+        return self.next_frame - _footage.decode(self.footage).first
 
 
-_pins = msgspec.json.Decoder(Pins)
 _UNCLAIMED = StoredProgress()
 _COLUMNS = ", ".join(StoredProgress.__struct_fields__)
 _SELECT = f"SELECT {_COLUMNS} FROM checkpoints WHERE scenario_id = ANY($1)"  # noqa: S608
@@ -99,7 +110,7 @@ def progress_of(scenario: Record, media: Media | None, stored: StoredProgress) -
         fps=fps,
         eta_seconds=_eta(media, stored, fps),
         position_seconds=round(stored.position_seconds, 3),
-        frames_read=stored.next_frame,
+        frames_read=stored.frames_read,
         frames_sampled=stored.frames_sampled,
         frames_dropped=stored.frames_dropped,
         frames_failed=stored.frames_failed,
@@ -131,7 +142,7 @@ def _percent(scenario: Record, media: Media | None, stored: StoredProgress) -> f
     if media is None or media.live:
         return None
     if media.frames:
-        share = stored.next_frame / media.frames
+        share = stored.frames_read / media.frames
     elif media.duration_seconds:
         share = stored.position_seconds / media.duration_seconds
     else:
@@ -142,4 +153,4 @@ def _percent(scenario: Record, media: Media | None, stored: StoredProgress) -> f
 def _eta(media: Media | None, stored: StoredProgress, fps: float | None) -> float | None:
     if media is None or media.live or not media.frames or not fps:
         return None
-    return round(max(media.frames - stored.next_frame, 0) / fps, 1)
+    return round(max(media.frames - stored.frames_read, 0) / fps, 1)

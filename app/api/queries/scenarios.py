@@ -60,7 +60,9 @@ class Scenario(Struct, frozen=True):
     warnings: Annotated[list[ScenarioWarning], Meta(description="what to know of its results")]
     source: str
     detector: DetectorConfig
-    sampling: Sampling
+    sampling: Annotated[
+        Sampling | None, Meta(description="null: the frames that the scenario in `source` has stored")
+    ]
     restart: RestartPolicy
     track: Annotated[int | None, Meta(description="the video track that the specification asks for")]
     aspect: Annotated[

@@ -24,6 +24,7 @@ from ..queries.events import (
     list_events,
     list_stored_events,
 )
+from ..queries.footage import asked_scenario, find_footage
 from ..queries.scenarios import find_row, list_succession
 from ..video_times import Time, check_times, to_date, to_seconds
 
@@ -127,7 +128,11 @@ async def get_scenario_events(request: ApiRequest, scenario_id: FromPath[UUID]) 
     row = await find_row(deps.scenarios, scenario_id)
     if row is None:
         raise no_scenario(scenario_id)
-    check_times(row, from_time=query.from_time, to_time=query.to_time)
+    is_dated = None
+    if asked_scenario(row) is not None:
+        footage = await find_footage(deps.predictions, scenario_id)
+        is_dated = footage is None or footage.is_live
+    check_times(row, is_dated=is_dated, from_time=query.from_time, to_time=query.to_time)
     scenario_ids = await list_succession(deps.scenarios, scenario_id)
     if query.order == "asc":
         scenario_ids.reverse()

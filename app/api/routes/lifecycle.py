@@ -92,7 +92,7 @@ _ACCEPTED_DOC = ResponseDoc(
         },
         problems={
             BAD_REQUEST: "The body is not valid JSON: trailing comma in object at line 1, column 23.",
-            NOT_FOUND: "There is no scenario with the id in `replaces`. GET /scenarios lists all ids.",
+            NOT_FOUND: "There is no scenario with the id in `source`. GET /scenarios lists all ids.",
             CONFLICT: _ID_DELETED,
             TOO_SLOW: "The body must arrive within 20 seconds. Send the request again.",
             TOO_LARGE: "A request body may have at most 1 MB.",

@@ -10,14 +10,16 @@ from msgspec import Meta, Struct, json, structs
 from .. import examples
 from ..http.cursors import NumberPosition, make_cursor, read_cursor
 from ..http.openapi import OperationDoc, ResponseDoc
-from ..http.problems import BAD_CURSOR, NOT_FOUND, no_scenario
+from ..http.problems import BAD_CURSOR, GONE, NOT_FOUND, ProblemError, no_scenario
 from ..http.requests import ApiRequest
 from ..http.responses import JsonResponse
+from ..queries.footage import asked_scenario, find_footage
 from ..queries.predictions import MAX_FRAME, PredictionFilter, PredictionPage, list_predictions
-from ..queries.scenarios import find_row, is_completed
+from ..queries.scenarios import exists, find_row, is_completed
 from ..video_times import Time, check_times, to_seconds
 
 Frame = Annotated[int, Meta(ge=0, le=MAX_FRAME)]
+_FOOTAGE_GONE = "The scenario whose footage this one asks was deleted, and its predictions with it."
 _AT = "in seconds; of a live source also as RFC 3339, such as 2026-01-31T09:30:00Z"
 
 
@@ -64,13 +66,16 @@ class PredictionQuery(Struct, frozen=True, forbid_unknown_fields=True):
             " confidence is given. A page ends early, with `next_cursor` set, once it holds near 50,000"
             " detections (fewer if labels are long; those that a filter leaves out count too). Pages stay"
             " right while rows are added: `next_cursor` is null once nothing more is stored. To follow a"
-            " scenario that still runs, continue with `from_frame` one past the last frame received."
+            " scenario that still runs, continue with `from_frame` one past the last frame received.\n\n"
+            "Those of a scenario whose source is `scenario:<id>` are the stored predictions that it asks;"
+            " there are none until its first run has begun."
         ),
         query=PredictionQuery,
         responses={200: ResponseDoc("A page of predictions.", PredictionPage, examples.PREDICTION_PAGE)},
         problems={
             BAD_CURSOR: "Send `cursor` exactly as `next_cursor` returned it, with the same path and filters.",
             NOT_FOUND: examples.NO_SCENARIO,
+            GONE: _FOOTAGE_GONE,
         },
     ),
 )
@@ -98,7 +103,18 @@ async def _page(request: ApiRequest, scenario_id: UUID) -> tuple[bytes, bool]:
     row = await find_row(deps.scenarios, scenario_id)
     if row is None:
         raise no_scenario(scenario_id)
-    check_times(row, from_time=query.from_time, to_time=query.to_time)
-    items, more = await list_predictions(deps.predictions, scenario_id, wanted, query.limit)
+    is_dated, asked = None, asked_scenario(row)
+    if asked is not None:
+        if not await exists(deps.scenarios, asked):
+            raise ProblemError(GONE, _FOOTAGE_GONE, scenario_id=asked)
+        footage = await find_footage(deps.predictions, scenario_id)
+        if footage is None:
+            return json.encode(PredictionPage([], None)), False
+        is_dated = footage.is_live
+        first, end = max(wanted.from_frame, footage.first), min(wanted.to_frame, footage.end)
+        wanted = structs.replace(wanted, from_frame=first, to_frame=end)
+    check_times(row, is_dated=is_dated, from_time=query.from_time, to_time=query.to_time)
+    items, more = await list_predictions(deps.predictions, asked or scenario_id, wanted, query.limit)
     page = PredictionPage(items, None if more is None else make_cursor(NumberPosition(more), bound))
-    return json.encode(page), row["outcome"] == "completed"
+    # Those of another scenario can be deleted with it, or become too old.
+    return json.encode(page), row["outcome"] == "completed" and asked is None

@@ -59,8 +59,11 @@ async def _remove_old_of(database: Database, scenario_id: UUID, days: float) -> 
 
 
 async def live_scenarios(connection: Connection) -> list[UUID]:
-    """Return the scenarios that have a live source and are not deleted."""
-    rows = await connection.fetch("SELECT scenario_id FROM checkpoints WHERE live AND NOT dropped")
+    """Return the scenarios that have a live source, or ask the footage of one, and are not deleted."""
+    rows = await connection.fetch(
+        "SELECT scenario_id FROM checkpoints WHERE live AND NOT dropped"
+        " UNION ALL SELECT scenario_id FROM checkpoints WHERE (footage->>'is_live')::boolean AND NOT dropped"
+    )
     return [row["scenario_id"] for row in rows]
 
 

@@ -11,6 +11,7 @@ from app.api.queries import (
     deliveries,
     event_news,
     events,
+    footage,
     health,
     history,
     predictions,
@@ -153,6 +154,11 @@ async def _read_present(world: World) -> None:
 async def _list_predictions(world: World) -> None:
     wanted = predictions.PredictionFilter(label="aruco:0")
     await predictions.list_predictions(world.predictions, world.chance.choice(world.recorded), wanted, 100)
+
+
+@call(footage.find_footage)
+async def _find_footage(world: World) -> None:
+    await footage.find_footage(world.predictions, world.any_scenario())
 
 
 @call(progress.find_stored_progress)

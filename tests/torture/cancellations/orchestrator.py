@@ -2,6 +2,8 @@
 
 from uuid import uuid4
 
+from msgspec.structs import replace
+
 from app.concurrency.wake import Wake
 from app.domain.features import FEATURES
 from app.domain.stored_spec import encode_spec
@@ -22,6 +24,7 @@ from app.orchestrator import (
     decisions,
     descriptions,
     dispatcher,
+    footage,
     handlers,
     heartbeats,
     leases,
@@ -95,6 +98,13 @@ async def _create_one(world: World) -> None:
         await succession.create_one(
             connection, CreateScenario(uuid4(), uuid4(), spec, tags=("gate",), replaces=known)
         )
+
+
+@call(footage.refuse_footage)
+async def _refuse_footage(world: World) -> None:
+    spec = replace(SPEC, source=f"scenario:{world.any_scenario()}")
+    async with world.scenarios.connection() as connection:
+        await footage.refuse_footage(connection, encode_spec(spec))
 
 
 @call(succession.update)

@@ -1,5 +1,6 @@
 """Calls of the functions of app.runner."""
 
+from contextlib import suppress
 from uuid import uuid4
 
 from anyio import move_on_after
@@ -9,7 +10,7 @@ from app.domain.reason import DetectorWait
 from app.predictions.checkpoint import BatchWrite, NewSourceChange
 from app.predictions.codec import FRAMES_PER_BLOCK
 from app.runner import checkpoints as results
-from app.runner import claims, replay, waits
+from app.runner import claims, replay, stored_frames, waits
 from app.runner.cleanup import abandoned_events, evidence_cap, purge, retention
 from tests.support.batches import batch
 from tests.torture.cancellations.registry import call
@@ -77,10 +78,25 @@ async def _note_alive(world: World) -> None:
         await waits.note_alive(connection, fence)
 
 
-@call(replay.read_frames)
+@call(stored_frames.read_frames)
 async def _read_frames(world: World) -> None:
     async with world.predictions.connection() as connection:
-        await replay.read_frames(connection, world.chance.choice(world.recorded), 0, 10)
+        await stored_frames.read_frames(connection, world.chance.choice(world.recorded), 0, 10)
+
+
+@call(stored_frames.read_footage)
+async def _read_footage(world: World) -> None:
+    async with world.predictions.connection() as connection:
+        await stored_frames.read_footage(connection, world.chance.choice(world.recorded), 0, 10)
+
+
+@call(stored_frames.pin_footage)
+async def _pin_footage(world: World) -> None:
+    fence = world.fence(uuid4())
+    async with world.predictions.connection() as connection:
+        claimed = await claims.claim(connection, fence)
+        with suppress(stored_frames.FootageError):  # nothing may be stored yet
+            await stored_frames.pin_footage(connection, fence, world.chance.choice(world.recorded), claimed)
 
 
 @call(replay.read_events)
