@@ -14,8 +14,9 @@ import msgspec
 from app.analysis.analysis import Analysis
 from app.domain.analysis import AnalysisRules
 from app.domain.prediction import Detection, Prediction
-from app.predictions.codec import as_stored, decode, encode
+from app.predictions.codec import as_stored, decode
 from benchmarks.table import Goal, Row, alternate, command
+from tests.support.footage import stored_row
 
 SIZE = (1280, 720)
 FRAMES = 3000
@@ -73,24 +74,9 @@ def footage(objects: int) -> list[Prediction]:
     return frames
 
 
-def stored(frames: Sequence[Prediction]) -> list[dict[str, Any]]:
+def rows(frames: Sequence[Prediction]) -> list[dict[str, Any]]:
     """Return the rows of these frames as the database returns them."""
-    rows = []
-    for frame in frames:
-        one = encode([frame])
-        ids = [detection.track_id for detection in frame.detections]
-        rows.append(
-            {
-                "frame": frame.frame,
-                "time": frame.time,
-                "labels": one.labels[:-1],
-                "confidences": one.confidences,
-                "boxes": one.boxes,
-                "track_ids": ids if one.track_ids else None,
-                "error": None,
-            }
-        )
-    return rows
+    return [stored_row(frame) for frame in frames]
 
 
 def tracked(frames: Sequence[Prediction]) -> list[Prediction]:
@@ -132,8 +118,8 @@ def asking_again(rows: Sequence[Mapping[str, Any]], has_stored_tracks: bool) -> 
 async def measure(rounds: int) -> list[Row]:
     """Alternate between analysis and decoding, `rounds` times."""
     ten, five = footage(10), footage(5)
-    with_tracks, without = stored(tracked(five)), stored(five)
-    analysed, decoded = await alternate(rounds, partial(analysing, ten), partial(decoding, stored(ten)))
+    with_tracks, without = rows(tracked(five)), rows(five)
+    analysed, decoded = await alternate(rounds, partial(analysing, ten), partial(decoding, rows(ten)))
     ids, tracking, bare = await alternate(
         rounds,
         partial(asking_again, with_tracks, has_stored_tracks=True),

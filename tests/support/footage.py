@@ -8,7 +8,8 @@ import msgspec
 from app.analysis.analysis import Analysis
 from app.domain.analysis import AnalysisRules
 from app.domain.event import Event
-from app.domain.prediction import Detection
+from app.domain.prediction import Detection, Prediction
+from app.predictions.codec import encode
 
 SIZE = (1000, 1000)
 Shown = tuple[float, Sequence[Detection]]
@@ -54,3 +55,18 @@ def told(events: Iterable[Event], kind: str) -> list[tuple[str | None, str, floa
         for event in events
         if event.kind == kind
     ]
+
+
+def stored_row(frame: Prediction) -> dict[str, Any]:
+    """The row of a frame, with the columns that analysis reads, as the database returns it."""
+    one = encode([frame])
+    ids = [detection.track_id for detection in frame.detections]
+    return {
+        "frame": frame.frame,
+        "time": frame.time,
+        "labels": one.labels[:-1],
+        "confidences": one.confidences,
+        "boxes": one.boxes,
+        "track_ids": ids if one.track_ids else None,
+        "error": frame.error,
+    }
