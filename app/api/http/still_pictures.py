@@ -8,6 +8,7 @@ import numpy as np
 
 from ...detectors.image_picture import ImagePicture
 from ...domain.prediction import Detection
+from ...video.drawing import Overlay, draw, encode_jpeg
 
 MAX_PIXELS = 8192 * 4352
 PICTURE_TYPES = ("image/jpeg", "image/png")
@@ -17,7 +18,6 @@ _JPEG = b"\xff\xd8"
 _SCAN = b"\xff\xda"
 _MOST_SCANS = 100  # at most 12 are usual, and chance adds a few; each takes 33 ms of the largest picture
 _QUALITY = 90
-_COLOURS = ((60, 180, 255), (90, 220, 90), (255, 140, 80), (200, 90, 255), (80, 80, 255), (230, 220, 60))
 
 
 class PictureError(Exception):
@@ -49,29 +49,7 @@ def decode_picture(content: bytes) -> ImagePicture:
 
 def annotate(picture: ImagePicture, detections: Sequence[Detection]) -> bytes:
     """Return a JPEG of the picture with a box and a label for each detection."""
-    image = picture.bgr().copy()
-    thickness = max(1, round(max(picture.width, picture.height) / 640))
-    scale = 0.5 * thickness
-    for each in reversed(detections):  # the most confident on top
-        x1, y1, x2, y2 = map(round, each.box)
-        colour = _COLOURS[(each.class_id or 0) % len(_COLOURS)]
-        cv2.rectangle(image, (x1, y1), (x2, y2), colour, thickness)
-        text = f"{each.label} {each.confidence:.2f}".encode("ascii", "replace").decode()
-        (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
-        top = max(0, y1 - height - base)
-        cv2.rectangle(image, (x1, top), (x1 + width, top + height + base), colour, cv2.FILLED)
-        cv2.putText(
-            image,
-            text,
-            (x1, top + height),
-            cv2.FONT_HERSHEY_SIMPLEX,
-            scale,
-            (0, 0, 0),
-            thickness,
-            cv2.LINE_AA,
-        )
-    _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    return bytes(encoded)
+    return encode_jpeg(draw(picture.bgr(), Overlay(tuple(detections))), _QUALITY)
 
 
 def _size_of(content: bytes) -> tuple[int, int] | None:

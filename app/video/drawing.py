@@ -1,0 +1,100 @@
+"""Draw what was found onto a picture, and encode it as JPEG."""
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from msgspec import Struct
+
+from ..domain.analysis import Line, Point, Zone
+from ..domain.picture import Image
+from ..domain.prediction import Detection
+
+_COLOURS = ((60, 180, 255), (90, 220, 90), (255, 140, 80), (200, 90, 255), (80, 80, 255), (230, 220, 60))
+_ZONE, _IGNORED, _LINE, _TEXT = (255, 200, 0), (150, 150, 150), (0, 220, 255), (0, 0, 0)
+_MOST_CHARACTERS = 60  # of a text
+_SHIFT = 4  # binary digits of a pixel's fraction that OpenCV draws
+_FAR = 2**14  # pixels outside the picture, where coordinates end
+
+
+class Overlay(Struct, frozen=True):
+    """What is drawn: boxes in pixels of the upright frame, zones and lines in fractions of it."""
+
+    detections: tuple[Detection, ...] = ()
+    zones: tuple[Zone, ...] = ()
+    lines: tuple[Line, ...] = ()
+
+
+def draw(image: Image, overlay: Overlay, scale: float = 1.0) -> Image:
+    """Return a copy of a BGR picture with the overlay. `scale`: its width divided by the frame's.
+
+    Texts have ASCII characters only, `?` for others, and at most 60.
+    """
+    canvas = _Canvas(np.ascontiguousarray(image).copy())
+    for zone in overlay.zones:
+        colour = _IGNORED if zone.ignore else _ZONE
+        canvas.polygon([canvas.place(point) for point in zone.polygon], colour)
+        canvas.text(zone.name, canvas.place(zone.polygon[0]), colour)
+    for line in overlay.lines:
+        begin, end = canvas.place(line.start), canvas.place(line.end)
+        canvas.arrow(begin, end, _LINE)
+        canvas.text(line.name, begin, _LINE)
+    for each in reversed(overlay.detections):  # the most confident on top
+        number = each.track_id if each.class_id is None else each.class_id
+        colour = _COLOURS[(number or 0) % len(_COLOURS)]
+        x1, y1, x2, y2 = (side * scale for side in each.box)
+        if not all(map(math.isfinite, (x1, y1, x2, y2))):
+            continue
+        canvas.box((x1, y1), (x2, y2), colour)
+        track = "" if each.track_id is None else f"#{each.track_id} "
+        canvas.text(f"{track}{each.label[:_MOST_CHARACTERS]} {each.confidence:.2f}", (x1, y1), colour)
+    return canvas.image
+
+
+def encode_jpeg(image: Image, quality: int) -> bytes:
+    """Return a BGR picture as JPEG. `quality` is 0 to 100."""
+    _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return bytes(encoded)
+
+
+class _Canvas:
+    def __init__(self, image: Image) -> None:
+        self.image = image
+        self._height, self._width = image.shape[:2]
+        self._thickness = max(1, round(max(self._width, self._height) / 640))
+
+    def place(self, point: Point) -> tuple[float, float]:
+        return point[0] * self._width, point[1] * self._height
+
+    def box(self, begin: tuple[float, float], end: tuple[float, float], colour: Sequence[int]) -> None:
+        cv2.rectangle(self.image, _pixel(begin), _pixel(end), colour, self._thickness)
+
+    def polygon(self, points: Sequence[tuple[float, float]], colour: Sequence[int]) -> None:
+        corners = np.array([_fine(point) for point in points], np.int32)
+        cv2.polylines(self.image, [corners], True, colour, self._thickness, cv2.LINE_AA, _SHIFT)
+
+    def arrow(self, begin: tuple[float, float], end: tuple[float, float], colour: Sequence[int]) -> None:
+        cv2.arrowedLine(
+            self.image, _pixel(begin), _pixel(end), colour, self._thickness, cv2.LINE_AA, tipLength=0.05
+        )
+
+    def text(self, text: str, corner: tuple[float, float], colour: Sequence[int]) -> None:
+        """Write a text on a coloured ground above a corner, or below it at the top of the picture."""
+        text = "".join(character if " " <= character <= "~" else "?" for character in text)
+        font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.5 * self._thickness
+        (width, height), base = cv2.getTextSize(text, font, scale, self._thickness)
+        x, y = _pixel(corner)
+        top = max(0, y - height - base)
+        ground = (x + width, top + height + base)
+        cv2.rectangle(self.image, (x, top), ground, colour, cv2.FILLED)
+        cv2.putText(self.image, text, (x, top + height), font, scale, _TEXT, self._thickness, cv2.LINE_AA)
+
+
+def _pixel(point: tuple[float, float]) -> tuple[int, int]:
+    x, y = (round(min(max(place, -_FAR), 4 * _FAR)) for place in point)
+    return x, y
+
+
+def _fine(point: tuple[float, float]) -> tuple[int, int]:
+    return round(point[0] * 2**_SHIFT), round(point[1] * 2**_SHIFT)
