@@ -80,7 +80,7 @@ class ProcessReader:
                         stdout=subprocess.DEVNULL,
                         pass_fds=[descriptor],
                         process_group=0,  # Ctrl-C is for the service, which then ends this process
-                        env=_environment(),
+                        env=environment(),
                     )
                 memory = mmap.mmap(descriptor, slots * SLOT, access=mmap.ACCESS_READ)
             finally:
@@ -155,7 +155,7 @@ class ProcessReader:
         return f"the process that decodes {self._request.source.redacted}"
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Return this process's environment without the service's settings: they hold addresses and keys."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("VA_")}
     return own | {"PYTHONPATH": os.pathsep.join(sys.path)}

@@ -1,0 +1,76 @@
+"""A picture process: `python -m app.video.lookup.child`, with a socket as its stdin, does jobs in turn."""
+
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from ...domain.networks import Networks
+from ...domain.redaction import redact
+from ..decoder.confinement import confine
+from ..drawing import draw, encode_jpeg
+from ..errors import VideoError
+from ..pictures import AvPicture
+from .finder import MissingFileError, OtherRecordingError, TooSlowError, find_frame
+from .protocol import FrameJob, PictureResult
+
+IDLE = 60.0
+"""Seconds without a job after which the process ends."""
+
+_NICE = 19  # decoding for scenarios comes first
+_QUALITY = 85
+
+
+def answer(job: FrameJob) -> tuple[PictureResult, bytes]:
+    """Return the result of a job, and the JPEG."""
+    try:
+        picture = find_frame(
+            job.source, Path(job.media_root), Networks(job.networks), job.wanted, job.seconds
+        )
+        jpeg = _jpeg(picture, job)
+    except TooSlowError:
+        return PictureResult(fault="slow"), b""
+    except OtherRecordingError as error:
+        return PictureResult(fault="replaced", text=str(error)), b""
+    except MissingFileError as error:
+        return PictureResult(fault="missing", text=str(error)), b""
+    except VideoError as error:
+        return PictureResult(fault="unreadable", text=str(error)), b""
+    except Exception as error:  # a bug of ours or of the decoder costs this picture alone
+        text = redact(f"decoding the picture failed: {error!r}")
+        return PictureResult(fault="unreadable", text=text), b""
+    return PictureResult(size=len(jpeg)), jpeg
+
+
+def _jpeg(picture: AvPicture, job: FrameJob) -> bytes:
+    width = min(job.width, picture.width)
+    height = max(1, round(picture.height * width / picture.width))
+    image = picture.bgr((width, height))
+    if job.overlay is not None:
+        image = draw(image, job.overlay, width / picture.width)
+    return encode_jpeg(image, _QUALITY)
+
+
+def serve(link: socket.socket) -> None:
+    """Answer jobs until the other end is closed, or none comes for IDLE seconds."""
+    link.settimeout(IDLE)
+    link.sendall(b"\n")  # ready
+    with link.makefile("rb") as lines:
+        while line := lines.readline():
+            result, jpeg = answer(msgspec.json.decode(line, type=FrameJob))
+            link.sendall(msgspec.json.encode(result) + b"\n" + jpeg)
+
+
+def main() -> None:
+    """Confine this process, and answer jobs."""
+    confine()
+    os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+    with suppress(TimeoutError, ConnectionError):
+        serve(socket.socket(fileno=0))
+    os._exit(0)  # there is nothing to clean up
+
+
+if __name__ == "__main__":
+    main()
