@@ -210,6 +210,8 @@ class Service:
             path_prefix=self._settings.path_prefix,
             rate_limit=self._settings.rate_limit,
             heartbeat_timeout=self._settings.heartbeat_timeout,
+            media_root=self._settings.media_root,
+            source_networks=self._settings.source_networks,
             model_root=self._settings.model_root,
             open_backend=partial(
                 make_local_backend,

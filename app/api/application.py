@@ -11,6 +11,7 @@ from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 
 from ..detectors.onnx.catalog import ModelCatalog
+from ..video.lookup.processes import PictureProcesses
 from .change_stream import ChangeStream
 from .http.exception_handlers import EXCEPTION_HANDLERS
 from .http.middleware import RequestMiddleware
@@ -29,6 +30,7 @@ from .routes import (
     lifecycle,
     metrics,
     models,
+    pictures,
     predictions,
     runners,
     scenarios,
@@ -46,6 +48,7 @@ ROUTES: list[HTTPRouteHandler] = [
     lifecycle.update_scenario,
     lifecycle.delete_scenario,
     predictions.get_predictions,
+    pictures.get_frame,
     events.get_scenario_events,
     events.get_events,
     changes.get_history,
@@ -81,6 +84,7 @@ def create_app(
             "has_resources": has_resources,
             "deps": None,
             "change_stream": None,
+            "picture_processes": None,
             "response_cache": ResponseCache(),
             "model_catalog": ModelCatalog(options.model_root, options.open_backend),
             "model_slots": BoundedSemaphore(models.MOST_WAITING),
@@ -126,8 +130,10 @@ def _options_handler(path: str, allowed: str) -> HTTPRouteHandler:
 async def serve(app: Litestar, deps: ApiDeps, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
     """Let the routes use these resources until cancelled."""
     change_stream = ChangeStream(deps, app.state.options)
-    app.state.deps, app.state.change_stream = deps, change_stream
+    pictures = PictureProcesses()
+    app.state.deps, app.state.change_stream, app.state.picture_processes = deps, change_stream, pictures
     try:
         await change_stream.run(task_status=task_status)
     finally:
-        app.state.deps = app.state.change_stream = None
+        app.state.deps = app.state.change_stream = app.state.picture_processes = None
+        pictures.close()

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from ..bus import Bus
 from ..detectors.backends.onnx_runtime import OnnxRuntime
 from ..detectors.backends.session import Backend
+from ..domain.networks import Networks
 from ..postgres import Database
 from ..postgres.embedded.disk_space import DiskSpace
 
@@ -47,6 +48,7 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
     `command_wait`: a command that is not handled by then, counted from the request, is answered with 202.
     `heartbeat_timeout`: a runner without a heartbeat for longer is shown as silent.
     `keep_alive`: the longest silence of an event stream; then a comment is sent.
+    `media_root`: the folder of recordings. `source_networks`: where else they may be.
     `model_root`: the folder of models. `open_backend`: returns what computes them, called in a thread.
     `channels`: the type of each channel that a scenario may notify, by name.
     `waiting_for`: returns what this process still waits for before it is ready, in plain words, or None.
@@ -64,6 +66,8 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
     heartbeat_timeout: float = 10.0
     max_streams: int = 100
     keep_alive: float = 15.0
+    media_root: Path = Path("media")
+    source_networks: Networks = Networks("")
     model_root: Path = Path("models")
     open_backend: Callable[[], Backend] = OnnxRuntime
     channels: Mapping[str, str] = {}

@@ -199,7 +199,9 @@ def _response(response: ResponseDoc) -> dict[str, Any]:
         content = {"schema": _schema(response.model), "examples": {"example": {"value": response.example}}}
         described["content"] = {response.media_type: content}
     if response.alternative:
-        described["content"][response.alternative] = {"schema": {"type": "string", "format": "binary"}}
+        described.setdefault("content", {})[response.alternative] = {
+            "schema": {"type": "string", "format": "binary"}
+        }
     return described
 
 

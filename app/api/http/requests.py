@@ -7,6 +7,7 @@ from litestar import Request
 from litestar.datastructures import State
 from litestar.exceptions import InternalServerException
 
+from ...video.lookup.processes import PictureProcesses
 from ..change_stream import ChangeStream
 from ..options import ApiDeps, ApiOptions
 from .problems import BAD_REQUEST, TOO_SLOW, UNSUPPORTED_MEDIA_TYPE, ProblemError, unavailable
@@ -48,6 +49,14 @@ class ApiRequest(Request[None, str, State]):
         if change_stream is None:
             raise _not_open()
         return change_stream
+
+    @property
+    def picture_processes(self) -> PictureProcesses:
+        """The processes that decode pictures. Raises ProblemError (503) while the databases are not open."""
+        processes: PictureProcesses | None = self.app.state.picture_processes
+        if processes is None:
+            raise _not_open()
+        return processes
 
     @property
     def response_cache(self) -> ResponseCache:

@@ -19,6 +19,7 @@ from app.api.queries import (
     reasons,
     runners,
     scenarios,
+    stored_frames,
 )
 from app.postgres import Database
 from tests.torture.cancellations.registry import call
@@ -159,6 +160,16 @@ async def _list_predictions(world: World) -> None:
 @call(footage.find_footage)
 async def _find_footage(world: World) -> None:
     await footage.find_footage(world.predictions, world.any_scenario())
+
+
+@call(stored_frames.find_frame_before)
+async def _find_frame_before(world: World) -> None:
+    await stored_frames.find_frame_before(world.predictions, world.chance.choice(world.recorded), time=1.0)
+
+
+@call(stored_frames.find_frame_after)
+async def _find_frame_after(world: World) -> None:
+    await stored_frames.find_frame_after(world.predictions, world.chance.choice(world.recorded), 1)
 
 
 @call(progress.find_stored_progress)

@@ -1,0 +1,131 @@
+"""Pictures of stored frames of recordings, with conditional requests."""
+
+from hashlib import sha256
+from math import isfinite
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from asyncpg import Record
+from litestar import Response
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from ..domain.prediction import DETECTOR_FAILED, Detection, Prediction
+from ..domain.source import SourceError, parse_source
+from ..domain.spec import ScenarioSpec
+from ..domain.stored_spec import decode_spec
+from ..video.drawing import Overlay
+from ..video.lookup.finder import StoredFrame, WantedFrame
+from ..video.lookup.protocol import FrameJob, PictureResult
+from .http.conditions import is_not_modified
+from .http.problems import NO_PICTURE, NOT_FOUND, ProblemError, unavailable
+from .http.requests import ApiRequest
+from .queries.stored_frames import FoundFrame
+
+MAX_WIDTH = 1920
+Width = Annotated[int, Meta(ge=16, le=MAX_WIDTH)]
+
+_VERSION = 1  # raise it if the same request gives another picture than before
+_NO_MEDIA = (
+    "This api process reads recordings below its own VA_MEDIA_ROOT: mount the folder of the runners there."
+)
+
+
+class PictureOptions(Struct, frozen=True):
+    """How a picture is shown: with what was found in it, and at most `width` pixels wide."""
+
+    annotated: bool = False
+    width: Width | None = None
+
+
+async def recorded_picture(
+    request: ApiRequest, row: Record, found: FoundFrame, options: PictureOptions
+) -> Response[bytes]:
+    """Return the picture of a stored frame of a recording as a JPEG, or 304 if the client has it.
+
+    `row` is the scenario's, as `find_row` returns it; `found` is what `find_frame_before(predictions, id,
+    frame=n)` returned for the frame, of which the caller checks that it is the wanted one. So the picture of
+    an event is `recorded_picture(request, row, await find_frame_before(…, frame=event.best_frame), options)`.
+    The picture shows exactly this frame: nothing else is ever returned. It is decoded in one of the
+    processes of `request.picture_processes`, from the recording below the media root of this process.
+
+    Raises:
+        ProblemError: 404 if the file is not there, 409 if the frame cannot be shown or the file is another
+            one, 503 if decoding takes too long; each says why and what to do.
+    """
+    scenario_id: UUID = row["id"]
+    prediction = found.prediction
+    if prediction.error is not None and not prediction.error.startswith(DETECTOR_FAILED):
+        raise ProblemError(NO_PICTURE, f"Frame {prediction.frame} has no picture: {prediction.error}.")
+    tag = _entity_tag(scenario_id, found, options)
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    if is_not_modified(request, tag):
+        return Response(b"", status_code=304, headers=headers, media_type="image/jpeg")
+    job = _job(request, row, found, options)
+    result, jpeg = await request.picture_processes.show(job)
+    if result.fault is not None:
+        raise _problem(result, prediction.frame)
+    return Response(jpeg, headers=headers, media_type="image/jpeg")
+
+
+def _job(request: ApiRequest, row: Record, found: FoundFrame, options: PictureOptions) -> FrameJob:
+    prediction, before = found.prediction, found.before
+    spec = _spec(row)
+    try:
+        source = replace(parse_source(spec.source), track=spec.track)
+    except SourceError as error:
+        raise ProblemError(NO_PICTURE, f"The source is not accepted any more: {error}.") from error
+    size = None
+    if prediction.width and prediction.height:
+        size = prediction.width, prediction.height
+    wanted = WantedFrame(
+        StoredFrame(prediction.frame, prediction.time),
+        None if before is None else StoredFrame(*before),
+        found.candidates,
+        found.pins.file if found.pins else None,
+        size,
+    )
+    return FrameJob(
+        source,
+        str(request.options.media_root.absolute()),
+        str(request.options.source_networks),
+        wanted,
+        options.width or MAX_WIDTH,
+        Overlay(_drawable(prediction), spec.zones, spec.lines) if options.annotated else None,
+    )
+
+
+def _drawable(prediction: Prediction) -> tuple[Detection, ...]:
+    """Return the detections whose numbers are finite: JSON has no others."""
+    return tuple(each for each in prediction.detections if all(map(isfinite, (*each.box, each.confidence))))
+
+
+def _spec(row: Record) -> ScenarioSpec:
+    try:
+        return decode_spec(row["spec"])
+    except msgspec.ValidationError as error:
+        detail = (
+            "A newer version created this scenario, and this one does not understand it: upgrade this api."
+        )
+        raise ProblemError(NO_PICTURE, detail) from error
+
+
+def _entity_tag(scenario_id: UUID, found: FoundFrame, options: PictureOptions) -> str:
+    parts = (_VERSION, scenario_id, found.prediction.frame, found.prediction.time, found.pins, options)
+    return f'"{sha256(msgspec.json.encode(parts)).hexdigest()[:32]}"'
+
+
+def _problem(result: PictureResult, frame: int) -> ProblemError:
+    text = result.text[:1].upper() + result.text[1:]
+    match result.fault:
+        case "missing":
+            return ProblemError(NOT_FOUND, f"{text}. {_NO_MEDIA}")
+        case "slow":
+            return unavailable(
+                f"Frame {frame} was not found and decoded within 5 seconds. Repeat the request when the"
+                " service is less busy. Frames of recordings other than MP4, MOV, Matroska and WebM are found"
+                " by reading from the beginning: convert a long one to one of these."
+            )
+        case _:
+            return ProblemError(NO_PICTURE, f"Frame {frame} cannot be shown: {result.text}.")
