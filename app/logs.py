@@ -66,6 +66,9 @@ def configure(form: Literal["text", "json"], level: str, secrets: Iterable[str] 
     if root.isEnabledFor(logging.DEBUG):
         # At this level it logs every request to Kafka completely, including camera passwords.
         logging.getLogger("aiokafka.conn").setLevel(logging.INFO)
+    else:
+        # At this level it logs each picture that a server is asked about, and each message to a receiver.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").disabled = True  # the API logs requests itself
 
 

@@ -18,7 +18,8 @@ def restored() -> Iterator[None]:
     handlers, level = root.handlers, root.level
     yield
     root.handlers, root.level = handlers, level
-    logging.getLogger("aiokafka.conn").setLevel(logging.NOTSET)
+    for name in ("aiokafka.conn", "httpx"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
     structlog.reset_defaults()
 
 
@@ -67,3 +68,12 @@ def test_settings_list_their_secrets() -> None:
     )
     assert sorted(settings.secrets()) == ["a-long-secret-key", "other", "p%40ss:w", "sesame"]
     assert Settings().secrets() == []
+
+
+@pytest.mark.parametrize(("level", "lines"), [("info", 0), ("debug", 1)])
+def test_requests_to_servers_and_receivers_are_logged_only_at_debug(
+    restored: None, capsys: pytest.CaptureFixture[str], level: str, lines: int
+) -> None:
+    logs.configure("text", level, ())  # type: ignore[arg-type]
+    logging.getLogger("httpx").info("HTTP Request: POST http://example.org/hook")
+    assert len(capsys.readouterr().err.splitlines()) == lines
