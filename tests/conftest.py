@@ -12,9 +12,10 @@ import pytest
 
 from app.postgres import Database, open_database
 from tests.support.databases import Databases, databases
-from tests.support.kafka import any_broker
+from tests.support.kafka import LocalBroker, any_broker, local_broker
 from tests.support.kept_clips import FOLDER
 from tests.support.missing import broker_or_skip
+from tests.support.secure_listener import SecureListener
 from tests.support.temporary import fast_folder
 from tests.torture.battery import table
 
@@ -99,6 +100,19 @@ def kafka() -> Iterator[str]:
     """The address of a Kafka broker for the whole session: name topics and groups uniquely."""
     with broker_or_skip(any_broker()) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def own_broker() -> Iterator[LocalBroker]:
+    """A broker that tests may kill and freeze. It has a second listener, which asks for passwords."""
+    with broker_or_skip(local_broker(secure=True)) as broker:
+        yield broker
+
+
+@pytest.fixture
+def secure(own_broker: LocalBroker) -> SecureListener:
+    assert own_broker.secure is not None
+    return own_broker.secure
 
 
 @pytest.fixture

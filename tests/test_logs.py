@@ -74,6 +74,6 @@ def test_settings_list_their_secrets() -> None:
 def test_requests_to_servers_and_receivers_are_logged_only_at_debug(
     restored: None, capsys: pytest.CaptureFixture[str], level: str, lines: int
 ) -> None:
-    logs.configure("text", level, ())  # type: ignore[arg-type]
+    logs.configure("text", level, ())
     logging.getLogger("httpx").info("HTTP Request: POST http://example.org/hook")
     assert len(capsys.readouterr().err.splitlines()) == lines

@@ -1,16 +1,13 @@
 """The bus under test, once per backend, and brokers that only one test uses at a time."""
 
 import socket
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 
 import pytest
 
 from app.bus import Bus
 from tests.bus.harness import Harness, MemoryHarness
 from tests.bus.kafka.harness import KafkaHarness
-from tests.support.kafka import LocalBroker, local_broker
-from tests.support.missing import broker_or_skip
-from tests.support.secure_listener import SecureListener
 
 
 @pytest.fixture(params=["memory", "kafka"])
@@ -32,16 +29,3 @@ def free_address() -> str:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{one.getsockname()[1]}"
-
-
-@pytest.fixture(scope="session")
-def own_broker() -> Iterator[LocalBroker]:
-    """A broker that tests may kill and freeze. It has a second listener, which asks for passwords."""
-    with broker_or_skip(local_broker(secure=True)) as broker:
-        yield broker
-
-
-@pytest.fixture
-def secure(own_broker: LocalBroker) -> SecureListener:
-    assert own_broker.secure is not None
-    return own_broker.secure

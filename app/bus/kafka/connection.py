@@ -87,7 +87,7 @@ async def connect_admin(options: dict[str, Any], timeout: float) -> AIOKafkaAdmi
     deadline = time.monotonic() + timeout
     while True:
         try:
-            await _probe(options)
+            await probe(options)
             admin = AIOKafkaAdminClient(**options)
             await admin.start()
         except tuple(_REJECTIONS) as error:
@@ -105,7 +105,7 @@ async def connect_admin(options: dict[str, Any], timeout: float) -> AIOKafkaAdmi
         await sleep(_RETRY)
 
 
-async def _probe(options: dict[str, Any]) -> None:
+async def probe(options: dict[str, Any]) -> None:
     """Connect to any of the brokers and disconnect. aiokafka's own start hides why brokers reject a client.
 
     Raises the error of the last broker, or a rejection if there was one.

@@ -1,19 +1,32 @@
 """A topic of Kafka: each message is acknowledged by all in-sync replicas, in order for each scenario."""
 
-from aiokafka import AIOKafkaProducer
+from typing import Any
+
+from aiokafka import AIOKafkaProducer, errors
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from anyio import Lock
 
 from ...bus import BusError
 from ...bus.kafka.closing import close_producer
-from ...bus.kafka.connection import KafkaSecurity, client_options
+from ...bus.kafka.connection import KafkaSecurity, client_options, probe
 from ...domain.channels import KafkaChannel
 from ...domain.networks import Networks
 from ..notification import OutgoingMessage
 from .base import SendError
 from .targets import resolve
+from .tls import tls_fault
 
 _REQUEST_SECONDS = 6.0
+_FAULTS: dict[type[Exception], str] = {
+    errors.SaslAuthenticationFailed: "refuses the login: check `username` and `password`",
+    errors.UnsupportedSaslMechanismError: "does not support this `sasl_mechanism`",
+    errors.IllegalSaslStateError: "does not ask for a password: check `security_protocol`",
+    errors.ClusterAuthorizationFailedError: "does not let this user write to it",
+    errors.TopicAuthorizationFailedError: "does not let this user write to the topic",
+    errors.UnknownTopicOrPartitionError: "has no topic of this name: create it",
+    ConnectionRefusedError: "does not accept connections",
+    TimeoutError: "does not answer: check `servers`",
+}
 
 
 class KafkaSender:
@@ -49,7 +62,7 @@ class KafkaSender:
             raise SendError("calls the message too large", is_rejected=True) from error
         except KafkaError as error:
             await self._retire(producer)
-            raise SendError(f"does not take the message: {type(error).__name__}") from error
+            raise SendError(_in_words(error, "does not take the message")) from error
         except BaseException:
             await self._retire(producer)
             raise
@@ -63,20 +76,23 @@ class KafkaSender:
         for server in self._channel.servers:
             host, _, port = server.rpartition(":")
             await resolve(self._networks, host.strip("[]"), int(port))
-        producer = AIOKafkaProducer(
-            **self._options(), acks="all", enable_idempotence=True, compression_type=None
-        )
+        options = self._options()
+        try:
+            await probe(options)  # the producer would hide why brokers reject it
+        except (KafkaError, OSError) as error:
+            raise SendError(_in_words(error, "closes the connection: check `security_protocol`")) from error
+        producer = AIOKafkaProducer(**options, acks="all", enable_idempotence=True, compression_type=None)
         try:
             await producer.start()
         except KafkaError as error:
             await close_producer(producer)
-            raise SendError(f"cannot be reached, or refuses the login: {type(error).__name__}") from error
+            raise SendError(_in_words(error, "cannot be used")) from error
         except BaseException:
             await close_producer(producer)
             raise
         return producer
 
-    def _options(self) -> dict[str, object]:
+    def _options(self) -> dict[str, Any]:
         channel = self._channel
         security = KafkaSecurity(
             protocol=channel.security_protocol,
@@ -96,3 +112,9 @@ class KafkaSender:
         if self._producer is producer:
             self._producer = None
         await close_producer(producer)
+
+
+def _in_words(error: Exception, what: str) -> str:
+    """Return what went wrong; `what` did if nothing more is known."""
+    known = next((text for kind, text in _FAULTS.items() if isinstance(error, kind)), None)
+    return tls_fault(error) or known or f"{what} ({type(error).__name__})"

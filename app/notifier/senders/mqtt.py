@@ -1,6 +1,8 @@
 """MQTT 3.1.1 with quality of service 1: the broker acknowledges each message."""
 
+import asyncio
 import ssl
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,9 +14,11 @@ from ...domain.networks import Networks
 from ..notification import OutgoingMessage
 from .base import SendError
 from .targets import resolve
+from .tls import tls_fault
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _CLOSE_SECONDS = 1.0
+_HANDSHAKE_SECONDS = 5.0
 _ACKNOWLEDGE_SECONDS = 8.0
 
 
@@ -33,6 +37,7 @@ class MqttSender:
         self._is_secure = parts.scheme == "mqtts"
         self._opening = Lock()
         self._client: aiomqtt.Client | None = None
+        self._abandoned: set[asyncio.Future[None]] = set()
 
     async def send(self, message: OutgoingMessage) -> None:
         """Publish the message, and wait for the broker's acknowledgement. Raises SendError."""
@@ -66,10 +71,34 @@ class MqttSender:
                 timeout=_ACKNOWLEDGE_SECONDS,
             )
             try:
-                return await client.__aenter__()
+                await self._open(client)
             except (aiomqtt.MqttError, OSError) as error:
                 fault = error
+            else:
+                return client
         raise SendError(_in_words(fault)) from fault
+
+    async def _open(self, client: aiomqtt.Client) -> None:
+        """Connect. The library leaves its socket open if that fails, and cannot close it if it is cancelled.
+
+        So a call that is cancelled lets it end in the background: it has time-outs of its own.
+        """
+        opening = asyncio.ensure_future(client.__aenter__())
+        try:
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            abandoned = asyncio.ensure_future(self._retire_after(opening, client))
+            self._abandoned.add(abandoned)
+            abandoned.add_done_callback(self._abandoned.discard)
+            raise
+        except BaseException:
+            await self._retire(client)
+            raise
+
+    async def _retire_after(self, opening: asyncio.Future[Any], client: aiomqtt.Client) -> None:
+        with suppress(aiomqtt.MqttError, OSError):
+            await opening
+        await self._retire(client)
 
     async def _retire(self, client: aiomqtt.Client) -> None:
         """Disconnect, even if this task is cancelled; other tasks that use this connection fail."""
@@ -93,7 +122,14 @@ class _NamedContext(ssl.SSLContext):
     name = ""
 
     def wrap_socket(self, sock: Any, *arguments: Any, **named: Any) -> ssl.SSLSocket:
-        return super().wrap_socket(sock, *arguments, **{**named, "server_hostname": self.name})
+        wrapped = super().wrap_socket(sock, *arguments, **{**named, "server_hostname": self.name})
+        wrapped.settimeout(_HANDSHAKE_SECONDS)
+        try:
+            wrapped.do_handshake()  # the library would do it, and leave the socket open if it fails
+        except BaseException:
+            wrapped.close()
+            raise
+        return wrapped
 
 
 def _tls_context(name: str, ca_file: str | None) -> ssl.SSLContext:
@@ -110,7 +146,8 @@ def _in_words(error: Exception | None) -> str:
     """Return why no connection was made. An error of the library may name the user."""
     if isinstance(error, aiomqtt.MqttCodeError):
         return "refuses the connection: check `username` and `password`"
-    cause = error if isinstance(error, OSError) else error and error.__cause__
-    if isinstance(cause, ssl.SSLError):
-        return "has a TLS certificate that cannot be verified, or speaks no TLS"
+    if (fault := tls_fault(error)) is not None:
+        return fault
+    if isinstance(error, TimeoutError) or (error and isinstance(error.__context__, TimeoutError)):
+        return "does not answer: check host and port, and whether it speaks mqtt or mqtts there"
     return "does not accept connections"

@@ -17,6 +17,7 @@ from ...domain.networks import Networks
 from ..notification import OutgoingMessage
 from .base import SendError
 from .targets import resolve
+from .tls import tls_fault
 
 CONNECT_SECONDS = 5.0
 LONGEST_RETRY_AFTER = 600.0  # seconds
@@ -116,22 +117,14 @@ def _in_words(error: Exception) -> str:
     match error:
         case httpx.ConnectTimeout():
             return f"does not accept connections within {CONNECT_SECONDS:g} s"
-        case httpx.ConnectError() if (tls := _tls_fault(error)) is not None:
-            return f"has a TLS certificate that cannot be verified: {tls}"
+        case httpx.ConnectError() if (fault := tls_fault(error)) is not None:
+            return fault
         case httpx.ConnectError():
             return "does not accept connections"
         case httpx.RemoteProtocolError():
             return "broke off its answer, or sent no HTTP"
         case _:
             return "closed the connection before it answered"
-
-
-def _tls_fault(error: BaseException | None) -> str | None:
-    while error is not None:
-        if isinstance(error, ssl.SSLError):
-            return str(getattr(error, "verify_message", "") or error.reason or "it speaks no TLS")[:200]
-        error = error.__cause__ or error.__context__
-    return None
 
 
 @cache
