@@ -1,12 +1,12 @@
 """The change stream behind GET /stream: tells open event streams what changes in the scenarios.
 
-Each event stream reads its own rows after its own position, so that it can be resumed on any api process.
-They share the knowledge of when to read: one task listens for notifications, and also polls, because a change
-is readable only when every older transaction has ended; another task reads progress each second.
+Each event stream reads its own rows after its own position in each database, so that it can be resumed on any
+api process. They share the knowledge of when to read: one task listens for notifications, and also polls,
+because a change is readable only when every older transaction has ended; another task looks for news of
+sources and events and reads progress, each second.
 """
 
 import re
-from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import timedelta
 from math import inf
@@ -26,27 +26,21 @@ from anyio import (
 from anyio.abc import TaskStatus
 from asyncpg import PostgresError
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..domain.reason import Reason, ScenarioWarning
 from ..domain.states import SourceState
 from ..postgres import TRANSIENT
 from ..scenarios.json_columns import decode_media
 from ..scenarios.notifications import CHANNEL
-from .event_feed import EventFeed
 from .http.problems import BAD_REQUEST, GONE, TOO_MANY_STREAMS, ProblemError
 from .options import ApiDeps, ApiOptions
-from .queries.history import (
-    ScenarioChange,
-    StreamPosition,
-    list_new_source_changes,
-    misses_old_changes,
-    read_changes,
-    read_newest,
-    read_present,
-)
+from .queries.history import ScenarioChange, SourceChange, read_changes
+from .queries.news import NewsItem, read_news
 from .queries.progress import Progress, list_stored_progress, progress_of, source_state_of
 from .queries.reasons import list_reasons, space_reason, warnings_of
 from .queries.scenarios import find_unended
+from .queries.stream_order import StreamPosition, misses_old_rows, read_newest, read_present
 
 log = structlog.get_logger(__name__)
 
@@ -54,9 +48,26 @@ _POLL = 1.0  # seconds between polls for changes, and between progress events
 _PENDING_POLL = 0.05  # seconds between polls while a change waits for an older transaction
 _MAX_AGE = timedelta(days=1)  # of the changes that a client which reconnects is sent
 _MAX_WAITING = 100  # scenarios without a runner of which progress is sent
-_BATCH = 200  # changes in one query
-_MAX_TOLD = 60  # seconds whose events without ids are kept for streams that are read slowly
+_BATCH = 200  # rows in one query
+EVENT_ID = r"\d{1,20}-\d{1,19}(-\d{1,20}-\d{1,19})?"
+"""The id of an event: a position in the scenarios database and, except in a history, in the predictions'."""
+
 _FAULTS: tuple[type[Exception], ...] = (PostgresError, *TRANSIENT)  # no fault of a database ends the process
+
+
+class StreamId(Struct, frozen=True):
+    """A position in each database: what is before them has been sent."""
+
+    scenarios: StreamPosition
+    predictions: StreamPosition
+
+    def __str__(self) -> str:
+        return f"{self.scenarios}-{self.predictions}"
+
+
+_Read = tuple[
+    list[bytes], StreamId, bool
+]  # events, the position after them, and whether more can be read now
 
 
 class ProgressEvent(Struct, frozen=True):
@@ -81,10 +92,9 @@ class ChangeStream:
         self._clients = 0
         self._has_clients = Event()
         self._changed = Event()  # replaced whenever it is set: a client takes it before it reads
-        self._newest = StreamPosition(0, 0)
+        self._newest = StreamId(StreamPosition(0, 0), StreamPosition(0, 0))
         self._progress = b""
         self._progress_count = 0
-        self._told: deque[tuple[int, bytes]] = deque(maxlen=_MAX_TOLD)
         self._is_closed = False
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
@@ -103,16 +113,10 @@ class ChangeStream:
     async def open(self, last_event_id: str | None, seconds: float = inf) -> AsyncGenerator[bytes, None]:
         """Return an event stream of everything after an event, or from now on. It ends after `seconds`.
 
-        Raises ProblemError: 400 if this service never sent the id, 410 if changes since then are older than a
-        day, 503 if too many streams are open.
+        Raises ProblemError: 400 if this service never sent the id, 410 if what it would tell first is older
+        than a day, 503 if too many streams are open.
         """
-        position, next_xid = await read_present(self._scenarios)
-        if last_event_id is not None:
-            position = _parse_event_id(last_event_id)
-            if position.xid > next_xid:
-                raise _unknown_event()
-            if await misses_old_changes(self._scenarios, position, _MAX_AGE):
-                raise _too_old()
+        position = await self._begin(last_event_id)
         if self._clients >= self._options.max_streams:
             detail = (
                 f"At most {self._options.max_streams} event streams may be open in a process, counted over"
@@ -121,7 +125,22 @@ class ChangeStream:
             raise ProblemError(TOO_MANY_STREAMS, detail, headers={"Retry-After": "5"})
         return self._events(position, current_time() + seconds)
 
-    async def _events(self, position: StreamPosition, deadline: float) -> AsyncGenerator[bytes, None]:
+    async def _begin(self, last_event_id: str | None) -> StreamId:
+        """Return the position of an event, or of now."""
+        scenarios, next_change = await read_present(self._scenarios)
+        predictions, next_entry = await read_present(self._predictions)
+        if last_event_id is None:
+            return StreamId(scenarios, predictions)
+        last = _parse_event_id(last_event_id, predictions)
+        if last.scenarios.xid > next_change or last.predictions.xid > next_entry:
+            raise _unknown_event()
+        if await misses_old_rows(
+            self._scenarios, "scenario_events", last.scenarios, _MAX_AGE
+        ) or await misses_old_rows(self._predictions, "stream_entries", last.predictions, _MAX_AGE):
+            raise _too_old()
+        return last
+
+    async def _events(self, position: StreamId, deadline: float) -> AsyncGenerator[bytes, None]:
         self._clients += 1
         self._has_clients.set()
         try:
@@ -132,22 +151,24 @@ class ChangeStream:
             while not self._is_closed and (left := deadline - current_time()) > 0:
                 changed = self._changed
                 wait = min(self._options.keep_alive, left)
-                if must_read or self._newest > position:
-                    try:
-                        changes, position = await read_changes(self._scenarios, position, _BATCH)
-                    except _FAULTS as error:
-                        log.warning("event stream cannot read changes", error=repr(error))
-                        must_read, wait = True, min(_POLL, left)
-                    else:
-                        if changes:
-                            yield b"".join(map(_change_event, changes))
-                        must_read = len(changes) == _BATCH or bool(changes and self._newest > position)
-                        if must_read:
-                            continue
+                if must_read or self._has_news_for(position):
+                    must_read = has_more = False
+                    for read in (self._read_changes, self._read_news):
+                        try:
+                            events, position, is_cut = await read(position)
+                        except _FAULTS as error:
+                            log.warning("event stream cannot read changes", error=repr(error))
+                            must_read, wait = True, min(_POLL, left)
+                        else:
+                            has_more = has_more or is_cut
+                            if events:
+                                yield b"".join(events)
+                    if has_more:
+                        must_read = True
+                        continue
                 if self._progress_count != progress_count:
-                    missed = [events for count, events in self._told if count > progress_count]
                     progress_count = self._progress_count
-                    yield b"".join([*missed, self._progress])
+                    yield self._progress
                 with move_on_after(wait) as silence:
                     await changed.wait()
                 if silence.cancelled_caught:
@@ -156,6 +177,21 @@ class ChangeStream:
             self._clients -= 1
             if not self._clients:
                 self._has_clients = Event()
+
+    def _has_news_for(self, position: StreamId) -> bool:
+        newest = self._newest
+        return newest.scenarios > position.scenarios or newest.predictions > position.predictions
+
+    async def _read_changes(self, position: StreamId) -> _Read:
+        changes, last = await read_changes(self._scenarios, position.scenarios, _BATCH)
+        events = [_change_event(change, position.predictions) for change in changes]
+        is_cut = len(changes) == _BATCH or bool(changes and self._newest.scenarios > last)
+        return events, replace(position, scenarios=last), is_cut
+
+    async def _read_news(self, position: StreamId) -> _Read:
+        news, last, is_cut = await read_news(self._predictions, position.predictions, _BATCH)
+        events = [_news_event(item, position.scenarios) for item in news]
+        return events, replace(position, predictions=last), is_cut
 
     def _wake_clients(self) -> None:
         changed, self._changed = self._changed, Event()
@@ -181,9 +217,9 @@ class ChangeStream:
             try:
                 while self._clients:
                     notified = Event()
-                    newest = await read_newest(connection)
-                    if newest.position > self._newest:
-                        self._newest = newest.position
+                    newest = await read_newest(connection, "scenario_events")
+                    if newest.position > self._newest.scenarios:
+                        self._newest = replace(self._newest, scenarios=newest.position)
                         self._wake_clients()
                     with move_on_after(_PENDING_POLL if newest.is_pending else _POLL):
                         await notified.wait()
@@ -192,38 +228,29 @@ class ChangeStream:
                     await connection.remove_listener(CHANNEL, on_notification)
 
     async def _follow_progress(self) -> None:
-        seen: dict[UUID, int] = {}  # the latest change of each scenario's source
-        feed = EventFeed(self._predictions)
-        await feed.begin()
         while self._clients:
+            async with self._predictions.connection() as connection:
+                newest = await read_newest(connection, "stream_entries")
+            has_news = newest.position > self._newest.predictions
+            if has_news:
+                self._newest = replace(self._newest, predictions=newest.position)
             rows = await find_unended(self._scenarios, _MAX_WAITING)
-            unended = [row["id"] for row in rows]
-            ended = seen.keys() - unended  # since the last time: what ended them is told, too
-            stored = await list_stored_progress(self._predictions, [*unended, *ended])
-            timeout = self._options.heartbeat_timeout
-            reasons = await list_reasons(self._scenarios, rows, stored, timeout)
-            latest = {scenario_id: each.source_changes for scenario_id, each in stored.items()}
-            new = {each: seen[each] for each, number in latest.items() if number > seen.get(each, number)}
-            changes = await list_new_source_changes(self._predictions, new)
-            seen = {each: latest[each] for each in unended}
-            told = [b"event: source\ndata: %b\n\n" % _json(change) for change in changes]
-            told += [b"event: event\ndata: %b\n\n" % _json(event) for event in await feed.read()]
-            if told:
-                self._told.append((self._progress_count + 1, b"".join(told)))
-            if rows or told:
-                events = [
-                    ProgressEvent(
-                        scenario_id=row["id"],
-                        attempt=row["attempt"],
-                        source_state=source_state_of(row, stored[row["id"]]),
-                        progress=progress_of(row, decode_media(row["media"]), stored[row["id"]]),
-                        reason=space_reason(row["state"], self._full_since()) or reasons.get(row["id"]),
-                        warnings=warnings_of(stored[row["id"]]),
-                    )
-                    for row in rows
-                ]
-                self._progress = b"".join(b"event: progress\ndata: %b\n\n" % _json(event) for event in events)
-                self._progress_count += 1
+            stored = await list_stored_progress(self._predictions, [row["id"] for row in rows])
+            reasons = await list_reasons(self._scenarios, rows, stored, self._options.heartbeat_timeout)
+            events = [
+                ProgressEvent(
+                    scenario_id=row["id"],
+                    attempt=row["attempt"],
+                    source_state=source_state_of(row, stored[row["id"]]),
+                    progress=progress_of(row, decode_media(row["media"]), stored[row["id"]]),
+                    reason=space_reason(row["state"], self._full_since()) or reasons.get(row["id"]),
+                    warnings=warnings_of(stored[row["id"]]),
+                )
+                for row in rows
+            ]
+            self._progress = b"".join(b"event: progress\ndata: %b\n\n" % _json(event) for event in events)
+            self._progress_count += bool(rows)
+            if rows or has_news:
                 self._wake_clients()
             await sleep(_POLL)
 
@@ -231,23 +258,32 @@ class ChangeStream:
 _json = msgspec.json.Encoder().encode
 
 
-def _change_event(change: ScenarioChange) -> bytes:
-    return b"event: scenario\nid: %b\ndata: %b\n\n" % (change.id.encode(), _json(change))
+def _change_event(change: ScenarioChange, predictions: StreamPosition) -> bytes:
+    event_id = f"{change.id}-{predictions}".encode()
+    return b"event: scenario\nid: %b\ndata: %b\n\n" % (event_id, _json(change))
 
 
-def _parse_event_id(event_id: str) -> StreamPosition:
-    if not (numbers := re.fullmatch(r"(\d{1,20})-(\d{1,19})", event_id, re.ASCII)):
+def _news_event(item: NewsItem, scenarios: StreamPosition) -> bytes:
+    kind = b"source" if isinstance(item.content, SourceChange) else b"event"
+    event_id = str(StreamId(scenarios, item.position)).encode()
+    return b"event: %b\nid: %b\ndata: %b\n\n" % (kind, event_id, _json(item.content))
+
+
+def _parse_event_id(event_id: str, predictions: StreamPosition) -> StreamId:
+    """Return the position in each database; `predictions` if the id is one of a scenario's history."""
+    if not re.fullmatch(EVENT_ID, event_id, re.ASCII):
         raise _unknown_event()
-    position = StreamPosition(int(numbers[1]), int(numbers[2]))
-    if position.id >= 2**63:
+    numbers = [int(number) for number in event_id.split("-")]
+    if max(numbers[1::2]) >= 2**63:
         raise _unknown_event()
-    return position
+    last = StreamId(StreamPosition(*numbers[:2]), predictions)
+    return last if len(numbers) == 2 else replace(last, predictions=StreamPosition(*numbers[2:]))
 
 
 def _unknown_event() -> ProblemError:
     detail = (
         "Last-Event-ID is not an event of this service. Connect without it, and read missed changes from"
-        " GET /scenarios/{id}/history."
+        " GET /scenarios/{id}/history, and missed events from GET /events."
     )
     return ProblemError(BAD_REQUEST, detail, field="Last-Event-ID")
 
@@ -255,6 +291,6 @@ def _unknown_event() -> ProblemError:
 def _too_old() -> ProblemError:
     detail = (
         "Changes since this Last-Event-ID are older than a day. Connect without it, and read missed changes"
-        " from GET /scenarios/{id}/history."
+        " from GET /scenarios/{id}/history, and missed events from GET /events."
     )
     return ProblemError(GONE, detail, field="Last-Event-ID")

@@ -170,16 +170,18 @@ CHANGE_PAGE = ChangePage(
 
 EVENT_STREAM = """\
 retry: 2000
-id: 811-0
+id: 811-0-640-0
 
 event: scenario
-id: 812-41
+id: 812-41-640-0
 data: {"kind":"state","id":"812-41","scenario_id":"0198f1c2-…","from":"in_startup_processing","to":"active",…}
 
 event: source
+id: 812-41-655-7
 data: {"kind":"source","scenario_id":"0198f1c2-…","number":1,"state":"reconnecting",…}
 
 event: event
+id: 812-41-658-8
 data: {"event_id":7,"kind":"zone","state":"open","label":"person","name":"door","scenario_id":"0198f1c2-…",…}
 
 event: progress

@@ -42,6 +42,7 @@ from . import metrics
 from .cleanup.abandoned_events import settle_abandoned
 from .cleanup.evidence_cap import bound_evidence
 from .cleanup.old_deliveries import bound_deliveries
+from .cleanup.old_stream_entries import remove_old_entries
 from .cleanup.purge import Purge
 from .cleanup.retention import remove_old
 from .context import RunContext
@@ -95,6 +96,7 @@ class Runner:
             group.start_soon(bound_deliveries, self._context.database)
             group.start_soon(settle_abandoned, self._context.database)
             group.start_soon(bound_evidence, self._context.database, self._max_evidence)
+            group.start_soon(remove_old_entries, self._context.database)
             if self._retention is not None:
                 group.start_soon(remove_old, self._context.database, self._retention)
             group.start_soon(self._beat)

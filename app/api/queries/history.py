@@ -1,13 +1,9 @@
 """The changes of scenarios: the history of one, and the changes of all in the order of streams.
 
 The history of a scenario is merged from both databases: its transitions, and the changes of its live source.
-
-Event streams order changes by (xid, id) and stop below the oldest transaction that still runs. Ids alone
-would not do: an id is drawn before its transaction commits, so a reader would skip what commits late.
 """
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from heapq import merge
 from itertools import takewhile
 from operator import itemgetter
@@ -20,14 +16,17 @@ from msgspec.structs import replace
 
 from ...domain.media import Media
 from ...domain.states import Outcome, State
-from ...postgres import Connection, Database
+from ...postgres import Database
 from ...scenarios.json_columns import decode_media
+from .stream_order import StreamPosition, position_of
 
 
 class ScenarioChange(Struct, frozen=True, tag_field="kind", tag="state"):
     """One transition of a scenario. `from` is null for the first."""
 
-    id: Annotated[str, Meta(description="usable as Last-Event-ID of GET /stream")]
+    id: Annotated[
+        str, Meta(description="usable as Last-Event-ID of GET /stream, for `scenario` events alone")
+    ]
     scenario_id: UUID
     at: datetime
     from_: State | None = field(name="from")
@@ -77,23 +76,6 @@ class HistoryPosition(Struct, frozen=True, array_like=True):
     source_change: _Number = 0
 
 
-class StreamPosition(Struct, frozen=True, order=True):
-    """A position in the order of all changes: those up to it have been read."""
-
-    xid: int
-    id: int
-
-    def __str__(self) -> str:
-        return f"{self.xid}-{self.id}"
-
-
-class NewestChange(Struct, frozen=True):
-    """Where the readable changes end, and whether newer ones wait until an older transaction ends."""
-
-    position: StreamPosition
-    is_pending: bool
-
-
 MAX_PAGE = 4_000_000
 """Bytes of texts after which a page ends."""
 
@@ -124,7 +106,7 @@ async def list_history(
     position = after
     for row in merged[:limit]:
         if "number" in row:
-            items.append(_source_change(row))
+            items.append(to_source_change(row))
             position = replace(position, source_change=row["number"])
         else:
             items.append(_change(row))
@@ -149,21 +131,6 @@ async def _list_source_changes(
         return await connection.fetch(sql, scenario_id, after, limit)
 
 
-async def list_new_source_changes(predictions: Database, after: Mapping[UUID, int]) -> list[SourceChange]:
-    """Return the changes of these scenarios' sources after a number each."""
-    if not after:
-        return []
-    sql = """
-        SELECT scenario_id, number, at, state, attempt, reason, media
-        FROM source_changes JOIN unnest($1::uuid[], $2::bigint[]) AS seen (scenario_id, latest)
-             USING (scenario_id)
-        WHERE number > latest ORDER BY scenario_id, number
-    """
-    async with predictions.connection() as connection:
-        rows = await connection.fetch(sql, list(after), list(after.values()))
-    return [_source_change(row) for row in rows]
-
-
 async def read_changes(
     scenarios: Database, after: StreamPosition, limit: int
 ) -> tuple[list[ScenarioChange], StreamPosition]:
@@ -175,44 +142,7 @@ async def read_changes(
     sql = _page(is_new, "xid", "id")
     async with scenarios.connection() as connection:
         rows = await connection.fetch(sql, str(after.xid), after.id, limit, MAX_PAGE)
-    return [_change(row) for row in rows], _position(rows[-1]) if rows else after
-
-
-async def misses_old_changes(scenarios: Database, after: StreamPosition, max_age: timedelta) -> bool:
-    """Return whether the first change after a position is older than `max_age`."""
-    sql = """
-        SELECT at < clock_timestamp() - $3::interval FROM scenario_events
-        WHERE (xid, id) > ($1::text::xid8, $2) ORDER BY xid, id LIMIT 1
-    """
-    async with scenarios.connection() as connection:
-        return bool(await connection.fetchval(sql, str(after.xid), after.id, max_age))
-
-
-async def read_newest(connection: Connection) -> NewestChange:
-    """Return where the readable changes end now."""
-    sql = """
-        WITH horizon AS MATERIALIZED (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS oldest)
-        SELECT xid::text::numeric AS xid, id, xid >= oldest AS pending FROM horizon, LATERAL (
-            (SELECT xid, id FROM scenario_events WHERE xid < oldest ORDER BY xid DESC, id DESC LIMIT 1)
-            UNION ALL
-            (SELECT xid, id FROM scenario_events ORDER BY xid DESC, id DESC LIMIT 1)
-        ) AS newest
-    """
-    rows = await connection.fetch(sql, timeout=5)
-    readable = [row for row in rows if not row["pending"]]
-    position = _position(readable[0]) if readable else StreamPosition(0, 0)
-    return NewestChange(position, is_pending=any(row["pending"] for row in rows))
-
-
-async def read_present(scenarios: Database) -> tuple[StreamPosition, int]:
-    """Return a position before which everything has committed, and the next transaction number."""
-    sql = """
-        SELECT pg_snapshot_xmin(taken)::text AS oldest, pg_snapshot_xmax(taken)::text AS next
-        FROM pg_current_snapshot() AS taken
-    """
-    async with scenarios.connection() as connection:
-        (row,) = await connection.fetch(sql)
-    return StreamPosition(int(row["oldest"]), 0), int(row["next"])
+    return [_change(row) for row in rows], position_of(rows[-1]) if rows else after
 
 
 def _page(condition: str, *order: str) -> str:
@@ -232,10 +162,6 @@ def _page(condition: str, *order: str) -> str:
     """  # noqa: S608
 
 
-def _position(row: Record) -> StreamPosition:
-    return StreamPosition(int(row["xid"]), row["id"])
-
-
 def _change(row: Record) -> ScenarioChange:
     return ScenarioChange(
         id=f"{row['xid']}-{row['id']}",
@@ -252,7 +178,8 @@ def _change(row: Record) -> ScenarioChange:
     )
 
 
-def _source_change(row: Record) -> SourceChange:
+def to_source_change(row: Record) -> SourceChange:
+    """Return a stored row of `source_changes`."""
     return SourceChange(
         scenario_id=row["scenario_id"],
         number=row["number"],

@@ -10,6 +10,7 @@ from litestar.response import Stream
 from msgspec import Meta, Struct
 
 from .. import examples
+from ..change_stream import EVENT_ID
 from ..http.cursors import make_cursor, read_cursor
 from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.problems import (
@@ -70,7 +71,7 @@ async def get_history(request: ApiRequest, scenario_id: FromPath[UUID]) -> Chang
 EventId = Annotated[
     str,
     Meta(
-        pattern=r"^\d{1,20}-\d{1,19}$",
+        pattern=f"^{EVENT_ID}$",
         description="the last event that the client received; browsers send it by themselves",
     ),
 ]
@@ -95,14 +96,14 @@ class StreamQuery(Struct, frozen=True, forbid_unknown_fields=True):
         tag="changes",
         summary="Follow every change as server-sent events",
         description=(
-            "`scenario` events are changes, as in a scenario's history, each once and in order. `progress`"
-            " events come about once a second for each scenario that a runner holds, and for the 100 that"
-            " have waited longest for one. They have no id, and tell `reason` and `warnings`, too. `source`"
-            " events are losses, returns and other changes of live sources, as in the history; they have no"
-            " id either, and a client that reconnects finds those that it missed in the history only. A"
-            " client that reconnects with the last id it received, to any api process, misses no `scenario`"
-            " event. Without an id the stream begins now. An id is refused once changes since it are older"
-            " than a day."
+            "`scenario` events are changes, as in a scenario's history, each once and in order. `source`"
+            " events are losses, returns and other changes of live sources, as in the history. `event` events"
+            " are what happened in the videos, as in GET /events: when it becomes known, and when its state"
+            " changes. A client that reconnects with the last id it received, to any api process, misses none"
+            " of these; of an event whose state changed several times it gets the latest. `progress` events"
+            " come about once a second for each scenario that a runner holds, and for the 100 that have"
+            " waited longest for one; they have no id, and tell `reason` and `warnings`, too. Without an id"
+            " the stream begins now. An id is refused once what it would tell is older than a day."
         ),
         headers={"Last-Event-ID": EventId},
         query=StreamQuery,

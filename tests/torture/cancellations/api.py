@@ -9,17 +9,18 @@ from app.api.http.problems import ProblemError
 from app.api.queries import commands as command_queries
 from app.api.queries import (
     deliveries,
-    event_news,
     events,
     footage,
     health,
     history,
+    news,
     predictions,
     progress,
     reasons,
     runners,
     scenarios,
     stored_frames,
+    stream_order,
 )
 from app.postgres import Database
 from tests.torture.cancellations.registry import call
@@ -80,26 +81,6 @@ async def _answers_within(world: World) -> None:
     await health.answers_within(world.scenarios, 1.0)
 
 
-@call(event_news.read_last_order)
-async def _read_last_order(world: World) -> None:
-    await event_news.read_last_order(world.predictions)
-
-
-@call(event_news.list_open)
-async def _list_open(world: World) -> None:
-    await event_news.list_open(world.predictions)
-
-
-@call(event_news.list_later)
-async def _list_later(world: World) -> None:
-    await event_news.list_later(world.predictions, 0, [], 100)
-
-
-@call(event_news.list_ended)
-async def _list_ended(world: World) -> None:
-    await event_news.list_ended(world.predictions, [(world.any_scenario(), 1)])
-
-
 @call(events.list_events)
 async def _list_events(world: World) -> None:
     wanted, any_time = events.EventFilter(kind="zone"), (None, None)
@@ -124,31 +105,31 @@ async def _list_history(world: World) -> None:
     await history.list_history(world.scenarios, world.predictions, world.any_scenario(), position, 100)
 
 
-@call(history.list_new_source_changes)
-async def _list_new_source_changes(world: World) -> None:
-    await history.list_new_source_changes(world.predictions, {world.any_scenario(): 0})
-
-
 @call(history.read_changes)
 async def _read_changes(world: World) -> None:
-    await history.read_changes(world.scenarios, history.StreamPosition(0, 0), 100)
+    await history.read_changes(world.scenarios, stream_order.StreamPosition(0, 0), 100)
 
 
-@call(history.read_newest)
+@call(news.read_news)
+async def _read_news(world: World) -> None:
+    await news.read_news(world.predictions, stream_order.StreamPosition(0, 0), 100)
+
+
+@call(stream_order.read_newest)
 async def _read_newest(world: World) -> None:
-    async with world.scenarios.connection() as connection:
-        await history.read_newest(connection)
+    async with world.predictions.connection() as connection:
+        await stream_order.read_newest(connection, "stream_entries")
 
 
-@call(history.misses_old_changes)
-async def _misses_old_changes(world: World) -> None:
-    newest, _ = await history.read_present(world.scenarios)
-    await history.misses_old_changes(world.scenarios, newest, timedelta(days=1))
+@call(stream_order.misses_old_rows)
+async def _misses_old_rows(world: World) -> None:
+    newest, _ = await stream_order.read_present(world.scenarios)
+    await stream_order.misses_old_rows(world.scenarios, "scenario_events", newest, timedelta(days=1))
 
 
-@call(history.read_present)
+@call(stream_order.read_present)
 async def _read_present(world: World) -> None:
-    await history.read_present(world.scenarios)
+    await stream_order.read_present(world.predictions)
 
 
 @call(predictions.list_predictions)

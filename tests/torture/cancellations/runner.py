@@ -11,7 +11,7 @@ from app.predictions.checkpoint import BatchWrite, NewSourceChange
 from app.predictions.codec import FRAMES_PER_BLOCK
 from app.runner import checkpoints as results
 from app.runner import claims, replay, stored_frames, waits
-from app.runner.cleanup import abandoned_events, evidence_cap, purge, retention
+from app.runner.cleanup import abandoned_events, evidence_cap, old_stream_entries, purge, retention
 from tests.support.batches import batch
 from tests.torture.cancellations.registry import call
 from tests.torture.cancellations.world import World
@@ -188,3 +188,15 @@ async def _live_scenarios(world: World) -> None:
 async def _remove_old(world: World) -> None:
     with move_on_after(0.05):
         await retention.remove_old(world.predictions, 1)
+
+
+@call(old_stream_entries.remove_oldest_entries)
+async def _remove_oldest_entries(world: World) -> None:
+    async with world.predictions.connection() as connection:
+        await old_stream_entries.remove_oldest_entries(connection, 3600)
+
+
+@call(old_stream_entries.remove_old_entries)
+async def _remove_old_entries(world: World) -> None:
+    with move_on_after(0.05):
+        await old_stream_entries.remove_old_entries(world.predictions)

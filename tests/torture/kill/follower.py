@@ -1,5 +1,6 @@
 """A client that follows `GET /stream` of one api after the other, as a browser does: on from what it saw."""
 
+import json
 import random
 from collections.abc import Sequence
 from contextlib import suppress
@@ -50,7 +51,7 @@ class Follower:
     def _take(self, event: dict[str, str]) -> None:
         self._last = event.get("id", self._last)
         if event.get("event") == "scenario":
-            self.told.append(event["id"])
+            self.told.append(json.loads(event["data"])["id"])
 
 
 async def changes(scenarios: "Connection") -> list[str]:
