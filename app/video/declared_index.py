@@ -43,6 +43,14 @@ _CONTAINERS = frozenset([b"mdia", b"minf", b"stbl", b"edts"])
 _TABLES = frozenset(
     [b"stts", b"ctts", b"stss", b"stco", b"co64", b"stsc", b"stsz", b"stz2", b"sdtp", b"sbgp"]
 )
+_MAX_EDITS = 1000  # entries of an edit list that are looked at
+_NEEDED = {b"stsc": _MAX_HEADER, b"elst": 8 + 20 * _MAX_EDITS}
+"""Bytes that are looked at behind the name of a box, if more than 16.
+
+Those of each count as searched, because names may be repeated all over a file.
+"""
+
+_PER_BOX = 64  # bytes that each of them counts at least
 _SAMPLES_PER_ENTRY = 160  # the fewest samples of plain sound that FFmpeg combines into one entry
 
 
@@ -255,7 +263,11 @@ class _Mp4:
         for kind in kinds:
             place = data.find(kind)
             while place >= 0:
-                track.add(kind, data[place + 4 :])
+                content = data[place + 4 : place + 4 + _NEEDED.get(kind, 16)]
+                self._searched += max(len(content), _PER_BOX)
+                if self._searched > _MAX_HEADER:
+                    raise self._size_error()
+                track.add(kind, content)
                 place = data.find(kind, place + 4)
 
     def _size_error(self) -> VideoError:
@@ -299,7 +311,7 @@ class _Mp4:
 def _count_edits(content: bytes, declared: int) -> int:
     """Return how many entries of an edit list name samples. The others are pauses."""
     size, time, time_size = (20, 8, 8) if content[:1] == b"\1" else (12, 4, 4)
-    if declared > 1000:
+    if declared > _MAX_EDITS:
         return declared
     times = (content[place : place + time_size] for place in range(8 + time, 8 + declared * size, size))
     return sum(time != b"\xff" * time_size for time in times)

@@ -16,6 +16,7 @@ from .bitstream.mpeg4 import unpack_b_frames
 from .bitstream.timestamps import restore_timestamps
 from .coded import CodedPicture, PictureGroup, VideoPacket
 from .container import OpenContainer
+from .errors import repeated_data_error
 from .losses import LossFinder
 
 _RAW = frozenset(["h264", "hevc"])  # formats without a container
@@ -35,6 +36,10 @@ _LONGEST_PAUSE = 3600  # seconds that may pass in such a recording without a pic
 
 _MAX_AHEAD = 64  # frames by which a picture may be decoded before it is shown
 
+_MAX_READ_AGAIN = 8  # times that the bytes of a file may be read: edit lists show some of them again
+_FREELY_READ = 64 * 2**20  # bytes that any file may give
+_BY_INDEX = ("mov", "avi", "mxf", "wtv")  # formats that are read as an index says, so also again and again
+
 _TEST_PATTERN = "wrapped_avframe"  # the codec of generated frames, each of which stands alone
 
 
@@ -44,11 +49,12 @@ class PictureDemuxer:
     A picture that is missing in the file, but has an entry in its index, has a packet of 0 bytes.
     `is_encrypted` says if a packet was. `end_seconds` is the end of the latest packet, counted from the
     container's start: of the video's packets, or of all packets with `all_streams`. `packets` counts those of
-    the video. `ends_within_picture`: the last picture was cut off, and left out. Iterating raises READ_ERRORS
-    and VideoError.
+    the video. `ends_within_picture`: the last picture was cut off, and left out. `name` stands for the source
+    in messages. Iterating raises READ_ERRORS and VideoError.
     """
 
-    def __init__(self, opened: OpenContainer, *, all_streams: bool = False) -> None:
+    def __init__(self, opened: OpenContainer, name: str, *, all_streams: bool = False) -> None:
+        self._name = name
         self.end_seconds = 0.0
         self.packets = 0
         self.ends_within_picture = False
@@ -64,6 +70,8 @@ class PictureDemuxer:
         rate = frame_rate(container, stream) or Fraction(25)
         self.tick = 1 / rate if is_raw else Fraction(stream.time_base or 1)  # seconds
         self._frame_ticks = max(1, round(1 / rate / self.tick))
+        self._second = int(1 / self.tick)  # in ticks, as the next
+        self._longest_pause = int(_LONGEST_PAUSE / self.tick) if container.format.name in _CLOCKED else None
         lists_pictures = container.format.name == "avi" or stream.frames > 0
         self.loss_finder = None
         """Finds pictures that the demuxer could not read; None if the format has an index, or no times."""
@@ -142,9 +150,8 @@ class PictureDemuxer:
 
     def _is_join(self, dts: int, following: int) -> bool:
         """Return whether another recording begins between these decode timestamps."""
-        longest = _LONGEST_PAUSE if self._container.format.name in _CLOCKED else None
-        return following < dts - 1 / self.tick or (
-            longest is not None and following > dts + longest / self.tick
+        return dts - following > self._second or (
+            self._longest_pause is not None and following - dts > self._longest_pause
         )
 
     def _correct_times(self, packets: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
@@ -152,7 +159,6 @@ class PictureDemuxer:
 
         Otherwise it would be taken for a join, and no time after it would be right.
         """
-        second = int(1 / self.tick)
         before: int | None = None
         held: VideoPacket | None = None
         for packet in packets:
@@ -162,8 +168,8 @@ class PictureDemuxer:
                     before is not None
                     and wrong is not None
                     and following is not None
-                    and abs(wrong - before) > second
-                    and before < following <= before + second
+                    and abs(wrong - before) > self._second
+                    and before < following <= before + self._second
                 ):
                     held.dts = (before + following) // 2
                     held.pts = held.dts if held.pts is None else held.dts + held.pts - wrong
@@ -198,13 +204,24 @@ class PictureDemuxer:
     def _demux(self) -> Iterator[VideoPacket]:
         start = (self._container.start_time or 0) / av.time_base
         index = self._stream.index
-        streams = list(self._container.streams) if self._all_streams else [self._stream]
-        ticks = {stream.index: float(stream.time_base or 0) for stream in streams}
+        every = list(self._container.streams)
+        ticks = {
+            stream.index: float(stream.time_base or 0)
+            for stream in (every if self._all_streams else [self._stream])
+        }
+        is_by_index = self._container.format.name.startswith(_BY_INDEX)
+        size = self._opened.identity.size if self._opened.identity and is_by_index else None
+        allowed = None if size is None else max(_MAX_READ_AGAIN * size, _FREELY_READ)
+        read = 0
         avi_index = AviIndex(self._stream) if self._container.format.name == "avi" else None
-        for packet in self._opened.demux(*streams):
+        # Of a file that is read by its index, the other streams are read in any case: they count, too.
+        for packet in self._opened.demux(*(every if is_by_index or self._all_streams else [self._stream])):
             if not packet.size:
                 continue
-            if packet.pts is not None:
+            read += packet.size
+            if allowed is not None and read > allowed:
+                raise repeated_data_error(self._name)
+            if packet.pts is not None and packet.stream_index in ticks:
                 end = (packet.pts + (packet.duration or 0)) * ticks[packet.stream_index] - start
                 self.end_seconds = max(self.end_seconds, end)
             if packet.stream_index == index:

@@ -59,6 +59,15 @@ def cut_off_error(name: str) -> VideoError:
     )
 
 
+def repeated_data_error(name: str) -> VideoError:
+    """Return the error for a file whose index makes reading it endless."""
+    return VideoError(
+        f"the index of {name} names the same data again and again: the file is damaged, or made to keep"
+        " whoever reads it busy; copy the video with ffmpeg -i … -map 0:v -c copy",
+        retryable=False,
+    )
+
+
 def no_ranges_error(name: str) -> VideoError:
     """Return the error for a recording with its index at the end, on a web server without range requests."""
     return VideoError(

@@ -14,6 +14,9 @@ _MAX_HELD_BYTES = 64 * 2**20
 _MAX_DELAY = 32
 """A frame that has not come 32 pictures later never comes: decoders delay at most 16."""
 
+_MAX_PENDING = 1000
+"""Pictures that may wait for their frames while no other frame comes, as in a file that cannot be decoded."""
+
 
 class LazyDecoder:
     """Holds packets until a frame that needs them is wanted, and drops them when none can need them.
@@ -92,7 +95,7 @@ class LazyDecoder:
         while self._wanted:
             picture = self._wanted[0]
             is_pending = picture.number in self._pending and picture.number + _MAX_DELAY >= self._newest
-            if picture.frame is None and is_pending:
+            if picture.frame is None and is_pending and len(self._wanted) <= _MAX_PENDING:
                 return
             yield self._wanted.popleft()
 
@@ -129,6 +132,8 @@ class LazyDecoder:
         # The decoder copies the packet's timestamp to the frame, so the number tells which picture it is.
         packet.pts = packet.dts = picture.number
         self._pending[picture.number] = picture
+        if len(self._pending) > _MAX_PENDING:
+            del self._pending[next(iter(self._pending))]
         is_decoded = self._decode(packet)
         if picture.is_key and not picture.is_shown:  # no frame of it comes out of the decoder
             picture.group.has_key = is_decoded
@@ -148,8 +153,6 @@ class LazyDecoder:
             if picture.is_wanted is not False:
                 picture.frame = frame
             self._newest = max(self._newest, picture.number)
-        for number in list(self._pending):
-            if number + 2 * _MAX_DELAY >= self._newest:
-                break
+        while self._pending and (number := next(iter(self._pending))) + 2 * _MAX_DELAY < self._newest:
             del self._pending[number]
         return True

@@ -19,6 +19,8 @@ _TS_PACKET = 188  # bytes, the least that a picture takes in MPEG-TS
 _HEADERS = 0.03  # the share of packets' headers in bytes
 _MOST_REGULAR = 0.9  # of the intervals of a recording at a constant rate
 _MAX_UNSEEN = 1000  # pictures that may be missing if only a flag of the container says so
+_MAX_SHARE_UNSEEN = 10  # … for each that is there, in the whole recording
+_LEAST_PICTURE = 8  # bytes that any picture takes in a container
 
 
 class _Hole(Struct, frozen=True):
@@ -53,6 +55,7 @@ class LossFinder:
         self._last: CodedPicture | None = None
         self._first_pts = 0
         self._intervals = self._regular = self._regular_ticks = 0
+        self._unseen = 0  # pictures that were missing because a flag said so
 
     def note(self, picture: CodedPicture, packet: VideoPacket) -> None:
         """Take the next picture in decode order."""
@@ -131,8 +134,12 @@ class LossFinder:
             if not first - _NEAR <= hole.number <= end + _NEAR:
                 continue
             if hole.is_flagged and count <= _MAX_UNSEEN:
+                if self._unseen + count > max(_MAX_UNSEEN, _MAX_SHARE_UNSEEN * self._count):
+                    self.has_uncounted = True
+                    return False
+                self._unseen += count
                 return True
             unexplained = hole.size - hole.usual_rate * ticks
-            if unexplained >= max(hole.least + count * hole.least_picture, 1):
+            if unexplained >= hole.least + count * max(hole.least_picture, _LEAST_PICTURE):
                 return True
         return False

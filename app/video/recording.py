@@ -63,7 +63,7 @@ class Recording:
         self.warnings: list[ScenarioWarning] = list(opened.warnings)
         self._file = WatchedFile(opened.container.name if source.kind == "file" else None, self.warnings)
         self._length = DeclaredLength(opened, source)
-        self._demuxer = PictureDemuxer(opened, all_streams=self._length.covers_all_streams)
+        self._demuxer = PictureDemuxer(opened, source.redacted, all_streams=self._length.covers_all_streams)
         self._incoming = iter(self._demuxer)
         self._probed: list[tuple[CodedPicture, VideoPacket]] = []  # read, and not yielded yet
         self._probed_bytes = 0

@@ -111,23 +111,25 @@ def mp4(
     duration: int = 2**31,
     edits: int = 0,
     is_sound: bool = False,
+    sample: int = 0,
 ) -> Path:
     """One sample on disk, and an index that says it is there `samples` times.
 
-    With `edits`, the whole track is shown so often. If `is_sound`, the samples are those of plain sound. If
-    `is_odd`, the header is in a box in which no player would look for it.
+    With `edits`, the whole track is shown so often. If `is_sound`, the samples are those of plain sound. With
+    `sample`, it has so many bytes, and each entry of the index names its place.
     """
     entry = b"\0" * 6 + b"\0\1" + b"\0" * 16 + struct.pack(">HH", 64, 48) + b"\0\x48\0\0" * 2 + b"\0" * 4
     entry += b"\0\1" + b"\0" * 32 + b"\0\x18\xff\xff"
     if is_sound:
         entry = b"\0" * 6 + b"\0\1" + b"\0" * 8 + struct.pack(">HHII", 1, 16, 0, 8000 << 16)
+    places = samples if sample else 1
     table = _box(
         b"stbl",
         _box(b"stsd", struct.pack(">II", 0, 1), _box(b"sowt" if is_sound else b"jpeg", entry)),
         _box(b"stts", struct.pack(">IIII", 0, 1, samples, 1 if is_sound else 2)),
-        _box(b"stsc", struct.pack(">IIIII", 0, 1, 1, samples, 1)),
-        _box(b"stsz", struct.pack(">III", 0, 1, 1 if is_sound else samples)),
-        _box(b"stco", struct.pack(">III", 0, 1, 32)),
+        _box(b"stsc", struct.pack(">IIIII", 0, 1, 1, 1 if sample else samples, 1)),
+        _box(b"stsz", struct.pack(">III", 0, sample or 1, 1 if is_sound else samples)),
+        _box(b"stco", struct.pack(">II", 0, places), struct.pack(">I", 28) * places),
     )
     kind = b"soun" if is_sound else b"vide"
     media = _box(
@@ -145,9 +147,15 @@ def mp4(
         _box(b"trak", _box(b"tkhd", head[:12] + struct.pack(">I", n + 1) + head[16:]), media)
         for n in range(tracks)
     )
-    path.write_bytes(
-        _box(b"ftyp", b"isom\0\0\2\0isom") + _box(b"mdat", b"\xff" * 64) + _box(b"moov", movie, every)
-    )
+    data = _box(b"mdat", b"\xff" * max(sample, 64))
+    path.write_bytes(_box(b"ftyp", b"isom\0\0\2\0isom") + data + _box(b"moov", movie, every))
+    return path
+
+
+def names_of_boxes(path: Path, name: bytes, count: int) -> Path:
+    """An mp4 of one sample, and a box that consists of the name of another, so often."""
+    mp4(path, samples=1)
+    path.write_bytes(path.read_bytes() + _box(b"udta", name * count))
     return path
 
 
