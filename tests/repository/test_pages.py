@@ -46,3 +46,9 @@ def test_the_page_of_settings_names_every_variable() -> None:
         for name in cell[1:-1].split("`, `")
     }
     assert named == VARIABLES.keys()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_lines_of_a_page_have_at_most_132_characters_except_rows_of_tables(page: Path) -> None:
+    lines = page.read_text().splitlines()
+    assert [line for line in lines if len(line) > 132 and not line.startswith("|")] == []
