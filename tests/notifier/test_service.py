@@ -13,8 +13,9 @@ from app.notifier.queue import FreeRoom, claim
 from app.postgres import Database
 from tests.notifier.running import QUICK, notifying, webhook
 from tests.support.deliveries import add, states, stored
+from tests.support.ports import free_port
 from tests.support.waiting import until
-from tests.support.webhook_receiver import Received, Receiver, accept, receiver, silence, status
+from tests.support.webhook_receiver import Answer, Received, Receiver, accept, receiver, silence, status
 
 YARD, DOOR = UUID(int=1), UUID(int=2)
 
@@ -60,16 +61,34 @@ async def test_what_is_stored_later_is_sent_soon(predictions: Database, hook: Re
         await until(lambda: len(hook.received) == 2)
 
 
-async def test_a_slow_channel_holds_up_no_other(predictions: Database, hook: Receiver) -> None:
-    async with receiver() as slow:
-        slow.answer = silence
+async def drip(_received: Received, writer: asyncio.StreamWriter) -> None:
+    """Send a head that never ends."""
+    while True:
+        writer.write(b"X")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "answer", [silence, drip, status(500), status(307, "Location: http://127.0.0.1:9/"), None]
+)
+async def test_a_channel_that_fails_holds_up_no_other(
+    predictions: Database, hook: Receiver, answer: Answer | None
+) -> None:
+    """It is silent, slow, answers 500 or redirects, or nobody listens there."""
+    async with receiver() as failing:
+        failing.answer = answer or silence
+        if answer is None:
+            failing.port = free_port()
         for number in range(1, 31):
-            await add(predictions, UUID(int=number), 1, channel="slow")
+            await add(predictions, UUID(int=number), 1, channel="failing")
             await add(predictions, UUID(int=number), 1)
-        async with notifying(predictions, {"slow": webhook(slow), "ops": webhook(hook)}):
-            await until(lambda: all_sent(predictions))
-        assert len(slow.received) <= 4
+        async with notifying(predictions, {"failing": webhook(failing), "ops": webhook(hook)}):
+            await until(lambda: all_sent(predictions), timeout=5)
+        if answer in (silence, drip):
+            assert len(failing.received) <= 4
     assert len(hook.received) == 30
+    assert {state for _, state in await states(predictions, "failing")} == {"pending"}
 
 
 async def test_no_transaction_is_open_while_a_request_is(predictions: Database, hook: Receiver) -> None:
