@@ -53,7 +53,9 @@ class PictureDemuxer:
     in messages. Iterating raises READ_ERRORS and VideoError.
     """
 
-    def __init__(self, opened: OpenContainer, name: str, *, all_streams: bool = False) -> None:
+    def __init__(
+        self, opened: OpenContainer, name: str = "the recording", *, all_streams: bool = False
+    ) -> None:
         self._name = name
         self.end_seconds = 0.0
         self.packets = 0
