@@ -189,7 +189,9 @@ class ChangeStream:
         return events, replace(position, scenarios=last), is_cut
 
     async def _read_news(self, position: StreamId) -> _Read:
-        news, last, is_cut = await read_news(self._predictions, position.predictions, _BATCH)
+        news, last, is_cut = await read_news(
+            self._predictions, position.predictions, _BATCH, self._options.path_prefix
+        )
         events = [_news_event(item, position.scenarios) for item in news]
         return events, replace(position, predictions=last), is_cut
 

@@ -13,7 +13,7 @@ from ..domain.spec import RestartPolicy
 from ..domain.states import State
 from .new_scenario import NewScenario
 from .queries.deliveries import ChannelInfo, ChannelList, DeliveryInfo, DeliveryPage
-from .queries.events import EventPage, StoredEvent
+from .queries.events import EventPage, EventPicture, StoredEvent
 from .queries.history import ChangePage, ScenarioChange, SourceChange
 from .queries.predictions import PredictionPage
 from .queries.progress import Progress
@@ -119,22 +119,30 @@ EVENT_PAGE = EventPage(
     [
         StoredEvent(
             event_id=7,
-            kind="zone",
+            kind="alert",
             state="ended",
             label="person",
             track_id=3,
-            name="door",
+            name="visitor",
             direction=None,
             start_frame=412,
             start_time=1769851800.4,
-            end_frame=466,
-            end_time=1769851811.2,
-            best_frame=431,
-            best_time=1769851804.2,
+            end_frame=412,
+            end_time=1769851800.4,
+            best_frame=396,
+            best_time=1769851797.2,
             best_box=(100.0, 80.0, 164.0, 244.0),
             best_confidence=0.91,
             scenario_id=SCENARIO.id,
             at=datetime(2026, 1, 31, 9, 30, 0, 400_000, tzinfo=UTC),
+            picture=EventPicture(
+                path=f"/scenarios/{SCENARIO.id}/events/7/picture.jpg",
+                frame=412,
+                time=1769851800.4,
+                box=(98.0, 80.0, 160.0, 240.0),
+                width=1920,
+                height=1080,
+            ),
         )
     ],
     None,

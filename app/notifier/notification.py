@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ..domain.event import Event
+from ..predictions.delivery import Told
 from .queue import Claimed
 
 NotificationType = Literal[
@@ -23,10 +24,14 @@ class ScenarioOfNotification(Struct, frozen=True):
 
 
 class NotificationLinks(Struct, frozen=True):
-    """Addresses below VA_PUBLIC_URL. They need an API key if the service has keys."""
+    """Addresses below VA_PUBLIC_URL. They need an API key if the service has keys.
+
+    `picture` is null if none of the event is kept.
+    """
 
     scenario: str
     moment: Annotated[str, Meta(description="the predictions from the event's start to its end")]
+    picture: str | None
 
 
 class NotificationData(Struct, frozen=True):
@@ -74,18 +79,19 @@ def make_message(claimed: Claimed, public_url: str) -> OutgoingMessage:
         scenario=None if event is None else ScenarioOfNotification(scenario_id, told.scenario_name),
         event=event,
         at=at,
-        links=_links(scenario_id, event, public_url) if event is not None and public_url else None,
+        links=_links(scenario_id, event, public_url, told) if event is not None and public_url else None,
     )
     kind = _TYPES[None if event is None else event.kind]
     body = msgspec.json.encode(Notification(kind, 1, claimed.created_at, data))
     return OutgoingMessage(claimed.id, kind, None if event is None else scenario_id, body)
 
 
-def _links(scenario_id: UUID, event: Event, public_url: str) -> NotificationLinks:
+def _links(scenario_id: UUID, event: Event, public_url: str, told: Told) -> NotificationLinks:
     scenario = f"{public_url.rstrip('/')}/scenarios/{scenario_id}"
     return NotificationLinks(
         scenario=scenario,
         moment=f"{scenario}/predictions?from_frame={event.start_frame}&to_frame={event.end_frame + 1}",
+        picture=f"{scenario}/events/{event.event_id}/picture.jpg" if told.has_picture else None,
     )
 
 

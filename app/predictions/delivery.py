@@ -16,12 +16,14 @@ DeliveryState = Literal["pending", "sent", "dead"]
 class Told(Struct, frozen=True):
     """What a delivery tells, as it is stored. `event` is None for a test of the channel.
 
-    `at`: the wall clock at the start of the event, as Unix time in seconds, if it is known.
+    `at`: the wall clock at the start of the event, as Unix time in seconds, if it is known. `has_picture`:
+    one of the event is kept.
     """
 
     scenario_name: str = ""
     event: Event | None = None
     at: float | None = None
+    has_picture: bool = False
 
 
 class NewDelivery(Struct, frozen=True):

@@ -71,7 +71,7 @@ class RunAnalysis:
         self.has_unsaved_frames = saved is None
         pictures: tuple[NewPicture, ...] = ()
         if self._evidence is not None and (task.picture is not None or task.jpeg is not None):
-            pictures = self._evidence.take(step, task.frame, task.time, task.picture, task.jpeg)
+            pictures = self._evidence.take(step, task)
         task.analysed = AnalysedFrame(step.events, self._analysis.carried, saved, pictures)
         return step.detections
 

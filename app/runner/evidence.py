@@ -12,6 +12,7 @@ from ..domain.picture import Picture
 from ..domain.prediction import Detection
 from ..predictions.evidence import CLEARLY_BETTER, NewPicture
 from . import metrics
+from .tasks import FrameTask
 
 log = structlog.get_logger(__name__)
 
@@ -41,36 +42,38 @@ class EvidenceTaker:
         self._lock = Lock()
         self._in_hand: dict[int, int] = {}  # bytes of the picture of each frame that is not stored
 
-    def take(
-        self, step: Step, frame: int, time: float, picture: Picture | None, jpeg: bytes | None
-    ) -> tuple[NewPicture, ...]:
+    def take(self, step: Step, task: FrameTask) -> tuple[NewPicture, ...]:
         """Return a picture for each event that is to have one of this frame.
 
-        `jpeg` is what `encode` made of the frame, if it was encoded early; else there is its `picture`.
+        The frame has its `picture`, or the `jpeg` that `encode` made of it early.
         """
         wanted = [
             (event, seen, score)
             for event in step.events
             if (seen := _seen(event, step.detections)) is not None
             and math.isfinite(score := _score(seen))
-            and self._is_wanted(event, time, score)
+            and self._is_wanted(event, task.time, score)
         ]
         for event in step.events:
             if event.state == "ended":
                 self._taken.pop(event.event_id, None)
         if not wanted:
-            self._forget(frame)
+            self._forget(task.frame)
             return ()
-        if jpeg is None and picture is not None:
-            jpeg = self.encode(frame, picture)
-        if jpeg is None:
+        jpeg, size = task.jpeg, task.size
+        if jpeg is None and task.picture is not None:
+            jpeg = self.encode(task.frame, task.picture)
+        if jpeg is None or size is None:
             metrics.MISSED_PICTURES.inc(len(wanted))
             return ()
         for event, _, score in wanted:
             if event.kind == "object":
-                self._taken[event.event_id] = time, score
+                self._taken[event.event_id] = task.time, score
         return tuple(
-            [NewPicture(event.event_id, frame, time, score, seen.box, jpeg) for event, seen, score in wanted]
+            [
+                NewPicture(event.event_id, task.frame, task.time, score, size, seen.box, jpeg)
+                for event, seen, score in wanted
+            ]
         )
 
     def encode(self, frame: int, picture: Picture) -> bytes | None:

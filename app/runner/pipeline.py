@@ -63,6 +63,11 @@ class Taken(Struct):
     is_all_done: bool
     changes: list[ReadStatus] = []
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether a recording was read to its end, and all of it was taken."""
+        return self.is_all_done and self.status.is_completed
+
 
 class Pipeline:
     """A FrameSink whose frames up to `parallel` workers detect in at the same time.

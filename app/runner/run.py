@@ -157,7 +157,13 @@ class Run:
                 builder,
                 SourceHistory(claimed),
                 analysis,
-                partial(with_deliveries, spec, self._command.scenario_id, claimed.unix_offset),
+                partial(
+                    with_deliveries,
+                    spec,
+                    self._command.scenario_id,
+                    claimed.unix_offset,
+                    keeps_pictures=self._context.keeps_evidence,
+                ),
             )
         except PinnedError as error:
             return self._event(RunFailed, error=str(error), retryable=False)
@@ -165,7 +171,7 @@ class Run:
             reader.stop()
             pipeline.stop()
             run_detector.close()
-        fault = run_detector.fault(is_complete=_is_complete(last))
+        fault = run_detector.fault(is_complete=last.is_complete)
         if fault is not None:
             return self._event(RunFailed, error=fault, retryable=False)
         return self._outcome(last)
@@ -261,7 +267,7 @@ class Run:
                 history.pending.clear()
                 stored = status.state, status.loss
             builder.warn((*status.warnings, *detector.warnings))
-            is_finished = _is_complete(taken) and detector.fault(is_complete=True) is None
+            is_finished = taken.is_complete and detector.fault(is_complete=True) is None
             ending = None
             if analysis is not None:
                 builder.warn([ScenarioWarning("analysis_limited", text) for text in analysis.warnings])
@@ -307,7 +313,7 @@ class Run:
             self._unsent = None
 
     def _outcome(self, last: Taken) -> RunEvent:
-        if _is_complete(last):
+        if last.is_complete:
             return self._event(RunFinished)
         fault = last.status.fault
         if last.is_all_done and fault is not None:
@@ -341,8 +347,3 @@ class Run:
         return kind(
             scenario_id=command.scenario_id, attempt=command.attempt, next_frame=self.next_frame, **details
         )
-
-
-def _is_complete(taken: Taken) -> bool:
-    """Return whether a recording was read to its end, and all of it was taken."""
-    return taken.is_all_done and taken.status.is_completed

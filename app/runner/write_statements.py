@@ -41,12 +41,14 @@ _EVENTS = f"""
 # A run that goes on after another does not know the pictures that are stored, so the better one stays.
 _PICTURES = f"""
     , pictured AS (
-        INSERT INTO evidence AS known (scenario_id, event_id, frame, time, score, box, bytes, picture)
-        SELECT scenario_id, event_id, frame, time, score, box, octet_length(jpeg), jpeg
+        INSERT INTO evidence AS known (
+            scenario_id, event_id, frame, time, score, width, height, box, bytes, picture)
+        SELECT scenario_id, event_id, frame, time, score, width, height, box, octet_length(jpeg), jpeg
           FROM moved CROSS JOIN LATERAL json_to_recordset($43::text::json) AS p ({PICTURE_COLUMNS})
                CROSS JOIN LATERAL (SELECT ($44::bytea[])[number] AS jpeg OFFSET 0) AS one
         ON CONFLICT (scenario_id, event_id) DO UPDATE
-           SET frame = excluded.frame, time = excluded.time, score = excluded.score, box = excluded.box,
+           SET frame = excluded.frame, time = excluded.time, score = excluded.score,
+               width = excluded.width, height = excluded.height, box = excluded.box,
                bytes = excluded.bytes, picture = excluded.picture
          WHERE excluded.score > {CLEARLY_BETTER} * known.score
     )"""  # noqa: S608 - of the code's own constants

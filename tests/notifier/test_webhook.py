@@ -102,9 +102,16 @@ async def test_what_is_told_of_an_event(hook: Receiver) -> None:
             "links": {
                 "scenario": base,
                 "moment": f"{base}/predictions?from_frame=30&to_frame=61",
+                "picture": None,
             },
         },
     }
+
+
+def test_a_message_links_to_the_picture_that_is_kept() -> None:
+    told = Told("yard", event(3), 1_769_851_800.0, has_picture=True)
+    links = json.loads(make_message(claimed(told), "https://example.org/video/").body)["data"]["links"]
+    assert links["picture"] == f"https://example.org/video/scenarios/{YARD}/events/3/picture.jpg"
 
 
 def test_a_test_tells_of_no_event_and_no_links_are_made_up() -> None:

@@ -2,11 +2,13 @@
 
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from app.domain.analysis import Notify
 from app.domain.event import Event, EventKind
 from app.postgres import Database
+from app.predictions.delivery import Told
 from app.runner.deliveries import MOST_LATE, new_deliveries
 from tests.support.deliveries import add, event, insert, states
 
@@ -50,6 +52,22 @@ def test_a_recording_is_told_only_if_it_is_asked_for() -> None:
 def test_what_is_ten_minutes_late_is_no_news() -> None:
     assert told(Notify(("ops",)), event(1, end_time=NOW - MOST_LATE + 1)) == [(1, "ops")]
     assert told(Notify(("ops",)), event(1, end_time=NOW - MOST_LATE - 1)) == []
+
+
+@pytest.mark.parametrize("keeps_pictures", [False, True])
+@pytest.mark.parametrize("unix_time", [NOW, None])
+def test_it_is_told_whether_a_picture_is_kept(keeps_pictures: bool, unix_time: float | None) -> None:
+    happened = [event(number, kind=kind, end_time=NOW) for number, kind in enumerate(ALL, 1)]
+    found = new_deliveries(
+        Notify(("ops",), on=ALL, recordings=True),
+        YARD,
+        "yard",
+        happened,
+        unix_time=unix_time,
+        keeps_pictures=keeps_pictures,
+    )
+    pictured = {one.event_id for one in found if msgspec.json.decode(one.payload, type=Told).has_picture}
+    assert pictured == ({1, 5} if keeps_pictures and unix_time else set())
 
 
 async def test_an_event_is_stored_once_however_often_it_is_written(predictions: Database) -> None:

@@ -25,6 +25,7 @@ from app.runner import evidence
 from app.runner import run as run_module
 from app.runner.evidence import MAX_IN_HAND, MAX_SIDE, EvidenceTaker, to_jpeg
 from app.runner.metrics import MISSED_PICTURES
+from app.runner.tasks import FrameTask
 from tests.runner.runs import World, executing, spec
 from tests.support import clips
 from tests.support.http_cameras import MULTIPART, Reply, headed, http_camera, jpeg
@@ -96,6 +97,7 @@ async def check_pictures(world: World, person: MarkedPerson) -> None:
         assert marker_in(row["picture"]) == person.shown[row["frame"]] != ""
         assert row["start_frame"] <= row["frame"] <= row["end_frame"]  # an alert's are those of one frame
         assert row["bytes"] == len(row["picture"])
+        assert (row["width"], row["height"]) == (256, 192)
         x1, y1, x2, y2 = row["box"]
         assert (x1, y1) == (5.0, 5.0)
         assert row["score"] == pytest.approx(0.9 * (x2 - x1) * (y2 - y1), rel=1e-3)
@@ -212,11 +214,17 @@ def step(*events: Event, side: float = 10.0, confidence: float = 0.5) -> Step:
     return Step((found(side, confidence),), events)
 
 
+def task(
+    frame: int, at: float = 0.0, picture: Picture | None = PICTURE, jpeg: bytes | None = None
+) -> FrameTask:
+    return FrameTask(frame, at, frame, picture, size=(64, 36), jpeg=jpeg)
+
+
 def test_a_picture_is_replaced_after_five_seconds_by_a_clearly_better_one() -> None:
     taker = EvidenceTaker()
 
     def frames_of(at: float, side: float) -> list[int]:
-        taken = taker.take(step(OBJECT, side=side), round(10 * at), at, PICTURE, None)
+        taken = taker.take(step(OBJECT, side=side), task(round(10 * at), at))
         return [each.frame for each in taken]
 
     assert frames_of(100.0, 10) == [1000]
@@ -231,42 +239,43 @@ def test_a_picture_is_replaced_after_five_seconds_by_a_clearly_better_one() -> N
 def test_an_object_that_is_not_seen_in_a_frame_and_other_kinds_have_no_picture() -> None:
     taker = EvidenceTaker()
     others = [replace(OBJECT, kind=kind) for kind in ("zone", "line", "presence")]
-    assert taker.take(step(*others, replace(OBJECT, track_id=8)), 0, 0.0, PICTURE, None) == ()
-    assert taker.take(step(replace(OBJECT, state="ended")), 1, 0.1, PICTURE, None) == ()
+    assert taker.take(step(*others, replace(OBJECT, track_id=8)), task(0, 0.0)) == ()
+    assert taker.take(step(replace(OBJECT, state="ended")), task(1, 0.1)) == ()
 
 
 def test_the_events_of_a_frame_share_a_picture() -> None:
-    one, two = EvidenceTaker().take(step(OBJECT, ALERT, side=20.0), 4, 0.5, PICTURE, None)
+    one, two = EvidenceTaker().take(step(OBJECT, ALERT, side=20.0), task(4, 0.5))
     assert (one.event_id, two.event_id) == (1, 2)
     assert one.jpeg is two.jpeg
     assert (one.frame, one.time, one.box, one.score) == (4, 0.5, (0.0, 0.0, 20.0, 20.0), 200.0)
+    assert one.size == (64, 36)
 
 
 def test_a_score_that_is_no_number_gives_no_picture() -> None:
     broken = Step((found(float("inf"), 0.0),), (OBJECT,))
-    assert EvidenceTaker().take(broken, 0, 0.0, PICTURE, None) == ()
+    assert EvidenceTaker().take(broken, task(0, 0.0)) == ()
 
 
 def test_at_most_8_mib_wait_to_be_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evidence, "to_jpeg", lambda _picture: bytes(1_500_000))
     taker, missed = EvidenceTaker(), MISSED_PICTURES._value.get()
-    taken = [taker.take(step(ALERT), frame, 0.0, PICTURE, None) for frame in range(10)]
+    taken = [taker.take(step(ALERT), task(frame, 0.0)) for frame in range(10)]
     in_hand = sum(len(each.jpeg) for pictures in taken for each in pictures)
     assert MAX_IN_HAND - 3_000_000 < in_hand <= MAX_IN_HAND
     assert MISSED_PICTURES._value.get() - missed == sum(not pictures for pictures in taken)
-    assert taker.take(step(OBJECT), 10, 1.0, PICTURE, None) == ()
+    assert taker.take(step(OBJECT), task(10, 1.0)) == ()
     taker.forget_before(4)
-    assert len(taker.take(step(OBJECT), 11, 1.1, PICTURE, None)) == 1
+    assert len(taker.take(step(OBJECT), task(11, 1.1))) == 1
 
 
 def test_a_frame_that_was_encoded_early_for_nothing_is_not_in_hand() -> None:
     taker = EvidenceTaker()
     early = taker.encode(3, PICTURE)
     assert early is not None
-    assert taker.take(step(), 3, 0.0, None, early) == ()
+    assert taker.take(step(), task(3, picture=None, jpeg=early)) == ()
     assert taker._in_hand == {}
     early = taker.encode(4, PICTURE)
-    (taken,) = taker.take(step(OBJECT), 4, 0.0, None, early)
+    (taken,) = taker.take(step(OBJECT), task(4, picture=None, jpeg=early))
     assert taken.jpeg is early
     assert taker._in_hand == {4: len(early or b"")}
 
@@ -295,5 +304,5 @@ class BrokenPicture(ArrayPicture):
 
 def test_a_picture_that_cannot_be_encoded_costs_nothing_but_itself() -> None:
     taker = EvidenceTaker()
-    assert taker.take(step(OBJECT), 0, 0.0, BrokenPicture(plain()), None) == ()
-    assert len(taker.take(step(OBJECT), 1, 0.1, PICTURE, None)) == 1
+    assert taker.take(step(OBJECT), task(0, picture=BrokenPicture(plain()))) == ()
+    assert len(taker.take(step(OBJECT), task(1, 0.1))) == 1

@@ -166,7 +166,7 @@ async def test_an_event_of_a_live_source_has_its_wall_clock(predictions: Databas
 
 
 def picture(event_id: int, frame: int, score: float, jpeg: bytes = b"jpeg") -> NewPicture:
-    return NewPicture(event_id, frame, 1_700_000_000.5 + frame, score, (1.0, 2.0, 3.5, 4.0), jpeg)
+    return NewPicture(event_id, frame, 1_700_000_000.5 + frame, score, (64, 36), (1.0, 2.0, 3.5, 4.0), jpeg)
 
 
 def with_pictures(plain: Batch, *pictures: NewPicture) -> Batch:
@@ -179,6 +179,7 @@ async def stored_pictures(database: Database, fence: Fence) -> dict[int, tuple[i
         rows = await connection.fetch("SELECT * FROM evidence WHERE scenario_id = $1", fence.scenario_id)
     assert all(list(row["box"]) == [1.0, 2.0, 3.5, 4.0] for row in rows)
     assert all(row["time"] == 1_700_000_000.5 + row["frame"] for row in rows)
+    assert all((row["width"], row["height"]) == (64, 36) for row in rows)
     assert all(row["bytes"] == len(row["picture"]) for row in rows)
     return {row["event_id"]: (row["frame"], row["picture"]) for row in rows}
 

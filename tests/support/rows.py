@@ -86,6 +86,19 @@ async def add_found(predictions: Database, scenario_id: UUID, event_id: int, **c
             )
 
 
+async def add_picture(
+    predictions: Database, scenario_id: UUID, event_id: int, frame: int, picture: bytes = b"jpeg"
+) -> None:
+    """Insert the picture of an event of a live source, or replace it."""
+    async with predictions.connection() as connection:
+        await connection.execute(
+            "DELETE FROM evidence WHERE scenario_id = $1 AND event_id = $2", scenario_id, event_id
+        )
+    values = {"scenario_id": scenario_id, "event_id": event_id, "frame": frame, "time": frame / 30}
+    values |= {"score": 1.0, "box": [1.0, 2.0, 3.5, 4.0], "width": 1920, "height": 1080}
+    await _insert(predictions, "evidence", values | {"bytes": len(picture), "picture": picture})
+
+
 async def add_prediction(
     predictions: Database, scenario_id: UUID, frame: int, *found: tuple[str, float], **columns: Any
 ) -> None:

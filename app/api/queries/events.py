@@ -15,6 +15,7 @@ from asyncpg import Record
 from msgspec import Meta, Struct, structs
 
 from ...domain.event import Event, EventKind, EventState
+from ...domain.prediction import Box
 from ...postgres import Database
 from ...predictions.events import decode_event
 
@@ -25,6 +26,21 @@ _GROUPS = ("kind", "name", "label")  # in the order of the indexes
 _ROUNDS, _ROUND = 5, 1000  # queries for a page, and their events, if those of deleted scenarios are skipped
 
 
+class EventPicture(Struct, frozen=True):
+    """A stored picture of an event, which may be smaller than the frame that it shows.
+
+    `time`: of the frame, as Unix time in seconds. `box`: what the event is about, in pixels of the frame,
+    which is `width` × `height`.
+    """
+
+    path: Annotated[str, Meta(description="of the JPEG, below the address of the service")]
+    frame: int
+    time: float
+    box: Box
+    width: int
+    height: int
+
+
 class StoredEvent(Event, frozen=True):
     """What happened in a scenario's video."""
 
@@ -33,6 +49,12 @@ class StoredEvent(Event, frozen=True):
         datetime | None,
         Meta(description="when it began; null if only the time in the recording is known"),
     ]
+    picture: Annotated[
+        EventPicture | None,
+        Meta(
+            description="the picture that a live source keeps of an `object` or `alert`; null: none is stored"
+        ),
+    ] = None
 
 
 class EventPage(Struct, frozen=True):

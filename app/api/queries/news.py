@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from ...postgres import Connection, Database
 from .events import StoredEvent, to_stored_event
+from .evidence import with_pictures
 from .history import SourceChange, to_source_change
 from .stream_order import StreamPosition, position_of
 
@@ -22,11 +23,12 @@ class NewsItem(Struct, frozen=True):
 
 
 async def read_news(
-    predictions: Database, after: StreamPosition, limit: int
+    predictions: Database, after: StreamPosition, limit: int, path_prefix: str = ""
 ) -> tuple[list[NewsItem], StreamPosition, bool]:
     """Return what is told of up to `limit` entries after a position, the last one's, and whether it is full.
 
     An entry is left out if a later one tells a newer state of its event, or if what it tells of was removed.
+    `path_prefix`: what the paths of pictures begin with.
     """
     sql = """
         SELECT xid::text::numeric AS xid, id, scenario_id, event_id, state, source_change
@@ -46,6 +48,12 @@ async def read_news(
             items.append(NewsItem(position_of(entry), to_stored_event(event)))
         elif change is not None:
             items.append(NewsItem(position_of(entry), to_source_change(change)))
+    told = [item.content for item in items if isinstance(item.content, StoredEvent)]
+    pictured = iter(await with_pictures(predictions, told, path_prefix))
+    items = [
+        NewsItem(item.position, next(pictured)) if isinstance(item.content, StoredEvent) else item
+        for item in items
+    ]
     return items, position_of(entries[-1]) if entries else after, len(entries) == limit
 
 

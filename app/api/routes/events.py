@@ -24,6 +24,7 @@ from ..queries.events import (
     list_events,
     list_stored_events,
 )
+from ..queries.evidence import with_pictures
 from ..queries.footage import asked_scenario, find_footage
 from ..queries.scenarios import find_row, list_succession
 from ..video_times import Time, check_times, to_date, to_seconds
@@ -141,6 +142,7 @@ async def get_scenario_events(request: ApiRequest, scenario_id: FromPath[UUID]) 
     items, more = await list_events(
         deps.predictions, scenario_ids, wanted, between, query.order, after, query.limit
     )
+    items = await with_pictures(deps.predictions, items, request.options.path_prefix)
     return EventPage(items, None if more is None else make_cursor(more, bound))
 
 
@@ -186,4 +188,5 @@ async def get_events(request: ApiRequest) -> EventPage:
         items, more = await list_dated_events(
             deps.scenarios, deps.predictions, wanted, between, query.order, dated, query.limit
         )
+    items = await with_pictures(deps.predictions, items, request.options.path_prefix)
     return EventPage(items, None if more is None else make_cursor(more, bound))

@@ -6,8 +6,10 @@ CREATE TABLE evidence (
     frame        bigint NOT NULL,               -- that the picture shows
     time         double precision NOT NULL,     -- of the frame: Unix time in seconds
     score        double precision NOT NULL,     -- confidence times area of the box
-    bytes        integer NOT NULL,              -- of the picture
-    box          double precision[] NOT NULL CHECK (cardinality(box) = 4),  -- in pixels of the frame
+    width        integer NOT NULL,              -- of the frame, in whose pixels the box is
+    height       integer NOT NULL,
+    bytes        integer NOT NULL,              -- of the picture, which may be smaller than the frame
+    box          double precision[] NOT NULL CHECK (cardinality(box) = 4),
     picture      bytea NOT NULL,                -- JPEG, at most 1280 pixels wide and high
     PRIMARY KEY (scenario_id, event_id),
     FOREIGN KEY (scenario_id, event_id) REFERENCES events ON DELETE CASCADE

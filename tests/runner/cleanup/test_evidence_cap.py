@@ -26,7 +26,8 @@ async def add_pictures(database: Database, *times: float, size: int = 1000) -> U
     await claim(database, fence)
     events = [event(number, kind="object", end_time=at) for number, at in enumerate(times, 1)]
     pictures = [
-        NewPicture(each.event_id, 5, each.end_time, 1.0, (0.0, 0.0, 1.0, 1.0), bytes(size)) for each in events
+        NewPicture(each.event_id, 5, each.end_time, 1.0, (64, 36), (0.0, 0.0, 1.0, 1.0), bytes(size))
+        for each in events
     ]
     update = AnalysisUpdate(Carried(9, 99), tuple(events), pictures=tuple(pictures))
     assert await write(database, fence, replace(batch(0, 10), is_live=True, analysis=update))

@@ -4,12 +4,15 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+from msgspec.structs import replace
+
 from app.api import ApiOptions, commands
 from app.api.http.problems import ProblemError
 from app.api.queries import commands as command_queries
 from app.api.queries import (
     deliveries,
     events,
+    evidence,
     footage,
     health,
     history,
@@ -97,6 +100,24 @@ async def _list_stored_events(world: World) -> None:
 async def _list_dated_events(world: World) -> None:
     wanted, since = events.EventFilter(label="person"), (datetime.now(UTC), None)
     await events.list_dated_events(world.scenarios, world.predictions, wanted, since, "desc", None, 100)
+
+
+@call(evidence.with_pictures)
+async def _with_pictures(world: World) -> None:
+    wanted = events.EventFilter()
+    found, _ = await events.list_stored_events(world.scenarios, world.predictions, wanted, "asc", None, 100)
+    dated = [replace(event, at=datetime.now(UTC)) for event in found]
+    await evidence.with_pictures(world.predictions, dated, "")
+
+
+@call(evidence.find_pictured_event)
+async def _find_pictured_event(world: World) -> None:
+    await evidence.find_pictured_event(world.predictions, world.any_scenario(), 1)
+
+
+@call(evidence.read_picture)
+async def _read_picture(world: World) -> None:
+    await evidence.read_picture(world.predictions, world.any_scenario(), 1)
 
 
 @call(history.list_history)

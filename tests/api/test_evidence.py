@@ -1,0 +1,127 @@
+"""Pictures of events over HTTP."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from app.postgres import Database
+from tests.api.conftest import Start, connected
+from tests.api.event_reader import reading
+from tests.support.rows import BEGIN, add_checkpoint, add_found, add_picture, add_scenario
+
+JPEG = bytes(range(256)) * 100
+
+
+@pytest.fixture
+async def scenario_id(scenarios: Database, predictions: Database) -> UUID:
+    """Store an object with a picture, an alert without one, and other events of a live source."""
+    scenario_id = await add_scenario(scenarios)
+    await add_checkpoint(predictions, scenario_id, live=True)
+    await add_found(predictions, scenario_id, 1, at=BEGIN)
+    await add_found(predictions, scenario_id, 2, kind="alert", name="visitor", at=BEGIN)
+    await add_found(predictions, scenario_id, 3, state="open", at=BEGIN)
+    await add_found(predictions, scenario_id, 4, kind="zone", name="yard", at=BEGIN)
+    await add_picture(predictions, scenario_id, 1, 40, JPEG)
+    return scenario_id
+
+
+def path(scenario_id: UUID, event_id: object) -> str:
+    return f"/scenarios/{scenario_id}/events/{event_id}/picture.jpg"
+
+
+async def test_the_picture_of_an_event_is_shown(http: httpx.AsyncClient, scenario_id: UUID) -> None:
+    response = await http.get(path(scenario_id, 1))
+    assert response.status_code == 200, response.text
+    assert response.content == JPEG
+    assert response.headers["content-type"] == "image/jpeg"
+    assert response.headers["cache-control"] == "private, no-cache"
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_picture_that_the_client_has_is_not_sent_again_until_there_is_a_better_one(
+    http: httpx.AsyncClient, scenario_id: UUID, predictions: Database
+) -> None:
+    url = path(scenario_id, 1)
+    tag = (await http.get(url)).headers["etag"]
+    same = await http.get(url, headers={"If-None-Match": f'"other", W/{tag}'})
+    assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
+    await add_picture(predictions, scenario_id, 1, 50, b"better")
+    other = await http.get(url, headers={"If-None-Match": tag})
+    assert (other.status_code, other.content) == (200, b"better")
+    assert other.headers["etag"] != tag
+
+
+@pytest.mark.parametrize(
+    ("event_id", "text"),
+    [
+        (2, "VA_EVIDENCE_MAX_GB"),
+        (3, "no picture yet"),
+        (4, "of the kind `zone`"),
+        (5, "no event 5"),
+        (0, "no event 0"),
+        (-1, "no event -1"),
+        (2**63, "no event 9223372036854775808"),
+        ("x", "no such path"),
+    ],
+)
+async def test_a_sentence_says_why_there_is_no_picture(
+    http: httpx.AsyncClient, scenario_id: UUID, event_id: object, text: str
+) -> None:
+    response = await http.get(path(scenario_id, event_id))
+    assert response.status_code == 404
+    assert text in response.json()["detail"]
+
+
+async def test_recordings_deleted_and_unknown_scenarios_have_none(
+    http: httpx.AsyncClient, scenarios: Database, predictions: Database
+) -> None:
+    recording = await add_scenario(scenarios)
+    await add_checkpoint(predictions, recording)
+    await add_found(predictions, recording, 1)
+    assert "recording" in (await http.get(path(recording, 1))).json()["detail"]
+    assert "no scenario" in (await http.get(path(uuid4(), 1))).json()["detail"]
+    deleted = await add_scenario(scenarios, state="inactive", deleted_at=BEGIN)
+    await add_checkpoint(predictions, deleted, live=True)
+    await add_found(predictions, deleted, 1, at=BEGIN)
+    await add_picture(predictions, deleted, 1, 40)
+    response = await http.get(path(deleted, 1))
+    assert response.status_code == 404
+    assert "no scenario" in response.json()["detail"]
+
+
+def pictures(page: Any) -> dict[int, Any]:
+    return {item["event_id"]: item["picture"] for item in page["items"]}
+
+
+async def test_events_tell_where_their_picture_is_and_what_it_shows(
+    start: Start, scenario_id: UUID, predictions: Database
+) -> None:
+    picture = {
+        "path": f"/video/scenarios/{scenario_id}/events/1/picture.jpg",
+        "frame": 40,
+        "time": 40 / 30,
+        "box": [1.0, 2.0, 3.5, 4.0],
+        "width": 1920,
+        "height": 1080,
+    }
+    async with start(path_prefix="/video") as app, connected(app) as http:
+        for url in (f"/scenarios/{scenario_id}/events", "/events", "/events?from_time=2026-01-01T00:00:00Z"):
+            page = (await http.get(url)).json()
+            assert pictures(page) == {1: picture, 2: None, 3: None, 4: None}
+
+
+async def test_streams_tell_of_pictures(url: str, scenario_id: UUID, predictions: Database) -> None:
+    async with reading(url) as reader:
+        await reader.next("progress")
+        async with predictions.transaction():
+            await add_found(predictions, scenario_id, 7, state="open", at=BEGIN)
+        await reader.next("event")
+        await add_picture(predictions, scenario_id, 7, 300)
+        async with predictions.connection() as connection:
+            await connection.execute("UPDATE events SET state = 'ended' WHERE event_id = 7")
+        ended = await reader.next("event")
+        assert ended["picture"]["path"] == path(scenario_id, 7)
+        async with httpx.AsyncClient(base_url=url) as http:
+            assert (await http.get(ended["picture"]["path"])).content == b"jpeg"
