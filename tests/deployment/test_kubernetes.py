@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from app import __version__
+from app.domain.channels import parse_channels
 from app.postgres import Database
 from app.settings import Settings, load
 from tests.deployment import dockerfile
@@ -17,7 +18,7 @@ from tests.deployment.resources import Yaml, faults
 from tests.support.paths import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
-PROCESSES = ("api", "orchestrator", "runner", "inference")
+PROCESSES = ("api", "orchestrator", "runner", "notifier", "inference")
 
 
 def parsed(file: Path) -> list[Yaml]:
@@ -50,11 +51,12 @@ def told(name: str, folder: Path) -> Settings:
         else:
             given |= MANIFESTS[f"ConfigMap {source['configMapRef']['name']}"]["data"]
     here = {"VA_MEDIA_ROOT": folder, "VA_MODEL_ROOT": folder}
-    if "VA_KAFKA_CA_FILE" in given:
-        mounted = Path(given["VA_KAFKA_CA_FILE"])
-        assert str(mounted.parent) in {mount["mountPath"] for mount in container(name)["volumeMounts"]}
-        here["VA_KAFKA_CA_FILE"] = folder / mounted.name
-        here["VA_KAFKA_CA_FILE"].touch()
+    mounts = {mount["mountPath"] for mount in container(name)["volumeMounts"]}
+    for variable in given.keys() & {"VA_KAFKA_CA_FILE", "VA_CHANNELS_FILE"}:
+        mounted = Path(given[variable])
+        assert str(mounted.parent) in mounts
+        here[variable] = folder / mounted.name
+        here[variable].touch()
     return load(given | {variable: str(path) for variable, path in here.items()})
 
 
@@ -95,6 +97,7 @@ def test_everything_is_in_one_namespace() -> None:
         ("api", {"scenarios", "predictions"}),
         ("orchestrator", {"scenarios"}),
         ("runner", {"predictions"}),
+        ("notifier", {"predictions"}),
         ("inference", set()),
     ],
 )
@@ -104,15 +107,16 @@ def test_each_pod_has_one_role_and_the_databases_of_that_role(
     settings = told(name, tmp_path)
     dsns = {"scenarios": settings.scenarios_dsn, "predictions": settings.predictions_dsn}
     assert settings.roles == {name}
-    assert settings.bus == ("kafka" if databases else "memory")
+    assert settings.bus == ("memory" if name in ("notifier", "inference") else "kafka")
     assert {database for database, dsn in dsns.items() if dsn} == databases
     assert all(urlsplit(dsn).path == f"/{database}" for database, dsn in dsns.items() if dsn)
 
 
 def test_only_the_api_has_the_keys_of_clients(tmp_path: Path) -> None:
     keys = {name: set(told(name, tmp_path).api_keys) for name in PROCESSES}
-    assert keys["runner"] == keys["orchestrator"] == keys["inference"] != set()
-    assert not keys["api"] & keys["runner"]
+    others = [keys[name] for name in PROCESSES if name != "api"]
+    assert all(each == others[0] != set() for each in others)
+    assert not keys["api"] & others[0]
 
 
 def test_what_no_policy_allows_is_denied() -> None:
@@ -124,8 +128,9 @@ def test_what_no_policy_allows_is_denied() -> None:
         assert all("ports" in rule or "ipBlock" in rule["to"][0] for rule in allowed)
         for label in spec["podSelector"].get("matchLabels", {}).values():
             assert pod(label)["metadata"]["labels"]["app.kubernetes.io/name"] == label
-    (to,) = policies["NetworkPolicy cameras"]["egress"]
-    assert "169.254.0.0/16" in to["to"][0]["ipBlock"]["except"]
+    for name in ("cameras", "channels"):
+        (to,) = policies[f"NetworkPolicy {name}"]["egress"]
+        assert "169.254.0.0/16" in to["to"][0]["ipBlock"]["except"]
 
 
 @pytest.mark.parametrize("name", PROCESSES)
@@ -213,6 +218,17 @@ def test_what_is_mounted_exists_and_is_not_written_to(name: str) -> None:
         assert mounts["models"]["mountPath"] == roots["VA_MODEL_ROOT"]
     if name in ("api", "runner"):
         assert mounts["media"]["mountPath"] == roots["VA_MEDIA_ROOT"]
+
+
+def test_apis_and_notifiers_read_the_same_valid_channels(tmp_path: Path) -> None:
+    (file,) = MANIFESTS["Secret channels"]["stringData"].items()
+    for name in ("api", "notifier"):
+        settings = told(name, tmp_path)
+        assert settings.channels_file == tmp_path / file[0]
+        assert settings.public_url
+        (volume,) = [each for each in pod(name)["spec"]["volumes"] if each["name"] == "channels"]
+        assert volume["secret"]["secretName"] == "channels"
+    assert parse_channels(file[1], file[0]).keys() == {"ops"}
 
 
 def test_runners_are_scaled_by_the_scenarios_that_a_runner_takes(tmp_path: Path) -> None:
