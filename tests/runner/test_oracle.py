@@ -29,11 +29,12 @@ from app.runner import analysing
 from app.runner import replay as replay_module
 from app.runner.analysing import EndOfAnalysis, RunAnalysis, end_of_events
 from app.runner.batches import BatchBuilder
-from app.runner.pipeline import FrameTask
 from app.runner.replay import Replay
+from app.runner.tasks import FrameTask
 from tests.support.footage import at, stored_row
 from tests.support.footage import rules as make_rules
 
+PAGE = 7  # frames that a replay reads at once
 BEGINNING = Checkpoint(0, False, None, 0, 0, Counters(), 0.0, 0.0)
 EVERYTHING = make_rules(
     tracking={"max_gap_seconds": 0.5},
@@ -140,7 +141,7 @@ class Stored:
 
 async def read_frames(connection: Stored, _: object, first: int, end: int) -> list[Any]:
     found = [one for one in connection.predictions if first <= one.frame < end and one.error is None]
-    return [stored_row(one) for one in found[: replay_module.PAGE]]
+    return [stored_row(one) for one in found[:PAGE]]
 
 
 async def read_events(connection: Stored, _: object, numbers: tuple[int, ...]) -> list[Any]:
@@ -156,7 +157,7 @@ def database_in_memory() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(replay_module, "read_frames", read_frames)
         patch.setattr(replay_module, "read_events", read_events)
-        patch.setattr(replay_module, "PAGE", 7)
+        patch.setattr(replay_module, "PAGE", PAGE)
         patch.setattr(analysing, "SAVE_EVERY", 1e9)  # runs change it before each frame
         yield
 
