@@ -142,8 +142,8 @@ async def _migrate(spec: DatabaseSpec, dsn: str) -> None:
     deadline = monotonic() + _DATABASE_PATIENCE
     while True:
         try:
-            for name in await migrate(dsn, spec.package):
-                log.info("migrated", database=spec.name, migration=name)
+            if applied := await migrate(dsn, spec.package):
+                log.info("migrated", database=spec.name, applied=len(applied), last=applied[-1])
         except TRANSIENT as error:
             if monotonic() > deadline:
                 raise

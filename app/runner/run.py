@@ -306,7 +306,8 @@ class Run:
         """Tell what the source is: when the run starts, and whenever a live source changes."""
         if media != self._media:
             event = "run started" if self._media is None else "the source changed"
-            log.info(event, next_frame=self.next_frame, media=media)
+            picture = {"width": media.width, "height": media.height, "fps": media.fps, "codec": media.codec}
+            log.info(event, next_frame=self.next_frame, frames=media.frames, live=media.live, **picture)
             self._media = self._unsent = media
         if self._unsent is not None and not is_over and self._may_emit():
             self._emit(self._event(RunStarted, media=self._unsent))
