@@ -117,9 +117,10 @@ def as_rows(part: Sequence[Prediction], scenario_id: UUID) -> list[tuple[object,
 
 async def on_disk(connection: Connection) -> float:
     """Return the stored bytes per detection, including indexes."""
-    await connection.execute("VACUUM predictions, label_blocks")
+    await connection.execute("VACUUM predictions, label_blocks, timeline_buckets")
     size: int = await connection.fetchval(
         "SELECT pg_total_relation_size('predictions') + pg_total_relation_size('label_blocks')"
+        " + pg_total_relation_size('timeline_buckets')"
     )
     stored: int = await connection.fetchval("SELECT sum(length(confidences) / 4) FROM predictions")
     return size / stored

@@ -35,6 +35,7 @@ from .routes import (
     predictions,
     runners,
     scenarios,
+    timeline,
 )
 
 MAX_BODY = 1_000_000  # bytes
@@ -51,6 +52,7 @@ ROUTES: list[HTTPRouteHandler] = [
     predictions.get_predictions,
     pictures.get_frame,
     events.get_scenario_events,
+    timeline.get_timeline,
     events.get_events,
     evidence.get_event_picture,
     changes.get_history,

@@ -19,6 +19,7 @@ from .queries.predictions import PredictionPage
 from .queries.progress import Progress
 from .queries.runners import RunnerInfo, RunnerList
 from .queries.scenarios import Scenario, ScenarioPage
+from .queries.timeline import BucketCount, LabelTimeline, Timeline
 
 NEW_SCENARIOS = {
     "a trial without a video": NewScenario("test:testsrc2", Objects()),
@@ -146,6 +147,15 @@ EVENT_PAGE = EventPage(
         )
     ],
     None,
+)
+
+TIMELINE = Timeline(
+    60.0,
+    0.0,
+    119.5,
+    True,
+    [BucketCount(0.0, 120, 64, 0.91), BucketCount(60.0, 120, 0, 0.0)],
+    [LabelTimeline("person", [BucketCount(0.0, 48, 64, 0.91)])],
 )
 
 CHANGE_PAGE = ChangePage(

@@ -6,6 +6,7 @@ from itertools import accumulate, chain
 from typing import TypeVar
 
 import msgspec
+from msgspec import structs
 
 from ..domain.reason import SourceLoss
 from ..domain.states import SourceState
@@ -21,6 +22,7 @@ from ..predictions.checkpoint import (
 from ..predictions.codec import FRAME_END, EncodedRows, encode
 from ..predictions.events import encode_events
 from ..predictions.evidence import encode_pictures
+from ..predictions.timeline import TimelineCounts, count_timeline
 from .write_statements import (
     WRITE,
     WRITE_SEVERAL,
@@ -95,6 +97,7 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
         _json_or_none(batch.warnings),
         _json(batch.new_sizes),
         rows.box_size,
+        *structs.astuple(count_timeline(batch.predictions)),
         *([] if batch.analysis is None else analysis_values(batch.analysis)),
         *(encode_pictures(batch.analysis.pictures) if batch.analysis and batch.has_pictures else ()),
     )
@@ -131,6 +134,7 @@ async def _write_several(connection: Connection, writes: Sequence[BatchWrite]) -
     counters = [batch.counters for batch in batches]
     encoded = [encode(batch.predictions) for batch in batches]
     maxima = [rows.maxima for rows in encoded]
+    counts = [count_timeline(batch.predictions) for batch in batches]
     ends = list(accumulate(len(rows.frames) for rows in encoded))
     has_analysis = any(batch.analysis is not None for batch in batches)
     moved = await connection.fetch(
@@ -172,6 +176,8 @@ async def _write_several(connection: Connection, writes: Sequence[BatchWrite]) -
         [_json_or_none(batch.warnings) for batch in batches],
         [_json(batch.new_sizes) for batch in batches],
         [rows.box_size for rows in encoded],
+        [n for n, each in enumerate(counts, 1) for _ in each.labels],
+        *[_joined([getattr(each, name) for each in counts]) for name in TimelineCounts.__struct_fields__],
         *(zip(*[analysis_values(batch.analysis) for batch in batches], strict=True) if has_analysis else []),
     )
     return {row["n"] for row in moved}

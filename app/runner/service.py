@@ -39,6 +39,7 @@ from ..messages import (
     runner_heartbeats,
 )
 from . import metrics
+from .backfill import fill_timelines
 from .cleanup.abandoned_events import settle_abandoned
 from .cleanup.evidence_cap import bound_evidence
 from .cleanup.old_deliveries import bound_deliveries
@@ -97,6 +98,7 @@ class Runner:
             group.start_soon(settle_abandoned, self._context.database)
             group.start_soon(bound_evidence, self._context.database, self._max_evidence)
             group.start_soon(remove_old_entries, self._context.database)
+            group.start_soon(fill_timelines, self._context.database)
             if self._retention is not None:
                 group.start_soon(remove_old, self._context.database, self._retention)
             group.start_soon(self._beat)

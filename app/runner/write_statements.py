@@ -44,8 +44,8 @@ _PICTURES = f"""
         INSERT INTO evidence AS known (
             scenario_id, event_id, frame, time, score, width, height, box, bytes, picture)
         SELECT scenario_id, event_id, frame, time, score, width, height, box, octet_length(jpeg), jpeg
-          FROM moved CROSS JOIN LATERAL json_to_recordset($43::text::json) AS p ({PICTURE_COLUMNS})
-               CROSS JOIN LATERAL (SELECT ($44::bytea[])[number] AS jpeg OFFSET 0) AS one
+          FROM moved CROSS JOIN LATERAL json_to_recordset($48::text::json) AS p ({PICTURE_COLUMNS})
+               CROSS JOIN LATERAL (SELECT ($49::bytea[])[number] AS jpeg OFFSET 0) AS one
         ON CONFLICT (scenario_id, event_id) DO UPDATE
            SET frame = excluded.frame, time = excluded.time, score = excluded.score,
                width = excluded.width, height = excluded.height, box = excluded.box,
@@ -62,11 +62,13 @@ _ONE = """
                source_state = $15, finished = $16, live = $17, updated_at = now(),
                pins = coalesce($30::text::jsonb, pins),
                pin_changes = pin_changes || $31::text::jsonb,
-               warnings = coalesce($32::text::jsonb, warnings), sizes = sizes || $33::text::jsonb
+               warnings = coalesce($32::text::jsonb, warnings), sizes = sizes || $33::text::jsonb,
+               timeline_frame = CASE WHEN timeline_frame = next_frame THEN $5 ELSE timeline_frame END
                {set_analysis}
          WHERE scenario_id = $1 AND attempt = $2 AND run_token = $3 AND next_frame = $4
            AND NOT dropped AND NOT finished
-        RETURNING scenario_id, coalesce((footage->>'is_live')::boolean, false) AS has_clock
+        RETURNING scenario_id, coalesce((footage->>'is_live')::boolean, false) AS has_clock,
+                  timeline_frame = next_frame AS is_counted
     ), written AS (
         INSERT INTO predictions (scenario_id, frame, time, labels, confidences, boxes, track_ids, error)
         SELECT scenario_id, frame, time, labels,
@@ -89,6 +91,15 @@ _ONE = """
                AND known.block = found.block), -1)
         ON CONFLICT (scenario_id, label, block)
         DO UPDATE SET max_confidence = greatest(known.max_confidence, excluded.max_confidence)
+    ), counted AS (
+        INSERT INTO timeline_buckets AS known
+        SELECT scenario_id, found.*
+          FROM moved, unnest($35::text[], $36::bigint[], $37::integer[], $38::integer[], $39::real[]) AS found
+         WHERE is_counted
+        ON CONFLICT (scenario_id, label, bucket) DO UPDATE
+           SET frames = known.frames + excluded.frames,
+               detections = known.detections + excluded.detections,
+               max_confidence = greatest(known.max_confidence, excluded.max_confidence)
     ){write_events}
     SELECT count(*) FROM moved
 """
@@ -118,11 +129,14 @@ _SEVERAL = """
                replay_frame = p.replay_frame, replay_sampled = p.replay_sampled,
                source_state = p.source_state, finished = p.finished, live = p.live, updated_at = now(),
                pins = coalesce(p.pins::jsonb, c.pins), pin_changes = c.pin_changes || p.pin_changes::jsonb,
-               warnings = coalesce(p.warnings::jsonb, c.warnings), sizes = c.sizes || p.new_sizes::jsonb
+               warnings = coalesce(p.warnings::jsonb, c.warnings), sizes = c.sizes || p.new_sizes::jsonb,
+               timeline_frame = CASE WHEN c.timeline_frame = c.next_frame
+                                     THEN p.stop ELSE c.timeline_frame END
                {set_analysis}
           FROM passed AS p WHERE c.scenario_id = p.scenario_id
         RETURNING c.scenario_id, p.n::integer AS n, p.first_row, p.last_row,
-                  coalesce((c.footage->>'is_live')::boolean, false) AS has_clock
+                  coalesce((c.footage->>'is_live')::boolean, false) AS has_clock,
+                  c.timeline_frame = c.next_frame AS is_counted
     ), written AS (
         INSERT INTO predictions (scenario_id, frame, time, labels, confidences, boxes, track_ids, error)
         SELECT scenario_id, frame, time, labels,
@@ -151,6 +165,17 @@ _SEVERAL = """
                AND known.block = found.block), -1)
         ON CONFLICT (scenario_id, label, block)
         DO UPDATE SET max_confidence = greatest(known.max_confidence, excluded.max_confidence)
+    ), counted AS (
+        INSERT INTO timeline_buckets AS known
+        SELECT scenario_id, label, bucket, frames, detections, confidence
+          FROM moved JOIN unnest($38::integer[], $39::text[], $40::bigint[], $41::integer[], $42::integer[],
+                                 $43::real[])
+               AS found (n, label, bucket, frames, detections, confidence) USING (n)
+         WHERE is_counted
+        ON CONFLICT (scenario_id, label, bucket) DO UPDATE
+           SET frames = known.frames + excluded.frames,
+               detections = known.detections + excluded.detections,
+               max_confidence = greatest(known.max_confidence, excluded.max_confidence)
     ){write_events}
     SELECT n FROM moved
 """
@@ -170,9 +195,9 @@ WRITE = _ONE.format(set_analysis="", write_events="")
 
 _SET_ANALYSIS = "".join(
     f", {column} = coalesce({_one(number, kind)}::{to}, {column})"
-    for number, (column, kind, to) in enumerate(_ANALYSIS_COLUMNS, 35)
+    for number, (column, kind, to) in enumerate(_ANALYSIS_COLUMNS, 40)
 )
-_WRITE_EVENTS = _EVENTS.format(is_live="$17", events=_one(41, "text"), deliveries=_one(42, "text"))
+_WRITE_EVENTS = _EVENTS.format(is_live="$17", events=_one(46, "text"), deliveries=_one(47, "text"))
 
 WRITE_WITH_EVENTS = _ONE.format(set_analysis=_SET_ANALYSIS, write_events=_WRITE_EVENTS)
 """Has eight more parameters: those of `checkpoints.analysis_values`."""
@@ -186,10 +211,10 @@ WRITE_SEVERAL = _SEVERAL.format(set_analysis="", write_events="")
 WRITE_SEVERAL_WITH_EVENTS = _SEVERAL.format(
     set_analysis="".join(
         f", {column} = coalesce({_of_batch(number, kind)}::{to}, c.{column})"
-        for number, (column, kind, to) in enumerate(_ANALYSIS_COLUMNS, 38)
+        for number, (column, kind, to) in enumerate(_ANALYSIS_COLUMNS, 44)
     ),
     write_events=_EVENTS.format(
-        is_live=_of_batch(17, "boolean"), events=_of_batch(44, "text"), deliveries=_of_batch(45, "text")
+        is_live=_of_batch(17, "boolean"), events=_of_batch(50, "text"), deliveries=_of_batch(51, "text")
     ),
 )
 """Has eight more arrays, with one value for each batch."""

@@ -138,7 +138,7 @@ async def compare(dsn: str, recordings: list[list[tuple[tuple[Detection, ...], s
 
 async def content_of(
     connection: Connection, scenario_id: UUID
-) -> tuple[list[Prediction], list[object], object]:
+) -> tuple[list[Prediction], list[object], list[object], object]:
     """All that is stored of a scenario, but for its id and the time of writing."""
     rows = await connection.fetch(
         "SELECT * FROM predictions WHERE scenario_id = $1 ORDER BY frame", scenario_id
@@ -147,12 +147,17 @@ async def content_of(
         "SELECT label, block, max_confidence FROM label_blocks WHERE scenario_id = $1 ORDER BY label, block",
         scenario_id,
     )
+    counts = await connection.fetch(
+        "SELECT label, bucket, frames, detections, max_confidence FROM timeline_buckets"
+        " WHERE scenario_id = $1 ORDER BY label, bucket",
+        scenario_id,
+    )
     checkpoint = await connection.fetchrow("SELECT * FROM checkpoints WHERE scenario_id = $1", scenario_id)
     assert checkpoint is not None
     columns = dict(checkpoint)
     for column in ("scenario_id", "run_token", "updated_at"):
         del columns[column]
-    return [decode(row) for row in rows], [tuple(row) for row in blocks], columns
+    return [decode(row) for row in rows], [tuple(row) for row in blocks], list(map(tuple, counts)), columns
 
 
 async def test_statements_with_scenarios_in_common_do_not_deadlock(predictions: Database) -> None:

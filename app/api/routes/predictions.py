@@ -8,18 +8,17 @@ from litestar.params import FromPath
 from msgspec import Meta, Struct, json, structs
 
 from .. import examples
+from ..frame_range import FOOTAGE_GONE, locate_frames
 from ..http.cursors import NumberPosition, make_cursor, read_cursor
 from ..http.openapi import OperationDoc, ResponseDoc
-from ..http.problems import BAD_CURSOR, GONE, NOT_FOUND, ProblemError, no_scenario
+from ..http.problems import BAD_CURSOR, GONE, NOT_FOUND, no_scenario
 from ..http.requests import ApiRequest
 from ..http.responses import JsonResponse
-from ..queries.footage import asked_scenario, find_footage
 from ..queries.predictions import MAX_FRAME, PredictionFilter, PredictionPage, list_predictions
-from ..queries.scenarios import exists, find_row, is_completed
+from ..queries.scenarios import find_row, is_completed
 from ..video_times import Time, check_times, to_seconds
 
 Frame = Annotated[int, Meta(ge=0, le=MAX_FRAME)]
-_FOOTAGE_GONE = "The scenario whose footage this one asks was deleted, and its predictions with it."
 _AT = "in seconds; of a live source also as RFC 3339, such as 2026-01-31T09:30:00Z"
 
 
@@ -75,7 +74,7 @@ class PredictionQuery(Struct, frozen=True, forbid_unknown_fields=True):
         problems={
             BAD_CURSOR: "Send `cursor` exactly as `next_cursor` returned it, with the same path and filters.",
             NOT_FOUND: examples.NO_SCENARIO,
-            GONE: _FOOTAGE_GONE,
+            GONE: FOOTAGE_GONE,
         },
     ),
 )
@@ -103,18 +102,11 @@ async def _page(request: ApiRequest, scenario_id: UUID) -> tuple[bytes, bool]:
     row = await find_row(deps.scenarios, scenario_id)
     if row is None:
         raise no_scenario(scenario_id)
-    is_dated, asked = None, asked_scenario(row)
-    if asked is not None:
-        if not await exists(deps.scenarios, asked):
-            raise ProblemError(GONE, _FOOTAGE_GONE, scenario_id=asked)
-        footage = await find_footage(deps.predictions, scenario_id)
-        if footage is None:
-            return json.encode(PredictionPage([], None)), False
-        is_dated = footage.is_live
-        first, end = max(wanted.from_frame, footage.first), min(wanted.to_frame, footage.end)
-        wanted = structs.replace(wanted, from_frame=first, to_frame=end)
-    check_times(row, is_dated=is_dated, from_time=query.from_time, to_time=query.to_time)
-    items, more = await list_predictions(deps.predictions, asked or scenario_id, wanted, query.limit)
+    stored = await locate_frames(deps, row)
+    first, end = max(wanted.from_frame, stored.first), min(wanted.to_frame, stored.end)
+    wanted = structs.replace(wanted, from_frame=first, to_frame=end)
+    check_times(row, is_dated=stored.is_dated, from_time=query.from_time, to_time=query.to_time)
+    items, more = await list_predictions(deps.predictions, stored.scenario_id, wanted, query.limit)
     page = PredictionPage(items, None if more is None else make_cursor(NumberPosition(more), bound))
     # Those of another scenario can be deleted with it, or become too old.
-    return json.encode(page), row["outcome"] == "completed" and asked is None
+    return json.encode(page), row["outcome"] == "completed" and stored.scenario_id == scenario_id

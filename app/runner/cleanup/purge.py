@@ -10,6 +10,7 @@ from ...concurrency.wake import Wake
 from ...messages import DropResults, Message
 from ...postgres import TRANSIENT, Connection, Database
 from ...predictions.codec import FRAMES_PER_BLOCK
+from ...predictions.timeline import BUCKET_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -98,12 +99,17 @@ async def remove_rows(connection: Connection, scenario_id: UUID, limit: int) -> 
                  WHERE scenario_id = $1
                    AND frame >= (SELECT purged_before FROM checkpoints WHERE scenario_id = $1)
                  ORDER BY frame LIMIT $2))
-            RETURNING frame, labels
+            RETURNING frame, time, labels
         ), forgotten AS (
             DELETE FROM label_blocks AS known USING (
                 SELECT DISTINCT label, frame / $3 AS block
                   FROM removed, unnest(string_to_array(labels, E'\\n') || ARRAY['']) AS label) AS gone
              WHERE known.scenario_id = $1 AND known.label = gone.label AND known.block = gone.block
+        ), uncounted AS (
+            DELETE FROM timeline_buckets AS known USING (
+                SELECT DISTINCT label, floor(time / $4::double precision)::bigint AS bucket
+                  FROM removed, unnest(string_to_array(labels, E'\\n') || ARRAY['']) AS label) AS gone
+             WHERE known.scenario_id = $1 AND known.label = gone.label AND known.bucket = gone.bucket
         ), summed AS (
             SELECT count(*) AS rows, max(frame) + 1 AS purged_before FROM removed
         ), removed_events AS (
@@ -132,5 +138,6 @@ async def remove_rows(connection: Connection, scenario_id: UUID, limit: int) -> 
         scenario_id,
         limit,
         FRAMES_PER_BLOCK,
+        float(BUCKET_SECONDS),
     )
     return removed

@@ -7,6 +7,7 @@ from anyio import sleep
 
 from ...postgres import TRANSIENT, Connection, Database
 from ...predictions.codec import FRAMES_PER_BLOCK
+from ...predictions.timeline import BUCKET_SECONDS
 from ..metrics import EXPIRED
 from .purge import ROWS, repeat_with_pauses
 
@@ -80,7 +81,7 @@ async def remove_oldest_block(connection: Connection, scenario_id: UUID, older_t
         WITH limits AS (
             SELECT extract(epoch FROM clock_timestamp())::double precision - $2 AS until
         ), due AS (
-            SELECT oldest.block, newest.frame
+            SELECT oldest.block, newest.frame, newest.time
               FROM limits, checkpoints c
              CROSS JOIN LATERAL (
                 SELECT frame / $3 AS block FROM predictions
@@ -102,6 +103,9 @@ async def remove_oldest_block(connection: Connection, scenario_id: UUID, older_t
         ), forgotten AS (
             DELETE FROM label_blocks AS known USING due
              WHERE known.scenario_id = $1 AND known.block = due.block
+        ), uncounted AS (
+            DELETE FROM timeline_buckets AS known USING due
+             WHERE known.scenario_id = $1 AND (known.bucket + 1) * $4::double precision <= due.time
         ), moved AS (
             UPDATE checkpoints SET purged_before = due.frame + 1 FROM due WHERE scenario_id = $1
         )
@@ -110,6 +114,7 @@ async def remove_oldest_block(connection: Connection, scenario_id: UUID, older_t
         scenario_id,
         older_than,
         FRAMES_PER_BLOCK,
+        float(BUCKET_SECONDS),
     )
     return removed
 

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from app.postgres import Database
 from app.predictions.checkpoint import Batch
 from app.predictions.codec import FRAMES_PER_BLOCK
+from app.predictions.timeline import BUCKET_SECONDS
 from app.runner.cleanup import purge, retention
 from app.runner.metrics import EXPIRED
 from tests.support.batches import as_batch, batch, prediction
@@ -46,6 +47,9 @@ async def test_old_predictions_of_a_live_source_are_removed_block_by_block(predi
     assert await remove_old(predictions, 1.5 * block) == 1
     assert await frames(predictions) == list(range(block, 3 * block))
     assert await blocks(predictions) == [1, 2]
+    async with predictions.connection() as connection:
+        counted = await connection.fetchval("SELECT min(bucket) FROM timeline_buckets")
+    assert counted == int(now - 2 * block) // BUCKET_SECONDS  # in which there is the oldest that is left
     # A run may still write to the last block.
     assert await write(predictions, fence, live(3 * block, 3 * block + 5, now - 3 * block))
     assert await remove_old(predictions, 0.5 * block) == 1

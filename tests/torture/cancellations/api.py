@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from app.api import ApiOptions, commands
+from app.api import ApiOptions, commands, frame_range
 from app.api.http.problems import ProblemError
 from app.api.queries import commands as command_queries
 from app.api.queries import (
@@ -24,6 +24,7 @@ from app.api.queries import (
     scenarios,
     stored_frames,
     stream_order,
+    timeline,
 )
 from app.postgres import Database
 from tests.torture.cancellations.registry import call
@@ -174,6 +175,12 @@ async def _find_frame_after(world: World) -> None:
     await stored_frames.find_frame_after(world.predictions, world.chance.choice(world.recorded), 1)
 
 
+@call(timeline.read_timeline)
+async def _read_timeline(world: World) -> None:
+    wish = timeline.TimelineWish(bucket=world.chance.choice([1, 15]))
+    await timeline.read_timeline(world.predictions, world.chance.choice(world.recorded), wish)
+
+
 @call(progress.find_stored_progress)
 async def _find_stored_progress(world: World) -> None:
     await progress.find_stored_progress(world.predictions, world.any_scenario())
@@ -197,6 +204,13 @@ async def _find_scenario(world: World) -> None:
 @call(scenarios.find_row)
 async def _find_row(world: World) -> None:
     await scenarios.find_row(world.scenarios, world.any_scenario())
+
+
+@call(frame_range.locate_frames)
+async def _locate_frames(world: World) -> None:
+    row = await scenarios.find_row(world.scenarios, world.any_scenario())
+    assert row is not None
+    await frame_range.locate_frames(world.deps, row)
 
 
 @call(scenarios.to_scenario)

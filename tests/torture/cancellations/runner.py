@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from app.domain.reason import DetectorWait
 from app.predictions.checkpoint import BatchWrite, NewSourceChange
 from app.predictions.codec import FRAMES_PER_BLOCK
+from app.runner import backfill, claims, replay, stored_frames, waits
 from app.runner import checkpoints as results
-from app.runner import claims, replay, stored_frames, waits
 from app.runner.cleanup import abandoned_events, evidence_cap, old_stream_entries, purge, retention
 from tests.support.batches import batch
 from tests.torture.cancellations.registry import call
@@ -158,6 +158,29 @@ async def _remove_excess(world: World) -> None:
 async def _bound_evidence(world: World) -> None:
     with move_on_after(0.05):
         await evidence_cap.bound_evidence(world.predictions, 0)
+
+
+@call(backfill.behind)
+async def _behind(world: World) -> None:
+    async with world.predictions.connection() as connection:
+        await backfill.behind(connection)
+
+
+@call(backfill.count_stored)
+async def _count_stored(world: World) -> None:
+    async with world.predictions.transaction() as connection:
+        await backfill.count_stored(connection, world.chance.choice(world.recorded), 100)
+
+
+@call(backfill.fill_timelines)
+async def _fill_timelines(world: World) -> None:
+    async with world.predictions.connection() as connection:
+        await connection.execute(
+            "UPDATE checkpoints SET timeline_frame = 0 WHERE scenario_id = $1",
+            world.chance.choice(world.recorded),
+        )
+    with move_on_after(0.05):
+        await backfill.fill_timelines(world.predictions)
 
 
 @call(abandoned_events.settle)
