@@ -139,12 +139,12 @@ class Stored:
         self.checkpoint = replace(self.checkpoint, analysis=analysis, carried=carried)
 
 
-async def read_frames(connection: Stored, _: object, first: int, end: int) -> list[Any]:
+async def read_frames(connection: Stored, scenario_id: object, first: int, end: int) -> list[Any]:
     found = [one for one in connection.predictions if first <= one.frame < end and one.error is None]
     return [stored_row(one) for one in found[:PAGE]]
 
 
-async def read_events(connection: Stored, _: object, numbers: tuple[int, ...]) -> list[Any]:
+async def read_events(connection: Stored, scenario_id: object, numbers: tuple[int, ...]) -> list[Any]:
     return [_as_row(event) for number, event in sorted(connection.events.items()) if number in numbers]
 
 
