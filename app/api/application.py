@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from threading import BoundedSemaphore
 
 from anyio import TASK_STATUS_IGNORED
@@ -93,7 +94,7 @@ def create_app(
             "model_catalog": ModelCatalog(options.model_root, options.open_backend),
             "model_slots": BoundedSemaphore(models.MOST_WAITING),
             "database_checks": health.DatabaseChecks(),
-            "openapi": openapi_document(routes, options.version, options.path_prefix),
+            "openapi": partial(openapi_document, tuple(routes), options.version, options.path_prefix),
         }
     )
     app = Litestar(

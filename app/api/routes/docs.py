@@ -69,7 +69,7 @@ async def page(request: ApiRequest) -> Response[str]:
 @get(["/openapi.json", "/docs/openapi.json"])
 async def document(request: ApiRequest) -> Response[bytes]:
     """Return the OpenAPI document."""
-    return Response(request.app.state.openapi, media_type="application/json")
+    return Response(request.app.state.openapi(), media_type="application/json")
 
 
 @get("/docs/assets/{name:str}", sync_to_thread=True)
