@@ -29,6 +29,7 @@ MODULES = (
     "backends",
     "serving",
     "storage",
+    "event_storage",
     "lifecycles",
     "pages",
     "instead",

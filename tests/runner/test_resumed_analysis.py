@@ -262,16 +262,22 @@ async def test_a_live_source_begins_anew_after_a_minute_or_with_a_damaged_state(
     assert "open" in {event.state for event in after[len(before) :]}
 
 
+@pytest.mark.parametrize("has_tracking", [True, False])
 async def test_the_events_of_a_recording_that_is_cut_off_end_with_its_last_frame(
-    predictions: Database, tmp_path: Path
+    predictions: Database, tmp_path: Path, has_tracking: bool
 ) -> None:
     truncate(marker_clip(tmp_path / "whole.mkv", frames=60), 0.5, tmp_path / "cut.mkv")
     world = World(predictions, tmp_path)
-    await world.run(watched("cut.mkv")).execute()
+    labels_only = replace(spec("cut.mkv"), presence=Presence(), alerts=(Alert("seen", labels=("car",)),))
+    await world.run(watched("cut.mkv") if has_tracking else labels_only).execute()
     assert isinstance(world.events[-1], RunFinished)
     events, frames, _ = await outcome(world)
     assert 0 < len(frames) < 60
     assert {event.state for event in events} == {"ended"}
+    if not has_tracking:
+        assert {event.kind for event in events} == {"presence", "alert"}
+        ids = {event.track_id for event in events}
+        assert ids | {one.track_id for frame in frames for one in frame.detections} == {None}
     last = max(event.end_frame for event in events)
     assert (last, (await world.checkpoint())["open_events"]) == (frames[-1].frame, [])
 

@@ -1,0 +1,145 @@
+"""What events cost when frames are stored: processor time, and what PostgreSQL writes ahead of it (WAL).
+
+Five objects wander through 4 zones and over 2 lines, with 2 alerts and presence: about 13 events go on at a
+time and change with each batch, and more than one begins in a second. The reference stores the same frames
+without analysis. A recording has 100 frames in a batch, a camera one frame, twice a second.
+"""
+
+import gc
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+from uuid import uuid4
+
+from psutil import Process
+
+from app.analysis.analysis import Analysis
+from app.domain.event import Event
+from app.domain.prediction import Prediction
+from app.postgres import Database, migrate, open_database
+from app.postgres.embedded.server import embedded_server
+from app.predictions.checkpoint import AnalysisUpdate, Batch, BatchWrite, Counters, Fence, SavedAnalysis
+from app.runner import checkpoints, claims
+from app.runner.analysing import SAVE_EVERY
+from benchmarks.analysis import RULES, SIZE, footage
+from benchmarks.processes import cpu, of_server, own_cpu
+from benchmarks.table import Row, at_least, command
+
+RECORDING = 100  # frames in a batch at 400 frames/s
+CAMERA_FPS = 2
+CAMERAS = 10  # whose batches share a statement
+
+
+class Written(NamedTuple):
+    """CPU seconds of the client and the server together, and bytes of WAL."""
+
+    seconds: float
+    wal: int
+
+
+class Case(NamedTuple):
+    """Frames, how many a batch has and a run takes in a second, and scenarios that share a statement."""
+
+    name: str
+    frames: list[Prediction]
+    size: int
+    pace: float
+    scenarios: int = 1
+
+
+def batches(frames: Sequence[Prediction], size: int, pace: float, *, with_events: bool) -> list[Batch]:
+    """Return the frames in batches of `size`, as a run stores them that takes `pace` frames a second."""
+    analysis = Analysis(RULES) if with_events else None
+    made: list[Batch] = []
+    open_events: dict[int, None] = {}
+    detections, saved_at = 0, 0.0
+    for start, end in pairwise([*range(0, len(frames), size), len(frames)]):
+        part, events, update = list(frames[start:end]), dict[int, Event](), None
+        if analysis is not None:
+            for n, one in enumerate(part):
+                step = analysis.step(one.frame, one.time, SIZE, one.detections)
+                part[n] = Prediction(one.frame, one.time, step.detections)
+                events |= {event.event_id: event for event in step.events}
+            for event in events.values():
+                open_events[event.event_id] = None
+                if event.state == "ended":
+                    del open_events[event.event_id]
+            saved = None
+            if end / pace - saved_at >= SAVE_EVERY:
+                saved, saved_at = SavedAnalysis(end, analysis.save()), end / pace
+            update = AnalysisUpdate(analysis.carried, tuple(events.values()), tuple(open_events), saved)
+        detections += sum(len(one.detections) for one in part)
+        counters, position = Counters(sampled=end, detections=detections), part[-1].time
+        made.append(
+            Batch(start, end, part, counters, position, pace, "all", end, end, "open", analysis=update)
+        )
+    return made
+
+
+async def store(database: Database, server: list[Process], ready: Sequence[Batch], scenarios: int) -> Written:
+    """Store the batches as new scenarios, those of all in one statement."""
+    fences = [Fence(uuid4(), 1, uuid4()) for _ in range(scenarios)]
+    async with database.connection() as connection:
+        for fence in fences:
+            await claims.claim(connection, fence)
+        before = await connection.fetchval("SELECT pg_current_wal_insert_lsn()")
+        began = own_cpu() + cpu(server)
+        for batch in ready:
+            results = await checkpoints.write_batches(connection, [BatchWrite(f, batch) for f in fences])
+            assert set(results) == {"stored"}
+        seconds = own_cpu() + cpu(server) - began
+        wal = await connection.fetchval(
+            "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), $1)::bigint", before
+        )
+    return Written(seconds, wal)
+
+
+def cases() -> list[Case]:
+    """Return what is stored."""
+    every, some = footage(5, 30), footage(5, CAMERA_FPS)[:1000]
+    return [
+        Case("a recording, every frame of 30 a second", every, RECORDING, 400.0),
+        Case("a recording, 2 frames a second", some, RECORDING, 400.0),
+        Case("a camera, 2 frames a second", some, 1, CAMERA_FPS),
+        Case(f"{CAMERAS} cameras in one statement, 2 frames a second", some[:200], 1, CAMERA_FPS, CAMERAS),
+    ]
+
+
+async def measure(rounds: int) -> list[Row]:
+    """Alternate between storing with events and without, `rounds` times."""
+    rows = []
+    with TemporaryDirectory() as folder:
+        async with embedded_server(Path(folder), databases=["predictions"]) as server:
+            dsn = server.dsn("predictions")
+            await migrate(dsn, "app.predictions")
+            async with open_database(dsn) as database:
+                async with database.connection():
+                    processes = of_server(Path(folder))
+                for case in cases():
+                    rows += await compare(case, database, processes, rounds)
+    return rows
+
+
+async def compare(case: Case, database: Database, processes: list[Process], rounds: int) -> list[Row]:
+    """Return the rows of one case."""
+    ready = [batches(case.frames, case.size, case.pace, with_events=one) for one in (True, False)]
+    gc.freeze()  # a service does not hold all of these objects for the garbage collector to scan
+    written: list[list[Written]] = [[], []]
+    for number in range(2 * (rounds + 1)):
+        one = await store(database, processes, ready[number % 2], case.scenarios)
+        if number > 1:  # the first of each plans its statement
+            written[number % 2].append(one)
+    count = case.scenarios * len(case.frames)
+    speeds = [count / median(one.seconds for one in each) for each in written]
+    wal = [median(one.wal for one in each) / count for each in written]
+    return [
+        Row("13", f"stored with events: {case.name}", "frames/CPU s", speeds[0], speeds[1], at_least(0.9)),
+        Row("13", f"WAL: {case.name}", "bytes/frame", wal[0], wal[1]),
+    ]
+
+
+if __name__ == "__main__":
+    command(__doc__, measure)
