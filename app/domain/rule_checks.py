@@ -1,12 +1,18 @@
 """Check of zones, lines, alerts and `notify` what their types do not say."""
 
 from collections.abc import Sequence
-from itertools import combinations
 
 from .analysis import Alert, AnalysisRules, Line, Notify, Point, Zone
 
-_IntegerPoint = tuple[int, int]
-_Edge = tuple[_IntegerPoint, _IntegerPoint]
+_Edge = tuple[Point, Point]
+
+_ROUNDING = 4e-16
+"""A cross product of floats that is larger than its terms times this has the right sign (Shewchuk 1997)."""
+
+_CLEAR = 1e-15
+"""A cross product of fractions from 0 to 1 that is larger has the right sign, too."""
+
+_UNDERFLOW = 1e-300  # below it, floats have fewer digits
 
 
 class RuleError(ValueError):
@@ -109,45 +115,80 @@ def _check_zone_of_alert(field: str, name: str, zones: Sequence[Zone]) -> None:
 
 
 def _check_polygon(field: str, polygon: Sequence[Point]) -> None:
-    """Check that the polygon is simple: exactly, because floats are fractions."""
-    corners = _as_integers(polygon)
-    count = len(corners)
+    """Check that the polygon is simple, exactly."""
+    count = len(polygon)
     for number in range(count):
-        if corners[number] == corners[number - 1]:
+        if polygon[number] == polygon[number - 1]:
             before = (number - 1) % count
             message = (
                 f"`{field}` has the same point at {before} and {number}, counted from 0; leave one out"
                 " (the last corner is joined to the first by itself)."
             )
             raise RuleError(field, message)
-    if all(_turn(corners[0], corners[1], corner) == 0 for corner in corners):
+    if all(_turn(polygon[0], polygon[1], corner) == 0 for corner in polygon[2:]):
         raise RuleError(field, f"`{field}` has no area, because all points are on one line; move one away.")
-    edges = [(corners[number], corners[(number + 1) % count]) for number in range(count)]
-    for (first, one), (second, other) in combinations(enumerate(edges), 2):
-        are_neighbours = second - first in (1, count - 1)
-        if (
-            _folds_back(one, other, first == 0 and second == count - 1)
-            if are_neighbours
-            else _meet(one, other)
-        ):
-            message = (
-                f"`{field}` crosses or touches itself between its edges from point {first} and from"
-                f" point {second}, counted from 0; list the corners in order around the area."
-            )
-            raise RuleError(field, message)
+    edges = [(polygon[number], polygon[(number + 1) % count]) for number in range(count)]
+    if crossings := _crossings(edges):
+        first, second = min(crossings)
+        message = (
+            f"`{field}` crosses or touches itself between its edges from point {first} and from"
+            f" point {second}, counted from 0; list the corners in order around the area."
+        )
+        raise RuleError(field, message)
 
 
-def _as_integers(polygon: Sequence[Point]) -> list[_IntegerPoint]:
-    """Return the points times one power of two, without loss."""
-    ratios = [(x.as_integer_ratio(), y.as_integer_ratio()) for x, y in polygon]
-    scale = max(denominator for point in ratios for _, denominator in point)
-    return [(x * (scale // x_part), y * (scale // y_part)) for (x, x_part), (y, y_part) in ratios]
+def _crossings(edges: Sequence[_Edge]) -> list[tuple[int, int]]:
+    """Return which edges meet other than at the corner that neighbours share.
+
+    From left to right, each is compared only with those that begin before it ends. Most of these are clearly
+    on one side of it.
+    """
+    found = []
+    boxes = sorted(
+        [
+            (*one, *two, number) if one < two else (*two, *one, number)
+            for number, (one, two) in enumerate(edges)
+        ]
+    )
+    for place, (x, y, right, y2, one) in enumerate(boxes, 1):
+        top, bottom = (y, y2) if y < y2 else (y2, y)
+        across, down = right - x, y2 - y
+        for left, other_y, other_right, other_y2, other in boxes[place:]:
+            if left > right:
+                break
+            if (other_y > bottom and other_y2 > bottom) or (other_y < top and other_y2 < top):
+                continue
+            side = across * (other_y - y) - down * (left - x)
+            other_side = across * (other_y2 - y) - down * (other_right - x)
+            if (side > _CLEAR and other_side > _CLEAR) or (side < -_CLEAR and other_side < -_CLEAR):
+                continue
+            first, second = (one, other) if one < other else (other, one)
+            is_last = first == 0 and second == len(edges) - 1
+            if is_last or second == first + 1:
+                is_straight = -_CLEAR <= side <= _CLEAR and -_CLEAR <= other_side <= _CLEAR
+                is_wrong = is_straight and _folds_back(edges[first], edges[second], is_last)
+            else:
+                is_wrong = _meet(edges[first], edges[second])
+            if is_wrong:
+                found.append((first, second))
+    return found
 
 
-def _turn(one: _IntegerPoint, two: _IntegerPoint, three: _IntegerPoint) -> int:
-    """Return 1, -1 or 0: on which side of the way from `one` to `two` the third point is."""
-    cross = (two[0] - one[0]) * (three[1] - one[1]) - (two[1] - one[1]) * (three[0] - one[0])
-    return (cross > 0) - (cross < 0)
+def _turn(one: Point, two: Point, three: Point) -> int:
+    """Return 1, -1 or 0: on which side of the way from `one` to `two` the third point is, exactly."""
+    (x, y), (x2, y2), (x3, y3) = one, two, three
+    across, down = (x2 - x) * (y3 - y), (y2 - y) * (x3 - x)
+    cross = across - down
+    if abs(cross) > _ROUNDING * (abs(across) + abs(down)) + _UNDERFLOW:
+        return 1 if cross > 0 else -1
+    if (x == x2 or y == y3) and (y == y2 or x == x3):
+        return 0
+    # Times one power of two, floats are integers, without loss.
+    ratios = [value.as_integer_ratio() for value in (x, y, x2, y2, x3, y3)]
+    scale = max(denominator for _, denominator in ratios)
+    a, b, a2, b2, a3, b3 = [numerator * (scale // denominator) for numerator, denominator in ratios]
+    exact = (a2 - a) * (b3 - b) - (b2 - b) * (a3 - a)
+    return (exact > 0) - (exact < 0)
 
 
 def _folds_back(one: _Edge, other: _Edge, is_last: bool) -> bool:
@@ -157,15 +198,11 @@ def _folds_back(one: _Edge, other: _Edge, is_last: bool) -> bool:
     (before, corner), (_, after) = one, other
     if _turn(before, corner, after):
         return False
-    return (before[0] - corner[0]) * (after[0] - corner[0]) + (before[1] - corner[1]) * (
-        after[1] - corner[1]
-    ) > 0
+    axis = 0 if before[0] != corner[0] else 1
+    return (before[axis] > corner[axis]) == (after[axis] > corner[axis])
 
 
 def _meet(one: _Edge, other: _Edge) -> bool:
-    """Return whether two edges have a point in common."""
+    """Return whether two edges whose bounding boxes overlap have a point in common."""
     (a, b), (c, d) = one, other
-    for axis in (0, 1):
-        if max(a[axis], b[axis]) < min(c[axis], d[axis]) or max(c[axis], d[axis]) < min(a[axis], b[axis]):
-            return False
     return _turn(a, b, c) * _turn(a, b, d) <= 0 and _turn(c, d, a) * _turn(c, d, b) <= 0

@@ -1,5 +1,6 @@
 """Rules that can never be met are rejected, with what to do and where."""
 
+import math
 from fractions import Fraction as Exact
 from itertools import pairwise
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain import rule_checks
 from app.domain.analysis import AnalysisRules, Notify
 from app.domain.rule_checks import RuleError, check_notify, check_rules
 
@@ -122,6 +124,10 @@ def test_rules_that_can_never_be_met_are_rejected(fields: dict[str, Any], field:
         ([[0.5, 0.5], [0, 0], [1, 0], [0.5, 0.5], [1, 1], [0, 1]], "crosses or touches itself"),
         ([[0, 0], [0.1, 0.1], [0.2, 0.2], [1, 0]], None),
         ([[0, 0], [0.1, 0.3], [0.3, 0.9]], None),  # almost on one line: 0.3 is not 3 times 0.1
+        ([[0, 0], [1e-200, 1e-200], [1e-200, 0]], None),
+        ([[0, 0], [1e-200, 1e-200], [1e-200, 0], [0, 1e-200]], "edges from point 0 and from point 2"),
+        ([[0, 0], [1, 1], [0.5, 0.5], [0, 1]], "edges from point 0 and from point 1"),
+        ([[0, 0], [1, 1], [0.5, 0.5000000000000001], [0, 1]], None),
     ],
 )
 def test_polygons_must_be_simple(polygon: list[list[float]], said: str | None) -> None:
@@ -132,6 +138,27 @@ def test_polygons_must_be_simple(polygon: list[list[float]], said: str | None) -
     with pytest.raises(RuleError, match=said) as raised:
         check_rules(zones)
     assert raised.value.field == "zones[0].polygon"
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.7])
+def test_few_edges_of_a_large_zone_are_compared_exactly(turn: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pairs of 32 zones with 64 points each would hold up the event loop for 50 ms."""
+    compared = 0
+    meet = rule_checks._meet
+
+    def counted(one: Any, other: Any) -> bool:
+        nonlocal compared
+        compared += 1
+        return meet(one, other)
+
+    monkeypatch.setattr(rule_checks, "_meet", counted)
+    ways = [turn + 2 * math.pi * number / 64 for number in range(64)]
+    star = [
+        (0.5 + (0.1, 0.4)[number % 2] * math.cos(way), 0.5 + (0.1, 0.4)[number % 2] * math.sin(way))
+        for number, way in enumerate(ways)
+    ]
+    check_rules(rules(zones=[{"name": "star", "polygon": star}]))
+    assert compared < 32
 
 
 places = st.integers(0, 6).map(lambda value: value / 6)
