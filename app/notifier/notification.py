@@ -26,7 +26,7 @@ class ScenarioOfNotification(Struct, frozen=True):
 class NotificationLinks(Struct, frozen=True):
     """Addresses below VA_PUBLIC_URL. They need an API key if the service has keys.
 
-    `picture` is null if none of the event is kept.
+    `picture` is null if none of a live source's event is kept.
     """
 
     scenario: str
@@ -88,10 +88,15 @@ def make_message(claimed: Claimed, public_url: str) -> OutgoingMessage:
 
 def _links(scenario_id: UUID, event: Event, public_url: str, told: Told) -> NotificationLinks:
     scenario = f"{public_url.rstrip('/')}/scenarios/{scenario_id}"
+    picture = None
+    if told.has_picture:
+        picture = f"{scenario}/events/{event.event_id}/picture.jpg"
+    elif told.at is None:  # a recording, whose pictures are decoded when someone asks for them
+        picture = f"{scenario}/frame.jpg?frame={event.best_frame}&annotated=true"
     return NotificationLinks(
         scenario=scenario,
         moment=f"{scenario}/predictions?from_frame={event.start_frame}&to_frame={event.end_frame + 1}",
-        picture=f"{scenario}/events/{event.event_id}/picture.jpg" if told.has_picture else None,
+        picture=picture,
     )
 
 

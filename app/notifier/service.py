@@ -164,7 +164,8 @@ class Notifier:
             error=f"the channel {fault}",
         )
         if is_dead:
-            metrics.DEAD.labels(claimed.channel).inc()
+            if claimed.event_id is not None:
+                metrics.DEAD.labels(claimed.channel).inc()
             return partial(queue.mark_dead, claimed=claimed, error=f"the channel {fault}")
         wait = max(self._timing.message.after(claimed.attempt), fault.retry_after)
         return partial(queue.mark_failed, claimed=claimed, error=f"the channel {fault}", retry_after=wait)

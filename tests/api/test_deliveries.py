@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
 from app.api.routes import channels as channel_routes
 from app.postgres import Database
@@ -13,7 +14,7 @@ from app.runner.cleanup.purge import leave_tombstone
 from tests.api.conftest import Start, connected
 from tests.notifier.running import notifying, webhook
 from tests.support.deliveries import add, states
-from tests.support.webhook_receiver import Receiver, receiver, status
+from tests.support.webhook_receiver import Receiver, accept, receiver, status
 
 YARD, DOOR = UUID(int=1), UUID(int=2)
 CHANNELS = {"ops": "webhook", "home": "mqtt"}
@@ -149,6 +150,28 @@ async def test_a_test_tells_whether_the_channel_took_it(
         409,
         "A test is not sent again: test the channel once more.",
     )
+
+
+async def test_a_test_that_failed_is_no_dead_event_and_no_error_once_something_was_sent(
+    client: httpx.AsyncClient, predictions: Database, hook: Receiver
+) -> None:
+    async def shown() -> tuple[int, str | None]:
+        ops = (await client.get("/channels")).json()["items"][0]
+        return ops["dead"], ops["error"]
+
+    def counted() -> float:
+        labels = {"channel": "ops"}
+        return REGISTRY.get_sample_value("videoanalysis_deliveries_dead_total", labels) or 0.0
+
+    before = counted()
+    async with notifying(predictions, {"ops": webhook(hook)}):
+        hook.answer = status(401)
+        await client.post("/channels/ops/test")
+        assert await shown() == (0, "the channel answers with status 401")
+        hook.answer = accept
+        await client.post("/channels/ops/test")
+        assert await shown() == (0, None)
+    assert counted() == before
 
 
 async def test_a_test_without_a_notifier_says_what_to_start(

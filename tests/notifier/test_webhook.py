@@ -114,6 +114,12 @@ def test_a_message_links_to_the_picture_that_is_kept() -> None:
     assert links["picture"] == f"https://example.org/video/scenarios/{YARD}/events/3/picture.jpg"
 
 
+def test_a_message_of_a_recording_links_to_its_best_frame() -> None:
+    message = make_message(claimed(Told("yard", event(3))), "https://example.org/")
+    picture = json.loads(message.body)["data"]["links"]["picture"]
+    assert picture == f"https://example.org/scenarios/{YARD}/frame.jpg?frame=45&annotated=true"
+
+
 def test_a_test_tells_of_no_event_and_no_links_are_made_up() -> None:
     test = json.loads(make_message(claimed(Told()), "https://example.org").body)
     assert test["type"] == "channel.test"

@@ -54,9 +54,12 @@ class ChannelInfo(Struct, frozen=True):
     type: Annotated[str, Meta(description="webhook, mqtt or kafka")]
     waiting: Annotated[int, Meta(description="deliveries that have not been sent yet, at most about 10,000")]
     waiting_since: Annotated[datetime | None, Meta(description="of the oldest that waits")]
-    dead: Annotated[int, Meta(description="deliveries that were given up in the last 7 days")]
+    dead: Annotated[int, Meta(description="events that were given up in the last 7 days, without tests")]
     last_sent_at: datetime | None
-    error: Annotated[str | None, Meta(description="of the oldest that waits, or else of the latest dead one")]
+    error: Annotated[
+        str | None,
+        Meta(description="of the oldest that waits, or else of what was given up since something was sent"),
+    ]
 
 
 class ChannelList(Struct, frozen=True):
@@ -145,16 +148,17 @@ async def list_channels(predictions: Database, types: Sequence[tuple[str, str]])
          CROSS JOIN LATERAL (
             SELECT count(*) FROM deliveries WHERE channel = name AND state = 'pending') AS waiting
          CROSS JOIN LATERAL (
-            SELECT count(*) FROM deliveries WHERE channel = name AND state = 'dead') AS dead
+            SELECT count(event_id) FROM deliveries WHERE channel = name AND state = 'dead') AS dead
           LEFT JOIN LATERAL (
             SELECT waits_since, error FROM deliveries WHERE channel = name AND state = 'pending'
              ORDER BY number LIMIT 1) AS oldest ON true
           LEFT JOIN LATERAL (
-            SELECT error FROM deliveries WHERE channel = name AND state = 'dead'
-             ORDER BY number DESC LIMIT 1) AS latest_dead ON true
-          LEFT JOIN LATERAL (
             SELECT ended_at FROM deliveries WHERE channel = name AND state = 'sent'
              ORDER BY number DESC LIMIT 1) AS sent ON true
+          LEFT JOIN LATERAL (
+            SELECT error, ended_at FROM deliveries WHERE channel = name AND state = 'dead'
+             ORDER BY number DESC LIMIT 1) AS latest_dead
+            ON sent.ended_at IS NULL OR latest_dead.ended_at > sent.ended_at
          ORDER BY place
     """
     async with predictions.connection() as connection:
