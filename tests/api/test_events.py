@@ -81,7 +81,7 @@ async def test_an_event_tells_what_happened(
         "best_confidence": 0.9,
         "scenario_id": str(scenario_id),
         "at": "2026-01-31T09:30:00Z",
-        "picture": None,
+        "picture": None,  # it is not known yet whether the source is live
     }
     assert page == {"items": [event], "next_cursor": None}
     assert (await http.get("/events")).json() == page

@@ -1,15 +1,34 @@
 """Pictures of events over HTTP."""
 
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import cv2
 import httpx
+import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from app.detectors.image_picture import ImagePicture
+from app.detectors.marker import MarkerDetector
+from app.domain.detector_config import Marker, Stored
+from app.domain.pins import Pins
 from app.postgres import Database
+from app.predictions.checkpoint import Footage
+from app.video.identity import identify
 from tests.api.conftest import Start, connected
 from tests.api.event_reader import reading
-from tests.support.rows import BEGIN, add_checkpoint, add_found, add_picture, add_scenario
+from tests.support import clips
+from tests.support.rows import (
+    BEGIN,
+    SPEC,
+    add_checkpoint,
+    add_found,
+    add_picture,
+    add_prediction,
+    add_scenario,
+)
 
 JPEG = bytes(range(256)) * 100
 
@@ -74,21 +93,91 @@ async def test_a_sentence_says_why_there_is_no_picture(
     assert text in response.json()["detail"]
 
 
-async def test_recordings_deleted_and_unknown_scenarios_have_none(
+async def test_deleted_and_unknown_scenarios_have_none(
     http: httpx.AsyncClient, scenarios: Database, predictions: Database
 ) -> None:
-    recording = await add_scenario(scenarios)
-    await add_checkpoint(predictions, recording)
-    await add_found(predictions, recording, 1)
-    assert "recording" in (await http.get(path(recording, 1))).json()["detail"]
-    assert "no scenario" in (await http.get(path(uuid4(), 1))).json()["detail"]
     deleted = await add_scenario(scenarios, state="inactive", deleted_at=BEGIN)
     await add_checkpoint(predictions, deleted, live=True)
     await add_found(predictions, deleted, 1, at=BEGIN)
     await add_picture(predictions, deleted, 1, 40)
-    response = await http.get(path(deleted, 1))
-    assert response.status_code == 404
-    assert "no scenario" in response.json()["detail"]
+    for unknown in (deleted, uuid4()):
+        response = await http.get(path(unknown, 1))
+        assert response.status_code == 404
+        assert "no scenario" in response.json()["detail"]
+
+
+@pytest.fixture
+async def recording(scenarios: Database, predictions: Database, tmp_path: Path) -> UUID:
+    """Store a visit to a zone that is seen best in frame 15 of a clip; the frames 0 and 15 are stored."""
+    clip = clips.marker_clip(tmp_path / "clip.mp4", frames=20, size=(1920, 1080), gop=10)
+    recording = await add_scenario(scenarios)
+    sizes = [{"frame": 0, "width": 1920, "height": 1080}]
+    await add_checkpoint(predictions, recording, pins=Pins(identify(clip)), sizes=sizes, eligible="all")
+    for frame in (0, 15):
+        await add_prediction(predictions, recording, frame)
+    await add_found(predictions, recording, 1, kind="zone", name="yard", start_time=0.4, best_frame=15)
+    return recording
+
+
+@pytest.fixture
+async def asking(scenarios: Database, predictions: Database, recording: UUID) -> UUID:
+    """Store another visit, which was found in what the recording has stored."""
+    asking = await add_scenario(
+        scenarios, spec=replace(SPEC, source=f"scenario:{recording}", detector=Stored())
+    )
+    sizes = [{"frame": 0, "width": 1920, "height": 1080}]
+    footage = Footage(recording, 0, 16, 0.5)
+    await add_checkpoint(predictions, asking, sizes=sizes, footage=footage)
+    await add_found(predictions, asking, 1, kind="zone", name="door", start_time=0.4, best_frame=15)
+    return asking
+
+
+async def test_the_picture_of_a_recording_s_event_is_its_best_frame(
+    start: Start, tmp_path: Path, recording: UUID, asking: UUID
+) -> None:
+    """Also if another scenario asks what it has stored."""
+    async with start(media_root=tmp_path) as app, connected(app) as http:
+        for scenario_id in (recording, asking):
+            (event,) = (await http.get(f"/scenarios/{scenario_id}/events")).json()["items"]
+            assert event["picture"] == {
+                "path": path(scenario_id, 1),
+                "frame": 15,
+                "time": event["best_time"],
+                "box": event["best_box"],
+                "width": 1920,
+                "height": 1080,
+            }
+            response = await http.get(event["picture"]["path"])
+            assert response.status_code == 200, response.text
+            image = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_COLOR)
+            assert image is not None
+            assert image.shape[:2] == (720, 1280)
+            found = MarkerDetector(Marker()).detect(ImagePicture(np.asarray(image, np.uint8)), 0)
+            assert [each.label for each in found] == ["aruco:15"]
+            tag = {"If-None-Match": response.headers["etag"]}
+            assert (await http.get(path(scenario_id, 1), headers=tag)).status_code == 304
+
+
+async def test_a_sentence_says_why_a_recording_shows_no_picture(
+    http: httpx.AsyncClient, predictions: Database, scenarios: Database, recording: UUID, asking: UUID
+) -> None:
+    await add_found(predictions, recording, 2, best_frame=16)
+    response = await http.get(path(recording, 2))
+    assert (response.status_code, "Frame 16" in response.json()["detail"]) == (404, True)
+    response = await http.get(path(recording, 1))
+    assert (response.status_code, "VA_MEDIA_ROOT" in response.json()["detail"]) == (404, True)
+    async with predictions.connection() as connection:
+        await connection.execute("UPDATE checkpoints SET live = true WHERE scenario_id = $1", recording)
+    response = await http.get(path(asking, 1))
+    assert (response.status_code, "live source's" in response.json()["detail"]) == (404, True)
+    async with scenarios.connection() as connection:
+        await connection.execute(
+            "UPDATE scenarios SET state = 'inactive', outcome = 'stopped', runner_id = NULL, boot_id = NULL,"
+            " lease_renewed_at = NULL, deleted_at = now() WHERE id = $1",
+            recording,
+        )
+    response = await http.get(path(asking, 1))
+    assert (response.status_code, "was deleted" in response.json()["detail"]) == (410, True)
 
 
 def pictures(page: Any) -> dict[int, Any]:

@@ -27,18 +27,18 @@ _ROUNDS, _ROUND = 5, 1000  # queries for a page, and their events, if those of d
 
 
 class EventPicture(Struct, frozen=True):
-    """A stored picture of an event, which may be smaller than the frame that it shows.
+    """A picture of an event, which may be smaller than the frame that it shows.
 
-    `time`: of the frame, as Unix time in seconds. `box`: what the event is about, in pixels of the frame,
-    which is `width` × `height`.
+    `time`: of the frame, as in predictions. `box`: what the event is about, in pixels of the frame, which is
+    `width` × `height`; both are null if that is not known.
     """
 
     path: Annotated[str, Meta(description="of the JPEG, below the address of the service")]
     frame: int
     time: float
     box: Box
-    width: int
-    height: int
+    width: int | None
+    height: int | None
 
 
 class StoredEvent(Event, frozen=True):

@@ -1,15 +1,20 @@
-"""The pictures that live sources keep of their events."""
+"""Where the pictures of events are: stored, for live sources, and in recordings."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from ...domain.event import EventKind, EventState
+from ...domain.prediction import FrameSize
 from ...postgres import Database
 from ...predictions.evidence import KINDS
 from .events import EventPicture, StoredEvent
+
+_sizes = msgspec.json.Decoder(tuple[FrameSize, ...])
 
 
 class PicturedEvent(Struct, frozen=True):
@@ -17,6 +22,7 @@ class PicturedEvent(Struct, frozen=True):
 
     kind: EventKind
     state: EventState
+    best_frame: int
     is_live: bool
     frame: int | None
 
@@ -24,30 +30,47 @@ class PicturedEvent(Struct, frozen=True):
 async def with_pictures(
     predictions: Database, events: Sequence[StoredEvent], path_prefix: str
 ) -> list[StoredEvent]:
-    """Return the events, each with its picture if one is stored. `path_prefix`: of the address of each."""
-    wanted = [event for event in events if event.kind in KINDS and event.at is not None]
-    if not wanted:
-        return list(events)
+    """Return the events, each with where its picture is if it has one. `path_prefix`: of all paths.
+
+    That of a live source must be stored. That of a recording is its best frame, whose size is looked up.
+    """
+    if not events:
+        return []
     async with predictions.connection() as connection:
-        rows = await connection.fetch(
+        checkpoints = await connection.fetch(
+            "SELECT scenario_id, live OR coalesce((footage->>'is_live')::boolean, false) AS live,"
+            "       CASE WHEN live THEN '[]' ELSE sizes END AS sizes"
+            "  FROM checkpoints WHERE scenario_id = ANY ($1::uuid[])",
+            list({event.scenario_id for event in events}),
+        )
+        stored = await connection.fetch(
             "SELECT scenario_id, event_id, frame, time, box, width, height"
             "  FROM unnest($1::uuid[], $2::bigint[]) AS e (scenario_id, event_id)"
             "  JOIN evidence USING (scenario_id, event_id)",
-            [event.scenario_id for event in wanted],
-            [event.event_id for event in wanted],
+            [event.scenario_id for event in events if event.kind in KINDS],
+            [event.event_id for event in events if event.kind in KINDS],
         )
-    found = {
-        (row["scenario_id"], row["event_id"]): EventPicture(
-            f"{path_prefix}/scenarios/{row['scenario_id']}/events/{row['event_id']}/picture.jpg",
-            row["frame"],
-            row["time"],
-            tuple(row["box"]),
-            row["width"],
-            row["height"],
-        )
-        for row in rows
-    }
-    return [replace(event, picture=found.get((event.scenario_id, event.event_id))) for event in events]
+    recordings = {row["scenario_id"]: _sizes.decode(row["sizes"]) for row in checkpoints if not row["live"]}
+    pictures = {(row["scenario_id"], row["event_id"]): row for row in stored}
+    found: list[StoredEvent] = []
+    for event in events:
+        path = f"{path_prefix}/scenarios/{event.scenario_id}/events/{event.event_id}/picture.jpg"
+        picture = None
+        if event.scenario_id in recordings:
+            size = _size_of(event.best_frame, recordings[event.scenario_id])
+            picture = EventPicture(path, event.best_frame, event.best_time, event.best_box, *size)
+        elif row := pictures.get((event.scenario_id, event.event_id)):
+            size = row["width"], row["height"]
+            picture = EventPicture(path, row["frame"], row["time"], tuple(row["box"]), *size)
+        found.append(replace(event, picture=picture))
+    return found
+
+
+def _size_of(frame: int, sizes: Sequence[FrameSize]) -> tuple[int | None, int | None]:
+    number = bisect_right(sizes, frame, key=lambda size: size.frame)
+    if not number or not sizes[number - 1].width:
+        return None, None
+    return sizes[number - 1].width, sizes[number - 1].height
 
 
 async def find_pictured_event(
@@ -56,14 +79,14 @@ async def find_pictured_event(
     """Return an event of a scenario; None if it has no such event, or it was removed."""
     async with predictions.connection() as connection:
         row = await connection.fetchrow(
-            "SELECT e.kind, e.state, coalesce(c.live, false) AS live, p.frame FROM events AS e"
+            "SELECT e.kind, e.state, e.best_frame, coalesce(c.live, false) AS live, p.frame FROM events AS e"
             "  LEFT JOIN checkpoints AS c USING (scenario_id)"
             "  LEFT JOIN evidence AS p USING (scenario_id, event_id)"
             " WHERE e.scenario_id = $1 AND e.event_id = $2",
             scenario_id,
             event_id,
         )
-    return None if row is None else PicturedEvent(row["kind"], row["state"], row["live"], row["frame"])
+    return None if row is None else PicturedEvent(*row)
 
 
 async def read_picture(predictions: Database, scenario_id: UUID, event_id: int) -> tuple[int, bytes] | None:
