@@ -11,6 +11,7 @@ from ..postgres import TRANSIENT, Database
 from ..predictions.checkpoint import Batch, BatchWrite, Checkpoint, Fence, FencedError, NewSourceChange
 from ..video.reading import ReadStatus
 from . import checkpoints, claims, metrics
+from .cleanup.abandoned_events import settle_run
 from .shared_statements import SharedStatements
 from .waits import note_alive, note_detector_wait
 
@@ -102,6 +103,17 @@ class FencedStore:
                 await note_alive(connection, self._fence)
         except TRANSIENT as error:
             log.warning("cannot store that the run goes on", error=repr(error))
+
+    async def try_to_settle_events(self, *, has_failed: bool) -> None:
+        """Settle the events that are still open as the run ends, because it `has_failed` or was stopped.
+
+        Nothing if the database is away: they are settled later.
+        """
+        try:
+            async with self._database.connection() as connection:
+                await settle_run(connection, self._fence, has_failed=has_failed)
+        except TRANSIENT as error:
+            log.warning("cannot settle open events yet", error=repr(error))
 
     async def try_to_note(self, status: ReadStatus, changes: Sequence[NewSourceChange] = ()) -> bool:
         """Store the source's state, why it was lost, and what its history keeps.

@@ -192,6 +192,37 @@ async def test_the_open_events_of_a_stopped_or_failed_recording_are_interrupted_
     assert await outcome(stopped) == await outcome(undisturbed)
 
 
+async def test_events_do_not_stay_open_if_the_recording_was_replaced(
+    new_world: Callable[[], World], threaded: World
+) -> None:
+    """Nothing was stored by the attempt that finds it out, so no batch ends them."""
+    world, path = new_world(), threaded._clips / "replaced.mp4"
+    marker_clip(path, frames=600)
+    await killed_after(world, 100, 1, path.name)
+    assert "open" in await states(world)
+    marker_clip(path, frames=300)
+    await world.run(watched(path.name), attempt=2).execute()
+    ended = world.events[-1]
+    assert isinstance(ended, RunFailed)
+    assert "the recording is another one" in ended.error
+    assert "interrupted" in await states(world)
+    assert "open" not in await states(world)
+
+
+async def test_a_stop_before_the_analysis_is_ready_settles_what_a_killed_run_left_open(
+    new_world: Callable[[], World],
+) -> None:
+    for source, state in ((SIX_HUNDRED_FRAMES, "interrupted"), (LIVE, "ended")):
+        world = new_world()
+        await killed_after(world, 60, 1, source)
+        run = world.run(watched(source), attempt=2)
+        run.stop("stop")
+        await run.execute()
+        assert isinstance(world.events[-1], RunStopped)
+        assert state in await states(world)
+        assert "open" not in await states(world)
+
+
 @pytest.mark.parametrize("damage", ["analysis_state = '\\x00'", "next_event_id = next_event_id + 5"])
 async def test_a_recording_s_analysis_that_cannot_be_read_is_made_again_under_new_ids(
     new_world: Callable[[], World], damage: str

@@ -4,6 +4,7 @@ import structlog
 from anyio import sleep
 
 from ...postgres import TRANSIENT, Connection, Database
+from ...predictions.checkpoint import Fence
 
 log = structlog.get_logger(__name__)
 
@@ -34,25 +35,37 @@ async def settle(connection: Connection, seconds: float) -> int:
 
     Those of a recording are interrupted, and go on if it is resumed. Those of a live source have ended.
     """
+    without_a_sign = "updated_at < clock_timestamp() - make_interval(secs => $1)"
+    settled: int = await connection.fetchval(_SETTLE.format(of=without_a_sign, wait="SKIP LOCKED"), seconds)
+    return settled
+
+
+async def settle_run(connection: Connection, fence: Fence, *, has_failed: bool) -> int:
+    """Settle the open events of a run that has the fence and ends; return how many.
+
+    Those of a live source whose run `has_failed` stay open: a run that follows soon goes on with them.
+    """
+    of_run = "scenario_id = $1 AND attempt = $2 AND run_token = $3 AND NOT (live AND $4)"
     settled: int = await connection.fetchval(
-        """
-        WITH abandoned AS (
-            SELECT scenario_id, live, open_events FROM checkpoints
-             WHERE open_events <> '{}' AND NOT dropped
-               AND updated_at < clock_timestamp() - make_interval(secs => $1)
-               FOR NO KEY UPDATE SKIP LOCKED
-        ), settled AS (
-            UPDATE events AS e SET state = CASE WHEN live THEN 'ended' ELSE 'interrupted' END
-              FROM abandoned AS a
-             WHERE e.scenario_id = a.scenario_id AND e.event_id = ANY (a.open_events) AND e.state = 'open'
-            RETURNING 1
-        ), forgotten AS (
-            UPDATE checkpoints AS c
-               SET open_events = '{}', analysis_state = NULL, analysis_frame = next_frame
-              FROM abandoned AS a WHERE c.scenario_id = a.scenario_id AND a.live
-        )
-        SELECT count(*) FROM settled
-        """,
-        seconds,
+        _SETTLE.format(of=of_run, wait=""), fence.scenario_id, fence.attempt, fence.run_token, has_failed
     )
     return settled
+
+
+_SETTLE = """
+    WITH abandoned AS (
+        SELECT scenario_id, live, open_events FROM checkpoints
+         WHERE open_events <> '{{}}' AND NOT dropped AND {of}
+           FOR NO KEY UPDATE {wait}
+    ), settled AS (
+        UPDATE events AS e SET state = CASE WHEN live THEN 'ended' ELSE 'interrupted' END
+          FROM abandoned AS a
+         WHERE e.scenario_id = a.scenario_id AND e.event_id = ANY (a.open_events) AND e.state = 'open'
+        RETURNING 1
+    ), forgotten AS (
+        UPDATE checkpoints AS c
+           SET open_events = '{{}}', analysis_state = NULL, analysis_frame = next_frame
+          FROM abandoned AS a WHERE c.scenario_id = a.scenario_id AND a.live
+    )
+    SELECT count(*) FROM settled
+"""

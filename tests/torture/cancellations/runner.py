@@ -189,6 +189,13 @@ async def _settle(world: World) -> None:
         await abandoned_events.settle(connection, 3600)
 
 
+@call(abandoned_events.settle_run)
+async def _settle_run(world: World) -> None:
+    fence = world.fence(world.chance.choice(world.recorded))
+    async with world.predictions.connection() as connection:
+        await abandoned_events.settle_run(connection, fence, has_failed=True)
+
+
 @call(abandoned_events.settle_abandoned)
 async def _settle_abandoned(world: World) -> None:
     with move_on_after(0.05):
