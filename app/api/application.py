@@ -19,6 +19,7 @@ from .http.middleware import RequestMiddleware
 from .http.openapi import openapi_document
 from .http.requests import ApiRequest
 from .http.response_cache import ResponseCache
+from .live_pictures import LivePictures
 from .options import ApiDeps, ApiOptions
 from .routes import (
     changes,
@@ -52,6 +53,7 @@ ROUTES: list[HTTPRouteHandler] = [
     lifecycle.delete_scenario,
     predictions.get_predictions,
     pictures.get_frame,
+    pictures.stream_pictures,
     events.get_scenario_events,
     timeline.get_timeline,
     events.get_events,
@@ -90,6 +92,7 @@ def create_app(
             "deps": None,
             "change_stream": None,
             "picture_processes": None,
+            "live_pictures": None,
             "response_cache": ResponseCache(),
             "model_catalog": ModelCatalog(options.model_root, options.open_backend),
             "model_slots": BoundedSemaphore(models.MOST_WAITING),
@@ -137,8 +140,10 @@ async def serve(app: Litestar, deps: ApiDeps, *, task_status: TaskStatus[None] =
     change_stream = ChangeStream(deps, app.state.options)
     pictures = PictureProcesses()
     app.state.deps, app.state.change_stream, app.state.picture_processes = deps, change_stream, pictures
+    app.state.live_pictures = LivePictures(deps.predictions)
     try:
         await change_stream.run(task_status=task_status)
     finally:
-        app.state.deps = app.state.change_stream = app.state.picture_processes = None
+        app.state.deps = app.state.change_stream = None
+        app.state.picture_processes = app.state.live_pictures = None
         pictures.close()

@@ -11,7 +11,8 @@ from litestar import Response
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from ..domain.prediction import DETECTOR_FAILED, Detection, Prediction
+from ..domain.analysis import AnalysisRules
+from ..domain.prediction import DETECTOR_FAILED, Prediction
 from ..domain.source import SourceError, parse_source
 from ..domain.spec import ScenarioSpec
 from ..domain.stored_spec import decode_spec
@@ -40,13 +41,18 @@ class PictureOptions(Struct, frozen=True):
 
 
 async def recorded_picture(
-    request: ApiRequest, row: Record, found: FoundFrame, options: PictureOptions
+    request: ApiRequest,
+    row: Record,
+    found: FoundFrame,
+    options: PictureOptions,
+    rules: AnalysisRules | None = None,
 ) -> Response[bytes]:
     """Return the picture of a stored frame of a recording as a JPEG, or 304 if the client has it.
 
     `row` is the scenario's, as `find_row` returns it; `found` is what `find_frame_before(predictions, id,
     frame=n)` returned for the frame, of which the caller checks that it is the wanted one. So the picture of
     an event is `recorded_picture(request, row, await find_frame_before(…, frame=event.best_frame), options)`.
+    `rules`: whose zones and lines are drawn; None: the scenario's own.
     The picture shows exactly this frame: nothing else is ever returned. It is decoded in one of the
     processes of `request.picture_processes`, from the recording below the media root of this process.
 
@@ -58,20 +64,23 @@ async def recorded_picture(
     prediction = found.prediction
     if prediction.error is not None and not prediction.error.startswith(DETECTOR_FAILED):
         raise ProblemError(NO_PICTURE, f"Frame {prediction.frame} has no picture: {prediction.error}.")
-    tag = _entity_tag(scenario_id, found, options)
+    tag = _entity_tag(scenario_id, found, options, rules)
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if is_not_modified(request, tag):
         return Response(b"", status_code=304, headers=headers, media_type="image/jpeg")
-    job = _job(request, row, found, options)
+    job = _job(request, row, found, options, rules)
     result, jpeg = await request.picture_processes.show(job)
     if result.fault is not None:
         raise _problem(result, prediction.frame)
     return Response(jpeg, headers=headers, media_type="image/jpeg")
 
 
-def _job(request: ApiRequest, row: Record, found: FoundFrame, options: PictureOptions) -> FrameJob:
+def _job(
+    request: ApiRequest, row: Record, found: FoundFrame, options: PictureOptions, rules: AnalysisRules | None
+) -> FrameJob:
     prediction, before = found.prediction, found.before
-    spec = _spec(row)
+    spec = spec_of(row)
+    rules = rules or spec.rules
     try:
         source = replace(parse_source(spec.source), track=spec.track)
     except SourceError as error:
@@ -92,16 +101,18 @@ def _job(request: ApiRequest, row: Record, found: FoundFrame, options: PictureOp
         str(request.options.source_networks),
         wanted,
         options.width or MAX_WIDTH,
-        Overlay(_drawable(prediction), spec.zones, spec.lines) if options.annotated else None,
+        overlay_of(prediction, rules) if options.annotated else None,
     )
 
 
-def _drawable(prediction: Prediction) -> tuple[Detection, ...]:
-    """Return the detections whose numbers are finite: JSON has no others."""
-    return tuple(each for each in prediction.detections if all(map(isfinite, (*each.box, each.confidence))))
+def overlay_of(prediction: Prediction, rules: AnalysisRules) -> Overlay:
+    """Return what is drawn onto the frame; of detections, those whose numbers are finite, as in JSON."""
+    drawable = [each for each in prediction.detections if all(map(isfinite, (*each.box, each.confidence)))]
+    return Overlay(tuple(drawable), rules.zones, rules.lines)
 
 
-def _spec(row: Record) -> ScenarioSpec:
+def spec_of(row: Record) -> ScenarioSpec:
+    """Return the specification of a row of scenarios. Raises ProblemError (409) if it is too new."""
     try:
         return decode_spec(row["spec"])
     except msgspec.ValidationError as error:
@@ -111,8 +122,11 @@ def _spec(row: Record) -> ScenarioSpec:
         raise ProblemError(NO_PICTURE, detail) from error
 
 
-def _entity_tag(scenario_id: UUID, found: FoundFrame, options: PictureOptions) -> str:
-    parts = (_VERSION, scenario_id, found.prediction.frame, found.prediction.time, found.pins, options)
+def _entity_tag(
+    scenario_id: UUID, found: FoundFrame, options: PictureOptions, rules: AnalysisRules | None
+) -> str:
+    prediction = found.prediction
+    parts = (_VERSION, scenario_id, prediction.frame, prediction.time, found.pins, options, rules)
     return f'"{sha256(msgspec.json.encode(parts)).hexdigest()[:32]}"'
 
 

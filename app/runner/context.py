@@ -9,6 +9,7 @@ from ..detectors.onnx.cache import ModelCache
 from ..detectors.remote.servers import InferenceServers
 from ..domain.networks import Networks
 from ..postgres import Database
+from .live_pictures import LiveTakers
 from .workers import WorkerLanes
 
 Decoding = Literal["thread", "process"]
@@ -28,3 +29,4 @@ class RunContext(Struct, frozen=True):
     decoding: Decoding = "thread"
     servers: InferenceServers = field(default_factory=lambda: InferenceServers(Networks("public,private")))
     keeps_evidence: bool = True
+    live: LiveTakers = field(default_factory=LiveTakers)

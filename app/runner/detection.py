@@ -10,6 +10,7 @@ from ..domain.pins import Pins
 from ..domain.prediction import Detection
 from ..domain.reason import DetectorWait, ScenarioWarning
 from ..predictions.checkpoint import Checkpoint
+from .live_pictures import LiveTaker
 from .tasks import FrameTask
 
 WAIT_SHOWN_AFTER = 1.0
@@ -25,8 +26,15 @@ class RunDetector:
     A live source cannot be read again: its detector's warm-up begins where the run begins.
     """
 
-    def __init__(self, detector: Detector, make: DetectorFactory, claimed: Checkpoint) -> None:
-        """`claimed` says what became of the frames before the run."""
+    def __init__(
+        self,
+        detector: Detector,
+        make: DetectorFactory,
+        claimed: Checkpoint,
+        live: LiveTaker | None = None,
+    ) -> None:
+        """`claimed` says what became of the frames before the run. `live` is offered each frame."""
+        self._live = live
         counters = claimed.counters
         self._detector = detector
         self._rebuilt = (
@@ -56,6 +64,8 @@ class RunDetector:
 
     def __call__(self, task: FrameTask) -> tuple[Detection, ...]:
         """Return what is in the picture. Raises whatever the detector raises."""
+        if self._live is not None and task.picture is not None:
+            self._live.offer(task.frame, task.time, task.picture)
         try:
             found = self._detect(task) if self._thread is None else self._thread(task)
         except PostponedError as postponed:
@@ -102,8 +112,10 @@ class RunDetector:
         self._detector.close()
 
     def close(self) -> None:
-        """Abandon what waits for a server, and end the thread of a single-threaded detector."""
+        """Abandon what waits for a server, take no pictures, and end a single-threaded detector's thread."""
         self.abandon()
+        if self._live is not None:
+            self._live.close()
         if self._thread is not None:
             self._thread.close()
 

@@ -112,13 +112,13 @@ class EvidenceTaker:
         return time - taken[0] >= REPLACE_EVERY and score > CLEARLY_BETTER * taken[1]
 
 
-def to_jpeg(picture: Picture) -> bytes:
-    """Return a JPEG of the picture, its longer side at most MAX_SIDE pixels.
+def to_jpeg(picture: Picture, longest: int = MAX_SIDE) -> bytes:
+    """Return a JPEG of the picture, its longer side at most `longest` pixels.
 
     Raises:
         ValueError: it cannot be encoded.
     """
-    scale = min(1.0, MAX_SIDE / max(picture.width, picture.height))
+    scale = min(1.0, longest / max(picture.width, picture.height))
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
     is_encoded, jpeg = cv2.imencode(".jpg", picture.bgr(size), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     if not is_encoded:

@@ -140,7 +140,7 @@ class Run:
             return self._event(RunFailed, error=str(error), retryable=False)
         except ValidationError as error:
             return self._event(RunFailed, error=f"this runner's version is too old: {error}", retryable=True)
-        run_detector = RunDetector(detector, make, claimed)
+        run_detector = RunDetector(detector, make, claimed, self._context.live.open(self._fence))
         builder = BatchBuilder(claimed, detector.warm_up)
         analysis = None
         if spec.rules != AnalysisRules():

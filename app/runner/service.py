@@ -47,6 +47,7 @@ from .cleanup.old_stream_entries import remove_old_entries
 from .cleanup.purge import Purge
 from .cleanup.retention import remove_old
 from .context import RunContext
+from .live_pictures import publish_live_pictures
 from .run import Run
 from .shared_statements import SharedStatements
 
@@ -95,6 +96,7 @@ class Runner:
             await group.start(partial(self._bus.consume, results_commands, purge.handle, group=RESULTS))
             group.start_soon(purge.run)
             group.start_soon(bound_deliveries, self._context.database)
+            group.start_soon(publish_live_pictures, self._context.database, self._context.live)
             group.start_soon(settle_abandoned, self._context.database)
             group.start_soon(bound_evidence, self._context.database, self._max_evidence)
             group.start_soon(remove_old_entries, self._context.database)

@@ -124,6 +124,7 @@ def _opens_tab(scope: HTTPScope, headers: dict[bytes, bytes]) -> bool:
     return (
         scope["method"] == "GET"
         and scope["path"].rstrip("/") != "/stream"
+        and not scope["path"].rstrip("/").endswith("/live.mjpeg")
         and headers.get(b"sec-fetch-mode") == b"navigate"
         and headers.get(b"sec-fetch-dest") == b"document"
     )

@@ -45,8 +45,9 @@ _HEADERS = (
 )
 _REQUESTS = Counter("videoanalysis_http_requests", "HTTP requests", ["route", "method", "status"])
 _DURATION = Histogram(
-    "videoanalysis_http_request_seconds", "Time to answer, event streams left out", ["route", "method"]
+    "videoanalysis_http_request_seconds", "Time to answer, streams left out", ["route", "method"]
 )
+_STREAMS = (b"text/event-stream", b"multipart/x-mixed-replace")
 _MAX_PATH = 500  # bytes of a path that are logged
 _METHODS = frozenset(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
 
@@ -86,7 +87,7 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = dict(message["headers"])
-                is_stream = headers.get(b"content-type", b"").startswith(b"text/event-stream")
+                is_stream = headers.get(b"content-type", b"").startswith(_STREAMS)
                 missing = [header for header in _HEADERS if header[0] not in headers]
                 message["headers"] = [*message["headers"], *missing]
             await send_in_slices(send, message)

@@ -9,6 +9,7 @@ from litestar.exceptions import InternalServerException
 
 from ...video.lookup.processes import PictureProcesses
 from ..change_stream import ChangeStream
+from ..live_pictures import LivePictures
 from ..options import ApiDeps, ApiOptions
 from .problems import BAD_REQUEST, TOO_SLOW, UNSUPPORTED_MEDIA_TYPE, ProblemError, unavailable
 from .response_cache import ResponseCache
@@ -57,6 +58,14 @@ class ApiRequest(Request[None, str, State]):
         if processes is None:
             raise _not_open()
         return processes
+
+    @property
+    def live_pictures(self) -> LivePictures:
+        """The live pictures of this process. Raises ProblemError (503) while the databases are not open."""
+        pictures: LivePictures | None = self.app.state.live_pictures
+        if pictures is None:
+            raise _not_open()
+        return pictures
 
     @property
     def response_cache(self) -> ResponseCache:

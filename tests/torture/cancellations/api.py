@@ -16,6 +16,7 @@ from app.api.queries import (
     footage,
     health,
     history,
+    live_pictures,
     news,
     predictions,
     progress,
@@ -152,6 +153,16 @@ async def _misses_old_rows(world: World) -> None:
 @call(stream_order.read_present)
 async def _read_present(world: World) -> None:
     await stream_order.read_present(world.predictions)
+
+
+@call(live_pictures.mark_watched)
+async def _mark_watched(world: World) -> None:
+    await live_pictures.mark_watched(world.predictions, world.any_scenario())
+
+
+@call(live_pictures.find_live_picture)
+async def _find_live_picture(world: World) -> None:
+    await live_pictures.find_live_picture(world.predictions, world.any_scenario(), (1, 1))
 
 
 @call(predictions.list_predictions)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from app.domain.reason import DetectorWait
 from app.predictions.checkpoint import BatchWrite, NewSourceChange
 from app.predictions.codec import FRAMES_PER_BLOCK
-from app.runner import backfill, claims, replay, stored_frames, waits
+from app.runner import backfill, claims, live_pictures, replay, stored_frames, waits
 from app.runner import checkpoints as results
 from app.runner.cleanup import abandoned_events, evidence_cap, old_stream_entries, purge, retention
 from tests.support.batches import batch
@@ -140,6 +140,35 @@ async def _remove_oldest_block(world: World) -> None:
 async def _remove_old_events(world: World) -> None:
     async with world.predictions.connection() as connection:
         await retention.remove_old_events(connection, world.chance.choice(world.recorded), 3600)
+
+
+@call(live_pictures.find_watched)
+async def _find_watched(world: World) -> None:
+    async with world.predictions.connection() as connection:
+        await live_pictures.find_watched(connection, world.recorded)
+
+
+@call(live_pictures.store_live_picture)
+async def _store_live_picture(world: World) -> None:
+    fence = world.fence(world.chance.choice(world.recorded))
+    async with world.predictions.connection() as connection:
+        await claims.claim(connection, fence)
+        picture = live_pictures.LivePicture(fence, 7, 1.0, 64, 36, b"jpeg")
+        await live_pictures.store_live_picture(connection, picture)
+
+
+@call(live_pictures.forget_old_pictures)
+async def _forget_old_pictures(world: World) -> None:
+    async with world.predictions.connection() as connection:
+        await live_pictures.forget_old_pictures(connection)
+
+
+@call(live_pictures.publish_live_pictures)
+async def _publish_live_pictures(world: World) -> None:
+    takers = live_pictures.LiveTakers()
+    takers.open(world.fence(world.chance.choice(world.recorded)))
+    with move_on_after(0.05):
+        await live_pictures.publish_live_pictures(world.predictions, takers)
 
 
 @call(evidence_cap.count_bytes)
