@@ -246,7 +246,7 @@ class ChangeStream:
                     source_state=source_state_of(row, stored[row["id"]]),
                     progress=progress_of(row, decode_media(row["media"]), stored[row["id"]]),
                     reason=space_reason(row["state"], self._full_since()) or reasons.get(row["id"]),
-                    warnings=warnings_of(stored[row["id"]]),
+                    warnings=warnings_of(row, stored[row["id"]]),
                 )
                 for row in rows
             ]

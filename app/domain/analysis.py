@@ -7,6 +7,10 @@ from msgspec import Meta, Struct, field
 MAX_RULES = 32
 """Zones, lines and alerts that a scenario may have of each."""
 
+MAX_GAP_SECONDS = 60
+"""For which an object or a label may be unseen."""
+
+_Gap = Annotated[float, Meta(ge=0.1, le=MAX_GAP_SECONDS)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 RuleName = Annotated[str, Meta(min_length=1, max_length=100)]
 Point = Annotated[tuple[Fraction, Fraction], Meta(description="x, y as fractions of the upright picture")]
@@ -23,7 +27,7 @@ class Tracking(_RequestObject, frozen=True):
     An object that is not found for longer than `max_gap_seconds` has left; one that comes later is another.
     """
 
-    max_gap_seconds: Annotated[float, Meta(ge=0.1, le=60)] = 2.0
+    max_gap_seconds: _Gap = 2.0
     min_confidence: Annotated[
         Fraction, Meta(description="a new object is followed only if it is found with this confidence")
     ] = 0.3
@@ -36,7 +40,7 @@ class Presence(_RequestObject, frozen=True):
     another event.
     """
 
-    max_gap_seconds: Annotated[float, Meta(ge=0.1, le=60)] = 2.0
+    max_gap_seconds: _Gap = 2.0
 
 
 class Zone(_RequestObject, frozen=True):

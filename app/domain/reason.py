@@ -49,6 +49,7 @@ WarningCode = Literal[
     "colours_unsupported",
     "sizes_unknown",
     "analysis_limited",
+    "sampled_rarely",
 ]
 
 

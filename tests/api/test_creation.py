@@ -180,6 +180,15 @@ async def test_zones_lines_alerts_and_notify_come_back_as_they_were_sent(http: h
     assert {name: created.json()[name] for name in rules} == rules
 
 
+async def test_frames_too_far_apart_for_tracking_are_told_from_the_beginning(http: httpx.AsyncClient) -> None:
+    body = {"source": "clip.mp4", "detector": {"type": "objects"}, "sampling": {"mode": "fps", "fps": 0.1}}
+    created = (await http.post("/scenarios", json=body)).json()
+    assert [warning["code"] for warning in created["warnings"]] == ["sampled_rarely"]
+    assert (await http.get(f"/scenarios/{created['id']}")).json()["warnings"] == created["warnings"]
+    for other in ({"tracking": None}, {"tracking": {"max_gap_seconds": 20}}):
+        assert (await http.post("/scenarios", json=body | other)).json()["warnings"] == []
+
+
 async def test_an_aspect_is_stored_and_a_wrong_one_refused(http: httpx.AsyncClient) -> None:
     created = await http.post("/scenarios", json=BODY | {"aspect": "16:9"})
     assert (created.status_code, created.json()["aspect"]) == (201, "16:9")

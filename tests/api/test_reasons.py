@@ -9,6 +9,10 @@ import httpx
 import pytest
 
 from app.api.http.middleware import RequestMiddleware
+from app.domain.analysis import Tracking
+from app.domain.detector_config import Objects
+from app.domain.sampling import FixedRate
+from app.domain.spec import ScenarioSpec
 from app.postgres import Database
 from tests.api.conftest import listening
 from tests.support.rows import MEDIA, add_checkpoint, add_scenario
@@ -61,7 +65,8 @@ async def test_reasons_and_warnings_are_in_the_stream_and_the_metrics(
     app: RequestMiddleware, http: httpx.AsyncClient, scenarios: Database, predictions: Database
 ) -> None:
     waiting = await add_scenario(scenarios, state="init_startup")
-    lost = await add_scenario(scenarios, state="active")
+    rare = ScenarioSpec("rtsp://camera/live", Objects(), FixedRate(0.1), tracking=Tracking())
+    lost = await add_scenario(scenarios, state="active", spec=rare)
     await add_checkpoint(
         predictions,
         lost,
@@ -84,7 +89,7 @@ async def test_reasons_and_warnings_are_in_the_stream_and_the_metrics(
         for name in ("reason", "warnings", "progress", "source_state"):
             assert found[str(scenario_id)][name] == scenario[name]
     assert found[str(lost)]["reason"]["code"] == "reconnecting"
-    assert len(found[str(lost)]["warnings"]) == 1
+    assert [each["code"] for each in found[str(lost)]["warnings"]] == ["sampled_rarely", "ends_early"]
 
 
 async def test_if_no_runner_has_a_feature_it_says_which(http: httpx.AsyncClient, scenarios: Database) -> None:

@@ -8,15 +8,20 @@ import msgspec
 from asyncpg import Record
 from msgspec import Struct
 
+from ...domain.analysis import Tracking
 from ...domain.features import FEATURES_OF_0_1_0
 from ...domain.pins import PinChange
 from ...domain.reason import DetectorWait, Reason, ScenarioWarning, SourceLoss
+from ...domain.rule_warnings import sampling_warning
+from ...domain.sampling import Sampling
 from ...postgres import Database
 from .progress import StoredProgress, source_state_of
 
 _loss = msgspec.json.Decoder(SourceLoss)
 _wait = msgspec.json.Decoder(DetectorWait)
 _changes = msgspec.json.Decoder(list[PinChange])
+_sampling: msgspec.json.Decoder[Sampling | None] = msgspec.json.Decoder(Sampling | None)
+_tracking: msgspec.json.Decoder[Tracking | None] = msgspec.json.Decoder(Tracking | None)
 _warnings = msgspec.json.Decoder(list[ScenarioWarning])
 
 
@@ -121,9 +126,19 @@ def run_reason(row: Record, stored: StoredProgress) -> Reason | None:
     return loss_reason(row, stored) or wait_reason(row, stored)
 
 
-def warnings_of(stored: StoredProgress) -> list[ScenarioWarning]:
-    """Return what users should know of the results that are stored."""
-    return [
+def warnings_of(row: Record, stored: StoredProgress) -> list[ScenarioWarning]:
+    """Return what users should know of a scenario's rules (sampling, tracking) and of its stored results."""
+    rare = _sampling_warning(row)
+    changes = [
         ScenarioWarning("pins_changed", f"{change.text[:1].upper()}{change.text[1:]}.", change.frame)
         for change in _changes.decode(stored.pin_changes)
-    ] + _warnings.decode(stored.warnings)
+    ]
+    return [*([rare] if rare else []), *changes, *_warnings.decode(stored.warnings)]
+
+
+def _sampling_warning(row: Record) -> ScenarioWarning | None:
+    try:
+        sampling = _sampling.decode(row["sampling"] or "null")
+        return sampling_warning(sampling, _tracking.decode(row["tracking"] or "null"))
+    except msgspec.ValidationError:  # of a newer version
+        return None

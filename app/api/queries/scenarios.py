@@ -114,7 +114,8 @@ class ScenarioPosition(Struct, frozen=True, array_like=True):
 
 _COLUMNS = (
     "id, spec, state, outcome, error, attempt, runner_id, media, created_at, updated_at, needs, failures,"
-    " not_before > clock_timestamp() AS is_backing_off"
+    " not_before > clock_timestamp() AS is_backing_off, spec->'sampling' AS sampling,"
+    " spec->'tracking' AS tracking"
 )
 _SHOWN = _COLUMNS + (  # noqa: S608
     ", coalesce(name, spec->>'name', '') AS name, tags, replaces,"
@@ -276,7 +277,7 @@ def _scenario(row: Record, stored: StoredProgress, waiting: Mapping[UUID, Reason
         outcome=row["outcome"],
         error=row["error"] if row["outcome"] == "failed" else None,
         reason=waiting.get(row["id"]) or run_reason(row, stored),
-        warnings=warnings_of(stored),
+        warnings=warnings_of(row, stored),
         source=_redacted(spec.source),
         detector=spec.detector,
         sampling=spec.sampling,
