@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -24,16 +25,14 @@ def git(folder: Path, *arguments: str) -> str:
     ).stdout.strip()
 
 
-@pytest.fixture
-def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Clone this checkout, with the files as they are now and something in the changelog."""
     if not (shutil.which("git") and (ROOT / ".git").exists()):
         pytest.skip("needs a git checkout and the git package")
-    for who in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{who}_NAME", "A Maintainer")
-        monkeypatch.setenv(f"GIT_{who}_EMAIL", "maintainer@example.org")
-    folder = tmp_path / "clone"
-    git(tmp_path, "clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder))
+    parent = tmp_path_factory.mktemp("original")
+    folder = parent / "clone"
+    git(parent, "clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder))
     names = git(
         ROOT,
         "ls-files",
@@ -55,7 +54,19 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     news = "## [Unreleased]\n\n### Added\n\n- Something new.\n"
     changelog.write_text(changelog.read_text().replace("## [Unreleased]\n", news, 1))
     git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--allow-empty", "--message", "Add something")
+    with pytest.MonkeyPatch.context() as patch:
+        for who in ("AUTHOR", "COMMITTER"):
+            patch.setenv(f"GIT_{who}_NAME", "A Maintainer")
+            patch.setenv(f"GIT_{who}_EMAIL", "maintainer@example.org")
+        git(folder, "commit", "--quiet", "--allow-empty", "--message", "Add something")
+        yield folder
+
+
+@pytest.fixture
+def clone(original: Path, tmp_path: Path) -> Path:
+    """A clone of a test's own."""
+    folder = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", str(original), str(folder))
     return folder
 
 

@@ -1,13 +1,13 @@
 """Each bad input gets an error that says what to do, and the service continues unharmed."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.clips import audio_only_clip, marker_clip, text_as_mp4, truncate
-from tests.support.service import Json, ServiceProcess, running
+from tests.support.service import Json, ServiceProcess, running_for_tests
 
 MARKER = {"type": "marker"}
 MOCK = {"type": "mock"}
@@ -34,14 +34,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[ServiceProcess]:
+    roots = {"media_root": folder / "media", "model_root": folder / "models"}
+    with running_for_tests(tmp_path_factory.mktemp("service"), **roots) as service:
+        yield service
+
+
 @pytest.fixture
-async def service(tmp_path: Path, folder: Path) -> AsyncIterator[ServiceProcess]:
-    async with running(tmp_path, media_root=folder / "media", model_root=folder / "models") as started:
-        yield started
-        assert await started.is_ready()
-        scenario_id = await started.create("good.mp4", MARKER, sampling={"mode": "all"})
-        assert (await started.ends(scenario_id))["outcome"] == "completed"
-        assert "Traceback" not in started.log.read_text()
+async def service(started: ServiceProcess) -> AsyncIterator[ServiceProcess]:
+    """Yield a service that still works after the test, and logged no traceback."""
+    async with started.joined() as service:
+        yield service
+        assert await service.is_ready()
+        scenario_id = await service.create("good.mp4", MARKER, sampling={"mode": "all"})
+        assert (await service.ends(scenario_id))["outcome"] == "completed"
+        assert "Traceback" not in service.log.read_text()
 
 
 async def test_sources_and_models_that_cannot_be_used_fail_at_once_and_say_why(
@@ -99,12 +107,13 @@ REFUSED: list[tuple[object, str]] = [
 async def test_requests_that_make_no_sense_are_refused_before_anything_is_stored(
     service: ServiceProcess,
 ) -> None:
+    before = (await service.http.get("/scenarios")).json()
     for body, words in REFUSED:
         answer = await service.http.post("/scenarios", json=body)
         assert answer.status_code in (400, 422), answer.text
         assert answer.headers["content-type"].startswith("application/problem+json")
         assert words in answer.json()["detail"], answer.text
-    assert (await service.http.get("/scenarios")).json()["items"] == []
+    assert (await service.http.get("/scenarios")).json() == before
 
 
 async def test_bodies_that_are_no_requests_are_refused(service: ServiceProcess) -> None:

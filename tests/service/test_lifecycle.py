@@ -1,30 +1,36 @@
 """Starting, stopping and deleting as a user does, at awkward moments too."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from tests.support.service import Json, ServiceProcess, running
+from tests.support.service import Json, ServiceProcess, running_for_tests
 from tests.support.waiting import until
 
 MARKER = {"type": "marker"}
 ALL = {"mode": "all"}
 
 
-@pytest.fixture(params=["memory", "kafka"])
-async def service(
-    request: pytest.FixtureRequest, tmp_path: Path, clips: Path
-) -> AsyncIterator[ServiceProcess]:
-    """One process of every role, on each bus."""
+@pytest.fixture(scope="module", params=["memory", "kafka"])
+def started(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, clips: Path
+) -> Iterator[ServiceProcess]:
+    """One process of every role, on each bus. Each test leaves it with nothing to do."""
     settings: Json = {"bus": request.param}
     if request.param == "kafka":
         settings["kafka_bootstrap_servers"] = request.getfixturevalue("kafka")
         settings["kafka_topic_prefix"] = f"lifecycle-{uuid4().hex[:8]}."
-    async with running(tmp_path, media_root=clips, **settings) as started:
-        yield started
+    with running_for_tests(tmp_path_factory.mktemp("service"), media_root=clips, **settings) as service:
+        yield service
+
+
+@pytest.fixture
+async def service(started: ServiceProcess) -> AsyncIterator[ServiceProcess]:
+    async with started.joined() as service:
+        yield service
 
 
 async def post(service: ServiceProcess, scenario_id: str, action: str) -> int:

@@ -4,13 +4,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import httpx
 from anyio import to_thread
+from anyio.from_thread import start_blocking_portal
 
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
@@ -39,9 +41,12 @@ class ServiceProcess:
         named = {"port": self.port, "source_networks": "loopback", **variables}
         self._variables = {f"VA_{name.upper()}": str(value) for name, value in named.items()}
         self._process: subprocess.Popen[bytes] | None = None
+        self.http = self._client()
+
+    def _client(self) -> httpx.AsyncClient:
         # Close idle connections before the server does, which might close one just as it is used again.
         limits = httpx.Limits(keepalive_expiry=2)
-        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10, limits=limits)
+        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10, limits=limits)
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -87,6 +92,13 @@ class ServiceProcess:
         """Ask it to end, and wait until it has."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout)
+
+    @asynccontextmanager
+    async def joined(self) -> AsyncIterator["ServiceProcess"]:
+        """Yield the same service with a client of its own, which another event loop can use."""
+        same = copy(self)
+        async with self._client() as same.http:
+            yield same
 
     async def end(self) -> None:
         """End it if it still runs, without blocking the event loop."""
@@ -173,3 +185,13 @@ async def running(
         yield service
     finally:
         await service.end()
+
+
+@contextmanager
+def running_for_tests(folder: Path, **variables: Any) -> Iterator[ServiceProcess]:
+    """Run a service during several tests, each of which takes it with `joined`."""
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(running(folder, **variables)) as service,
+    ):
+        yield service
