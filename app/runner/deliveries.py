@@ -54,7 +54,7 @@ def new_deliveries(
 
 
 def with_deliveries(
-    spec: ScenarioSpec, scenario_id: UUID, unix_offset: float, batch: Batch, *, keeps_pictures: bool = False
+    spec: ScenarioSpec, scenario_id: UUID, unix_offset: float, keeps_pictures: bool, batch: Batch
 ) -> Batch:
     """Return the batch with the deliveries of its events. `unix_offset` is that of the Checkpoint."""
     update = batch.analysis

@@ -147,6 +147,7 @@ class Run:
             analysis = await self._resume_analysis(spec, claimed, builder)
             if analysis is None:
                 return self._ended_as_asked()
+        keeps = self._context.keeps_evidence
         pipeline = self._pipeline(detector, run_detector, analysis)
         sampling = spec.sampling or FixedRate()  # only footage has none
         reader = make_reader(source, sampling, spec.restart, claimed, self._context)
@@ -159,13 +160,7 @@ class Run:
                 builder,
                 SourceHistory(claimed),
                 analysis,
-                partial(
-                    with_deliveries,
-                    spec,
-                    self._command.scenario_id,
-                    claimed.unix_offset,
-                    keeps_pictures=self._context.keeps_evidence,
-                ),
+                partial(with_deliveries, spec, self._command.scenario_id, claimed.unix_offset, keeps),
             )
         except PinnedError as error:
             return self._event(RunFailed, error=str(error), retryable=False)
