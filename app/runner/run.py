@@ -54,8 +54,6 @@ KEEP_EVERY = 60.0
 MAX_PARALLEL = 4
 """Frames of one run that are detected in at the same time: each is held with its picture."""
 
-_SourceStatus = tuple[SourceState, SourceLoss | None]
-
 
 class Run:
     """One attempt. `next_frame` is the first frame that is not stored yet.
@@ -240,7 +238,7 @@ class Run:
             FencedError: another run has the fence.
             PinnedError: the file or the model is another one than when the scenario began.
         """
-        stored: _SourceStatus = ("opening", None)
+        stored: tuple[SourceState, SourceLoss | None] = ("opening", None)
         pins: Pins | None = None
         wait: DetectorWait | None = None
         kept_at = time.monotonic()
