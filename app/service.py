@@ -206,6 +206,7 @@ class Service:
         options = ApiOptions(
             version=__version__,
             api_keys=self._settings.api_keys,
+            viewer_keys=self._settings.viewer_keys,
             trust_loopback=self._settings.trust_loopback,
             path_prefix=self._settings.path_prefix,
             rate_limit=self._settings.rate_limit,

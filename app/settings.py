@@ -134,6 +134,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = None
     max_deliveries: _Count = 5
     api_keys: _Keys = ()
+    viewer_keys: _Keys = ()
     trust_loopback: Annotated[bool, Meta(description="true or false")] = False
     public_url: Annotated[
         str,
@@ -166,6 +167,8 @@ class Settings(Struct, frozen=True, kw_only=True):
                 f"VA_ROLES lacks {missing}, but with VA_BUS=memory one process needs them:"
                 " leave VA_ROLES unset, or set VA_BUS=kafka"
             )
+        if self.viewer_keys and (not self.api_keys or set(self.viewer_keys) & set(self.api_keys)):
+            raise SettingsError("VA_VIEWER_KEYS needs VA_API_KEYS: set both, to different keys")
         if self.inference == "remote":
             self._check_remote()
         if self.bus == "kafka":
@@ -226,7 +229,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         found = re.findall(r"://[^:/?\s]*:(\S+)@|[?&]\w*password=([^&\s]+)", addresses)
         return [
             secret
-            for secret in (*self.api_keys, self.inference_key, self.kafka_password, *chain(*found))
+            for secret in (
+                *self.api_keys,
+                *self.viewer_keys,
+                self.inference_key,
+                self.kafka_password,
+                *chain(*found),
+            )
             if secret
         ]
 

@@ -14,6 +14,7 @@ from litestar.handlers import HTTPRouteHandler
 from ..detectors.onnx.catalog import ModelCatalog
 from ..video.lookup.processes import PictureProcesses
 from .change_stream import ChangeStream
+from .http.auth import check_access
 from .http.exception_handlers import EXCEPTION_HANDLERS
 from .http.middleware import RequestMiddleware
 from .http.openapi import openapi_document
@@ -103,6 +104,7 @@ def create_app(
     app = Litestar(
         route_handlers=[*_options_handlers(handlers), *handlers],
         request_class=ApiRequest,
+        guards=[check_access],
         request_max_body_size=MAX_BODY,
         exception_handlers=EXCEPTION_HANDLERS,
         state=state,

@@ -41,7 +41,8 @@ class MountedApp(Struct, frozen=True):
 class ApiOptions(Struct, frozen=True, kw_only=True):
     """Options that are known before any resource is open. Times are in seconds.
 
-    `trust_loopback`: clients with a loopback address need no key although there are keys.
+    `viewer_keys`: with which one may only look. `trust_loopback`: clients with a loopback address need no key
+    although there are keys.
     `path_prefix`: what a proxy removes from the path of each request, such as `/video`; empty for nothing.
     `rate_limit`: requests a second for each API key; clients that need no key have no limit.
     `publish_wait`: a command that the bus has not taken by then is answered with 503.
@@ -58,6 +59,7 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
 
     version: str
     api_keys: tuple[str, ...] = ()
+    viewer_keys: tuple[str, ...] = ()
     trust_loopback: bool = False
     path_prefix: str = ""
     rate_limit: float = 100.0

@@ -11,11 +11,17 @@ from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
+from litestar.handlers import BaseRouteHandler
 from litestar.types import HTTPScope
 
 from .problems import FORBIDDEN, KEY_NEEDED, ProblemError
+
+AnyConnection = ASGIConnection[BaseRouteHandler, Any, Any, State]
 
 _FORWARDED = frozenset(
     [
@@ -31,15 +37,21 @@ _FORWARDED = frozenset(
 """Headers that proxies add, besides all that begin with `x-forwarded-`."""
 _OWN_SITES = (b"same-origin", b"none")  # none: typed by the user, or sent by a program
 _HEALTH = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready")
+_READING = {"GET", "HEAD", "OPTIONS"}
 _CACHE_SIZE = 100  # entries; a Host may be 64 KiB long
 
 
 def admit(
-    scope: HTTPScope, api_keys: tuple[str, ...], *, trust_loopback: bool, variable: str = "VA_API_KEYS"
+    scope: HTTPScope,
+    api_keys: tuple[str, ...],
+    *,
+    viewer_keys: tuple[str, ...] = (),
+    trust_loopback: bool,
+    variable: str = "VA_API_KEYS",
 ) -> str:
-    """Return the caller's name: `probe`, `local`, `anonymous` (open pages), or `key:` and a hash of the key.
+    """Return the caller's name: `probe`, `local`, `anonymous` (open pages), `key:` or `viewer:` and a hash.
 
-    `variable` is the setting that holds the keys.
+    `variable` is the setting that holds the keys. The hash is of the key.
 
     Raises ProblemError: 401 if a key is missing or wrong, 403 if no key would help.
     """
@@ -48,7 +60,7 @@ def admit(
     headers = dict(scope["headers"])
     key = _bearer(headers.get(b"authorization", b""))
     if api_keys and key is not None:
-        return _check_key(key, api_keys, variable)
+        return _check_key(key, api_keys, viewer_keys, variable)
     if (trust_loopback or not api_keys) and _is_local(scope, headers):
         _check_browser(scope, headers)
         return "local"
@@ -65,6 +77,24 @@ def admit(
     raise _key_needed(f"Send a key of {variable} as `Authorization: Bearer …`.")
 
 
+def check_access(connection: AnyConnection, handler: BaseRouteHandler) -> None:
+    """Guard of all routes: a viewer's key may read what is not for administrators only.
+
+    Raises ProblemError (403) if it may not.
+    """
+    caller = connection.scope.get("auth")
+    if isinstance(caller, str) and caller.startswith("viewer:") and is_for_admins(handler):
+        detail = "A key of VA_VIEWER_KEYS may only look. Send one of VA_API_KEYS."
+        raise ProblemError(FORBIDDEN, detail)
+
+
+def is_for_admins(handler: BaseRouteHandler) -> bool:
+    """Return whether a route changes or costs something, or tells more than viewers may know."""
+    methods: set[str] = getattr(handler, "http_methods", set())
+    doc = handler.opt.get("doc")
+    return not methods <= _READING or (doc is not None and doc.for_admins)
+
+
 def network_of(scope: HTTPScope) -> str:
     """Return whom a request without a key counts for: the client's IPv4 address, or its IPv6 /64 network."""
     client = scope["client"]
@@ -79,13 +109,16 @@ def _bearer(header: bytes) -> bytes | None:
     return key.strip() if scheme.lower() == b"bearer" else None
 
 
-def _check_key(key: bytes, api_keys: tuple[str, ...], variable: str) -> str:
+def _check_key(key: bytes, api_keys: tuple[str, ...], viewer_keys: tuple[str, ...], variable: str) -> str:
     # Compares hashes of all keys, so that the time tells neither a key's length nor which one is similar.
     digest = sha256(key).digest()
-    matches = [compare_digest(digest, sha256(known.encode()).digest()) for known in api_keys]
-    if not any(matches):
+    matches, views = [
+        [compare_digest(digest, sha256(known.encode()).digest()) for known in keys]
+        for keys in (api_keys, viewer_keys)
+    ]
+    if not any(matches) and not any(views):
         raise _key_needed(f"The API key is not valid. Send one of the keys in {variable}.")
-    return f"key:{digest.hex()[:16]}"
+    return f"{'key' if any(matches) else 'viewer'}:{digest.hex()[:16]}"
 
 
 def _key_needed(detail: str) -> ProblemError:

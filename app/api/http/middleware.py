@@ -114,7 +114,13 @@ class RequestMiddleware:
             (options.api_keys, "VA_API_KEYS") if mounted is None else (mounted.keys, mounted.variable)
         )
         try:
-            return admit(scope, keys, trust_loopback=options.trust_loopback, variable=variable)
+            return admit(
+                scope,
+                keys,
+                viewer_keys=options.viewer_keys if mounted is None else (),
+                trust_loopback=options.trust_loopback,
+                variable=variable,
+            )
         except ProblemError as error:
             if error.problem.status == KEY_NEEDED.status:
                 self._limits.count_refusal(scope)

@@ -43,7 +43,7 @@ recording gets exactly one prediction, whichever process was killed meanwhile.
 
 Errors are problem documents (RFC 9457): programs read `type`, people read in `detail` what to do.
 If the service has keys, every client sends one as `Authorization: Bearer …`; if it has none, it answers only
-clients on its own machine.
+clients on its own machine. With a key of `VA_VIEWER_KEYS` one may look, and change nothing.
 """
 _COMMON_PROBLEMS = {
     TOO_MANY_REQUESTS: "This API key makes more requests than allowed (VA_RATE_LIMIT). Wait, then send fewer."
@@ -73,8 +73,9 @@ class OperationDoc(Struct, frozen=True, kw_only=True):
     """The documentation of an operation, passed to its handler's decorator as `doc`.
 
     `query` is the Struct that its parameters are decoded with. `headers` maps names to types, and `problems`
-    maps types to an example of `detail`. `open` operations need no key. `path` is set if a handler's own path
-    cannot tell it, and `body_types` if the body is not JSON.
+    maps types to an example of `detail`. `open` operations need no key; those `for_admins` need one of
+    VA_API_KEYS, as all do that change something. `path` is set if a handler's own path cannot tell it, and
+    `body_types` if the body is not JSON.
     """
 
     id: str
@@ -90,6 +91,7 @@ class OperationDoc(Struct, frozen=True, kw_only=True):
     body_examples: dict[str, Any] = field(default_factory=dict)
     problems: dict[ProblemType, str] = field(default_factory=dict)
     open: bool = False
+    for_admins: bool = False
 
 
 @lru_cache(maxsize=4)
@@ -127,7 +129,11 @@ def openapi_document(handlers: tuple[HTTPRouteHandler, ...], version: str, prefi
         "components": {
             "schemas": {name: _clean(schema) for name, schema in schemas.items()},
             "securitySchemes": {
-                "api_key": {"type": "http", "scheme": "bearer", "description": "One of VA_API_KEYS."}
+                "api_key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "One of VA_API_KEYS, or to look one of VA_VIEWER_KEYS.",
+                }
             },
         },
     }

@@ -45,6 +45,7 @@ class DeliveryQuery(Struct, frozen=True, forbid_unknown_fields=True):
         query=DeliveryQuery,
         responses={200: ResponseDoc("A page of deliveries.", DeliveryPage, examples.DELIVERY_PAGE)},
         problems={BAD_CURSOR: "Send `cursor` exactly as `next_cursor` returned it, with the same filters."},
+        for_admins=True,
     ),
 )
 async def list_deliveries(request: ApiRequest) -> DeliveryPage:
