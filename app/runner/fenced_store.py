@@ -7,6 +7,7 @@ import structlog
 from anyio import sleep
 
 from ..domain.reason import DetectorWait
+from ..messages import RunEvent, RunFailed, RunStopped
 from ..postgres import TRANSIENT, Database
 from ..predictions.checkpoint import Batch, BatchWrite, Checkpoint, Fence, FencedError, NewSourceChange
 from ..video.reading import ReadStatus
@@ -104,14 +105,16 @@ class FencedStore:
         except TRANSIENT as error:
             log.warning("cannot store that the run goes on", error=repr(error))
 
-    async def try_to_settle_events(self, *, has_failed: bool) -> None:
-        """Settle the events that are still open as the run ends, because it `has_failed` or was stopped.
+    async def try_to_settle_events(self, end: RunEvent) -> None:
+        """Settle the events that are still open if the run failed or was stopped, as its last event says.
 
         Nothing if the database is away: they are settled later.
         """
+        if not isinstance(end, RunFailed | RunStopped):
+            return
         try:
             async with self._database.connection() as connection:
-                await settle_run(connection, self._fence, has_failed=has_failed)
+                await settle_run(connection, self._fence, has_failed=isinstance(end, RunFailed))
         except TRANSIENT as error:
             log.warning("cannot settle open events yet", error=repr(error))
 

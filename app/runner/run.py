@@ -105,8 +105,7 @@ class Run:
             metrics.ENDED.labels(how="Fenced").inc()
         else:
             metrics.ENDED.labels(how=type(event).__name__).inc()
-            if isinstance(event, RunFailed | RunStopped):
-                await self._store.try_to_settle_events(has_failed=isinstance(event, RunFailed))
+            await self._store.try_to_settle_events(event)
             if self._unsent is not None:
                 if isinstance(event, RunFinished):
                     event = replace(event, media=self._unsent)
