@@ -146,16 +146,17 @@ def score(follow: Follow, scenes: Iterable[Scene], rate: int) -> dict[str, Score
 
 
 def _compared(frames: Sequence[SceneFrame], found: list[Found]) -> tuple[Any, Any]:
-    """Return HOTA and identity metrics of one scene."""
-    true_ids = [np.array([truth.identity for truth in frame.truths], int) for frame in frames]
-    found_ids = [np.array(ids, int) for _, ids in found]
+    """Return HOTA and identity metrics of the labelled frames of one scene."""
+    pairs = [(frame, one) for frame, one in zip(frames, found, strict=True) if frame.is_labelled]
+    true_ids = [np.array([truth.identity for truth in frame.truths], int) for frame, _ in pairs]
+    found_ids = [np.array(ids, int) for _, (_, ids) in pairs]
     overlaps = [
         box_iou(
             np.array([truth.box for truth in frame.truths], float).reshape(-1, 4),
             np.array(boxes, float).reshape(-1, 4),
             box_format="xyxy",
         )
-        for frame, (boxes, _) in zip(frames, found, strict=True)
+        for frame, (boxes, _) in pairs
     ]
     return (
         compute_hota_metrics(true_ids, found_ids, overlaps),

@@ -16,7 +16,7 @@ import msgspec
 from app.analysis.tracking.tracker import Tracker
 from app.domain.analysis import Tracking
 from benchmarks.reference_trackers import REFERENCES, Follow, Found, Options, Reference, Score, score
-from tests.support.scenes import WORLDS, Scene, SceneFrame, make_scene
+from tests.support.scenes import WORLDS, Scene, SceneFrame, labelled_clip, make_scene
 
 RATES = (30, 10, 5, 2)
 TUNING_SEEDS = (1,)
@@ -69,18 +69,25 @@ def main() -> None:
     options = parser.parse_args()
     tuning = [make_scene(name, seed) for name in WORLDS for seed in TUNING_SEEDS]
     scenes = [make_scene(name, seed) for name in WORLDS for seed in SEEDS]
+    clip = labelled_clip()
     results: dict[int, dict[str, dict[str, Score]]] = {}
     for rate in options.rates:
         print(
             f"\n{rate} frames/s, HOTA / IDF1\n{'':12}" + "".join(f"{name:>14}" for name in [*WORLDS, "all"])
         )
         rows = {"own": score(own, scenes, rate)}
+        real = {"own": score(own, [clip], rate)} if rate <= clip.rate else {}
         _show("own", rows["own"])
         for reference in () if options.only_own else REFERENCES:
             best = tuned(reference, tuning, rate)
             rows[reference.name] = score(reference.with_options(best), scenes, rate)
             _show(reference.name, rows[reference.name])
             print(f"{'':12}  {_told(best)}", flush=True)
+            if real:
+                real[reference.name] = score(reference.with_options(best), [clip], rate)
+        for name, one in real.items():
+            print(f"{name:12}{100 * one['all'].hota:7.1f} /{100 * one['all'].idf1:5.1f}  in the real clip")
+            rows[name][clip.name] = one["all"]
         results[rate] = rows
     if options.json is not None:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")

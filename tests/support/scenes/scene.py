@@ -3,6 +3,7 @@
 from random import Random
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app.domain.prediction import Detection
 
@@ -25,25 +26,26 @@ class Truth(Struct, frozen=True):
 
 
 class SceneFrame(Struct, frozen=True):
-    """One frame. `time` is in seconds."""
+    """One frame. `time` is in seconds. If it is not labelled, nobody knows its truths."""
 
     frame: int
     time: float
     truths: tuple[Truth, ...]
     detections: tuple[Detection, ...]
+    is_labelled: bool = True
 
 
 class Scene(Struct, frozen=True):
-    """Frames in order, of pictures with `size` (width, height)."""
+    """Frames in order, `rate` in a second, of pictures with `size` (width, height)."""
 
     name: str
     size: tuple[int, int]
     frames: tuple[SceneFrame, ...]
+    rate: int = RATE
 
     def sampled(self, rate: int) -> tuple[SceneFrame, ...]:
-        """Return the frames that sampling at `rate` frames/s takes, a divisor of RATE, with new ordinals."""
-        taken = self.frames[:: RATE // rate]
-        return tuple(SceneFrame(n, one.time, one.truths, one.detections) for n, one in enumerate(taken))
+        """Return the frames that sampling at `rate` frames/s takes, a divisor of its own, numbered anew."""
+        return tuple(replace(one, frame=n) for n, one in enumerate(self.frames[:: self.rate // rate]))
 
 
 class _Mood:
