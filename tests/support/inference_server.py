@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 Fault = Literal[
     "none", "slow", "frozen", "500", "503", "400", "401", "404", "redirect", "garbage", "half", "endless",
     "dripping", "huge", "gzip", "nan", "wrong shape", "wrong axis", "wrong type", "missing", "another name",
-    "another version", "no metadata",
+    "another version", "another request", "no metadata",
 ]  # fmt: skip
 LENGTH = "Inference-Header-Content-Length"
 _TYPES = {"FP32": "<f4", "INT64": "<i8", "FP64": "<f8", "UINT8": "<u1"}
@@ -216,6 +216,7 @@ class _Request(BaseHTTPRequestHandler):
         answer = {
             "model_name": "other" if fault == "another name" else self.server.name,
             "model_version": "2" if fault == "another version" else self.server.version,
+            "id": "other" if fault == "another request" else request["id"],
             "outputs": entries,
             "parameters": {key: text for key, text in self.server.parameters.items() if key == "sha256"},
         }

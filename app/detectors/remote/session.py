@@ -5,6 +5,7 @@ from concurrent.futures import CancelledError, Future
 from itertools import count
 from threading import Event, Lock
 from typing import Any, NamedTuple, TypeVar
+from uuid import uuid4
 
 from ..backends.session import Array, InferenceError, TensorSpec
 from ..base import PostponedError, UnusableError, clean_label
@@ -193,8 +194,9 @@ class RemoteSession:
         """Return an endpoint's outputs. Raises AwayError, WrongAnswerError, UnusableError, PostponedError."""
         asked = tuple(RequestedOutput(name, is_binary=facts.has_binary) for name in names)
         inputs = tuple(NamedArray(name, values) for name, values in feeds.items())
+        number = uuid4().hex
         try:
-            body = encode_request(InferRequest(inputs, asked), is_binary=facts.has_binary)
+            body = encode_request(InferRequest(inputs, asked, id=number), is_binary=facts.has_binary)
         except ProtocolError as error:
             raise InferenceError(str(error)) from error
         with endpoint.asking():
@@ -207,6 +209,8 @@ class RemoteSession:
             told = message_of(answer.body.content)
             raise WrongAnswerError(status_in_words(answer.status, told), answer.status)
         response, values = read_outputs(answer.body, facts.model, names)
+        if response.id not in ("", number):
+            raise WrongAnswerError("answers another request than it was sent")
         if response.model_name != facts.model.name:
             raise WrongAnswerError(f"answers for the model {response.model_name[:100]!r}")
         if facts.model.sha256 and response.sha256 not in ("", facts.model.sha256):

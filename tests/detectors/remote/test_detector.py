@@ -110,7 +110,8 @@ def test_a_server_that_does_not_answer_is_waited_for(
 @pytest.mark.parametrize(
     "fault",
     ["frozen", "500", "503", "400", "401", "404", "redirect", "garbage", "half", "endless", "dripping",
-     "huge", "gzip", "nan", "wrong shape", "wrong axis", "wrong type", "missing", "another name"],
+     "huge", "gzip", "nan", "wrong shape", "wrong axis", "wrong type", "missing", "another name",
+     "another request"],
 )  # fmt: skip
 @pytest.mark.parametrize("has_binary", [True, False])
 def test_a_server_that_answers_wrongly_for_a_while_is_waited_for(
