@@ -69,33 +69,57 @@ class Analysis:
             self._labels = LabelWatcher(rules.presence.max_gap_seconds, state, met, self._recorder)
 
     def step(self, frame: int, time: float, size: tuple[int, int], detections: Sequence[Detection]) -> Step:
+        """Take the next frame, as `see` does, and return what it changes."""
+        track_ids = self.see(frame, time, size, detections)
+        shown = tuple(detections)
+        if track_ids is not None:
+            shown = tuple(
+                [
+                    one
+                    if number == one.track_id
+                    else Detection(one.label, one.confidence, one.box, number, one.class_id)
+                    for one, number in zip(detections, track_ids, strict=True)
+                ]
+            )
+        return Step(shown, self.take_events())
+
+    def see(
+        self, frame: int, time: float, size: tuple[int, int], detections: Sequence[Detection]
+    ) -> Sequence[int | None] | None:
         """Take the next frame: its ordinal, time in seconds, (width, height), and detections as stored.
 
-        Two frames may have one time. The size is (0, 0) if it is not known. Frames without detections must
-        come too; frames with an error do not.
+        Returns the track id of each detection, None if they stay as they are. Two frames may have one time.
+        The size is (0, 0) if it is not known. Frames without detections must come too; frames with an error
+        do not.
         """
         state = self._state
-        elapsed = 0.0 if state.time is None else max(time - state.time, 0.0)
+        elapsed = 0.0 if state.time is None or time < state.time else time - state.time
         state.time = time
         known_size = None if 0 in size else size
         if known_size is None and self._needs_size and detections:
             state.had_unknown_size = True
-        shown, kept = list(detections), list(range(len(detections)))
+        used, ignored = detections, set[int]()
         if self._ignored and known_size is not None:
-            kept = [n for n in kept if not self._is_ignored(detections[n], known_size)]
-        used = [detections[n] for n in kept]
+            ignored = {n for n, one in enumerate(detections) if self._is_ignored(one, known_size)}
+            used = [one for n, one in enumerate(detections) if n not in ignored]
         seen = [Sighting(frame, time, one.label, one.confidence, one.box) for one in used]
+        track_ids: Sequence[int | None] | None = None
         if self._objects is not None:
             followed = self._follow(frame, time, elapsed, size, used)
-            state.had_too_many_tracks |= followed.is_full
+            if followed.is_full:
+                state.had_too_many_tracks = True
             self._objects.update(frame, time, elapsed, known_size, followed, seen)
-            for n, number in zip(kept, followed.track_ids, strict=True):
-                one = shown[n]
-                if number != one.track_id:
-                    shown[n] = Detection(one.label, one.confidence, one.box, number, one.class_id)
+            track_ids = followed.track_ids
+            if ignored:
+                ids = iter(track_ids)
+                track_ids = [one.track_id if n in ignored else next(ids) for n, one in enumerate(detections)]
         if self._labels is not None:
             self._labels.update(frame, time, elapsed, seen)
-        return Step(tuple(shown), self._recorder.take())
+        return track_ids
+
+    def take_events(self) -> tuple[Event, ...]:
+        """Return the events that are new or changed since they were last taken, as they are now."""
+        return self._recorder.take()
 
     def end(self, state: Literal["ended", "interrupted"]) -> tuple[Event, ...]:
         """Return the open events as `ended` or `interrupted`, at the last time that each was seen.

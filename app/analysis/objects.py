@@ -65,9 +65,10 @@ class ObjectWatcher:
         for found, sighting in zip(followed.track_ids, seen, strict=True):
             if found is not None and found not in new:
                 one = objects[found]
-                one.stay.see(sighting)
-                self._recorder.went_on(one.stay)
-                self._alerts.check_stay(one.stay, frame, time)
+                stay = one.stay
+                stay.see(sighting)
+                self._recorder.went_on(stay)
+                self._alerts.check_stay(stay, frame, time)
                 if size is not None:
                     self._place(one, size, sighting)
 
@@ -87,10 +88,8 @@ class ObjectWatcher:
 
     def _age_visits(self, one: ObservedObject, looked: float) -> None:
         """End the visits to zones in which the object has not been for too long."""
-        for name, visit in list(one.visits.items()):
-            if visit.is_over(looked, self._max_gap):
-                del one.visits[name]
-                self._recorder.ended(visit)
+        for name in [name for name, visit in one.visits.items() if visit.is_over(looked, self._max_gap)]:
+            self._recorder.ended(one.visits.pop(name))
 
     def _place(self, one: ObservedObject, size: Size, sighting: Sighting) -> None:
         """Take where an object is in a frame: in which zones, and whether it has crossed lines."""

@@ -12,12 +12,14 @@ class EventRecorder:
 
     def __init__(self, state: AnalysisState) -> None:
         self._state = state
-        self._events: dict[int, Event] = {}
+        self._events: dict[
+            int, Event | Stay
+        ] = {}  # a stay goes on, and is told as it is when it is asked for
 
     def take(self) -> tuple[Event, ...]:
         """Return the events that are new or changed since the last call."""
         events, self._events = self._events, {}
-        return tuple(events.values())
+        return tuple([one.as_event("open") if isinstance(one, Stay) else one for one in events.values()])
 
     def begin(
         self, kind: EventKind, label: str, track_id: int | None, name: str | None, first: Sighting
@@ -35,7 +37,7 @@ class EventRecorder:
 
     def went_on(self, stay: Stay) -> None:
         """Record that a stay was seen."""
-        self._events[stay.event_id] = stay.as_event("open")
+        self._events[stay.event_id] = stay
 
     def ended(self, stay: Stay) -> None:
         """Record that a stay is over."""

@@ -7,9 +7,9 @@ detections have class numbers, these follow the boxes, as big-endian unsigned nu
 
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ctypes import c_float
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate, chain, pairwise, repeat
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -160,21 +160,22 @@ def decode(
     detections: tuple[Detection, ...] = ()
     confidences = _unpack(row["confidences"])
     if confidences:
-        threshold, track_ids = c_float(min_confidence).value, row["track_ids"]
-        boxes_end = _BOX_SIZE * len(confidences)
-        class_ids = _unpack_class_ids(row["boxes"][boxes_end:])
-        sides = [round(side, 2) for side in _unpack(row["boxes"][:boxes_end])]
+        threshold = c_float(min_confidence).value if min_confidence else 0.0
+        boxes, boxes_end = row["boxes"], _BOX_SIZE * len(confidences)
+        class_ids = _unpack_class_ids(boxes[boxes_end:]) if len(boxes) > boxes_end else None
+        found = zip(
+            row["labels"].split("\n"),
+            confidences,
+            _unpack_boxes(boxes[:boxes_end]),
+            row["track_ids"] or repeat(None),
+            class_ids or repeat(None),
+            strict=False,  # what is not there is repeated for ever
+        )
         detections = tuple(
             [
-                Detection(
-                    own,
-                    round(confidences[n], 4),
-                    (sides[4 * n], sides[4 * n + 1], sides[4 * n + 2], sides[4 * n + 3]),
-                    track_ids[n] if track_ids else None,
-                    class_ids[n] if class_ids else None,
-                )
-                for n, own in enumerate(row["labels"].split("\n"))
-                if (label is None or own == label) and confidences[n] >= threshold
+                Detection(own, round(1e4 * confidence) / 10_000, box, track_id, class_id)
+                for own, confidence, box, track_id, class_id in found
+                if (label is None or own == label) and confidence >= threshold
             ]
         )
     size = bisect_right(sizes, row["frame"], key=_frame_of) if sizes else 0
@@ -189,21 +190,24 @@ def as_stored(detections: Sequence[Detection]) -> tuple[Detection, ...]:
 
     Those of boxes up to 65,536 pixels are stored without any more change.
     """
-    boxes = _unpack(b"".join([_pack_box(*one.box) for one in detections]))
-    sides = [round(side, 2) for side in boxes]
+    boxes = _unpack_boxes(b"".join([_pack_box(*one.box) for one in detections]))
     confidences = _unpack(struct.pack(f">{len(detections)}f", *[one.confidence for one in detections]))
     return tuple(
         [
-            Detection(
-                one.label,
-                round(confidences[n], 4),
-                (sides[4 * n], sides[4 * n + 1], sides[4 * n + 2], sides[4 * n + 3]),
-                one.track_id,
-                one.class_id,
-            )
-            for n, one in enumerate(detections)
+            Detection(one.label, round(1e4 * confidence) / 10_000, box, one.track_id, one.class_id)
+            for one, confidence, box in zip(detections, confidences, boxes, strict=True)
         ]
     )
+
+
+def _unpack_boxes(numbers: bytes) -> Iterable[tuple[float, float, float, float]]:
+    """Return boxes, rounded to 2 decimals.
+
+    A number of single precision times 100 is exact in double precision, and so this is what `round` with 2
+    decimals returns, in a quarter of the time.
+    """
+    sides = [round(100.0 * side) / 100 for side in _unpack(numbers)]
+    return zip(sides[::4], sides[1::4], sides[2::4], sides[3::4], strict=True)
 
 
 def _unpack(numbers: bytes) -> tuple[float, ...]:

@@ -151,21 +151,19 @@ class FootageRun:
 
 
 class _Page(Struct, frozen=True):
-    events: list[Event]
+    events: tuple[Event, ...]
     detections: int
 
 
 def _analyse_page(analysis: Analysis, rows: Sequence[Record], sizes: tuple[FrameSize, ...]) -> _Page:
     """Return the events that are new or changed after these frames, each as it is then."""
-    events: dict[int, Event] = {}
     detections = 0
     for row in rows:
         frame = decode(row, sizes=sizes)
         detections += len(frame.detections)
         size = frame.width or 0, frame.height or 0
-        for event in analysis.step(frame.frame, frame.time, size, frame.detections).events:
-            events[event.event_id] = event
-    return _Page(list(events.values()), detections)
+        analysis.see(frame.frame, frame.time, size, frame.detections)
+    return _Page(analysis.take_events(), detections)
 
 
 def _media(footage: Footage, sizes: tuple[FrameSize, ...]) -> Media:

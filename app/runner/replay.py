@@ -153,7 +153,8 @@ def _take_rows(analysis: Analysis, rows: Sequence[Record], sizes: tuple[FrameSiz
     for row in rows:
         frame = decode(row, sizes=sizes)
         size = frame.width or 0, frame.height or 0
-        analysis.step(frame.frame, frame.time, size, frame.detections)
+        analysis.see(frame.frame, frame.time, size, frame.detections)
+    analysis.take_events()  # they are stored
 
 
 async def read_events(connection: Connection, scenario_id: UUID, numbers: Sequence[int]) -> list[Record]:

@@ -37,8 +37,26 @@ class _Assignment:
         self._paid = [0.0] * len(rows)
         self._prices: dict[int, float] = {}
 
+    def _take_cheapest(self, new: int) -> bool:
+        """Give the new row its cheapest column if no row has it; return whether that settles the row.
+
+        The search does the same as long as no column has a price, which is so in most frames, but it takes
+        ten times as long.
+        """
+        least, cheapest = self._alone, -1
+        for column, cost in self._rows[new]:
+            if cost < least or (cost == least and column < cheapest):
+                least, cheapest = cost, column
+        if cheapest in self._row_of:
+            return False
+        if cheapest >= 0:
+            self._row_of[cheapest], self.column_of[new], self._paid[new] = new, cheapest, least
+        return True
+
     def add(self, new: int) -> None:
         """Search the cheapest chain of changes from the new row to a free column, or to a row left alone."""
+        if not self._prices and self._take_cheapest(new):
+            return
         reached: dict[int, float] = {}
         came_from: dict[int, int] = {}
         settled: set[int] = set()

@@ -31,8 +31,10 @@ def associate(
     left, because an object that is hidden in part is found with little confidence.
     """
     confident = [number for number, one in enumerate(detections) if one.confidence >= min_confidence]
-    weak = [number for number, one in enumerate(detections) if one.confidence < min_confidence]
     pairs = _closest(tracks, range(len(tracks)), detections, seen, confident)
+    if len(confident) == len(detections):
+        return pairs
+    weak = [number for number, one in enumerate(detections) if one.confidence < min_confidence]
     found = {track for track, _ in pairs}
     left = [n for n, track in enumerate(tracks) if n not in found and track.track_id is not None]
     return pairs + _closest(tracks, left, detections, seen, weak)
@@ -48,17 +50,16 @@ def _closest(
     """Return the pairs of these tracks and detections that cost least together."""
     if not left or not numbers:
         return []
-    across = sorted(numbers, key=lambda number: seen[number].x)
+    across = sorted(numbers, key=[one.x for one in seen].__getitem__)
     places = [seen[number].x for number in across]
-    widest = max(seen[number].x_x for number in numbers)
+    widest = max([seen[number].x_x for number in numbers])
     rows = []
     for track in left:
         label, motion = tracks[track].label, tracks[track].filter
         surprise = SURPRISE * SURPRISE * motion.width * motion.height
-        reach = sqrt(MAX_DISTANCE * (motion.x_x + widest + surprise))
+        x, reach = motion.x, sqrt(MAX_DISTANCE * (motion.x_x + widest + surprise))
         choices = []
-        for place in range(bisect_left(places, motion.x - reach), bisect_right(places, motion.x + reach)):
-            number = across[place]
+        for number in across[bisect_left(places, x - reach) : bisect_right(places, x + reach)]:
             cost = _cost(motion, seen[number], surprise)
             if detections[number].label != label:
                 cost += OTHER_LABEL

@@ -3,6 +3,7 @@
 A camera in the wind moves all objects alike, and by more than they walk between two frames.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from ...domain.prediction import Detection
@@ -33,19 +34,25 @@ def follow_camera(
     The movement is the median of how far confirmed objects are from where they should be. As much of it is
     believed as is usual lately, beyond the median's error: next to nothing if the camera stands still.
     """
-    confident = [n for n, one in enumerate(detections) if one.confidence >= min_confidence]
+    if len(tracks) < LEAST_TRACKS:
+        return
+    confident: dict[str, list[Measured]] = defaultdict(list)
+    for one, measured in zip(detections, seen, strict=True):
+        if one.confidence >= min_confidence:
+            confident[one.label].append(measured)
     across: list[float] = []
     down: list[float] = []
     x_x = y_y = 0.0
     for track in tracks:
         if track.track_id is None or track.missed or len(across) == MOST_TRACKS:
             continue
-        nearest = _nearest(track.filter, [seen[n] for n in confident if detections[n].label == track.label])
+        motion = track.filter
+        nearest = _nearest(motion, confident.get(track.label, ()))
         if nearest is not None:
-            across.append(nearest.x - track.filter.x)
-            down.append(nearest.y - track.filter.y)
-            x_x += track.filter.x_x + nearest.x_x
-            y_y += track.filter.y_y + nearest.y_y
+            across.append(nearest.x - motion.x)
+            down.append(nearest.y - motion.y)
+            x_x += motion.x_x + nearest.x_x
+            y_y += motion.y_y + nearest.y_y
     count = len(across)
     if count < LEAST_TRACKS:
         return
@@ -68,8 +75,9 @@ def scale_swing(swing: Swing, across: float, down: float) -> None:
 def _nearest(motion: Filter, seen: Sequence[Measured]) -> Measured | None:
     """Return the nearest detection within REACH."""
     nearest, least = None, REACH * REACH * motion.width * motion.height
+    middle_x, middle_y = motion.x, motion.y
     for one in seen:
-        x, y = one.x - motion.x, one.y - motion.y
+        x, y = one.x - middle_x, one.y - middle_y
         distance = x * x + y * y
         if distance < least:
             nearest, least = one, distance

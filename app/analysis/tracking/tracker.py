@@ -84,26 +84,36 @@ class Tracker:
         seen = [measure(one.box) for one in detections]
         follow_camera(state.swing, state.tracks, detections, seen, self._min_confidence)
         shown: list[Track | None] = [None] * len(detections)
-        found = set()
-        for number, detection in associate(state.tracks, detections, seen, self._min_confidence):
+        pairs = associate(state.tracks, detections, seen, self._min_confidence)
+        for number, detection in pairs:
             shown[detection] = state.tracks[number]
-            found.add(number)
-        for number, track in enumerate(state.tracks):
-            if number not in found:
-                track.unseen += min(elapsed, self._max_gap)
-                track.missed += 1
+        if len(pairs) < len(state.tracks):
+            found = {number for number, _ in pairs}
+            for number, track in enumerate(state.tracks):
+                if number not in found:
+                    track.unseen += min(elapsed, self._max_gap)
+                    track.missed += 1
         confirmed = []
+        new = []
+        ids: list[int | None] = []
         for one, measured, shows in zip(detections, seen, shown, strict=True):
-            if shows is not None:
-                correct(shows.filter, measured)
-                shows.unseen, shows.missed = 0.0, 0
-                if shows.track_id is None:
-                    shows.sightings.append(_sighting(frame, time, one))
-                    if _is_certain(shows.sightings):
-                        confirmed.append(self._confirm(shows))
-        is_full = self._begin(frame, time, detections, shown)
-        ids = tuple(None if track is None else track.track_id for track in shown)
-        return Followed(ids, tuple(confirmed), tuple(ended), is_full)
+            if shows is None:
+                ids.append(None)
+                if one.confidence >= self._min_confidence:
+                    new.append(one)
+                continue
+            correct(shows.filter, measured)
+            shows.unseen, shows.missed = 0.0, 0
+            if shows.track_id is None:
+                shows.sightings.append(_sighting(frame, time, one))
+                if _is_certain(shows.sightings):
+                    confirmed.append(self._confirm(shows))
+            ids.append(shows.track_id)
+        is_full = False
+        if new:
+            known = [one.box for one, shows in zip(detections, shown, strict=True) if shows is not None]
+            is_full = self._begin(frame, time, new, known)
+        return Followed(tuple(ids), tuple(confirmed), tuple(ended), is_full)
 
     def _resize(self, size: tuple[int, int]) -> None:
         """Convert all tracks to pictures of this size."""
@@ -125,17 +135,20 @@ class Tracker:
         """
         state = self._state
         looked = min(elapsed, self._max_gap)
+        stays = min(TENTATIVE_GAP, self._max_gap) - looked  # who was unseen for as long at most
         kept, gone = [], []
         for track in state.tracks:
-            if elapsed > MAX_FOOTAGE_GAP or self._has_left(track, looked):
+            if elapsed > MAX_FOOTAGE_GAP or (track.unseen > stays and self._has_left(track, looked)):
                 gone.append(track)
-                continue
-            kept.append(track)
-            if elapsed > looked:
-                rest(track.filter)
-            elif elapsed > 0.0:
-                predict(track.filter, elapsed)
+            else:
+                kept.append(track)
         state.tracks = kept
+        motions = [track.filter for track in state.tracks]
+        if elapsed > looked:
+            for motion in motions:
+                rest(motion)
+        elif elapsed > 0.0:
+            predict(motions, elapsed)
         return [track.track_id for track in gone if track.track_id is not None]
 
     def _has_left(self, track: Track, looked: float) -> bool:
@@ -155,16 +168,14 @@ class Tracker:
         track.sightings = []
         return confirmed
 
-    def _begin(
-        self, frame: int, time: float, detections: Sequence[Detection], shown: list[Track | None]
-    ) -> bool:
-        """Begin to follow what is confident and shows nothing known; return whether that was too much."""
-        known = sorted(one.box for one, track in zip(detections, shown, strict=True) if track is not None)
-        order = sorted(range(len(detections)), key=lambda number: -detections[number].confidence)
-        for number in order:
-            one = detections[number]
-            if shown[number] is not None or one.confidence < self._min_confidence:
-                continue
+    def _begin(self, frame: int, time: float, new: list[Detection], known: list[Box]) -> bool:
+        """Begin to follow confident detections that show nothing known; return whether that was too much.
+
+        `known`: the boxes of objects that are followed. Both lists are changed.
+        """
+        known.sort()
+        new.sort(key=lambda one: -one.confidence)
+        for one in new:
             if _is_known(one.box, known):
                 continue
             if len(self._state.tracks) >= MAX_TRACKS:
