@@ -10,10 +10,12 @@ from msgspec import Struct
 from ..analysis.analysis import Analysis
 from ..domain.event import Carried, Event
 from ..domain.prediction import Detection
+from ..domain.reason import ScenarioWarning
 from ..predictions.checkpoint import Checkpoint, SavedAnalysis
 from ..predictions.codec import as_stored
 from ..predictions.evidence import NewPicture
 from .evidence import EvidenceTaker
+from .frame_gaps import FrameGaps
 from .pipeline import EarlyEncoder
 from .tasks import AnalysedFrame, FrameTask
 
@@ -44,10 +46,15 @@ class RunAnalysis:
     """Sees each frame as it is stored, so that a replay of what is stored gives the same results."""
 
     def __init__(
-        self, analysis: Analysis, claimed: Checkpoint, evidence: EvidenceTaker | None = None
+        self,
+        analysis: Analysis,
+        claimed: Checkpoint,
+        evidence: EvidenceTaker | None = None,
+        gaps: FrameGaps | None = None,
     ) -> None:
         """`analysis` has seen the frames before the claimed `next_frame`. `evidence`: None: takes none."""
         self._evidence = evidence
+        self._gaps = gaps or FrameGaps(None)
         self._analysis = analysis
         self._next_frame = claimed.next_frame
         self._changes_of_size = len(claimed.sizes)
@@ -63,6 +70,7 @@ class RunAnalysis:
         size = self._stored_size(task)
         if task.error is not None:
             return None
+        self._gaps.note(task.time)
         step = self._analysis.step(task.frame, task.time, size, as_stored(task.detections or ()))
         saved = None
         if time.monotonic() - self._saved_at >= SAVE_EVERY:
@@ -91,9 +99,10 @@ class RunAnalysis:
         return self._analysis.carried
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """What bounds were met so far, one sentence each."""
-        return self._analysis.warnings
+    def warnings(self) -> list[ScenarioWarning]:
+        """What bounds were met so far, and whether frames are too far apart."""
+        limits = [ScenarioWarning("analysis_limited", text) for text in self._analysis.warnings]
+        return limits if self._gaps.warning is None else [*limits, self._gaps.warning]
 
     def save(self) -> bytes:
         """Return the state after the last frame. No frame may be on its way."""

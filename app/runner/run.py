@@ -18,7 +18,7 @@ from ..detectors.factory import MADE_AT_ONCE, make_detector
 from ..domain.analysis import AnalysisRules
 from ..domain.media import Media
 from ..domain.pins import PinnedError, Pins
-from ..domain.reason import DetectorWait, ScenarioWarning, SourceLoss
+from ..domain.reason import DetectorWait, SourceLoss
 from ..domain.sampling import FixedRate
 from ..domain.source import SourceError, parse_aspect, parse_source
 from ..domain.spec import ScenarioSpec
@@ -36,6 +36,7 @@ from .detection import RunDetector
 from .evidence import EvidenceTaker
 from .fenced_store import FencedStore, backoffs
 from .footage import FootageRun
+from .frame_gaps import gaps_to_notice
 from .pipeline import MAX_TAKEN, Pipeline, Taken
 from .readers import make_reader
 from .replay import Replay
@@ -200,7 +201,7 @@ class Run:
         if resumed is None:
             return None
         evidence = EvidenceTaker() if self._context.keeps_evidence and spec.rules.may_have_evidence else None
-        analysis = RunAnalysis(resumed.analysis, claimed, evidence)
+        analysis = RunAnalysis(resumed.analysis, claimed, evidence, gaps_to_notice(spec, claimed))
         builder.saved_analysis = resumed.saved
         if resumed.events:
             builder.change_analysis(resumed.events, analysis.carried, None)
@@ -264,7 +265,7 @@ class Run:
             is_finished = taken.is_complete and detector.fault(is_complete=True) is None
             ending = None
             if analysis is not None:
-                builder.warn([ScenarioWarning("analysis_limited", text) for text in analysis.warnings])
+                builder.warn(analysis.warnings)
                 if taken.is_over:
                     how = end_of_events(self._asked, is_finished=is_finished, is_live=builder.is_live)
                     ending = EndOfAnalysis(analysis, how)
