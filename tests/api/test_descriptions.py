@@ -197,12 +197,34 @@ async def test_filters_read_an_index_however_many_scenarios_there_are(
             """
         )
         await connection.execute("ANALYZE scenarios")
-    rare = await add_scenario(scenarios, state="inactive", age=10**9, tags=["rare"])
-    for wanted in (ScenarioFilter(tag="rare"), ScenarioFilter(name="front door")):
+    rare = await add_scenario(
+        scenarios, state="inactive", age=10**9, tags=["rare"], outcome="failed", error="broken"
+    )
+    await _give_source(scenarios, rare, "b.mp4")
+    for wanted in (
+        ScenarioFilter(tag="rare"),
+        ScenarioFilter(name="front door"),
+        ScenarioFilter(outcome="failed"),
+        ScenarioFilter(source="b.mp4"),
+    ):
         before = await _tuples_read(scenarios)
         items, more = await list_scenarios(scenarios, predictions, wanted, None, 100, 10)
         assert ([item.id for item in items], more) == ([rare], None)
         assert await _tuples_read(scenarios) - before < 100
+
+
+async def _give_source(scenarios: Database, scenario_id: UUID, source: str) -> None:
+    async with scenarios.connection() as connection:
+        await connection.execute(
+            "UPDATE scenarios SET spec = jsonb_set(spec, '{source}', to_jsonb($2::text)) WHERE id = $1",
+            scenario_id,
+            source,
+        )
+
+
+async def test_a_source_with_a_password_is_not_searched_for(http: httpx.AsyncClient) -> None:
+    refused = await http.get("/scenarios", params={"source": "rtsp://user:guess@camera/stream"})
+    assert (refused.status_code, refused.json()["field"]) == (400, "source")
 
 
 async def _tuples_read(scenarios: Database) -> int:

@@ -103,6 +103,8 @@ class ScenarioFilter(Struct, frozen=True):
     state: State | None = None
     name: str | None = None
     tag: str | None = None
+    outcome: Outcome | None = None
+    source: str | None = None
 
 
 class ScenarioPosition(Struct, frozen=True, array_like=True):
@@ -235,6 +237,11 @@ def _condition(wanted: ScenarioFilter, after: ScenarioPosition | None) -> tuple[
         conditions.append(f"coalesce(name, spec->>'name') = {parameter(wanted.name)}")
     if wanted.tag is not None:
         conditions.append(f"tags <> '{{}}' AND tags @> ARRAY[{parameter(wanted.tag)}::text]")
+    if wanted.outcome is not None:
+        conditions.append(f"outcome = {parameter(wanted.outcome)}")
+    if wanted.source is not None:
+        source = parameter(wanted.source)
+        conditions.append(f"md5(spec->>'source') = md5({source}::text) AND spec->>'source' = {source}")
     if after is not None:
         position = f"({parameter(after.created_at)}::timestamptz, {parameter(after.id)}::uuid)"
         conditions.append(f"(created_at, id) < {position}")

@@ -8,11 +8,12 @@ from litestar import get
 from litestar.params import FromPath
 from msgspec import Meta, Struct
 
-from ...domain.states import State
+from ...domain.redaction import redact
+from ...domain.states import Outcome, State
 from .. import examples
 from ..http.cursors import make_cursor, read_cursor
 from ..http.openapi import OperationDoc, ResponseDoc
-from ..http.problems import BAD_CURSOR, NOT_FOUND, no_scenario
+from ..http.problems import BAD_CURSOR, BAD_REQUEST, NOT_FOUND, ProblemError, no_scenario
 from ..http.requests import ApiRequest
 from ..http.responses import JsonResponse
 from ..queries import scenarios as queries
@@ -25,8 +26,16 @@ class ScenarioQuery(Struct, frozen=True, forbid_unknown_fields=True):
     state: Annotated[State | None, Meta(description="only scenarios in this state")] = None
     name: Annotated[str | None, Meta(description="only scenarios with exactly this name")] = None
     tag: Annotated[str | None, Meta(description="only scenarios that have this tag")] = None
+    outcome: Annotated[Outcome | None, Meta(description="only scenarios that ended so")] = None
+    source: Annotated[
+        str | None, Meta(description="only scenarios with exactly this source, which must have no password")
+    ] = None
     limit: Annotated[int, Meta(ge=1, le=1000, description="the largest number of items in a page")] = 100
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the previous page")] = None
+
+
+# Else one could find out the password of a source by trying.
+_NO_LOGIN = "`source` must have no password: list scenarios by `name` or `tag` instead."
 
 
 @get(
@@ -38,13 +47,18 @@ class ScenarioQuery(Struct, frozen=True, forbid_unknown_fields=True):
         description="A page ends early, with `next_cursor` set, once its scenarios hold near 4 MB.",
         query=ScenarioQuery,
         responses={200: ResponseDoc("A page of scenarios.", ScenarioPage, examples.SCENARIO_PAGE)},
-        problems={BAD_CURSOR: "Send `cursor` exactly as `next_cursor` returned it, with the same filters."},
+        problems={
+            BAD_CURSOR: "Send `cursor` exactly as `next_cursor` returned it, with the same filters.",
+            BAD_REQUEST: _NO_LOGIN,
+        },
     ),
 )
 async def list_scenarios(request: ApiRequest) -> ScenarioPage:
     """Return a page, newest first."""
     query = request.parameters(ScenarioQuery)
-    wanted = ScenarioFilter(query.state, query.name, query.tag)
+    if query.source is not None and redact(query.source) != query.source:
+        raise ProblemError(BAD_REQUEST, _NO_LOGIN, field="source")
+    wanted = ScenarioFilter(query.state, query.name, query.tag, query.outcome, query.source)
     bound = ("scenarios", wanted)
     after = None if query.cursor is None else read_cursor(query.cursor, bound, ScenarioPosition)
     deps = request.deps
