@@ -107,6 +107,8 @@ async def test_an_rtsp_camera_keeps_a_picture_of_each_object_and_alert_and_a_bet
     world: World, person: MarkedPerson, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evidence, "REPLACE_EVERY", 0.4)
+    taker = EvidenceTaker()
+    monkeypatch.setattr(run_module, "EvidenceTaker", lambda: taker)
 
     async def are_there() -> bool:
         rows = await pictures(world)
@@ -124,6 +126,7 @@ async def test_an_rtsp_camera_keeps_a_picture_of_each_object_and_alert_and_a_bet
     assert set(rows) == {"object", "alert"}
     first = min(seen)
     assert rows["object"]["frame"] > first
+    assert taker._in_hand == {}  # what is stored leaves room for others
     await check_pictures(world, person)
 
 
