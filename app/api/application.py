@@ -39,6 +39,7 @@ from .routes import (
     runners,
     scenarios,
     timeline,
+    video,
 )
 
 MAX_BODY = 1_000_000  # bytes
@@ -55,6 +56,7 @@ ROUTES: list[HTTPRouteHandler] = [
     predictions.get_predictions,
     pictures.get_frame,
     pictures.stream_pictures,
+    video.get_video,
     events.get_scenario_events,
     timeline.get_timeline,
     events.get_events,

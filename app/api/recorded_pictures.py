@@ -28,7 +28,7 @@ MAX_WIDTH = 1920
 Width = Annotated[int, Meta(ge=16, le=MAX_WIDTH)]
 
 _VERSION = 1  # raise it if the same request gives another picture than before
-_NO_MEDIA = (
+NO_MEDIA = (
     "This api process reads recordings below its own VA_MEDIA_ROOT: mount the folder of the runners there."
 )
 
@@ -134,7 +134,7 @@ def _problem(result: PictureResult, frame: int) -> ProblemError:
     text = result.text[:1].upper() + result.text[1:]
     match result.fault:
         case "missing":
-            return ProblemError(NOT_FOUND, f"{text}. {_NO_MEDIA}")
+            return ProblemError(NOT_FOUND, f"{text}. {NO_MEDIA}")
         case "slow":
             return unavailable(
                 f"Frame {frame} was not found and decoded within 5 seconds. Repeat the request when the"

@@ -3,6 +3,7 @@
 import os
 from hashlib import sha256
 from pathlib import Path
+from typing import BinaryIO
 
 from ..domain.pins import FileIdentity
 
@@ -13,11 +14,16 @@ _SAMPLES, _SAMPLE = 30, 4096  # further places, spread evenly, and bytes of each
 def identify(path: Path) -> FileIdentity:
     """Return the identity of a file, reading at most 256 KiB of it. Raises OSError."""
     with path.open("rb") as file:
-        status = os.fstat(file.fileno())
-        digest = sha256()
-        for start, length in _places(status.st_size):
-            file.seek(start)
-            digest.update(file.read(length))
+        return identify_open(file)
+
+
+def identify_open(file: BinaryIO) -> FileIdentity:
+    """Return the identity of an open file. Raises OSError."""
+    status = os.fstat(file.fileno())
+    digest = sha256()
+    for start, length in _places(status.st_size):
+        file.seek(start)
+        digest.update(file.read(length))
     return FileIdentity(size=status.st_size, modified=status.st_mtime_ns, digest=digest.hexdigest())
 
 

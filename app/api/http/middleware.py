@@ -47,7 +47,7 @@ _REQUESTS = Counter("videoanalysis_http_requests", "HTTP requests", ["route", "m
 _DURATION = Histogram(
     "videoanalysis_http_request_seconds", "Time to answer, streams left out", ["route", "method"]
 )
-_STREAMS = (b"text/event-stream", b"multipart/x-mixed-replace")
+_STREAMS = (b"text/event-stream", b"multipart/x-mixed-replace", b"video/")
 _MAX_PATH = 500  # bytes of a path that are logged
 _METHODS = frozenset(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
 

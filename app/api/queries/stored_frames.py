@@ -49,6 +49,14 @@ async def find_frame_before(
     )
 
 
+async def find_pins(predictions: Database, scenario_id: UUID) -> Pins | None:
+    """Return what a scenario's results depend on; None if nothing is stored, or it was deleted."""
+    sql = "SELECT pins FROM checkpoints WHERE scenario_id = $1 AND NOT dropped"
+    async with predictions.connection() as connection:
+        text = await connection.fetchval(sql, scenario_id)
+    return None if text is None else _pins.decode(text)
+
+
 async def find_frame_after(predictions: Database, scenario_id: UUID, frame: int) -> int | None:
     """Return the next stored frame after `frame`, if there is one."""
     sql = "SELECT frame FROM predictions WHERE scenario_id = $1 AND frame > $2 ORDER BY frame LIMIT 1"

@@ -181,6 +181,11 @@ async def _find_frame_before(world: World) -> None:
     await stored_frames.find_frame_before(world.predictions, world.chance.choice(world.recorded), time=1.0)
 
 
+@call(stored_frames.find_pins)
+async def _find_pins(world: World) -> None:
+    await stored_frames.find_pins(world.predictions, world.chance.choice(world.recorded))
+
+
 @call(stored_frames.find_frame_after)
 async def _find_frame_after(world: World) -> None:
     await stored_frames.find_frame_after(world.predictions, world.chance.choice(world.recorded), 1)
