@@ -1,7 +1,7 @@
 """Open a source as a container, and read its packets with a deadline for each."""
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import Event
@@ -31,6 +31,7 @@ from .errors import (
 )
 from .files import find_file
 from .identity import identify
+from .memory import VIDEO_MEMORY, decoder_size
 from .tracks import select_video
 from .transport.http_client import HttpClient
 from .transport.http_file import HttpFile
@@ -115,12 +116,16 @@ def open_container(
 ) -> Iterator[OpenContainer]:
     """Open a source, and close it on exit. Times are in seconds. Raises VideoError."""
     with ExitStack() as stack:
+
+        def reserve(size: int) -> None:
+            stack.enter_context(VIDEO_MEMORY.reserved(size, stop, source.redacted))
+
         try:
             match source.kind:
                 case "file":
                     path = find_file(source, media_root)
                     identity = identify(path)
-                    container, index = formats.open_file(path, source.redacted)
+                    container, index = formats.open_file(path, source.redacted, reserve)
                     stack.enter_context(container)
                     opened = replace(
                         _with_video(container, source, is_live=False),
@@ -134,9 +139,10 @@ def open_container(
                     opened = _open_rtsp(source, networks, stack, open_timeout, read_timeout)
                 case "http":
                     client = HttpClient(networks, silence_timeout=read_timeout, timeout=open_timeout)
-                    opened = _open_http(source, client, stack, stop, open_timeout, read_timeout)
+                    opened = _open_http(source, client, stack, stop, open_timeout, read_timeout, reserve)
                 case "scenario":
                     raise SourceError("a scenario has no pictures of its own: open the source that it names")
+            reserve(decoder_size(opened.stream))
         except SourceError as error:
             raise VideoError(str(error), retryable=False) from None
         except READ_ERRORS as error:
@@ -171,6 +177,7 @@ def _open_http(
     stop: Event,
     open_timeout: float,
     read_timeout: float,
+    reserve: Callable[[int], None],
 ) -> OpenContainer:
     file = stack.enter_context(closing(HttpFile(source.address, source.redacted, client, stop)))
     if file.kind == "playlist":
@@ -182,7 +189,7 @@ def _open_http(
     is_live = file.kind == "stream"
     file.start_packet(open_timeout if is_live else HTTP_TIMEOUT)
     try:
-        container, index = formats.open_http_file(file)
+        container, index = formats.open_http_file(file, reserve)
         stack.enter_context(container)
     except READ_ERRORS as error:
         if file.fault is not None:

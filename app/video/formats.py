@@ -1,6 +1,7 @@
 """Open containers with FFmpeg: which formats and protocols are allowed, and how large a video may be."""
 
 import ctypes
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
@@ -56,8 +57,10 @@ OPEN_TIMEOUT = 60.0
 _BUFFER = 256 * 1024  # bytes that PyAV reads from an HttpFile at once
 
 
-def open_file(path: Path, name: str) -> tuple[InputContainer, Index]:
+def open_file(path: Path, name: str, reserve: Callable[[int], object]) -> tuple[InputContainer, Index]:
     """Open a file, and return what was found of its index, too; `name` stands for it in messages.
+
+    `reserve` is called with the bytes that FFmpeg may take for it, before it does.
 
     Raises READ_ERRORS, or VideoError if its index is missing or would take too much memory, or if it is an
     animated WebP.
@@ -68,6 +71,7 @@ def open_file(path: Path, name: str) -> tuple[InputContainer, Index]:
     index = Index(is_mp4=False)
     with suppress(OSError), path.open("rb") as file:  # FFmpeg reports what is wrong with the file
         index = check_index(file, path.stat().st_size, name)
+    reserve(index.memory)
     options = _options(FILE_OPTIONS, index)
     opened = partial(_open, str(path), timeout=(OPEN_TIMEOUT, None))
     try:
@@ -92,8 +96,10 @@ def open_test_pattern(graph: str) -> InputContainer:
     return _open(graph, {}, format="lavfi")
 
 
-def open_http_file(file: HttpFile) -> tuple[InputContainer, Index]:
+def open_http_file(file: HttpFile, reserve: Callable[[int], object]) -> tuple[InputContainer, Index]:
     """Open a recording or stream over HTTP, and return what was found of its index, too.
+
+    `reserve` is called with the bytes that FFmpeg may take for it, before it does.
 
     Raises READ_ERRORS, or VideoError if the index of a recording is missing or would take too much memory, or
     if it has too many tracks.
@@ -103,6 +109,7 @@ def open_http_file(file: HttpFile) -> tuple[InputContainer, Index]:
         return _open(file, _HTTP_OPTIONS, format="mjpeg", buffer_size=_BUFFER), Index(is_mp4=False)
     if size is not None and file.seekable():
         index = check_index(file, size, file.name, is_remote=True)
+        reserve(index.memory)
         try:
             return _open(file, _options(_HTTP_OPTIONS, index), buffer_size=_BUFFER), index
         except InvalidDataError as error:

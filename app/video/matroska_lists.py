@@ -39,11 +39,15 @@ _COPY = "copy the video with ffmpeg -i … -map 0:v -map_metadata -1 -map_chapte
 
 
 class MatroskaFacts(NamedTuple):
-    """What the lists tell: if the file tells how long it is, and its tracks; `others` are sound and text."""
+    """What the lists tell: if the file tells how long it is, and its tracks; `others` are sound and text.
+
+    `memory` is how many bytes FFmpeg may take for them.
+    """
 
     has_duration: bool = True
     videos: int = 0
     others: int = 0
+    memory: int = 0
 
 
 def check_lists(file: FileWindow, size: int, name: str) -> MatroskaFacts:
@@ -68,7 +72,8 @@ def check_lists(file: FileWindow, size: int, name: str) -> MatroskaFacts:
         if listed > most:
             raise VideoError(f"{name} has more than {what}: {advice}", retryable=False)
     others = 0 if lists.is_damaged else lists.others  # other tracks may follow the damage
-    return MatroskaFacts(lists.has_duration, lists.videos, others)
+    memory = 36 * lists.total + 4 * lists.attached + 112 * points
+    return MatroskaFacts(lists.has_duration, lists.videos, others, memory)
 
 
 class _Lists:

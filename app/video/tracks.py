@@ -8,6 +8,7 @@ from av.video.stream import VideoStream
 from ..domain.media import VideoTrack
 from .errors import VideoError, unsupported_codec_error
 from .formats import LIMITS, MAX_PIXELS
+from .memory import MAX_PIXELS_OF_ALL
 
 PICTURE_CODECS = frozenset(["mjpeg", "png", "bmp", "tiff", "webp", "gif", "jpeg2000"])
 _STILL = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -68,7 +69,9 @@ def _ready(stream: VideoStream, name: str) -> VideoStream:
             f" {MAX_PIXELS:,} pixels are supported, as in 8192x4352",
             retryable=False,
         )
-    stream.codec_context.options = LIMITS
+    # A stream that begins with small pictures may not go on with huge ones: no memory is reserved for them.
+    most = MAX_PIXELS if stream.width * stream.height > MAX_PIXELS_OF_ALL else MAX_PIXELS_OF_ALL
+    stream.codec_context.options = LIMITS | {"max_pixels": str(most)}
     # Every further thread costs CPU per picture: scenarios run in parallel instead.
     stream.codec_context.thread_type, stream.codec_context.thread_count = "NONE", 1
     return stream

@@ -15,9 +15,10 @@ import numpy as np
 import structlog
 
 from ...concurrency.threads import start_thread
+from ..memory import VIDEO_MEMORY
 from ..reader import ThreadReader
 from .confinement import confine
-from .protocol import StartDecoding
+from .protocol import MEMORY_GRANTED, StartDecoding
 from .shared_frames import SLOT
 from .sink import SharedMemorySink
 
@@ -30,6 +31,7 @@ def decode(link: socket.socket, lines: BinaryIO) -> None:
     memory = np.frombuffer(mmap.mmap(start.memory, start.slots * SLOT), np.uint8)
     sink = SharedMemorySink(link, memory, start.slots)
     structlog.configure(processors=[structlog.processors.format_exc_info, sink.log])
+    VIDEO_MEMORY.ask = sink.ask_for_memory
     reader = ThreadReader(start.request)
     start_thread("listen", _listen, lines, reader, sink)
     signal.signal(signal.SIGALRM, sink.send_alive)
@@ -41,7 +43,10 @@ def decode(link: socket.socket, lines: BinaryIO) -> None:
 def _listen(lines: BinaryIO, reader: ThreadReader, sink: SharedMemorySink) -> None:
     """Free slots until the run wants no more or its process has ended; then end this process."""
     for line in lines:
-        sink.free(int(line))
+        if (slot := int(line)) == MEMORY_GRANTED:
+            sink.grant_memory()
+        else:
+            sink.free(slot)
     reader.stop()
     sink.stop()
     time.sleep(_GRACE)  # reading ends by itself in that time, if nothing hangs

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from threading import Event
 
 import msgspec
@@ -16,8 +16,18 @@ from msgspec.structs import replace
 
 from ...concurrency.threads import start_thread
 from ..errors import VideoError
+from ..memory import VIDEO_MEMORY
 from ..reading import FrameSink, ReadFault, ReadRequest, ReadStatus, SampledFrame, Watermark
-from .protocol import Alive, DecoderMessage, LogLine, ReadEnded, SharedFrame, StartDecoding
+from .protocol import (
+    MEMORY_GRANTED,
+    Alive,
+    DecoderMessage,
+    LogLine,
+    MemoryNeeded,
+    ReadEnded,
+    SharedFrame,
+    StartDecoding,
+)
 from .shared_frames import SLOT, SharedPicture, shared_memory
 
 log = structlog.get_logger(__name__)
@@ -37,6 +47,7 @@ class ProcessReader:
         self._request = request
         self._link, self._far = socket.socketpair()
         self._stopped = Event()
+        self._held = ExitStack()
         self._status = ReadStatus()  # of the reading thread
 
     def start(self, sink: FrameSink) -> None:
@@ -53,7 +64,8 @@ class ProcessReader:
     def _run(self, sink: FrameSink) -> None:
         fault = None
         try:
-            with self._process(sink.capacity + 2) as (process, memory):
+            # What the process took is given back once it has ended.
+            with self._held, self._process(sink.capacity + 2) as (process, memory):
                 if not self._read(memory, sink):
                     fault = self._crash(process.wait(_GRACE))
         except VideoError as error:
@@ -131,6 +143,11 @@ class ProcessReader:
             case ReadEnded():
                 self._status = message.status
                 return True
+            case MemoryNeeded():
+                self._held.enter_context(
+                    VIDEO_MEMORY.reserved(message.size, self._stopped, self._request.source.redacted)
+                )
+                self._link.send(b"%d\n" % MEMORY_GRANTED)
             case Alive():
                 pass
         return False

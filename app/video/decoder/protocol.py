@@ -1,6 +1,7 @@
 """What a run and its decoder process say to each other, in lines of JSON.
 
-The run sends StartDecoding, and then the number of each slot that is free again. The process sends messages.
+The run sends StartDecoding, then the number of each slot that is free again, and MEMORY_GRANTED as the
+answer to MemoryNeeded. The process sends messages.
 """
 
 from typing import Literal
@@ -9,6 +10,9 @@ from msgspec import Struct
 
 from ..reading import ReadRequest, ReadStatus, Watermark
 from .shared_frames import Pixels
+
+MEMORY_GRANTED = -1
+"""Instead of the number of a slot."""
 
 
 class StartDecoding(Struct, frozen=True):
@@ -37,6 +41,12 @@ class LogLine(Struct, frozen=True, tag=True):
     fields: dict[str, str | None]
 
 
+class MemoryNeeded(Struct, frozen=True, tag=True):
+    """The process needs `size` bytes for an index or a decoder, and goes on when the run says so."""
+
+    size: int
+
+
 class Alive(Struct, frozen=True, tag=True):
     """The process is not stuck. Comes every second, unless it sends something else."""
 
@@ -47,4 +57,4 @@ class ReadEnded(Struct, frozen=True, tag=True):
     status: ReadStatus
 
 
-DecoderMessage = ReadStatus | SharedFrame | Watermark | LogLine | Alive | ReadEnded
+DecoderMessage = ReadStatus | SharedFrame | Watermark | LogLine | MemoryNeeded | Alive | ReadEnded

@@ -3,7 +3,7 @@
 import socket
 from collections.abc import MutableMapping
 from queue import Empty, LifoQueue
-from threading import Lock
+from threading import Lock, Semaphore
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ import structlog
 from ...domain.picture import Image
 from ..pictures import AvPicture
 from ..reading import ReadStatus, SampledFrame, Watermark
-from .protocol import Alive, DecoderMessage, LogLine, ReadEnded, SharedFrame
+from .protocol import Alive, DecoderMessage, LogLine, MemoryNeeded, ReadEnded, SharedFrame
 from .shared_frames import copy
 
 
@@ -29,6 +29,7 @@ class SharedMemorySink:
         self._is_live = False
         self._sending = Lock()
         self._is_stopped = False
+        self._granted = Semaphore(0)
         self._held: SampledFrame | None = None
         self._free: LifoQueue[int | None] = LifoQueue()  # the slot used last is in the processor's cache
         for slot in reversed(range(slots)):
@@ -65,6 +66,15 @@ class SharedMemorySink:
         """Take no more: whoever waits for a slot is let go."""
         self._is_stopped = True
         self._free.put(None)
+
+    def ask_for_memory(self, size: int) -> None:
+        """Wait until the run grants so many bytes. If it does not, it ends this process."""
+        self.send(MemoryNeeded(size))
+        self._granted.acquire()
+
+    def grant_memory(self) -> None:
+        """Let the caller that asked go on."""
+        self._granted.release()
 
     def send(self, message: DecoderMessage) -> None:
         """Send a message; nothing happens if nobody listens any more."""

@@ -40,7 +40,7 @@ class Reading:
     """All that was read of a recording from frame `start` on, as a run would read it."""
 
     def __init__(self, path: Path, start: int = 0, *, in_process: bool = False) -> None:
-        sink = _Sink()
+        sink = Sink()
         source = parse_source(f"./{path.name}")
         begin = StartingPoint(
             candidates="all", replay_frame=start, replay_sampled=start, has_pictures=start > 0
@@ -58,7 +58,7 @@ class Reading:
         self.fault = sink.status.fault.message if sink.status.fault else None
 
 
-class _Sink:
+class Sink:
     """A FrameSink that keeps everything."""
 
     capacity = 4

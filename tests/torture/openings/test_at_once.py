@@ -1,0 +1,137 @@
+"""Many hostile recordings at once: those that need much memory have turns, in threads and in processes.
+
+To keep it small, the limits are lowered: each file takes about 70 MiB. The guard is also taken out.
+"""
+
+import sys
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from app.domain.networks import Networks
+from app.domain.sampling import EveryFrame
+from app.domain.source import parse_source
+from app.video import memory, tracks
+from app.video.decoder.parent import ProcessReader
+from app.video.errors import VideoError
+from app.video.memory import ALLOWANCE, SHARED, VIDEO_MEMORY, VideoMemory
+from app.video.open import open_video
+from app.video.reading import ReadRequest, SampledFrame, StartingPoint
+from app.video.recording import Recording
+from tests.torture.battery import Battery
+from tests.torture.media import bombs
+from tests.torture.media.mutations import measured
+from tests.torture.media.verifier import Sink
+from tests.torture.openings import files
+
+ROW = 8
+TEN = 10
+
+
+def _open_together(path: Path) -> list[str]:
+    """Open a file ten times at once, each for a moment. Returns what failed."""
+    failed = []
+    stop = Event()
+
+    def hold() -> None:
+        try:
+            with open_video(parse_source(f"./{path.name}"), path.parent, Networks(""), stop=stop):
+                stop.wait(0.7)
+        except VideoError as error:
+            failed.append(str(error))
+
+    threads = [Thread(target=hold) for _ in range(TEN)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return failed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's way to measure memory")
+@pytest.mark.timeout(180)
+def test_ten_hostile_recordings_have_turns(
+    tmp_path: Path, battery: Battery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.mkv"
+    path.write_bytes(files.matroska_encodings(2**21 // 3))
+    monkeypatch.setattr(memory, "ALLOWANCE", 2**20)
+    monkeypatch.setattr(VIDEO_MEMORY, "_total", 160 * 2**20)
+    with measured() as peak:
+        assert _open_together(path) == []
+    most = peak()
+    monkeypatch.setattr(VIDEO_MEMORY, "_total", 2**40)
+    with measured() as peak:
+        assert _open_together(path) == []
+    unbounded = peak()
+    assert most < 220
+    assert unbounded > 400
+    battery.passed(
+        ROW, "ten Matroska files of 2 MB at once, with 160 MiB for all", "10 files", f"{most:.0f} MiB"
+    )
+    battery.unguarded(ROW, "a bound for all", "10 files", f"{unbounded:.0f} MiB")
+
+
+def test_who_waits_too_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_PATIENCE", 0.1)
+    shared, stop = VideoMemory(), Event()
+    with shared.reserved(ALLOWANCE + SHARED, stop, "one"), shared.reserved(ALLOWANCE, stop, "small"):
+        with (
+            pytest.raises(VideoError, match="other large videos have that memory") as told,
+            shared.reserved(ALLOWANCE + 2**20, stop, "two"),
+        ):
+            pass
+        assert told.value.retryable
+    with shared.reserved(ALLOWANCE + 2 * SHARED, stop, "alone"):  # nobody else needs it
+        pass
+
+
+@pytest.fixture
+def huge(tmp_path: Path) -> ReadRequest:
+    bombs.h264(tmp_path / "a.h264", 4096, 3136, frames=1, references=1, is_whole=True)
+    start = StartingPoint(candidates="all")
+    return ReadRequest(parse_source("./a.h264"), str(tmp_path), "", EveryFrame(), start=start)
+
+
+@pytest.mark.timeout(120)
+def test_processes_share_the_memory_too(
+    huge: ReadRequest, battery: Battery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_PATIENCE", 0.5)
+    results = []
+    for others in (SHARED, 0):
+        with VIDEO_MEMORY.reserved(ALLOWANCE + others, Event(), "others"):
+            sink = Sink()
+            ProcessReader(huge).start(sink)
+            assert sink.is_over.wait(60)
+        results.append((len(sink.rows), sink.status.fault))
+    assert results[0][0] == 0
+    assert results[0][1] is not None
+    assert "a.h264 needs 490 MiB" in results[0][1].message
+    assert results[0][1].is_retryable
+    assert results[1] == (1, None)
+    assert VIDEO_MEMORY._taken == 0
+    battery.passed(ROW, "a film of 4096x3136 in a process, while others have the memory", "1 file", "refused")
+    battery.unguarded(ROW, "others", "1 file", "read")
+
+
+def test_pictures_that_become_huge_in_mid_stream_are_not_decoded(
+    tmp_path: Path, battery: Battery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was reserved for them, because the stream began with small ones."""
+    small = bombs.h264(tmp_path / "small.h264", 64, 48, frames=400, references=1, is_whole=True)
+    large = bombs.h264(tmp_path / "large.h264", 640, 480, frames=1, references=1, is_whole=True)
+    (tmp_path / "a.h264").write_bytes(small.read_bytes() + large.read_bytes())
+    widths = []
+    for most in (64 * 48, 2**30):
+        monkeypatch.setattr(tracks, "MAX_PIXELS_OF_ALL", most)
+        with open_video(parse_source("./a.h264"), tmp_path, Networks(""), stop=Event()) as video:
+            assert isinstance(video, Recording)
+            entries = list(video.frames(EveryFrame(), "all"))
+        pictures = [entry.picture for entry in entries if isinstance(entry, SampledFrame)]
+        widths.append(sorted({picture.bgr().shape[1] for picture in pictures if picture is not None}))
+    assert widths == [[64], [64, 640]]
+    what = "pictures of 640x480 behind small ones, with a limit of 64x48"
+    battery.passed(ROW, what, "1 file", "the large one is not decoded")
+    battery.unguarded(ROW, "that limit", "1 file", "the large one is decoded")
