@@ -38,6 +38,7 @@ from .routes import (
     predictions,
     runners,
     scenarios,
+    sources,
     timeline,
     video,
 )
@@ -67,6 +68,7 @@ ROUTES: list[HTTPRouteHandler] = [
     deliveries.retry,
     channels.get_channels,
     channels.test_channel,
+    sources.try_source,
     runners.get_runners,
     detectors.get_detectors,
     models.get_models,

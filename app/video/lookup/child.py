@@ -10,11 +10,12 @@ import msgspec
 from ...domain.networks import Networks
 from ...domain.redaction import redact
 from ..decoder.confinement import confine
-from ..drawing import draw, encode_jpeg
+from ..drawing import Overlay, draw, encode_jpeg
 from ..errors import VideoError
 from ..pictures import AvPicture
 from .finder import MissingFileError, OtherRecordingError, TooSlowError, find_frame
-from .protocol import FrameJob, PictureResult
+from .protocol import PictureJob, PictureResult, TryJob
+from .trial import try_source
 
 IDLE = 60.0
 """Seconds without a job after which the process ends."""
@@ -23,13 +24,17 @@ _NICE = 19  # decoding for scenarios comes first
 _QUALITY = 85
 
 
-def answer(job: FrameJob) -> tuple[PictureResult, bytes]:
+def answer(job: PictureJob) -> tuple[PictureResult, bytes]:
     """Return the result of a job, and the JPEG."""
+    media = None
     try:
-        picture = find_frame(
-            job.source, Path(job.media_root), Networks(job.networks), job.wanted, job.seconds
-        )
-        jpeg = _jpeg(picture, job)
+        if isinstance(job, TryJob):
+            picture, media = try_source(job)
+            jpeg = _jpeg(picture, job.width, None)
+        else:
+            networks = Networks(job.networks)
+            picture = find_frame(job.source, Path(job.media_root), networks, job.wanted, job.seconds)
+            jpeg = _jpeg(picture, job.width, job.overlay)
     except TooSlowError:
         return PictureResult(fault="slow"), b""
     except OtherRecordingError as error:
@@ -41,15 +46,15 @@ def answer(job: FrameJob) -> tuple[PictureResult, bytes]:
     except Exception as error:  # a bug of ours or of the decoder costs this picture alone
         text = redact(f"decoding the picture failed: {error!r}")
         return PictureResult(fault="unreadable", text=text), b""
-    return PictureResult(size=len(jpeg)), jpeg
+    return PictureResult(size=len(jpeg), media=media), jpeg
 
 
-def _jpeg(picture: AvPicture, job: FrameJob) -> bytes:
-    width = min(job.width, picture.width)
+def _jpeg(picture: AvPicture, most: int, overlay: Overlay | None) -> bytes:
+    width = min(most, picture.width)
     height = max(1, round(picture.height * width / picture.width))
     image = picture.bgr((width, height))
-    if job.overlay is not None:
-        image = draw(image, job.overlay, width / picture.width)
+    if overlay is not None:
+        image = draw(image, overlay, width / picture.width)
     return encode_jpeg(image, _QUALITY)
 
 
@@ -59,7 +64,7 @@ def serve(link: socket.socket) -> None:
     link.sendall(b"\n")  # ready
     with link.makefile("rb") as lines:
         while line := lines.readline():
-            result, jpeg = answer(msgspec.json.decode(line, type=FrameJob))
+            result, jpeg = answer(msgspec.json.decode(line, type=PictureJob))
             link.sendall(msgspec.json.encode(result) + b"\n" + jpeg)
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from functools import partial
+from threading import BoundedSemaphore
 
 import msgspec
 import structlog
@@ -13,7 +14,7 @@ from anyio import Semaphore, move_on_after
 
 from ...concurrency.threads import DedicatedThread, in_daemon_thread
 from ..decoder.parent import environment
-from .protocol import FrameJob, PictureResult
+from .protocol import PictureJob, PictureResult
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +26,7 @@ PATIENCE = 10.0
 _COMMAND = (sys.executable, "-m", f"{__package__}.child")
 _START_TIMEOUT = 20.0  # seconds in which a process starts, on a busy machine
 _GRACE = 1.0  # seconds that a process has to notice that its time is over
-_LONGEST_LINE = 2**16
+_LONGEST_LINE = 2**18
 _CRASHED = "the decoder crashed: the recording is damaged in a way that it cannot handle"
 _SLOW = PictureResult(fault="slow")
 
@@ -37,8 +38,10 @@ class PictureProcesses:
         self._free = Semaphore(AT_ONCE)
         self._idle = [_PictureProcess() for _ in range(AT_ONCE)]
         self._all = tuple(self._idle)
+        self.trials = BoundedSemaphore(1)
+        """Held while a source is tried, which may take longer than a picture."""
 
-    async def show(self, job: FrameJob) -> tuple[PictureResult, bytes]:
+    async def show(self, job: PictureJob) -> tuple[PictureResult, bytes]:
         """Return the result of a job, and its JPEG."""
         with move_on_after(PATIENCE) as waiting:
             await self._free.acquire()
@@ -76,7 +79,7 @@ class _PictureProcess:
         if self._link is not None:
             self._link.close()
 
-    def _show(self, job: FrameJob) -> tuple[PictureResult, bytes]:
+    def _show(self, job: PictureJob) -> tuple[PictureResult, bytes]:
         line = msgspec.json.encode(job) + b"\n"
         try:
             return self._ask(line, job.seconds)

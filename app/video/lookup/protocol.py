@@ -4,6 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from ...domain.media import Media
 from ...domain.source import Source
 from ..drawing import Overlay
 from .finder import WantedFrame
@@ -18,7 +19,7 @@ Fault = Literal["missing", "replaced", "unreadable", "slow"]
 """
 
 
-class FrameJob(Struct, frozen=True):
+class FrameJob(Struct, frozen=True, tag=True):
     """Which frame to show, and how: with an overlay, and not wider than `width` pixels.
 
     `media_root` is an absolute path, `networks` is what `Networks` is made from. `seconds` is its deadline.
@@ -33,9 +34,26 @@ class FrameJob(Struct, frozen=True):
     seconds: float = 5.0
 
 
+class TryJob(Struct, frozen=True, tag=True):
+    """A source to be opened, whose first picture is wanted. Fields are those of FrameJob."""
+
+    source: Source
+    media_root: str
+    networks: str
+    width: int
+    seconds: float
+
+
+PictureJob = FrameJob | TryJob
+
+
 class PictureResult(Struct, frozen=True):
-    """The length of the JPEG that follows in bytes, or why there is none: the text is for the user."""
+    """The length of the JPEG that follows in bytes, or why there is none: the text is for the user.
+
+    `media` is what was found of a source that was tried.
+    """
 
     size: int = 0
     fault: Fault | None = None
     text: str = ""
+    media: Media | None = None
