@@ -7,6 +7,8 @@ from http.server import BaseHTTPRequestHandler
 from itertools import count, cycle
 from pathlib import Path
 
+import pytest
+
 from tests.support.cameras import RtspCamera
 from tests.support.clips import marker_clip
 from tests.support.http_cameras import Reply, http_camera, jpeg
@@ -67,6 +69,7 @@ async def stored(service: ServiceProcess, scenario_id: str) -> int:
     return frames
 
 
+@pytest.mark.timeout(400)
 async def test_after_a_power_cut_cameras_of_every_kind_are_waited_for(tmp_path: Path) -> None:
     site = Site(tmp_path)
 
@@ -79,10 +82,10 @@ async def test_after_a_power_cut_cameras_of_every_kind_are_waited_for(tmp_path: 
     async with running(tmp_path, runner_slots=8) as service:
         with site.powered():
             ids = {kind: await service.create(url, MOCK) for kind, url in site.urls.items()}
-            await until(lambda: all_have_more_than(dict.fromkeys(ids.values(), 0)), timeout=60)
+            await until(lambda: all_have_more_than(dict.fromkeys(ids.values(), 0)), timeout=120)
             service.kill()
         await service.start()
-        await until(say_why, timeout=30)
+        await until(say_why)
         await asyncio.sleep(20)  # an attempt that fails would have been tried five times by then
         before = {}
         for kind, each in ids.items():
@@ -91,7 +94,7 @@ async def test_after_a_power_cut_cameras_of_every_kind_are_waited_for(tmp_path: 
             assert scenario["reason"]["code"] == "reconnecting", kind
             before[each] = scenario["progress"]["frames_sampled"]
         with site.powered():
-            await until(lambda: all_have_more_than(before), timeout=60)
+            await until(lambda: all_have_more_than(before), timeout=120)
             for kind, each in ids.items():
                 items = [item for item in await service.history(each) if item["kind"] == "source"]
                 states = {item["state"] for item in items}

@@ -35,11 +35,11 @@ async def test_a_camera_that_dies_and_returns_loses_only_the_gap(tmp_path: Path,
             assert scenario["media"]["live"]
             await until(lambda: stored(service, scenario_id))
             camera.kill()
-            await until(lambda: shows(service, scenario_id, "reconnecting"), timeout=15)
+            await until(lambda: shows(service, scenario_id, "reconnecting"))
             before = await stored(service, scenario_id)
             assert (await service.get(scenario_id))["state"] == "active"
             camera.start()
-            await until(lambda: shows(service, scenario_id, "open"), timeout=15)
+            await until(lambda: shows(service, scenario_id, "open"))
             await until(lambda: more(service, scenario_id, before + 10))
             assert (await service.http.post(f"/scenarios/{scenario_id}/stop")).status_code == 200
             ended = await service.ends(scenario_id)
@@ -64,7 +64,7 @@ async def test_a_camera_that_says_nothing_is_noticed_and_slows_nobody_down(
             silent = await service.create(url, MARKER, restart={"policy": "never"})
             recorded = await service.create("minute.mp4", MARKER, sampling=ALL)
             assert (await service.ends(recorded))["outcome"] == "completed"
-            scenario = await service.ends(silent, timeout=30)
+            scenario = await service.ends(silent)
         assert scenario["outcome"] == "failed"
         assert "silent" in scenario["error"]
 
@@ -75,7 +75,7 @@ async def test_a_camera_that_says_nothing_can_be_stopped_and_deleted_at_once(tmp
             scenario_id = await service.create(url, MARKER)
             await until(lambda: shows(service, scenario_id, "opening"))
             assert (await service.http.post(f"/scenarios/{scenario_id}/stop")).status_code == 200
-            assert (await service.ends(scenario_id, timeout=3))["outcome"] == "stopped"
+            assert (await service.ends(scenario_id, timeout=6))["outcome"] == "stopped"
             assert (await service.http.delete(f"/scenarios/{scenario_id}")).status_code == 204
 
 

@@ -35,11 +35,11 @@ async def test_a_run_outlasts_the_death_of_its_database_server(tmp_path: Path, c
         scenario_id = await service.create("minute.mp4", MARKER, sampling=ALL)
         before = 0
         for _ in range(2):
-            await until(lambda: stores_more(service, scenario_id, before), timeout=20)  # noqa: B023 - awaited
+            await until(lambda: stores_more(service, scenario_id, before))  # noqa: B023 - awaited
             before = await stored(service, scenario_id)
             postmaster = (tmp_path / "data/postgres/data/postmaster.pid").read_text().split()[0]
             os.kill(int(postmaster), signal.SIGKILL)
-        await until(lambda: stores_more(service, scenario_id, before), timeout=20)
+        await until(lambda: stores_more(service, scenario_id, before))
         await assert_undisturbed(service, scenario_id)
 
 

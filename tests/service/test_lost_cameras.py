@@ -37,7 +37,7 @@ class Cameras:
             reason: Json | None = (await self._service.get(scenario_id))["reason"]
             return reason if reason and text in reason["text"] else None
 
-        reason = await until(found, timeout=30)
+        reason = await until(found)
         assert reason is not None
         return reason
 
@@ -82,7 +82,7 @@ async def test_each_way_to_be_away_says_why_since_when_and_how_often_it_was_trie
             nobody = await cameras.add(f"rtsp://127.0.0.1:{free_port()}/live")
             refused = await cameras.add(strict.url(login="admin:wrong@"))
             regular = await cameras.add(changed.url(login="admin:s3cret@"))
-            await until(lambda: cameras.is_open(regular), timeout=30)
+            await until(lambda: cameras.is_open(regular))
             changed.password = "changed"  # noqa: S105 - a test's
             changed.hang_up()
             async with following(service) as events:
@@ -124,7 +124,7 @@ async def test_an_outage_is_in_the_history_and_its_end_too(tmp_path: Path) -> No
         cameras = Cameras(service)
         with RtspCamera(small_clip(tmp_path)) as camera:
             scenario_id = await cameras.add(camera.url)
-            await until(lambda: cameras.is_open(scenario_id), timeout=30)
+            await until(lambda: cameras.is_open(scenario_id))
             async with following(service) as events:
                 camera.kill()
                 reason = await cameras.reason(scenario_id, "nothing listens there")
@@ -132,7 +132,7 @@ async def test_an_outage_is_in_the_history_and_its_end_too(tmp_path: Path) -> No
                 assert reason["last_frame_at"] <= reason["since"]
                 await asyncio.sleep(OUTAGE)
                 await asyncio.to_thread(camera.start)
-                await until(lambda: cameras.is_open(scenario_id), timeout=30)
+                await until(lambda: cameras.is_open(scenario_id))
                 states = [each["source_state"] for each in events]
                 assert "reconnecting" in states
                 await until(lambda: events[-1]["source_state"] == "open")

@@ -58,7 +58,7 @@ class ServiceProcess:
         self.launch()
         await self.ready()
 
-    async def ready(self, timeout: float = 60.0) -> None:
+    async def ready(self, timeout: float = 120.0) -> None:
         """Wait until it is ready."""
         await until(self.is_ready, timeout)
 
@@ -125,11 +125,11 @@ class ServiceProcess:
         scenario: Json = answer.json()
         return scenario
 
-    async def ends(self, scenario_id: str, timeout: float = 60.0) -> Json:
+    async def ends(self, scenario_id: str, timeout: float = 120.0) -> Json:
         """Wait until the scenario is inactive."""
         return await self.reaches(scenario_id, "inactive", timeout)
 
-    async def reaches(self, scenario_id: str, state: str, timeout: float = 30.0) -> Json:
+    async def reaches(self, scenario_id: str, state: str, timeout: float = 60.0) -> Json:
         """Wait for a state. Raises AssertionError if the scenario ends before it."""
 
         async def there() -> Json | None:

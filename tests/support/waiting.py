@@ -16,7 +16,7 @@ _LONGEST_POLL = 0.1  # seconds
 async def until(condition: Callable[[], Awaitable[T]], timeout: float = ..., poll: float = ...) -> T: ...
 @overload
 async def until(condition: Callable[[], T], timeout: float = ..., poll: float = ...) -> T: ...
-async def until(condition: Callable[[], object], timeout: float = 30.0, poll: float = 0.01) -> object:
+async def until(condition: Callable[[], object], timeout: float = 60.0, poll: float = 0.01) -> object:
     """Return the condition's first truthy value. Raises AssertionError past `timeout` seconds.
 
     It looks every `poll` seconds, and later ten times less often than it has waited: asking a service a

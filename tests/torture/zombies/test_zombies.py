@@ -47,7 +47,7 @@ async def raise_zombies(
     folder: Path, clips: Path, broker: str, app: str, enough: int, *, key: bool = True
 ) -> tuple[Seen, Findings]:
     """Stop runners past their leases and wake them, until so many runs of theirs have written late."""
-    timing = {"heartbeat_interval": 0.3, "heartbeat_timeout": 1}
+    timing = {"heartbeat_interval": 0.5, "heartbeat_timeout": 2}
     async with (
         chaos_fleet(folder, clips, broker, ROLES, app=app, **timing) as fleet,
         fleet.database("scenarios") as scenarios,
