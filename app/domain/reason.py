@@ -21,7 +21,14 @@ class DetectorWait(Struct, frozen=True):
 
 
 ReasonCode = Literal[
-    "no_space", "retrying", "no_runner", "no_feature", "no_slot", "reconnecting", "no_inference_server"
+    "no_space",
+    "retrying",
+    "no_runner",
+    "no_feature",
+    "no_slot",
+    "old_orchestrator",
+    "reconnecting",
+    "no_inference_server",
 ]
 
 

@@ -10,11 +10,11 @@ import structlog
 from anyio import sleep
 
 from ..postgres.faults import LOST, REFUSED
+from ..scenarios.leadership import APPLICATION, LOCK
 from ..scenarios.notifications import CHANNEL
 
 log = structlog.get_logger(__name__)
 
-_LOCK = 0x76615F6C656164  # "va_lead"; any number that every process uses
 _RETRY = 1.0  # seconds
 _AWAY = (*LOST, *REFUSED)
 
@@ -90,12 +90,12 @@ async def _take_lock(
         dsn,
         timeout=10,
         command_timeout=5,
-        server_settings={"idle_session_timeout": str(int(silence * 1000))},
+        server_settings={"idle_session_timeout": str(int(silence * 1000)), "application_name": APPLICATION},
     )
     taken = False
     try:
         await connection.add_listener(CHANNEL, hear)
-        taken = await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK)
+        taken = await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK)
         return connection if taken else None
     finally:
         if not taken:

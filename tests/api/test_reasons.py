@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx
 import pytest
 
@@ -13,7 +14,9 @@ from app.domain.analysis import Tracking
 from app.domain.detector_config import Objects
 from app.domain.sampling import FixedRate
 from app.domain.spec import ScenarioSpec
+from app.orchestrator.elector import lead
 from app.postgres import Database
+from app.scenarios.leadership import LOCK
 from tests.api.conftest import listening
 from tests.support.rows import MEDIA, add_checkpoint, add_scenario
 
@@ -100,6 +103,24 @@ async def test_if_no_runner_has_a_feature_it_says_which(http: httpx.AsyncClient,
     assert "(zones)" in reason["text"]
     await add_runner(scenarios, "new", 4, ["detector:marker", "zones"])
     assert (await get(http, waiting))["reason"] is None
+
+
+async def test_if_the_leader_cannot_read_a_scenario_that_waits_it_says_so(
+    http: httpx.AsyncClient, scenarios: Database, scenarios_dsn: str
+) -> None:
+    """A leader of release 0.1.0 holds the lock over a connection without a name."""
+    await add_runner(scenarios, "new", 4, ["detector:marker", "analysis"])
+    plain = await add_scenario(scenarios, state="init_startup")
+    old = await asyncpg.connect(scenarios_dsn)
+    await old.execute("SELECT pg_advisory_lock($1)", LOCK)
+    assert (await get(http, plain))["reason"] is None  # it is given out
+    newer = await add_scenario(scenarios, state="init_startup", needs=["detector:marker", "analysis"])
+    for scenario_id in (plain, newer):
+        reason = (await get(http, scenario_id))["reason"]
+        assert reason["code"] == "old_orchestrator"
+    await old.close()
+    async with lead(scenarios_dsn, lambda: None, silence=10):
+        assert (await get(http, newer))["reason"] is None
 
 
 async def test_a_runner_that_left_or_is_silent_is_none(http: httpx.AsyncClient, scenarios: Database) -> None:

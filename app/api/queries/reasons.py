@@ -15,6 +15,7 @@ from ...domain.reason import DetectorWait, Reason, ScenarioWarning, SourceLoss
 from ...domain.rule_warnings import sampling_warning
 from ...domain.sampling import Sampling
 from ...postgres import Database
+from ...scenarios.leadership import APPLICATION, LOCK
 from .progress import StoredProgress, source_state_of
 
 _loss = msgspec.json.Decoder(SourceLoss)
@@ -39,8 +40,30 @@ async def list_waiting_reasons(
     if not waiting:
         return {}
     runners = await _list_live_runners(scenarios, heartbeat_timeout)
-    reasons = ((row["id"], _waiting_reason(row, runners)) for row in waiting)
-    return {scenario_id: reason for scenario_id, reason in reasons if reason is not None}
+    reasons = {row["id"]: _waiting_reason(row, runners) for row in waiting}
+    if None in reasons.values() and await _is_held_up_by_old_leader(scenarios):
+        for row in waiting:
+            reasons[row["id"]] = reasons[row["id"]] or Reason("old_orchestrator", _OLD, row["updated_at"])
+    return {scenario_id: reason for scenario_id, reason in reasons.items() if reason is not None}
+
+
+async def _is_held_up_by_old_leader(scenarios: Database) -> bool:
+    """Return whether an orchestrator leads that cannot read one of the waiting scenarios.
+
+    Then it fails before it gives out any. Only connections of newer leaders have a name.
+    """
+    sql = """
+        SELECT EXISTS (
+            SELECT FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
+             WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+               AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+               AND (l.classid::bigint << 32 | l.objid::bigint) = $1
+               AND a.application_name IS DISTINCT FROM $2
+        ) AND EXISTS (SELECT FROM scenarios WHERE state = 'init_startup' AND NOT needs <@ $3::text[])
+    """
+    async with scenarios.connection() as connection:
+        found: bool = await connection.fetchval(sql, LOCK, APPLICATION, sorted(FEATURES_OF_0_1_0))
+    return found
 
 
 async def list_reasons(
@@ -96,6 +119,10 @@ def _waiting_reason(row: Record, runners: Sequence[_LiveRunner]) -> Reason | Non
     return None
 
 
+_OLD = (
+    "An orchestrator of release 0.1.0 leads, and cannot read a scenario that waits: it gives out none."
+    " Stop it, or upgrade it."
+)
 NO_SPACE = "No space is left on the disk of VA_DATA_DIR, where the databases are. Make room: then it goes on."
 
 
