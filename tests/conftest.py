@@ -15,6 +15,7 @@ from tests.support.databases import Databases, databases
 from tests.support.kafka import LocalBroker, any_broker, local_broker
 from tests.support.kept_clips import FOLDER
 from tests.support.missing import broker_or_skip
+from tests.support.scheduling import Scheduling, rank
 from tests.support.secure_listener import SecureListener
 from tests.support.temporary import fast_folder
 from tests.torture.battery import table
@@ -53,30 +54,15 @@ def _limited(test: Callable[..., Awaitable[None]], seconds: float) -> Callable[.
     return within
 
 
-_WITH_BROKER = (
-    "tests/bus/",
-    "tests/compatibility/",
-    "tests/fleet/",
-    "tests/notifier/test_brokers.py",
-    "tests/tools/test_kafka.py",
-    "tests/torture/outbox/",
-)
-
-
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Run the tests with a Kafka broker one after the other in one process, if `-n` starts several.
+    return Scheduling(config, log)
 
-    They then share a broker, and a fleet's deadlines are not disturbed by another fleet. pytest-xdist 3.8 has
-    groups for this, but pytest 9.2 does not let it mark them.
-    """
-    from xdist.scheduler import LoadScopeScheduling
 
-    class OneBroker(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist is not typed here
-        def _split_scope(self, nodeid: str) -> str:
-            return "with a broker" if nodeid.startswith(_WITH_BROKER) else nodeid
-
-    return OneBroker(config, log)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """If `-n` starts several processes, begin with the tests that take longest."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: rank(item.nodeid))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
