@@ -206,7 +206,11 @@ def _unpack_boxes(numbers: bytes) -> Iterable[tuple[float, float, float, float]]
     A number of single precision times 100 is exact in double precision, and so this is what `round` with 2
     decimals returns, in a quarter of the time.
     """
-    sides = [round(100.0 * side) / 100 for side in _unpack(numbers)]
+    unpacked = _unpack(numbers)
+    try:
+        sides = [round(100.0 * side) / 100 for side in unpacked]
+    except (OverflowError, ValueError):  # infinite, or no number
+        sides = [round(side, 2) for side in unpacked]
     return zip(sides[::4], sides[1::4], sides[2::4], sides[3::4], strict=True)
 
 
