@@ -10,7 +10,7 @@ from .lines import Passage
 from .stays import Stay
 from .tracking.state import TrackerState
 
-VERSION = 1
+VERSION = 2
 """Rises with each change after which the same frames would give another state, or other events."""
 
 _HEADER = 6  # bytes: two for the version, four for the checksum

@@ -112,11 +112,22 @@ def logarithm(value: float) -> float:
 
 def overlap(one: Box, other: Box) -> float:
     """Return the intersection over union of two boxes."""
+    shared = _intersection(one, other)
+    return shared / (_area(one) + _area(other) - shared) if shared else 0.0
+
+
+def inside(one: Box, other: Box) -> float:
+    """Return which part of the first box lies inside the other."""
+    shared = _intersection(one, other)
+    return shared / _area(one) if shared else 0.0
+
+
+def _intersection(one: Box, other: Box) -> float:
+    """Return the area that two boxes share."""
     across = min(one[2], other[2]) - max(one[0], other[0])
     down = min(one[3], other[3]) - max(one[1], other[1])
-    if across <= 0.0 or down <= 0.0:
-        return 0.0
-    shared = across * down
-    return shared / (
-        (one[2] - one[0]) * (one[3] - one[1]) + (other[2] - other[0]) * (other[3] - other[1]) - shared
-    )
+    return across * down if across > 0.0 and down > 0.0 else 0.0
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])

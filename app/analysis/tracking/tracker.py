@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from ...domain.analysis import Tracking
 from ...domain.prediction import Box, Detection
-from .association import associate, overlap
+from .association import associate, inside, overlap
 from .camera import follow_camera, scale_swing
 from .kalman import begin, correct, measure, predict, rest, scale
 from .state import Sighting, Track, TrackerState
@@ -27,6 +27,12 @@ TENTATIVE_MISSES = 1
 """and frames: it is dropped when both are exceeded."""
 SAME_OBJECT = 0.6
 """Overlap with a detection of an object, from which on another detection begins no object of its own."""
+MOSTLY_INSIDE = 0.65
+"""Part of a detection that lies inside one of an object, from which on it may be found twice,"""
+MUCH_OVERLAP = 0.4
+"""or overlap with it, if both have one label: so it begins no object of its own,"""
+CERTAIN = 0.75
+"""unless it has this confidence."""
 
 
 class ConfirmedTrack(Struct, frozen=True):
@@ -111,8 +117,8 @@ class Tracker:
             ids.append(shows.track_id)
         is_full = False
         if new:
-            known = [one.box for one, shows in zip(detections, shown, strict=True) if shows is not None]
-            is_full = self._begin(frame, time, new, known)
+            followed = [one for one, shows in zip(detections, shown, strict=True) if shows is not None]
+            is_full = self._begin(frame, time, new, followed)
         return Followed(tuple(ids), tuple(confirmed), tuple(ended), is_full)
 
     def _resize(self, size: tuple[int, int]) -> None:
@@ -168,15 +174,15 @@ class Tracker:
         track.sightings = []
         return confirmed
 
-    def _begin(self, frame: int, time: float, new: list[Detection], known: list[Box]) -> bool:
+    def _begin(self, frame: int, time: float, new: list[Detection], followed: Sequence[Detection]) -> bool:
         """Begin to follow confident detections that show nothing known; return whether that was too much.
 
-        `known`: the boxes of objects that are followed. Both lists are changed.
+        `followed`: the detections that show objects. `new` is changed.
         """
-        known.sort()
+        known = sorted([one.box for one in followed])
         new.sort(key=lambda one: -one.confidence)
         for one in new:
-            if _is_known(one.box, known):
+            if _is_known(one.box, known) or (one.confidence < CERTAIN and _is_doubtful(one, followed)):
                 continue
             if len(self._state.tracks) >= MAX_TRACKS:
                 return True
@@ -191,6 +197,17 @@ def _is_known(box: Box, known: Sequence[Box]) -> bool:
     x1, width = box[0], box[2] - box[0]
     near = known[bisect_left(known, (x1 - width,)) : bisect_left(known, (x1 + width,))]  # others cannot
     return any(overlap(box, other) >= SAME_OBJECT for other in near)
+
+
+def _is_doubtful(one: Detection, followed: Sequence[Detection]) -> bool:
+    """Return whether a detection may show an object again that another detection of its label shows."""
+    left, _, right, _ = one.box
+    for other in followed:
+        if other.box[2] <= left or right <= other.box[0] or other.label != one.label:
+            continue
+        if inside(one.box, other.box) >= MOSTLY_INSIDE or overlap(one.box, other.box) >= MUCH_OVERLAP:
+            return True
+    return False
 
 
 def _is_certain(sightings: Sequence[Sighting]) -> bool:

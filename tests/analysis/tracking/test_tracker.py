@@ -169,6 +169,39 @@ def test_one_thing_that_is_found_under_two_labels_is_one_object() -> None:
     assert ids == (1, None)
 
 
+def test_a_weaker_box_of_one_person_begins_no_object_of_its_own() -> None:
+    video = Video()
+    video.show(at(100))
+    for _ in range(5):
+        legs = Detection("person", 0.7, (85, 300, 115, 350))
+        shifted = Detection("person", 0.7, (95, 250, 135, 350))
+        ids = video.show(at(100), legs, shifted).track_ids
+    assert ids == (1, None, None)
+    assert video.tracker.next_track_id == 2
+
+
+def test_somebody_who_appears_close_behind_another_is_followed_once_apart() -> None:
+    video = Video(rate=5)
+    video.show(at(100))
+    ids = [video.show(at(100), at(112 + 2 * n, confidence=0.7)).track_ids for n in range(12)]
+    assert ids == [(1, None)] * 4 + [(1, 2)] * 8
+
+
+def test_somebody_close_behind_another_is_followed_at_once_if_surely_found() -> None:
+    video = Video(rate=5)
+    video.show(at(100))
+    video.show(at(100), at(115, confidence=0.75))
+    assert video.show(at(100), at(115, confidence=0.5)).track_ids == (1, 2)
+
+
+def test_a_box_of_another_label_inside_that_of_an_object_is_an_object() -> None:
+    video = Video()
+    video.show(at(100))
+    for _ in range(3):
+        ids = video.show(at(100), Detection("backpack", 0.5, (85, 270, 115, 310))).track_ids
+    assert ids == (1, 2)
+
+
 def test_at_most_so_many_objects_are_followed_and_it_is_told() -> None:
     crowd = [at(20 + n % 30 * 40, 20 + n // 30 * 60, height=50) for n in range(MAX_TRACKS + 1)]
     video = Video()
