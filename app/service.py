@@ -40,8 +40,8 @@ from .orchestrator.leases import LeaseTiming
 from .process import configure_process, set_on_termination
 from .resources import PREDICTIONS, SCENARIOS, DatabaseSpec, Resources
 from .runner.context import RunContext
+from .runner.frames.workers import WorkerLanes, Workers
 from .runner.service import Runner
-from .runner.workers import WorkerLanes, Workers
 from .settings import Role, Settings, SettingsError, load
 from .supervision import (
     Asgi,

@@ -21,9 +21,9 @@ from msgspec import Struct
 from app.domain.prediction import Detection
 from app.domain.sampling import EveryFrame, FixedRate, Sampling
 from app.domain.source import parse_source
-from app.runner.pipeline import Pipeline
-from app.runner.tasks import FrameTask
-from app.runner.workers import Workers
+from app.runner.frames.pipeline import Pipeline
+from app.runner.frames.tasks import FrameTask
+from app.runner.frames.workers import Workers
 from app.video.decoder.parent import ProcessReader
 from app.video.reader import ThreadReader
 from app.video.reading import ReadRequest

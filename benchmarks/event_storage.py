@@ -22,8 +22,8 @@ from app.domain.prediction import Prediction
 from app.postgres import Database, migrate, open_database
 from app.postgres.embedded.server import embedded_server
 from app.predictions.checkpoint import AnalysisUpdate, Batch, BatchWrite, Counters, Fence, SavedAnalysis
-from app.runner import checkpoints, claims
-from app.runner.analysing import SAVE_EVERY
+from app.runner.analysing.step import SAVE_EVERY
+from app.runner.storing import checkpoints, claims
 from benchmarks.analysis import RULES, SIZE, footage
 from benchmarks.processes import cpu, of_server, own_cpu
 from benchmarks.table import Row, at_least, command

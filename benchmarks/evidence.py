@@ -17,9 +17,9 @@ from app.postgres import Connection, Database, migrate, open_database
 from app.postgres.embedded.server import embedded_server
 from app.predictions.checkpoint import AnalysisUpdate, Batch, Counters, Fence
 from app.predictions.evidence import NewPicture
-from app.runner import checkpoints, claims
+from app.runner.analysing.evidence import MAX_SIDE, to_jpeg
 from app.runner.cleanup.evidence_cap import count_bytes, remove_excess
-from app.runner.evidence import MAX_SIDE, to_jpeg
+from app.runner.storing import checkpoints, claims
 from app.video.pictures import AvPicture
 from benchmarks.clips import camera_clip
 from benchmarks.table import Row, alternate, command

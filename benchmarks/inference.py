@@ -33,8 +33,8 @@ from app.domain.sampling import EveryFrame
 from app.domain.source import parse_source
 from app.postgres import open_database
 from app.predictions.checkpoint import Batch, Counters, Fence
-from app.runner import checkpoints as store
-from app.runner import claims
+from app.runner.storing import checkpoints as store
+from app.runner.storing import claims
 from app.video.open import open_video
 from app.video.reading import SampledFrame
 from app.video.recording import Recording

@@ -42,8 +42,8 @@ from app.postgres.embedded.account import Account
 from app.postgres.embedded.binaries import find_binaries
 from app.postgres.embedded.server import EmbeddedServer, embedded_server
 from app.runner.context import RunContext
+from app.runner.frames.workers import WorkerLanes, Workers
 from app.runner.service import Runner
-from app.runner.workers import WorkerLanes, Workers
 from benchmarks.table import Row, alternate, at_least, command
 from tests.support.clips import encode
 from tests.support.kafka import any_broker

@@ -26,9 +26,9 @@ from app.postgres import Connection, Database, migrate, open_database
 from app.postgres.embedded.server import embedded_server
 from app.predictions.checkpoint import Fence
 from app.predictions.codec import encode
-from app.runner import checkpoints as store
-from app.runner import claims
 from app.runner.cleanup.purge import Purge
+from app.runner.storing import checkpoints as store
+from app.runner.storing import claims
 from benchmarks.storage import as_rows, batches, predictions
 from benchmarks.table import Row, command
 from tests.support.waiting import until

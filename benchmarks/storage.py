@@ -19,9 +19,9 @@ from app.domain.prediction import Detection, Prediction
 from app.postgres import Connection, Database, migrate, open_database
 from app.postgres.embedded.server import embedded_server
 from app.predictions.checkpoint import Batch, Counters, Fence
-from app.runner import checkpoints as store
-from app.runner import claims
-from app.runner.pipeline import MAX_TAKEN
+from app.runner.frames.pipeline import MAX_TAKEN
+from app.runner.storing import checkpoints as store
+from app.runner.storing import claims
 from benchmarks.table import Row, alternate, at_least, at_most, command
 
 FRAMES = 40 * MAX_TAKEN

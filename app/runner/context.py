@@ -9,8 +9,8 @@ from ..detectors.onnx.cache import ModelCache
 from ..detectors.remote.servers import InferenceServers
 from ..domain.networks import Networks
 from ..postgres import Database
+from .frames.workers import WorkerLanes
 from .live_pictures import LiveTakers
-from .workers import WorkerLanes
 
 Decoding = Literal["thread", "process"]
 

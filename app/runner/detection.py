@@ -10,8 +10,8 @@ from ..domain.pins import Pins
 from ..domain.prediction import Detection
 from ..domain.reason import DetectorWait, ScenarioWarning
 from ..predictions.checkpoint import Checkpoint
+from .frames.tasks import FrameTask
 from .live_pictures import LiveTaker
-from .tasks import FrameTask
 
 WAIT_SHOWN_AFTER = 1.0
 """Seconds that a detector waits for its server before that is shown: it may just have been restarted."""

@@ -20,11 +20,11 @@ from ..postgres import TRANSIENT, Database
 from ..predictions.checkpoint import Checkpoint, Counters, Fence, Footage, SavedAnalysis
 from ..predictions.codec import decode
 from ..video.reading import Watermark
-from .analysing import end_of_events
-from .batches import BatchBuilder
-from .fenced_store import FencedStore, backoffs
-from .replay import Replay
-from .stored_frames import PAGE, FootageError, pin_footage
+from .analysing.step import end_of_events
+from .storing.batches import BatchBuilder
+from .storing.fenced_store import FencedStore, backoffs
+from .storing.replay import Replay
+from .storing.stored_frames import PAGE, FootageError, pin_footage
 
 log = structlog.get_logger(__name__)
 

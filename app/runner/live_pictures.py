@@ -12,7 +12,7 @@ from msgspec import Struct
 from ..domain.picture import Picture
 from ..postgres import TRANSIENT, Connection, Database
 from ..predictions.checkpoint import Fence
-from .evidence import to_jpeg
+from .analysing.evidence import to_jpeg
 
 log = structlog.get_logger(__name__)
 

@@ -28,21 +28,21 @@ from ..messages import RunEvent, RunFailed, RunFinished, RunReleased, RunStarted
 from ..predictions.checkpoint import Batch, Checkpoint, Fence, FencedError
 from ..video.reading import FrameReader
 from . import metrics
-from .analysing import EndOfAnalysis, RunAnalysis, end_of_events
-from .batches import BatchBuilder
+from .analysing.deliveries import with_deliveries
+from .analysing.evidence import EvidenceTaker
+from .analysing.frame_gaps import gaps_to_notice
+from .analysing.step import EndOfAnalysis, RunAnalysis, end_of_events
 from .context import RunContext
-from .deliveries import with_deliveries
 from .detection import RunDetector
-from .evidence import EvidenceTaker
-from .fenced_store import FencedStore, backoffs
 from .footage import FootageRun
-from .frame_gaps import gaps_to_notice
-from .pipeline import MAX_TAKEN, Pipeline, Taken
-from .readers import make_reader
-from .replay import Replay
-from .shared_statements import SharedStatements
+from .frames.pipeline import MAX_TAKEN, Pipeline, Taken
+from .frames.readers import make_reader
 from .source_history import SourceHistory
-from .stored_frames import FootageError
+from .storing.batches import BatchBuilder
+from .storing.fenced_store import FencedStore, backoffs
+from .storing.replay import Replay
+from .storing.shared_statements import SharedStatements
+from .storing.stored_frames import FootageError
 
 log = structlog.get_logger(__name__)
 

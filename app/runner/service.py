@@ -39,7 +39,6 @@ from ..messages import (
     runner_heartbeats,
 )
 from . import metrics
-from .backfill import fill_timelines
 from .cleanup.abandoned_events import settle_abandoned
 from .cleanup.evidence_cap import bound_evidence
 from .cleanup.old_deliveries import bound_deliveries
@@ -49,7 +48,8 @@ from .cleanup.retention import remove_old
 from .context import RunContext
 from .live_pictures import publish_live_pictures
 from .run import Run
-from .shared_statements import SharedStatements
+from .storing.backfill import fill_timelines
+from .storing.shared_statements import SharedStatements
 
 log = structlog.get_logger(__name__)
 

@@ -15,8 +15,8 @@ from app.domain.prediction import Detection, Prediction
 from app.postgres import Database
 from app.predictions.checkpoint import Fence
 from app.predictions.codec import FRAMES_PER_BLOCK
-from app.runner import checkpoints as store
-from app.runner import claims
+from app.runner.storing import checkpoints as store
+from app.runner.storing import claims
 from tests.support.batches import as_batch
 from tests.support.rows import add_prediction, add_scenario
 

@@ -14,8 +14,8 @@ from app.domain.prediction import MAX_CLASS_ID, Detection, Prediction
 from app.postgres import Database, open_connection
 from app.predictions.checkpoint import Fence
 from app.predictions.codec import FRAMES_PER_BLOCK, EncodedRows, as_stored, decode, encode
-from app.runner import checkpoints as store
-from app.runner import claims
+from app.runner.storing import checkpoints as store
+from app.runner.storing import claims
 from tests.support.batches import as_batch
 
 BOX = (1.0, 2.0, 3.0, 4.0)

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from threading import Event, Thread
 
 from app.domain.prediction import Detection
-from app.runner.pipeline import Pipeline
-from app.runner.tasks import FrameTask
+from app.runner.frames.pipeline import Pipeline
+from app.runner.frames.tasks import FrameTask
 from app.video.reading import ReadStatus, SampledFrame, Watermark
 from tests.support.pictures import ArrayPicture, plain
 from tests.support.waiting import until

@@ -23,8 +23,8 @@ from app.messages import (
 )
 from app.postgres import Database
 from app.runner.context import Decoding, RunContext
+from app.runner.frames.workers import WorkerLanes, Workers
 from app.runner.run import Run
-from app.runner.workers import WorkerLanes, Workers
 from tests.support.waiting import until
 
 INSTANCE = Instance("runner-1", uuid4())

@@ -16,7 +16,7 @@ from app.domain.picture import Picture
 from app.domain.prediction import Detection
 from app.predictions.checkpoint import Checkpoint, Counters
 from app.runner.detection import MAX_FAILURES, RunDetector
-from app.runner.tasks import FrameTask
+from app.runner.frames.tasks import FrameTask
 from app.video.pictures import AvPicture
 from tests.support.clips import marker_picture
 

@@ -24,10 +24,10 @@ from app.messages import (
 )
 from app.postgres import Database, open_database
 from app.predictions.checkpoint import Counters, Fence
-from app.runner import checkpoints as store
-from app.runner import claims
 from app.runner import run as run_module
-from app.runner.pipeline import Pipeline
+from app.runner.frames.pipeline import Pipeline
+from app.runner.storing import checkpoints as store
+from app.runner.storing import claims
 from app.video.decoder import parent as decoder_process
 from app.video.decoder.protocol import ReadEnded
 from app.video.reading import ReadStatus

@@ -20,9 +20,10 @@ from app.postgres import Database
 from app.predictions.checkpoint import AnalysisUpdate, Batch
 from app.predictions.codec import as_stored
 from app.predictions.events import decode_event
-from app.runner import footage, replay, stored_frames
+from app.runner import footage
 from app.runner.cleanup import purge, retention
-from app.runner.fenced_store import FencedStore
+from app.runner.storing import replay, stored_frames
+from app.runner.storing.fenced_store import FencedStore
 from tests.runner.runs import World
 from tests.support.batches import as_batch
 from tests.support.checkpoints import claim, new_fence, write

@@ -15,8 +15,8 @@ from anyio import fail_after, sleep
 
 from app.postgres import Database, open_database
 from app.predictions.checkpoint import Fence
-from app.runner import checkpoints as store
-from app.runner import claims
+from app.runner.storing import checkpoints as store
+from app.runner.storing import claims
 from tests.support.batches import batch
 from tests.support.paths import ROOT
 from tests.support.waiting import until

@@ -13,10 +13,10 @@ from app.messages import (
 )
 from app.postgres import Connection, open_database
 from app.predictions.checkpoint import Fence
-from app.runner import checkpoints as store
-from app.runner import fenced_store
 from app.runner import run as run_module
 from app.runner.cleanup.purge import Purge
+from app.runner.storing import checkpoints as store
+from app.runner.storing import fenced_store
 from tests.runner.runs import (
     ENDLESS,
     TEN_THOUSAND_FRAMES,

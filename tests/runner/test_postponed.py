@@ -4,9 +4,9 @@ from threading import Event
 
 from app.detectors.base import PostponedError
 from app.domain.prediction import Detection
-from app.runner.pipeline import Pipeline
-from app.runner.tasks import FrameTask
-from app.runner.workers import Workers
+from app.runner.frames.pipeline import Pipeline
+from app.runner.frames.tasks import FrameTask
+from app.runner.frames.workers import Workers
 from tests.runner.pipelines import ENDED, FOUND, LIVE, feeding, frames_of, nothing, sampled, take_all
 from tests.support.waiting import until
 

@@ -26,9 +26,9 @@ from app.messages import (
 )
 from app.postgres import Connection, Database
 from app.predictions.checkpoint import Batch, Counters, Fence
-from app.runner import checkpoints as store
-from app.runner import claims
 from app.runner import run as run_module
+from app.runner.storing import checkpoints as store
+from app.runner.storing import claims
 from app.video import reader
 from app.video.open import open_video
 from app.video.reading import FrameSink

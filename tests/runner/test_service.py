@@ -38,12 +38,13 @@ from app.messages import (
 from app.postgres import TRANSIENT, Connection, Database, open_database
 from app.predictions.checkpoint import Checkpoint, Fence
 from app.predictions.codec import FRAMES_PER_BLOCK
-from app.runner import claims, service
+from app.runner import service
 from app.runner.cleanup import retention
 from app.runner.context import RunContext
+from app.runner.frames.workers import WorkerLanes, Workers
 from app.runner.run import Run
 from app.runner.service import Runner
-from app.runner.workers import WorkerLanes, Workers
+from app.runner.storing import claims
 from tests.support.proxy import proxied
 from tests.support.waiting import until
 

@@ -13,9 +13,9 @@ from app.domain.sampling import EveryFrame
 from app.messages import RunFinished
 from app.postgres import Database
 from app.predictions.checkpoint import BatchWrite, Checkpoint, Counters
-from app.runner import checkpoints
-from app.runner.batches import BatchBuilder
-from app.runner.tasks import FrameTask
+from app.runner.frames.tasks import FrameTask
+from app.runner.storing import checkpoints
+from app.runner.storing.batches import BatchBuilder
 from tests.runner.runs import World, spec
 from tests.support.batches import batch
 from tests.support.checkpoints import claim, new_fence

@@ -15,10 +15,11 @@ from app.domain.reason import SourceLoss
 from app.domain.states import SourceState
 from app.postgres import Connection, Database
 from app.predictions.checkpoint import Checkpoint, Counters, Fence, NewSourceChange
-from app.runner import checkpoints, metrics
-from app.runner.checkpoints import MAX_SOURCE_CHANGES
+from app.runner import metrics
 from app.runner.cleanup import purge, retention
 from app.runner.source_history import SourceHistory
+from app.runner.storing import checkpoints
+from app.runner.storing.checkpoints import MAX_SOURCE_CHANGES
 from app.video.reading import ReadStatus
 from tests.runner.runs import World, executing, spec
 from tests.support.cameras import RtspCamera

@@ -12,8 +12,8 @@ from app.domain.detector_config import Marker
 from app.domain.reason import ScenarioWarning
 from app.postgres import Database
 from app.predictions.checkpoint import BatchWrite, Checkpoint, Counters
-from app.runner import checkpoints
-from app.runner.batches import BatchBuilder
+from app.runner.storing import checkpoints
+from app.runner.storing.batches import BatchBuilder
 from app.video.reading import Watermark
 from tests.runner.runs import World, spec
 from tests.support.batches import batch

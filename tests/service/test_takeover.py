@@ -23,8 +23,8 @@ from app.orchestrator import run_orchestrator
 from app.orchestrator.leases import LeaseTiming
 from app.postgres import TRANSIENT, Connection, Database
 from app.runner.context import RunContext
+from app.runner.frames.workers import WorkerLanes, Workers
 from app.runner.service import Runner
-from app.runner.workers import WorkerLanes, Workers
 from tests.support.waiting import until
 
 TIMING = LeaseTiming(heartbeat_interval=0.05, heartbeat_timeout=0.5)

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 from app.postgres import Database
 from app.predictions.checkpoint import Batch, Checkpoint, Fence, FencedError
-from app.runner import checkpoints, claims
+from app.runner.storing import checkpoints, claims
 
 SCENARIO = uuid4()
 

@@ -9,7 +9,7 @@ from app.domain.analysis import Notify
 from app.domain.event import Event
 from app.postgres import Connection, Database
 from app.predictions.delivery import NewDelivery
-from app.runner.deliveries import new_deliveries
+from app.runner.analysing.deliveries import new_deliveries
 
 
 def event(number: int, *, kind: str = "alert", state: str = "ended", end_time: float = 4.0) -> Event:

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from app.postgres import Database
-from app.runner.backfill import count_stored
+from app.runner.storing.backfill import count_stored
 
 
 async def fill_timeline(predictions: Database, scenario_id: UUID) -> None:

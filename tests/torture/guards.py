@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from app.postgres import Connection
 from app.predictions.checkpoint import Batch, Fence
-from app.runner import checkpoints, shared_statements
+from app.runner.storing import checkpoints, shared_statements
 from app.service import ROLES, RoleOpener, create
 from app.settings import Role
 from app.supervision import Asgi

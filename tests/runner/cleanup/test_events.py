@@ -9,7 +9,7 @@ from app.domain.event import Carried, Event
 from app.postgres import Database
 from app.predictions.checkpoint import AnalysisUpdate, Batch, SavedAnalysis
 from app.runner.cleanup import abandoned_events, purge, retention
-from app.runner.waits import note_alive
+from app.runner.storing.waits import note_alive
 from tests.support.batches import batch
 from tests.support.checkpoints import SCENARIO, claim, new_fence, write
 

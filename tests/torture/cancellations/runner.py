@@ -9,9 +9,10 @@ from msgspec.structs import replace
 from app.domain.reason import DetectorWait
 from app.predictions.checkpoint import BatchWrite, NewSourceChange
 from app.predictions.codec import FRAMES_PER_BLOCK
-from app.runner import backfill, claims, live_pictures, replay, stored_frames, waits
-from app.runner import checkpoints as results
+from app.runner import live_pictures
 from app.runner.cleanup import abandoned_events, evidence_cap, old_stream_entries, purge, retention
+from app.runner.storing import backfill, claims, replay, stored_frames, waits
+from app.runner.storing import checkpoints as results
 from tests.support.batches import batch
 from tests.torture.cancellations.registry import call
 from tests.torture.cancellations.world import World

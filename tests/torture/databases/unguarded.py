@@ -7,7 +7,7 @@ from app.api import ApiDeps, serve
 from app.postgres import TRANSIENT, Connection, open_database
 from app.predictions.checkpoint import Batch, Fence
 from app.resources import PREDICTIONS, SCENARIOS
-from app.runner import checkpoints
+from app.runner.storing import checkpoints
 from app.service import RoleContext, create
 from app.supervision import Asgi, Work
 from tests.torture.guards import replace_write, service_with

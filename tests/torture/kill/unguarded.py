@@ -9,7 +9,7 @@ from app.orchestrator import rescuer
 from app.orchestrator.dispatcher import Dispatcher
 from app.postgres import Connection
 from app.predictions.checkpoint import Batch, Fence
-from app.runner import checkpoints
+from app.runner.storing import checkpoints
 from app.service import create
 from app.supervision import Asgi
 from tests.support.rows import packed

@@ -20,7 +20,7 @@ from app.orchestrator.decisions import apply_to
 from app.orchestrator.lifecycle import AssignRun, create
 from app.postgres import Database, open_database
 from app.predictions.checkpoint import Fence, FencedError
-from app.runner.claims import claim
+from app.runner.storing.claims import claim
 from tests.support.waiting import until
 from tests.torture.battery import Battery, size
 from tests.torture.muted_log import muted_log

@@ -20,8 +20,8 @@ from app.messages import Instance, StartRun
 from app.postgres import TRANSIENT, Connection, Database
 from app.predictions.checkpoint import Batch, FencedError
 from app.runner.context import RunContext
+from app.runner.frames.workers import WorkerLanes, Workers
 from app.runner.run import Run
-from app.runner.workers import WorkerLanes, Workers
 from tests.support.batches import batch
 
 _SPEC = ScenarioSpec("clip.mp4", Marker())

@@ -14,7 +14,7 @@ import pytest
 from anyio import CapacityLimiter, Event, create_task_group
 
 from app.postgres import open_connection, open_database
-from app.runner import checkpoints as store
+from app.runner.storing import checkpoints as store
 from tests.support.waiting import until
 from tests.torture.battery import Battery, size
 from tests.torture.chaos_fleet import ChaosFleet, chaos_fleet

@@ -2,7 +2,7 @@
 
 from app.postgres import Connection
 from app.predictions.checkpoint import Batch, Fence
-from app.runner import checkpoints
+from app.runner.storing import checkpoints
 from app.service import create
 from app.supervision import Asgi
 from tests.torture.guards import replace_write

@@ -22,9 +22,9 @@ from app.domain.detector_config import DetectorConfig, Marker, Mock, Motion, Onn
 from app.domain.prediction import Detection
 from app.domain.sampling import EveryFrame, FixedRate, KeyframesOnly, Sampling
 from app.domain.source import parse_source
-from app.runner.pipeline import Pipeline
-from app.runner.tasks import FrameTask
-from app.runner.workers import Workers
+from app.runner.frames.pipeline import Pipeline
+from app.runner.frames.tasks import FrameTask
+from app.runner.frames.workers import Workers
 from app.video.decoder import parent as decoder_process
 from app.video.decoder.parent import ProcessReader
 from app.video.decoder.protocol import DecoderMessage, ReadEnded, SharedFrame

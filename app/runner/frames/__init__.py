@@ -1,0 +1,1 @@
+"""The way of frames through a run: readers, the pipeline, and its workers."""

@@ -1,0 +1,223 @@
+"""Batches with events: stored with their frames, once, and only under the fence."""
+
+from uuid import uuid4
+
+import pytest
+from msgspec.structs import replace
+
+from app.domain.analysis import Notify
+from app.domain.event import Carried, Event
+from app.postgres import Database
+from app.predictions.checkpoint import AnalysisUpdate, Batch, BatchWrite, Fence, SavedAnalysis
+from app.predictions.events import decode_event
+from app.predictions.evidence import NewPicture
+from app.runner.analysing.deliveries import new_deliveries
+from app.runner.cleanup import purge
+from app.runner.storing import checkpoints
+from app.runner.storing.shared_statements import SharedStatements
+from tests.support.batches import batch
+from tests.support.checkpoints import claim, new_fence, write
+from tests.support.deliveries import event as alert
+
+STAY = Event(1, "object", "open", "car", 7, None, None, 3, 0.1, 9, 0.3, 5, 0.2, (1.0, 2.0, 3.0, 4.0), 0.5)
+
+
+def with_events(plain: Batch, *events: Event, open_events: tuple[int, ...] = ()) -> Batch:
+    update = AnalysisUpdate(
+        Carried(8, 1 + max(event.event_id for event in events), {"visitor": 1.5}),
+        events,
+        open_events,
+        SavedAnalysis(plain.end, b"state"),
+    )
+    return replace(plain, analysis=update)
+
+
+async def stored(database: Database, fence: Fence) -> list[Event]:
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT * FROM events WHERE scenario_id = $1 ORDER BY event_id", fence.scenario_id
+        )
+    return [decode_event(row) for row in rows]
+
+
+async def write_all(database: Database, *writes: tuple[Fence, Batch]) -> list[str]:
+    async with database.connection() as connection:
+        return list(await checkpoints.write_batches(connection, [BatchWrite(*each) for each in writes]))
+
+
+async def claimed(database: Database) -> Fence:
+    fence = new_fence(1, uuid4())
+    await claim(database, fence)
+    return fence
+
+
+@pytest.mark.parametrize("others", [0, 2])
+async def test_events_and_the_state_of_analysis_are_stored_with_the_batch(
+    predictions: Database, others: int
+) -> None:
+    fence = await claimed(predictions)
+    more = [(await claimed(predictions), batch(0, 3)) for _ in range(others)]
+    assert await write_all(
+        predictions, (fence, with_events(batch(0, 10), STAY, open_events=(1,))), *more
+    ) == ["stored"] * (1 + others)
+    assert await stored(predictions, fence) == [STAY]
+    longer = replace(STAY, end_frame=19, end_time=0.6, best_frame=15, best_confidence=0.75)
+    visit = replace(longer, event_id=2, kind="zone", name="yard", start_frame=12, state="ended")
+    more = [(await claimed(predictions), batch(0, 3)) for _ in range(others)]
+    await write_all(predictions, *more, (fence, with_events(batch(10, 20), longer, visit, open_events=(1,))))
+    assert await stored(predictions, fence) == [longer, visit]
+    after = await claim(predictions, replace(fence, attempt=2))
+    assert after is not None
+    assert (after.carried, after.open_events) == (Carried(8, 3, {"visitor": 1.5}), (1,))
+    assert after.analysis == SavedAnalysis(20, b"state")
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_a_batch_without_analysis_leaves_it_as_it_is(predictions: Database, others: int) -> None:
+    fence = await claimed(predictions)
+    await write(predictions, fence, with_events(batch(0, 10), STAY, open_events=(1,)))
+    more = [(await claimed(predictions), with_events(batch(0, 3), STAY)) for _ in range(others)]
+    assert set(await write_all(predictions, (fence, batch(10, 20)), *more)) == {"stored"}
+    after = await claim(predictions, replace(fence, attempt=2))
+    assert after is not None
+    assert (after.next_frame, after.carried.next_event_id, after.open_events) == (20, 2, (1,))
+    assert after.analysis == SavedAnalysis(10, b"state")
+
+
+async def test_an_event_that_ended_does_not_change_again(predictions: Database) -> None:
+    fence = await claimed(predictions)
+    ended = replace(STAY, state="ended")
+    await write(predictions, fence, with_events(batch(0, 10), ended))
+    await write(predictions, fence, with_events(batch(10, 20), replace(STAY, end_frame=19, label="bus")))
+    assert await stored(predictions, fence) == [ended]
+
+
+async def test_an_interrupted_event_goes_on(predictions: Database) -> None:
+    fence = await claimed(predictions)
+    await write(predictions, fence, with_events(batch(0, 10), replace(STAY, state="interrupted")))
+    longer = replace(STAY, end_frame=19)
+    await write(predictions, fence, with_events(batch(10, 20), longer))
+    assert await stored(predictions, fence) == [longer]
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_nothing_is_stored_of_a_batch_that_is_fenced_off_or_deleted(
+    predictions: Database, others: int
+) -> None:
+    fenced, deleted = await claimed(predictions), await claimed(predictions)
+    await claim(predictions, replace(fenced, attempt=2, run_token=uuid4()))
+    async with predictions.connection() as connection:
+        await purge.leave_tombstone(connection, deleted.scenario_id)
+    for fence in (fenced, deleted):
+        more = [(await claimed(predictions), with_events(batch(0, 3), STAY)) for _ in range(others)]
+        results = await write_all(predictions, (fence, with_events(batch(0, 10), STAY)), *more)
+        assert results == ["fenced_off"] + ["stored"] * others
+        assert await stored(predictions, fence) == []
+
+
+async def test_a_batch_that_is_repeated_is_stored_once(predictions: Database) -> None:
+    """As after a lost acknowledgement."""
+    fence = await claimed(predictions)
+    told = with_deliveries(fence, with_events(batch(0, 10), STAY, alert(2), open_events=(1,)))
+    for _ in range(2):
+        assert await write_all(predictions, (fence, told)) == ["stored"]
+    assert [event.event_id for event in await stored(predictions, fence)] == [1, 2]
+    assert await deliveries(predictions, fence) == [2]
+
+
+async def test_deliveries_are_stored_in_the_order_of_the_events(predictions: Database) -> None:
+    one, other = await claimed(predictions), await claimed(predictions)
+    events = [alert(number) for number in range(1, 30)]
+    await write_all(
+        predictions,
+        (one, with_deliveries(one, with_events(batch(0, 10), *events))),
+        (other, with_deliveries(other, with_events(batch(0, 10), *events[:3]))),
+    )
+    assert await deliveries(predictions, one) == list(range(1, 30))
+    assert await deliveries(predictions, other) == [1, 2, 3]
+
+
+def with_deliveries(fence: Fence, plain: Batch) -> Batch:
+    assert plain.analysis is not None
+    found = new_deliveries(
+        Notify(("ops",), recordings=True), fence.scenario_id, "", plain.analysis.events, unix_time=None
+    )
+    return replace(plain, analysis=replace(plain.analysis, deliveries=tuple(found)))
+
+
+async def deliveries(database: Database, fence: Fence) -> list[int]:
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT event_id FROM deliveries WHERE scenario_id = $1 ORDER BY number", fence.scenario_id
+        )
+    return [row["event_id"] for row in rows]
+
+
+@pytest.mark.parametrize("is_live", [False, True])
+async def test_an_event_of_a_live_source_has_its_wall_clock(predictions: Database, is_live: bool) -> None:
+    fence = await claimed(predictions)
+    first = replace(STAY, start_time=1_700_000_000.25, end_time=1_700_000_001.0)
+    await write(predictions, fence, replace(with_events(batch(0, 10), first), is_live=is_live))
+    async with predictions.connection() as connection:
+        at = await connection.fetchval(
+            "SELECT extract(epoch FROM at)::float8 FROM events WHERE scenario_id = $1", fence.scenario_id
+        )
+    assert at == (1_700_000_000.25 if is_live else None)
+
+
+def picture(event_id: int, frame: int, score: float, jpeg: bytes = b"jpeg") -> NewPicture:
+    return NewPicture(event_id, frame, 1_700_000_000.5 + frame, score, (64, 36), (1.0, 2.0, 3.5, 4.0), jpeg)
+
+
+def with_pictures(plain: Batch, *pictures: NewPicture) -> Batch:
+    assert plain.analysis is not None
+    return replace(plain, analysis=replace(plain.analysis, pictures=pictures))
+
+
+async def stored_pictures(database: Database, fence: Fence) -> dict[int, tuple[int, bytes]]:
+    async with database.connection() as connection:
+        rows = await connection.fetch("SELECT * FROM evidence WHERE scenario_id = $1", fence.scenario_id)
+    assert all(list(row["box"]) == [1.0, 2.0, 3.5, 4.0] for row in rows)
+    assert all(row["time"] == 1_700_000_000.5 + row["frame"] for row in rows)
+    assert all((row["width"], row["height"]) == (64, 36) for row in rows)
+    assert all(row["bytes"] == len(row["picture"]) for row in rows)
+    return {row["event_id"]: (row["frame"], row["picture"]) for row in rows}
+
+
+async def test_pictures_are_stored_with_their_events_and_replaced_by_clearly_better_ones(
+    predictions: Database,
+) -> None:
+    fence = await claimed(predictions)
+    shared = bytes(range(256)) * 400
+    first = with_events(batch(0, 10), STAY, alert(2), replace(STAY, event_id=3), open_events=(1, 3))
+    told = with_pictures(first, picture(1, 5, 10.0, shared), picture(2, 5, 9.0, shared), picture(3, 6, 8.0))
+    for _ in range(2):  # as after a lost acknowledgement
+        assert await write_all(predictions, (fence, told)) == ["stored"]
+    expected = {1: (5, shared), 2: (5, shared), 3: (6, b"jpeg")}
+    assert await stored_pictures(predictions, fence) == expected
+    later = with_events(batch(10, 20), STAY, replace(STAY, event_id=3), open_events=(1, 3))
+    better = with_pictures(later, picture(1, 15, 15.0, b"no"), picture(3, 15, 12.1, b"new"))
+    assert await write_all(predictions, (fence, better)) == ["stored"]
+    assert await stored_pictures(predictions, fence) == expected | {3: (15, b"new")}
+
+
+async def test_no_picture_is_stored_of_a_batch_that_is_fenced_off_or_deleted(predictions: Database) -> None:
+    fenced, deleted = await claimed(predictions), await claimed(predictions)
+    await claim(predictions, replace(fenced, attempt=2, run_token=uuid4()))
+    async with predictions.connection() as connection:
+        await purge.leave_tombstone(connection, deleted.scenario_id)
+    for fence in (fenced, deleted):
+        told = with_pictures(with_events(batch(0, 10), STAY), picture(1, 5, 1.0))
+        assert await write_all(predictions, (fence, told)) == ["fenced_off"]
+        assert await stored_pictures(predictions, fence) == {}
+
+
+async def test_a_batch_with_pictures_shares_no_statement(predictions: Database) -> None:
+    fences = [await claimed(predictions) for _ in range(3)]
+    shared = SharedStatements(predictions)
+    plain = with_events(batch(0, 10), STAY)
+    told = [plain, with_pictures(plain, picture(1, 5, 1.0)), plain]
+    results: list[str | None] = []
+    for fence, each in zip(fences, told, strict=True):
+        results.append(await shared.write(BatchWrite(fence, each)))
+    assert results == ["stored", None, "stored"]
