@@ -50,11 +50,16 @@ class PictureDemuxer:
     `is_encrypted` says if a packet was. `end_seconds` is the end of the latest packet, counted from the
     container's start: of the video's packets, or of all packets with `all_streams`. `packets` counts those of
     the video. `ends_within_picture`: the last picture was cut off, and left out. `name` stands for the source
-    in messages. Iterating raises READ_ERRORS and VideoError.
+    in messages. `is_whole`: the container is at its beginning. Iterating raises READ_ERRORS and VideoError.
     """
 
     def __init__(
-        self, opened: OpenContainer, name: str = "the recording", *, all_streams: bool = False
+        self,
+        opened: OpenContainer,
+        name: str = "the recording",
+        *,
+        all_streams: bool = False,
+        is_whole: bool = True,
     ) -> None:
         self._name = name
         self.end_seconds = 0.0
@@ -66,6 +71,7 @@ class PictureDemuxer:
         self._container = container = opened.container
         self._stream = stream = opened.stream
         self._all_streams = all_streams
+        self._is_whole = is_whole
         self.codec = stream.codec_context.codec.canonical_name
         self._change = CodecChange(self.codec)
         is_raw = container.format.name in _RAW or not stream.time_base
@@ -131,7 +137,9 @@ class PictureDemuxer:
             if dts is None or pts <= dts + _MAX_AHEAD * self._frame_ticks:  # it is not wrong
                 newest = max(newest, pts) if number else pts
             header = headers.read(packet) if packet.size else PictureHeader()
-            is_key = packet.is_keyframe and (not packet.size or headers.may_be_key(packet))
+            is_key = packet.is_keyframe and (
+                not packet.size or headers.may_be_key(packet, is_first=number == 0 and self._is_whole)
+            )
             is_key = is_key or self.codec == _TEST_PATTERN
             if is_key:
                 group = PictureGroup(is_closed=header.resets_decoder)

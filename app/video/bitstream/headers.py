@@ -58,14 +58,15 @@ class HeaderReader:
             case codec:
                 return PictureHeader(resets_decoder=codec in _SELF_CONTAINED)
 
-    def may_be_key(self, packet: VideoPacket) -> bool:
+    def may_be_key(self, packet: VideoPacket, *, is_first: bool = False) -> bool:
         """Return whether a packet that its container calls a key frame can be one: some containers err.
 
-        A damaged one counts as what it is called.
+        A damaged one counts as it is called. One with which a gradual refresh begins is none, except the
+        first of a recording: pictures after it may depend on those before it, whatever it promises.
         """
         match self._codec:
             case "h264":
-                return self._may_be_h264_key(bytes(packet))
+                return self._may_be_h264_key(bytes(packet), is_first=is_first)
             case "hevc":
                 kinds = [first >> 1 & 0x3F for first in self._unit_headers(packet)]
                 return not any(kind in _HEVC_SLICES for kind in kinds) or any(
@@ -80,11 +81,14 @@ class HeaderReader:
             case _:
                 return True
 
-    def _may_be_h264_key(self, data: bytes) -> bool:
+    def _may_be_h264_key(self, data: bytes, *, is_first: bool) -> bool:
         """Return whether an H.264 packet has an IDR, an intra slice first, or a recovery point."""
         for offset in find_units(data, self._length_size):
             kind = data[offset] & 0x1F
-            if kind == _H264_IDR or (kind == _H264_MESSAGE and _has_recovery_point(data, offset + 1)):
+            if kind == _H264_IDR:
+                return True
+            frames = _recovery_frames(data, offset + 1) if kind == _H264_MESSAGE else None
+            if frames == 0 or (frames is not None and is_first):
                 return True
             if kind in _H264_SLICES:
                 bits = BitReader(data[offset + 1 : offset + 16])
@@ -129,11 +133,14 @@ def _bits_after(code: bytes, data: bytes, offset: int, mask: int) -> int | None:
     return data[place] & mask if len(code) + offset <= place < len(data) else None
 
 
-def _has_recovery_point(data: bytes, place: int) -> bool:
-    """Return whether a unit of supplemental information has a recovery point among its messages (D.2.8)."""
+def _recovery_frames(data: bytes, place: int) -> int | None:
+    """Return after how many frames pictures are whole, if a recovery point among messages says so (D.2.8)."""
     while place + 1 < len(data) and data[place : place + 3] != b"\0\0\1":
         if data[place] == _RECOVERY_POINT:
-            return True
+            try:
+                return BitReader(data[place + 2 : place + 8]).read_golomb()
+            except IndexError:
+                return 0
         for _ in range(2):  # the kind, then the size of a message: each byte of 255 continues it
             value = 0
             while place < len(data) and data[place] == 0xFF:
@@ -143,4 +150,4 @@ def _has_recovery_point(data: bytes, place: int) -> bool:
         place += value
         if data[place : place + 1] == b"\x80":
             break
-    return False
+    return None

@@ -144,7 +144,7 @@ class FrameSeeker:
 
     def _pictures(self) -> Iterator[tuple[CodedPicture, VideoPacket]]:
         """Yield the pictures from here on in decode order. Raises _UnprovenError if times are corrected."""
-        for coded, packet in PictureDemuxer(self._opened):
+        for coded, packet in PictureDemuxer(self._opened, is_whole=False):
             if time.monotonic() > self._until:
                 raise SeekTimeoutError
             if packet.pts != coded.pts or coded.part:
