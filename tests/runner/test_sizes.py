@@ -10,7 +10,7 @@ from app.api.queries.predictions import PredictionFilter, list_predictions
 from app.domain.detector_config import Mock
 from app.domain.prediction import FrameSize, Prediction
 from app.domain.sampling import EveryFrame
-from app.messages import RunFinished
+from app.messages import RunFinished, RunStarted
 from app.postgres import Database
 from app.predictions.checkpoint import BatchWrite, Checkpoint, Counters
 from app.runner.frames.tasks import FrameTask
@@ -97,10 +97,10 @@ async def test_a_scenario_can_say_how_wide_its_picture_is_shown(
     encode(tmp_path / "a.ts", [marker_picture(0)], options={"x264-params": "sar=2/1"})
     world = World(predictions, tmp_path)
     await world.run(replace(spec("a.ts"), aspect="4:3")).execute()
-    (ended,) = [each for each in world.events if isinstance(each, RunFinished)]
-    assert ended.media is not None
-    assert (ended.media.width, ended.media.height) == (640, 360)
-    assert (ended.media.display_aspect, ended.media.declared_aspect) == (1.333333, 3.555556)
+    # It is told once, at the start or with the end, whichever may be sent first.
+    told = [each.media for each in world.events if isinstance(each, RunStarted | RunFinished) and each.media]
+    assert [(media.width, media.height) for media in told] == [(640, 360)]
+    assert [(media.display_aspect, media.declared_aspect) for media in told] == [(1.333333, 3.555556)]
 
 
 async def test_a_scenario_can_choose_its_track(predictions: Database, tmp_path: Path) -> None:
