@@ -13,8 +13,8 @@ COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-ver
 
 # Tests that measure time, memory or threads run alone, after the others. Those run with the nicest priority, because the service's
 # threads for decoding have it too, and would otherwise give way to the other tests.
-ALONE := torture/clients/test_clients.py torture/databases torture/media/test_media.py torture/media/test_playlists.py torture/soak \
-	torture/sources video/test_live_playlists.py video/transport/test_snapshots.py
+ALONE := torture/clients/test_clients.py torture/databases torture/media/test_media.py torture/media/test_playlists.py \
+	torture/openings torture/soak torture/sources video/test_live_playlists.py video/transport/test_snapshots.py
 
 .DEFAULT_GOAL := help
 .PHONY: help run kafka test torture torture-remote bench bench-pipeline bench-tracking lint audit format lock coco-ssd release clean
