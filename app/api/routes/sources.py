@@ -11,7 +11,15 @@ from ...domain.source import Source, SourceError, parse_source
 from ...video.lookup.protocol import TryJob
 from .. import examples
 from ..http.openapi import OperationDoc, ResponseDoc
-from ..http.problems import INVALID, ProblemError, unavailable
+from ..http.problems import (
+    BAD_REQUEST,
+    INVALID,
+    TOO_LARGE,
+    TOO_SLOW,
+    UNSUPPORTED_MEDIA_TYPE,
+    ProblemError,
+    unavailable,
+)
 from ..http.requests import ApiRequest
 
 SECONDS = 10.0
@@ -65,7 +73,11 @@ class TriedSource(Struct, frozen=True):
             )
         },
         problems={
-            INVALID: "The source cannot be opened: no file 'clip.mp4' under the media root: put it there."
+            BAD_REQUEST: "The body is not valid JSON: trailing comma in object at line 1, column 23.",
+            TOO_SLOW: "The body must arrive within 20 seconds. Send the request again.",
+            TOO_LARGE: "A request body may have at most 1 MB.",
+            UNSUPPORTED_MEDIA_TYPE: "Send the body as JSON with the header `Content-Type: application/json`.",
+            INVALID: "The source cannot be opened: no file 'clip.mp4' under the media root: put it there.",
         },
     ),
 )
