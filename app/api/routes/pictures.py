@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from ...domain.source import SourceError, parse_source
 from ...scenarios.json_columns import decode_media
+from .. import examples
 from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.problems import (
     BAD_REQUEST,
@@ -152,6 +153,7 @@ async def get_frame(request: ApiRequest, scenario_id: FromPath[UUID]) -> Respons
         query=LiveQuery,
         responses={200: ResponseDoc("The pictures.", alternative="multipart/x-mixed-replace")},
         problems={
+            NOT_FOUND: examples.NO_SCENARIO,
             NO_PICTURE: "The source is a recording: GET /scenarios/{id}/frame.jpg shows its frames.",
             TOO_MANY_STREAMS: "At most 50 streams of pictures may be open in a process. Close one.",
         },

@@ -243,8 +243,8 @@ def test_without_its_limit_a_bomb_takes_much(
 ) -> None:
     for module in (formats, tracks):
         monkeypatch.setattr(module, "LIMITS", {"max_streams": "1000"})
-        monkeypatch.setattr(module, "MAX_PIXELS", 2**31)
-    monkeypatch.setattr(tracks, "MAX_PIXELS_OF_ALL", 2**31)
+        monkeypatch.setattr(module, "MAX_PIXELS", 2**31 - 1)
+    monkeypatch.setattr(tracks, "MAX_PIXELS_OF_ALL", 2**31 - 1)
     monkeypatch.setattr(formats, "check_index", lambda *_: Index(is_mp4=True, tracks=1000))
     formats.limit_allocations()
     formats.set_max_allocation(2**31 - 1)
