@@ -1,6 +1,7 @@
 """Pictures of stored frames over HTTP."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from app.api import recorded_pictures
 from app.domain.analysis import Line, Zone
 from app.domain.pins import Pins
 from app.postgres import Database
 from app.video.identity import identify
+from app.video.lookup.protocol import FrameJob
 from tests.api.conftest import Start, connected
 from tests.support import clips
 from tests.support.rows import SPEC, add_checkpoint, add_prediction, add_scenario, packed
@@ -32,7 +35,11 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def http(start: Start, media: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def http(
+    start: Start, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[httpx.AsyncClient]:
+    # A busy machine may take longer than the five seconds of users.
+    monkeypatch.setattr(recorded_pictures, "FrameJob", partial(FrameJob, seconds=60.0))
     async with start(media_root=media) as app, connected(app) as client:
         yield client
 
