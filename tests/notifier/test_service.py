@@ -66,7 +66,7 @@ async def drip(_received: Received, writer: asyncio.StreamWriter) -> None:
     while True:
         writer.write(b"X")
         await writer.drain()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # it drips: the pause between bytes
 
 
 @pytest.mark.parametrize(

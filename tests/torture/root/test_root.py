@@ -132,7 +132,7 @@ def _start_victim() -> subprocess.Popen[bytes]:
 
 
 async def _release(lock: FileLock) -> None:
-    await sleep(6)
+    await sleep(6)  # how long the other process holds it
     lock.release()
 
 
