@@ -150,6 +150,30 @@ async def test_a_scenario_replaces_another(http: httpx.AsyncClient) -> None:
     assert (second.status_code, new["id"] in second.json()["detail"]) == (409, True)
 
 
+async def test_a_hidden_login_is_that_of_the_scenario_which_is_replaced(
+    http: httpx.AsyncClient, scenarios: Database
+) -> None:
+    address = "rtsp://admin:p%40ss@camera.local/live?token=hush&channel=1"
+    old = await created(http, source=address)
+    assert old["source"] == "rtsp://***@camera.local/live?token=***&channel=1"
+
+    async def sent(**fields: object) -> tuple[int, str | None]:
+        response = await http.post("/scenarios", json=BODY | {"source": old["source"]} | fields)
+        return response.status_code, response.json().get("field")
+
+    assert await sent() == (422, "source")
+    assert await sent(replaces=str(uuid4())) == (404, "replaces")
+    other = old["source"].replace("camera.local", "thief.example")
+    assert await sent(source=other, replaces=old["id"]) == (422, "source")
+    new = str(uuid4())
+    # A replacement that is sent again is the same one, although its source is completed again.
+    assert [await sent(id=new, replaces=old["id"]) for _ in range(2)] == [(201, None), (201, None)]
+    async with scenarios.connection() as connection:
+        rows = await connection.fetch("SELECT spec->>'source' AS source FROM scenarios")
+    assert [row["source"] for row in rows] == [address, address]
+    assert (await http.get(f"/scenarios/{new}")).json()["source"] == old["source"]
+
+
 async def test_what_cannot_be_replaced_is_named(http: httpx.AsyncClient) -> None:
     unknown = await http.post("/scenarios", json=BODY | {"replaces": str(uuid4())})
     assert (unknown.status_code, unknown.json()["field"]) == (404, "replaces")

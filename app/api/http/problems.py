@@ -96,8 +96,7 @@ def unavailable(detail: str, *, scenario_id: UUID | None = None) -> ProblemError
     return ProblemError(UNAVAILABLE, detail, scenario_id=scenario_id, headers={"Retry-After": "2"})
 
 
-def no_scenario(scenario_id: UUID) -> ProblemError:
+def no_scenario(scenario_id: UUID, *, field: str | None = None) -> ProblemError:
     """Return the error 404 for an id that was never used, or whose scenario was deleted."""
-    return ProblemError(
-        NOT_FOUND, f"There is no scenario {scenario_id}. GET /scenarios lists those that exist."
-    )
+    detail = f"There is no scenario {scenario_id}. GET /scenarios lists those that exist."
+    return ProblemError(NOT_FOUND, detail, field=field)

@@ -24,6 +24,7 @@ from ...messages import (
 from ...postgres import TRANSIENT
 from .. import examples
 from ..commands import send_command
+from ..hidden_login import complete_login
 from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.problems import (
     BAD_REQUEST,
@@ -76,7 +77,8 @@ _ACCEPTED_DOC = ResponseDoc(
             " more, and is answered with 201 and the scenario as it is by then. Tags are not compared: they"
             " can be changed.\n\n"
             "With `replaces`, the new scenario takes the place of another one, for example to move a zone of"
-            " a camera: the other one is stopped, and its name, tags and list of events are carried on."
+            " a camera: the other one is stopped, and its name, tags and list of events are carried on. A"
+            " source that hides its login (`***`), as answers show it, is that of the other one."
         ),
         headers={"Idempotency-Key": IdempotencyKey},
         body=NewScenario,
@@ -108,6 +110,7 @@ async def create_scenario(request: ApiRequest) -> Response[Scenario] | Response[
     """Return 201 with the scenario, or 202 if it cannot be read in time."""
     new = await request.content(NewScenario)
     new.check(request.options.channels)
+    new = await complete_login(request, new)
     key = request.headers.get("idempotency-key")
     scenario_id = choose_id(request.auth, key, new.id)
     spec = encode_spec(new.spec())
