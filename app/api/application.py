@@ -59,6 +59,7 @@ ROUTES: list[HTTPRouteHandler] = [
     pictures.stream_pictures,
     video.get_video,
     events.get_scenario_events,
+    events.get_event,
     timeline.get_timeline,
     events.get_events,
     evidence.get_event_picture,

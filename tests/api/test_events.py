@@ -309,3 +309,19 @@ async def test_who_asks_for_the_stream_that_was_here_is_told_its_address(start: 
         assert (moved.status_code, moved.json()["type"]) == (410, "/problems/gone")
         assert "/video/stream" in moved.json()["detail"]
         assert moved.headers["location"] == "/video/stream"
+
+
+async def test_one_event_is_read_by_its_number(
+    http: httpx.AsyncClient, scenario_id: UUID, predictions: Database
+) -> None:
+    for listed in await events(http, f"/scenarios/{scenario_id}/events"):
+        one = await http.get(f"/scenarios/{scenario_id}/events/{listed['event_id']}")
+        assert (one.status_code, one.json()) == (200, listed)
+    for unknown in (0, 21, 2**63 - 1, 2**63):
+        refused = await http.get(f"/scenarios/{scenario_id}/events/{unknown}")
+        assert refused.status_code == 404
+        assert f"has no event {unknown}, or it is too old" in refused.json()["detail"]
+    deleted = uuid4()
+    await add_found(predictions, deleted, 1)
+    refused = await http.get(f"/scenarios/{deleted}/events/1")
+    assert (refused.status_code, "There is no scenario" in refused.json()["detail"]) == (404, True)

@@ -100,3 +100,16 @@ def no_scenario(scenario_id: UUID, *, field: str | None = None) -> ProblemError:
     """Return the error 404 for an id that was never used, or whose scenario was deleted."""
     detail = f"There is no scenario {scenario_id}. GET /scenarios lists those that exist."
     return ProblemError(NOT_FOUND, detail, field=field)
+
+    return ProblemError(
+        NOT_FOUND, f"There is no scenario {scenario_id}. GET /scenarios lists those that exist."
+    )
+
+
+def no_event(scenario_id: UUID, event_id: int) -> ProblemError:
+    """Return the error 404 for an event that a scenario never had, or does not have any more."""
+    return ProblemError(
+        NOT_FOUND,
+        f"The scenario has no event {event_id}, or it is too old and was removed."
+        f" GET /scenarios/{scenario_id}/events lists those that exist.",
+    )

@@ -20,6 +20,7 @@ from ...postgres import Database
 from ...predictions.events import decode_event
 
 Order = Literal["asc", "desc"]
+MAX_EVENT_ID = 2**63 - 1
 
 _Number = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _GROUPS = ("kind", "name", "label")  # in the order of the indexes
@@ -94,6 +95,17 @@ class ClockPosition(Struct, frozen=True, array_like=True):
     at: Annotated[datetime, Meta(tz=True)]
     scenario_id: UUID
     event_id: _Number
+
+
+async def find_event(predictions: Database, scenario_id: UUID, event_id: int) -> StoredEvent | None:
+    """Return an event of a scenario; None if it has no such event, or it was removed."""
+    if not 1 <= event_id <= MAX_EVENT_ID:
+        return None
+    async with predictions.connection() as connection:
+        row = await connection.fetchrow(
+            "SELECT * FROM events WHERE scenario_id = $1 AND event_id = $2", scenario_id, event_id
+        )
+    return None if row is None else to_stored_event(row)
 
 
 async def list_events(

@@ -11,7 +11,7 @@ from ...domain.event import EventKind, EventState
 from .. import examples
 from ..http.cursors import make_cursor, read_cursor
 from ..http.openapi import OperationDoc, ResponseDoc
-from ..http.problems import BAD_CURSOR, GONE, NOT_FOUND, ProblemError, no_scenario
+from ..http.problems import BAD_CURSOR, GONE, NOT_FOUND, ProblemError, no_event, no_scenario
 from ..http.requests import ApiRequest
 from ..queries.events import (
     ClockPosition,
@@ -19,14 +19,16 @@ from ..queries.events import (
     EventPage,
     Order,
     StoragePosition,
+    StoredEvent,
     VideoPosition,
+    find_event,
     list_dated_events,
     list_events,
     list_stored_events,
 )
 from ..queries.evidence import with_pictures
 from ..queries.footage import asked_scenario, find_footage
-from ..queries.scenarios import find_row, list_succession
+from ..queries.scenarios import exists, find_row, list_succession
 from ..video_times import Time, check_times, to_date, to_seconds
 
 _Label = Annotated[str, Meta(min_length=1, max_length=1000)]
@@ -144,6 +146,32 @@ async def get_scenario_events(request: ApiRequest, scenario_id: FromPath[UUID]) 
     )
     items = await with_pictures(deps.predictions, items, request.options.path_prefix)
     return EventPage(items, None if more is None else make_cursor(more, bound))
+
+
+@get(
+    "/scenarios/{scenario_id:uuid}/events/{event_id:int}",
+    doc=OperationDoc(
+        id="getEvent",
+        tag="results",
+        summary="Read one event",
+        description=(
+            "It is as in GET /scenarios/{id}/events. Events of the scenarios that this one replaced are read"
+            " with their `scenario_id`."
+        ),
+        responses={200: ResponseDoc("The event.", StoredEvent, examples.EVENT_PAGE.items[0])},
+        problems={NOT_FOUND: examples.NO_SCENARIO},
+    ),
+)
+async def get_event(request: ApiRequest, scenario_id: FromPath[UUID], event_id: FromPath[int]) -> StoredEvent:
+    """Return the event. Raises ProblemError (404) if there is no scenario, or no such event."""
+    deps = request.deps
+    if not await exists(deps.scenarios, scenario_id):
+        raise no_scenario(scenario_id)
+    event = await find_event(deps.predictions, scenario_id, event_id)
+    if event is None:
+        raise no_event(scenario_id, event_id)
+    [event] = await with_pictures(deps.predictions, [event], request.options.path_prefix)
+    return event
 
 
 @get(

@@ -10,14 +10,14 @@ from ...predictions.evidence import CLEARLY_BETTER, KINDS
 from ..frame_range import FOOTAGE_GONE, locate_frames
 from ..http.conditions import is_not_modified
 from ..http.openapi import OperationDoc, ResponseDoc
-from ..http.problems import GONE, NO_PICTURE, NOT_FOUND, UNAVAILABLE, ProblemError, no_scenario
+from ..http.problems import GONE, NO_PICTURE, NOT_FOUND, UNAVAILABLE, ProblemError, no_event, no_scenario
 from ..http.requests import ApiRequest
+from ..queries.events import MAX_EVENT_ID
 from ..queries.evidence import PicturedEvent, find_pictured_event, read_picture
 from ..queries.scenarios import find_row
 from ..queries.stored_frames import find_frame_before
 from ..recorded_pictures import PictureOptions, recorded_picture
 
-MAX_EVENT_ID = 2**63 - 1
 MAX_WIDTH = 1280
 """Pixels of a picture from a recording: as wide as one that a live source has stored."""
 
@@ -59,11 +59,7 @@ async def get_event_picture(
     if 1 <= event_id <= MAX_EVENT_ID:
         event = await find_pictured_event(deps.predictions, scenario_id, event_id)
     if event is None:
-        detail = (
-            f"The scenario has no event {event_id}, or it is too old and was removed."
-            f" GET /scenarios/{scenario_id}/events lists those that exist."
-        )
-        raise ProblemError(NOT_FOUND, detail)
+        raise no_event(scenario_id, event_id)
     if not event.is_live:
         return await _in_recording(request, row, event.best_frame)
     if event.frame is None:

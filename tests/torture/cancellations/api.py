@@ -86,6 +86,11 @@ async def _answers_within(world: World) -> None:
     await health.answers_within(world.scenarios, 1.0)
 
 
+@call(events.find_event)
+async def _find_event(world: World) -> None:
+    await events.find_event(world.predictions, world.any_scenario(), 1)
+
+
 @call(events.list_events)
 async def _list_events(world: World) -> None:
     wanted, any_time = events.EventFilter(kind="zone"), (None, None)
