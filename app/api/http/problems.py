@@ -101,10 +101,6 @@ def no_scenario(scenario_id: UUID, *, field: str | None = None) -> ProblemError:
     detail = f"There is no scenario {scenario_id}. GET /scenarios lists those that exist."
     return ProblemError(NOT_FOUND, detail, field=field)
 
-    return ProblemError(
-        NOT_FOUND, f"There is no scenario {scenario_id}. GET /scenarios lists those that exist."
-    )
-
 
 def no_event(scenario_id: UUID, event_id: int) -> ProblemError:
     """Return the error 404 for an event that a scenario never had, or does not have any more."""
