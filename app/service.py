@@ -209,6 +209,7 @@ class Service:
             viewer_keys=self._settings.viewer_keys,
             trust_loopback=self._settings.trust_loopback,
             path_prefix=self._settings.path_prefix,
+            public_url=self._settings.public_url,
             rate_limit=self._settings.rate_limit,
             heartbeat_timeout=self._settings.heartbeat_timeout,
             media_root=self._settings.media_root,

@@ -38,6 +38,7 @@ from .routes import (
     predictions,
     runners,
     scenarios,
+    session,
     sources,
     timeline,
     video,
@@ -75,6 +76,9 @@ ROUTES: list[HTTPRouteHandler] = [
     models.get_models,
     models.get_model,
     models.try_model,
+    session.get_session,
+    session.log_in,
+    session.log_out,
 ]
 WITHOUT_DOC: list[HTTPRouteHandler] = [models.model_options]  # before Litestar makes one of its own
 PAGES: list[HTTPRouteHandler] = [docs.root, docs.page, docs.document, docs.asset]
@@ -117,7 +121,9 @@ def create_app(
         openapi_config=None,
         logging_config=None,
     )
-    return RequestMiddleware(app, options)
+    middleware = RequestMiddleware(app, options)
+    state.limits = middleware.limits
+    return middleware
 
 
 def _options_handlers(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:

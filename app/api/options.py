@@ -44,6 +44,7 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
     `viewer_keys`: with which one may only look. `trust_loopback`: clients with a loopback address need no key
     although there are keys.
     `path_prefix`: what a proxy removes from the path of each request, such as `/video`; empty for nothing.
+    `public_url`: the address that browsers use; empty if it is the one that they name in `Host`.
     `rate_limit`: requests a second for each API key; clients that need no key have no limit.
     `publish_wait`: a command that the bus has not taken by then is answered with 503.
     `command_wait`: a command that is not handled by then, counted from the request, is answered with 202.
@@ -62,6 +63,7 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
     viewer_keys: tuple[str, ...] = ()
     trust_loopback: bool = False
     path_prefix: str = ""
+    public_url: str = ""
     rate_limit: float = 100.0
     publish_wait: float = 1.2
     command_wait: float = 1.2

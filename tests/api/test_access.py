@@ -15,7 +15,7 @@ from tests.api.conftest import Start, connected
 SECURITY = Path(__file__).parents[2] / "SECURITY.md"
 KEY, VIEWER = "a-long-secret-key", "a-key-of-a-viewer"
 AWAY = ("203.0.113.7", 40000)
-OPEN = {"/", "/openapi.json", "/health/live", "/health/ready"}
+OPEN = {"/", "/openapi.json", "/health/live", "/health/ready", "/session"}
 VALUES = {"uuid}": "0198f1c2-6f0e-7b64-9d8e-0f6f0a1c2b3d", "int}": "1", "str}": "x", "path}": "x"}
 
 

@@ -61,12 +61,13 @@ def caddy_configuration(port: int, service: str, *, below_path: bool) -> str:
 
 
 @asynccontextmanager
-async def proxied(program: str, folder: Path, service: str, *, below_path: bool) -> AsyncIterator[str]:
-    """Run a proxy in front of a service during the block, and yield the address that clients use."""
+async def proxied(
+    program: str, folder: Path, port: int, service: str, *, below_path: bool
+) -> AsyncIterator[None]:
+    """Run a proxy in front of a service during the block."""
     path = shutil.which(program, path="/usr/sbin:/usr/bin:/usr/local/bin")
     if path is None:
         skip_or_fail(f"needs {program}: install the package {program}")
-    port = free_port()
     file = folder / program
     if program == "nginx":
         file.write_text(nginx_configuration(folder, port, service, below_path=below_path))
@@ -89,7 +90,7 @@ async def proxied(program: str, folder: Path, service: str, *, below_path: bool)
             return False
 
         await until(answers, 20)
-        yield f"https://127.0.0.1:{port}{'/video' if below_path else ''}"
+        yield
     finally:
         with suppress(ProcessLookupError):
             process.terminate()
@@ -102,17 +103,21 @@ async def test_the_configurations_of_the_page_work(
     start: Start, tmp_path: Path, scenarios: Database, program: str, below_path: bool
 ) -> None:
     prefix = "/video" if below_path else ""
+    port = free_port()
+    site = f"https://127.0.0.1:{port}"
+    url = site + prefix
     async with (
-        start(api_keys=(KEY,), path_prefix=prefix) as app,
+        start(api_keys=(KEY,), path_prefix=prefix, public_url=url) as app,
         listening(app) as service,
-        proxied(program, tmp_path, service.removeprefix("http://"), below_path=below_path) as url,
+        proxied(program, tmp_path, port, service.removeprefix("http://"), below_path=below_path),
         httpx.AsyncClient(verify=False) as http,  # noqa: S501 - the proxy's certificate is the test's own
     ):
         for headers in ({}, {"X-Forwarded-For": "127.0.0.1"}):
             assert (await http.get(f"{url}/scenarios", headers=headers)).status_code == 401
 
         new = {"source": "test:testsrc2", "detector": {"type": "mock"}}
-        created = await http.post(f"{url}/scenarios", json=new, headers=BEARER)
+        spoofed = {"X-Forwarded-Prefix": "//evil.example", "X-Forwarded-Host": "evil.example"}
+        created = await http.post(f"{url}/scenarios", json=new, headers=BEARER | spoofed)
         assert created.status_code == 201
         place = httpx.URL(url).join(created.headers["location"])
         assert (await http.get(place, headers=BEARER)).json() == created.json()
@@ -126,5 +131,13 @@ async def test_the_configurations_of_the_page_work(
         document = (await http.get(f"{url}/openapi.json")).json()
         assert document["servers"] == [{"url": prefix or "/"}]
 
-        async with http.stream("GET", f"{url}/stream", headers=BEARER, timeout=5) as stream:
+        own, foreign = {"Origin": site}, {"Origin": "https://evil.example"}
+        assert (await http.post(f"{url}/session", json={"key": KEY}, headers=foreign)).status_code == 403
+        entered = await http.post(f"{url}/session", json={"key": KEY}, headers=own)
+        assert {f"Path={prefix or '/'}", "Secure"} <= set(entered.headers["set-cookie"].split("; "))
+        async with http.stream("GET", f"{url}/stream", timeout=30) as stream:
             assert (await anext(stream.aiter_lines())).startswith("retry:")  # at once: nothing buffers it
+        for headers, status in ((foreign, 403), (own, 200)):
+            assert (await http.post(f"{place}/stop", headers=headers)).status_code == status
+        assert (await http.delete(f"{url}/session", headers=own)).status_code == 204
+        assert (await http.get(f"{url}/scenarios")).status_code == 401

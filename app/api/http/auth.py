@@ -1,25 +1,28 @@
 """Decide who may send requests.
 
-If keys are configured, every client needs one, because a proxy on this machine gives each client a
-loopback address. Without keys, or with VA_TRUST_LOOPBACK, loopback clients need none. Then three ways to
-misuse that are closed: a proxy on this machine (a request with forwarding headers counts as remote), a web
-page whose name resolves to 127.0.0.1 (DNS rebinding: the Host must be a loopback name), and a web page of
-another origin (which may only lead to an answer in a tab).
+If keys are configured, every client needs one, because a proxy on this machine gives each client a loopback
+address. A page of this service may have a cookie in its place, which a browser sends by itself, so another
+page must not be able to use it. Without keys, or with VA_TRUST_LOOPBACK, loopback clients need none. Then
+three ways to misuse that are closed: a proxy on this machine (a request with forwarding headers counts as
+remote), a web page whose name resolves to 127.0.0.1 (DNS rebinding: the Host must be a loopback name), and a
+web page of another origin (which may only lead to an answer in a tab).
 """
 
-from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from time import time
 from typing import Any
-from urllib.parse import urlsplit
 
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 from litestar.types import HTTPScope
+from msgspec import Struct
 
+from .addresses import is_loopback
+from .origins import READING, check_local_page, check_page, check_session_page
 from .problems import FORBIDDEN, KEY_NEEDED, ProblemError
+from .sessions import find_session, has_cookie
 
 AnyConnection = ASGIConnection[BaseRouteHandler, Any, Any, State]
 
@@ -35,10 +38,19 @@ _FORWARDED = frozenset(
     ]
 )
 """Headers that proxies add, besides all that begin with `x-forwarded-`."""
-_OWN_SITES = (b"same-origin", b"none")  # none: typed by the user, or sent by a program
 _HEALTH = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready")
-_READING = {"GET", "HEAD", "OPTIONS"}
-_CACHE_SIZE = 100  # entries; a Host may be 64 KiB long
+_OPEN = ("", "/docs", "/openapi.json", "/session")
+"""What a browser asks for before it has a key."""
+
+
+class Caller(Struct, frozen=True):
+    """Who sends a request: `probe`, `local`, `anonymous` (open pages), `key:` or `viewer:` and a hash of it.
+
+    `session_end`: when the session ends that stands for the key, in seconds since 1970.
+    """
+
+    name: str
+    session_end: int | None = None
 
 
 def admit(
@@ -48,22 +60,29 @@ def admit(
     viewer_keys: tuple[str, ...] = (),
     trust_loopback: bool,
     variable: str = "VA_API_KEYS",
-) -> str:
-    """Return the caller's name: `probe`, `local`, `anonymous` (open pages), `key:` or `viewer:` and a hash.
+    has_sessions: bool = True,
+    public_url: str = "",
+) -> Caller:
+    """Return who sends the request.
 
-    `variable` is the setting that holds the keys. The hash is of the key.
+    `variable` is the setting that holds the keys. With `has_sessions`, a cookie is good in place of a key.
 
     Raises ProblemError: 401 if a key is missing or wrong, 403 if no key would help.
     """
     if scope["path"] in _HEALTH:
-        return "probe"
+        return Caller("probe")
     headers = dict(scope["headers"])
     key = _bearer(headers.get(b"authorization", b""))
     if api_keys and key is not None:
-        return _check_key(key, api_keys, viewer_keys, variable)
+        return Caller(check_key(key, api_keys, viewer_keys, variable))
+    keys = (*api_keys, *viewer_keys) if has_sessions else ()
+    if (session := find_session(scope["headers"], keys, time())) is not None:
+        check_session_page(scope, headers, public_url)
+        name = check_key(session.key.encode(), api_keys, viewer_keys, variable)
+        return Caller(name, session.expires_at)
     if (trust_loopback or not api_keys) and _is_local(scope, headers):
-        _check_browser(scope, headers)
-        return "local"
+        check_local_page(scope, headers)
+        return Caller("local")
     if not api_keys:
         detail = (
             f"Without API keys the service answers only clients on its own machine. Set {variable}, restart "
@@ -72,8 +91,12 @@ def admit(
         raise ProblemError(FORBIDDEN, detail)
     # A browser cannot send a key when it opens a page. The pages are public; the routes they call are not.
     path = scope["path"].rstrip("/")
-    if path in ("", "/docs", "/openapi.json") or path.startswith("/docs/"):
-        return "anonymous"
+    if path in _OPEN or path.startswith("/docs/"):
+        if scope["method"] not in READING:
+            check_page(scope, headers, public_url)
+        return Caller("anonymous")
+    if keys and has_cookie(scope["headers"]):
+        raise _key_needed(f"The session has ended. Log in again, or send a key of {variable}.")
     raise _key_needed(f"Send a key of {variable} as `Authorization: Bearer …`.")
 
 
@@ -92,24 +115,13 @@ def is_for_admins(handler: BaseRouteHandler) -> bool:
     """Return whether a route changes or costs something, or tells more than viewers may know."""
     methods: set[str] = getattr(handler, "http_methods", set())
     doc = handler.opt.get("doc")
-    return not methods <= _READING or (doc is not None and doc.for_admins)
+    if doc is not None and doc.open:
+        return False
+    return not methods <= READING or (doc is not None and doc.for_admins)
 
 
-def network_of(scope: HTTPScope) -> str:
-    """Return whom a request without a key counts for: the client's IPv4 address, or its IPv6 /64 network."""
-    client = scope["client"]
-    address = None if client is None else _address(client[0])
-    if isinstance(address, IPv6Address):
-        return str(IPv6Address(int(address) >> 64 << 64))
-    return str(address)
-
-
-def _bearer(header: bytes) -> bytes | None:
-    scheme, _, key = header.partition(b" ")
-    return key.strip() if scheme.lower() == b"bearer" else None
-
-
-def _check_key(key: bytes, api_keys: tuple[str, ...], viewer_keys: tuple[str, ...], variable: str) -> str:
+def check_key(key: bytes, api_keys: tuple[str, ...], viewer_keys: tuple[str, ...], variable: str) -> str:
+    """Return the name of a key's holder. Raises ProblemError (401) if the key is wrong."""
     # Compares hashes of all keys, so that the time tells neither a key's length nor which one is similar.
     digest = sha256(key).digest()
     matches, views = [
@@ -125,61 +137,15 @@ def _key_needed(detail: str) -> ProblemError:
     return ProblemError(KEY_NEEDED, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
+def _bearer(header: bytes) -> bytes | None:
+    scheme, _, key = header.partition(b" ")
+    return key.strip() if scheme.lower() == b"bearer" else None
+
+
 def _is_local(scope: HTTPScope, headers: dict[bytes, bytes]) -> bool:
     client = scope.get("client")
-    return client is not None and _is_loopback(client[0]) and not any(map(_is_proxy_header, headers))
+    return client is not None and is_loopback(client[0]) and not any(map(_is_proxy_header, headers))
 
 
 def _is_proxy_header(header: bytes) -> bool:
     return header in _FORWARDED or header.startswith(b"x-forwarded-")
-
-
-def _check_browser(scope: HTTPScope, headers: dict[bytes, bytes]) -> None:
-    host = headers.get(b"host", b"").decode("latin-1").lower()
-    name = _host_name(host)
-    if name != "localhost" and not name.endswith(".localhost") and not _is_loopback(name):
-        detail = (
-            f"Without an API key the Host must be localhost or 127.0.0.1, not {host or 'empty'}. Open the "
-            "service at one of these, or send a key."
-        )
-        raise ProblemError(FORBIDDEN, detail)
-    origin = headers.get(b"origin")
-    is_foreign = origin is not None and origin.decode("latin-1").lower().partition("://")[2] != host
-    if is_foreign or (
-        headers.get(b"sec-fetch-site", b"none") not in _OWN_SITES and not _opens_tab(scope, headers)
-    ):
-        detail = "A page of another origin must send an API key with this request."
-        raise ProblemError(FORBIDDEN, detail)
-
-
-def _opens_tab(scope: HTTPScope, headers: dict[bytes, bytes]) -> bool:
-    """Return whether a browser follows a link to an answer that ends; other pages cannot read it."""
-    return (
-        scope["method"] == "GET"
-        and scope["path"].rstrip("/") != "/stream"
-        and not scope["path"].rstrip("/").endswith("/live.mjpeg")
-        and headers.get(b"sec-fetch-mode") == b"navigate"
-        and headers.get(b"sec-fetch-dest") == b"document"
-    )
-
-
-@lru_cache(_CACHE_SIZE)
-def _host_name(host: str) -> str:
-    try:
-        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
-    except ValueError:
-        return ""
-
-
-def _is_loopback(text: str) -> bool:
-    address = _address(text)
-    return address is not None and address.is_loopback
-
-
-@lru_cache(_CACHE_SIZE)
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        ip = ip_address(text)
-    except ValueError:
-        return None
-    return ip.ipv4_mapped or ip if isinstance(ip, IPv6Address) else ip

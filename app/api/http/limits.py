@@ -7,7 +7,7 @@ from math import ceil
 
 from litestar.types import HTTPScope
 
-from .auth import network_of
+from .addresses import network_of
 from .problems import TOO_MANY_REQUESTS, ProblemError
 from .token_bucket import TokenBuckets
 

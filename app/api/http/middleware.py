@@ -2,9 +2,11 @@
 
 import logging
 from functools import cache
-from time import perf_counter
+from math import inf
+from time import perf_counter, time
 
 import structlog
+from anyio import move_on_after
 from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.types import (
@@ -20,10 +22,10 @@ from litestar.types import (
 from prometheus_client import Counter, Histogram
 
 from ..options import ApiOptions, MountedApp
-from .auth import admit
+from .auth import Caller, admit
 from .limits import RequestLimits
 from .problems import KEY_NEEDED, ProblemError
-from .sending import send_in_slices
+from .sending import close_connection, send_in_slices
 
 log = structlog.get_logger(__name__)
 _logger = logging.getLogger(
@@ -58,7 +60,7 @@ class RequestMiddleware:
     def __init__(self, app: Litestar, options: ApiOptions) -> None:
         self.app = app
         self._options = options
-        self._limits = RequestLimits(options.rate_limit)
+        self.limits = RequestLimits(options.rate_limit)
 
     async def __call__(
         self,
@@ -93,12 +95,15 @@ class RequestMiddleware:
             await send_in_slices(send, message)
 
         try:
-            scope["auth"] = caller = self._admit(scope, mounted)
+            scope["user"] = caller = self._admit(scope, mounted)
+            scope["auth"] = caller.name
             if mounted is not None:
                 await mounted.app(scope, receive, send_observed)
             else:
-                with self._limits.applied(scope, caller):
+                with self.limits.applied(scope, caller.name), move_on_after(_seconds_left(caller)) as left:
                     await self.app(scope, receive, send_observed)
+                if left.cancelled_caught:
+                    await close_connection(send)
         except ProblemError as error:
             if mounted is not None:
                 await mounted.refuse(send_observed, error.problem.status, error.problem.detail, error.headers)
@@ -108,7 +113,7 @@ class RequestMiddleware:
             is_routine = mounted is not None and status < 400  # one for each frame
             _record(scope, status, perf_counter() - started, is_stream=is_stream, is_routine=is_routine)
 
-    def _admit(self, scope: HTTPScope, mounted: MountedApp | None) -> str:
+    def _admit(self, scope: HTTPScope, mounted: MountedApp | None) -> Caller:
         options = self._options
         keys, variable = (
             (options.api_keys, "VA_API_KEYS") if mounted is None else (mounted.keys, mounted.variable)
@@ -120,11 +125,17 @@ class RequestMiddleware:
                 viewer_keys=options.viewer_keys if mounted is None else (),
                 trust_loopback=options.trust_loopback,
                 variable=variable,
+                has_sessions=mounted is None,
+                public_url=options.public_url,
             )
         except ProblemError as error:
             if error.problem.status == KEY_NEEDED.status:
-                self._limits.count_refusal(scope)
+                self.limits.count_refusal(scope)
             raise
+
+
+def _seconds_left(caller: Caller) -> float:
+    return inf if caller.session_end is None else caller.session_end - time()
 
 
 def _record(scope: HTTPScope, status: int, seconds: float, *, is_stream: bool, is_routine: bool) -> None:

@@ -25,6 +25,7 @@ from .problems import (
     ProblemError,
     ProblemType,
 )
+from .sessions import COOKIE
 
 _REF = "#/components/schemas/{name}"
 _SCENARIO = re.compile(r"{scenario_id\b")
@@ -35,6 +36,7 @@ TAGS = {
     "changes": "The changes of scenarios: history, and a live stream.",
     "notifications": "Channels, and the deliveries of events to them.",
     "models": "The models of the model folder, and what they find in a picture.",
+    "access": "Log in from a page, and out.",
     "service": "Runners, detectors, health and metrics.",
 }
 DESCRIPTION = """\
@@ -43,7 +45,8 @@ recording gets exactly one prediction, whichever process was killed meanwhile.
 
 Errors are problem documents (RFC 9457): programs read `type`, people read in `detail` what to do.
 If the service has keys, every client sends one as `Authorization: Bearer …`; if it has none, it answers only
-clients on its own machine. With a key of `VA_VIEWER_KEYS` one may look, and change nothing.
+clients on its own machine. With a key of `VA_VIEWER_KEYS` one may look, and change nothing. A page in a
+browser exchanges a key for a cookie (`POST /session`).
 """
 _COMMON_PROBLEMS = {
     TOO_MANY_REQUESTS: "This API key makes more requests than allowed (VA_RATE_LIMIT). Wait, then send fewer."
@@ -124,7 +127,7 @@ def openapi_document(handlers: tuple[HTTPRouteHandler, ...], version: str, prefi
         },
         "servers": [{"url": prefix or "/"}],
         "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
-        "security": [{"api_key": []}, {}],
+        "security": [{"api_key": []}, {"session": []}, {}],
         "paths": paths,
         "components": {
             "schemas": {name: _clean(schema) for name, schema in schemas.items()},
@@ -133,7 +136,13 @@ def openapi_document(handlers: tuple[HTTPRouteHandler, ...], version: str, prefi
                     "type": "http",
                     "scheme": "bearer",
                     "description": "One of VA_API_KEYS, or to look one of VA_VIEWER_KEYS.",
-                }
+                },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": COOKIE,
+                    "description": "What POST /session sets, for pages of this service.",
+                },
             },
         },
     }

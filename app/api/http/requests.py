@@ -11,6 +11,8 @@ from ...video.lookup.processes import PictureProcesses
 from ..change_stream import ChangeStream
 from ..live_pictures import LivePictures
 from ..options import ApiDeps, ApiOptions
+from .auth import Caller
+from .limits import RequestLimits
 from .problems import BAD_REQUEST, TOO_SLOW, UNSUPPORTED_MEDIA_TYPE, ProblemError, unavailable
 from .response_cache import ResponseCache
 from .validation import decode_body, decode_query
@@ -20,8 +22,8 @@ T = TypeVar("T")
 BODY_TIMEOUT = 20  # seconds
 
 
-class ApiRequest(Request[None, str, State]):
-    """A request whose `auth` is the caller's name, as `admit` returned it."""
+class ApiRequest(Request[Caller, str, State]):
+    """A request whose `user` is the caller that `admit` returned, and `auth` its name."""
 
     @property
     def options(self) -> ApiOptions:
@@ -66,6 +68,12 @@ class ApiRequest(Request[None, str, State]):
         if pictures is None:
             raise _not_open()
         return pictures
+
+    @property
+    def limits(self) -> RequestLimits:
+        """The limits of this process."""
+        limits: RequestLimits = self.app.state.limits
+        return limits
 
     @property
     def response_cache(self) -> ResponseCache:

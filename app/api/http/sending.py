@@ -27,8 +27,12 @@ async def _send(send: Send, message: Message) -> None:
     with move_on_after(SEND_TIMEOUT) as waiting:
         await send(message)
     if waiting.cancelled_caught:
-        # uvicorn's own way to close a connection waits until the client has read what was sent.
-        transport = getattr(getattr(send, "__self__", None), "transport", None)
-        if transport is not None:
-            transport.abort()
-            await anyio.lowlevel.checkpoint()  # after which the server ignores whatever else is sent
+        await close_connection(send)
+
+
+async def close_connection(send: Send) -> None:
+    """Close the connection at once. uvicorn's own way waits until the client has read what was sent."""
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is not None:
+        transport.abort()
+        await anyio.lowlevel.checkpoint()  # after which the server ignores whatever else is sent

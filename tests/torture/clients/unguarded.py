@@ -48,9 +48,9 @@ def hoarding() -> Asgi:
 def limited_probes() -> Asgi:
     """Build a service whose health probes are limited like open pages."""
 
-    def admit(scope: HTTPScope, api_keys: tuple[str, ...], **options: Any) -> str:
+    def admit(scope: HTTPScope, api_keys: tuple[str, ...], **options: Any) -> auth.Caller:
         caller = auth.admit(scope, api_keys, **options)
-        return "anonymous" if caller == "probe" else caller
+        return auth.Caller("anonymous") if caller.name == "probe" else caller
 
     replace_name(middleware, "admit", admit)
     return create()
@@ -59,7 +59,7 @@ def limited_probes() -> Asgi:
 def any_origin() -> Asgi:
     """Build a service that does not look at which web page a request comes from."""
 
-    def admit(scope: HTTPScope, api_keys: tuple[str, ...], **options: Any) -> str:
+    def admit(scope: HTTPScope, api_keys: tuple[str, ...], **options: Any) -> auth.Caller:
         kept = [(name, text) for name, text in scope["headers"] if name not in _OF_BROWSERS]
         changed = cast("HTTPScope", {**scope, "headers": kept})
         return auth.admit(changed, api_keys, **options)
