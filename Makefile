@@ -11,11 +11,6 @@ INSTALLER ?= pip
 INSTALL := $(if $(filter uv,$(INSTALLER)),$(BIN)/uv pip install --quiet --python $(BIN)/python,$(PIP) install)
 COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header
 
-# Tests that measure time, memory or threads run alone, after the others. Those run with the nicest priority, because the service's
-# threads for decoding have it too, and would otherwise give way to the other tests.
-ALONE := torture/clients/test_clients.py torture/databases torture/media/test_media.py torture/media/test_playlists.py \
-	torture/openings torture/soak torture/sources video/test_live_playlists.py video/transport/test_snapshots.py
-
 .DEFAULT_GOAL := help
 .PHONY: help run kafka test torture torture-remote bench bench-pipeline bench-tracking lint audit format lock coco-ssd release clean
 
@@ -31,8 +26,7 @@ kafka: $(STAMP) ## run an Apache Kafka broker for development, on 127.0.0.1 and 
 
 test: lint ## check style, types and import rules, then run every test
 	@$(BIN)/python -m tools.kafka --download || true
-	@nice -n 19 $(BIN)/python -m pytest -n 3 --max-worker-restart 0 $(addprefix --ignore=tests/,$(ALONE))
-	@$(BIN)/python -m pytest $(addprefix tests/,$(ALONE))
+	@$(BIN)/python -m tools.tests
 
 torture: $(DEV_STAMP) ## run the fault and attack battery at full length, hours of it; in parts: make torture-kill, …
 	@VA_TEST_LONG=1 $(BIN)/python -m pytest tests/torture
