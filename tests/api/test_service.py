@@ -110,7 +110,7 @@ async def test_a_process_whose_database_is_silent_is_not_ready(
         start(ApiDeps(deps.scenarios, away, deps.bus)) as app,
         connected(app) as http,
     ):
-        with fail_after(2):
+        with fail_after(8):
             ready = await http.get("/health/ready")
         assert ready.status_code == 503
         assert ready.json()["waiting_for"] == ["the predictions database does not answer"]
@@ -146,7 +146,7 @@ async def test_metrics_are_returned_without_a_database(start: Start, deps: ApiDe
         start(ApiDeps(away, away, deps.bus)) as app,
         connected(app) as http,
     ):
-        with fail_after(2):
+        with fail_after(8):
             told = await samples(http)
         assert not any(name == "videoanalysis_scenarios" for name, _ in told)
 

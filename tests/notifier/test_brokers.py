@@ -85,7 +85,7 @@ async def test_a_broker_that_says_nothing_holds_no_connection_whether_it_is_aban
             await sender.send(message(1))
         with pytest.raises(TimeoutError), fail_after(0.1):
             await sender.send(message(1))
-        await until(lambda: opened == 2 and still_open == 0, timeout=5)
+        await until(lambda: opened == 2 and still_open == 0)
 
 
 async def test_kafka_messages_arrive_in_order_with_key_and_id(kafka: str) -> None:

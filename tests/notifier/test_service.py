@@ -83,8 +83,9 @@ async def test_a_channel_that_fails_holds_up_no_other(
         for number in range(1, 31):
             await add(predictions, UUID(int=number), 1, channel="failing")
             await add(predictions, UUID(int=number), 1)
-        async with notifying(predictions, {"failing": webhook(failing), "ops": webhook(hook)}):
-            await until(lambda: all_sent(predictions), timeout=5)
+        timing = replace(QUICK, attempt=60.0, lease=120.0)
+        async with notifying(predictions, {"failing": webhook(failing), "ops": webhook(hook)}, timing):
+            await until(lambda: all_sent(predictions), timeout=30)
         if answer in (silence, drip):
             assert len(failing.received) <= 4
     assert len(hook.received) == 30

@@ -35,7 +35,7 @@ async def test_a_wait_ends_when_the_server_falls_silent(scenarios_dsn: str) -> N
         began = time.monotonic()
         with pytest.raises(TRANSIENT):
             await ask(database)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         await proxy.open()
         assert await ask(database)
 
@@ -48,7 +48,7 @@ async def test_connections_that_the_network_forgot_are_replaced(scenarios_dsn: s
             await ask(database)
         proxy.forget()
         await proxy.open()
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             assert await ask(database)
 
 
@@ -75,7 +75,7 @@ async def test_waiting_for_a_server_that_is_away_is_bounded(scenarios_dsn: str) 
             began = time.monotonic()
             with pytest.raises(TimeoutError):
                 await ask(database)
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 20
 
 
 async def test_a_long_statement_of_a_server_that_answers_is_left_alone(scenarios_dsn: str) -> None:

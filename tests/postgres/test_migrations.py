@@ -153,14 +153,14 @@ async def test_a_schema_is_waited_for_from_before_its_server_is_there(
         await until(lambda: value(dsn, asked))
         assert not ready.is_set()
         await migrate(dsn, shop)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await ready.wait()
 
 
 async def test_a_schema_is_not_waited_for_where_its_server_stays_away(
     package: Package, tmp_path: Path
 ) -> None:
-    with pytest.raises(TRANSIENT), anyio.fail_after(5):
+    with pytest.raises(TRANSIENT), anyio.fail_after(30):
         await wait_for_schema(f"postgresql:///x?host={tmp_path}", package(m1=""), poll=0.01, patience=0.1)
 
 

@@ -47,7 +47,7 @@ def test_a_server_that_falls_silent_is_noticed_within_the_deadline(media: Path) 
         server.stall_after = 20_000
         begun = time.monotonic()
         error = fault(media, f"{server.url}/clip.mkv")
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 20
     assert error.retryable
 
 

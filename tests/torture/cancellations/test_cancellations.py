@@ -121,7 +121,7 @@ class Rig:
         """Look what is left, once what was cut has been noticed."""
         for looker in self._lookers:
             with suppress(AssertionError):
-                await until(lambda: settled(looker), timeout=3)  # noqa: B023 - awaited here
+                await until(lambda: settled(looker), timeout=30)  # noqa: B023 - awaited here
         return Left(
             free=await free(self.world.scenarios) + await free(self.world.predictions),
             idle_in_transaction=sum([await idle_in_transaction(looker) for looker in self._lookers]),
