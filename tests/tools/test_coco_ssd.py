@@ -6,7 +6,7 @@ import pytest
 
 from tools.coco_ssd import package
 from tools.coco_ssd.__main__ import WEIGHTS, rebuild
-from tools.coco_ssd.package import DownloadError, WrongPackageError
+from tools.npm import DownloadError, WrongPackageError
 
 
 @pytest.mark.timeout(400)

