@@ -34,6 +34,7 @@ from .routes import (
     lifecycle,
     metrics,
     models,
+    pages,
     pictures,
     predictions,
     runners,
@@ -81,7 +82,13 @@ ROUTES: list[HTTPRouteHandler] = [
     session.log_out,
 ]
 WITHOUT_DOC: list[HTTPRouteHandler] = [models.model_options]  # before Litestar makes one of its own
-PAGES: list[HTTPRouteHandler] = [docs.root, docs.page, docs.document, docs.asset]
+PAGES: list[HTTPRouteHandler] = [
+    pages.index,
+    pages.page_file,
+    docs.page,
+    docs.document,
+    docs.asset,
+]
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 

@@ -24,7 +24,7 @@ def as_viewer(key: str = VIEWER) -> dict[str, str]:
 
 
 def who(handler: HTTPRouteHandler, path: str) -> str:
-    if path in OPEN or path.startswith("/docs"):
+    if path in OPEN or path.startswith(("/docs", "/pages/")):
         return "everyone"
     return "API key" if is_for_admins(handler) else "viewer's key"
 

@@ -38,7 +38,7 @@ def test_the_wheel_holds_one_package_with_every_module_and_migration(wheel: Path
         names = set(archive.namelist())
     metadata = f"videoanalysis-{__version__}.dist-info"
     assert {name.partition("/")[0] for name in names} == {"videoanalysis", metadata}
-    kinds = ("*.py", "*.sql", "py.typed", "*.onnx", "LICENSE", "NOTICE")
+    kinds = ("*.py", "*.sql", "py.typed", "*.onnx", "LICENSE", "NOTICE", "pages/*.*", "pages/static/**/*.*")
     source = {path for kind in kinds for path in (ROOT / "app").rglob(kind)}
     expected = {f"videoanalysis/{path.relative_to(ROOT / 'app').as_posix()}" for path in source}
     assert {name for name in names if name.startswith("videoanalysis/")} == expected
@@ -46,6 +46,7 @@ def test_the_wheel_holds_one_package_with_every_module_and_migration(wheel: Path
     assert {
         f"videoanalysis/detectors/objects/{name}" for name in ("coco_ssd.onnx", "LICENSE", "NOTICE")
     } <= names
+    assert {f"videoanalysis/pages/{name}" for name in ("index.html", "static/vendor/LICENSES.txt")} <= names
     assert any(name.startswith("videoanalysis/scenarios/migrations/") for name in names)
 
 

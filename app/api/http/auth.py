@@ -91,7 +91,7 @@ def admit(
         raise ProblemError(FORBIDDEN, detail)
     # A browser cannot send a key when it opens a page. The pages are public; the routes they call are not.
     path = scope["path"].rstrip("/")
-    if path in _OPEN or path.startswith("/docs/"):
+    if path in _OPEN or path.startswith(("/docs/", "/pages/")):
         if scope["method"] not in READING:
             check_page(scope, headers, public_url)
         return Caller("anonymous")

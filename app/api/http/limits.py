@@ -14,6 +14,7 @@ from .token_bucket import TokenBuckets
 _UNLIMITED = ("local", "probe")
 _MAX_OPEN = 50  # requests that each key or address may have open, event streams included
 _RATE_WITHOUT_KEY = 20.0  # requests a second from each address to pages that need no key
+_BURST_WITHOUT_KEY = 200  # a page loads thirty files
 _REFUSAL_RATE = 0.5  # refusals a second for each address, after which it gets 429 instead of 401
 _REFUSAL_BURST = 20
 
@@ -23,7 +24,7 @@ class RequestLimits:
 
     def __init__(self, rate_limit: float) -> None:
         self._by_key = TokenBuckets(rate_limit)
-        self._by_address = TokenBuckets(_RATE_WITHOUT_KEY)
+        self._by_address = TokenBuckets(_RATE_WITHOUT_KEY, burst=_BURST_WITHOUT_KEY)
         self._refusals = TokenBuckets(_REFUSAL_RATE, burst=_REFUSAL_BURST)
         self._open: Counter[str] = Counter()
 

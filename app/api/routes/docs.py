@@ -6,7 +6,6 @@ from importlib.resources import files
 from litestar import Response, get
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
-from litestar.response import Redirect
 
 from ..http.requests import ApiRequest
 
@@ -51,12 +50,6 @@ _POLICY = {
     )
 }
 _CACHED = {"Cache-Control": "max-age=3600"}
-
-
-@get("/", include_in_schema=False)
-async def root(request: ApiRequest) -> Redirect:
-    """Redirect to the documentation."""
-    return Redirect(f"{request.options.path_prefix}/docs")
 
 
 @get("/docs")
