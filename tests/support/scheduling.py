@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pytest
 
 _TOGETHER: Sequence[tuple[str, Sequence[str]]] = [
+    ("a browser", ("tests/browser/",)),
     ("fleets", ("tests/compatibility/", "tests/fleet/")),
     (
         "batteries with a broker",
@@ -28,7 +29,7 @@ _TOGETHER: Sequence[tuple[str, Sequence[str]]] = [
         ),
     ),
 ]
-"""Tests with a Kafka broker. Each group runs in one process, so three brokers are enough."""
+"""Tests with a browser or a Kafka broker. Each group runs in one process: one browser and three brokers."""
 
 _SHARED = ("tests/packaging/", "tests/service/")
 """Tests whose files start a service, or build a wheel, for several of them."""
