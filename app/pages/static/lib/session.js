@@ -18,14 +18,9 @@ export const can = {
 
 /** Ask the service who we are. Throws Problem if it does not answer. */
 export async function loadSession() {
-  try {
-    const { access, expires_at } = await get("session");
-    const role = access === "none" ? null : access;
-    session.value = { role, isKnown: true, hasCookie: expires_at !== null, hasExpired: false };
-  } catch (problem) {
-    if (problem.status !== 404) throw problem;
-    session.value = { role: "admin", isKnown: true, hasCookie: false, hasExpired: false };
-  }
+  const { access, expires_at } = await get("session");
+  const role = access === "none" ? null : access;
+  session.value = { role, isKnown: true, hasCookie: expires_at !== null, hasExpired: false };
 }
 
 /** Exchange a key for a cookie. Throws Problem: its sentence says what is wrong with the key. */
