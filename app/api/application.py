@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from threading import BoundedSemaphore
 
-from anyio import TASK_STATUS_IGNORED
+from anyio import TASK_STATUS_IGNORED, CapacityLimiter
 from anyio.abc import TaskStatus
 from litestar import Litestar, Response, route
 from litestar.datastructures import State
@@ -32,6 +32,7 @@ from .routes import (
     evidence,
     health,
     lifecycle,
+    media,
     metrics,
     models,
     pages,
@@ -46,6 +47,7 @@ from .routes import (
 )
 
 MAX_BODY = 1_000_000  # bytes
+_FOLDERS_AT_ONCE = 4  # threads that list folders: a folder over the network may hold them up
 
 PROBES: list[HTTPRouteHandler] = [health.live, health.ready, metrics.metrics]
 ROUTES: list[HTTPRouteHandler] = [
@@ -72,6 +74,7 @@ ROUTES: list[HTTPRouteHandler] = [
     channels.get_channels,
     channels.test_channel,
     sources.try_source,
+    media.list_media,
     runners.get_runners,
     detectors.get_detectors,
     models.get_models,
@@ -113,6 +116,7 @@ def create_app(
             "response_cache": ResponseCache(),
             "model_catalog": ModelCatalog(options.model_root, options.open_backend),
             "model_slots": BoundedSemaphore(models.MOST_WAITING),
+            "folder_limiter": CapacityLimiter(_FOLDERS_AT_ONCE),
             "database_checks": health.DatabaseChecks(),
             "openapi": partial(openapi_document, tuple(routes), options.version, options.path_prefix),
         }

@@ -33,6 +33,7 @@ _SCENARIO = re.compile(r"{scenario_id\b")
 TAGS = {
     "scenarios": "One video source plus one detector: create, follow, stop, start and delete.",
     "results": "What was found in each frame.",
+    "media": "The recordings below the media folder.",
     "changes": "The changes of scenarios: history, and a live stream.",
     "notifications": "Channels, and the deliveries of events to them.",
     "models": "The models of the model folder, and what they find in a picture.",

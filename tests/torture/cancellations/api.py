@@ -17,6 +17,7 @@ from app.api.queries import (
     health,
     history,
     live_pictures,
+    media,
     news,
     predictions,
     progress,
@@ -179,6 +180,11 @@ async def _list_predictions(world: World) -> None:
 @call(footage.find_footage)
 async def _find_footage(world: World) -> None:
     await footage.find_footage(world.predictions, world.any_scenario())
+
+
+@call(media.find_uses)
+async def _find_uses(world: World) -> None:
+    await media.find_uses(world.scenarios, ["clip.mp4", "./a:b.mp4"])
 
 
 @call(stored_frames.find_frame_before)
