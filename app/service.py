@@ -31,6 +31,7 @@ from .domain.detector_config import PLUGINS
 from .inference.application import InferenceApp
 from .inference.batching import BatchScheduler
 from .inference.hosted_model import HostedModel
+from .media.uploads import UploadLimits
 from .messages import Instance
 from .notifier.senders.factory import make_sender
 from .notifier.service import NotifiedChannel, Notifier
@@ -203,30 +204,31 @@ class Service:
 
     def application(self) -> Asgi:
         """Return the application; nothing is opened before its lifespan begins."""
+        settings = self._settings
         options = ApiOptions(
             version=__version__,
-            api_keys=self._settings.api_keys,
-            viewer_keys=self._settings.viewer_keys,
-            trust_loopback=self._settings.trust_loopback,
-            path_prefix=self._settings.path_prefix,
-            public_url=self._settings.public_url,
-            rate_limit=self._settings.rate_limit,
-            heartbeat_timeout=self._settings.heartbeat_timeout,
-            media_root=self._settings.media_root,
-            source_networks=self._settings.source_networks,
-            model_root=self._settings.model_root,
+            api_keys=settings.api_keys,
+            viewer_keys=settings.viewer_keys,
+            trust_loopback=settings.trust_loopback,
+            path_prefix=settings.path_prefix,
+            public_url=settings.public_url,
+            rate_limit=settings.rate_limit,
+            heartbeat_timeout=settings.heartbeat_timeout,
+            media_root=settings.media_root,
+            uploads=UploadLimits(settings.upload_max_gb, settings.upload_min_free_gb)
+            if settings.takes_uploads
+            else None,
+            source_networks=settings.source_networks,
+            model_root=settings.model_root,
             open_backend=partial(
-                make_local_backend,
-                self._settings.inference,
-                self._settings.inference_precision,
-                usable_cores(),
+                make_local_backend, settings.inference, settings.inference_precision, usable_cores()
             ),
             channels={name: type_of(channel) for name, channel in self._channels.items()},
             waiting_for=lambda: self._waiting_for,
             shutting_down=self._stopping,
-            mounted=self._mounted() if "inference" in self._settings.roles else None,
+            mounted=self._mounted() if "inference" in settings.roles else None,
         )
-        return create_app(options, lifespan=[self._lifespan], has_resources="api" in self._settings.roles)
+        return create_app(options, lifespan=[self._lifespan], has_resources="api" in settings.roles)
 
     def _mounted(self) -> MountedApp:
         key = self._settings.inference_key

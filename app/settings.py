@@ -45,9 +45,7 @@ _Days = Annotated[
     Annotated[float, Meta(gt=0, le=36_500)] | None,
     Meta(description="a number of days above 0, at most 36500"),
 ]
-_Gigabytes = Annotated[
-    float, Meta(ge=0, le=1_000_000, description="a number of gigabytes from 0 to 1000000; 0: no pictures")
-]
+_Gigabytes = Annotated[float, Meta(ge=0, le=1_000_000, description="a number of gigabytes from 0 to 1000000")]
 _Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
 _Port = Annotated[int, Meta(ge=1, le=65535, description="a port number from 1 to 65535")]
 _Servers = Annotated[
@@ -89,6 +87,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     predictions_dsn: _Dsn = None
     data_dir: Annotated[Path, Meta(description="a folder")] = Path("data")
     media_root: _Folder = Path("media")
+    uploads: Annotated[bool | None, Meta(description="true or false")] = None
+    upload_max_gb: _Gigabytes = 10.0
+    upload_min_free_gb: _Gigabytes = 1.0
     model_root: _Folder = Path("models")
     source_networks: Annotated[
         Networks,
@@ -217,6 +218,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     def address(self) -> str:
         """The address that `make run` listens on, as in a URL."""
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+    @property
+    def takes_uploads(self) -> bool:
+        """Whether files may be uploaded: unless it is set, if one process does everything."""
+        return self.bus == "memory" if self.uploads is None else self.uploads
 
     @property
     def path_prefix(self) -> str:

@@ -54,6 +54,9 @@ def test_every_variable_arrives_in_its_type(tmp_path: Path) -> None:
             "VA_PREDICTIONS_DSN": "postgres:///predictions?host=/run/postgresql",
             "VA_DATA_DIR": "~/va",
             "VA_MEDIA_ROOT": str(tmp_path),
+            "VA_UPLOADS": "true",
+            "VA_UPLOAD_MAX_GB": "2.5",
+            "VA_UPLOAD_MIN_FREE_GB": "0",
             "VA_MODEL_ROOT": str(tmp_path),
             "VA_SOURCE_NETWORKS": "loopback, 10.1.0.0/16,fd00::7",
             "VA_CHANNELS_FILE": str(pem),
@@ -98,6 +101,9 @@ def test_every_variable_arrives_in_its_type(tmp_path: Path) -> None:
         predictions_dsn="postgres:///predictions?host=/run/postgresql",
         data_dir=Path("~/va").expanduser(),
         media_root=tmp_path,
+        uploads=True,
+        upload_max_gb=2.5,
+        upload_min_free_gb=0.0,
         model_root=tmp_path,
         source_networks=Networks("10.1.0.0/16,loopback,fd00::7"),
         channels_file=pem,
@@ -129,7 +135,7 @@ def test_every_variable_arrives_in_its_type(tmp_path: Path) -> None:
     [
         ("127.0.0.1", "http://127.0.0.1:8000"),
         ("::1", "http://[::1]:8000"),
-        ("video.local", "http://video.local:8000"),
+        ("a.local", "http://a.local:8000"),
     ],
 )
 def test_the_address_can_be_opened_as_it_is_shown(host: str, address: str) -> None:
@@ -209,11 +215,8 @@ def test_an_empty_value_counts_as_unset(tmp_path: Path) -> None:
         ("VA_MEDIA_ROOT", "/no/such/folder", "a folder that exists"),
         ("VA_MODEL_ROOT", "/no/such/folder", "a folder that exists"),
         ("VA_DATA_DIR", "~nobody-of-that-name/data", "a folder"),
-        (
-            "VA_SOURCE_NETWORKS",
-            "public,garden",
-            "public, private, loopback or networks like 192.168.7.0/24, separated by commas",
-        ),
+        ("VA_SOURCE_NETWORKS", "public,garden",
+         "public, private, loopback or networks like 192.168.7.0/24, separated by commas"),
         ("VA_POSTGRES_BIN", "/no/such/folder", "a folder that exists"),
         ("VA_MAX_DELIVERIES", "-1", "a whole number from 1 to 1000"),
         ("VA_RATE_LIMIT", "0", "a number from 1 to 100000"),
@@ -224,26 +227,21 @@ def test_an_empty_value_counts_as_unset(tmp_path: Path) -> None:
         ("VA_PORT", "65536", "a port number from 1 to 65535"),
         ("VA_PORT", "0", "a port number from 1 to 65535"),
         ("VA_PORT", "80\n80", "a port number from 1 to 65535"),
+        ("VA_UPLOAD_MAX_GB", "-1", "a number of gigabytes from 0 to 1000000"),
         ("VA_TRUST_LOOPBACK", "maybe", "true or false"),
-        (
-            "VA_PUBLIC_URL",
-            "example.org/video",
-            "the address that browsers use, like https://video.example.org or https://example.org/video",
-        ),
+        ("VA_PUBLIC_URL", "example.org/video",
+         "the address that browsers use, like https://video.example.org or https://example.org/video"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_value_is_named_with_what_is_allowed(variable: str, value: str, allowed: str) -> None:
     assert _error(**{variable: value}) == f"{variable}={value!r} is wrong: it must be {allowed}"
 
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [
-        ("VA_SCENARIOS_DSN", "mysql://va:hunter2@db/x"),
-        ("VA_PREDICTIONS_DSN", "hunter2"),
-        ("VA_API_KEYS", f"{KEY},hunter2"),
-    ],
-)
+    [("VA_SCENARIOS_DSN", "mysql://va:hunter2@db/x"), ("VA_PREDICTIONS_DSN", "hunter2"),
+     ("VA_API_KEYS", f"{KEY},hunter2")],
+)  # fmt: skip
 def test_a_wrong_secret_is_named_and_not_shown(variable: str, value: str) -> None:
     text = _error(**{variable: value})
     assert text.startswith(f"{variable} is wrong: it must be ")

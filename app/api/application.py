@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from threading import BoundedSemaphore
 
-from anyio import TASK_STATUS_IGNORED, CapacityLimiter
+from anyio import TASK_STATUS_IGNORED, CapacityLimiter, create_task_group
 from anyio.abc import TaskStatus
 from litestar import Litestar, Response, route
 from litestar.datastructures import State
@@ -43,6 +43,7 @@ from .routes import (
     session,
     sources,
     timeline,
+    uploads,
     video,
 )
 
@@ -75,6 +76,7 @@ ROUTES: list[HTTPRouteHandler] = [
     channels.test_channel,
     sources.try_source,
     media.list_media,
+    uploads.upload_recording,
     runners.get_runners,
     detectors.get_detectors,
     models.get_models,
@@ -116,6 +118,7 @@ def create_app(
             "response_cache": ResponseCache(),
             "model_catalog": ModelCatalog(options.model_root, options.open_backend),
             "model_slots": BoundedSemaphore(models.MOST_WAITING),
+            "upload_slots": BoundedSemaphore(uploads.AT_ONCE),
             "folder_limiter": CapacityLimiter(_FOLDERS_AT_ONCE),
             "database_checks": health.DatabaseChecks(),
             "openapi": partial(openapi_document, tuple(routes), options.version, options.path_prefix),
@@ -165,8 +168,13 @@ async def serve(app: Litestar, deps: ApiDeps, *, task_status: TaskStatus[None] =
     pictures = PictureProcesses()
     app.state.deps, app.state.change_stream, app.state.picture_processes = deps, change_stream, pictures
     app.state.live_pictures = LivePictures(deps.predictions)
+    options: ApiOptions = app.state.options
     try:
-        await change_stream.run(task_status=task_status)
+        async with create_task_group() as group:
+            if options.uploads is not None:
+                group.start_soon(uploads.remove_abandoned_uploads, options.media_root)
+            await change_stream.run(task_status=task_status)
+            group.cancel_scope.cancel()
     finally:
         app.state.deps = app.state.change_stream = None
         app.state.picture_processes = app.state.live_pictures = None

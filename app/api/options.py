@@ -12,6 +12,7 @@ from ..bus import Bus
 from ..detectors.backends.onnx_runtime import OnnxRuntime
 from ..detectors.backends.session import Backend
 from ..domain.networks import Networks
+from ..media.uploads import UploadLimits
 from ..postgres import Database
 from ..postgres.embedded.disk_space import DiskSpace
 
@@ -50,6 +51,7 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
     `command_wait`: a command that is not handled by then, counted from the request, is answered with 202.
     `heartbeat_timeout`: a runner without a heartbeat for longer is shown as silent.
     `keep_alive`: the longest silence of an event stream; then a comment is sent.
+    `uploads`: what uploads to `media_root` may take; None: there are none.
     `media_root`: the folder of recordings. `source_networks`: where else they may be.
     `model_root`: the folder of models. `open_backend`: returns what computes them, called in a thread.
     `channels`: the type of each channel that a scenario may notify, by name.
@@ -71,6 +73,7 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
     max_streams: int = 100
     keep_alive: float = 15.0
     media_root: Path = Path("media")
+    uploads: UploadLimits | None = None
     source_networks: Networks = Networks("")
     model_root: Path = Path("models")
     open_backend: Callable[[], Backend] = OnnxRuntime

@@ -9,6 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from app.api.application import PAGES, PROBES, ROUTES
 from app.api.http.auth import is_for_admins
+from app.media.uploads import UploadLimits
 from app.settings import SettingsError, load
 from tests.api.conftest import Start, connected
 
@@ -45,9 +46,10 @@ def by_path(line: str) -> tuple[str, str]:
     return path, method
 
 
-async def test_routes_answer_those_that_the_table_names(start: Start) -> None:
+async def test_routes_answer_those_that_the_table_names(start: Start, tmp_path: Path) -> None:
     """Every route with each key: unknown ids, parameters and empty bodies, so that nothing is done."""
-    async with start(api_keys=(KEY,), viewer_keys=(VIEWER,)) as app:
+    uploads = {"media_root": tmp_path, "uploads": UploadLimits()}
+    async with start(api_keys=(KEY,), viewer_keys=(VIEWER,), **uploads) as app:
         for number, handler in enumerate([*PROBES, *ROUTES, *PAGES]):
             path, method = min(handler.paths), min(handler.http_methods - {"OPTIONS", "HEAD"})
             url = re.sub("{[^}]+}", lambda part: VALUES[part[0].rpartition(":")[2]], path) + "?unknown=1"

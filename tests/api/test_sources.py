@@ -58,7 +58,7 @@ async def test_the_reason_is_told_if_it_cannot_be_opened(
 
 async def test_another_source_waits_for_its_turn(http: httpx.AsyncClient) -> None:
     processes = http._transport.app.app.state.picture_processes  # type: ignore[attr-defined]
-    with processes.trials:
+    async with processes.trials:
         response = await http.post("/sources/try", json={"source": "clip.mp4"})
         assert response.status_code == 503
     assert (await http.post("/sources/try", json={"source": "clip.mp4"})).status_code == 200

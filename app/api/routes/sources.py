@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from anyio import WouldBlock
 from litestar import post
 from msgspec import Meta, Struct
 from msgspec.structs import replace
@@ -86,8 +87,10 @@ async def try_source(request: ApiRequest) -> TriedSource:
     trial = await request.content(SourceTrial)
     source = _parsed(trial)
     trials = request.picture_processes.trials
-    if not trials.acquire(blocking=False):
-        raise unavailable("Another source is being tried. Repeat the request in a moment.")
+    try:
+        trials.acquire_nowait()
+    except WouldBlock:
+        raise unavailable("Another source is being tried. Repeat the request in a moment.") from None
     try:
         options = request.options
         media_root, networks = str(options.media_root.absolute()), str(options.source_networks)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from contextlib import suppress
 from functools import partial
-from threading import BoundedSemaphore
 
 import msgspec
 import structlog
@@ -38,7 +37,7 @@ class PictureProcesses:
         self._free = Semaphore(AT_ONCE)
         self._idle = [_PictureProcess() for _ in range(AT_ONCE)]
         self._all = tuple(self._idle)
-        self.trials = BoundedSemaphore(1)
+        self.trials = Semaphore(1)
         """Held while a source is tried, which may take longer than a picture."""
 
     async def show(self, job: PictureJob) -> tuple[PictureResult, bytes]:
