@@ -70,7 +70,10 @@ def faults() -> Faults:
 async def page(browser: Browser, faults: Faults) -> AsyncIterator[Page]:
     """An empty tab in a browser profile of its own."""
     context = await browser.new_context(
-        viewport={"width": 1280, "height": 800}, locale="en-GB", timezone_id="Europe/Berlin"
+        viewport={"width": 1280, "height": 800},
+        locale="en-GB",
+        timezone_id="Europe/Berlin",
+        reduced_motion="reduce",  # else axe may see colours in the middle of a change of themes
     )
     context.set_default_timeout(30_000)
     context.on("page", faults.watch)

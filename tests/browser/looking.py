@@ -33,7 +33,7 @@ async def look(page: Page, name: str) -> None:
     if wide is not None:
         await page.set_viewport_size(wide)
     await page.emulate_media(color_scheme="light")
-    assert found == []
+    assert not found, "\n".join(found)
 
 
 async def _faults(page: Page, how: str) -> list[str]:
