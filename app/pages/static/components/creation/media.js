@@ -1,0 +1,189 @@
+// A recording as the source: chosen from the media folder, or uploaded into it.
+
+import { html, useEffect, useId, useRef, useState } from "../../lib/preact.js";
+import { get } from "../../lib/api.js";
+import { bytes, fullTime, plural } from "../../lib/format.js";
+import { link } from "../../lib/router.js";
+import { isAbout } from "./fields.js";
+import { upload } from "./upload.js";
+
+const EMPTY =
+  "No recording is here. Upload one, or copy files into the media folder of the service (VA_MEDIA_ROOT).";
+
+/** Return the folders above `folder`, and itself: [["yard", "yard"], ["2026", "yard/2026"]]. */
+function partsOf(folder) {
+  const names = folder.split("/").filter(Boolean);
+  return names.map((name, index) => [name, names.slice(0, index + 1).join("/")]);
+}
+
+/** Read the pages of a folder, one by one. */
+function useFolder(folder, version) {
+  const [state, setState] = useState({ items: [], leftOut: 0, next: null, problem: null, isBusy: true });
+  const read = async (cursor, known, signal) => {
+    setState((old) => ({ ...old, isBusy: true, problem: null }));
+    try {
+      const page = await get("media", { folder, cursor }, { signal });
+      const items = [...known.items, ...page.items];
+      const leftOut = known.leftOut + page.left_out;
+      setState({ items, leftOut, next: page.next_cursor, problem: null, isBusy: false });
+    } catch (problem) {
+      if (problem.name !== "AbortError") setState({ items: [], leftOut: 0, next: null, problem, isBusy: false });
+    }
+  };
+  useEffect(() => {
+    const abort = new AbortController();
+    read(null, { items: [], leftOut: 0 }, abort.signal);
+    return () => abort.abort();
+  }, [folder, version]);
+  return { ...state, readMore: () => read(state.next, state) };
+}
+
+function factsOf({ size, modified }) {
+  return [size !== null && bytes(size), modified && fullTime(modified)].filter(Boolean).join(" · ");
+}
+
+function Uses({ item }) {
+  if (!item.scenarios.length) return null;
+  return html`<span class="quiet">
+    used by ${item.scenarios.map(
+      (use, index) => html`${index ? ", " : ""}<a
+        key=${use.id}
+        href=${link(`scenarios/${use.id}`)}
+      >${use.name || "a scenario without a name"}</a>`,
+    )}${item.has_more_scenarios ? " and others" : ""}
+  </span>`;
+}
+
+function Folder({ folder, onFolder, chosen, onChoose, version }) {
+  const { items, leftOut, next, problem, isBusy, readMore } = useFolder(folder, version);
+  const group = useId();
+  return html`<div class="media-folder">
+    <nav aria-label="Folders" class="crumbs">
+      <button type="button" class="link" onClick=${() => onFolder("")}>Media folder</button>
+      ${partsOf(folder).map(
+        ([name, path]) => html`<span key=${path} aria-hidden="true">/</span>
+          <button type="button" class="link" onClick=${() => onFolder(path)}>${name}</button>`,
+      )}
+    </nav>
+    ${problem && html`<p class="field-problem">${problem.sentence}</p>`}
+    <ul class="media-items" aria-busy=${isBusy}>
+      ${items.map((item) =>
+        item.kind === "folder"
+          ? html`<li key=${item.path}>
+              <button type="button" class="link folder" onClick=${() => onFolder(item.path)}>${item.name}/</button>
+            </li>`
+          : html`<li key=${item.path}>
+              <label>
+                <input
+                  type="radio"
+                  name=${group}
+                  checked=${chosen === item.path}
+                  onChange=${() => onChoose(item.path)}
+                />
+                <span class="name">${item.name}</span>
+                <span class="quiet">${factsOf(item)}</span>
+              </label>
+              <${Uses} item=${item} />
+            </li>`,
+      )}
+    </ul>
+    ${isBusy && html`<p class="quiet">Reading the folder.</p>`}
+    ${!isBusy && !problem && items.length === 0 && html`<p class="quiet">${EMPTY}</p>`}
+    ${leftOut > 0 &&
+    html`<p class="quiet">
+      ${plural(leftOut, "name")} cannot be a source and ${leftOut === 1 ? "is" : "are"} not shown.
+    </p>`}
+    ${next && html`<button type="button" onClick=${readMore} disabled=${isBusy}>Show more</button>`}
+  </div>`;
+}
+
+function Upload({ onDone }) {
+  const [state, setState] = useState(null); // {name, sent, total, isChecked, problem}
+  const [isOver, setOver] = useState(false);
+  const input = useRef(null);
+  const running = useRef(null);
+  useEffect(() => () => running.current?.abort(), []);
+  const send = async (file) => {
+    const abort = (running.current = new AbortController());
+    const name = file.name;
+    setState({ name, sent: 0, total: file.size, problem: null });
+    const onProgress = (sent, total) => setState({ name, sent, total, problem: null });
+    try {
+      const answer = await upload(file, name, { onProgress, signal: abort.signal });
+      setState(null);
+      onDone(answer);
+    } catch (problem) {
+      setState(problem.name === "AbortError" ? null : { name, problem });
+    } finally {
+      running.current = null;
+    }
+  };
+  const take = (files) => files.length && !running.current && send(files[0]);
+  const isSending = state && !state.problem;
+  return html`<div
+    class=${isOver ? "drop over" : "drop"}
+    onDragOver=${(event) => {
+      event.preventDefault();
+      setOver(true);
+    }}
+    onDragLeave=${() => setOver(false)}
+    onDrop=${(event) => {
+      event.preventDefault();
+      setOver(false);
+      take(event.dataTransfer.files);
+    }}
+  >
+    <input
+      ref=${input}
+      type="file"
+      accept="video/*,.mkv,.ts,.avi,.flv,.mp4,.mov,.webm,.m2ts,.mts"
+      class="visually-hidden"
+      aria-label="File to upload"
+      tabindex="-1"
+      onChange=${(event) => {
+        take([...event.currentTarget.files]);
+        event.currentTarget.value = "";
+      }}
+    />
+    <p>
+      Drop a recording here, or <button
+        type="button"
+        onClick=${() => input.current.click()}
+        disabled=${isSending}
+      >Choose a file</button>
+    </p>
+    <div aria-live="polite">
+      ${isSending &&
+      html`<p>
+        ${state.sent < state.total
+          ? html`Uploading ${state.name}: <span class="numbers">${bytes(state.sent)} of ${bytes(state.total)}</span>`
+          : `The service checks ${state.name}.`}
+      </p>`}
+      ${state?.problem && html`<p class="field-problem">${state.name}: ${state.problem.sentence}</p>`}
+    </div>
+    ${isSending &&
+    html`<div class="row">
+      <progress aria-label=${`Upload of ${state.name}`} max=${state.total || 1} value=${state.sent}></progress>
+      <button type="button" onClick=${() => running.current?.abort()}>Cancel</button>
+    </div>`}
+  </div>`;
+}
+
+/**
+ * @param {{value: string, onChange: (path: string) => void, problem: any}} props
+ */
+export function RecordingForm({ value, onChange, problem }) {
+  const [folder, setFolder] = useState(value.includes("/") ? value.slice(0, value.lastIndexOf("/")) : "");
+  const [version, setVersion] = useState(0);
+  const uploaded = (path) => {
+    setFolder(path.slice(0, Math.max(0, path.lastIndexOf("/"))));
+    setVersion(version + 1);
+    onChange(path);
+  };
+  return html`<div class="fields">
+    <${Upload} onDone=${(answer) => uploaded(answer.path)} />
+    <${Folder} folder=${folder} onFolder=${setFolder} chosen=${value} onChoose=${onChange} version=${version} />
+    ${value && html`<p data-field="source" tabindex="-1">Chosen: <strong>${value}</strong></p>`}
+    ${isAbout(problem, "source") && html`<p class="field-problem">${problem.sentence}</p>`}
+  </div>`;
+}

@@ -1,0 +1,162 @@
+// Sampling, tracking, name, tags, and what few need.
+
+import { html } from "../../lib/preact.js";
+import { CheckField, ChoiceField, NumberField, TextField } from "./fields.js";
+import { isFollowed } from "./request.js";
+
+const MODES = {
+  fps: "A number of frames each second",
+  all: "Every frame",
+  keyframes: "Key frames only, which costs the least",
+};
+
+const HINTS = {
+  fps: "2 are enough to see who is there. Use 5 or more if fast things are to be followed or cross lines.",
+  all: "Takes longest. Use it if each frame counts.",
+  keyframes: "The encoder decides how far apart they are, often 1 to 10 seconds: too far to follow what moves.",
+};
+
+/** Which frames are analysed. */
+export function SamplingForm({ form, set, problem }) {
+  const { sampling } = form;
+  const modes = form.kind === "camera" ? ["fps", "keyframes", "all"] : ["fps", "all", "keyframes"];
+  return html`<div class="row">
+    <${ChoiceField}
+      label="Frames to analyse"
+      field="sampling.mode"
+      problem=${problem}
+      value=${sampling.mode}
+      choices=${modes.map((mode) => [mode, MODES[mode]])}
+      onInput=${(mode) => set({ sampling: mode === "fps" ? { mode, fps: 2 } : { mode } })}
+      hint=${HINTS[sampling.mode]}
+    />
+    ${sampling.mode === "fps" &&
+    html`<${NumberField}
+      label="Frames each second"
+      field="sampling.fps"
+      problem=${problem}
+      value=${sampling.fps}
+      min="0"
+      max="240"
+      onInput=${(fps) => set({ sampling: { mode: "fps", fps } })}
+    />`}
+  </div>`;
+}
+
+/** Name and tags. */
+export function NameForm({ form, set, problem }) {
+  return html`<div class="row">
+    <${TextField}
+      label="Name"
+      field="name"
+      problem=${problem}
+      value=${form.name}
+      maxlength="200"
+      onInput=${(name) => set({ name })}
+      hint="For people; two scenarios may have the same."
+    />
+    <${TextField}
+      label="Tags"
+      field="tags"
+      problem=${problem}
+      value=${form.tags}
+      onInput=${(tags) => set({ tags })}
+      placeholder="outside, gate 2"
+      hint="With commas between."
+    />
+  </div>`;
+}
+
+/** How objects are followed. */
+export function TrackingForm({ form, set, problem }) {
+  const follows = isFollowed(form);
+  const tracking = form.tracking ?? {};
+  const change = (options) => {
+    const next = { ...tracking, ...options };
+    for (const [name, value] of Object.entries(options)) if (value === undefined) delete next[name];
+    set({ tracking: next });
+  };
+  const { presence } = form;
+  const isPresent = presence === undefined ? isFollowed({ ...form, tracking: undefined }) : presence !== null;
+  return html`<fieldset class="group">
+    <legend>Tracking</legend>
+    <${CheckField}
+      label="Follow objects from frame to frame"
+      field="tracking"
+      value=${follows}
+      onInput=${(isOn) => set({ tracking: isOn ? {} : null })}
+      hint="Gives each object an id, and events: who came and left, entered a zone, crossed a line."
+    />
+    ${follows &&
+    html`<div class="row">
+      <${NumberField}
+        label="Longest gap in seconds"
+        field="tracking.max_gap_seconds"
+        problem=${problem}
+        value=${tracking.max_gap_seconds}
+        placeholder="2"
+        min="0.1"
+        max="60"
+        onInput=${(value) => change({ max_gap_seconds: value })}
+        hint="Unseen for longer, an object has left."
+      />
+      <${NumberField}
+        label="Least confidence of a new object"
+        field="tracking.min_confidence"
+        problem=${problem}
+        value=${tracking.min_confidence}
+        placeholder="0.3"
+        min="0"
+        max="1"
+        onInput=${(value) => change({ min_confidence: value })}
+      />
+    </div>`}
+    <${CheckField}
+      label="Tell from when to when each label is visible"
+      field="presence"
+      value=${isPresent}
+      onInput=${(isOn) => set({ presence: isOn ? {} : null })}
+    />
+  </fieldset>`;
+}
+
+/** What few need: the track, the aspect and restarts. */
+export function RareForm({ form, set, problem }) {
+  const policies = [
+    ["", "Try again, and give up after six attempts that stored nothing"],
+    ["never", "Do not try again"],
+    ...(form.kind === "camera" ? [["always", "Never give up"]] : []),
+  ];
+  return html`<div class="fields">
+    <${ChoiceField}
+      label="If it fails"
+      field="restart.policy"
+      problem=${problem}
+      value=${form.restart}
+      choices=${policies}
+      onInput=${(restart) => set({ restart })}
+    />
+    <div class="row">
+      <${NumberField}
+        label="Video track"
+        field="track"
+        problem=${problem}
+        value=${form.track === "" ? undefined : form.track}
+        min="0"
+        max="99"
+        step="1"
+        onInput=${(track) => set({ track: track ?? "" })}
+        hint="Counted from 0, if the source has several."
+      />
+      <${TextField}
+        label="Display aspect"
+        field="aspect"
+        problem=${problem}
+        value=${form.aspect}
+        placeholder="16:9"
+        onInput=${(aspect) => set({ aspect })}
+        hint="Only if the source declares a wrong one."
+      />
+    </div>
+  </div>`;
+}

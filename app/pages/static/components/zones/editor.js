@@ -1,0 +1,64 @@
+// The whole editor: picture, lists and alerts. Used for a scenario, and for a new one.
+
+import { html, useState } from "../../lib/preact.js";
+import { AlertsForm } from "../creation/alerts.js";
+import { ZoneCanvas } from "./canvas.js";
+import * as drafts from "./draft.js";
+import { ShapeLists } from "./lists.js";
+
+const MOST = 32;
+const RECTANGLE = [[0.3, 0.3], [0.7, 0.3], [0.7, 0.7], [0.3, 0.7]];
+
+/**
+ * @param {{src: string | null, aspect: number, draft: drafts.Draft, onChange: (draft: drafts.Draft) => void,
+ *   problem: any, labels?: string[], children?: any}} props `children` stand below the picture
+ */
+export function ZoneEditor({ src, aspect, draft, onChange, problem, labels, children }) {
+  const [tool, setTool] = useState(null);
+  const [selected, setSelected] = useState(null);
+  const change = (next) => {
+    const isThere = selected && next[`${selected.kind}s`].length > selected.index;
+    if (selected && !isThere) setSelected(null);
+    onChange(next);
+  };
+  const choose = (kind) => setTool(tool === kind ? null : kind);
+  const addRectangle = () => {
+    change(drafts.addZone(draft, RECTANGLE));
+    setSelected({ kind: "zone", index: draft.zones.length });
+  };
+  const isFull = (list) => draft[list].length >= MOST;
+  return html`<div class="zone-editor">
+    <div class="zone-drawing">
+      <div class="actions" role="toolbar" aria-label="Draw">
+        <button
+          type="button"
+          aria-pressed=${tool === "zone"}
+          disabled=${isFull("zones")}
+          onClick=${() => choose("zone")}
+        >Draw a zone</button>
+        <button
+          type="button"
+          aria-pressed=${tool === "line"}
+          disabled=${isFull("lines")}
+          onClick=${() => choose("line")}
+        >Draw a line</button>
+        <button type="button" disabled=${isFull("zones")} onClick=${addRectangle}>Add a rectangle</button>
+      </div>
+      <${ZoneCanvas}
+        ...${{ src, aspect, draft, tool, selected }}
+        onChange=${change}
+        onTool=${setTool}
+        onSelect=${setSelected}
+      />
+      ${children}
+    </div>
+    <div class="zone-rules">
+      ${draft.zones.length + draft.lines.length === 0 &&
+      html`<p class="quiet">
+        A zone tells who is in a part of the picture, and for how long. A line tells who crosses it, and to which side.
+      </p>`}
+      <${ShapeLists} ...${{ draft, problem, selected }} onChange=${change} onSelect=${setSelected} />
+      <${AlertsForm} draft=${draft} onChange=${change} problem=${problem} labels=${labels} />
+    </div>
+  </div>`;
+}

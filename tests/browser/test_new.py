@@ -1,0 +1,83 @@
+"""A new scenario: by clicks alone, from the media folder, an upload or a camera."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.looking import look
+from tests.browser.site import Site
+from tests.support import clips
+from tests.support.rtsp_server import RtspServer
+from tests.support.waiting import until
+
+SPECIAL = "p@ss/w:rd#?"
+
+
+@pytest.fixture
+def camera(tmp_path: Path) -> Iterator[RtspServer]:
+    with RtspServer(clips.moving_boxes_clip(tmp_path / "camera.mp4", frames=50, size=(320, 180))) as server:
+        server.challenges = ['Basic realm="camera"']
+        server.password = SPECIAL
+        yield server
+
+
+async def open_form(site: Site, page: Page, query: str = "") -> None:
+    await page.goto(f"{site.url}#/new{query}")
+    await expect(page.get_by_label("Detector", exact=True)).to_be_visible()
+
+
+async def only_id(site: Site) -> str:
+    """Wait until there is a scenario, and return the id of the only one."""
+
+    async def listed() -> list[str]:
+        return [item["id"] for item in (await site.http.get("scenarios")).json()["items"]]
+
+    ids = await until(listed)
+    assert ids is not None
+    assert len(ids) == 1
+    return ids[0]
+
+
+async def test_a_camera_is_tested_before_it_is_created(site: Site, page: Page, camera: RtspServer) -> None:
+    await open_form(site, page, "?kind=camera")
+    # A pasted address gives its login to the fields.
+    await page.get_by_label("Address").fill(f"rtsp://admin:wrong@127.0.0.1:{camera.port}/live")
+    await expect(page.get_by_label("Address")).to_have_value(f"rtsp://127.0.0.1:{camera.port}/live")
+    await expect(page.get_by_label("User", exact=True)).to_have_value("admin")
+    await page.get_by_role("button", name="Test").click()
+    await expect(page.get_by_text("refuses access (401)")).to_be_visible()
+    await look(page, "new-camera-refused")
+    await page.get_by_label("Password", exact=True).fill(SPECIAL)
+    await expect(page.get_by_text("refuses access (401)")).to_have_count(0)
+    await page.get_by_role("button", name="Test").click()
+    await expect(page.get_by_role("img", name="The first picture of the source")).to_be_visible()
+    await page.get_by_label("Detector", exact=True).select_option("motion")
+    await page.get_by_text("The request, as a command line").click()
+    await expect(page.locator(".copyable")).to_contain_text("rtsp://admin:PASSWORD@127.0.0.1")
+    await look(page, "new-camera")
+    await page.get_by_role("button", name="Create the scenario").click()
+    await expect(page).to_have_url(f"{site.url}#/scenarios/{await only_id(site)}")
+    scenario = await site.reaches(await only_id(site), "active")
+    assert scenario["source"] == f"rtsp://***@127.0.0.1:{camera.port}/live"
+
+
+async def test_what_is_wrong_is_said_beside_its_field_and_warnings_before_going_on(
+    site: Site, page: Page
+) -> None:
+    await open_form(site, page, "?kind=camera")
+    await page.get_by_label("Address").fill("test:testsrc2?live=true&size=320x180")
+    await page.get_by_label("Confidence", exact=True).fill("2")
+    await page.get_by_role("button", name="Create the scenario").click()
+    field = page.get_by_label("Confidence", exact=True)
+    await expect(field).to_be_focused()
+    await expect(field).to_have_accessible_description(re.compile("must be a number at most 1"))
+    await look(page, "new-invalid")
+    await field.fill("0.5")
+    await page.get_by_label("Frames each second").fill("0.2")
+    await page.get_by_role("button", name="Create the scenario").click()
+    await expect(page.get_by_text("is rare, and an object may be unseen")).to_be_visible()
+    await page.get_by_role("link", name="Open the scenario").click()
+    await expect(page).to_have_url(f"{site.url}#/scenarios/{await only_id(site)}")
