@@ -13,6 +13,7 @@ from tests.support import clips
 from tests.support.rtsp_server import RtspServer
 from tests.support.waiting import until
 
+HOSTILE = "<img src=x onerror=alert(1)>.mp4"
 SPECIAL = "p@ss/w:rd#?"
 
 
@@ -29,6 +30,35 @@ async def open_form(site: Site, page: Page, query: str = "") -> None:
     await expect(page.get_by_label("Detector", exact=True)).to_be_visible()
 
 
+async def test_a_recording_of_the_media_folder_is_chosen_by_clicks_and_created_once(
+    site: Site, page: Page
+) -> None:
+    (site.media / "yard").mkdir()
+    clips.marker_clip(site.media / "yard" / HOSTILE, frames=30)
+    await open_form(site, page)
+    await expect(page.get_by_role("button", name="Create the scenario")).to_be_disabled()
+    await page.get_by_role("button", name="yard/").click()
+    await page.get_by_role("radio", name=HOSTILE).check()
+    await expect(page.get_by_role("img", name="The first picture of the source")).to_be_visible()
+    await expect(page.get_by_text("640 × 360 · h264")).to_be_visible()
+    await page.get_by_label("Detector", exact=True).select_option("marker")
+    await page.get_by_label("Frames to analyse").select_option("all")
+    await page.get_by_label("Name", exact=True).fill("front <b>door</b>")
+    await page.get_by_label("Tags").fill("outside, gate 2")
+    await page.get_by_text("The request, as a command line").click()
+    await expect(page.locator(".copyable")).to_contain_text('"detector": { "type": "marker" }')
+    await look(page, "new-recording")
+    await page.get_by_role("button", name="Create the scenario").dblclick()
+    await expect(page).to_have_url(f"{site.url}#/scenarios/{await only_id(site)}")
+    scenario = await site.reaches(await only_id(site), "inactive")
+    assert (scenario["outcome"], scenario["source"]) == ("completed", f"yard/{HOSTILE}")
+    assert (scenario["name"], scenario["tags"]) == ("front <b>door</b>", ["outside", "gate 2"])
+    assert scenario["progress"]["frames_sampled"] == 30
+    await open_form(site, page)
+    await page.get_by_role("button", name="yard/").click()
+    await expect(page.get_by_role("link", name="front <b>door</b>")).to_be_visible()
+
+
 async def only_id(site: Site) -> str:
     """Wait until there is a scenario, and return the id of the only one."""
 
@@ -39,6 +69,43 @@ async def only_id(site: Site) -> str:
     assert ids is not None
     assert len(ids) == 1
     return ids[0]
+
+
+async def test_a_recording_is_uploaded_with_progress_and_can_be_cancelled(
+    site: Site, page: Page, tmp_path: Path
+) -> None:
+    clip = clips.marker_clip(tmp_path / HOSTILE, frames=30)
+    held = []
+
+    async def hold(route: object) -> None:
+        held.append(route)
+
+    await open_form(site, page)
+    await page.route("**/media/uploads/*", hold)
+    await choose_file(page, clip)
+    await expect(page.get_by_role("progressbar", name=f"Upload of {HOSTILE}")).to_be_visible()
+    await page.get_by_role("button", name="Cancel").click()
+    await expect(page.get_by_role("progressbar")).to_have_count(0)
+    await page.unroute("**/media/uploads/*", hold)
+    assert not [*site.media.rglob("*.mp4")]
+    await choose_file(page, clip)
+    await expect(page.get_by_text(f"Chosen: uploads/{HOSTILE}")).to_be_visible()
+    await expect(page.get_by_role("radio", name=HOSTILE)).to_be_checked()
+    await expect(page.get_by_role("img", name="The first picture of the source")).to_be_visible()
+    await choose_file(page, clip)  # the name is taken: another one is proposed
+    await page.get_by_role("button", name="Upload under this name").click()
+    await expect(page.get_by_text(f"Chosen: uploads/{HOSTILE.replace('.mp4', '-2.mp4')}")).to_be_visible()
+    text = tmp_path / "notes.mp4"
+    text.write_text("no video")
+    await choose_file(page, text)
+    await expect(page.get_by_text("notes.mp4: ")).to_contain_text("video")
+    await look(page, "new-upload")
+
+
+async def choose_file(page: Page, file: Path) -> None:
+    async with page.expect_file_chooser() as chooser:
+        await page.get_by_role("button", name="Choose a file").click()
+    await (await chooser.value).set_files(file)
 
 
 async def test_a_camera_is_tested_before_it_is_created(site: Site, page: Page, camera: RtspServer) -> None:

@@ -1,10 +1,11 @@
 // A model on one picture: the picture with its boxes, and a list of what was found.
 
-import { html, useEffect, useRef, useState } from "../lib/preact.js";
+import { html, useEffect, useState } from "../lib/preact.js";
 import { post } from "../lib/api.js";
 import { colorOf } from "../lib/colors.js";
 import { confidence } from "../lib/format.js";
 import { ProblemSentence } from "./basics.js";
+import { Drop } from "./drop.js";
 import { NumberField } from "./creation/fields.js";
 
 const LEAST = 0.25; // confidence
@@ -44,9 +45,7 @@ export function ModelTrial({ name }) {
   const [file, setFile] = useState(null);
   const [least, setLeast] = useState(LEAST);
   const [state, setState] = useState({ isBusy: false, found: null, problem: null });
-  const [isOver, setOver] = useState(false);
   const [address, setAddress] = useState(null);
-  const input = useRef(null);
   useEffect(() => {
     if (!file) return undefined;
     const shown = URL.createObjectURL(file);
@@ -65,36 +64,14 @@ export function ModelTrial({ name }) {
     return () => abort.abort();
   }, [file, least, name]);
   const { isBusy, found, problem } = state;
-  const take = (files) => files.length && setFile(files[0]);
   return html`<section class="stack model-trial" aria-label="Try on a picture">
     <h3>Try on a picture</h3>
-    <div
-      class=${isOver ? "drop over" : "drop"}
-      onDragOver=${(event) => (event.preventDefault(), setOver(true))}
-      onDragLeave=${() => setOver(false)}
-      onDrop=${(event) => {
-        event.preventDefault();
-        setOver(false);
-        take(event.dataTransfer.files);
-      }}
-    >
-      <input
-        ref=${input}
-        type="file"
-        accept="image/jpeg,image/png"
-        class="visually-hidden"
-        tabindex="-1"
-        aria-label="Picture to try the model on"
-        onChange=${(event) => {
-          take([...event.currentTarget.files]);
-          event.currentTarget.value = "";
-        }}
-      />
-      <p>Drop a JPEG or PNG here, or <button
-        type="button"
-        onClick=${() => input.current.click()}
-      >Choose a picture</button></p>
-    </div>
+    <${Drop}
+      text="Drop a JPEG or PNG here, or"
+      button="Choose a picture"
+      accept="image/jpeg,image/png"
+      onFile=${setFile}
+    />
     <${NumberField}
       label="Least confidence"
       value=${least}

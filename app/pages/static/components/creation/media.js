@@ -1,14 +1,20 @@
 // A recording as the source: chosen from the media folder, or uploaded into it.
 
-import { html, useEffect, useId, useRef, useState } from "../../lib/preact.js";
+import { html, useEffect, useId, useState } from "../../lib/preact.js";
 import { get } from "../../lib/api.js";
 import { bytes, fullTime, plural } from "../../lib/format.js";
 import { link } from "../../lib/router.js";
 import { isAbout } from "./fields.js";
-import { upload } from "./upload.js";
+import { Upload } from "./upload.js";
 
 const EMPTY =
   "No recording is here. Upload one, or copy files into the media folder of the service (VA_MEDIA_ROOT).";
+
+/** Return a path without the "./" that sources may begin with. */
+const plain = (path) => path.replace(/^\.\//, "");
+
+/** Return the folder of a recording, "" for the media folder. */
+const folderOf = (path) => plain(path).split("/").slice(0, -1).join("/");
 
 /** Return the folders above `folder`, and itself: [["yard", "yard"], ["2026", "yard/2026"]]. */
 function partsOf(folder) {
@@ -77,7 +83,7 @@ function Folder({ folder, onFolder, chosen, onChoose, version }) {
                 <input
                   type="radio"
                   name=${group}
-                  checked=${chosen === item.path}
+                  checked=${plain(chosen) === plain(item.path)}
                   onChange=${() => onChoose(item.path)}
                 />
                 <span class="name">${item.name}</span>
@@ -97,93 +103,21 @@ function Folder({ folder, onFolder, chosen, onChoose, version }) {
   </div>`;
 }
 
-function Upload({ onDone }) {
-  const [state, setState] = useState(null); // {name, sent, total, isChecked, problem}
-  const [isOver, setOver] = useState(false);
-  const input = useRef(null);
-  const running = useRef(null);
-  useEffect(() => () => running.current?.abort(), []);
-  const send = async (file) => {
-    const abort = (running.current = new AbortController());
-    const name = file.name;
-    setState({ name, sent: 0, total: file.size, problem: null });
-    const onProgress = (sent, total) => setState({ name, sent, total, problem: null });
-    try {
-      const answer = await upload(file, name, { onProgress, signal: abort.signal });
-      setState(null);
-      onDone(answer);
-    } catch (problem) {
-      setState(problem.name === "AbortError" ? null : { name, problem });
-    } finally {
-      running.current = null;
-    }
-  };
-  const take = (files) => files.length && !running.current && send(files[0]);
-  const isSending = state && !state.problem;
-  return html`<div
-    class=${isOver ? "drop over" : "drop"}
-    onDragOver=${(event) => {
-      event.preventDefault();
-      setOver(true);
-    }}
-    onDragLeave=${() => setOver(false)}
-    onDrop=${(event) => {
-      event.preventDefault();
-      setOver(false);
-      take(event.dataTransfer.files);
-    }}
-  >
-    <input
-      ref=${input}
-      type="file"
-      accept="video/*,.mkv,.ts,.avi,.flv,.mp4,.mov,.webm,.m2ts,.mts"
-      class="visually-hidden"
-      aria-label="File to upload"
-      tabindex="-1"
-      onChange=${(event) => {
-        take([...event.currentTarget.files]);
-        event.currentTarget.value = "";
-      }}
-    />
-    <p>
-      Drop a recording here, or <button
-        type="button"
-        onClick=${() => input.current.click()}
-        disabled=${isSending}
-      >Choose a file</button>
-    </p>
-    <div aria-live="polite">
-      ${isSending &&
-      html`<p>
-        ${state.sent < state.total
-          ? html`Uploading ${state.name}: <span class="numbers">${bytes(state.sent)} of ${bytes(state.total)}</span>`
-          : `The service checks ${state.name}.`}
-      </p>`}
-      ${state?.problem && html`<p class="field-problem">${state.name}: ${state.problem.sentence}</p>`}
-    </div>
-    ${isSending &&
-    html`<div class="row">
-      <progress aria-label=${`Upload of ${state.name}`} max=${state.total || 1} value=${state.sent}></progress>
-      <button type="button" onClick=${() => running.current?.abort()}>Cancel</button>
-    </div>`}
-  </div>`;
-}
-
 /**
  * @param {{value: string, onChange: (path: string) => void, problem: any}} props
  */
 export function RecordingForm({ value, onChange, problem }) {
-  const [folder, setFolder] = useState(value.includes("/") ? value.slice(0, value.lastIndexOf("/")) : "");
+  const [folder, setFolder] = useState(folderOf(value));
   const [version, setVersion] = useState(0);
-  const uploaded = (path) => {
-    setFolder(path.slice(0, Math.max(0, path.lastIndexOf("/"))));
+  const take = (source) => {
+    setFolder(folderOf(source));
     setVersion(version + 1);
-    onChange(path);
+    onChange(source);
   };
   return html`<div class="fields">
-    <${Upload} onDone=${(answer) => uploaded(answer.path)} />
+    <${Upload} onDone=${take} />
     <${Folder} folder=${folder} onFolder=${setFolder} chosen=${value} onChoose=${onChange} version=${version} />
-    ${value && html`<p data-field="source" tabindex="-1">Chosen: <strong>${value}</strong></p>`}
+    ${value && html`<p data-field="source" tabindex="-1">Chosen: <strong class="break">${plain(value)}</strong></p>`}
     ${isAbout(problem, "source") && html`<p class="field-problem">${problem.sentence}</p>`}
   </div>`;
 }
