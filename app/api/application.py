@@ -39,6 +39,7 @@ from .routes import (
     pictures,
     predictions,
     runners,
+    sample,
     scenarios,
     session,
     sources,
@@ -54,6 +55,7 @@ PROBES: list[HTTPRouteHandler] = [health.live, health.ready, metrics.metrics]
 ROUTES: list[HTTPRouteHandler] = [
     lifecycle.create_scenario,
     scenarios.list_scenarios,
+    scenarios.get_counts,
     scenarios.get_scenario,
     lifecycle.stop_scenario,
     lifecycle.start_scenario,
@@ -77,6 +79,7 @@ ROUTES: list[HTTPRouteHandler] = [
     sources.try_source,
     media.list_media,
     uploads.upload_recording,
+    sample.write_sample_clip,
     runners.get_runners,
     detectors.get_detectors,
     models.get_models,

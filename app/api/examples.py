@@ -14,6 +14,7 @@ from ..domain.states import State
 from .new_scenario import NewScenario
 from .queries.deliveries import ChannelInfo, ChannelList, DeliveryInfo, DeliveryPage
 from .queries.events import EventPage, EventPicture, StoredEvent
+from .queries.filters import ScenarioCounts
 from .queries.history import ChangePage, ScenarioChange, SourceChange
 from .queries.predictions import PredictionPage
 from .queries.progress import Progress
@@ -102,6 +103,9 @@ SCENARIO = Scenario(
     ),
     created_at=datetime(2026, 1, 31, 9, 30, tzinfo=UTC),
     updated_at=datetime(2026, 1, 31, 9, 30, 4, tzinfo=UTC),
+)
+SCENARIO_COUNTS = ScenarioCounts(
+    1210, 6, {State.ACTIVE: 9, State.INIT_STARTUP: 1, State.INACTIVE: 1200}, {"completed": 1197, "failed": 3}
 )
 SCENARIO_PAGE = ScenarioPage([SCENARIO], None)
 

@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from app.api.queries.scenarios import ScenarioFilter, list_scenarios, list_succession
+from app.api.queries.filters import ScenarioFilter
+from app.api.queries.scenarios import list_scenarios, list_succession
 from app.postgres import Database
 from tests.api.conftest import FakeBus
 from tests.support.rows import add_scenario

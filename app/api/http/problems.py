@@ -29,6 +29,7 @@ CONFLICT = ProblemType("conflict", 409, "The scenario's state does not allow thi
 NOT_DEAD = ProblemType("conflict", 409, "The delivery's state does not allow this")
 NAME_TAKEN = ProblemType("name-taken", 409, "There is a file of this name")
 NO_PICTURE = ProblemType("no-picture", 409, "The frame cannot be shown")
+NO_SAMPLE = ProblemType("no-sample", 409, "The sample cannot be written")
 NOT_SATISFIABLE = ProblemType("range-not-satisfiable", 416, "The range is outside the file")
 TOO_LARGE = ProblemType("too-large", 413, "The body is too large")
 UNSUPPORTED_MEDIA_TYPE = ProblemType("unsupported-media-type", 415, "The body must be JSON")

@@ -21,6 +21,7 @@ from ...domain.stored_spec import decode_spec
 from ...postgres import Database
 from ...scenarios.json_columns import decode_media
 from ...scenarios.successions import MAX_REPLACED
+from .filters import ScenarioFilter, ScenarioPosition, condition_of
 from .progress import (
     Inference,
     Progress,
@@ -91,27 +92,10 @@ class Scenario(Struct, frozen=True):
 
 
 class ScenarioPage(Struct, frozen=True):
-    """Scenarios, newest first. `next_cursor` is null on the last page."""
+    """Scenarios in the order that was asked for. `next_cursor` is null on the last page."""
 
     items: list[Scenario]
     next_cursor: str | None
-
-
-class ScenarioFilter(Struct, frozen=True):
-    """Which scenarios are listed: those that all of these fit which are not None."""
-
-    state: State | None = None
-    name: str | None = None
-    tag: str | None = None
-    outcome: Outcome | None = None
-    source: str | None = None
-
-
-class ScenarioPosition(Struct, frozen=True, array_like=True):
-    """The last scenario of a page."""
-
-    created_at: Annotated[datetime, Meta(tz=True)]
-    id: UUID
 
 
 _COLUMNS = (
@@ -193,11 +177,12 @@ async def list_scenarios(
     limit: int,
     heartbeat_timeout: float,
 ) -> tuple[list[Scenario], ScenarioPosition | None]:
-    """Return up to `limit` scenarios, newest first, and the position of the next page, if there is one.
+    """Return up to `limit` scenarios in the wanted order, and the position of the next page, if there is one.
 
     A page ends early once what its scenarios store holds MAX_PAGE bytes, but has at least one scenario.
     """
-    condition, values = _condition(wanted, after)
+    condition, values = condition_of(wanted, after, first_parameter=3)
+    order = "created_at ASC, id ASC" if wanted.order == "asc" else "created_at DESC, id DESC"
     sql = f"""
         SELECT {_SHOWN}, next IS NOT NULL AS has_next
           FROM (SELECT *, lead(id) OVER by_age AS next,
@@ -206,10 +191,10 @@ async def list_scenarios(
                            + coalesce(octet_length(media::text), 0)) OVER (by_age
                          ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
                   FROM (SELECT * FROM scenarios WHERE {condition}
-                         ORDER BY created_at DESC, id DESC LIMIT $1 + 1) AS found
-                WINDOW by_age AS (ORDER BY created_at DESC, id DESC)) AS s
+                         ORDER BY {order} LIMIT $1 + 1) AS found
+                WINDOW by_age AS (ORDER BY {order})) AS s
          WHERE before IS NULL OR before < $2
-         ORDER BY created_at DESC, id DESC LIMIT $1
+         ORDER BY {order} LIMIT $1
     """  # noqa: S608
     async with scenarios.connection() as connection:
         page = await connection.fetch(sql, limit, MAX_PAGE, *values)
@@ -217,35 +202,6 @@ async def list_scenarios(
     waiting = await list_waiting_reasons(scenarios, page, heartbeat_timeout)
     more = ScenarioPosition(page[-1]["created_at"], page[-1]["id"]) if page and page[-1]["has_next"] else None
     return [_scenario(row, stored[row["id"]], waiting) for row in page], more
-
-
-def _condition(wanted: ScenarioFilter, after: ScenarioPosition | None) -> tuple[str, list[object]]:
-    """Return a condition and the values of its parameters, which are counted from $3.
-
-    Only what is asked for is in it: with `$3 IS NULL OR …` the plan would be one for all filters, and use
-    the index of none.
-    """
-    conditions, values = ["deleted_at IS NULL"], list[object]()
-
-    def parameter(value: object) -> str:
-        values.append(value)
-        return f"${len(values) + 2}"
-
-    if wanted.state is not None:
-        conditions.append(f"state = {parameter(wanted.state)}")
-    if wanted.name is not None:
-        conditions.append(f"coalesce(name, spec->>'name') = {parameter(wanted.name)}")
-    if wanted.tag is not None:
-        conditions.append(f"tags <> '{{}}' AND tags @> ARRAY[{parameter(wanted.tag)}::text]")
-    if wanted.outcome is not None:
-        conditions.append(f"outcome = {parameter(wanted.outcome)}")
-    if wanted.source is not None:
-        source = parameter(wanted.source)
-        conditions.append(f"md5(spec->>'source') = md5({source}::text) AND spec->>'source' = {source}")
-    if after is not None:
-        position = f"({parameter(after.created_at)}::timestamptz, {parameter(after.id)}::uuid)"
-        conditions.append(f"(created_at, id) < {position}")
-    return " AND ".join(conditions), values
 
 
 async def find_unended(scenarios: Database, max_waiting: int) -> list[Record]:

@@ -17,7 +17,8 @@ from ..http.problems import BAD_CURSOR, BAD_REQUEST, NOT_FOUND, ProblemError, no
 from ..http.requests import ApiRequest
 from ..http.responses import JsonResponse
 from ..queries import scenarios as queries
-from ..queries.scenarios import Scenario, ScenarioFilter, ScenarioPage, ScenarioPosition
+from ..queries.filters import Order, ScenarioCounts, ScenarioFilter, ScenarioPosition, count_scenarios
+from ..queries.scenarios import Scenario, ScenarioPage
 
 
 class ScenarioQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,6 +31,20 @@ class ScenarioQuery(Struct, frozen=True, forbid_unknown_fields=True):
     source: Annotated[
         str | None, Meta(description="only scenarios with exactly this source, which must have no password")
     ] = None
+    text: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=200)] | None,
+        Meta(
+            description="only scenarios with this in their name, a tag, the path of their file or the host of"
+            " their address, in small or large letters; addresses with a login are not searched"
+        ),
+    ] = None
+    live: Annotated[
+        bool | None, Meta(description="only scenarios whose source is live, or only those of recordings")
+    ] = None
+    ended: Annotated[
+        bool | None, Meta(description="only scenarios that have ended, or only those that have not")
+    ] = None
+    order: Annotated[Order, Meta(description="desc: newest first; asc: oldest first")] = "desc"
     limit: Annotated[int, Meta(ge=1, le=1000, description="the largest number of items in a page")] = 100
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the previous page")] = None
 
@@ -43,7 +58,7 @@ _NO_LOGIN = "`source` must have no password: list scenarios by `name` or `tag` i
     doc=OperationDoc(
         id="listScenarios",
         tag="scenarios",
-        summary="List scenarios, newest first",
+        summary="List scenarios",
         description="A page ends early, with `next_cursor` set, once its scenarios hold near 4 MB.",
         query=ScenarioQuery,
         responses={200: ResponseDoc("A page of scenarios.", ScenarioPage, examples.SCENARIO_PAGE)},
@@ -54,11 +69,21 @@ _NO_LOGIN = "`source` must have no password: list scenarios by `name` or `tag` i
     ),
 )
 async def list_scenarios(request: ApiRequest) -> ScenarioPage:
-    """Return a page, newest first."""
+    """Return a page."""
     query = request.parameters(ScenarioQuery)
     if query.source is not None and redact(query.source) != query.source:
         raise ProblemError(BAD_REQUEST, _NO_LOGIN, field="source")
-    wanted = ScenarioFilter(query.state, query.name, query.tag, query.outcome, query.source)
+    wanted = ScenarioFilter(
+        query.state,
+        query.name,
+        query.tag,
+        query.outcome,
+        query.source,
+        query.text,
+        query.live,
+        query.ended,
+        query.order,
+    )
     bound = ("scenarios", wanted)
     after = None if query.cursor is None else read_cursor(query.cursor, bound, ScenarioPosition)
     deps = request.deps
@@ -72,6 +97,20 @@ async def list_scenarios(request: ApiRequest) -> ScenarioPage:
     )
     items = [queries.with_space_reason(item, deps.full_since()) for item in items]
     return ScenarioPage(items, None if more is None else make_cursor(more, bound))
+
+
+@get(
+    "/scenarios/counts",
+    doc=OperationDoc(
+        id="countScenarios",
+        tag="scenarios",
+        summary="Count scenarios by state and outcome",
+        responses={200: ResponseDoc("The counts.", ScenarioCounts, examples.SCENARIO_COUNTS)},
+    ),
+)
+async def get_counts(request: ApiRequest) -> ScenarioCounts:
+    """Return how many scenarios there are."""
+    return await count_scenarios(request.deps.scenarios)
 
 
 @get(

@@ -8,6 +8,7 @@ import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./l
 import { go, link, route } from "./lib/router.js";
 import { can, loadSession, logOut, session } from "./lib/session.js";
 import { connection, startStream, stopStream } from "./lib/stream.js";
+import { loadStyle } from "./lib/styles.js";
 import { nextTheme, theme } from "./lib/theme.js";
 
 const SECTIONS = [
@@ -113,7 +114,10 @@ function Page() {
     let isPresent = true;
     // A module that failed to load is remembered as failed, so it is asked for by another address.
     import(`./pages/${page}.js${tries ? `?try=${tries}` : ""}`).then(
-      (module) => isPresent && setLoaded({ page, component: module.default, problem: null }),
+      async (module) => {
+        await Promise.all((module.styles ?? []).map(loadStyle));
+        if (isPresent) setLoaded({ page, component: module.default, problem: null });
+      },
       (error) => isPresent && setLoaded({ page, component: null, problem: error }),
     );
     return () => {

@@ -13,6 +13,7 @@ from app.api.queries import (
     deliveries,
     events,
     evidence,
+    filters,
     footage,
     health,
     history,
@@ -270,7 +271,7 @@ async def _exists(world: World) -> None:
 
 @call(scenarios.list_scenarios)
 async def _list_scenarios(world: World) -> None:
-    wanted = scenarios.ScenarioFilter(tag="gate")
+    wanted = filters.ScenarioFilter(tag="gate")
     await scenarios.list_scenarios(world.scenarios, world.predictions, wanted, None, 100, 10)
 
 
@@ -289,3 +290,8 @@ async def _find_unended(world: World) -> None:
 @call(scenarios.count_by_state)
 async def _count_by_state(world: World) -> None:
     await scenarios.count_by_state(world.scenarios)
+
+
+@call(filters.count_scenarios)
+async def _count_scenarios(world: World) -> None:
+    assert (await filters.count_scenarios(world.scenarios)).total > 0

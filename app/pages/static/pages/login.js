@@ -4,6 +4,8 @@ import { html, useEffect, useRef, useState } from "../lib/preact.js";
 import { go, link } from "../lib/router.js";
 import { logIn, session } from "../lib/session.js";
 
+export const styles = ["login"];
+
 export default function Login({ query }) {
   useTitle("Log in");
   const [problem, setProblem] = useState(null);

@@ -1,0 +1,89 @@
+/** Live sources as tiles with their newest picture. They keep their place while they change. */
+import { plural } from "../lib/format.js";
+import { html, useEffect, useRef, useState } from "../lib/preact.js";
+import { link } from "../lib/router.js";
+import { nameOf } from "../lib/scenarios.js";
+import { StateBadge } from "./badge.js";
+import { Since } from "./basics.js";
+import { loadPicture, useVisible } from "./picture.js";
+
+const MOST_A_SECOND = 6; // pictures of all tiles that are visible
+const LEAST_INTERVAL = 900; // ms between two pictures of a tile
+
+let visibleTiles = 0;
+
+/** `<${Tiles} scenarios=${…} />`, each with its progress as it is now. */
+export function Tiles({ scenarios }) {
+  return html`<ul class="tiles">
+    ${scenarios.map((scenario) => html`<${Tile} key=${scenario.id} scenario=${scenario} />`)}
+  </ul>`;
+}
+
+function Tile({ scenario }) {
+  const { source, problem, element } = useLivePicture(scenario);
+  const { reason, media, progress } = scenario;
+  const name = nameOf(scenario);
+  const isOpen = scenario.source_state === "open";
+  const words = !isOpen || !source ? (reason?.text ?? problem?.sentence ?? waitingText(scenario)) : null;
+  const shape = media?.width ? `${media.width} / ${media.height}` : "16 / 9";
+  return html`<li class="tile" ref=${element} data-id=${scenario.id}>
+    <a href=${link(`scenarios/${scenario.id}`)} aria-label=${name}>
+      <div class=${`picture ${isOpen ? "" : "stale"}`} style=${{ aspectRatio: shape }}>
+        ${source && html`<img src=${source} alt=${`Newest picture of ${name}`} />`}
+        ${words && html`<p class="picture-problem">${words}</p>`}
+      </div>
+    </a>
+    <div class="tile-line">
+      <span class="ellipsis" title=${name}>${name}</span>
+      <${StateBadge} scenario=${scenario} />
+    </div>
+    <div class="tile-line quiet small numbers">
+      ${reason
+        ? html`<span>for <${Since} at=${reason.since} /></span>`
+        : html`<span>${plural(progress.frames_sampled, "frame")}</span>`}
+      <span>${plural(progress.detections, "detection")}</span>
+    </div>
+  </li>`;
+}
+
+function waitingText(scenario) {
+  if (scenario.state === "active") return "The next picture comes with the next frame.";
+  return scenario.state === "init_startup" ? "It waits for a runner." : "The source is being opened.";
+}
+
+/** Load the newest picture whenever the progress says that there is another, while the tile is visible. */
+function useLivePicture(scenario) {
+  const [element, isVisible] = useVisible();
+  const [state, setState] = useState({ source: null, problem: null });
+  const last = useRef({ source: null, at: 0, isBusy: false });
+  const { id, source_state, progress } = scenario;
+
+  useEffect(() => {
+    if (!isVisible) return undefined;
+    visibleTiles += 1;
+    return () => {
+      visibleTiles -= 1;
+    };
+  }, [isVisible]);
+  useEffect(() => {
+    const { at, isBusy } = last.current;
+    const interval = Math.max(LEAST_INTERVAL, (visibleTiles / MOST_A_SECOND) * 1_000);
+    if (!isVisible || document.hidden || isBusy || source_state !== "open" || Date.now() - at < interval) return;
+    last.current.isBusy = true;
+    loadPicture(`scenarios/${id}/frame.jpg`, { annotated: true, width: 480 })
+      .then(
+        ({ source }) => {
+          if (last.current.source) URL.revokeObjectURL(last.current.source);
+          last.current.source = source;
+          setState({ source, problem: null });
+        },
+        (problem) => setState({ source: last.current.source, problem }),
+      )
+      .finally(() => {
+        last.current.isBusy = false;
+        last.current.at = Date.now();
+      });
+  }, [isVisible, source_state, progress.frames_sampled]);
+  useEffect(() => () => last.current.source && URL.revokeObjectURL(last.current.source), []);
+  return { ...state, element };
+}

@@ -1,0 +1,110 @@
+"""Scenarios are found by a part of what describes them, and counted."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from app.domain.detector_config import Marker
+from app.domain.media import Media
+from app.domain.spec import ScenarioSpec
+from app.postgres import Database
+from tests.support.rows import add_scenario
+
+CAMERA = "rtsp://camera.example/live/token=abcdef"
+WITH_LOGIN = "rtsp://admin:pass/word@gate.example/live"
+
+
+@pytest.fixture
+async def named(scenarios: Database) -> dict[str, str]:
+    """Some scenarios, oldest first: their name by id."""
+    rows: list[tuple[str, str, dict[str, Any]]] = [
+        ("yard", "cams/Yard_1.mp4", {"state": "inactive", "media": Media(64, 48)}),
+        (
+            "100 %",
+            "b.mp4",
+            {"state": "inactive", "outcome": "failed", "error": "because", "tags": ["Straße"]},
+        ),
+        ("camera", CAMERA, {"state": "init_startup"}),
+        ("gate", WITH_LOGIN, {"state": "active", "media": Media(64, 48, live=True)}),
+        ("live test", "test:testsrc2?live=true", {"state": "init_startup"}),
+        ("http", "http://example.org/a_b.mjpg", {"state": "active", "media": Media(64, 48, live=True)}),
+    ]
+    return {
+        str(
+            await add_scenario(
+                scenarios, spec=ScenarioSpec(source, Marker(), name=name), age=100.0 - number, **columns
+            )
+        ): name
+        for number, (name, source, columns) in enumerate(rows)
+    }
+
+
+async def found(http: httpx.AsyncClient, named: dict[str, str], **query: str) -> list[str]:
+    """Return the names of what is listed, read in pages of two."""
+    names: list[str] = []
+    cursor = None
+    while True:
+        page = await http.get(
+            "/scenarios", params=query | {"limit": "2"} | ({"cursor": cursor} if cursor else {})
+        )
+        assert page.status_code == 200, page.text
+        names += [named[item["id"]] for item in page.json()["items"]]
+        cursor = page.json()["next_cursor"]
+        if cursor is None:
+            return names
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("YARD", ["yard"]),  # of the name and of the path
+        ("cams/", ["yard"]),
+        ("straße", ["100 %"]),  # of a tag
+        ("%", ["100 %"]),  # no pattern
+        ("_", ["yard"]),
+        ("camera.ex", ["camera"]),
+        ("example", ["http", "camera"]),
+        ("token", []),  # what may be a secret is not searched
+        ("word", []),
+        ("admin", []),
+        ("nothing", []),
+    ],
+)
+async def test_a_text_is_searched_in_what_is_no_secret(
+    http: httpx.AsyncClient, named: dict[str, str], text: str, expected: list[str]
+) -> None:
+    assert await found(http, named, text=text) == expected
+
+
+async def test_lists_of_live_and_ended_scenarios_in_both_orders(
+    http: httpx.AsyncClient, named: dict[str, str]
+) -> None:
+    live = ["http", "live test", "gate", "camera"]
+    assert await found(http, named, live="true") == live
+    assert await found(http, named, live="true", order="asc") == live[::-1]
+    assert await found(http, named, live="false") == ["100 %", "yard"]
+    assert await found(http, named, ended="true", order="asc") == ["yard", "100 %"]
+    assert await found(http, named, ended="false", live="true", text="test") == ["live test"]
+    assert await found(http, named, order="asc") == list(named.values())
+
+
+async def test_a_cursor_belongs_to_its_order(http: httpx.AsyncClient, named: dict[str, str]) -> None:
+    cursor = (await http.get("/scenarios", params={"limit": "2", "order": "asc"})).json()["next_cursor"]
+    answer = await http.get("/scenarios", params={"limit": "2", "cursor": cursor})
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/bad-cursor")
+
+
+async def test_scenarios_are_counted(
+    http: httpx.AsyncClient, named: dict[str, str], scenarios: Database
+) -> None:
+    counts = (await http.get("/scenarios/counts")).json()
+    assert counts == {
+        "total": 6,
+        "live": 4,
+        "states": {"inactive": 2, "init_startup": 2, "active": 2},
+        "outcomes": {"completed": 1, "failed": 1},
+    }
+    async with scenarios.connection() as connection:
+        await connection.execute("UPDATE scenarios SET deleted_at = now() WHERE state = 'inactive'")
+    assert (await http.get("/scenarios/counts")).json()["total"] == 4
