@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
 from tests.browser.site import Site, open_site
 from tests.support.databases import Databases
 from tests.support.missing import skip_or_fail
 
 HERE = Path(__file__).parent
+PATIENCE = 30_000  # milliseconds in which a page must show what is expected
 _NO_ANSWER = "Failed to load resource"  # what a page makes of such an answer, the tests look at
 
 
@@ -32,6 +33,7 @@ async def browser() -> AsyncIterator[Browser]:
     path = shutil.which("chromium")
     if path is None:
         skip_or_fail("needs chromium (Debian: apt install chromium)")
+    expect.set_options(timeout=PATIENCE)
     async with async_playwright() as driver:
         running = await driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield running
@@ -75,7 +77,7 @@ async def page(browser: Browser, faults: Faults) -> AsyncIterator[Page]:
         timezone_id="Europe/Berlin",
         reduced_motion="reduce",  # else axe may see colours in the middle of a change of themes
     )
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(PATIENCE)
     context.on("page", faults.watch)
     yield await context.new_page()
     await context.close()
