@@ -7,8 +7,9 @@ import numpy as np
 from playwright.async_api import Page, expect
 
 from tests.browser.looking import look
-from tests.browser.site import Site
+from tests.browser.site import Site, open_site
 from tests.support import models
+from tests.support.databases import Databases
 
 HOSTILE = "<img src=x onerror=alert(1)>.onnx"
 
@@ -45,3 +46,32 @@ async def test_each_model_is_explained_and_tried_on_a_picture(site: Site, page: 
     await look(page, "models")
     await page.get_by_label("Least confidence").fill("1")
     await expect(page.get_by_text("Nothing was found")).to_be_visible()
+    await model.get_by_role("link", name="Create a scenario with this model").click()
+    await expect(page.get_by_label("Detector", exact=True)).to_have_value("onnx")
+    await expect(page.get_by_label("Model", exact=True)).to_have_value("yard/a.onnx")
+    await expect(page.get_by_text("yolov8 · 640 × 640 · 2 classes")).to_be_visible()
+    labels = page.get_by_label("Labels", exact=True)
+    await expect(page.locator("datalist option").first).to_have_attribute("value", "<b>bright</b>")
+    await labels.fill("red")
+    await labels.press("Enter")
+    await expect(page.get_by_role("button", name="Remove red")).to_be_visible()
+    await look(page, "new-model")
+
+
+async def test_who_may_only_look_sees_nothing_that_would_be_refused(
+    server: Databases, page: Page, tmp_path: Path
+) -> None:
+    async with open_site(server, tmp_path, api_keys=("a" * 32,), viewer_keys=("b" * 32,)) as site:
+        models.yolov8(site.settings.model_root / "a.onnx", metadata={"names": models.NAMES})
+        scenario_id = await site.create("test:testsrc2?duration=1&size=320x180", {"type": "motion"})
+        answer = await page.request.post(
+            f"{site.url}session", data={"key": "b" * 32}, headers={"Origin": site.url.rstrip("/")}
+        )
+        assert answer.ok
+        await page.goto(f"{site.url}#/models?model=a.onnx")
+        await expect(page.get_by_role("region", name="a.onnx")).to_contain_text("yolov8")
+        await expect(page.get_by_text("Try on a picture")).to_have_count(0)
+        await expect(page.get_by_role("link", name="Create a scenario with this model")).to_have_count(0)
+        for path in ("new", f"scenarios/{scenario_id}/zones"):
+            await page.goto(f"{site.url}#/{path}")
+            await expect(page.get_by_text("Log in with a key that may.")).to_be_visible()

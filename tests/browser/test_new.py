@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.browser.looking import look
 from tests.browser.site import Site
@@ -75,9 +75,9 @@ async def test_a_recording_is_uploaded_with_progress_and_can_be_cancelled(
     site: Site, page: Page, tmp_path: Path
 ) -> None:
     clip = clips.marker_clip(tmp_path / HOSTILE, frames=30)
-    held = []
+    held: list[Route] = []
 
-    async def hold(route: object) -> None:
+    async def hold(route: Route) -> None:
         held.append(route)
 
     await open_form(site, page)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.browser.looking import look
 from tests.browser.site import Site
@@ -133,6 +133,30 @@ async def test_shapes_are_moved_removed_and_written_as_numbers(site: Site, page:
     await left.press("Tab")
     await page.get_by_role("button", name="Test", exact=True).click()
     await expect(page.locator(".rule .field-problem")).to_contain_text("crosses or touches itself")
+    await left.fill("20")
+    await left.press("Tab")
+    # Who leaves in the middle of a test, or closes the browser, leaves no scenario behind.
+    left_over = await site.create("clip.mp4", MOTION, name="Test: of a closed browser")
+    await page.evaluate(
+        "id => localStorage.setItem('videoanalysis.tests', JSON.stringify({ [id]: 0 }))", left_over
+    )
+    held: list[Route] = []
+
+    async def hold(route: Route) -> None:
+        held.append(route)
+
+    await page.route("**/events?*", hold)
+    await page.get_by_role("button", name="Test", exact=True).click()
+    await until(lambda: held)
+    await page.get_by_role("link", name="Models").click()
+    await page.unroute("**/events?*", hold)
+    await page.goto(f"{site.url}#/scenarios/{scenario_id}/zones")
+
+    async def is_alone() -> bool:
+        items = (await site.http.get("scenarios")).json()["items"]
+        return [item["id"] for item in items] == [scenario_id]
+
+    await until(is_alone)
     await page.reload()
     await expect(page.get_by_text("This is your draft from before.")).to_be_visible()
     await page.get_by_role("button", name="Zone zone 1, 4 corners").focus()

@@ -56,7 +56,7 @@ function Model({ name }) {
     ${can.write && model.state === "understood" && html`<${ModelTrial} key=${name} name=${name} />`}
     ${can.write &&
     model.state === "understood" &&
-    html`<p><a href=${link("new")}>Create a scenario</a> with the detector onnx to use it.</p>`}
+    html`<p><a href=${link("new", { model: name })}>Create a scenario with this model</a></p>`}
   </section>`;
 }
 

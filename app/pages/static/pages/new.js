@@ -63,8 +63,8 @@ function Section({ title, children }) {
   return html`<section class="form-section"><h2>${title}</h2>${children}</section>`;
 }
 
-function NewForm({ kind, recording }) {
-  const [form, setForm] = useState(() => ({ ...emptyForm(kind), recording: recording ?? "" }));
+function NewForm({ query }) {
+  const [form, setForm] = useState(() => emptyForm(query));
   const [tried, setTried] = useState(null);
   const [problem, setProblem] = useState(null);
   const [isBusy, setBusy] = useState(false);
@@ -166,5 +166,5 @@ export default function NewPage({ query }) {
       <p>Only those who may create scenarios can do this. Log in with a key that may.</p>
     <//>`;
   return html`<h1>New scenario</h1>
-    <${NewForm} kind=${query.kind} recording=${query.recording} />`;
+    <${NewForm} query=${query} />`;
 }

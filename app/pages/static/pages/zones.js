@@ -4,6 +4,7 @@ import { html, useMemo, useRef, useState } from "../lib/preact.js";
 import { post } from "../lib/api.js";
 import { go, link } from "../lib/router.js";
 import { can } from "../lib/session.js";
+import { useKeys } from "../lib/keys.js";
 import { useGet } from "../lib/use_get.js";
 import { Empty, ProblemSentence, useTitle } from "../components/basics.js";
 import { Confirm } from "../components/dialog.js";
@@ -17,6 +18,13 @@ import { trackingOf } from "../components/zones/test_run.js";
 const REPLACED =
   "A new scenario takes the place of this one, which is stopped. Name, tags and the list of events are carried on;" +
   " what is stored stays.";
+/** What `?` lists. */
+const KEYS = [
+  ["← ↑ → ↓", "Move a shape, a corner or the cross"],
+  ["Space", "Add a point"],
+  ["Enter", "Close a zone"],
+  ["Del", "Remove a shape or a corner"],
+];
 /** Parts of a scenario that another one with other zones has, too. */
 const KEPT = ["source", "detector", "sampling", "restart", "track", "aspect", "presence", "notify"];
 
@@ -63,6 +71,7 @@ function useDraft(scenario) {
 }
 
 function Editor({ scenario }) {
+  useKeys({}, KEYS);
   const { draft, setDraft, discard, wasStored } = useDraft(scenario);
   const [time, setTime] = useState(scenario.media?.live ? null : 0);
   const [problem, setProblem] = useState(null);
@@ -70,6 +79,8 @@ function Editor({ scenario }) {
   const idOf = useRef(null);
   idOf.current ??= idsOfBodies();
   const picture = useSourcePicture(scenario.id, time);
+  const { data: timeline } = useGet(`scenarios/${scenario.id}/timeline`);
+  const labels = timeline?.labels.length ? timeline.labels.map(({ label }) => label) : undefined;
   const { media } = scenario;
   const aspect = media?.display_aspect ?? (media ? media.width / media.height : 16 / 9);
   const isReplaced = replaces(scenario);
@@ -101,7 +112,7 @@ function Editor({ scenario }) {
       draft=${draft}
       onChange=${change}
       problem=${problem}
-      labels=${labelsOf(scenario)}
+      labels=${labels}
     >
       <${PictureChoice} media=${media} time=${time} onTime=${setTime} picture=${picture} />
     <//>
@@ -132,11 +143,6 @@ function Editor({ scenario }) {
       html`<p>Objects will be followed from frame to frame, because zones and lines need it.</p>`}
     <//>`}
   `;
-}
-
-/** Labels that the detector is known to give. */
-function labelsOf({ detector }) {
-  return Array.isArray(detector.labels) ? detector.labels : undefined;
 }
 
 export default function ZonesPage({ params }) {

@@ -6,13 +6,16 @@ import { sourceOf } from "./address.js";
 /** Detectors that are not followed unless the request says so. */
 const NOT_FOLLOWED = ["motion", "marker", "mock"];
 
-/** What the forms hold at first. `undefined` stands for the API's default. */
-export function emptyForm(kind) {
+/**
+ * What the forms hold at first. `undefined` stands for the API's default.
+ * @param {{kind?: string, recording?: string, model?: string}} query what the page's address names
+ */
+export function emptyForm({ kind, recording = "", model }) {
   return {
     kind: kind === "camera" ? "camera" : "recording",
-    recording: "",
+    recording,
     camera: { address: "", user: "", password: "", fingerprint: "" },
-    detector: { type: "objects" },
+    detector: model ? { type: "onnx", model } : { type: "objects" },
     sampling: { mode: "fps", fps: 2 },
     tracking: undefined,
     presence: undefined,

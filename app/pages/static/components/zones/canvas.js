@@ -135,7 +135,7 @@ export function ZoneCanvas({ src, aspect, draft, onChange, tool, onTool, selecte
     : "Tab goes from shape to shape and from corner to corner. Arrow keys move, Delete removes.";
   const isSelected = (kind, index) => selected?.kind === kind && selected.index === index;
   return html`<div class="zone-canvas">
-    <div class="zone-picture" ref=${frame} style=${{ aspectRatio: String(aspect) }}>
+    <div class="zone-picture" ref=${frame} style=${{ aspectRatio: String(aspect), maxWidth: `calc(75vh * ${aspect})` }}>
       ${src ? html`<img
         src=${src}
         alt=""
