@@ -111,6 +111,9 @@ class NewScenario(ScenarioSpec, frozen=True):
         if self.restart.policy == "always" and source.live is False:
             detail = "The restart policy `always` is for live sources. Use `on_failure` for a recording."
             raise ProblemError(INVALID, detail, field="restart.policy")
+        if self.recorded_at is not None and source.live:
+            detail = "What a live source shows happens now. Leave `recorded_at` out."
+            raise ProblemError(INVALID, detail, field="recorded_at")
         if self.replaces is not None and self.replaces == self.id:
             detail = "A scenario cannot replace itself. Leave `id` out, or choose a new one."
             raise ProblemError(INVALID, detail, field="replaces")
@@ -145,7 +148,7 @@ class NewScenario(ScenarioSpec, frozen=True):
         if self.sampling not in (UNSET, None):
             detail = "The frames are those that the scenario in `source` has stored. Leave `sampling` out."
             raise ProblemError(INVALID, detail, field="sampling")
-        for field in ("track", "aspect"):
+        for field in ("track", "aspect", "recorded_at"):
             if getattr(self, field) is not None:
                 detail = (
                     f"The footage is that of the video which the other scenario reads. Leave `{field}` out."

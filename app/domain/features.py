@@ -18,12 +18,15 @@ ANALYSIS = "analysis"
 NOTIFY = "notify"
 """To have others told of events."""
 
+RECORDED_AT = "recorded_at"
+"""To store when the events of a recording happened."""
+
 STORED = f"detector:{Stored.__struct_config__.tag}"
 """To apply analysis to what another scenario stored."""
 
 FEATURES: frozenset[str] = frozenset(
     f"detector:{config.__struct_config__.tag}" for config in get_args(DetectorConfig)
-) | {"track", "aspect", STATED_MODEL, ANALYSIS, NOTIFY}
+) | {"track", "aspect", STATED_MODEL, ANALYSIS, NOTIFY, RECORDED_AT}
 """All features that this version knows. A feature keeps its name for ever."""
 
 FEATURES_OF_0_1_0: frozenset[str] = frozenset(
@@ -45,4 +48,6 @@ def needed_features(spec: SpecSummary) -> frozenset[str]:
         features.add(ANALYSIS)
     if spec.notify is not None:
         features.add(NOTIFY)
+    if spec.recorded_at is not None:
+        features.add(RECORDED_AT)
     return frozenset(features)

@@ -33,6 +33,7 @@ class Pins(Struct, frozen=True):
     rules: int = RULES
     backend: str | None = None
     precision: str | None = None
+    recorded_at: float | None = None  # Unix time at the beginning of a recording
 
 
 class PinChange(Struct, frozen=True):
@@ -59,6 +60,7 @@ def merge(pinned: Pins | None, found: Pins) -> Pins:
         rules=found.rules,
         backend=found.backend or pinned.backend,
         precision=found.precision or pinned.precision,
+        recorded_at=found.recorded_at if pinned.recorded_at is None else pinned.recorded_at,
     )
 
 

@@ -3,6 +3,7 @@
 These Structs are the JSON that a client posts, what the scenarios database stores, and what a runner gets.
 """
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -60,6 +61,13 @@ class ScenarioSpec(_RequestObject, frozen=True):
         ),
     ] = None
     name: Annotated[str, Meta(max_length=200, description="for people; need not be unique")] = ""
+    recorded_at: Annotated[
+        Annotated[datetime, Meta(tz=True)] | None,
+        Meta(
+            description="the date at which a recording begins, as in 2026-01-31T09:30:00Z; its events then"
+            " have `at`"
+        ),
+    ] = None
     tracking: Annotated[
         Tracking | None, Meta(description="how objects are followed from frame to frame; null: they are not")
     ] = None

@@ -140,6 +140,7 @@ class Run:
             return self._event(RunFailed, error=f"this runner's version is too old: {error}", retryable=True)
         run_detector = RunDetector(detector, make, claimed, self._context.live.open(self._fence))
         builder = BatchBuilder(claimed, detector.warm_up)
+        builder.recorded_at = None if spec.recorded_at is None else spec.recorded_at.timestamp()
         analysis = None
         if spec.rules != AnalysisRules():
             analysis = await self._resume_analysis(spec, claimed, builder)

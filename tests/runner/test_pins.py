@@ -2,11 +2,14 @@
 
 import os
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from app.domain.analysis import Presence
 from app.domain.detector_config import Onnx
 from app.domain.pins import PinChange, Pins
 from app.messages import RunFailed, RunFinished, RunStopped
@@ -65,6 +68,21 @@ async def test_what_results_depend_on_is_pinned_with_the_first_rows(world: World
     assert pinned.file.size == (folder / "clip.mp4").stat().st_size
     assert (pinned.rules, pinned.model, pinned.backend) == (1, None, None)
     assert await changes(world) == []
+
+
+async def test_the_date_of_a_recording_is_pinned_and_its_events_have_dates(
+    world: World, folder: Path
+) -> None:
+    recorded = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+    dated = replace(spec("clip.mp4"), presence=Presence(), recorded_at=recorded)
+    async with executing(world.run(dated)):
+        await until(lambda: any(isinstance(each, RunFinished) for each in world.events))
+    assert (await pins(world)).recorded_at == recorded.timestamp()
+    async with world.database.connection() as connection:
+        rows = await connection.fetch("SELECT at, start_time FROM events")
+    assert rows
+    for row in rows:
+        assert row["at"] == recorded + timedelta(seconds=row["start_time"])
 
 
 async def test_a_replaced_file_is_not_mixed_in(world: World, folder: Path, made: Path) -> None:

@@ -27,12 +27,14 @@ def new_deliveries(
     events: Iterable[Event],
     *,
     unix_time: float | None,
+    recorded_at: float | None = None,
     keeps_pictures: bool = False,
 ) -> list[NewDelivery]:
     """Return a delivery for each event that is to be told and each channel that is to be told of it.
 
-    `unix_time`: the present, on the clock of the events' times; None for a recording. `keeps_pictures`: of
-    events of a live source. An event that is returned again later has the same id, and is stored once.
+    `unix_time`: the present, on the clock of the events' times; None for a recording, whose date is
+    `recorded_at` if that is known. `keeps_pictures`: of events of a live source. An event that is returned
+    again later has the same id, and is stored once.
     """
     if notify is None or (unix_time is None and not notify.recordings):
         return []
@@ -42,7 +44,8 @@ def new_deliveries(
         is_late = unix_time is not None and unix_time - event.end_time > MOST_LATE
         if event.kind not in notify.on or not is_due or is_late:
             continue
-        at = None if unix_time is None else event.start_time
+        began = recorded_at if unix_time is None else 0.0
+        at = None if began is None else began + event.start_time
         has_picture = keeps_pictures and unix_time is not None and event.kind in KINDS
         told = Told(scenario_name, event, at, has_picture)
         payload = msgspec.json.encode(told).decode()
@@ -67,6 +70,7 @@ def with_deliveries(
         spec.name,
         update.events,
         unix_time=unix_time,
+        recorded_at=None if spec.recorded_at is None else spec.recorded_at.timestamp(),
         keeps_pictures=keeps_pictures,
     )
     return replace(batch, analysis=replace(update, deliveries=tuple(found)))

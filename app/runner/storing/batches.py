@@ -4,6 +4,8 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from ...detectors.base import WarmUp
 from ...detectors.warm_up import replay_from
 from ...domain.event import Carried, Event
@@ -34,6 +36,8 @@ class BatchBuilder:
         self.warm_up = warm_up
         self.candidates: CandidateFrames = checkpoint.candidates or "all"
         self.is_live = False
+        self.recorded_at: float | None = None
+        """The Unix time at the beginning of a recording, to be pinned."""
         self._pinned = checkpoint.pins
         self._new_pins: Pins | None = None
         self._pin_changes: tuple[PinChange, ...] = ()
@@ -57,6 +61,7 @@ class BatchBuilder:
         Raises:
             PinnedError: the file or the model is another one than when the scenario began.
         """
+        found = replace(found, recorded_at=self.recorded_at)
         changes = [] if self._pinned is None else compare(self._pinned, found)
         self._pinned = self._new_pins = merge(self._pinned, found)
         self._pin_changes += tuple(PinChange(self.next_frame, change) for change in changes)

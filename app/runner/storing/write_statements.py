@@ -21,7 +21,8 @@ _EVENTS = f"""
             end_frame, end_time, best_frame, best_time, best_box, best_confidence, at)
         SELECT scenario_id, event_id, kind, state, label, track_id, coalesce(name, ''), direction,
                start_frame, start_time, end_frame, end_time, best_frame, best_time, best_box,
-               best_confidence, CASE WHEN {{is_live}} OR has_clock THEN to_timestamp(start_time) END
+               best_confidence,
+               to_timestamp(start_time + CASE WHEN {{is_live}} OR has_clock THEN 0 ELSE recorded_at END)
           FROM moved CROSS JOIN LATERAL json_to_recordset({{events}}::json) AS e ({COLUMNS})
          ORDER BY scenario_id, event_id
         ON CONFLICT (scenario_id, event_id) DO UPDATE
@@ -68,6 +69,7 @@ _ONE = """
          WHERE scenario_id = $1 AND attempt = $2 AND run_token = $3 AND next_frame = $4
            AND NOT dropped AND NOT finished
         RETURNING scenario_id, coalesce((footage->>'is_live')::boolean, false) AS has_clock,
+                  (pins->>'recorded_at')::double precision AS recorded_at,
                   timeline_frame = next_frame AS is_counted
     ), written AS (
         INSERT INTO predictions (scenario_id, frame, time, labels, confidences, boxes, track_ids, error)
@@ -136,6 +138,7 @@ _SEVERAL = """
           FROM passed AS p WHERE c.scenario_id = p.scenario_id
         RETURNING c.scenario_id, p.n::integer AS n, p.first_row, p.last_row,
                   coalesce((c.footage->>'is_live')::boolean, false) AS has_clock,
+                  (c.pins->>'recorded_at')::double precision AS recorded_at,
                   c.timeline_frame = c.next_frame AS is_counted
     ), written AS (
         INSERT INTO predictions (scenario_id, frame, time, labels, confidences, boxes, track_ids, error)

@@ -49,6 +49,13 @@ def test_a_recording_is_told_only_if_it_is_asked_for() -> None:
     assert told(Notify(("ops",), recordings=True), event(1), unix_time=None) == [(1, "ops")]
 
 
+def test_the_date_of_a_recording_is_told_if_it_is_known() -> None:
+    notify = Notify(("ops",), on=ALL, recordings=True)
+    for recorded_at, at in ((None, None), (100.0, 100.0 + event(1).start_time)):
+        (found,) = new_deliveries(notify, YARD, "yard", [event(1)], unix_time=None, recorded_at=recorded_at)
+        assert msgspec.json.decode(found.payload).get("at") == at
+
+
 def test_what_is_ten_minutes_late_is_no_news() -> None:
     assert told(Notify(("ops",)), event(1, end_time=NOW - MOST_LATE + 1)) == [(1, "ops")]
     assert told(Notify(("ops",)), event(1, end_time=NOW - MOST_LATE - 1)) == []

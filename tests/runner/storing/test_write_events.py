@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from app.domain.analysis import Notify
 from app.domain.event import Carried, Event
+from app.domain.pins import Pins
 from app.postgres import Database
 from app.predictions.checkpoint import AnalysisUpdate, Batch, BatchWrite, Fence, SavedAnalysis
 from app.predictions.events import decode_event
@@ -70,6 +71,22 @@ async def test_events_and_the_state_of_analysis_are_stored_with_the_batch(
     assert after is not None
     assert (after.carried, after.open_events) == (Carried(8, 3, {"visitor": 1.5}), (1,))
     assert after.analysis == SavedAnalysis(20, b"state")
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_events_have_dates_if_the_recordings_or_its_clock_is_known(
+    predictions: Database, others: int
+) -> None:
+    dated = replace(with_events(batch(0, 10), STAY), pins=Pins(recorded_at=1769851800.0))
+    live = replace(with_events(batch(0, 10), replace(STAY, start_time=0.25)), is_live=True)
+    for plain in (dated, live, with_events(batch(0, 10), STAY)):
+        more = [(await claimed(predictions), plain) for _ in range(others)]
+        assert set(await write_all(predictions, (await claimed(predictions), plain), *more)) == {"stored"}
+    async with predictions.connection() as connection:
+        dates = await connection.fetch(
+            "SELECT extract(epoch FROM at)::float8 AS at, count(*) FROM events GROUP BY at ORDER BY at"
+        )
+    assert list(map(tuple, dates)) == [(0.25, 1 + others), (1769851800.1, 1 + others), (None, 1 + others)]
 
 
 @pytest.mark.parametrize("others", [0, 1])
