@@ -79,8 +79,66 @@ class UpdateScenario(Message, frozen=True):
     tags: tuple[str, ...] | None = None
 
 
+class CreateBatch(Message, frozen=True):
+    """Store a batch; its files become scenarios. The api sends it; an orchestrator handles it.
+
+    `spec` is a BatchSpec as JSON. `needs` are features that its scenarios need.
+    """
+
+    command_id: UUID
+    batch_id: UUID
+    spec: Raw
+    needs: tuple[str, ...]
+    name: str
+    tags: tuple[str, ...]
+    watch: bool
+    at_once: int
+
+
+class UpdateBatch(Message, frozen=True):
+    """Change a batch; None leaves what it is. The api sends it; an orchestrator handles it."""
+
+    command_id: UUID
+    batch_id: UUID
+    name: str | None = None
+    tags: tuple[str, ...] | None = None
+    watch: bool | None = None
+    at_once: int | None = None
+
+
+class StopBatch(Message, frozen=True):
+    """Stop the scenarios of a batch, and make no more. The api sends it; an orchestrator handles it."""
+
+    command_id: UUID
+    batch_id: UUID
+
+
+class StartBatch(Message, frozen=True):
+    """Go on with a stopped batch; with `failed`, also with its scenarios that failed.
+
+    The api sends it; an orchestrator handles it.
+    """
+
+    command_id: UUID
+    batch_id: UUID
+    failed: bool = False
+
+
+class DeleteBatch(Message, frozen=True):
+    """Delete a batch with its scenarios; with `stop`, also one that is not stopped.
+
+    The api sends it; an orchestrator handles it.
+    """
+
+    command_id: UUID
+    batch_id: UUID
+    stop: bool = False
+
+
 LifecycleCommand = CreateScenario | StartScenario | StopScenario | DeleteScenario
-OrchestratorCommand = LifecycleCommand | UpdateScenario
+ScenarioCommand = LifecycleCommand | UpdateScenario
+BatchCommand = CreateBatch | UpdateBatch | StopBatch | StartBatch | DeleteBatch
+OrchestratorCommand = ScenarioCommand | BatchCommand
 
 
 class StartRun(Message, frozen=True):
@@ -253,7 +311,11 @@ orchestrator_commands = Topic(
     (CreateScenario, StartScenario, StopScenario, DeleteScenario),
     groups=(ORCHESTRATOR,),
 )
-scenario_changes = Topic("scenario_changes", (CreateScenario, UpdateScenario), groups=(ORCHESTRATOR,))
+scenario_changes = Topic(
+    "scenario_changes",
+    (CreateScenario, UpdateScenario, CreateBatch, UpdateBatch, StopBatch, StartBatch, DeleteBatch),
+    groups=(ORCHESTRATOR,),
+)
 """Commands that release 0.1.0 would send to the dead letters, or carry out without tags and `replaces`.
 Its orchestrators do not read this topic, so these commands wait for one that understands them."""
 runner_commands = Topic("runner_commands", (StartRun, StopRun))
@@ -279,5 +341,10 @@ def topic_of(command: OrchestratorCommand) -> Topic:
     if isinstance(command, CreateScenario):
         is_older = command.is_plain and FEATURES_OF_0_1_0.issuperset(command.needs)
     else:
-        is_older = not isinstance(command, UpdateScenario)
+        is_older = not isinstance(command, UpdateScenario | BatchCommand)
     return orchestrator_commands if is_older else scenario_changes
+
+
+def subject_of(command: OrchestratorCommand) -> UUID:
+    """Return the id of the scenario or batch that a command is about: the key of its message."""
+    return command.batch_id if isinstance(command, BatchCommand) else command.scenario_id

@@ -84,6 +84,7 @@ async def _open_orchestrator(context: RoleContext) -> Work:
         context.bus,
         LeaseTiming(settings.heartbeat_interval, settings.heartbeat_timeout),
         alone=settings.bus == "memory",
+        media_root=settings.media_root,
     )
 
 

@@ -23,6 +23,7 @@ from .http.response_cache import ResponseCache
 from .live_pictures import LivePictures
 from .options import ApiDeps, ApiOptions
 from .routes import (
+    batches,
     changes,
     channels,
     deliveries,
@@ -61,6 +62,13 @@ ROUTES: list[HTTPRouteHandler] = [
     lifecycle.start_scenario,
     lifecycle.update_scenario,
     lifecycle.delete_scenario,
+    batches.create_batch,
+    batches.list_batches,
+    batches.get_batch,
+    batches.stop_batch,
+    batches.start_batch,
+    batches.update_batch,
+    batches.delete_batch,
     predictions.get_predictions,
     pictures.get_frame,
     pictures.stream_pictures,

@@ -1,12 +1,23 @@
 """Send commands to the orchestrator, and wait a little for their results."""
 
+from uuid import UUID
+
 import structlog
 from anyio import CancelScope, current_time, fail_after, sleep
 
 from ..bus import BusUnavailableError
-from ..messages import CreateScenario, OrchestratorCommand, topic_of
+from ..messages import BatchCommand, CreateScenario, OrchestratorCommand, subject_of, topic_of
 from ..postgres import TRANSIENT
-from .http.problems import CONFLICT, MISMATCH, NOT_FOUND, ProblemError, no_scenario, unavailable
+from .http.problems import (
+    BATCH_CONFLICT,
+    CONFLICT,
+    MISMATCH,
+    NOT_FOUND,
+    ProblemError,
+    no_batch,
+    no_scenario,
+    unavailable,
+)
 from .options import ApiDeps, ApiOptions
 from .queries.commands import CommandResult, find_command_result
 
@@ -24,11 +35,11 @@ async def send_command(deps: ApiDeps, options: ApiOptions, command: Orchestrator
     started = current_time()
     try:
         with fail_after(options.publish_wait):
-            await deps.bus.publish(topic_of(command), command, key=str(command.scenario_id))
+            await deps.bus.publish(topic_of(command), command, key=str(subject_of(command)))
     except (TimeoutError, BusUnavailableError) as error:
-        log.warning("command not published", scenario=str(command.scenario_id), error=repr(error))
+        log.warning("command not published", subject=str(subject_of(command)), error=repr(error))
         detail = f"The command may not have been received. {repeat}"
-        raise unavailable(detail, scenario_id=command.scenario_id) from error
+        raise unavailable(detail, scenario_id=_scenario_of(command)) from error
     with CancelScope(deadline=max(started + options.command_wait, current_time() + _MAX_PAUSE)):
         _raise_if_refused(await _result(deps, command), command)
         return True
@@ -50,11 +61,17 @@ async def _result(deps: ApiDeps, command: OrchestratorCommand) -> CommandResult:
 def _raise_if_refused(result: CommandResult, command: OrchestratorCommand) -> None:
     match result.answer:
         case "conflict":
-            raise ProblemError(CONFLICT, result.detail, scenario_id=command.scenario_id)
+            kind = BATCH_CONFLICT if isinstance(command, BatchCommand) else CONFLICT
+            raise ProblemError(kind, result.detail, scenario_id=_scenario_of(command))
         case "mismatch":
-            raise ProblemError(MISMATCH, result.detail, scenario_id=command.scenario_id)
+            raise ProblemError(MISMATCH, result.detail, scenario_id=_scenario_of(command))
         case "unknown" if isinstance(command, CreateScenario):
             field = "replaces" if "`replaces`" in result.detail else "source"
             raise ProblemError(NOT_FOUND, result.detail, field=field)
         case "unknown":
-            raise no_scenario(command.scenario_id)
+            is_batch = isinstance(command, BatchCommand)
+            raise (no_batch if is_batch else no_scenario)(subject_of(command))
+
+
+def _scenario_of(command: OrchestratorCommand) -> UUID | None:
+    return None if isinstance(command, BatchCommand) else command.scenario_id

@@ -1,17 +1,21 @@
 """Examples that the OpenAPI document shows. A test decodes each with its type."""
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from ..detectors.onnx.catalog import InputInfo, ModelInfo
 from ..domain.analysis import Alert, Line, Zone
+from ..domain.batch import BatchState
 from ..domain.detector_config import Marker, Motion, Objects, Stored
 from ..domain.media import Media, VideoTrack
 from ..domain.prediction import Detection, Prediction
 from ..domain.sampling import EveryFrame, FixedRate
 from ..domain.spec import RestartPolicy
 from ..domain.states import State
+from .new_batch import BatchScenario, NewBatch
 from .new_scenario import NewScenario
+from .queries.batches import BatchCounts, BatchDetail, BatchInfo, BatchPage, FileNote
 from .queries.deliveries import ChannelInfo, ChannelList, DeliveryInfo, DeliveryPage
 from .queries.events import EventPage, EventPicture, StoredEvent
 from .queries.filters import ScenarioCounts
@@ -52,6 +56,7 @@ SCENARIO = Scenario(
     tags=["outside"],
     replaces=None,
     replaced_by=None,
+    batch=None,
     state=State.ACTIVE,
     outcome=None,
     error=None,
@@ -63,6 +68,7 @@ SCENARIO = Scenario(
     restart=RestartPolicy(),
     track=None,
     aspect=None,
+    recorded_at=None,
     tracking=None,
     presence=None,
     zones=(),
@@ -108,6 +114,46 @@ SCENARIO_COUNTS = ScenarioCounts(
     1210, 6, {State.ACTIVE: 9, State.INIT_STARTUP: 1, State.INACTIVE: 1200}, {"completed": 1197, "failed": 3}
 )
 SCENARIO_PAGE = ScenarioPage([SCENARIO], None)
+
+NEW_BATCHES = {
+    "a folder that is watched": NewBatch(
+        "yard/**/*.mp4",
+        BatchScenario(Objects()),
+        watch=True,
+        recorded_at="cam1_%Y%m%d-%H%M%S",
+        timezone="Europe/Berlin",
+        name="yard",
+    ),
+    "what is in a folder now": NewBatch(
+        "*.mp4", BatchScenario(Objects(), sampling=FixedRate(5.0)), at_once=2
+    ),
+}
+_BATCH: dict[str, Any] = {
+    "id": UUID("0198f1c2-7a31-7c11-8a55-6d1f8a9b0c2d"),
+    "name": "yard",
+    "tags": ["outside"],
+    "sources": "yard/**/*.mp4",
+    "scenario": {"detector": {"type": "marker"}, "sampling": {"mode": "fps", "fps": 2.0}},
+    "recorded_at": "cam1_%Y%m%d-%H%M%S",
+    "timezone": "Europe/Berlin",
+    "watch": True,
+    "at_once": 4,
+    "state": BatchState.RUNNING,
+    "problem": None,
+    "counts": BatchCounts(files=200, growing=1, waiting=120, running=4, completed=72, stopped=0, failed=3),
+    "percent": 38.2,
+    "scanned_at": datetime(2026, 1, 31, 9, 45, tzinfo=UTC),
+    "created_at": datetime(2026, 1, 31, 9, 30, tzinfo=UTC),
+    "updated_at": datetime(2026, 1, 31, 9, 30, tzinfo=UTC),
+}
+BATCH = BatchDetail(
+    **_BATCH,
+    failures=[FileNote("yard/cam1_20260131-091500.mp4", SCENARIO.id, "the file is not a video")],
+    failed_scenarios="/scenarios?batch=0198f1c2-7a31-7c11-8a55-6d1f8a9b0c2d&outcome=failed",
+    warnings=[],
+)
+BATCH_PAGE = BatchPage([BatchInfo(**_BATCH)], None)
+NO_BATCH = f"There is no batch {BATCH.id}. GET /batches lists those that exist."
 
 PREDICTION_PAGE = PredictionPage(
     [

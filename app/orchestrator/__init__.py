@@ -1,6 +1,7 @@
 """The orchestrator: drives every scenario through its lifecycle."""
 
 from functools import partial
+from pathlib import Path
 
 from anyio import TASK_STATUS_IGNORED, create_task_group
 from anyio.abc import TaskStatus
@@ -20,6 +21,7 @@ from ..messages import (
     scenario_changes,
 )
 from ..postgres import Database
+from .batches.keeper import ScanTiming
 from .handlers import create_scenarios, handle_command, handle_event, handle_run_events
 from .leader import Leader
 from .leases import LeaseTiming
@@ -35,15 +37,26 @@ async def run_orchestrator(
     timing: LeaseTiming,
     *,
     alone: bool,
+    media_root: Path = Path("media"),
+    scan_timing: ScanTiming | None = None,
     task_status: TaskStatus[None] = TASK_STATUS_IGNORED,
 ) -> None:
     """Handle commands and events, and lead or wait to lead, until cancelled.
 
     `dsn` and `database` are the scenarios database. `alone`: no other process may use it.
+    `media_root` is the folder in which batches find their files.
     """
     creations = MicroBatcher(none_if_it_fails(partial(create_scenarios, database)))
     run_events = MicroBatcher(none_if_it_fails(partial(handle_run_events, database)))
-    leader = Leader(dsn, database, bus, timing, alone=alone)
+    leader = Leader(
+        dsn,
+        database,
+        bus,
+        timing,
+        alone=alone,
+        media_root=media_root,
+        scan_timing=scan_timing or ScanTiming(),
+    )
 
     async def on_command(message: Message) -> None:
         is_plain = isinstance(message, CreateScenario) and message.is_plain

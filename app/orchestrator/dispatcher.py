@@ -1,13 +1,13 @@
 """The dispatcher assigns waiting scenarios to free slots, and passes stops on to runners."""
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
 from asyncpg import Record
 from msgspec import Struct
 
-from ..domain.features import FEATURES_OF_0_1_0
+from ..domain.features import FEATURES, FEATURES_OF_0_1_0
 from ..messages import Instance
 from ..postgres import Connection, Database
 from . import store
@@ -20,7 +20,10 @@ _BATCH = 50  # scenarios assigned in one transaction, at most
 
 
 class Dispatcher:
-    """Sends runners their commands. Scenarios that have waited longest come first."""
+    """Sends runners their commands. Scenarios that have waited longest come first, and those of batches last.
+
+    A batch takes no slot that another scenario waits for, or will want again after a backoff.
+    """
 
     def __init__(self, database: Database, grace: float, signals: Signals) -> None:
         """`grace`: seconds without a heartbeat after which an instance gets no more runs."""
@@ -52,16 +55,30 @@ class Dispatcher:
         return scenario_id is not None
 
     async def _dispatch_batch(self, connection: Connection) -> bool:
-        free = await free_slots(connection, self._grace, _BATCH)
+        has_batches = await batches_wait(connection)
+        limit = _BATCH + (await count_expected(connection, FEATURES, ()) if has_batches else 0)
+        free = await free_slots(connection, self._grace, limit)
         # The first lock gives a transaction its place in the order in which event streams tell changes. So
         # the scenarios are locked first, and this one comes after the transactions that made them wait.
         waiting: dict[frozenset[str], list[ScenarioRecord]] = {}
         chosen: list[FreeSlot] = []
         locked: list[UUID] = []
         for features, slots in _by_features(free).items():  # of one kind, unless versions are mixed
-            waiting[features] = await store.lock_waiting(connection, len(slots), features, locked)
+            most = min(len(slots), _BATCH - len(locked))
+            waiting[features] = await store.lock_waiting(connection, most, features, locked)
             chosen += slots[: len(waiting[features])]
             locked += [scenario.id for scenario in waiting[features]]
+        if has_batches:
+            for features, slots in _by_features(free).items():
+                used = len(waiting[features])
+                spared = len(slots) - used - await count_expected(connection, features, locked)
+                room = min(spared, _BATCH - len(locked))
+                of_batches = await store.lock_waiting(
+                    connection, max(0, room), features, locked, of_batches=True
+                )
+                waiting[features] += of_batches
+                chosen += slots[used : used + len(of_batches)]
+                locked += [scenario.id for scenario in of_batches]
         still_free = _by_features(await lock_slots(connection, chosen))
         for features, slots in still_free.items():
             assignments = [AssignRun(slot.instance) for slot in slots]
@@ -130,6 +147,31 @@ async def free_slots(connection: Connection, grace: float, limit: int) -> list[F
         grace,
     )
     return _spread(rows, limit)
+
+
+async def batches_wait(connection: Connection) -> bool:
+    """Return whether scenarios of batches wait for a slot."""
+    return bool(
+        await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM scenarios WHERE state = 'init_startup' AND batch_id IS NOT NULL)"
+        )
+    )
+
+
+async def count_expected(connection: Connection, features: Collection[str], locked: Collection[UUID]) -> int:
+    """Return how many slots with these features scenarios of no batch wait for, or will after a backoff.
+
+    Those that this transaction has `locked` are not counted: they have their slots.
+    """
+    count: int = await connection.fetchval(
+        """
+        SELECT count(*) FROM scenarios
+         WHERE state = 'init_startup' AND batch_id IS NULL AND needs <@ $1::text[] AND id <> ALL ($2::uuid[])
+        """,
+        list(features),
+        list(locked),
+    )
+    return count
 
 
 async def lock_slots(connection: Connection, free: Sequence[FreeSlot]) -> list[FreeSlot]:

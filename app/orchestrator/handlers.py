@@ -7,18 +7,22 @@ from uuid import UUID
 import structlog
 
 from ..messages import (
+    BatchCommand,
     CreateScenario,
     Message,
     OrchestratorCommand,
     RunEvent,
     RunnerLeaving,
     RunReleased,
+    ScenarioCommand,
     StartScenario,
     UpdateScenario,
+    subject_of,
 )
 from ..postgres import Connection, Database
 from ..scenarios.command_answer import CommandAnswer
 from . import leases, store
+from .batches.commands import carry_out_for_batch
 from .decisions import apply, apply_each, apply_to
 from .descriptions import find_replacement
 from .lifecycle import create
@@ -34,7 +38,10 @@ async def handle_command(database: Database, message: Message) -> None:
         if (await create_scenarios(database, [message]))[0]:
             return
     async with database.transaction() as connection:
-        answered = await _carry_out(connection, message)
+        if isinstance(message, BatchCommand):
+            answered = await carry_out_for_batch(connection, message)
+        else:
+            answered = await _carry_out(connection, message)
         if answered is None:
             return
         await store.record_answer(connection, message.command_id, *answered)
@@ -91,9 +98,7 @@ async def handle_run_events(database: Database, events: Sequence[RunEvent]) -> l
     return [(event.scenario_id in applied and event is first[event.scenario_id]) or None for event in events]
 
 
-async def _carry_out(
-    connection: Connection, command: OrchestratorCommand
-) -> tuple[CommandAnswer, str] | None:
+async def _carry_out(connection: Connection, command: ScenarioCommand) -> tuple[CommandAnswer, str] | None:
     """Return the answer and its detail, or None if the command was handled before."""
     if isinstance(command, CreateScenario):
         return await create_one(connection, command)
@@ -113,4 +118,5 @@ async def _carry_out(
 
 
 def _log_command(command: OrchestratorCommand, answer: CommandAnswer) -> None:
-    log.info("command", command=type(command).__name__, scenario=str(command.scenario_id), answer=answer)
+    subject = {"batch" if isinstance(command, BatchCommand) else "scenario": str(subject_of(command))}
+    log.info("command", command=type(command).__name__, **subject, answer=answer)

@@ -1,6 +1,7 @@
 """The leader: of all orchestrators, the one that holds the lock and does the duties of a leader."""
 
 import math
+from pathlib import Path
 
 import structlog
 from anyio import TASK_STATUS_IGNORED, create_task_group
@@ -9,6 +10,7 @@ from anyio.abc import TaskStatus
 from ..bus import Bus
 from ..postgres import Database
 from .announcer import Announcer
+from .batches.keeper import BatchKeeper, ScanTiming
 from .dispatcher import Dispatcher
 from .elector import Leadership, lead
 from .heartbeats import Heartbeats
@@ -27,8 +29,18 @@ _PATIENCE = 3.0  # seconds until a process that must be alone concludes that it 
 class Leader:
     """Relays the outbox, ends leases, dispatches and prunes while it holds the lock, and waits otherwise."""
 
-    def __init__(self, dsn: str, database: Database, bus: Bus, timing: LeaseTiming, *, alone: bool) -> None:
-        """`alone`: no other orchestrator may use this database."""
+    def __init__(
+        self,
+        dsn: str,
+        database: Database,
+        bus: Bus,
+        timing: LeaseTiming,
+        *,
+        alone: bool,
+        media_root: Path,
+        scan_timing: ScanTiming,
+    ) -> None:
+        """`alone`: no other orchestrator may use this database. `media_root`: where batches find files."""
         self.signals = Signals()
         self._dsn = dsn
         self._database = database
@@ -48,6 +60,7 @@ class Leader:
         self._rescuer = Rescuer(database, timing, self._heartbeats.hearing, self.signals)
         self._dispatcher = Dispatcher(database, timing.grace, self.signals)
         self._pruner = Pruner(database)
+        self._batches = BatchKeeper(database, media_root, self.signals, scan_timing)
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Lead whenever possible, until cancelled.
@@ -87,6 +100,7 @@ class Leader:
             async with create_task_group() as group:
                 for topic, wake in self.signals.relays.items():
                     group.start_soon(relay, self._database, self._bus.publish, topic, wake)
+                group.start_soon(self._batches.run)
                 while await leadership.is_held():
                     await attempt(self._do_duties)
                     await self.signals.leader.wait(self._timing.heartbeat_interval)

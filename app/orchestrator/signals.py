@@ -1,7 +1,14 @@
 """Wake-up calls between the parts of one orchestrator."""
 
 from ..concurrency.wake import Wake
-from ..messages import DeleteScenario, Message, RunStarted, results_commands, runner_commands
+from ..messages import (
+    BatchCommand,
+    DeleteScenario,
+    Message,
+    RunStarted,
+    results_commands,
+    runner_commands,
+)
 
 
 class Signals:
@@ -10,6 +17,8 @@ class Signals:
     def __init__(self) -> None:
         self.announcer = Wake()
         self.leader = Wake()
+        self.batches = Wake()
+        self.scanner = Wake()
         self.relays = {topic: Wake() for topic in (runner_commands, results_commands)}
 
     def after_message(self, message: Message) -> None:
@@ -17,8 +26,12 @@ class Signals:
         self.announcer.set()
         if isinstance(message, DeleteScenario):
             self.relays[results_commands].set()
+        elif isinstance(message, BatchCommand):
+            self.batches.set()
+            self.scanner.set()
         elif not isinstance(message, RunStarted):
             self.leader.set()
+            self.batches.set()
 
     def after_decision(self) -> None:
         """Call when the leader has decided about scenarios."""
@@ -28,5 +41,7 @@ class Signals:
     def after_announcement(self) -> None:
         """Call when another orchestrator announced that scenarios changed."""
         self.leader.set()
+        self.batches.set()
+        self.scanner.set()
         for relay in self.relays.values():
             relay.set()

@@ -73,14 +73,21 @@ async def lock_available(connection: Connection, scenario_ids: Sequence[UUID]) -
 
 
 async def lock_waiting(
-    connection: Connection, limit: int, features: Collection[str], locked: Collection[UUID] = ()
+    connection: Connection,
+    limit: int,
+    features: Collection[str],
+    locked: Collection[UUID] = (),
+    *,
+    of_batches: bool = False,
 ) -> list[ScenarioRecord]:
     """Return scenarios that may be dispatched, longest wait first, locked until the transaction ends.
 
     Only those that need no other features, and none of those that this transaction has `locked` already.
+    Either those of batches or the others.
     """
     rows = await connection.fetch(
         f"{_SELECT} WHERE state = 'init_startup' AND not_before <= clock_timestamp()"
+        f" AND batch_id IS {'NOT ' if of_batches else ''}NULL"
         " AND needs <@ $2::text[] AND id <> ALL ($3::uuid[])"
         " ORDER BY waiting_since, id LIMIT $1 FOR UPDATE SKIP LOCKED",
         limit,

@@ -81,7 +81,8 @@ def start(deps: ApiDeps) -> Start:
 
     @asynccontextmanager
     async def started(deps: ApiDeps = deps, **options: object) -> AsyncIterator[RequestMiddleware]:
-        app = create_app(ApiOptions(version="1.2.3", command_wait=0.2, **options))  # type: ignore[arg-type]
+        given = {"version": "1.2.3", "command_wait": 0.2} | options
+        app = create_app(ApiOptions(**given))  # type: ignore[arg-type]
         is_open = StartedEvent()
         async with in_background(serve(app.app, deps, task_status=is_open)):
             await is_open.wait()

@@ -35,6 +35,8 @@ async def test_post_creates_a_scenario_and_returns_its_location(
         "tags": [],
         "replaces": None,
         "replaced_by": None,
+        "batch": None,
+        "recorded_at": None,
         "state": "init_startup",
         "outcome": None,
         "error": None,

@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+from msgspec import Raw
+
 from app import messages as m
 from app.domain.detector_config import Marker
 from app.domain.media import Media
@@ -33,6 +35,20 @@ SAMPLES: dict[Topic, tuple[Message, ...]] = {
             command_id=ID, scenario_id=ID, spec=encode_spec(SPEC), tags=('"ü" 🎥',), replaces=ID
         ),
         m.UpdateScenario(command_id=ID, scenario_id=ID, name="", tags=()),
+        m.CreateBatch(
+            command_id=ID,
+            batch_id=ID,
+            spec=Raw(b'{"sources":"*.mp4","scenario":{}}'),
+            needs=("detector:marker",),
+            name="yard",
+            tags=(),
+            watch=True,
+            at_once=4,
+        ),
+        m.UpdateBatch(command_id=ID, batch_id=ID, name="", tags=(), watch=False, at_once=1),
+        m.StopBatch(command_id=ID, batch_id=ID),
+        m.StartBatch(command_id=ID, batch_id=ID, failed=True),
+        m.DeleteBatch(command_id=ID, batch_id=ID, stop=True),
     ),
     m.runner_commands: (
         m.StartRun(instance=INSTANCE, scenario_id=ID, attempt=1, spec=encode_spec(SPEC)),

@@ -147,6 +147,7 @@ def test_runners_can_be_many(services: Yaml) -> None:
     assert "VA_RUNNER_ID" not in runner["environment"]
     assert runner["volumes"] == ["./media:/media:ro", "./models:/models:ro"]
     assert set(runner["volumes"]) < set(services["api"]["volumes"])
+    assert services["orchestrator"]["volumes"] == ["./media:/media:ro"]
     roots = dockerfile.environment()
     assert [roots["VA_MEDIA_ROOT"], roots["VA_MODEL_ROOT"]] == ["/media", "/models"]
 

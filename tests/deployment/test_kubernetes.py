@@ -216,7 +216,7 @@ def test_what_is_mounted_exists_and_is_not_written_to(name: str) -> None:
     roots = dockerfile.environment()
     if name in ("api", "runner", "inference"):
         assert mounts["models"]["mountPath"] == roots["VA_MODEL_ROOT"]
-    if name in ("api", "runner"):
+    if name in ("api", "orchestrator", "runner"):
         assert mounts["media"]["mountPath"] == roots["VA_MEDIA_ROOT"]
 
 

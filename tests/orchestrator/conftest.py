@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -31,6 +32,7 @@ from app.messages import (
     runner_commands,
     runner_events,
     runner_heartbeats,
+    subject_of,
     topic_of,
 )
 from app.orchestrator import run_orchestrator
@@ -172,7 +174,7 @@ class World:
 
     async def send(self, command: OrchestratorCommand) -> str:
         """Publish a command, which returns once it is handled, and read its answer."""
-        await self.bus.publish(topic_of(command), command, str(command.scenario_id))
+        await self.bus.publish(topic_of(command), command, str(subject_of(command)))
         async with self.database.connection() as connection:
             answer: str = await connection.fetchval(
                 "SELECT answer FROM handled_commands WHERE command_id = $1", command.command_id
@@ -189,11 +191,13 @@ class World:
 
     @asynccontextmanager
     async def orchestrator(
-        self, bus: Bus | None = None, *, timing: LeaseTiming = TIMING, alone: bool = False
+        self, bus: Bus | None = None, *, timing: LeaseTiming = TIMING, alone: bool = False, **options: Any
     ) -> AsyncIterator[None]:
         async with create_task_group() as group:
             await group.start(
-                partial(run_orchestrator, self.dsn, self.database, bus or self.bus, timing, alone=alone)
+                partial(
+                    run_orchestrator, self.dsn, self.database, bus or self.bus, timing, alone=alone, **options
+                )
             )
             yield
             group.cancel_scope.cancel()

@@ -32,6 +32,7 @@ _SCENARIO = re.compile(r"{scenario_id\b")
 
 TAGS = {
     "scenarios": "One video source plus one detector: create, follow, stop, start and delete.",
+    "batches": "Folders of recordings: each file becomes a scenario, and new files can follow.",
     "results": "What was found in each frame.",
     "media": "The recordings below the media folder.",
     "changes": "The changes of scenarios: history, and a live stream.",
@@ -229,7 +230,7 @@ def _links(path: str, doc: OperationDoc, response: ResponseDoc, of_scenarios: li
     """Return the requests that can use a value of this response: a scenario's id, or a cursor."""
     fields = getattr(response.model, "__struct_fields__", ())
     links: dict[str, Any] = {}
-    if "id" in fields:
+    if "id" in fields and path.startswith("/scenarios"):
         scenario = {"scenario_id": "$response.body#/id"}
         links = {name: {"operationId": name, "parameters": scenario} for name in of_scenarios}
     if "next_cursor" in fields:

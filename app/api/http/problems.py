@@ -26,6 +26,7 @@ METHOD_NOT_ALLOWED = ProblemType("method-not-allowed", 405, "The path does not s
 TOO_SLOW = ProblemType("too-slow", 408, "The request did not arrive in time")
 GONE = ProblemType("gone", 410, "It is no longer here")
 CONFLICT = ProblemType("conflict", 409, "The scenario's state does not allow this")
+BATCH_CONFLICT = ProblemType("conflict", 409, "The batch's state does not allow this")
 NOT_DEAD = ProblemType("conflict", 409, "The delivery's state does not allow this")
 NAME_TAKEN = ProblemType("name-taken", 409, "There is a file of this name")
 NO_PICTURE = ProblemType("no-picture", 409, "The frame cannot be shown")
@@ -113,3 +114,8 @@ def no_event(scenario_id: UUID, event_id: int) -> ProblemError:
         f"The scenario has no event {event_id}, or it is too old and was removed."
         f" GET /scenarios/{scenario_id}/events lists those that exist.",
     )
+
+
+def no_batch(batch_id: UUID) -> ProblemError:
+    """Return the error 404 for an id that was never used, or whose batch was deleted."""
+    return ProblemError(NOT_FOUND, f"There is no batch {batch_id}. GET /batches lists those that exist.")

@@ -107,8 +107,9 @@ def _to_problem(error: msgspec.ValidationError, model: type, kind: ProblemType) 
         sentence = _sentence(message)
     # A client's input may contain a password in an address, or be a megabyte long.
     field, sentence = _quoted(field), _quoted(sentence)
-    if field in _CHOICES and "missing" not in message:
-        sentence = f"{sentence}: {_CHOICES[field]}"
+    choice = _CHOICES.get(field.removeprefix("scenario."))
+    if choice is not None and "missing" not in message:
+        sentence = f"{sentence}: {choice}"
     elif message.startswith("Invalid enum value") and (choices := choices_of(model, field)):
         sentence = f"{sentence}; it must be one of {', '.join(choices)}"
     return ProblemError(kind, f"`{field}` {sentence}." if field else f"The body {sentence}.", field=field)

@@ -38,6 +38,7 @@ class ScenarioFilter(Struct, frozen=True):
     live: bool | None = None
     ended: bool | None = None
     order: Order = "desc"
+    batch: UUID | None = None
 
 
 class ScenarioPosition(Struct, frozen=True, array_like=True):
@@ -81,6 +82,8 @@ def condition_of(
     if wanted.source is not None:
         source = parameter(wanted.source)
         conditions.append(f"md5(spec->>'source') = md5({source}::text) AND spec->>'source' = {source}")
+    if wanted.batch is not None:
+        conditions.append(f"batch_id = {parameter(wanted.batch)}")
     if wanted.text is not None:
         conditions.append(f"position(lower({parameter(wanted.text)}::text) IN {_SEARCHED}) > 0")
     if wanted.live is not None:

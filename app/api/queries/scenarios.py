@@ -52,6 +52,7 @@ class Scenario(Struct, frozen=True):
         UUID | None, Meta(description="the scenario that this one replaced and whose events it carries on")
     ]
     replaced_by: Annotated[UUID | None, Meta(description="the scenario that replaced this one")]
+    batch: Annotated[UUID | None, Meta(description="the batch that made it of one of its files")]
     state: Annotated[
         State, Meta(description=" ".join(f"{state}: {text}" for state, text in STATE_DESCRIPTIONS.items()))
     ]
@@ -69,6 +70,7 @@ class Scenario(Struct, frozen=True):
     aspect: Annotated[
         str | None, Meta(description="the display aspect that replaces what the source declares")
     ]
+    recorded_at: Annotated[datetime | None, Meta(description="the date at which the recording begins")]
     tracking: Tracking | None
     presence: Presence | None
     zones: tuple[Zone, ...]
@@ -104,7 +106,7 @@ _COLUMNS = (
     " spec->'tracking' AS tracking"
 )
 _SHOWN = _COLUMNS + (  # noqa: S608
-    ", coalesce(name, spec->>'name', '') AS name, tags, replaces,"
+    ", coalesce(name, spec->>'name', '') AS name, tags, replaces, batch_id,"
     " (SELECT id FROM scenarios AS n WHERE n.replaces = s.id AND n.deleted_at IS NULL) AS replaced_by"
 )
 _SELECT = f"SELECT {_SHOWN} FROM scenarios AS s WHERE id = ANY($1) AND deleted_at IS NULL"  # noqa: S608
@@ -236,6 +238,7 @@ def _scenario(row: Record, stored: StoredProgress, waiting: Mapping[UUID, Reason
         tags=row["tags"],
         replaces=row["replaces"],
         replaced_by=row["replaced_by"],
+        batch=row["batch_id"],
         state=row["state"],
         outcome=row["outcome"],
         error=row["error"] if row["outcome"] == "failed" else None,
@@ -247,6 +250,7 @@ def _scenario(row: Record, stored: StoredProgress, waiting: Mapping[UUID, Reason
         restart=spec.restart,
         track=spec.track,
         aspect=spec.aspect,
+        recorded_at=spec.recorded_at,
         tracking=spec.tracking,
         presence=spec.presence,
         zones=spec.zones,

@@ -16,7 +16,7 @@ from ...domain.tags import Tags, distinct
 from ...messages import (
     CreateScenario,
     DeleteScenario,
-    OrchestratorCommand,
+    ScenarioCommand,
     StartScenario,
     StopScenario,
     UpdateScenario,
@@ -257,16 +257,14 @@ async def delete_scenario(
     return Response(None, status_code=204)
 
 
-async def _change(
-    request: ApiRequest, command: OrchestratorCommand
-) -> Response[Scenario] | Response[Accepted]:
+async def _change(request: ApiRequest, command: ScenarioCommand) -> Response[Scenario] | Response[Accepted]:
     scenario_id = command.scenario_id
     scenario = await _send_and_read(request, command, repeat=_REPEAT, missing=no_scenario(scenario_id))
     return _accepted(request, scenario_id) if scenario is None else Response(scenario)
 
 
 async def _send_and_read(
-    request: ApiRequest, command: OrchestratorCommand, *, repeat: str, missing: ProblemError
+    request: ApiRequest, command: ScenarioCommand, *, repeat: str, missing: ProblemError
 ) -> Scenario | None:
     """Return the scenario after a command, or None if that takes too long. Raises `missing` if gone."""
     deadline = current_time() + _ANSWER_TIMEOUT
@@ -285,7 +283,7 @@ async def _send_and_read(
     return None
 
 
-async def _send(request: ApiRequest, command: OrchestratorCommand, repeat: str) -> bool:
+async def _send(request: ApiRequest, command: ScenarioCommand, repeat: str) -> bool:
     # Without a query for the scenario first: one that was just accepted may not be stored yet, and commands
     # for one scenario are handled in order.
     return await send_command(request.deps, request.options, command, repeat)

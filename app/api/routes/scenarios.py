@@ -45,6 +45,7 @@ class ScenarioQuery(Struct, frozen=True, forbid_unknown_fields=True):
         bool | None, Meta(description="only scenarios that have ended, or only those that have not")
     ] = None
     order: Annotated[Order, Meta(description="desc: newest first; asc: oldest first")] = "desc"
+    batch: Annotated[UUID | None, Meta(description="only scenarios of this batch")] = None
     limit: Annotated[int, Meta(ge=1, le=1000, description="the largest number of items in a page")] = 100
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the previous page")] = None
 
@@ -83,6 +84,7 @@ async def list_scenarios(request: ApiRequest) -> ScenarioPage:
         query.live,
         query.ended,
         query.order,
+        query.batch,
     )
     bound = ("scenarios", wanted)
     after = None if query.cursor is None else read_cursor(query.cursor, bound, ScenarioPosition)

@@ -1,0 +1,207 @@
+"""Make scenarios of a batch's files, no more at once than it may have."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+import msgspec
+from anyio import to_thread
+from asyncpg import Record
+from msgspec import Raw, Struct
+
+from ...domain.batch import BatchSpec, BatchState, decode_batch
+from ...domain.pins import FileIdentity
+from ...domain.source import Source, SourceError
+from ...domain.states import State
+from ...media.recording_times import RecordingTimeError, RecordingTimes
+from ...media.scanning import source_of
+from ...messages import StartScenario
+from ...postgres import Connection, Database
+from ...video.files import find_file
+from ...video.identity import identify
+from .. import store
+from ..decisions import apply_each
+from ..lifecycle import create
+from .commands import lock_batch
+from .found_files import KnownFiles
+
+_AT_ONCE = 50  # scenarios that one transaction makes, at most
+
+UNKNOWN_DATE = "Its name does not match `recorded_at`, so its events have no date."
+
+
+class ReadyFile(Struct, frozen=True):
+    """A file that may become a scenario. `identity`: None: it is not there, or is another one."""
+
+    number: int
+    path: str
+    identity: FileIdentity | None
+
+
+def scenario_id_of(batch_id: UUID, path: str, identity: FileIdentity) -> UUID:
+    """Return the id of the scenario that analyses a file: always the same one."""
+    return uuid5(batch_id, f"{path}\n{identity.size}\n{identity.digest}")
+
+
+async def feed(
+    database: Database, batch_id: UUID, media_root: Path, known: KnownFiles | None
+) -> tuple[bool, bool]:
+    """Make or start scenarios of a batch, if it has room.
+
+    Returns whether some were made or started, and whether there may be more to do at once.
+    """
+    async with database.connection() as connection:
+        room = min(_AT_ONCE, await _room(connection, batch_id))
+        rows = await _ready(connection, batch_id, room) if room > 0 else []
+    if not rows:
+        return False, False
+    new = [row for row in rows if row["scenario_id"] is None]
+    files = await to_thread.run_sync(_identify, media_root, new, abandon_on_cancel=True)
+    async with database.transaction() as connection:
+        batch = await lock_batch(connection, batch_id)
+        if batch is None or batch["state"] != BatchState.RUNNING:
+            return False, False
+        room = min(_AT_ONCE, await _room(connection, batch_id))
+        ended = [row["scenario_id"] for row in rows if row["scenario_id"] is not None]
+        made = await _start_again(connection, ended[:room])
+        there = [each for each in files if each.identity is not None]
+        made += await _make(connection, batch, there[: room - made])
+        away = [each for each in files if each.identity is None]
+        await connection.execute(
+            "UPDATE batch_files SET state = 'growing', changed_at = clock_timestamp()"
+            " WHERE number = ANY($1) AND state = 'ready'",
+            [each.number for each in away],
+        )
+    for each in away:
+        if known is not None:
+            known.forget(each.path)
+    return made > 0, made > 0 and len(rows) == _AT_ONCE
+
+
+async def settle_state(connection: Connection, batch_id: UUID) -> None:
+    """Note that a batch is done, if nothing of it is left to do."""
+    await connection.execute(
+        """
+        UPDATE batches AS b SET state = 'done', updated_at = now()
+         WHERE id = $1 AND state = 'running' AND NOT watch AND listed_at IS NOT NULL
+           AND NOT EXISTS (SELECT FROM batch_files
+                            WHERE batch_id = b.id AND state IN ('growing', 'ready'))
+           AND NOT EXISTS (SELECT FROM scenarios
+                            WHERE batch_id = b.id AND deleted_at IS NULL AND state <> 'inactive')
+        """,
+        batch_id,
+    )
+
+
+async def _room(connection: Connection, batch_id: UUID) -> int:
+    """Return how many scenarios a batch may have more at the moment."""
+    room: int | None = await connection.fetchval(
+        """
+        SELECT at_once - (SELECT count(*) FROM scenarios
+                           WHERE batch_id = b.id AND deleted_at IS NULL AND state <> 'inactive')
+          FROM batches AS b WHERE id = $1 AND state = 'running'
+        """,
+        batch_id,
+    )
+    return room or 0
+
+
+async def _ready(connection: Connection, batch_id: UUID, limit: int) -> list[Record]:
+    return await connection.fetch(
+        """
+        SELECT number, path, size, modified, scenario_id FROM batch_files
+         WHERE batch_id = $1 AND state = 'ready' ORDER BY number LIMIT $2
+        """,
+        batch_id,
+        limit,
+    )
+
+
+def _identify(media_root: Path, rows: Sequence[Record]) -> list[ReadyFile]:
+    """Return the files, identified, if they are still those that were seen. Reads at most 256 KiB of each."""
+    found: list[ReadyFile] = []
+    for row in rows:
+        identity = None
+        try:
+            path = find_file(Source("file", row["path"], live=False, redacted=row["path"]), media_root)
+            identity = identify(path)
+        except (OSError, SourceError):
+            pass
+        if identity is not None and (identity.size, identity.modified) != (row["size"], row["modified"]):
+            identity = None
+        found.append(ReadyFile(row["number"], row["path"], identity))
+    return found
+
+
+async def _make(connection: Connection, batch: Record, files: Sequence[ReadyFile]) -> int:
+    """Make scenarios of files, and return how many files were taken.
+
+    A file that has its scenario already, because it was only touched, gets no other.
+    """
+    spec = decode_batch(batch["spec"])
+    taken = 0
+    for each in files:
+        assert each.identity is not None  # noqa: S101 - the caller has left out the others
+        scenario_id = scenario_id_of(batch["id"], each.path, each.identity)
+        recorded_at, note = _date(spec, each.path)
+        decision = create(scenario_id, spec_of(spec, each.path, recorded_at), batch["needs"])
+        claimed = await connection.fetchval(
+            "SELECT true FROM batch_files WHERE number = $1 AND state = 'ready' FOR UPDATE", each.number
+        )
+        if not claimed:
+            continue
+        if await store.insert(connection, [(decision, None)]):
+            await connection.execute(
+                "UPDATE scenarios SET batch_id = $2, tags = $3, created_at = clock_timestamp(),"
+                " waiting_since = clock_timestamp() WHERE id = $1",  # in the order of the files
+                scenario_id,
+                batch["id"],
+                _tags(spec),
+            )
+        await connection.execute("DELETE FROM batch_files WHERE scenario_id = $1", scenario_id)
+        await connection.execute(
+            "UPDATE batch_files SET state = 'taken', scenario_id = $2, note = $3 WHERE number = $1",
+            each.number,
+            scenario_id,
+            note,
+        )
+        taken += 1
+    return taken
+
+
+def spec_of(spec: BatchSpec, path: str, recorded_at: datetime | None) -> Raw:
+    """Return the specification of the scenario that analyses a file, as JSON."""
+    fields: dict[str, Any] = {"source": source_of(path), **msgspec.json.decode(spec.scenario)}
+    fields.pop("tags", None)
+    if recorded_at is not None:
+        fields["recorded_at"] = recorded_at
+    return Raw(msgspec.json.encode(fields))
+
+
+def _tags(spec: BatchSpec) -> list[str]:
+    tags: list[str] = msgspec.json.decode(spec.scenario).get("tags") or []
+    return tags
+
+
+def _date(spec: BatchSpec, path: str) -> tuple[datetime | None, str | None]:
+    """Return when a file was recorded, if that is asked and known, and a warning."""
+    if spec.recorded_at is None:
+        return None, None
+    try:
+        found = RecordingTimes(spec.recorded_at, spec.timezone).find(path)
+    except RecordingTimeError as error:  # this machine knows fewer time zones than the api's
+        return None, str(error)
+    return found, None if found else UNKNOWN_DATE
+
+
+async def _start_again(connection: Connection, scenario_ids: Sequence[UUID]) -> int:
+    """Start scenarios that were stopped or have failed, and return how many."""
+    locked = await store.lock_available(connection, scenario_ids)
+    inactive = [each for each in locked if each.state is State.INACTIVE and not each.is_deleted]
+    await apply_each(connection, [(each, StartScenario(uuid4(), each.id)) for each in inactive])
+    await connection.execute(
+        "UPDATE batch_files SET state = 'taken' WHERE scenario_id = ANY($1)", [each.id for each in locked]
+    )
+    return len(inactive)

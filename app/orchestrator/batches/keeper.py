@@ -1,0 +1,158 @@
+"""The leader's work for batches: look for files, make scenarios of them, and end batches as one."""
+
+import time
+from pathlib import Path
+from uuid import UUID
+
+from anyio import create_task_group, sleep, to_thread
+from asyncpg import Record
+from msgspec import Struct
+
+from ...domain.batch import BatchState, decode_batch
+from ...domain.source import SourceError
+from ...media.path_patterns import PathPattern
+from ...media.scanning import Scan, scan
+from ...messages import results_commands
+from ...postgres import Connection, Database
+from ..signals import Signals
+from ..transactions import attempt, repeat
+from .endings import delete_scenarios, settle_ending, stop_scenarios
+from .feeding import feed, settle_state
+from .found_files import KnownFiles, bring_in
+
+
+class ScanTiming(Struct, frozen=True):
+    """In seconds: between two scans of a batch, and for how long a file must be the same to be taken.
+
+    A scan that takes long is repeated less often: a tenth of the time is spent with it.
+    """
+
+    interval: float = 5.0
+    settle: float = 5.0
+
+
+_POLL = 1.0  # seconds between two rounds that nothing asked for
+_MIN_INTERVAL = 0.05  # seconds between two rounds, so that many ends of runs share one
+
+
+class BatchKeeper:
+    """Works while its process leads. What it knows besides the tables only saves statements."""
+
+    def __init__(self, database: Database, media_root: Path, signals: Signals, timing: ScanTiming) -> None:
+        self._database = database
+        self._media_root = media_root
+        self._signals = signals
+        self._timing = timing
+        self._known: dict[UUID, KnownFiles] = {}
+        self._next_scan: dict[UUID, float] = {}
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        self._known.clear()  # another process has led since
+        self._next_scan.clear()
+        async with create_task_group() as group:
+            group.start_soon(self._look_for_files)
+            group.start_soon(self._make_scenarios)
+
+    async def _look_for_files(self) -> None:
+        while True:
+            await attempt(self._scan_all)
+            await self._signals.scanner.wait(min(_POLL, self._timing.interval))
+            await sleep(_MIN_INTERVAL)
+
+    async def _make_scenarios(self) -> None:
+        while True:
+            await attempt(self._make_all)
+            await self._signals.batches.wait(_POLL)
+            await sleep(_MIN_INTERVAL)
+
+    async def _scan_all(self) -> None:
+        async with self._database.connection() as connection:
+            batches = await list_to_scan(connection)
+        ids = {batch["id"] for batch in batches}
+        for known in self._known.keys() - ids:
+            del self._known[known]
+        for batch in batches:
+            if self._next_scan.get(batch["id"], 0.0) <= time.monotonic():
+                await self._scan(batch)
+
+    async def _scan(self, batch: Record) -> None:
+        began = time.monotonic()
+        sources = decode_batch(batch["spec"]).sources
+        found = await to_thread.run_sync(_look, self._media_root, sources, abandon_on_cancel=True)
+        known = self._known.get(batch["id"])
+        if known is None or known.watch != batch["watch"]:
+            known = self._known[batch["id"]] = KnownFiles(watch=batch["watch"])
+        is_growing = await bring_in(self._database, batch["id"], found, known, self._timing.settle)
+        took = time.monotonic() - began
+        pause = min(self._timing.interval, self._timing.settle / 2) if is_growing else self._timing.interval
+        self._next_scan[batch["id"]] = time.monotonic() + max(pause, 9 * took)
+        self._signals.batches.set()
+
+    async def _make_all(self) -> None:
+        async with self._database.connection() as connection:
+            batches = await list_going(connection)
+        for batch in batches:
+            match batch["state"]:
+                case BatchState.RUNNING:
+                    await self._feed(batch)
+                case BatchState.STOPPING | BatchState.DELETING:
+                    await self._end(batch["id"])
+
+    async def _feed(self, batch: Record) -> None:
+        batch_id, has_more = batch["id"], batch["has_ready"] and batch["unended"] < batch["at_once"]
+        while has_more:
+            made, has_more = await feed(self._database, batch_id, self._media_root, self._known.get(batch_id))
+            if made:
+                self._signals.leader.set()
+                self._signals.announcer.set()
+        if not batch["has_ready"] and not batch["unended"]:
+            async with self._database.connection() as connection:
+                await settle_state(connection, batch_id)
+
+    async def _end(self, batch_id: UUID) -> None:
+        async def stop(connection: Connection) -> bool:
+            return await stop_scenarios(connection, batch_id)
+
+        async def delete(connection: Connection) -> bool:
+            return await delete_scenarios(connection, batch_id)
+
+        await repeat(self._database, self._signals, stop)
+        self._signals.leader.set()
+        await repeat(self._database, self._signals, delete)
+        self._signals.relays[results_commands].set()
+        await settle_ending(self._database, batch_id)
+
+
+async def list_to_scan(connection: Connection) -> list[Record]:
+    """Return the batches that look for files, the one that was scanned longest ago first."""
+    return await connection.fetch(
+        """
+        SELECT id, spec, watch FROM batches AS b
+         WHERE state = 'running' AND deleted_at IS NULL
+           AND (watch OR listed_at IS NULL
+                OR EXISTS (SELECT FROM batch_files WHERE batch_id = b.id AND state = 'growing'))
+         ORDER BY scanned_at NULLS FIRST, id
+        """
+    )
+
+
+async def list_going(connection: Connection) -> list[Record]:
+    """Return the batches for which there may be something to do."""
+    return await connection.fetch(
+        """
+        SELECT id, state, at_once,
+               EXISTS (SELECT FROM batch_files WHERE batch_id = b.id AND state = 'ready') AS has_ready,
+               (SELECT count(*) FROM scenarios
+                 WHERE batch_id = b.id AND deleted_at IS NULL AND state <> 'inactive') AS unended
+          FROM batches AS b
+         WHERE state IN ('running', 'stopping', 'deleting') AND deleted_at IS NULL ORDER BY id
+        """
+    )
+
+
+def _look(media_root: Path, sources: str) -> Scan:
+    try:
+        return scan(media_root, PathPattern(sources))
+    except SourceError as error:  # this version is older than the api's, and accepts less
+        return Scan((), f"The pattern `sources` cannot be used: {error}.")

@@ -1,0 +1,145 @@
+"""Which files become scenarios, and when."""
+
+import os
+from uuid import uuid4
+
+import msgspec
+
+from app.messages import (
+    UpdateBatch,
+)
+from app.orchestrator.batches.feeding import UNKNOWN_DATE
+from app.orchestrator.batches.found_files import NOTHING_FOUND
+from app.orchestrator.batches.keeper import ScanTiming
+from tests.orchestrator.batches.yard import Yard, creation, finish, source_of, started
+from tests.support.waiting import until
+
+
+async def test_each_file_becomes_a_scenario_no_more_at_once_than_allowed(yard: Yard) -> None:
+    for number in range(5):
+        yard.put(f"day/{number}.mp4")
+    yard.put("day/note.txt")
+    async with yard.orchestrator(), yard.world.runner(slots=10) as runner:
+        batch = await yard.create(creation("day/*.mp4", at_once=2))
+        for number in range(5):
+            await started(runner, min(5, number + 2))
+            assert len(runner.runs) <= 2
+            await finish(runner, runner.starts[number])
+        await yard.is_in(batch, "done")
+        assert [source_of(start) for start in runner.starts] == [f"day/{number}.mp4" for number in range(5)]
+        row = await yard.world.row(runner.starts[0].scenario_id)
+        assert (row["batch_id"], row["tags"], row["outcome"]) == (batch, ["a"], "completed")
+        assert "tags" not in msgspec.json.decode(row["spec"])
+
+
+async def test_a_file_that_grows_is_waited_for(yard: Yard) -> None:
+    file = yard.put("1.mp4", "begin")
+    async with yard.orchestrator(scan_timing=ScanTiming(0.05, 1.0)), yard.world.runner() as runner:
+        batch = await yard.create(creation())
+        await yard.have_states(batch, {"1.mp4": "growing"})
+        with file.open("a") as more:
+            for _ in range(5):
+                more.write("more")
+                more.flush()
+
+                async def is_seen(size: int = more.tell()) -> bool:
+                    async with yard.world.database.connection() as connection:
+                        return bool(
+                            await connection.fetchval(
+                                "SELECT size = $2 AND state = 'growing' FROM batch_files WHERE batch_id = $1",
+                                batch,
+                                size,
+                            )
+                        )
+
+                await until(is_seen)
+                assert not runner.starts
+        await until(lambda: runner.starts)
+        assert await yard.files(batch) == {"1.mp4": "taken"}
+
+
+async def test_files_that_come_later_follow_if_the_folder_is_watched(yard: Yard) -> None:
+    yard.put("1.mp4")
+    async with yard.orchestrator(), yard.world.runner() as runner:
+        watching = await yard.create(creation(watch=True))
+        once = await yard.create(creation())
+        await until(lambda: len(runner.starts) == 2)
+        for start in list(runner.starts):
+            await finish(runner, start)
+        await yard.is_in(once, "done")
+        yard.put("2.mp4")
+        await until(lambda: len(runner.starts) == 3)
+        assert source_of(runner.starts[2]) == "2.mp4"
+        assert await yard.files(once) == {"1.mp4": "taken"}
+        assert await yard.world.send(UpdateBatch(uuid4(), once, watch=True)) == "done"
+        await until(lambda: len(runner.starts) == 4)
+        assert await yard.files(once) == {"1.mp4": "taken", "2.mp4": "taken"}
+        assert (await yard.batch(watching))["state"] == (await yard.batch(once))["state"] == "running"
+
+
+async def test_a_replaced_file_is_another_and_a_touched_one_is_not(yard: Yard) -> None:
+    file = yard.put("1.mp4", "first")
+    async with yard.orchestrator(), yard.world.runner(slots=9) as runner:
+        batch = await yard.create(creation(watch=True, at_once=9))
+        await until(lambda: len(runner.starts) == 1)
+        os.utime(file, ns=(1, 1))
+        yard.put("2.mp4")  # seen in the same scan as the new time, or a later one
+        await until(lambda: len(runner.starts) == 2)
+        other = yard.put("other.tmp", "other")
+        other.rename(file)
+        await until(lambda: len(runner.starts) == 3)
+        assert [source_of(start) for start in runner.starts] == ["1.mp4", "2.mp4", "1.mp4"]
+        file.rename(yard.folder / "3.mp4")
+        await until(lambda: len(runner.starts) == 4)
+        assert source_of(runner.starts[3]) == "3.mp4"
+        yard.put("1.mp4", "first")  # back again: it was analysed
+        yard.put("4.mp4")
+        await until(lambda: len(runner.starts) == 5)
+        assert source_of(runner.starts[4]) == "4.mp4"
+        await yard.have_states(batch, {f"{n}.mp4": "taken" for n in range(1, 5)})
+        assert len({start.scenario_id for start in runner.starts}) == 5
+
+
+async def test_what_was_removed_or_has_no_possible_name_is_listed(yard: Yard) -> None:
+    for name in ("1.mp4", "2.mp4", "3.mp4", "a\\b.mp4"):
+        yard.put(name)
+    async with yard.orchestrator(), yard.world.runner() as runner:
+        batch = await yard.create(creation(at_once=1))
+        await until(lambda: runner.starts)
+        (yard.folder / "2.mp4").unlink()
+        (yard.folder / "3.mp4").write_text("another one, of another size")
+        await finish(runner, runner.starts[0])
+        await until(lambda: len(runner.starts) == 2)
+        await finish(runner, runner.starts[1])
+        await yard.is_in(batch, "done")
+        assert source_of(runner.starts[1]) == "3.mp4"
+        states = {"1.mp4": "taken", "2.mp4": "gone", "3.mp4": "taken", "a\\b.mp4": "refused"}
+        assert await yard.files(batch) == states
+
+
+async def test_a_folder_without_such_files_is_told_and_looked_at_again(yard: Yard) -> None:
+    async with yard.orchestrator(), yard.world.runner() as runner:
+        batch = await yard.create(creation("yard/*.mp4"))
+
+        async def is_told() -> bool:
+            return bool((await yard.batch(batch))["problem"] == NOTHING_FOUND)
+
+        await until(is_told)
+        yard.put("yard/1.mp4")
+        (start,) = await until(lambda: runner.starts)
+        await finish(runner, start)
+        await yard.is_in(batch, "done")
+        assert (await yard.batch(batch))["problem"] is None
+
+
+async def test_names_tell_when_files_were_recorded(yard: Yard) -> None:
+    yard.put("cam1_20260131-093000.mp4")
+    yard.put("other.mp4")
+    async with yard.orchestrator(), yard.world.runner() as runner:
+        await yard.create(creation(recorded_at="cam1_%Y%m%d-%H%M%S", timezone="Europe/Berlin"))
+        await until(lambda: len(runner.starts) == 2)
+        dated, other = (msgspec.json.decode(start.spec) for start in runner.starts)
+        assert (dated["recorded_at"], other.get("recorded_at")) == ("2026-01-31T08:30:00Z", None)
+        async with yard.world.database.connection() as connection:
+            notes = await connection.fetch("SELECT note FROM batch_files ORDER BY path")
+        assert [row["note"] for row in notes] == [None, UNKNOWN_DATE]
