@@ -24,6 +24,10 @@ class AlertRules:
             elif alert.line is not None:
                 self._of_lines[alert.line].append(alert)
 
+    def watches(self, zone: str | None) -> bool:
+        """Return whether there are rules for stays in a zone, or, if it is None, in the picture."""
+        return bool(self._of_picture) if zone is None else zone in self._of_zones
+
     def check_stay(self, stay: Stay, frame: int, time: float) -> None:
         """Fire, in this frame, the rules that a stay meets now, each once for a stay.
 

@@ -13,8 +13,8 @@ from .objects import ObjectWatcher
 from .presence import MAX_LABELS, LabelWatcher
 from .recorder import EventRecorder
 from .state import AnalysisState, decode_state, encode_state
+from .stays import score_of
 from .stored_tracks import follow_stored
-from .tracking.state import Sighting
 from .tracking.tracker import MAX_TRACKS, Followed, Tracker
 from .zones import WatchedZone, anchors
 
@@ -102,19 +102,19 @@ class Analysis:
         if self._ignored and known_size is not None:
             ignored = {n for n, one in enumerate(detections) if self._is_ignored(one, known_size)}
             used = [one for n, one in enumerate(detections) if n not in ignored]
-        seen = [Sighting(frame, time, one.label, one.confidence, one.box) for one in used]
+        scores = [score_of(one) for one in used]
         track_ids: Sequence[int | None] | None = None
         if self._objects is not None:
             followed = self._follow(frame, time, elapsed, size, used)
             if followed.is_full:
                 state.had_too_many_tracks = True
-            self._objects.update(frame, time, elapsed, known_size, followed, seen)
+            self._objects.update(frame, time, elapsed, known_size, followed, used, scores)
             track_ids = followed.track_ids
             if ignored:
                 ids = iter(track_ids)
                 track_ids = [one.track_id if n in ignored else next(ids) for n, one in enumerate(detections)]
         if self._labels is not None:
-            self._labels.update(frame, time, elapsed, seen)
+            self._labels.update(frame, time, elapsed, used, scores)
         return track_ids
 
     def take_events(self) -> tuple[Event, ...]:

@@ -28,10 +28,10 @@ class WatchedLine:
 
     def __init__(self, line: Line) -> None:
         self.name = line.name
-        (self._x, self._y), (end_x, end_y) = line.start, line.end
+        (self.x, self.y), (end_x, end_y) = line.start, line.end
         self._end_x, self._end_y = end_x, end_y
-        self._across, self._down = end_x - self._x, end_y - self._y
-        self._wide, self._high = MARGIN * abs(self._down), MARGIN * abs(self._across)
+        self.across, self.down = end_x - self.x, end_y - self.y
+        self._wide, self._high = MARGIN * abs(self.down), MARGIN * abs(self.across)
 
     def follow(
         self, passage: Passage, before: Point | None, x: float, y: float, width: float, height: float
@@ -41,7 +41,7 @@ class WatchedLine:
         Returns the side to which it has crossed the line, if it is clearly there now, was clearly on the
         other side before, and its straight way between two places went over the line.
         """
-        cross = self._across * (y - self._y) - self._down * (x - self._x)
+        cross = self.across * (y - self.y) - self.down * (x - self.x)
         side = (cross > 0.0) - (cross < 0.0)
         if side == 0:
             return None
@@ -60,6 +60,6 @@ class WatchedLine:
         """Return whether the ends of the line are on different sides of the way from `before` to x, y."""
         from_x, from_y = before
         across, down = x - from_x, y - from_y
-        start = across * (self._y - from_y) - down * (self._x - from_x)
+        start = across * (self.y - from_y) - down * (self.x - from_x)
         end = across * (self._end_y - from_y) - down * (self._end_x - from_x)
         return (start >= 0.0 and end <= 0.0) or (start <= 0.0 and end >= 0.0)

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from ..domain.analysis import AnalysisRules
+from ..domain.prediction import Detection
 from .alerts import AlertRules
 from .lines import Passage, WatchedLine
 from .recorder import EventRecorder
 from .state import AnalysisState, ObservedObject
+from .stays import ROUNDING, Seen, score_of
 from .tracking.state import Sighting
 from .tracking.tracker import ConfirmedTrack, Followed
 from .zones import WatchedZone, anchors
@@ -25,7 +27,11 @@ class ObjectWatcher:
         alerts: AlertRules,
         recorder: EventRecorder,
     ) -> None:
-        self._zones = [WatchedZone(zone) for zone in rules.zones if not zone.ignore]
+        zones = [WatchedZone(zone) for zone in rules.zones if not zone.ignore]
+        self._zones = [
+            (zone.left, zone.right, zone.contains, zone.name, alerts.watches(zone.name)) for zone in zones
+        ]
+        self._has_alerts = alerts.watches(None)
         self._lines = [WatchedLine(line) for line in rules.lines]
         self._max_gap = max_gap
         self._state = state
@@ -41,11 +47,12 @@ class ObjectWatcher:
         elapsed: float,
         size: Size | None,
         followed: Followed,
-        seen: Sequence[Sighting],
+        seen: Sequence[Detection],
+        scores: Sequence[float],
     ) -> None:
-        """Take a frame's objects. `elapsed`: seconds since the one before. `seen` has one for each track id.
+        """Take a frame's objects. `elapsed`: seconds since the one before.
 
-        Without a size, zones and lines are left alone.
+        `seen` and `scores` have one entry for each track id. Without a size, zones and lines are left alone.
         """
         self._frame, self._time, self._size = frame, time, size
         objects = self._state.objects
@@ -62,64 +69,85 @@ class ObjectWatcher:
         new = {track.track_id for track in followed.confirmed}
         for track in followed.confirmed:
             self._begin(track)
-        for found, sighting in zip(followed.track_ids, seen, strict=True):
+        changed = self._recorder.changed
+        for found, detection, score in zip(followed.track_ids, seen, scores, strict=True):
             if found is not None and found not in new:
                 one = objects[found]
                 stay = one.stay
-                stay.see(sighting)
-                self._recorder.went_on(stay)
-                self._alerts.check_stay(stay, frame, time)
+                stay.see(frame, time, detection, score)
+                changed[stay.event_id] = stay
+                if self._has_alerts:
+                    self._alerts.check_stay(stay, frame, time)
                 if size is not None:
-                    self._place(one, size, sighting)
+                    self._place(one, size, frame, time, detection, score)
 
     def _begin(self, track: ConfirmedTrack) -> None:
         """Take an object that is certain now, with all sightings of it so far."""
-        stay = self._recorder.begin("object", track.label, track.track_id, None, track.sightings[0])
+        first = track.sightings[0]
+        stay = self._recorder.begin(
+            "object", track.label, track.track_id, None, first.frame, first.time, first
+        )
         one = self._state.objects[track.track_id] = ObservedObject(stay)
         before = stay.start_time
         for sighting in track.sightings:
-            stay.see(sighting)
-            self._age_visits(one, min(max(sighting.time - before, 0.0), self._max_gap))
-            before = sighting.time
+            frame, time, score = sighting.frame, sighting.time, score_of(sighting)
+            stay.see(frame, time, sighting, score)
+            self._age_visits(one, min(max(time - before, 0.0), self._max_gap))
+            before = time
             if self._size is not None:
-                self._place(one, self._size, sighting)
-        self._recorder.went_on(stay)
+                self._place(one, self._size, frame, time, sighting, score)
         self._alerts.check_stay(stay, self._frame, self._time)
 
     def _age_visits(self, one: ObservedObject, looked: float) -> None:
         """End the visits to zones in which the object has not been for too long."""
-        for name in [name for name, visit in one.visits.items() if visit.is_over(looked, self._max_gap)]:
+        over: list[str] = []
+        for name, visit in one.visits.items():  # as Stay.is_over does, without a call for each visit
+            away = visit.away + looked
+            if away - ROUNDING > self._max_gap:
+                over.append(name)
+            else:
+                visit.away = away
+        for name in over:
             self._recorder.ended(one.visits.pop(name))
 
-    def _place(self, one: ObservedObject, size: Size, sighting: Sighting) -> None:
+    def _place(
+        self, one: ObservedObject, size: Size, frame: int, time: float, seen: Seen, score: float
+    ) -> None:
         """Take where an object is in a frame: in which zones, and whether it has crossed lines."""
-        x, bottom, middle = anchors(sighting.box, size)
-        for zone in self._zones:
-            if zone.contains(x, bottom, middle):
-                self._visit(one, zone.name, sighting)
+        x, bottom, middle = anchors(seen.box, size)
+        for left, right, contains, name, has_alerts in self._zones:
+            if x < left or x > right or not contains(x, bottom, middle):
+                continue
+            visit = one.visits.get(name)
+            if visit is None:
+                stay = one.stay
+                visit = self._recorder.begin("zone", stay.label, stay.track_id, name, frame, time, seen)
+                one.visits[name] = visit
+            else:
+                visit.see(frame, time, seen, score)
+                self._recorder.changed[visit.event_id] = visit
+            if has_alerts:
+                self._alerts.check_stay(visit, self._frame, self._time)
         if self._lines:
-            self._follow_lines(one, x, bottom, size, sighting)
+            self._follow_lines(one, x, bottom, size, frame, time, seen)
             one.place = (x, bottom)
 
-    def _visit(self, one: ObservedObject, zone: str, sighting: Sighting) -> None:
-        visit = one.visits.get(zone)
-        if visit is None:
-            stay = one.stay
-            visit = self._recorder.begin("zone", stay.label, stay.track_id, zone, sighting)
-            one.visits[zone] = visit
-        else:
-            visit.see(sighting)
-            self._recorder.went_on(visit)
-        self._alerts.check_stay(visit, self._frame, self._time)
-
-    def _follow_lines(self, one: ObservedObject, x: float, y: float, size: Size, sighting: Sighting) -> None:
-        x1, y1, x2, y2 = sighting.box
-        width, height = (x2 - x1) / size[0], (y2 - y1) / size[1]
+    def _follow_lines(
+        self, one: ObservedObject, x: float, y: float, size: Size, frame: int, time: float, seen: Seen
+    ) -> None:
+        passages = one.passages
         for line in self._lines:
-            passage = one.passages.get(line.name)
+            passage = passages.get(line.name)
             if passage is None:
-                passage = one.passages[line.name] = Passage()
-            side = line.follow(passage, one.place, x, y, width, height)
-            if side is not None:
-                self._recorder.crossed(line.name, side, one.stay, sighting)
-                self._alerts.check_crossing(line.name, side, one.stay, sighting, self._frame, self._time)
+                passage = passages[line.name] = Passage()
+            cross = line.across * (y - line.y) - line.down * (x - line.x)
+            side = (cross > 0.0) - (cross < 0.0)
+            if side == passage.last_side == passage.clear_side:  # nothing changes, as in most frames
+                continue
+            x1, y1, x2, y2 = seen.box
+            width, height = (x2 - x1) / size[0], (y2 - y1) / size[1]
+            crossed = line.follow(passage, one.place, x, y, width, height)
+            if crossed is not None:
+                sighting = Sighting(frame, time, one.stay.label, seen.confidence, seen.box)
+                self._recorder.crossed(line.name, crossed, one.stay, sighting)
+                self._alerts.check_crossing(line.name, crossed, one.stay, sighting, self._frame, self._time)

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from ..domain.prediction import Detection
 from .alerts import AlertRules
 from .recorder import EventRecorder
 from .state import AnalysisState
 from .stays import Stay
-from .tracking.state import Sighting
 from .tracking.tracker import MAX_FOOTAGE_GAP
 
 MAX_LABELS = 64
@@ -27,8 +27,10 @@ class LabelWatcher:
         self._alerts = alerts
         self._recorder = recorder
 
-    def update(self, frame: int, time: float, elapsed: float, seen: Sequence[Sighting]) -> None:
-        """Take what is visible in a frame. `elapsed`: seconds since the one before."""
+    def update(
+        self, frame: int, time: float, elapsed: float, seen: Sequence[Detection], scores: Sequence[float]
+    ) -> None:
+        """Take what is visible in a frame, and its scores. `elapsed`: seconds since the one before."""
         presences = self._state.presences
         looked = min(elapsed, self._max_gap)
         for label, stay in list(presences.items()):
@@ -36,17 +38,18 @@ class LabelWatcher:
                 del presences[label]
                 self._recorder.ended(stay)
         visible: dict[str, Stay] = {}
-        for one in seen:
-            known = presences.get(one.label)
+        for one, score in zip(seen, scores, strict=True):
+            label = one.label
+            known = presences.get(label)
             if known is not None:
-                known.see(one)
-                visible[one.label] = known
+                known.see(frame, time, one, score)
+                visible[label] = known
             elif len(presences) < MAX_LABELS:
-                known = self._recorder.begin("presence", one.label, None, None, one)
-                presences[one.label] = visible[one.label] = known
+                known = self._recorder.begin("presence", label, None, None, frame, time, one)
+                presences[label] = visible[label] = known
             else:
                 self._state.had_too_many_labels = True
         for stay in visible.values():
-            self._recorder.went_on(stay)
+            self._recorder.changed[stay.event_id] = stay
             if self._alerts is not None:
                 self._alerts.check_stay(stay, frame, time)

@@ -3,7 +3,7 @@
 from ..domain.analysis import Side
 from ..domain.event import Event, EventKind
 from .state import AnalysisState
-from .stays import Stay
+from .stays import Seen, Stay, score_of
 from .tracking.state import Sighting
 
 
@@ -12,36 +12,37 @@ class EventRecorder:
 
     def __init__(self, state: AnalysisState) -> None:
         self._state = state
-        self._events: dict[
-            int, Event | Stay
-        ] = {}  # a stay goes on, and is told as it is when it is asked for
+        self.changed: dict[int, Event | Stay] = {}
+        """By number. A stay goes on, and is told as it is when it is asked for."""
 
     def take(self) -> tuple[Event, ...]:
         """Return the events that are new or changed since the last call."""
-        events, self._events = self._events, {}
-        return tuple([one.as_event("open") if isinstance(one, Stay) else one for one in events.values()])
+        events = [one.as_event("open") if isinstance(one, Stay) else one for one in self.changed.values()]
+        self.changed.clear()
+        return tuple(events)
 
     def begin(
-        self, kind: EventKind, label: str, track_id: int | None, name: str | None, first: Sighting
+        self,
+        kind: EventKind,
+        label: str,
+        track_id: int | None,
+        name: str | None,
+        frame: int,
+        time: float,
+        first: Seen,
     ) -> Stay:
-        """Return a stay that begins with its first sighting."""
-        box, frame, time, confidence = first.box, first.frame, first.time, first.confidence
-        score = confidence * ((box[2] - box[0]) * (box[3] - box[1]))
-        number = self._next_number()
+        """Return a stay that begins with what is seen first."""
+        number, confidence, score = self._next_number(), first.confidence, score_of(first)
         ends = frame, time, frame, time
         stay = Stay(
-            number, kind, label, track_id, name, *ends, frame, time, box, confidence, score, confidence
+            number, kind, label, track_id, name, *ends, frame, time, first.box, confidence, score, confidence
         )
-        self.went_on(stay)
+        self.changed[number] = stay
         return stay
-
-    def went_on(self, stay: Stay) -> None:
-        """Record that a stay was seen."""
-        self._events[stay.event_id] = stay
 
     def ended(self, stay: Stay) -> None:
         """Record that a stay is over."""
-        self._events[stay.event_id] = stay.as_event("ended")
+        self.changed[stay.event_id] = stay.as_event("ended")
 
     def crossed(self, line: str, side: Side, stay: Stay, seen: Sighting) -> None:
         """Record that the object with this stay has crossed a line: at once, and seen best then."""
@@ -70,7 +71,7 @@ class EventRecorder:
     ) -> None:
         number = self._next_number()
         when = frame, time, frame, time
-        self._events[number] = Event(
+        self.changed[number] = Event(
             number, kind, "ended", stay.label, stay.track_id, name, side, *when, *best
         )
 

@@ -3,11 +3,20 @@
 from msgspec import Struct
 
 from ..domain.event import Event, EventKind, EventState
-from ..domain.prediction import Box
+from ..domain.prediction import Box, Detection
 from .tracking.state import Sighting
 
 ROUNDING = 1e-6
 """Seconds by which a sum of differences of times may be wrong."""
+
+Seen = Detection | Sighting
+"""What is seen in a frame, which is known besides."""
+
+
+def score_of(seen: Seen) -> float:
+    """Return how well something is seen: confidence times area of the box."""
+    x1, y1, x2, y2 = seen.box
+    return seen.confidence * ((x2 - x1) * (y2 - y1))
 
 
 class Stay(Struct, array_like=True):
@@ -35,20 +44,19 @@ class Stay(Struct, array_like=True):
     away: float = 0.0
     fired: list[str] = []
 
-    def see(self, sighting: Sighting) -> None:
-        """Take what is seen of it in a frame."""
-        box, confidence = sighting.box, sighting.confidence
-        self.end_frame = sighting.frame
-        self.end_time = sighting.time
+    def see(self, frame: int, time: float, seen: Seen, score: float) -> None:
+        """Take what is seen of it in a frame, and its score."""
+        self.end_frame = frame
+        self.end_time = time
         self.away = 0.0
+        confidence = seen.confidence
         if confidence > self.confidence:
             self.confidence = confidence
-        score = confidence * ((box[2] - box[0]) * (box[3] - box[1]))
         if score > self.score:
             self.score = score
-            self.best_frame = sighting.frame
-            self.best_time = sighting.time
-            self.best_box = box
+            self.best_frame = frame
+            self.best_time = time
+            self.best_box = seen.box
             self.best_confidence = confidence
 
     def is_over(self, looked: float, max_gap: float) -> bool:

@@ -1,7 +1,13 @@
 """Zones: which places of the picture are in which polygon."""
 
+from bisect import bisect_left
+from itertools import pairwise
+
 from ..domain.analysis import Zone
 from ..domain.prediction import Box
+
+_Edge = tuple[float, float, float, float, bool]
+"""Where it begins (x, y), how far it goes across and down, and whether that is downwards."""
 
 
 class WatchedZone:
@@ -12,20 +18,45 @@ class WatchedZone:
         self._is_at_bottom = zone.anchor == "bottom"
         corners = zone.polygon
         across, down = [x for x, _ in corners], [y for _, y in corners]
-        self._left, self._right = min(across), max(across)
+        self.left, self.right = min(across), max(across)
         self._top, self._bottom = min(down), max(down)
         self._edges = [(*start, *end) for start, end in zip(corners, [*corners[1:], corners[0]], strict=True)]
+        self._heights = sorted(set(down))
+        # By the number of a height: the edges from there, or below, to the height before, or above.
+        self._crossed: list[list[_Edge]] = [[]]
+        for above, below in pairwise(self._heights):
+            self._crossed.append(
+                [
+                    (x1, y1, x2 - x1, y2 - y1, y2 > y1)
+                    for x1, y1, x2, y2 in self._edges
+                    if min(y1, y2) <= above and below <= max(y1, y2)
+                ]
+            )
 
     def contains(self, x: float, bottom: float, middle: float) -> bool:
         """Return whether a box is in the zone; for the arguments see `anchors`.
 
         A ray from the box's anchor crosses the edges an odd number of times then, or begins on one.
         """
-        if x < self._left or x > self._right:
+        if x < self.left or x > self.right:
             return False
         y = bottom if self._is_at_bottom else middle
         if y < self._top or y > self._bottom:
             return False
+        place = bisect_left(self._heights, y)
+        if self._heights[place] == y:
+            return self._contains_at_corner(x, y)
+        is_inside = False
+        for x1, y1, across, down, is_downward in self._crossed[place]:
+            cross = across * (y - y1) - (x - x1) * down
+            if cross == 0.0:
+                return True
+            if (cross > 0.0) == is_downward:
+                is_inside = not is_inside
+        return is_inside
+
+    def _contains_at_corner(self, x: float, y: float) -> bool:
+        """Return whether a place at the height of a corner is in the zone."""
         is_inside = False
         for x1, y1, x2, y2 in self._edges:
             if (y1 > y) != (y2 > y):

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from math import frexp, sqrt
 
 from ...domain.prediction import Box, Detection
-from .assignment import assign
-from .kalman import Filter, Measured
+from .assignment import Choice, assign
+from .kalman import Measured
 from .state import Track
 
 MAX_DISTANCE = 16.0
 """Largest squared distance of a detection from where an object should be, in variances."""
 MAX_COST = 12.0
-"""What it costs at most that a detection shows an object; see `_cost`."""
+"""What it costs at most that a detection shows an object; see `_costs`."""
 OTHER_LABEL = 6.0
 """What it costs besides if the detection has another label than the object: -2 ln of 0.05."""
 SURPRISE = 0.05
@@ -20,6 +20,9 @@ SURPRISE = 0.05
 
 Pair = tuple[int, int]
 """The index of a track, and that of the detection that shows it."""
+
+_Near = tuple[int, float, float, float]
+"""A detection near an object: its index, squared distance, area in areas, cost of another label."""
 
 
 def associate(
@@ -50,50 +53,58 @@ def _closest(
     """Return the pairs of these tracks and detections that cost least together."""
     if not left or not numbers:
         return []
-    across = sorted(numbers, key=[one.x for one in seen].__getitem__)
-    places = [seen[number].x for number in across]
-    widest = max([seen[number].x_x for number in numbers])
-    rows = []
+    across = sorted(numbers, key=[one[0] for one in seen].__getitem__)
+    places = [seen[number][0] for number in across]
+    widest = max([seen[number][4] for number in numbers])
+    rows: list[list[_Near]] = []
+    is_obvious, taken = True, set[int]()
     for track in left:
         label, motion = tracks[track].label, tracks[track].filter
-        surprise = SURPRISE * SURPRISE * motion.width * motion.height
-        x, reach = motion.x, sqrt(MAX_DISTANCE * (motion.x_x + widest + surprise))
-        choices = []
-        for number in across[bisect_left(places, x - reach) : bisect_right(places, x + reach)]:
-            cost = _cost(motion, seen[number], surprise)
-            if detections[number].label != label:
-                cost += OTHER_LABEL
-            if cost < MAX_COST:
-                choices.append((number, cost))
-        rows.append(choices)
-    columns = assign(rows, MAX_COST)
+        track_x, track_y, width, height = motion.x, motion.y, motion.width, motion.height
+        var_x, var_y = motion.x_x, motion.y_y
+        surprise = SURPRISE * SURPRISE * width * height
+        reach = sqrt(MAX_DISTANCE * (var_x + widest + surprise))
+        row: list[_Near] = []
+        for number in across[bisect_left(places, track_x - reach) : bisect_right(places, track_x + reach)]:
+            x, y, wide, high, error_x, error_y, error_wide, error_high = seen[number]
+            x_x = var_x + error_x + surprise
+            off = x - track_x
+            distance = off * off / x_x
+            if distance > MAX_DISTANCE:
+                continue
+            y_y = var_y + error_y + surprise
+            off = y - track_y
+            distance += off * off / y_y
+            if distance > MAX_DISTANCE:
+                continue
+            off = wide - width
+            distance += off * off / (motion.width_width + error_wide)
+            off = high - height
+            distance += off * off / (motion.height_height + error_high)
+            if distance > MAX_DISTANCE:
+                continue
+            area = width * height
+            ratio = x_x * y_y / (area * area)
+            penalty = 0.0 if detections[number].label == label else OTHER_LABEL
+            if row or number in taken or not (ratio <= 1.0 and distance + penalty < MAX_COST):
+                is_obvious = False
+            taken.add(number)
+            row.append((number, distance, ratio, penalty))
+        rows.append(row)
+    if is_obvious:  # each object has one detection at most, and none has that of another
+        return [(track, row[0][0]) for track, row in zip(left, rows, strict=True) if row]
+    columns = assign([_costs(row) for row in rows], MAX_COST)
     return [(track, column) for track, column in zip(left, columns, strict=True) if column is not None]
 
 
-def _cost(track: Filter, seen: Measured, surprise: float) -> float:
-    """Return how unlikely it is that the object is found here: -2 ln of the density, without constants.
+def _costs(row: Sequence[_Near]) -> list[Choice]:
+    """Return how unlikely it is that an object is found there: -2 ln of the density, without constants.
 
     It is the squared distance in variances, plus the logarithm of the area in which the object may be, in
     areas of the object. So a track that knows its place goes before one that could be anywhere.
     """
-    x_x = track.x_x + seen.x_x + surprise
-    off = seen.x - track.x
-    distance = off * off / x_x
-    if distance > MAX_DISTANCE:
-        return MAX_COST
-    y_y = track.y_y + seen.y_y + surprise
-    off = seen.y - track.y
-    distance += off * off / y_y
-    if distance > MAX_DISTANCE:
-        return MAX_COST
-    off = seen.width - track.width
-    distance += off * off / (track.width_width + seen.width_width)
-    off = seen.height - track.height
-    distance += off * off / (track.height_height + seen.height_height)
-    if distance > MAX_DISTANCE:
-        return MAX_COST
-    area = track.width * track.height
-    return distance + logarithm(x_x * y_y / (area * area))
+    choices = [(number, distance + logarithm(ratio) + penalty) for number, distance, ratio, penalty in row]
+    return [choice for choice in choices if choice[1] < MAX_COST]
 
 
 def logarithm(value: float) -> float:

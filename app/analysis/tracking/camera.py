@@ -49,10 +49,11 @@ def follow_camera(
         motion = track.filter
         nearest = _nearest(motion, confident.get(track.label, ()))
         if nearest is not None:
-            across.append(nearest.x - motion.x)
-            down.append(nearest.y - motion.y)
-            x_x += motion.x_x + nearest.x_x
-            y_y += motion.y_y + nearest.y_y
+            x, y, _, _, error_x, error_y, _, _ = nearest
+            across.append(x - motion.x)
+            down.append(y - motion.y)
+            x_x += motion.x_x + error_x
+            y_y += motion.y_y + error_y
     count = len(across)
     if count < LEAST_TRACKS:
         return
@@ -77,7 +78,7 @@ def _nearest(motion: Filter, seen: Sequence[Measured]) -> Measured | None:
     nearest, least = None, REACH * REACH * motion.width * motion.height
     middle_x, middle_y = motion.x, motion.y
     for one in seen:
-        x, y = one.x - middle_x, one.y - middle_y
+        x, y = one[0] - middle_x, one[1] - middle_y
         distance = x * x + y * y
         if distance < least:
             nearest, least = one, distance

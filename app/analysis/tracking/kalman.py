@@ -52,17 +52,11 @@ class Filter(Struct):
     y_vy: float = 0.0
 
 
-class Measured(Struct, frozen=True, gc=False):
-    """A detected box as the filter takes it: its middle and size, and the variances of both."""
+Measured = tuple[float, float, float, float, float, float, float, float]
+"""A detected box as the filter takes it: x and y of its middle, width, height, and the variances of these.
 
-    x: float
-    y: float
-    width: float
-    height: float
-    x_x: float
-    y_y: float
-    width_width: float
-    height_height: float
+A tuple, because it is taken apart several times in each frame, and that takes a third of the time so.
+"""
 
 
 def measure(box: Box) -> Measured:
@@ -75,33 +69,15 @@ def measure(box: Box) -> Measured:
         height = SMALLEST
     across, down = POSITION_ERROR * width, POSITION_ERROR * height
     wider, higher = SIZE_ERROR * width, SIZE_ERROR * height
-    return Measured(
-        0.5 * (x1 + x2),
-        0.5 * (y1 + y2),
-        width,
-        height,
-        across * across,
-        down * down,
-        wider * wider,
-        higher * higher,
-    )
+    x, y = 0.5 * (x1 + x2), 0.5 * (y1 + y2)
+    return x, y, width, height, across * across, down * down, wider * wider, higher * higher
 
 
 def begin(seen: Measured) -> Filter:
     """Return the filter of an object that was seen once."""
-    speed = FIRST_SPEED * FIRST_SPEED * seen.width * seen.height
-    return Filter(
-        seen.x,
-        seen.y,
-        seen.width,
-        seen.height,
-        seen.x_x,
-        seen.y_y,
-        seen.width_width,
-        seen.height_height,
-        speed,
-        speed,
-    )
+    _, _, width, height, *_ = seen
+    speed = FIRST_SPEED * FIRST_SPEED * width * height
+    return Filter(*seen, speed, speed)
 
 
 def predict(motions: Iterable[Filter], seconds: float) -> None:
@@ -133,10 +109,11 @@ def predict(motions: Iterable[Filter], seconds: float) -> None:
 
 def correct(motion: Filter, seen: Measured) -> None:
     """Take the measurement into the filter."""
+    x, y, wide, high, error_x, error_y, error_wide, error_high = seen
     place, x_x, x_vx = motion.x, motion.x_x, motion.x_vx
-    share = 1.0 / (x_x + seen.x_x)
+    share = 1.0 / (x_x + error_x)
     gain, faster = x_x * share, x_vx * share
-    off = seen.x - place
+    off = x - place
     motion.x = place + gain * off
     motion.vx += faster * off
     motion.vx_vx -= faster * x_vx
@@ -144,9 +121,9 @@ def correct(motion: Filter, seen: Measured) -> None:
     motion.x_x = x_x - gain * x_x
 
     place, y_y, y_vy = motion.y, motion.y_y, motion.y_vy
-    share = 1.0 / (y_y + seen.y_y)
+    share = 1.0 / (y_y + error_y)
     gain, faster = y_y * share, y_vy * share
-    off = seen.y - place
+    off = y - place
     motion.y = place + gain * off
     motion.vy += faster * off
     motion.vy_vy -= faster * y_vy
@@ -154,12 +131,19 @@ def correct(motion: Filter, seen: Measured) -> None:
     motion.y_y = y_y - gain * y_y
 
     width, width_width = motion.width, motion.width_width
-    gain = width_width / (width_width + seen.width_width)
-    motion.width = max(width + gain * (seen.width - width), SMALLEST)
+    gain = width_width / (width_width + error_wide)
+    width += gain * (wide - width)
+    if width < SMALLEST:
+        width = SMALLEST
+    motion.width = width
     motion.width_width = width_width - gain * width_width
+
     height, height_height = motion.height, motion.height_height
-    gain = height_height / (height_height + seen.height_height)
-    motion.height = max(height + gain * (seen.height - height), SMALLEST)
+    gain = height_height / (height_height + error_high)
+    height += gain * (high - height)
+    if height < SMALLEST:
+        height = SMALLEST
+    motion.height = height
     motion.height_height = height_height - gain * height_height
 
 
