@@ -4,19 +4,16 @@ from collections.abc import AsyncIterator
 from functools import partial
 from time import monotonic
 
-import cv2
-import numpy as np
 from anyio import sleep
 from asyncpg import Record
 from litestar import Response
 
 from ..concurrency.threads import in_daemon_thread
 from ..domain.analysis import AnalysisRules
-from ..domain.picture import Image
 from ..domain.prediction import Prediction
 from ..domain.sampling import FixedRate, KeyframesOnly
 from ..domain.spec import ScenarioSpec
-from ..video.drawing import draw, encode_jpeg
+from ..video.drawing import Overlay, draw_on_jpeg
 from .http.conditions import is_not_modified
 from .http.problems import NO_PICTURE, ProblemError, unavailable
 from .http.requests import ApiRequest
@@ -31,7 +28,6 @@ LONG_POLL = 10.0
 _PATIENCE = 5.0  # seconds
 _STORED_WITHIN = 3.0  # seconds in which the detections of a live picture are stored
 _MOST_AGE, _MOST_INTERVAL = 1.0, 10.0  # seconds
-_QUALITY = 80
 
 
 async def live_frame(
@@ -132,11 +128,5 @@ async def _stored(request: ApiRequest, row: Record, view: LivePictureView) -> Pr
 def _draw(
     view: LivePictureView, options: PictureOptions, prediction: Prediction | None, rules: AnalysisRules
 ) -> bytes:
-    image: Image = np.asarray(cv2.imdecode(np.frombuffer(view.jpeg, np.uint8), cv2.IMREAD_COLOR), np.uint8)
-    height, width = image.shape[:2]
-    if options.width is not None and options.width < width:
-        size = options.width, max(1, round(height * options.width / width))
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    if prediction is not None:
-        image = draw(image, overlay_of(prediction, rules), image.shape[1] / view.stored.width)
-    return encode_jpeg(image, _QUALITY)
+    overlay = Overlay() if prediction is None else overlay_of(prediction, rules)
+    return draw_on_jpeg(view.jpeg, overlay, view.stored.width, options.width)

@@ -15,6 +15,7 @@ _COLOURS = ((60, 180, 255), (90, 220, 90), (255, 140, 80), (200, 90, 255), (80, 
 _ZONE, _IGNORED, _LINE, _TEXT = (255, 200, 0), (150, 150, 150), (0, 220, 255), (0, 0, 0)
 _MOST_CHARACTERS = 60  # of a text
 _SHIFT = 4  # binary digits of a pixel's fraction that OpenCV draws
+_QUALITY = 80
 _FAR = 2**14  # pixels outside the picture, where coordinates end
 
 
@@ -50,6 +51,22 @@ def draw(image: Image, overlay: Overlay, scale: float = 1.0) -> Image:
         track = "" if each.track_id is None else f"#{each.track_id} "
         canvas.text(f"{track}{each.label[:_MOST_CHARACTERS]} {each.confidence:.2f}", (x1, y1), colour)
     return canvas.image
+
+
+def draw_on_jpeg(jpeg: bytes, overlay: Overlay, frame_width: int, width: int | None = None) -> bytes:
+    """Return a JPEG with the overlay, and at most `width` pixels wide.
+
+    Raises:
+        ValueError: it is no picture.
+    """
+    decoded = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    if decoded is None:
+        raise ValueError("a stored picture cannot be decoded")
+    image: Image = np.asarray(decoded, np.uint8)
+    if width is not None and width < image.shape[1]:
+        size = width, max(1, round(image.shape[0] * width / image.shape[1]))
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return encode_jpeg(draw(image, overlay, image.shape[1] / frame_width), _QUALITY)
 
 
 def encode_jpeg(image: Image, quality: int) -> bytes:

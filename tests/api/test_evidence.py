@@ -16,6 +16,7 @@ from app.domain.detector_config import Marker, Stored
 from app.domain.pins import Pins
 from app.postgres import Database
 from app.predictions.checkpoint import Footage
+from app.video.drawing import encode_jpeg
 from app.video.identity import identify
 from tests.api.conftest import Start, connected
 from tests.api.event_reader import reading
@@ -31,6 +32,7 @@ from tests.support.rows import (
 )
 
 JPEG = bytes(range(256)) * 100
+BOX = [600.0, 300.0, 1500.0, 750.0]
 
 
 @pytest.fixture
@@ -115,7 +117,8 @@ async def recording(scenarios: Database, predictions: Database, tmp_path: Path) 
     await add_checkpoint(predictions, recording, pins=Pins(identify(clip)), sizes=sizes, eligible="all")
     for frame in (0, 15):
         await add_prediction(predictions, recording, frame)
-    await add_found(predictions, recording, 1, kind="zone", name="yard", start_time=0.4, best_frame=15)
+    visit = {"kind": "zone", "name": "yard", "start_time": 0.4, "best_frame": 15, "best_box": BOX}
+    await add_found(predictions, recording, 1, **visit)
     return recording
 
 
@@ -178,6 +181,50 @@ async def test_a_sentence_says_why_a_recording_shows_no_picture(
         )
     response = await http.get(path(asking, 1))
     assert (response.status_code, "was deleted" in response.json()["detail"]) == (410, True)
+
+
+def drawn_on(plain: bytes, annotated: bytes) -> tuple[int, int, int, int]:
+    """Return the box of the pixels that clearly differ: x1, y1, x2, y2."""
+    one, two = (
+        np.asarray(cv2.imdecode(np.frombuffer(each, np.uint8), cv2.IMREAD_COLOR))
+        for each in (plain, annotated)
+    )
+    assert one.shape == two.shape
+    rows, columns = np.nonzero(cv2.absdiff(one, two).max(axis=2) > 100)
+    return int(columns.min()), int(rows.min()), int(columns.max()), int(rows.max())
+
+
+async def test_the_event_s_own_box_and_label_are_drawn_on_a_recording(
+    start: Start, tmp_path: Path, recording: UUID
+) -> None:
+    """And nothing of what else was found in the frame, which is in its corner."""
+    async with start(media_root=tmp_path) as app, connected(app) as http:
+        plain = await http.get(path(recording, 1))
+        annotated = await http.get(path(recording, 1), params={"annotated": "true"})
+        assert annotated.status_code == 200, annotated.text
+        assert annotated.headers["etag"] != plain.headers["etag"]
+        x1, y1, x2, y2 = drawn_on(plain.content, annotated.content)
+        assert (x1, x2, y2) == pytest.approx((400, 1000, 500), abs=4)
+        assert 150 < y1 < 200  # the label, above the box
+        refused = await http.get(path(recording, 1), params={"annotated": "maybe"})
+        assert refused.status_code == 400
+
+
+async def test_the_event_s_box_is_drawn_on_the_picture_of_a_live_source(
+    http: httpx.AsyncClient, scenario_id: UUID, predictions: Database
+) -> None:
+    stored = encode_jpeg(np.zeros((540, 960, 3), np.uint8), 80)
+    await add_picture(predictions, scenario_id, 1, 40, stored, BOX)
+    plain = await http.get(path(scenario_id, 1))
+    assert plain.content == stored
+    annotated = await http.get(path(scenario_id, 1), params={"annotated": "true"})
+    assert annotated.status_code == 200, annotated.text
+    x1, _, x2, y2 = drawn_on(stored, annotated.content)
+    assert (x1, x2, y2) == pytest.approx((300, 750, 375), abs=4)
+    tag = {"If-None-Match": annotated.headers["etag"]}
+    for wish, status in (("true", 304), ("false", 200)):
+        again = await http.get(path(scenario_id, 1), params={"annotated": wish}, headers=tag)
+        assert again.status_code == status
 
 
 def pictures(page: Any) -> dict[int, Any]:

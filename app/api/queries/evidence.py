@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ...domain.event import EventKind, EventState
-from ...domain.prediction import FrameSize
+from ...domain.prediction import Box, FrameSize
 from ...postgres import Database
 from ...predictions.evidence import KINDS
 from .events import EventPicture, StoredEvent
@@ -18,13 +18,34 @@ _sizes = msgspec.json.Decoder(tuple[FrameSize, ...])
 
 
 class PicturedEvent(Struct, frozen=True):
-    """What decides whether an event has a picture. `frame`: that of its stored one; None: there is none."""
+    """What decides whether an event has a picture, and what is drawn on it.
+
+    `frame`: that of its stored picture; None: there is none.
+    """
 
     kind: EventKind
     state: EventState
+    name: str
+    label: str
+    track_id: int | None
     best_frame: int
+    best_box: Box
+    best_confidence: float
     is_live: bool
     frame: int | None
+
+
+class StoredPicture(Struct, frozen=True):
+    """A picture that a live source keeps of an event: a JPEG of a frame that is `width` pixels wide.
+
+    `box` is in pixels of the frame, `confidence` of what it shows.
+    """
+
+    frame: int
+    jpeg: bytes
+    width: int
+    box: Box
+    confidence: float
 
 
 async def with_pictures(
@@ -79,7 +100,8 @@ async def find_pictured_event(
     """Return an event of a scenario; None if it has no such event, or it was removed."""
     async with predictions.connection() as connection:
         row = await connection.fetchrow(
-            "SELECT e.kind, e.state, e.best_frame, coalesce(c.live, false) AS live, p.frame FROM events AS e"
+            "SELECT e.kind, e.state, e.name, e.label, e.track_id, e.best_frame, e.best_box,"
+            "       e.best_confidence, coalesce(c.live, false) AS live, p.frame FROM events AS e"
             "  LEFT JOIN checkpoints AS c USING (scenario_id)"
             "  LEFT JOIN evidence AS p USING (scenario_id, event_id)"
             " WHERE e.scenario_id = $1 AND e.event_id = $2",
@@ -89,12 +111,17 @@ async def find_pictured_event(
     return None if row is None else PicturedEvent(*row)
 
 
-async def read_picture(predictions: Database, scenario_id: UUID, event_id: int) -> tuple[int, bytes] | None:
-    """Return the frame of an event's stored picture, and the JPEG; None if there is none any more."""
+async def read_picture(predictions: Database, scenario_id: UUID, event_id: int) -> StoredPicture | None:
+    """Return the stored picture of an event; None if there is none any more."""
     async with predictions.connection() as connection:
         row = await connection.fetchrow(
-            "SELECT frame, picture FROM evidence WHERE scenario_id = $1 AND event_id = $2",
+            "SELECT frame, picture, width, box, score FROM evidence WHERE scenario_id = $1 AND event_id = $2",
             scenario_id,
             event_id,
         )
-    return None if row is None else (row["frame"], row["picture"])
+    if row is None:
+        return None
+    x1, y1, x2, y2 = row["box"]
+    area = (x2 - x1) * (y2 - y1)
+    confidence = row["score"] / area if area > 0 else 0.0
+    return StoredPicture(row["frame"], row["picture"], row["width"], (x1, y1, x2, y2), confidence)
