@@ -76,9 +76,14 @@ async def fill(connection: Connection, scenario_ids: list[UUID], count: int) -> 
             begin = BEGIN + timedelta(milliseconds=number)
             await connection.execute(FILL, scenario_id, begin, start, end, own, timeout=3600)
         await connection.execute(
-            "UPDATE checkpoints SET open_events = $2 WHERE scenario_id = $1",
+            """
+            UPDATE checkpoints AS c SET (open_events, open_end_frames, open_end_times) = (
+                SELECT array_agg(event_id), array_agg(end_frame), array_agg(end_time) FROM events AS e
+                 WHERE e.scenario_id = c.scenario_id AND event_id > $2)
+             WHERE scenario_id = $1
+            """,
             scenario_id,
-            list(range(own - OPEN + 1, own + 1)),
+            own - OPEN,
         )
     for index in indexes:
         await connection.execute(index["indexdef"], timeout=3600)

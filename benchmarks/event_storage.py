@@ -1,7 +1,7 @@
 """What events cost when frames are stored: processor time, and what PostgreSQL writes ahead of it (WAL).
 
 Five objects wander through 4 zones and over 2 lines, with 2 alerts and presence: about 13 events go on at a
-time and change with each batch, and more than one begins in a second. The reference stores the same frames
+time, and more than one begins in a second. The reference stores the same frames
 without analysis. A recording has 100 frames in a batch, a camera one frame, twice a second.
 """
 
@@ -17,13 +17,14 @@ from uuid import uuid4
 from psutil import Process
 
 from app.analysis.analysis import Analysis
-from app.domain.event import Event
 from app.domain.prediction import Prediction
 from app.postgres import Database, migrate, open_database
 from app.postgres.embedded.server import embedded_server
-from app.predictions.checkpoint import AnalysisUpdate, Batch, BatchWrite, Counters, Fence, SavedAnalysis
+from app.predictions.checkpoint import Batch, BatchWrite, Checkpoint, Counters, Fence, SavedAnalysis
 from app.runner.analysing.step import SAVE_EVERY
+from app.runner.frames.tasks import AnalysedFrame, FrameTask
 from app.runner.storing import checkpoints, claims
+from app.runner.storing.batches import BatchBuilder
 from benchmarks.analysis import RULES, SIZE, footage
 from benchmarks.processes import cpu, of_server, own_cpu
 from benchmarks.table import Row, at_least, command
@@ -31,6 +32,7 @@ from benchmarks.table import Row, at_least, command
 RECORDING = 100  # frames in a batch at 400 frames/s
 CAMERA_FPS = 2
 CAMERAS = 10  # whose batches share a statement
+BEGINNING = Checkpoint(0, False, None, 0, 0, Counters(), 0.0, 0.0)
 
 
 class Written(NamedTuple):
@@ -53,29 +55,24 @@ class Case(NamedTuple):
 def batches(frames: Sequence[Prediction], size: int, pace: float, *, with_events: bool) -> list[Batch]:
     """Return the frames in batches of `size`, as a run stores them that takes `pace` frames a second."""
     analysis = Analysis(RULES) if with_events else None
+    builder = BatchBuilder(BEGINNING, None)
     made: list[Batch] = []
-    open_events: dict[int, None] = {}
-    detections, saved_at = 0, 0.0
+    saved_at = 0.0
     for start, end in pairwise([*range(0, len(frames), size), len(frames)]):
-        part, events, update = list(frames[start:end]), dict[int, Event](), None
-        if analysis is not None:
-            for n, one in enumerate(part):
+        tasks = []
+        for one in frames[start:end]:
+            task = FrameTask(one.frame, one.time, None, None, detections=one.detections)
+            if analysis is not None:
                 step = analysis.step(one.frame, one.time, SIZE, one.detections)
-                part[n] = Prediction(one.frame, one.time, step.detections)
-                events |= {event.event_id: event for event in step.events}
-            for event in events.values():
-                open_events[event.event_id] = None
-                if event.state == "ended":
-                    del open_events[event.event_id]
-            saved = None
-            if end / pace - saved_at >= SAVE_EVERY:
-                saved, saved_at = SavedAnalysis(end, analysis.save()), end / pace
-            update = AnalysisUpdate(analysis.carried, tuple(events.values()), tuple(open_events), saved)
-        detections += sum(len(one.detections) for one in part)
-        counters, position = Counters(sampled=end, detections=detections), part[-1].time
-        made.append(
-            Batch(start, end, part, counters, position, pace, "all", end, end, "open", analysis=update)
-        )
+                saved = None
+                if (one.frame + 1) / pace - saved_at >= SAVE_EVERY:
+                    saved, saved_at = SavedAnalysis(one.frame + 1, analysis.save()), (one.frame + 1) / pace
+                task.detections = step.detections
+                task.analysed = AnalysedFrame(step.events, analysis.carried, saved)
+            tasks.append(task)
+        batch = builder.build(tasks, source_state="open")
+        assert batch is not None
+        made.append(batch)
     return made
 
 

@@ -40,6 +40,14 @@ class SavedAnalysis(Struct, frozen=True):
     state: bytes = b""
 
 
+class OpenEvent(Struct, frozen=True, gc=False):
+    """An event that has not ended: its id, and the last frame in which it was seen, with its time."""
+
+    event_id: int
+    end_frame: int
+    end_time: float
+
+
 class Footage(Struct, frozen=True):
     """What another scenario had stored when its footage was first asked: the frames `first` to before `end`.
 
@@ -64,8 +72,8 @@ class Checkpoint(Struct, frozen=True):
     `is_live`: an earlier attempt found that the source has no end; `was_lost`: it ended while the source was
     lost. `source_changes` is the number of the latest change in the source's history. `source_patience`:
     seconds that the source may be silent, as an earlier loss taught. `carried` is that of the frames before
-    `next_frame`, `analysis` may be that of fewer. `open_events`: the ids of those that have not ended.
-    `footage`: what it asks instead of a source, once that is pinned.
+    `next_frame`, `analysis` may be that of fewer. `footage`: what it asks instead of a source, once that is
+    pinned.
     """
 
     next_frame: int
@@ -86,7 +94,7 @@ class Checkpoint(Struct, frozen=True):
     source_patience: float | None = None
     analysis: SavedAnalysis = SavedAnalysis()
     carried: Carried = Carried()
-    open_events: tuple[int, ...] = ()
+    open_events: tuple[OpenEvent, ...] = ()
     footage: Footage | None = None
 
 
@@ -105,15 +113,16 @@ class NewSourceChange(Struct, frozen=True):
 
 
 class AnalysisUpdate(Struct, frozen=True):
-    """What a batch changes in the analysis: events that are new or changed, one for each id.
+    """What a batch changes in the analysis.
 
-    `carried` and `open_events` are those after the batch. `saved`: None: as before. `pictures` are of some of
-    the events, at most one of each.
+    `events`: one for each that is new, or of which more has changed than when it was seen last; that is in
+    `open_events`. These and `carried` are those after the batch. `saved`: None: as before. `pictures`: of
+    some of the events that are new or were seen, at most one of each.
     """
 
     carried: Carried
     events: tuple[Event, ...] = ()
-    open_events: tuple[int, ...] = ()
+    open_events: tuple[OpenEvent, ...] = ()
     saved: SavedAnalysis | None = None
     deliveries: tuple[NewDelivery, ...] = ()
     pictures: tuple[NewPicture, ...] = ()

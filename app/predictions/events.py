@@ -18,7 +18,7 @@ COLUMNS = (
 
 
 class EventRow(Protocol):
-    """A row of the table `events`, with at least the columns of an Event by name."""
+    """A row of `current_events`, with at least the columns of an Event by name."""
 
     def __getitem__(self, column: str, /) -> Any: ...
 

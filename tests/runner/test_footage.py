@@ -103,7 +103,7 @@ def expected(frames: list[Prediction], *, has_stored_tracks: bool) -> list[Event
 async def events_of(world: World) -> list[Event]:
     async with world.database.connection() as connection:
         rows = await connection.fetch(
-            "SELECT * FROM events WHERE scenario_id = $1 ORDER BY event_id", world.scenario_id
+            "SELECT * FROM current_events WHERE scenario_id = $1 ORDER BY event_id", world.scenario_id
         )
     return [decode_event(row) for row in rows]
 

@@ -1,6 +1,7 @@
 """Rows as the orchestrator and the runner would write them."""
 
 import struct
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -80,14 +81,23 @@ async def add_found(predictions: Database, scenario_id: UUID, event_id: int, **c
     if values["state"] != "ended":
         async with predictions.connection() as connection:
             await connection.execute(
-                "UPDATE checkpoints SET open_events = open_events || $2::bigint WHERE scenario_id = $1",
+                "UPDATE checkpoints SET open_events = open_events || $2::bigint,"
+                "       open_end_frames = open_end_frames || $3::bigint,"
+                "       open_end_times = open_end_times || $4::double precision WHERE scenario_id = $1",
                 scenario_id,
                 event_id,
+                values["end_frame"],
+                values["end_time"],
             )
 
 
 async def add_picture(
-    predictions: Database, scenario_id: UUID, event_id: int, frame: int, picture: bytes = b"jpeg"
+    predictions: Database,
+    scenario_id: UUID,
+    event_id: int,
+    frame: int,
+    picture: bytes = b"jpeg",
+    box: Sequence[float] = (1.0, 2.0, 3.5, 4.0),
 ) -> None:
     """Insert the picture of an event of a live source, or replace it."""
     async with predictions.connection() as connection:
@@ -95,7 +105,7 @@ async def add_picture(
             "DELETE FROM evidence WHERE scenario_id = $1 AND event_id = $2", scenario_id, event_id
         )
     values = {"scenario_id": scenario_id, "event_id": event_id, "frame": frame, "time": frame / 30}
-    values |= {"score": 1.0, "box": [1.0, 2.0, 3.5, 4.0], "width": 1920, "height": 1080}
+    values |= {"score": 1.0, "box": box, "width": 1920, "height": 1080}
     await _insert(predictions, "evidence", values | {"bytes": len(picture), "picture": picture})
 
 

@@ -103,7 +103,7 @@ async def find_event(predictions: Database, scenario_id: UUID, event_id: int) ->
         return None
     async with predictions.connection() as connection:
         row = await connection.fetchrow(
-            "SELECT * FROM events WHERE scenario_id = $1 AND event_id = $2", scenario_id, event_id
+            "SELECT * FROM current_events WHERE scenario_id = $1 AND event_id = $2", scenario_id, event_id
         )
     return None if row is None else to_stored_event(row)
 
@@ -286,15 +286,15 @@ class _Page:
             source = f"""
                 (SELECT scenario_id, unnest(open_events) AS event_id FROM checkpoints
                   WHERE {self._owner} AND open_events <> '{{}}') AS unended,
-                LATERAL (SELECT * FROM events WHERE scenario_id = unended.scenario_id
+                LATERAL (SELECT * FROM current_events WHERE scenario_id = unended.scenario_id
                             AND event_id = unended.event_id AND {self._scope} OFFSET 0) AS e
             """  # noqa: S608
         elif track:
-            source = f"(SELECT * FROM events WHERE {self._scope} AND {track} OFFSET 0) AS e"  # noqa: S608
+            source = f"(SELECT * FROM current_events WHERE {self._scope} AND {track} OFFSET 0) AS e"  # noqa: S608
         elif groups:
             return self._grouped(groups, [*self._conditions, *state])
         else:
-            source = f"(SELECT * FROM events WHERE {self._scope}) AS e"  # noqa: S608
+            source = f"(SELECT * FROM current_events WHERE {self._scope}) AS e"  # noqa: S608
         conditions = [*self._conditions, *state, *([f"e.{track}"] if track else [])]
         conditions += [f"e.{group}" for group in groups.values()]
         return f"SELECT e.* FROM {source} {_where(conditions)} {self._end}"  # noqa: S608
@@ -317,7 +317,7 @@ class _Page:
                 SELECT next.* FROM groups, LATERAL ({step.format(following)}) AS next
             )
             SELECT e.* FROM (SELECT * FROM groups {_where(groups.values())}) AS g, LATERAL (
-                SELECT e.* FROM events AS e {
+                SELECT e.* FROM current_events AS e {
             _where([self._scope, "kind = g.kind", "name = g.name", "label = g.label", *conditions])
         } {self._end}) AS e
             {self._end}

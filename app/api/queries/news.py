@@ -38,7 +38,7 @@ async def read_news(
     """
     async with predictions.connection() as connection:
         entries = await connection.fetch(sql, str(after.xid), after.id, limit)
-        events = await _find(connection, "events", "event_id", entries)
+        events = await _find(connection, "current_events", "event_id", entries)
         changes = await _find(connection, "source_changes", "number", entries)
     items = []
     for entry in entries:
@@ -60,7 +60,7 @@ async def read_news(
 async def _find(
     connection: Connection, table: str, number: str, entries: Sequence[Record]
 ) -> dict[_Key, Record]:
-    column = "event_id" if table == "events" else "source_change"
+    column = "source_change" if table == "source_changes" else number
     wanted = {(entry["scenario_id"], entry[column]) for entry in entries if entry[column] is not None}
     if not wanted:
         return {}

@@ -54,17 +54,21 @@ async def settle_run(connection: Connection, fence: Fence, *, has_failed: bool) 
 
 _SETTLE = """
     WITH abandoned AS (
-        SELECT scenario_id, live, open_events FROM checkpoints
+        SELECT scenario_id, live, open_events, open_end_frames, open_end_times FROM checkpoints
          WHERE open_events <> '{{}}' AND NOT dropped AND {of}
            FOR NO KEY UPDATE {wait}
     ), settled AS (
-        UPDATE events AS e SET state = CASE WHEN live THEN 'ended' ELSE 'interrupted' END
-          FROM abandoned AS a
-         WHERE e.scenario_id = a.scenario_id AND e.event_id = ANY (a.open_events) AND e.state = 'open'
+        UPDATE events AS e
+           SET state = CASE WHEN live THEN 'ended' ELSE 'interrupted' END,
+               end_frame = open_end_frames[least(place, cardinality(open_end_frames))],
+               end_time = open_end_times[least(place, cardinality(open_end_times))]
+          FROM abandoned AS a, unnest(open_events) WITH ORDINALITY AS o (event_id, place)
+         WHERE e.scenario_id = a.scenario_id AND e.event_id = o.event_id AND e.state = 'open'
         RETURNING 1
     ), forgotten AS (
         UPDATE checkpoints AS c
-           SET open_events = '{{}}', analysis_state = NULL, analysis_frame = next_frame
+           SET open_events = '{{}}', open_end_frames = '{{}}', open_end_times = '{{}}',
+               analysis_state = NULL, analysis_frame = next_frame
           FROM abandoned AS a WHERE c.scenario_id = a.scenario_id AND a.live
     )
     SELECT count(*) FROM settled

@@ -127,7 +127,8 @@ async def remove_rows(connection: Connection, scenario_id: UUID, limit: int) -> 
                SET purged_before = coalesce(summed.purged_before, checkpoints.purged_before),
                    events_purged_before =
                        coalesce(summed_events.purged_before, checkpoints.events_purged_before),
-                   analysis_state = NULL, open_events = '{}',
+                   analysis_state = NULL,
+                   open_events = '{}', open_end_frames = '{}', open_end_times = '{}',
                    purged = greatest(summed.rows, summed_events.rows) < $2
               FROM summed, summed_events WHERE scenario_id = $1
         ), of_source AS (

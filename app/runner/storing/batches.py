@@ -14,7 +14,7 @@ from ...domain.prediction import FrameSize, Prediction
 from ...domain.reason import ScenarioWarning
 from ...domain.sampling import CandidateFrames
 from ...domain.states import SourceState
-from ...predictions.checkpoint import AnalysisUpdate, Batch, Checkpoint, Counters, SavedAnalysis
+from ...predictions.checkpoint import AnalysisUpdate, Batch, Checkpoint, Counters, OpenEvent, SavedAnalysis
 from ...predictions.evidence import NewPicture
 from ...video.reading import Watermark
 from ..analysing.step import MAX_SIZES, EndOfAnalysis
@@ -47,8 +47,9 @@ class BatchBuilder:
         self.position = checkpoint.position_seconds
         self._replay_at = {checkpoint.replay_sampled: checkpoint.replay_frame}
         self._carried = checkpoint.carried
-        self._open_events = dict.fromkeys(checkpoint.open_events)
+        self._open_events = {one.event_id: one for one in checkpoint.open_events}
         self._changed_events: dict[int, Event] = {}
+        self._best_frames: dict[int, int] = {}  # of open events, as this run has stored them
         self._pictures: dict[int, NewPicture] = {}  # of events
         self.saved_analysis: SavedAnalysis | None = None
         """To be stored with the next frames of analysis."""
@@ -88,7 +89,7 @@ class BatchBuilder:
             if event.state == "ended":
                 self._open_events.pop(event.event_id, None)
             else:
-                self._open_events[event.event_id] = None
+                self._open_events[event.event_id] = OpenEvent(event.event_id, event.end_frame, event.end_time)
 
     def build(
         self,
@@ -176,11 +177,25 @@ class BatchBuilder:
     def _analysis_update(self) -> AnalysisUpdate | None:
         if not self._is_analysis_changed:
             return None
-        events, self._changed_events = tuple(self._changed_events.values()), {}
+        events, self._changed_events = self._to_store(self._changed_events.values()), {}
         pictures, self._pictures = tuple(self._pictures.values()), {}
         saved, self.saved_analysis = self.saved_analysis, None
         self._is_analysis_changed = False
-        return AnalysisUpdate(self._carried, events, tuple(self._open_events), saved, pictures=pictures)
+        open_events = tuple(self._open_events.values())
+        return AnalysisUpdate(self._carried, events, open_events, saved, pictures=pictures)
+
+    def _to_store(self, changed: Iterable[Event]) -> tuple[Event, ...]:
+        """Return the events of which more has changed than when they were last seen."""
+        found = []
+        for event in changed:
+            if event.state != "open":
+                self._best_frames.pop(event.event_id, None)
+            elif self._best_frames.get(event.event_id) == event.best_frame:
+                continue
+            else:
+                self._best_frames[event.event_id] = event.best_frame
+            found.append(event)
+        return tuple(found)
 
     def _note_size(self, task: FrameTask) -> None:
         """Keep the size of the frame's picture if it is another one than that of the frame before."""

@@ -11,7 +11,15 @@ from msgspec import structs
 from ...domain.reason import SourceLoss
 from ...domain.states import SourceState
 from ...postgres import Connection
-from ...predictions.checkpoint import AnalysisUpdate, Batch, BatchWrite, Fence, NewSourceChange, WriteResult
+from ...predictions.checkpoint import (
+    AnalysisUpdate,
+    Batch,
+    BatchWrite,
+    Fence,
+    NewSourceChange,
+    OpenEvent,
+    WriteResult,
+)
 from ...predictions.codec import FRAME_END, EncodedRows, encode
 from ...predictions.events import encode_events
 from ...predictions.evidence import encode_pictures
@@ -104,9 +112,9 @@ def _statement(batch: Batch) -> str:
 
 
 def analysis_values(update: AnalysisUpdate | None) -> tuple[object, ...]:
-    """Return what a batch changes of the analysis, as parameters; eight times None if it changes nothing."""
+    """Return what a batch changes of the analysis, as parameters; each is None if it changes nothing."""
     if update is None:
-        return (None,) * 8
+        return (None,) * 10
     saved, carried = update.saved, update.carried
     return (
         None if saved is None else saved.state,
@@ -114,7 +122,7 @@ def analysis_values(update: AnalysisUpdate | None) -> tuple[object, ...]:
         carried.next_track_id,
         carried.next_event_id,
         _json(carried.cooldowns),
-        "{" + ",".join(map(str, update.open_events)) + "}",
+        *_open_events(update.open_events),
         encode_events(update.events),
         _json(update.deliveries),
     )
@@ -174,6 +182,26 @@ async def _write_several(connection: Connection, writes: Sequence[BatchWrite]) -
         *(zip(*[analysis_values(batch.analysis) for batch in batches], strict=True) if has_analysis else []),
     )
     return {row["n"] for row in moved}
+
+
+def _open_events(events: Sequence[OpenEvent]) -> tuple[str, str, str]:
+    """Return the ids, and the frames and times at which they were seen last, as arrays.
+
+    Those that the last frame shows, nearly always all, come last and have one entry for their end.
+    """
+    if not events:
+        return "{}", "{}", "{}"
+    last = max([one.end_frame for one in events])
+    away = [one for one in events if one.end_frame != last]
+    seen = [one for one in events if one.end_frame == last]
+    ends = [*away, seen[0]]
+    ids = [one.event_id for one in (*away, *seen)]
+    return _array(ids), _array([one.end_frame for one in ends]), _array([one.end_time for one in ends])
+
+
+def _array(numbers: Sequence[float]) -> str:
+    """Return numbers as PostgreSQL writes an array, without loss."""
+    return "{" + ",".join(map(repr, numbers)) + "}"
 
 
 def _json(value: object) -> str:

@@ -11,7 +11,15 @@ from ...domain.pins import Pins
 from ...domain.prediction import DETECTOR_FAILED, FrameSize
 from ...domain.reason import ScenarioWarning
 from ...postgres import Connection
-from ...predictions.checkpoint import Checkpoint, Counters, Fence, FencedError, Footage, SavedAnalysis
+from ...predictions.checkpoint import (
+    Checkpoint,
+    Counters,
+    Fence,
+    FencedError,
+    Footage,
+    OpenEvent,
+    SavedAnalysis,
+)
 
 _pins = msgspec.json.Decoder(Pins)
 _warnings = msgspec.json.Decoder(tuple[ScenarioWarning, ...])
@@ -83,6 +91,14 @@ def _checkpoint(row: Record) -> Checkpoint:
         source_patience=row["source_patience"],
         analysis=SavedAnalysis(row["analysis_frame"], row["analysis_state"] or b""),
         carried=Carried(row["next_track_id"], row["next_event_id"], _cooldowns.decode(row["cooldowns"])),
-        open_events=tuple(row["open_events"]),
+        open_events=_open_events(row),
         footage=None if row["footage"] is None else _footage.decode(row["footage"]),
+    )
+
+
+def _open_events(row: Record) -> tuple[OpenEvent, ...]:
+    """Return the open events; those after the last end have that one."""
+    ends = list(zip(row["open_end_frames"], row["open_end_times"], strict=True))
+    return tuple(
+        [OpenEvent(event_id, *ends[min(n, len(ends) - 1)]) for n, event_id in enumerate(row["open_events"])]
     )

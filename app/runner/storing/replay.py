@@ -122,7 +122,11 @@ class Replay:
         if not self._claimed.open_events:
             return ResumedAnalysis(analysis, (), saved)
         rows = await self._read(
-            partial(read_events, scenario_id=self._scenario_id, numbers=self._claimed.open_events)
+            partial(
+                read_events,
+                scenario_id=self._scenario_id,
+                numbers=[one.event_id for one in self._claimed.open_events],
+            )
         )
         if rows is None:
             return None
@@ -160,7 +164,8 @@ def _take_rows(analysis: Analysis, rows: Sequence[Record], sizes: tuple[FrameSiz
 async def read_events(connection: Connection, scenario_id: UUID, numbers: Sequence[int]) -> list[Record]:
     """Return the events of a scenario with these ids."""
     rows: list[Record] = await connection.fetch(
-        "SELECT * FROM events WHERE scenario_id = $1 AND event_id = ANY ($2::bigint[]) ORDER BY event_id",
+        "SELECT * FROM current_events WHERE scenario_id = $1 AND event_id = ANY ($2::bigint[])"
+        " ORDER BY event_id",
         scenario_id,
         numbers,
     )

@@ -11,6 +11,8 @@ _ANALYSIS_COLUMNS = (
     ("next_event_id", "bigint", "bigint"),
     ("cooldowns", "text", "jsonb"),
     ("open_events", "text", "bigint[]"),
+    ("open_end_frames", "text", "bigint[]"),
+    ("open_end_times", "text", "double precision[]"),
 )
 """Name, type of the parameter, type. Null leaves a column as it is."""
 
@@ -45,8 +47,8 @@ _PICTURES = f"""
         INSERT INTO evidence AS known (
             scenario_id, event_id, frame, time, score, width, height, box, bytes, picture)
         SELECT scenario_id, event_id, frame, time, score, width, height, box, octet_length(jpeg), jpeg
-          FROM moved CROSS JOIN LATERAL json_to_recordset($48::text::json) AS p ({PICTURE_COLUMNS})
-               CROSS JOIN LATERAL (SELECT ($49::bytea[])[number] AS jpeg OFFSET 0) AS one
+          FROM moved CROSS JOIN LATERAL json_to_recordset($50::text::json) AS p ({PICTURE_COLUMNS})
+               CROSS JOIN LATERAL (SELECT ($51::bytea[])[number] AS jpeg OFFSET 0) AS one
         ON CONFLICT (scenario_id, event_id) DO UPDATE
            SET frame = excluded.frame, time = excluded.time, score = excluded.score,
                width = excluded.width, height = excluded.height, box = excluded.box,
@@ -200,10 +202,10 @@ _SET_ANALYSIS = "".join(
     f", {column} = coalesce({_one(number, kind)}::{to}, {column})"
     for number, (column, kind, to) in enumerate(_ANALYSIS_COLUMNS, 40)
 )
-_WRITE_EVENTS = _EVENTS.format(is_live="$17", events=_one(46, "text"), deliveries=_one(47, "text"))
+_WRITE_EVENTS = _EVENTS.format(is_live="$17", events=_one(48, "text"), deliveries=_one(49, "text"))
 
 WRITE_WITH_EVENTS = _ONE.format(set_analysis=_SET_ANALYSIS, write_events=_WRITE_EVENTS)
-"""Has eight more parameters: those of `checkpoints.analysis_values`."""
+"""Has ten more parameters: those of `checkpoints.analysis_values`."""
 
 WRITE_WITH_PICTURES = _ONE.format(set_analysis=_SET_ANALYSIS, write_events=_WRITE_EVENTS + _PICTURES)
 """Has two more parameters: those of `evidence.encode_pictures`."""
@@ -217,7 +219,7 @@ WRITE_SEVERAL_WITH_EVENTS = _SEVERAL.format(
         for number, (column, kind, to) in enumerate(_ANALYSIS_COLUMNS, 44)
     ),
     write_events=_EVENTS.format(
-        is_live=_of_batch(17, "boolean"), events=_of_batch(50, "text"), deliveries=_of_batch(51, "text")
+        is_live=_of_batch(17, "boolean"), events=_of_batch(52, "text"), deliveries=_of_batch(53, "text")
     ),
 )
-"""Has eight more arrays, with one value for each batch."""
+"""Has ten more arrays, with one value for each batch."""

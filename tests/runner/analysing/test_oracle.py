@@ -104,6 +104,10 @@ class Stored:
             known = self.events.get(event.event_id)
             if known is None or known.state != "ended":
                 self.events[event.event_id] = event
+        for one in update.open_events:
+            if self.events[one.event_id].state == "open":
+                known = self.events[one.event_id]
+                self.events[one.event_id] = replace(known, end_frame=one.end_frame, end_time=one.end_time)
         self.checkpoint = replace(
             before,
             next_frame=batch.end,
@@ -118,7 +122,7 @@ class Stored:
             open_events=update.open_events,
         )
         unended = {event.event_id for event in self.events.values() if event.state != "ended"}
-        assert unended == set(self.checkpoint.open_events)
+        assert unended == {one.event_id for one in self.checkpoint.open_events}
 
     def spoil(self, damage: Damage) -> None:
         """Let the saved state be as if another version had made it, or a disk had damaged it."""

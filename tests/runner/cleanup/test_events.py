@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from app.domain.event import Carried, Event
 from app.postgres import Database
-from app.predictions.checkpoint import AnalysisUpdate, Batch, SavedAnalysis
+from app.predictions.checkpoint import AnalysisUpdate, Batch, OpenEvent, SavedAnalysis
 from app.runner.cleanup import abandoned_events, purge, retention
 from app.runner.storing.waits import note_alive
 from tests.support.batches import batch
@@ -17,7 +17,11 @@ STAY = Event(1, "object", "open", "car", 7, None, None, 3, 0.1, 9, 0.3, 5, 0.2, 
 
 
 def with_events(plain: Batch, *events: Event, saved: SavedAnalysis | None = None) -> Batch:
-    open_events = tuple(event.event_id for event in events if event.state != "ended")
+    open_events = tuple(
+        OpenEvent(event.event_id, event.end_frame, event.end_time)
+        for event in events
+        if event.state != "ended"
+    )
     return replace(plain, analysis=AnalysisUpdate(Carried(9, 99), events, open_events, saved))
 
 
@@ -25,6 +29,12 @@ async def states(database: Database) -> dict[int, str]:
     async with database.connection() as connection:
         rows = await connection.fetch("SELECT event_id, state FROM events WHERE scenario_id = $1", SCENARIO)
     return {row["event_id"]: row["state"] for row in rows}
+
+
+async def ends(database: Database) -> dict[int, tuple[int, float]]:
+    async with database.connection() as connection:
+        rows = await connection.fetch("SELECT * FROM events WHERE scenario_id = $1", SCENARIO)
+    return {row["event_id"]: (row["end_frame"], row["end_time"]) for row in rows}
 
 
 async def settle(database: Database) -> int:
@@ -46,6 +56,8 @@ async def test_events_without_a_run_are_settled_after_ten_minutes(
     plain = replace(batch(0, 10), is_live=is_live)
     ended = replace(STAY, event_id=2, state="ended")
     await write(predictions, fence, with_events(plain, STAY, ended, saved=SavedAnalysis(10, b"state")))
+    goes_on = AnalysisUpdate(Carried(9, 99), (), (OpenEvent(1, 19, 0.6),))
+    await write(predictions, fence, replace(batch(10, 20), is_live=is_live, analysis=goes_on))
     assert await settle(predictions) == 0
     await make_old(predictions)
     async with predictions.connection() as connection:
@@ -55,10 +67,11 @@ async def test_events_without_a_run_are_settled_after_ten_minutes(
     assert await settle(predictions) == 1
     assert await settle(predictions) == 0
     assert await states(predictions) == {1: state, 2: "ended"}
+    assert await ends(predictions) == {1: (19, 0.6), 2: (9, 0.3)}
     claimed = await claim(predictions, new_fence(2))
     assert claimed is not None
-    assert claimed.open_events == (() if is_live else (1,))
-    assert claimed.analysis == SavedAnalysis(10, b"" if is_live else b"state")
+    assert claimed.open_events == (() if is_live else (OpenEvent(1, 19, 0.6),))
+    assert claimed.analysis == (SavedAnalysis(20) if is_live else SavedAnalysis(10, b"state"))
     assert claimed.carried.next_event_id == 99
 
 

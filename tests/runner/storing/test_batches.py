@@ -11,10 +11,11 @@ from msgspec.structs import replace
 
 from app.detectors.base import Detector, WarmUp
 from app.detectors.warm_up import RebuiltDetector
+from app.domain.event import Carried, Event
 from app.domain.picture import Picture
 from app.domain.prediction import Detection, Prediction
-from app.predictions.checkpoint import Batch, Checkpoint, Counters
-from app.runner.frames.tasks import FrameTask
+from app.predictions.checkpoint import Batch, Checkpoint, Counters, OpenEvent
+from app.runner.frames.tasks import AnalysedFrame, FrameTask
 from app.runner.storing.batches import BatchBuilder
 from app.video.reading import Watermark
 from tests.support.pictures import ArrayPicture, plain
@@ -167,3 +168,30 @@ def test_a_last_batch_without_new_frames_keeps_the_position() -> None:
     batch = builder.build([Watermark(100, 3.2)], source_state="closed", is_finished=True)
     assert batch is not None
     assert (batch.start, batch.end, batch.position_seconds, batch.is_finished) == (100, 100, 3.3, True)
+
+
+def test_the_row_of_an_open_event_is_written_only_if_more_than_its_end_has_changed() -> None:
+    builder = BatchBuilder(replace(BEGINNING, open_events=(OpenEvent(1, 3, 0.3), OpenEvent(2, 4, 0.4))), None)
+    stay = Event(1, "object", "open", "car", 7, None, None, 3, 0.1, 9, 0.3, 5, 0.2, (1.0, 2.0, 3.0, 4.0), 0.5)
+    written, ends = [], []
+    for frame, changes in enumerate(
+        [
+            {},  # the run does not know what the row has
+            {},
+            {"best_frame": 12},
+            {"best_frame": 12},
+            {"best_frame": 12, "state": "ended"},
+        ],
+        start=10,
+    ):
+        event = replace(stay, end_frame=frame, end_time=frame / 10, **changes)
+        task = FrameTask(frame, frame / 10, None, None, detections=())
+        task.analysed = AnalysedFrame((event,), Carried(8, 3), None)
+        batch = builder.build([task], source_state="open")
+        assert batch is not None
+        assert batch.analysis is not None
+        written.append([(one.end_frame, one.state) for one in batch.analysis.events])
+        ends.append(batch.analysis.open_events)
+    assert written == [[(10, "open")], [], [(12, "open")], [], [(14, "ended")]]
+    other = OpenEvent(2, 4, 0.4)
+    assert ends == [*[(OpenEvent(1, frame, frame / 10), other) for frame in range(10, 14)], (other,)]

@@ -30,6 +30,7 @@ from tests.support.clips import marker_clip, truncate
 from tests.support.waiting import until
 
 SIX_HUNDRED_FRAMES = "test:testsrc2?size=320x180&rate=100&duration=6"
+STORED = ("current_events", "event_id"), ("predictions", "frame"), ("deliveries", "event_id")
 
 
 class Walkers(Detector):
@@ -48,9 +49,8 @@ class Walkers(Detector):
             is_away = label == "car" and frame // 150 % 2
             if not is_away and Random(f"{number}:{frame}").random() > 0.1:
                 y = 20.0 + 50 * number
-                found.append(
-                    Detection(label, 0.5 + 0.3 * ((frame * 7 + number) % 10) / 10, (x, y, x + 37.3, y + 40))
-                )
+                confidence = 0.5 + 0.3 * ((frame * 7 + number) % 10) / 10
+                found.append(Detection(label, confidence, (x, y, x + 37.3, y + 40)))
         return tuple(found)
 
 
@@ -89,7 +89,7 @@ async def outcome(world: World) -> tuple[list[Event], list[Prediction], list[int
                 f"SELECT * FROM {table} WHERE scenario_id = $1 ORDER BY {order}",  # noqa: S608
                 world.scenario_id,
             )
-            for table, order in [("events", "event_id"), ("predictions", "frame"), ("deliveries", "event_id")]
+            for table, order in STORED
         ]
     return (
         [decode_event(row) for row in events],

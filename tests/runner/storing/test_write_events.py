@@ -9,7 +9,7 @@ from app.domain.analysis import Notify
 from app.domain.event import Carried, Event
 from app.domain.pins import Pins
 from app.postgres import Database
-from app.predictions.checkpoint import AnalysisUpdate, Batch, BatchWrite, Fence, SavedAnalysis
+from app.predictions.checkpoint import AnalysisUpdate, Batch, BatchWrite, Fence, OpenEvent, SavedAnalysis
 from app.predictions.events import decode_event
 from app.predictions.evidence import NewPicture
 from app.runner.analysing.deliveries import new_deliveries
@@ -23,20 +23,24 @@ from tests.support.deliveries import event as alert
 STAY = Event(1, "object", "open", "car", 7, None, None, 3, 0.1, 9, 0.3, 5, 0.2, (1.0, 2.0, 3.0, 4.0), 0.5)
 
 
-def with_events(plain: Batch, *events: Event, open_events: tuple[int, ...] = ()) -> Batch:
+def with_events(plain: Batch, *events: Event) -> Batch:
     update = AnalysisUpdate(
         Carried(8, 1 + max(event.event_id for event in events), {"visitor": 1.5}),
         events,
-        open_events,
+        tuple(open_event(event) for event in events if event.state != "ended"),
         SavedAnalysis(plain.end, b"state"),
     )
     return replace(plain, analysis=update)
 
 
+def open_event(event: Event) -> OpenEvent:
+    return OpenEvent(event.event_id, event.end_frame, event.end_time)
+
+
 async def stored(database: Database, fence: Fence) -> list[Event]:
     async with database.connection() as connection:
         rows = await connection.fetch(
-            "SELECT * FROM events WHERE scenario_id = $1 ORDER BY event_id", fence.scenario_id
+            "SELECT * FROM current_events WHERE scenario_id = $1 ORDER BY event_id", fence.scenario_id
         )
     return [decode_event(row) for row in rows]
 
@@ -58,18 +62,21 @@ async def test_events_and_the_state_of_analysis_are_stored_with_the_batch(
 ) -> None:
     fence = await claimed(predictions)
     more = [(await claimed(predictions), batch(0, 3)) for _ in range(others)]
-    assert await write_all(
-        predictions, (fence, with_events(batch(0, 10), STAY, open_events=(1,))), *more
-    ) == ["stored"] * (1 + others)
+    assert await write_all(predictions, (fence, with_events(batch(0, 10), STAY)), *more) == ["stored"] * (
+        1 + others
+    )
     assert await stored(predictions, fence) == [STAY]
     longer = replace(STAY, end_frame=19, end_time=0.6, best_frame=15, best_confidence=0.75)
     visit = replace(longer, event_id=2, kind="zone", name="yard", start_frame=12, state="ended")
     more = [(await claimed(predictions), batch(0, 3)) for _ in range(others)]
-    await write_all(predictions, *more, (fence, with_events(batch(10, 20), longer, visit, open_events=(1,))))
+    await write_all(predictions, *more, (fence, with_events(batch(10, 20), longer, visit)))
     assert await stored(predictions, fence) == [longer, visit]
     after = await claim(predictions, replace(fence, attempt=2))
     assert after is not None
-    assert (after.carried, after.open_events) == (Carried(8, 3, {"visitor": 1.5}), (1,))
+    assert (after.carried, after.open_events) == (
+        Carried(8, 3, {"visitor": 1.5}),
+        (open_event(longer),),
+    )
     assert after.analysis == SavedAnalysis(20, b"state")
 
 
@@ -92,13 +99,42 @@ async def test_events_have_dates_if_the_recordings_or_its_clock_is_known(
 @pytest.mark.parametrize("others", [0, 1])
 async def test_a_batch_without_analysis_leaves_it_as_it_is(predictions: Database, others: int) -> None:
     fence = await claimed(predictions)
-    await write(predictions, fence, with_events(batch(0, 10), STAY, open_events=(1,)))
+    await write(predictions, fence, with_events(batch(0, 10), STAY))
     more = [(await claimed(predictions), with_events(batch(0, 3), STAY)) for _ in range(others)]
     assert set(await write_all(predictions, (fence, batch(10, 20)), *more)) == {"stored"}
     after = await claim(predictions, replace(fence, attempt=2))
     assert after is not None
-    assert (after.next_frame, after.carried.next_event_id, after.open_events) == (20, 2, (1,))
+    assert (after.next_frame, after.carried.next_event_id, after.open_events) == (20, 2, (open_event(STAY),))
     assert after.analysis == SavedAnalysis(10, b"state")
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_an_event_that_only_goes_on_has_its_end_in_the_checkpoint(
+    predictions: Database, others: int
+) -> None:
+    fence = await claimed(predictions)
+    crossing, others_of_it = alert(2), [replace(STAY, event_id=number) for number in (3, 4, 5)]
+    await write(predictions, fence, with_events(batch(0, 10), STAY, crossing, *others_of_it))
+    ends = {1: (19, 0.1 + 0.2), 3: (12, 0.35), 4: (19, 0.1 + 0.2), 5: (11, 0.31)}
+    open_events = tuple(OpenEvent(number, *end) for number, end in ends.items())
+    later = AnalysisUpdate(Carried(8, 6), (), open_events)
+    more = [(await claimed(predictions), with_events(batch(0, 3), STAY)) for _ in range(others)]
+    await write_all(predictions, (fence, replace(batch(10, 20), analysis=later)), *more)
+    now = [replace(STAY, event_id=number, end_frame=at, end_time=time) for number, (at, time) in ends.items()]
+    assert await stored(predictions, fence) == [now[0], crossing, *now[1:]]
+    async with predictions.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT DISTINCT end_frame, end_time FROM events WHERE scenario_id = $1 AND state = 'open'",
+            fence.scenario_id,
+        )
+    assert [tuple(row) for row in rows] == [(STAY.end_frame, STAY.end_time)]
+    claimed_again = await claim(predictions, replace(fence, attempt=2))
+    assert claimed_again is not None
+    assert {one.event_id: (one.end_frame, one.end_time) for one in claimed_again.open_events} == ends
+    fence = replace(fence, attempt=2)
+    gone = replace(STAY, state="ended", end_frame=25, end_time=0.9)
+    await write(predictions, fence, with_events(batch(20, 30), gone))
+    assert await stored(predictions, fence) == [gone, crossing, *others_of_it]
 
 
 async def test_an_event_that_ended_does_not_change_again(predictions: Database) -> None:
@@ -135,7 +171,7 @@ async def test_nothing_is_stored_of_a_batch_that_is_fenced_off_or_deleted(
 async def test_a_batch_that_is_repeated_is_stored_once(predictions: Database) -> None:
     """As after a lost acknowledgement."""
     fence = await claimed(predictions)
-    told = with_deliveries(fence, with_events(batch(0, 10), STAY, alert(2), open_events=(1,)))
+    told = with_deliveries(fence, with_events(batch(0, 10), STAY, alert(2)))
     for _ in range(2):
         assert await write_all(predictions, (fence, told)) == ["stored"]
     assert [event.event_id for event in await stored(predictions, fence)] == [1, 2]
@@ -206,13 +242,13 @@ async def test_pictures_are_stored_with_their_events_and_replaced_by_clearly_bet
 ) -> None:
     fence = await claimed(predictions)
     shared = bytes(range(256)) * 400
-    first = with_events(batch(0, 10), STAY, alert(2), replace(STAY, event_id=3), open_events=(1, 3))
+    first = with_events(batch(0, 10), STAY, alert(2), replace(STAY, event_id=3))
     told = with_pictures(first, picture(1, 5, 10.0, shared), picture(2, 5, 9.0, shared), picture(3, 6, 8.0))
     for _ in range(2):  # as after a lost acknowledgement
         assert await write_all(predictions, (fence, told)) == ["stored"]
     expected = {1: (5, shared), 2: (5, shared), 3: (6, b"jpeg")}
     assert await stored_pictures(predictions, fence) == expected
-    later = with_events(batch(10, 20), STAY, replace(STAY, event_id=3), open_events=(1, 3))
+    later = with_events(batch(10, 20), STAY, replace(STAY, event_id=3))
     better = with_pictures(later, picture(1, 15, 15.0, b"no"), picture(3, 15, 12.1, b"new"))
     assert await write_all(predictions, (fence, better)) == ["stored"]
     assert await stored_pictures(predictions, fence) == expected | {3: (15, b"new")}
