@@ -12,5 +12,5 @@ export const LINE_COLOR = "#ffdc00";
 export function colorOf(label) {
   let hash = 2166136261; // FNV-1a
   for (const character of label) hash = Math.imul(hash ^ character.codePointAt(0), 16777619) >>> 0;
-  return COLORS[(hash ^ (hash >>> 15)) % COLORS.length];
+  return COLORS[((hash ^ (hash >>> 15)) >>> 0) % COLORS.length];
 }

@@ -1,0 +1,150 @@
+/** Pictures from the recording itself, which the browser plays. */
+import { INTO_FRAME, Trust, isTurned, offsetOf } from "./clock.js";
+import { TOLERANCE } from "./frames.js";
+
+const END_TOLERANCE = 0.05; // seconds
+
+/** Return whether this browser tells which picture it shows. */
+export function canTellFrames() {
+  return "requestVideoFrameCallback" in HTMLVideoElement.prototype;
+}
+
+/**
+ * Plays a recording in a `<video>` and tells which frame is on screen.
+ *
+ * Times are those of predictions. `tell` has `shown(time)`, `playing(isPlaying)`, `waiting(isWaiting)`,
+ * `ready()` and `failed(sentence)`, after which something else must show the pictures.
+ */
+export class VideoScreen {
+  constructor(video, media, tell) {
+    this.video = video;
+    this.media = media;
+    this.tell = tell;
+    this.offset = null;
+    this.trust = new Trust();
+    this.wanted = null; // {time, isFrame, tries}: of the seek in progress
+    this.next = null; // the seek after it
+    this.isClosed = false;
+    this.listeners = new AbortController();
+  }
+
+  open(url) {
+    const { video } = this;
+    const on = (type, handle) => video.addEventListener(type, handle, { signal: this.listeners.signal });
+    on("error", () => this.fail("This browser cannot play the recording"));
+    on("loadeddata", () => this.checkSize());
+    on("play", () => this.tell.playing(true));
+    on("pause", () => this.tell.playing(false));
+    on("ended", () => this.tell.playing(false));
+    on("waiting", () => this.tell.waiting(true));
+    on("seeked", () => this.tell.waiting(false));
+    on("playing", () => this.tell.waiting(false));
+    video.muted = true;
+    video.preload = "auto";
+    video.src = url;
+    this.follow();
+  }
+
+  follow() {
+    this.callback = this.video.requestVideoFrameCallback((_now, { mediaTime }) => {
+      if (this.isClosed) return;
+      this.follow();
+      this.onFrame(mediaTime);
+    });
+  }
+
+  onFrame(mediaTime) {
+    if (this.offset === null) {
+      this.offset = offsetOf(mediaTime, this.media.first_timestamp);
+      if (this.offset === null) {
+        this.fail(`The browser's clock of this recording begins at ${mediaTime.toFixed(3)} s, which is not its first frame`);
+        return;
+      }
+      this.tell.ready();
+      this.tell.shown(0);
+      this.goOn();
+      return;
+    }
+    const time = Math.max(0, mediaTime - this.offset);
+    if (this.wanted) this.settle(time);
+    if (!this.isClosed) this.tell.shown(time);
+  }
+
+  /** Check the picture that a seek led to; a frame that was missed is sought once more. */
+  settle(time) {
+    const { wanted } = this;
+    this.wanted = null;
+    if (!this.next && wanted.isFrame && Math.abs(time - wanted.time) > TOLERANCE) {
+      if (wanted.tries === 0) {
+        const half = 0.5 / (this.media.fps || 1000);
+        this.start({ ...wanted, tries: 1, into: time > wanted.time ? TOLERANCE : half });
+        return;
+      }
+      if (!this.trust.note(wanted.time, time)) {
+        this.fail("This browser does not show exactly the frames that were analysed");
+        return;
+      }
+    } else if (wanted.isFrame) this.trust.note(wanted.time, time);
+    this.goOn();
+  }
+
+  goOn() {
+    const { next } = this;
+    this.next = null;
+    if (next) this.start(next);
+  }
+
+  start(wanted) {
+    this.wanted = wanted;
+    this.video.currentTime = Math.max(0, wanted.time + this.offset + (wanted.into ?? INTO_FRAME));
+  }
+
+  /** Show the picture at a time. `isFrame`: it is the time of a frame, so exactly this one must be shown. */
+  seek(time, isFrame = false) {
+    const wanted = { time, isFrame, tries: 0 };
+    if (this.offset === null || (this.wanted && this.video.seeking)) this.next = wanted;
+    else this.start(wanted);
+  }
+
+  async play() {
+    if (this.video.duration - this.video.currentTime < END_TOLERANCE) this.seek(0);
+    try {
+      await this.video.play();
+    } catch (error) {
+      if (error.name !== "AbortError") this.fail("This browser cannot play the recording");
+    }
+  }
+
+  pause() {
+    this.video.pause();
+  }
+
+  setRate(rate) {
+    this.video.playbackRate = rate;
+  }
+
+  checkSize() {
+    const { videoWidth, videoHeight } = this.video;
+    const { width, height, display_aspect: aspect } = this.media;
+    if (!videoWidth) this.fail("This browser cannot decode the pictures of the recording");
+    else if (width && isTurned(videoWidth, videoHeight, width, height, aspect)) {
+      this.fail("This browser does not turn the picture upright");
+    }
+  }
+
+  fail(sentence) {
+    if (this.isClosed) return;
+    this.close();
+    const codec = this.media.codec ? ` (${this.media.codec})` : "";
+    this.tell.failed(`${sentence}${codec}.`);
+  }
+
+  close() {
+    this.isClosed = true;
+    this.listeners.abort();
+    this.video.cancelVideoFrameCallback?.(this.callback);
+    this.video.pause();
+    this.video.removeAttribute("src");
+    this.video.load();
+  }
+}

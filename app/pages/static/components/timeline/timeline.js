@@ -1,0 +1,241 @@
+/** What was found over the time of a scenario: a lane for each label, which zooms from all of it to a second. */
+import { get } from "../../lib/api.js";
+import { count, duration, fullTime } from "../../lib/format.js";
+import { html, useEffect, useLayoutEffect, useMemo, useReducer, useRef, useState } from "../../lib/preact.js";
+import { theme } from "../../lib/theme.js";
+import { drawTimeline, heightOf } from "./draw.js";
+import { listenForGestures } from "./gestures.js";
+import { gapsOf, keepOrder, reasonOf } from "./lanes.js";
+import { clampView, followView, isEnough, panView, ticksOf, timeAt, wishOf, zoomView } from "./scale.js";
+import { momentText, tickTextOf } from "./texts.js";
+
+const FEW = 5; // labels that are shown at first
+const SETTLE = 150; // milliseconds without a change of the view before it is read
+const MOST_ALERTS = 1000;
+
+/**
+ * @param {object} props
+ * @param {string} props.path of the scenario in the API
+ * @param {{from: number, to: number}} props.domain all of it
+ * @param {boolean} props.isDated whether times are Unix time
+ * @param {import("../player/playback.js").Playback} props.playback
+ * @param {{from: number, to: number, reason: string}[]} props.outages when a live source gave nothing
+ * @param {number} props.version changes if more is stored
+ * @param {(actions: {zoom: (factor: number) => void}) => void} props.expose is given what keys do
+ */
+export function Timeline({ path, domain, isDated, playback, outages, version, expose }) {
+  const [view, setView] = useState(domain);
+  const [isFit, setFit] = useState(true);
+  const [read, setRead] = useState(null);
+  const [isDense, setDense] = useState(false);
+  const [problem, setProblem] = useState(null);
+  const [isLong, setLong] = useState(false);
+  const [hover, setHover] = useState(null);
+  const [width, setWidth] = useState(0);
+  const [, redraw] = useReducer((old) => old + 1, 0);
+  const box = useRef(null);
+  const order = useRef([]);
+  const shown = isFit ? domain : clampView(view, domain);
+  const time = playback.time.value;
+  theme.value; // a canvas is drawn again when it changes
+
+  const change = (next) => {
+    setView(next);
+    setFit(next.to - next.from >= domain.to - domain.from);
+  };
+  const zoom = (factor, x = null) => {
+    const isVisible = time >= shown.from && time <= shown.to;
+    const middle = isVisible ? time : (shown.from + shown.to) / 2;
+    change(zoomView(shown, domain, factor, x === null ? middle : timeAt(x, shown, width)));
+  };
+  const calls = useRef({});
+  calls.current = {
+    zoom,
+    pan: (pixels) => change(panView(shown, domain, (pixels / width) * (shown.to - shown.from))),
+    seek: (x) => playback.seek(timeAt(x, shown, width)),
+    fit: () => setFit(true),
+    hover: setHover,
+  };
+  expose?.({ zoom });
+
+  useLayoutEffect(() => {
+    const observer = new ResizeObserver(() => setWidth(box.current?.clientWidth ?? 0));
+    observer.observe(box.current);
+    const names = ["zoom", "pan", "seek", "fit", "hover"];
+    const late = Object.fromEntries(names.map((name) => [name, (...values) => calls.current[name](...values)]));
+    const end = listenForGestures(box.current, late);
+    const colors = matchMedia("(prefers-color-scheme: dark)");
+    colors.addEventListener("change", redraw);
+    return () => {
+      observer.disconnect();
+      end();
+      colors.removeEventListener("change", redraw);
+    };
+  }, []);
+
+  useEffect(() => {
+    if (!isFit && playback.isPlaying.value) setView((old) => followView(old, domain, time));
+  }, [time]);
+
+  const known = useRef({ version: null });
+  useEffect(() => {
+    if (known.current.version === version && isEnough(read, shown, domain, isDense)) return undefined;
+    const aborter = new AbortController();
+    const timer = setTimeout(async () => {
+      const wish = wishOf(shown, domain, isDense);
+      const range = { from_time: wish.from, to_time: wish.to };
+      const options = { signal: aborter.signal };
+      try {
+        const [timeline, alerts] = await Promise.all([
+          get(`${path}/timeline`, { bucket: wish.bucket, ...range }, options),
+          get(`${path}/events`, { kind: "alert", limit: MOST_ALERTS, ...range }, options),
+        ]);
+        known.current.version = version;
+        if (!order.current.length || isFit) order.current = keepOrder(timeline.labels, []).map((each) => each.label);
+        setRead({ ...wish, timeline, alerts: alerts.items });
+        setProblem(null);
+      } catch (error) {
+        if (error.name === "AbortError") return;
+        if (error.status === 400 && !isDense && wish.bucket < 15) setDense(true);
+        else setProblem(error.sentence ?? String(error));
+      }
+    }, read ? SETTLE : 0);
+    return () => {
+      clearTimeout(timer);
+      aborter.abort();
+    };
+  }, [shown.from, shown.to, domain.from, domain.to, version, isDense, read]);
+  useEffect(() => setDense(false), [Math.round(Math.log2(Math.max(1, shown.to - shown.from)))]);
+
+  const all = useMemo(() => (read ? keepOrder(read.timeline.labels, order.current) : []), [read]);
+  const lanes = isLong ? all : all.slice(0, FEW);
+  const gaps = useMemo(() => {
+    if (!read) return [];
+    const { bucket_seconds: seconds, all: buckets } = read.timeline;
+    return gapsOf(buckets, seconds, playback.interval, read.from, read.to);
+  }, [read]);
+  const height = heightOf(lanes.length);
+
+  useLayoutEffect(() => {
+    const canvas = box.current.querySelector("canvas");
+    const scale = devicePixelRatio;
+    const [wide, high] = [Math.round(width * scale), Math.round(height * scale)];
+    if (canvas.width !== wide || canvas.height !== high) Object.assign(canvas, { width: wide, height: high });
+    canvas.style.height = `${height}px`;
+    if (!width) return;
+    const context = canvas.getContext("2d");
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    const offset = isDated ? -60 * new Date(shown.from * 1000).getTimezoneOffset() : 0;
+    const { step, times } = ticksOf(shown, width, offset);
+    const what = {
+      view: shown,
+      lanes,
+      seconds: read?.timeline.bucket_seconds ?? 1,
+      all: new Map((read?.timeline.all ?? []).map((each) => [each.time, each.frames])),
+      gaps,
+      alerts: (read?.alerts ?? []).map((each) => each.start_time),
+      failed: playback.frames.failedBetween(shown.from, shown.to).map((each) => each.time),
+      ticks: times,
+      tickText: tickTextOf(isDated, step),
+      time,
+    };
+    drawTimeline(context, { width, height }, what, colorsOf(box.current.querySelector(".timeline-probe"), context));
+  });
+
+  const tip = hover === null ? null : hoverText(timeAt(hover, shown, width), { isDated, lanes: all, gaps, read, outages });
+  const moment = momentText(time, isDated);
+  return html`
+    <section class="timeline" aria-label="Timeline">
+      <div class="timeline-labels" style=${{ height: `${height}px` }}>
+        ${lanes.map(
+          (lane) => html`<span key=${lane.label} title=${`${lane.label}: in ${count(lane.frames)} frames`}>${lane.label}</span>`,
+        )}
+      </div>
+      <div
+        class="timeline-box"
+        ref=${box}
+        role="slider"
+        tabindex="0"
+        aria-label="Moment of the video"
+        aria-valuemin=${Math.floor(domain.from)}
+        aria-valuemax=${Math.ceil(domain.to)}
+        aria-valuenow=${Math.round(time)}
+        aria-valuetext=${moment}
+        onKeyDown=${(event) => slide(event, shown, domain, playback)}
+      >
+        <canvas></canvas>
+        <span class="timeline-probe" hidden></span>
+        ${tip && html`<p class="timeline-tip" style=${{ left: `${Math.min(hover, Math.max(0, width - 220))}px` }}>${tip}</p>`}
+      </div>
+      <div class="timeline-foot">
+        <span class="quiet" role=${problem ? "alert" : null}>
+          ${problem ?? (read && !read.timeline.is_complete ? "Predictions of an earlier version are still counted." : rangeText(shown, isDated))}
+        </span>
+        ${all.length > FEW &&
+        html`<button onClick=${() => setLong(!isLong)}>
+          ${isLong ? `Show the ${FEW} most frequent labels` : `Show all ${count(all.length)} labels`}
+        </button>`}
+        <button aria-label="Zoom out" title="Zoom out (−)" onClick=${() => zoom(2)}>−</button>
+        <button aria-label="Zoom in" title="Zoom in (+)" onClick=${() => zoom(0.5)}>+</button>
+        <button onClick=${() => setFit(true)} disabled=${isFit}>Show all</button>
+      </div>
+    </section>
+  `;
+}
+
+function slide(event, view, domain, playback) {
+  const page = (view.to - view.from) / 10;
+  const to = {
+    Home: domain.from,
+    End: domain.to,
+    PageUp: playback.time.value - page,
+    PageDown: playback.time.value + page,
+  }[event.key];
+  if (to === undefined) return;
+  event.preventDefault();
+  playback.seek(to);
+}
+
+function rangeText({ from, to }, isDated) {
+  return isDated ? `${fullTime(from)} to ${fullTime(to)}` : `${duration(from)} to ${duration(to)}`;
+}
+
+function hoverText(time, { isDated, lanes, gaps, read, outages }) {
+  const when = momentText(time, isDated);
+  const gap = gaps.find((each) => time >= each.from && time <= each.to);
+  if (gap) return `${when}: nothing is stored here. ${reasonOf(gap, outages) ?? ""}`;
+  if (!read) return when;
+  const seconds = read.timeline.bucket_seconds;
+  const found = lanes.flatMap(({ label, buckets }) => {
+    const bucket = buckets.find((each) => time >= each.time && time < each.time + seconds);
+    return bucket ? [`${label} in ${count(bucket.frames)} frames`] : [];
+  });
+  return `${when}${found.length ? `: ${found.slice(0, 4).join(", ")}` : ""}`;
+}
+
+function colorsOf(probe, context) {
+  const color = (name) => {
+    probe.style.color = `var(${name})`; // computed, because a canvas does not know of themes
+    return getComputedStyle(probe).color;
+  };
+  return {
+    text: color("--text"),
+    quiet: color("--quiet"),
+    grid: color("--line"),
+    bad: color("--bad"),
+    gap: hatched(context, color("--line")),
+  };
+}
+
+/** Return diagonal lines, by which gaps are told from empty lanes without colour. */
+function hatched(context, color) {
+  const tile = new OffscreenCanvas(8, 8);
+  const lines = tile.getContext("2d");
+  lines.strokeStyle = color;
+  for (const at of [-8, 0, 8]) {
+    lines.moveTo(at, 8);
+    lines.lineTo(at + 8, 0);
+  }
+  lines.stroke();
+  return context.createPattern(tile, "repeat");
+}

@@ -1,0 +1,236 @@
+/** A scenario: its video with what was found, when, and what happened. */
+import { ProblemSentence, useTitle } from "../components/basics.js";
+import { Player, toggleFullScreen } from "../components/player/player.js";
+import { WHOLE, askedScenario, domainOf, makePlayback } from "../components/player/prepare.js";
+import { Actions } from "../components/results/actions.js";
+import { EventList } from "../components/results/events.js";
+import { History } from "../components/results/history.js";
+import { PredictionTable } from "../components/results/predictions.js";
+import { RequestText } from "../components/results/request.js";
+import { Summary } from "../components/results/summary.js";
+import { outagesOf, rankLabels } from "../components/timeline/lanes.js";
+import { Timeline } from "../components/timeline/timeline.js";
+import { get } from "../lib/api.js";
+import { useKeys } from "../lib/keys.js";
+import { html, useEffect, useMemo, useRef, useState } from "../lib/preact.js";
+import { go, link, setQuery } from "../lib/router.js";
+import { useGet } from "../lib/use_get.js";
+
+const KEYS = [
+  ["Space", "Play or pause; of a live source, follow"],
+  ["← →", "Previous and next stored frame"],
+  ["Shift ← →", "Previous and next event"],
+  ["+ −", "Zoom the timeline"],
+  ["f", "Full screen"],
+];
+const TABS = ["Events", "Predictions", "History", "Request"];
+const GROWS_EVERY = 5000; // milliseconds after which counts and timeline are read again
+const ADDRESS_EVERY = 500; // milliseconds after which the address has the moment that is shown
+
+export default function ScenarioPage({ params, query }) {
+  const { id } = params;
+  const path = `scenarios/${id}`;
+  const isOwn = (_kind, data) => data?.scenario_id === id;
+  const { data: scenario, problem, reload } = useGet(path, {}, { on: isOwn });
+  const isChange = (kind, data) => kind !== "progress" && kind !== "event" && isOwn(kind, data);
+  const past = useGet(`${path}/history`, { limit: 1000 }, { on: isChange });
+  const asked = scenario ? askedScenario(scenario) : null;
+  const footage = useGet(asked === null ? null : `scenarios/${asked}`);
+  useTitle(scenario ? scenario.name || scenario.source : "Scenario");
+
+  const isReady = asked === null || footage.data !== null || footage.problem !== null;
+  if (!scenario || !isReady) return html`<${ProblemSentence} problem=${problem} retry=${reload} />`;
+  return html`
+    <${ProblemSentence} problem=${problem} />
+    <${Results}
+      key=${scenario.media === null}
+      scenario=${scenario}
+      footage=${footage.data}
+      past=${past}
+      query=${query}
+      reload=${reload}
+    />
+  `;
+}
+
+function Results({ scenario, footage, past, query, reload }) {
+  const path = `scenarios/${scenario.id}`;
+  const [tab, setTab] = useState(TABS[0]);
+  const [chosen, setChosen] = useState(query.event ? Number(query.event) : null);
+  const [whole, setWhole] = useState(null);
+  const [problem, setProblem] = useState(null);
+  const version = useSlow(scenario.progress.frames_sampled, GROWS_EVERY);
+  const playback = useMemo(() => (scenario.media ? makePlayback(scenario, footage) : null), []);
+  const [start] = useState(startOf(query));
+  const event = useRef(null);
+  const stage = useRef(null);
+  const timeline = useRef({});
+
+  useEffect(() => {
+    const aborter = new AbortController();
+    get(`${path}/timeline`, { bucket: WHOLE }, { signal: aborter.signal }).then(setWhole, () => {});
+    return () => aborter.abort();
+  }, [version]);
+
+  const domain = playback ? domainOf(scenario, playback, whole) : null;
+  if (playback) {
+    playback.domain = domain;
+    playback.isRunning = scenario.state === "active" && askedScenario(scenario) === null;
+    playback.frames.setStoredUntil(scenario.state === "inactive" ? Infinity : scenario.progress.position_seconds);
+  }
+  const choose = (found) => {
+    if (found.scenario_id !== scenario.id) {
+      go(link(`scenarios/${found.scenario_id}`, { event: found.event_id }));
+      return;
+    }
+    event.current = found;
+    setChosen(found.event_id);
+    playback?.showEvent(found);
+  };
+  const goTo = async (number) => {
+    try {
+      choose(await get(`${path}/events/${number}`));
+    } catch (error) {
+      setProblem(error);
+    }
+  };
+  const stepEvent = async (direction) => {
+    const from = event.current?.start_time ?? playback.moment;
+    const next = direction > 0 ? { from_time: from + 0.001, order: "asc" } : { to_time: from, order: "desc" };
+    try {
+      const page = await get(`${path}/events`, { ...next, limit: 1 });
+      if (page.items.length) choose(page.items[0]);
+    } catch (error) {
+      setProblem(error);
+    }
+  };
+  if (playback) {
+    playback.onMoved = () => {
+      event.current = null;
+      setChosen(null);
+    };
+  }
+  useAddress(playback, chosen, query, goTo);
+  useEffect(() => {
+    if (chosen !== null && playback) goTo(chosen);
+  }, [playback]);
+
+  useKeys(playback ? keysOf(playback, stage, timeline, stepEvent) : {}, KEYS);
+  const labels = rankLabels(whole?.labels ?? []);
+  const prediction = playback?.prediction.value;
+  const isDated = playback?.isLive ?? false;
+  return html`
+    <div class="scenario-page">
+      <div class="scenario-video">
+        ${playback
+          ? html`
+              <${Player} playback=${playback} scenario=${scenario} start=${start} stepEvent=${stepEvent} stage=${stage} />
+              <${Timeline}
+                path=${path}
+                domain=${domain}
+                isDated=${isDated}
+                playback=${playback}
+                outages=${isDated ? outagesOf(past.data?.items ?? []) : []}
+                version=${version}
+                expose=${(actions) => (timeline.current = actions)}
+              />
+            `
+          : html`<p class="note">${notOpenedText(scenario)}</p>`}
+      </div>
+      <div class="scenario-side">
+        <${Summary} scenario=${scenario} labels=${labels}>
+          <${Actions}
+            scenario=${scenario}
+            path=${path}
+            frame=${prediction && !isDated ? prediction.frame : null}
+            hasFile=${playback?.mode.value === "video"}
+            reload=${reload}
+          />
+        <//>
+        <${ProblemSentence} problem=${problem} />
+        <div class="row scenario-tabs" role="group" aria-label="Results">
+          ${TABS.map(
+            (name) => html`<button type="button" aria-pressed=${name === tab} onClick=${() => setTab(name)}>${name}</button>`,
+          )}
+        </div>
+        ${tab === "Events" &&
+        html`<${EventList} path=${path} scenario=${scenario} isDated=${isDated} chosen=${chosen} onChoose=${choose} version=${version} />`}
+        ${tab === "Predictions" &&
+        html`<${PredictionTable}
+          path=${path}
+          isDated=${isDated}
+          from=${() => playback?.moment ?? 0}
+          onChoose=${(frame) => playback?.seek(frame.time, true)}
+        />`}
+        ${tab === "History" && html`<${History} changes=${past.data?.items} problem=${past.problem} />`}
+        ${tab === "Request" && html`<${RequestText} scenario=${scenario} />`}
+      </div>
+    </div>
+  `;
+}
+
+function startOf({ t, event }) {
+  const time = Number(t);
+  return t !== undefined && event === undefined && Number.isFinite(time) && time >= 0 ? time : null;
+}
+
+function keysOf(playback, stage, timeline, stepEvent) {
+  const arrow = (direction) => (event) => (event.shiftKey ? stepEvent(direction) : playback.step(direction));
+  return {
+    // A focused button is pressed by Space as everywhere.
+    " ": ({ target }) => (target instanceof HTMLButtonElement ? target.click() : playback.toggle()),
+    ArrowLeft: arrow(-1),
+    ArrowRight: arrow(1),
+    "+": () => timeline.current.zoom?.(0.5),
+    "=": () => timeline.current.zoom?.(0.5),
+    "-": () => timeline.current.zoom?.(2),
+    f: () => toggleFullScreen(stage.current),
+  };
+}
+
+/** Keep the moment in the address, and go to the moment of an address that is opened. */
+function useAddress(playback, chosen, query, goTo) {
+  const written = useRef({ t: query.t, event: query.event });
+  useEffect(() => {
+    if (!playback) return undefined;
+    const timer = setInterval(() => {
+      const isMoment = !playback.isFollowing.value && chosen === null;
+      const t = isMoment ? playback.moment.toFixed(3) : undefined;
+      const event = chosen === null ? undefined : String(chosen);
+      if (t === written.current.t && event === written.current.event) return;
+      written.current = { t, event };
+      setQuery({ t, event });
+    }, ADDRESS_EVERY);
+    return () => clearInterval(timer);
+  }, [playback, chosen]);
+  useEffect(() => {
+    if (!playback || (query.t === written.current.t && query.event === written.current.event)) return;
+    written.current = { t: query.t, event: query.event };
+    if (query.event !== undefined) goTo(Number(query.event));
+    else if (startOf(query) !== null) playback.seek(startOf(query));
+  }, [query.t, query.event]);
+}
+
+/** Return a value that follows another one, at most once in a while. */
+function useSlow(value, milliseconds) {
+  const [slow, setSlow] = useState(value);
+  const changedAt = useRef(0);
+  useEffect(() => {
+    if (slow === value) return undefined;
+    const timer = setTimeout(
+      () => {
+        changedAt.current = Date.now();
+        setSlow(value);
+      },
+      Math.max(0, changedAt.current + milliseconds - Date.now()),
+    );
+    return () => clearTimeout(timer);
+  }, [value, slow]);
+  return slow;
+}
+
+function notOpenedText({ state, outcome, reason, error }) {
+  if (error) return "There is nothing to show: the source was not opened.";
+  if (state === "inactive") return `There is nothing to show: it was ${outcome} before the source was opened.`;
+  return `The video appears here once a runner has opened the source. ${reason?.text ?? ""}`;
+}

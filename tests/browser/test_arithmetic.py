@@ -1,0 +1,133 @@
+"""The modules of the player and the timeline that know nothing of a page."""
+
+from typing import Any
+
+from playwright.async_api import Page, Route
+
+from app.pages.files import STATIC
+
+_PLACE = "http://pages.example/"
+_MODULES = """
+const root = new URL("components/", location.href);
+const names = ["player/frames.js", "player/clock.js", "timeline/scale.js", "timeline/lanes.js"];
+const [frames, clock, scale, lanes] = await Promise.all(names.map((each) => import(root + each)));
+"""
+_STORE = """
+const asked = [];
+const stored = times.map((time, frame) => ({frame, time}));
+const read = async (query) => {
+  asked.push(query);
+  const first = query.cursor ?? query.from_frame ?? 0;
+  const isIn = (time) => time >= query.from_time && time < (query.to_time ?? Infinity);
+  const fits = ({frame, time}) => frame >= first && isIn(time);
+  const items = stored.filter(fits);
+  const page = items.slice(0, Math.min(query.limit, 3));
+  return {items: page, next_cursor: items.length > page.length && page.length ? page.at(-1).frame + 1 : null};
+};
+const last = async (time) => stored.filter((each) => each.time < time).at(-1)?.time ?? null;
+const store = new frames.StoredFrames(read, last, 2);
+const number = (found) => found?.frame ?? null;
+"""
+
+
+async def evaluate(page: Page, code: str) -> Any:
+    """Run code with the modules by name, and return what it returns. They need no service."""
+
+    async def answer(route: Route) -> None:
+        await route.fulfill(path=STATIC / route.request.url.removeprefix(_PLACE))
+
+    await page.route(f"{_PLACE}**", answer)
+    await page.goto(f"{_PLACE}icon.svg")
+    return await page.evaluate(f"(async () => {{ {_MODULES} {code} }})()")
+
+
+async def test_pictures_are_matched_with_stored_frames(page: Page) -> None:
+    found = await evaluate(
+        page,
+        f"""
+        const times = [0, 1 / 3, 2 / 3, 1, 1.99999, 2.5, 9, 30];
+        {_STORE}
+        store.setStoredUntil(Infinity);
+        const before = [];
+        for (const time of [0, 0.332, 0.3333333, 1.2, 1.9999999, 2, 8.9, 29]) {{
+          before.push(number(await store.findBefore(time)));
+        }}
+        const after = [];
+        for (const time of [0, 0.3333333, 1.5, 2.5, 9, 30]) after.push(number(await store.findAfter(time)));
+        const calls = asked.length;
+        await store.load(0.5);
+        return {{
+          before, after, first: number(await store.findBefore(-1)), again: asked.length - calls,
+          exact: [0.333333, 0.334].map((time) => frames.isExact({{time: 1 / 3}}, time)),
+          offsets: [[0, 0], [5, 5], [0, 5], [0.04, 0]].map((each) => clock.offsetOf(...each)),
+          turned: [[240, 320, null], [320, 240, 4 / 3], [426, 240, 16 / 9]].map(
+            ([width, height, aspect]) => clock.isTurned(width, height, 320, 240, aspect)),
+        }};
+        """,
+    )
+    assert found["before"] == [0, 0, 1, 3, 4, 4, 5, 6]
+    assert found["after"] == [1, 2, 4, 6, 7, None]
+    assert (found["first"], found["again"]) == (None, 0)
+    assert found["exact"] == [True, False]
+    assert found["offsets"] == [0, 5, 0, None]  # the last one's first picture is not that of the recording
+    assert found["turned"] == [True, False, False]
+
+
+async def test_a_view_stays_within_its_domain_and_around_the_pointer(page: Page) -> None:
+    found = await evaluate(
+        page,
+        """
+        const week = {from: 1000, to: 1000 + 604800};
+        let view = week;
+        for (let n = 0; n < 40; n++) view = scale.zoomView(view, week, 0.5, 5000);
+        const place = scale.placeOf(5000, view, 1);
+        const near = [view.to - view.from, place > 0, place < 1];
+        for (let n = 0; n < 40; n++) view = scale.zoomView(view, week, 2, 5000);
+        const wish = scale.wishOf({from: 2000, to: 2100}, week);
+        return {
+          near, far: view, left: scale.panView({from: 1100, to: 1200}, week, -500),
+          short: scale.zoomView({from: 0, to: 0.4}, {from: 0, to: 0.4}, 0.5, 0.2),
+          wish, dense: scale.wishOf({from: 2000, to: 2100}, week, true).bucket,
+          enough: scale.isEnough(wish, {from: 2050, to: 2150}, week),
+          lacking: scale.isEnough(wish, {from: 2150, to: 2250}, week),
+          ticks: scale.ticksOf({from: 0, to: 60}, 900).times,
+          midnight: scale.ticksOf({from: 0, to: 3 * 86400}, 400, 3600).times,
+        };
+        """,
+    )
+    assert found["near"] == [1, True, True]
+    assert found["far"] == {"from": 1000, "to": 605800}
+    assert found["left"] == {"from": 1000, "to": 1100}
+    assert found["short"] == {"from": 0, "to": 0.4}
+    assert found["wish"] == {"from": 1900, "to": 2200, "bucket": 0.5}
+    assert (found["dense"], found["enough"], found["lacking"]) == (15, True, False)
+    assert found["ticks"] == [0, 10, 20, 30, 40, 50, 60]
+    assert found["midnight"] == [82800, 169200, 255600]  # 00:00 in a zone one hour before UTC
+
+
+async def test_labels_are_ranked_and_gaps_have_reasons(page: Page) -> None:
+    found = await evaluate(
+        page,
+        """
+        const label = (name, ...counts) => ({label: name, buckets: counts.map((frames) => ({frames}))});
+        const found = [label("b10", 1), label("a", 2, 3), label("b9", 1)];
+        const gaps = lanes.gapsOf([0, 1, 2, 8, 9].map((time) => ({time})), 1, 0.5, -4, 20);
+        const state = (at, from, to, reason) => ({kind: "state", at: new Date(at * 1000), from, to, reason});
+        const source = (at, to, reason) => ({kind: "source", at: new Date(at * 1000), state: to, reason});
+        const outages = lanes.outagesOf([
+          state(0, null, "init_startup", "asked"), state(1, "init_startup", "active", "first frame"),
+          source(3, "reconnecting", "unplugged"), source(8, "open", "came back"),
+          state(10, "active", "inactive", "stopped by request"),
+        ]);
+        return {
+          ranked: lanes.rankLabels(found).map((each) => each.label),
+          kept: lanes.keepOrder(found, ["b9", "a"]).map((each) => each.label),
+          gaps: gaps.map(({from, to}) => [from, to]),
+          reasons: gaps.map((gap) => lanes.reasonOf(gap, outages)),
+        };
+        """,
+    )
+    assert found["ranked"] == ["a", "b9", "b10"]
+    assert found["kept"] == ["b9", "a", "b10"]
+    assert found["gaps"] == [[-4, 0], [3, 8], [10, 20]]
+    assert found["reasons"] == [None, "unplugged", "stopped by request"]
