@@ -208,6 +208,7 @@ class Service:
         settings = self._settings
         options = ApiOptions(
             version=__version__,
+            bus=settings.bus,
             api_keys=settings.api_keys,
             viewer_keys=settings.viewer_keys,
             trust_loopback=settings.trust_loopback,

@@ -44,6 +44,7 @@ from .routes import (
     scenarios,
     session,
     sources,
+    system,
     timeline,
     uploads,
     video,
@@ -89,6 +90,7 @@ ROUTES: list[HTTPRouteHandler] = [
     uploads.upload_recording,
     sample.write_sample_clip,
     runners.get_runners,
+    system.get_system,
     detectors.get_detectors,
     models.get_models,
     models.get_model,
@@ -132,6 +134,7 @@ def create_app(
             "upload_slots": BoundedSemaphore(uploads.AT_ONCE),
             "folder_limiter": CapacityLimiter(_FOLDERS_AT_ONCE),
             "database_checks": health.DatabaseChecks(),
+            "database_sizes": system.DatabaseSizes(),
             "openapi": partial(openapi_document, tuple(routes), options.version, options.path_prefix),
         }
     )

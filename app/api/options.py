@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from anyio import Event
 from msgspec import Struct, field
@@ -61,6 +61,7 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
     """
 
     version: str
+    bus: Literal["memory", "kafka"] = "memory"
     api_keys: tuple[str, ...] = ()
     viewer_keys: tuple[str, ...] = ()
     trust_loopback: bool = False

@@ -27,6 +27,7 @@ from app.api.queries import (
     scenarios,
     stored_frames,
     stream_order,
+    system,
     timeline,
 )
 from app.postgres import Database
@@ -217,6 +218,11 @@ async def _find_stored_progress(world: World) -> None:
 @call(progress.list_stored_progress)
 async def _list_stored_progress(world: World) -> None:
     await progress.list_stored_progress(world.predictions, world.recorded)
+
+
+@call(system.describe_database)
+async def _describe_database(world: World) -> None:
+    await system.describe_database("scenarios", world.scenarios)
 
 
 @call(runners.list_runners)
