@@ -1,15 +1,17 @@
 """The whole service in this process: on a port, over databases of its own, stopped and started at will."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
 import msgspec
 import uvicorn
 
+from app.domain.channels import Channel
 from app.domain.networks import Networks
 from app.postgres import Database, open_database
 from app.service import Service
@@ -24,8 +26,15 @@ Json = dict[str, Any]
 class Site:
     """One service, and the folder of its recordings. `url` ends with a slash."""
 
-    def __init__(self, settings: Settings, scenarios: Database, predictions: Database) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        scenarios: Database,
+        predictions: Database,
+        channels: Mapping[str, Channel] = MappingProxyType({}),
+    ) -> None:
         self.settings = settings
+        self._channels = channels
         self.scenarios = scenarios
         self.predictions = predictions
         self.media = settings.media_root
@@ -38,7 +47,7 @@ class Site:
     async def start(self) -> None:
         """Start it, and return when it is ready."""
         config = uvicorn.Config(
-            Service(self.settings).application(),
+            Service(self.settings, channels=self._channels).application(),
             port=self.settings.port,
             lifespan="on",
             log_config=None,
@@ -83,8 +92,14 @@ class Site:
 
 
 @asynccontextmanager
-async def open_site(server: Databases, folder: Path, **settings: Any) -> AsyncIterator[Site]:
-    """Run a service during the block, with these settings besides what it needs."""
+async def open_site(
+    server: Databases,
+    folder: Path,
+    *,
+    channels: Mapping[str, Channel] = MappingProxyType({}),
+    **settings: Any,
+) -> AsyncIterator[Site]:
+    """Run a service during the block, with these channels, and settings besides what it needs."""
     for name in ("media", "models", "data"):
         (folder / name).mkdir(exist_ok=True)
     async with (
@@ -102,7 +117,7 @@ async def open_site(server: Databases, folder: Path, **settings: Any) -> AsyncIt
             source_networks=Networks("loopback"),
             port=free_port(),
         )
-        site = Site(msgspec.structs.replace(defaults, **settings), scenarios, predictions)
+        site = Site(msgspec.structs.replace(defaults, **settings), scenarios, predictions, channels)
         try:
             await site.start()
             yield site

@@ -1,10 +1,10 @@
 """What the service is made of, and what the page says when a part of it is away."""
 
 from pathlib import Path
-from typing import Any
 
 from playwright.async_api import Page, Route, expect
 
+from app.domain.channels import parse_channels
 from app.domain.networks import Networks
 from tests.browser.looking import look
 from tests.browser.site import open_site
@@ -18,11 +18,9 @@ async def test_the_page_says_what_is_wrong_and_what_to_do(
     server: Databases, tmp_path: Path, page: Page
 ) -> None:
     async with receiver() as hook:
-        channels = tmp_path / "channels.toml"
-        channels.write_text(CHANNELS.format(url=hook.url, secret=SECRET))
-        channels.chmod(0o600)
-        options: dict[str, Any] = {"channels_file": channels, "notify_networks": Networks("loopback")}
-        async with open_site(server, tmp_path, **options) as site:
+        channels = parse_channels(CHANNELS.format(url=hook.url, secret=SECRET), "channels.toml")
+        networks = Networks("loopback")
+        async with open_site(server, tmp_path, channels=channels, notify_networks=networks) as site:
             await page.goto(f"{site.url}#/system")
             await expect(page.get_by_text("Everything answers.")).to_be_visible()
             runners = page.get_by_role("region", name="Runners")
@@ -31,7 +29,6 @@ async def test_the_page_says_what_is_wrong_and_what_to_do(
             await expect(page.get_by_text("PostgreSQL").first).to_be_visible()
 
             hook.answer = status(401)
-            await page.screenshot(path="/tmp/lists_a.png")
             test = page.get_by_role("button", name="Test", exact=True)
             await test.click()
             await expect(page.get_by_text("The channel did not take it:")).to_contain_text("401")

@@ -96,7 +96,7 @@ function Deliveries({ channels, version, changed }) {
   const change = (name) => (event) => setFilter({ ...filter, [name]: event.target.value });
   return html`<details class="deliveries">
     <summary>Deliveries</summary>
-    <div class="filters">
+    <div class="filter-form">
       <label class="filter">
         <span>Channel</span>
         <select value=${filter.channel} onChange=${change("channel")}>

@@ -69,7 +69,7 @@ function Filters({ filters, isFiltered }) {
     <span>${label}</span>
     <input type="datetime-local" step="1" value=${filters[name]} onChange=${change(name)} />
   </label>`;
-  return html`<form class="filters" aria-label="Which events" onSubmit=${(event) => event.preventDefault()}>
+  return html`<form class="filter-form" aria-label="Which events" onSubmit=${(event) => event.preventDefault()}>
     <label class="filter">
       <span>What</span>
       <select value=${filters.kind} onChange=${change("kind")}>

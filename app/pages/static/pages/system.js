@@ -40,9 +40,9 @@ function Verdict({ system, runners, channels }) {
   if (!faults.length) {
     return html`<p class="row"><${Badge} tone="done" sign="✓">ready<//> Everything answers.</p>`;
   }
-  return html`<ul class="faults" role="alert">
-    ${faults.map(([what, todo]) => html`<li class="problem"><strong>${what}</strong> ${todo}</li>`)}
-  </ul>`;
+  return html`<div class="stack faults" role="alert">
+    ${faults.map(([what, todo]) => html`<p class="problem"><strong>${what}</strong> ${todo}</p>`)}
+  </div>`;
 }
 
 function faultsOf({ databases, free_bytes: free }) {
@@ -84,7 +84,7 @@ function faultsOfRunners(runners) {
 const faultsOfChannels = (channels) =>
   channels
     .filter((channel) => channel.error)
-    .map((channel) => [`The channel ${channel.name} does not take messages.`, `${channel.error}. Mend it, then test it below.`]);
+    .map((channel) => [`The channel ${channel.name} does not take messages:`, `${channel.error}. Mend it, then test it below.`]);
 
 const STATES = { alive: ["run", "▶"], silent: ["bad", "✕"], left: ["idle", "■"] };
 
