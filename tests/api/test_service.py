@@ -114,6 +114,15 @@ async def test_a_process_whose_database_is_silent_is_not_ready(
             ready = await http.get("/health/ready")
         assert ready.status_code == 503
         assert ready.json()["waiting_for"] == ["the predictions database does not answer"]
+        system = await http.get("/system")
+        assert system.status_code == 200
+        answering, silent_one = system.json()["databases"]
+        assert answering["answers"]
+        assert answering["bytes"] > 2**20
+        assert answering["postgres_version"][:2].isdigit()
+        assert silent_one == {
+            "name": "predictions", "answers": False, "postgres_version": None, "bytes": None
+        }  # fmt: skip
 
 
 async def test_metrics_count_requests_and_scenarios(http: httpx.AsyncClient, scenarios: Database) -> None:

@@ -33,7 +33,9 @@ async def test_the_page_says_what_is_wrong_and_what_to_do(
             await test.click()
             await expect(page.get_by_text("The channel did not take it:")).to_contain_text("401")
             await page.get_by_text("Deliveries", exact=True).click()
-            await expect(page.get_by_role("region", name="Deliveries").get_by_text("given up")).to_be_visible()
+            await expect(
+                page.get_by_role("region", name="Deliveries").get_by_text("given up")
+            ).to_be_visible()
             await look(page, "system")
             hook.answer = accept
             await test.click()
