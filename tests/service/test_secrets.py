@@ -172,6 +172,22 @@ async def misuse(heard: Heard) -> None:
     await heard.ask("GET", "/stream", headers={"last-event-id": address})
     await heard.ask("POST", f"/password={CANARY}", headers={"authorization": f"Basic {WRONG_KEY}"})
     await heard.ask("POST", "/scenarios", content=b"{}", headers={"content-type": address})
+    await log_in(heard)
+
+
+async def log_in(heard: Heard) -> None:
+    """With wrong and right keys; the cookie is as good as a key, so the log must not have it either."""
+    wrong = [f'{{"key": "{WRONG_KEY}"}}', f'{{"key": ["{WRONG_KEY}"]}}', f'{{"key": "{WRONG_KEY * 500}"}}']
+    for body in (*wrong, f'{{"key": "{WRONG_KEY}'):
+        answer = await heard.ask("POST", "/session", content=body, headers=JSON)
+        assert answer.status_code in (400, 401, 422), answer.text
+    for key in KEYS:
+        entered = await heard.ask("POST", "/session", json={"key": key})
+        cookie = entered.cookies["va_session"]
+        await heard.ask("GET", "/session")
+        await heard.ask("GET", "/nothing", headers={"cookie": f"va_session={cookie[:-1]}"})
+        heard.service.http.cookies.clear()
+        assert cookie[:-1] not in heard.service.log.read_text()
 
 
 async def look_around(heard: Heard) -> None:
