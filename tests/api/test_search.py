@@ -77,6 +77,24 @@ async def test_a_text_is_searched_in_what_is_no_secret(
     assert await found(http, named, text=text) == expected
 
 
+async def test_a_text_is_found_however_long_what_is_searched_is(
+    http: httpx.AsyncClient, scenarios: Database
+) -> None:
+    tags = [f"{number:02} {'ü' * 61}" for number in range(32)]
+    spec = ScenarioSpec("a.mp4", Marker(), name="short")
+    short = str(await add_scenario(scenarios, spec=spec, age=1.0))
+    spec = ScenarioSpec(f"{'folder/' * 400}end.mp4", Marker(), name="long")
+    long = str(await add_scenario(scenarios, spec=spec, tags=tags))
+    for text, ids in (("31 ü", [long]), ("END.mp4", [long]), ("mp4", [long, short]), ("\\", [])):
+        page = (await http.get("/scenarios", params={"text": text})).json()
+        assert [item["id"] for item in page["items"]] == ids, text
+    first = (await http.get("/scenarios", params={"text": "mp4", "limit": "1"})).json()
+    assert [item["id"] for item in first["items"]] == [long]
+    rest = {"text": "mp4", "limit": "1", "cursor": first["next_cursor"]}
+    page = (await http.get("/scenarios", params=rest)).json()
+    assert ([item["id"] for item in page["items"]], page["next_cursor"]) == ([short], None)
+
+
 async def test_lists_of_live_and_ended_scenarios_in_both_orders(
     http: httpx.AsyncClient, named: dict[str, str]
 ) -> None:

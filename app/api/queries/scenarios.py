@@ -21,7 +21,7 @@ from ...domain.stored_spec import decode_spec
 from ...postgres import Database
 from ...scenarios.json_columns import decode_media
 from ...scenarios.successions import MAX_REPLACED
-from .filters import ScenarioFilter, ScenarioPosition, condition_of
+from .filters import ORDERS, ScenarioFilter, ScenarioPosition, condition_of
 from .progress import (
     Inference,
     Progress,
@@ -184,7 +184,7 @@ async def list_scenarios(
     A page ends early once what its scenarios store holds MAX_PAGE bytes, but has at least one scenario.
     """
     condition, values = condition_of(wanted, after, first_parameter=3)
-    order = "created_at ASC, id ASC" if wanted.order == "asc" else "created_at DESC, id DESC"
+    order = ORDERS[wanted.order]
     sql = f"""
         SELECT {_SHOWN}, next IS NOT NULL AS has_next
           FROM (SELECT *, lead(id) OVER by_age AS next,

@@ -1,0 +1,116 @@
+"""Time of the first page of scenarios among many, for each filter. The reference is the page without one.
+
+`--plans` prints the plan of each query, with its buffers. Filling 100,000 scenarios takes about 20 seconds.
+"""
+
+import argparse
+import sys
+import time
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from app.api.queries.filters import ScenarioFilter, count_scenarios
+from app.api.queries.scenarios import list_scenarios
+from app.domain.states import State
+from app.postgres import migrate, open_database
+from app.postgres.embedded.server import embedded_server
+from benchmarks.event_pages import show_plans
+from benchmarks.table import Row, command
+
+SCENARIOS = 100_000
+LIMIT = 100  # items per page, the default
+LIVE = 50  # scenarios that run; all others are recordings of which one in 500 failed
+
+FILL = """
+    INSERT INTO scenarios (id, spec, state, attempt, outcome, error, tags, created_at,
+                           runner_id, boot_id, lease_renewed_at)
+    SELECT gen_random_uuid(), spec, CASE WHEN runs THEN 'active' ELSE 'inactive' END, 1,
+           CASE WHEN runs THEN NULL WHEN n % 500 = 1 THEN 'failed' ELSE 'completed' END,
+           CASE WHEN NOT runs AND n % 500 = 1 THEN 'the file is damaged' END,
+           ARRAY['all', 'number ' || n], now() - n * interval '1 second',
+           CASE WHEN runs THEN 'local' END, CASE WHEN runs THEN gen_random_uuid() END,
+           CASE WHEN runs THEN now() END
+      FROM (SELECT n, n % ($1::integer / $2::integer) = 0 AS runs,
+                   jsonb_build_object(
+                       'name', 'camera ' || n % 50,
+                       'source', CASE WHEN n % ($1::integer / $2::integer) = 0 THEN 'rtsp://camera' || n
+                                      ELSE 'yard/' || n % 28 || '/' || n || '.mp4' END,
+                       'detector', jsonb_build_object(
+                           'type', 'onnx', 'model', 'yard.onnx', 'labels', (
+                               SELECT jsonb_agg('label ' || l) FROM generate_series(1, 50) AS l))) AS spec
+              FROM generate_series(1, $1::integer) AS n) AS numbers
+"""
+PAGES = {
+    "without a filter": ScenarioFilter(),
+    "that run": ScenarioFilter(state=State.ACTIVE),
+    "that wait, of which there are none": ScenarioFilter(state=State.INIT_STARTUP),
+    "that have not ended": ScenarioFilter(ended=False),
+    "with a live source": ScenarioFilter(live=True),
+    "of recordings, oldest first": ScenarioFilter(live=False, order="asc"),
+    "that failed": ScenarioFilter(outcome="failed"),
+    "of a name that one in 50 has": ScenarioFilter(name="camera 7"),
+    "of a tag that all have": ScenarioFilter(tag="all"),
+    "of a tag that one has": ScenarioFilter(tag="number 77"),
+    "of a source": ScenarioFilter(source="yard/21/77.mp4"),
+    "whose name contains what all have": ScenarioFilter(text="camera"),
+    "whose name or file contains what 20 have": ScenarioFilter(text="9912"),
+    "whose name or file contains what none has": ScenarioFilter(text="nothing"),
+    "that completed and contain what none has": ScenarioFilter(text="nothing", outcome="completed"),
+}
+
+
+async def measure(rounds: int, scenarios: int = SCENARIOS, *, plans: bool = False) -> list[Row]:
+    """Fill the database, and read each page `rounds` times."""
+    rows = []
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory())
+        names = ["scenarios", "predictions"]
+        settings = {"fsync": "off"}  # only filling writes
+        server = await stack.enter_async_context(
+            embedded_server(Path(folder), databases=names, settings=settings)
+        )
+        databases = []
+        for name in names:
+            await migrate(server.dsn(name), f"app.{name}")
+            databases.append(await stack.enter_async_context(open_database(server.dsn(name))))
+        async with databases[0].connection() as connection:
+            await connection.execute(FILL, scenarios, LIVE, timeout=600)
+            await connection.execute("VACUUM ANALYZE scenarios", timeout=600)
+            sizes = await connection.fetch(
+                "SELECT relname, pg_relation_size(oid) FROM pg_class WHERE relname LIKE 'scenarios%'"
+                " AND relkind IN ('r', 'i') ORDER BY 1"
+            )
+            if plans:
+                await show_plans(connection)
+        base = 0.0
+        for name, wanted in PAGES.items():
+            if plans:
+                print(f"--- {name}")
+            times = []
+            for _ in range(1 if plans else 5 * rounds):
+                began = time.perf_counter()
+                await list_scenarios(*databases, wanted, None, LIMIT, 10)
+                times.append((time.perf_counter() - began) * 1000)
+            base = base or median(times)
+            rows.append(Row("", f"a page of {LIMIT} {name}", "ms", median(times), base))
+        times = []
+        for _ in range(1 if plans else 5 * rounds):
+            began = time.perf_counter()
+            await count_scenarios(databases[0])
+            times.append((time.perf_counter() - began) * 1000)
+        rows.append(Row("", "how many there are in each state", "ms", median(times), base))
+        total = sum(size for _, size in sizes)
+        notes = ", ".join(f"{name} {size / scenarios:.0f}" for name, size in sizes)
+        rows.append(Row("", "scenarios on disk", "MB", total / 1e6, total / 1e6, note=f"bytes each: {notes}"))
+    return rows
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--scenarios", type=int, default=SCENARIOS)
+    parser.add_argument("--plans", action="store_true")
+    given, sys.argv[1:] = parser.parse_known_args()
+    command(__doc__, partial(measure, scenarios=given.scenarios, plans=given.plans))
