@@ -1,5 +1,6 @@
 """Services that trust their clients, each in another way."""
 
+import os
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
@@ -9,9 +10,13 @@ from litestar.types import HTTPScope, Message, Send
 from app.api import application, new_scenario
 from app.api.http import auth, middleware, requests
 from app.api.queries import history, scenarios
+from app.api.routes import uploads
 from app.inference import bodies
+from app.media.uploads import UnfinishedFile
 from app.service import create
 from app.supervision import Asgi
+from app.video.lookup.processes import PictureProcesses
+from app.video.lookup.protocol import PictureResult
 from tests.torture.guards import replace_name
 
 T = TypeVar("T")
@@ -83,4 +88,20 @@ def endless_pages() -> Asgi:
     replace_name(new_scenario, "MAX_SPEC", 2**30)
     replace_name(scenarios, "MAX_PAGE", 2**40)
     replace_name(history, "MAX_PAGE", 2**40)
+    return create()
+
+
+def trusting_uploads() -> Asgi:
+    """Build a service that stores each upload under any name, whatever it is and takes."""
+
+    async def show(*_arguments: object) -> tuple[PictureResult, bytes]:
+        return PictureResult(), b""
+
+    def link(source: str, target: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        os.rename(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    replace_name(uploads, "name_fault", lambda _: None)
+    replace_name(UnfinishedFile, "check_room", lambda *_: None)
+    replace_name(PictureProcesses, "show", show)
+    replace_name(os, "link", link)
     return create()
