@@ -77,6 +77,7 @@ async def test_a_folder_is_listed_with_the_scenarios_that_use_its_files(
         {"id": str(plain), "name": "front door", "state": "active", "outcome": None},
     ]
     assert (page["left_out"], page["next_cursor"], clip["has_more_scenarios"]) == (0, None, False)
+    assert page["max_upload_bytes"] is None
     assert [each["path"] for each in (await listed(http, "yard"))["items"]] == ["yard/day 1", "yard/cam.mp4"]
     for _ in range(MAX_USES):
         await add_scenario(scenarios)

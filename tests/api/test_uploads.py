@@ -93,8 +93,9 @@ async def test_an_uploaded_recording_can_be_analysed(
             "/scenarios", json={"source": found["source"], "detector": {"type": "mock"}}
         )
         assert created.status_code == 201
-        items = (await http.get("/media?folder=uploads")).json()["items"]
-        (item,) = [each for each in items if each["name"] == name]
+        page = (await http.get("/media?folder=uploads")).json()
+        assert page["max_upload_bytes"] == 50_000_000
+        (item,) = [each for each in page["items"] if each["name"] == name]
         assert [each["id"] for each in item["scenarios"]] == [created.json()["id"]]
     assert not [name for name in stored(media) if name.startswith(".")]
 

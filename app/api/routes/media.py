@@ -69,6 +69,9 @@ class MediaPage(Struct, frozen=True):
             " control characters, links that lead outside the media folder, and devices"
         ),
     ]
+    max_upload_bytes: Annotated[
+        int | None, Meta(description="that an uploaded file may have; null: this process takes no uploads")
+    ]
     next_cursor: str | None
 
 
@@ -86,6 +89,7 @@ _EXAMPLE = MediaPage(
         ),
     ],
     0,
+    10_000_000_000,
     None,
 )
 
@@ -135,7 +139,13 @@ async def list_media(request: ApiRequest) -> MediaPage:
         )
         for entry in part.entries
     ]
-    return MediaPage(items, part.left_out, None if part.more is None else make_cursor(part.more, bound))
+    limits = request.options.uploads
+    return MediaPage(
+        items,
+        part.left_out,
+        None if limits is None else int(limits.max_size),
+        None if part.more is None else make_cursor(part.more, bound),
+    )
 
 
 async def _list(request: ApiRequest, folder: str, after: EntryPosition | None, limit: int) -> FolderPart:
