@@ -56,8 +56,7 @@ from .supervision import (
 
 log = structlog.get_logger(__name__)
 
-SERVED_MODELS = 8
-"""Models that an inference server keeps loaded, the last that were asked for."""
+SERVED_MODELS = 8  # that an inference server keeps loaded, the last that were asked for
 
 
 class RoleContext(Struct, frozen=True):
