@@ -55,7 +55,6 @@ async def test_each_model_is_explained_and_tried_on_a_picture(site: Site, page: 
     await labels.fill("red")
     await labels.press("Enter")
     await expect(page.get_by_role("button", name="Remove red")).to_be_visible()
-    await look(page, "new-model")
 
 
 async def test_who_may_only_look_sees_nothing_that_would_be_refused(

@@ -51,6 +51,11 @@ async def test_zones_and_lines_are_drawn_tested_and_used(site: Site, page: Page)
     await click_at(page, 0.5, 0.95)
     line = page.get_by_role("button", name="Line line 1")
     await expect(line).to_be_visible()
+    # Seen along a line that leads down, what is left in the picture is on its right.
+    sides = [await page.locator(".side", has_text=side).bounding_box() for side in ("right", "left")]
+    assert sides[0] is not None
+    assert sides[1] is not None
+    assert sides[0]["x"] < sides[1]["x"]
 
     # From the middle of the picture: 15 % to the left, 20 % down, 20 % to the right, and closed.
     await page.get_by_role("button", name="Draw a zone").press("Enter")

@@ -2,7 +2,7 @@
 
 import { html } from "../../lib/preact.js";
 import { CheckField, ChoiceField, NumberField, TextField } from "./fields.js";
-import { isFollowed } from "./request.js";
+import { findsObjects, trackingOf } from "./request.js";
 
 const MODES = {
   fps: "A number of frames each second",
@@ -69,15 +69,16 @@ export function NameForm({ form, set, problem }) {
 
 /** How objects are followed. */
 export function TrackingForm({ form, set, problem }) {
-  const follows = isFollowed(form);
-  const tracking = form.tracking ?? {};
+  const asked = trackingOf(form);
+  const follows = asked === undefined ? findsObjects(form) : asked !== null;
+  const tracking = asked ?? {};
   const change = (options) => {
     const next = { ...tracking, ...options };
     for (const [name, value] of Object.entries(options)) if (value === undefined) delete next[name];
     set({ tracking: next });
   };
   const { presence } = form;
-  const isPresent = presence === undefined ? isFollowed({ ...form, tracking: undefined }) : presence !== null;
+  const isPresent = presence === undefined ? findsObjects(form) : presence !== null;
   return html`<fieldset class="group">
     <legend>Tracking</legend>
     <${CheckField}

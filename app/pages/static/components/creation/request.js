@@ -3,7 +3,7 @@
 import { url } from "../../lib/api.js";
 import { sourceOf } from "./address.js";
 
-/** Detectors that are not followed unless the request says so. */
+/** Detectors whose objects are not followed unless the request says so. */
 const NOT_FOLLOWED = ["motion", "marker", "mock"];
 
 /**
@@ -36,10 +36,16 @@ export function formSource(form, hidesPassword = false) {
   return sourceOf({ ...form.camera, ...shown });
 }
 
-/** Return whether objects are followed if the request does not say so. */
-export function isFollowed(form) {
-  if (form.tracking !== undefined) return form.tracking !== null;
-  return !NOT_FOLLOWED.includes(form.detector.type) && form.detector.layout !== "classifier";
+/** Return whether the API gives this detector tracking and presence by default. */
+export function findsObjects({ detector }) {
+  return !NOT_FOLLOWED.includes(detector.type) && detector.layout !== "classifier";
+}
+
+/** Return what the request says of tracking: zones and lines need it. Undefined: nothing. */
+export function trackingOf(form) {
+  const { zones, lines } = form.draft;
+  const isNeeded = zones.length + lines.length > 0 && !findsObjects(form);
+  return form.tracking === undefined && isNeeded ? {} : form.tracking;
 }
 
 /** Return the body of POST /scenarios, without its `id`. */
@@ -53,8 +59,8 @@ export function bodyOf(form, hidesPassword = false) {
   if (form.name.trim()) body.name = form.name.trim();
   const tags = form.tags.split(",").map((tag) => tag.trim()).filter(Boolean);
   if (tags.length) body.tags = tags;
-  if (form.tracking !== undefined) body.tracking = form.tracking;
-  else if ((zones.length || lines.length) && !isFollowed(form)) body.tracking = {};
+  const tracking = trackingOf(form);
+  if (tracking !== undefined) body.tracking = tracking;
   if (form.presence !== undefined) body.presence = form.presence;
   if (zones.length) body.zones = zones;
   if (lines.length) body.lines = lines;

@@ -27,7 +27,7 @@ function hintOf(schema) {
   const { minimum, maximum, exclusiveMinimum } = schema;
   const least = minimum ?? exclusiveMinimum;
   const range = least !== undefined && maximum !== undefined ? `${least} to ${maximum}` : "";
-  const given = ["number", "string", "boolean"].includes(typeof schema.default) ? `default ${schema.default}` : "";
+  const given = !schema.enum && ["number", "string", "boolean"].includes(typeof schema.default) ? `default ${schema.default}` : "";
   return marked([schema.description, [range, given].filter(Boolean).join(", ")].filter(Boolean).join(" · "));
 }
 
