@@ -28,6 +28,6 @@ async def describe_database(name: Literal["scenarios", "predictions"], database:
                 row = await connection.fetchrow(sql)
         except TRANSIENT:
             return DatabaseInfo(name, answers=False)
-        assert row is not None  # of a query without FROM
+        assert row is not None  # noqa: S101 - a query without FROM has a row
         return DatabaseInfo(name, True, row["version"].split()[0], row["bytes"])
     return DatabaseInfo(name, answers=False)
