@@ -11,7 +11,8 @@ import { Bar, Since } from "./basics.js";
 export function ScenarioRow({ scenario, selected, onSelect }) {
   const name = nameOf(scenario);
   return html`<li class="scenario" data-id=${scenario.id}>
-    ${can.write &&
+    ${onSelect &&
+    can.write &&
     html`<input
       type="checkbox"
       aria-label=${`Select ${name}`}

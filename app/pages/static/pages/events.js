@@ -11,6 +11,8 @@ import { link, setQuery } from "../lib/router.js";
 import { isLive, nameOf } from "../lib/scenarios.js";
 import { useGet } from "../lib/use_get.js";
 
+export const styles = ["events"];
+
 const LIMIT = 50;
 const FILTERS = ["kind", "label", "name", "state", "from", "to"];
 

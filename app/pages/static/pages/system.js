@@ -8,6 +8,8 @@ import { html, useEffect } from "../lib/preact.js";
 import { link } from "../lib/router.js";
 import { useGet } from "../lib/use_get.js";
 
+export const styles = ["system"];
+
 const EVERY = 5_000; // ms
 const LITTLE = 5e9; // bytes
 
