@@ -8,8 +8,9 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from tests.browser.looking import look
-from tests.browser.site import Site
+from tests.browser.site import Site, open_site
 from tests.support import clips
+from tests.support.databases import Databases
 from tests.support.rtsp_server import RtspServer
 from tests.support.waiting import until
 
@@ -114,6 +115,22 @@ async def test_a_recording_is_uploaded_with_progress_and_can_be_cancelled(
     text.write_text("no video")
     await choose_file(page, text)
     await expect(page.get_by_text("notes.mp4: ")).to_contain_text("video")
+
+
+async def test_what_cannot_be_uploaded_is_said_before_it_is_sent(
+    server: Databases, page: Page, tmp_path: Path
+) -> None:
+    big = tmp_path / "big.mp4"
+    big.write_bytes(bytes(2_000_000))
+    async with open_site(server, tmp_path, upload_max_gb=0.001) as site:
+        await open_form(site, page)
+        await expect(page.get_by_text("No recording is here.")).to_be_visible()
+        await choose_file(page, big)
+        await expect(page.get_by_text("It has 2 MB; an upload may have at most 1 MB")).to_be_visible()
+    async with open_site(server, tmp_path, uploads=False) as site:
+        await open_form(site, page)
+        await expect(page.get_by_text("This process takes no uploads")).to_be_visible()
+        await expect(page.get_by_role("button", name="Choose a file")).to_have_count(0)
 
 
 async def choose_file(page: Page, file: Path) -> None:

@@ -22,18 +22,21 @@ function partsOf(folder) {
   return names.map((name, index) => [name, names.slice(0, index + 1).join("/")]);
 }
 
-/** Read the pages of a folder, one by one. */
+/** Read the pages of a folder, one by one. `most`: bytes that an upload may have, null if none is taken. */
 function useFolder(folder, version) {
-  const [state, setState] = useState({ items: [], leftOut: 0, next: null, problem: null, isBusy: true });
+  const nothing = { items: [], leftOut: 0, next: null, problem: null, isBusy: true, most: undefined };
+  const [state, setState] = useState(nothing);
   const read = async (cursor, known, signal) => {
     setState((old) => ({ ...old, isBusy: true, problem: null }));
     try {
       const page = await get("media", { folder, cursor }, { signal });
       const items = [...known.items, ...page.items];
       const leftOut = known.leftOut + page.left_out;
-      setState({ items, leftOut, next: page.next_cursor, problem: null, isBusy: false });
+      const most = page.max_upload_bytes;
+      setState({ items, leftOut, next: page.next_cursor, problem: null, isBusy: false, most });
     } catch (problem) {
-      if (problem.name !== "AbortError") setState({ items: [], leftOut: 0, next: null, problem, isBusy: false });
+      if (problem.name === "AbortError") return;
+      setState((old) => ({ ...old, items: [], leftOut: 0, next: null, problem, isBusy: false }));
     }
   };
   useEffect(() => {
@@ -60,8 +63,8 @@ function Uses({ item }) {
   </span>`;
 }
 
-function Folder({ folder, onFolder, chosen, onChoose, version }) {
-  const { items, leftOut, next, problem, isBusy, readMore } = useFolder(folder, version);
+function Folder({ folder, onFolder, chosen, onChoose, listed }) {
+  const { items, leftOut, next, problem, isBusy, readMore } = listed;
   const group = useId();
   return html`<div class="media-folder">
     <nav aria-label="Folders" class="crumbs">
@@ -109,14 +112,15 @@ function Folder({ folder, onFolder, chosen, onChoose, version }) {
 export function RecordingForm({ value, onChange, problem }) {
   const [folder, setFolder] = useState(folderOf(value));
   const [version, setVersion] = useState(0);
+  const listed = useFolder(folder, version);
   const take = (source) => {
     setFolder(folderOf(source));
     setVersion(version + 1);
     onChange(source);
   };
   return html`<div class="fields">
-    <${Upload} onDone=${take} />
-    <${Folder} folder=${folder} onFolder=${setFolder} chosen=${value} onChoose=${onChange} version=${version} />
+    <${Upload} most=${listed.most} onDone=${take} />
+    <${Folder} folder=${folder} onFolder=${setFolder} chosen=${value} onChoose=${onChange} listed=${listed} />
     ${value && html`<p data-field="source" tabindex="-1">Chosen: <strong class="break">${plain(value)}</strong></p>`}
     ${isAbout(problem, "source") && html`<p class="field-problem">${problem.sentence}</p>`}
   </div>`;

@@ -27,7 +27,8 @@ function hintOf(schema) {
   const { minimum, maximum, exclusiveMinimum } = schema;
   const least = minimum ?? exclusiveMinimum;
   const range = least !== undefined && maximum !== undefined ? `${least} to ${maximum}` : "";
-  const given = !schema.enum && ["number", "string", "boolean"].includes(typeof schema.default) ? `default ${schema.default}` : "";
+  const isPlain = !schema.enum && ["number", "string", "boolean"].includes(typeof schema.default);
+  const given = isPlain ? `default ${schema.default}` : "";
   return marked([schema.description, [range, given].filter(Boolean).join(", ")].filter(Boolean).join(" · "));
 }
 

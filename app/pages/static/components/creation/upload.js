@@ -6,6 +6,7 @@ import { bytes } from "../../lib/format.js";
 import { Drop } from "../drop.js";
 import { TextField } from "./fields.js";
 
+const OFF = "This process takes no uploads: set VA_UPLOADS=true, or copy the file below VA_MEDIA_ROOT yourself.";
 const ACCEPTED = "video/*,.mkv,.ts,.avi,.flv,.mp4,.mov,.webm,.m2ts,.mts,.mpg,.wmv,.ogv,.3gp";
 const LOST = "The upload ended, because the connection was lost. Check the network, and upload the file again.";
 
@@ -49,12 +50,20 @@ function Refused({ file, name, problem, onAgain }) {
     </div>`}`;
 }
 
-/** @param {{onDone: (source: string) => void}} props `onDone` gets what a scenario takes as its source */
-export function Upload({ onDone }) {
+/**
+ * @param {{most: number | null | undefined, onDone: (source: string) => void}} props `most`: bytes that a file may
+ *   have, null if none is taken; `onDone` gets what a scenario takes as its source
+ */
+export function Upload({ most, onDone }) {
   const [state, setState] = useState(null); // {file, name, sent, problem}
   const running = useRef(null);
   useEffect(() => () => running.current?.abort(), []);
   const start = async (file, name) => {
+    if (file.size > (most ?? Infinity)) {
+      const detail = `It has ${bytes(file.size)}; an upload may have at most ${bytes(most)} (VA_UPLOAD_MAX_GB).`;
+      setState({ file, name, sent: 0, problem: new Problem({ detail }) });
+      return;
+    }
     const abort = (running.current = new AbortController());
     setState({ file, name, sent: 0, problem: null });
     try {
@@ -68,6 +77,7 @@ export function Upload({ onDone }) {
   };
   const { file, name, sent, problem } = state ?? {};
   const isSending = state !== null && !problem;
+  if (most === null) return html`<p class="quiet">${OFF}</p>`;
   return html`<${Drop}
     text="Drop a recording here, or"
     button="Choose a file"
