@@ -117,20 +117,19 @@ function Results({ scenario, footage, past, query, reload }) {
 
   useKeys(playback ? keysOf(playback, stage, timeline, stepEvent) : {}, KEYS);
   const labels = rankLabels(whole?.labels ?? []);
-  const prediction = playback?.prediction.value;
   const isDated = playback?.isLive ?? false;
   return html`
     <div class="scenario-page">
       <div class="scenario-video">
         ${playback
           ? html`
-              <${Player} playback=${playback} scenario=${scenario} start=${start} stepEvent=${stepEvent} stage=${stage} />
+              <${Player} ...${{ playback, scenario, start, stepEvent, stage }} />
               <${Timeline}
                 path=${path}
                 domain=${domain}
                 isDated=${isDated}
                 playback=${playback}
-                outages=${isDated ? outagesOf(past.data?.items ?? []) : []}
+                outages=${isDated ? outagesOf(past.data?.items ?? []) : [unread(scenario)]}
                 version=${version}
                 expose=${(actions) => (timeline.current = actions)}
               />
@@ -139,22 +138,18 @@ function Results({ scenario, footage, past, query, reload }) {
       </div>
       <div class="scenario-side">
         <${Summary} scenario=${scenario} labels=${labels}>
-          <${Actions}
-            scenario=${scenario}
-            path=${path}
-            frame=${prediction && !isDated ? prediction.frame : null}
-            hasFile=${playback?.mode.value === "video"}
-            reload=${reload}
-          />
+          <${Actions} scenario=${scenario} path=${path} playback=${playback} reload=${reload} />
         <//>
         <${ProblemSentence} problem=${problem} />
         <div class="row scenario-tabs" role="group" aria-label="Results">
           ${TABS.map(
-            (name) => html`<button type="button" aria-pressed=${name === tab} onClick=${() => setTab(name)}>${name}</button>`,
+            (name) => html`<button type="button" aria-pressed=${name === tab} onClick=${() => setTab(name)}>
+              ${name}
+            </button>`,
           )}
         </div>
         ${tab === "Events" &&
-        html`<${EventList} path=${path} scenario=${scenario} isDated=${isDated} chosen=${chosen} onChoose=${choose} version=${version} />`}
+        html`<${EventList} ...${{ path, scenario, isDated, chosen, version }} onChoose=${choose} />`}
         ${tab === "Predictions" &&
         html`<${PredictionTable}
           path=${path}
@@ -227,6 +222,12 @@ function useSlow(value, milliseconds) {
     return () => clearTimeout(timer);
   }, [value, slow]);
   return slow;
+}
+
+/** Return the part of a recording that is not analysed, and why. */
+function unread({ state, outcome, error, progress }) {
+  const reason = state === "inactive" ? (error ?? `The run was ${outcome} before it came here.`) : "Not analysed yet.";
+  return { from: progress.position_seconds, to: Infinity, reason };
 }
 
 function notOpenedText({ state, outcome, reason, error }) {

@@ -54,6 +54,7 @@ export class StoredFrames {
     this.seconds = seconds;
     this.windows = new Map(); // number → {frames, isFinal, readAt}
     this.loading = new Map(); // number → Promise
+    this.reads = 0;
     this.storedUntil = Infinity; // windows that end after it may still grow
   }
 
@@ -95,6 +96,7 @@ export class StoredFrames {
       if (page.next_cursor === null) break;
       query.cursor = page.next_cursor;
     }
+    this.reads += 1;
     this.windows.set(number, { frames, isFinal, readAt: Date.now() });
     this.evict(number);
     return frames;

@@ -11,8 +11,8 @@ const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, mil
  * Follows a live source by long poll, or shows what is stored of an earlier moment.
  *
  * `readFrame(frame)` returns the stored prediction of a frame, null if there is none yet. `tell` is that of
- * VideoScreen, and has `live(prediction, time)` for a new picture, `following(isFollowing)`, and `empty(isEmpty)` if a moment
- * has no picture.
+ * VideoScreen, and has `live(prediction, time)` for a new picture, `following(isFollowing)`, and `empty(isEmpty)` if
+ * a moment has no picture.
  */
 export class LiveScreen {
   constructor(canvas, path, readFrame, tell) {

@@ -26,6 +26,8 @@ export class Playback {
   /** Whether an earlier moment of a live source is shown, of which no picture is kept. */
   isLookingBack = signal(false);
   rate = signal(1);
+  /** Counts what was loaded of the stored frames. */
+  loads = signal(0);
   /** "video", "pictures" or "live". */
   mode = signal("video");
   /** Why it is not the video itself that is shown. */
@@ -81,8 +83,9 @@ export class Playback {
   showVideo(time) {
     const tracks = (this.media.tracks ?? []).filter((each) => !each.still);
     if (!canTellFrames()) this.showPictures("This browser does not tell which frame of a video it shows.");
-    else if (tracks.length > 1) this.showPictures("The recording has several video tracks, of which browsers play one.");
-    else {
+    else if (tracks.length > 1) {
+      this.showPictures("The recording has several video tracks, of which browsers play one.");
+    } else {
       this.mode.value = "video";
       this.screen = new VideoScreen(this.video, this.media, this.tell());
       this.screen.open(`${this.path}/video`);
@@ -148,6 +151,7 @@ export class Playback {
     this.frames
       .load(time)
       .then(() => {
+        this.loads.value = this.frames.reads;
         if (this.time.value === time) this.resolve(time);
         const ahead = time + this.frames.seconds / 2;
         if (ahead <= this.domain.to) return this.frames.load(ahead);
@@ -228,7 +232,7 @@ export class Playback {
 
   begin() {
     if (this.isLive && !this.isRunning) {
-      this.refusal.value = "The source is live and the scenario does not run: there are no new pictures. Start it to see them.";
+      this.refusal.value = "The scenario does not run: there are no new pictures of its live source. Start it to see them.";
       return;
     }
     this.screen?.play();

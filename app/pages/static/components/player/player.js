@@ -17,50 +17,60 @@ import { RATES } from "./playback.js";
 export function Player({ playback, scenario, start, stepEvent, stage }) {
   const video = useRef(null);
   const picture = useRef(null);
-  const overlay = useRef(null);
   const { media } = playback;
-  const [size, setSize] = useState({ width: 0, height: 0 });
-  const mode = playback.mode.value;
-  const prediction = playback.prediction.value;
-  const isHeld = playback.isHeld.value;
+  const isVideo = playback.mode.value === "video";
 
   useEffect(() => {
     playback.open(video.current, picture.current, start);
     return () => playback.close();
   }, [playback]);
 
-  useLayoutEffect(() => {
-    const observer = new ResizeObserver(([entry]) => {
-      setSize({ width: entry.contentRect.width, height: entry.contentRect.height });
-    });
-    observer.observe(overlay.current);
-    return () => observer.disconnect();
-  }, []);
-
-  useLayoutEffect(() => {
-    const scale = devicePixelRatio;
-    const canvas = overlay.current;
-    const [width, height] = [Math.round(size.width * scale), Math.round(size.height * scale)];
-    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-    const { zones, lines } = scenario;
-    const fallback = media.width ? media : null;
-    drawOverlay(canvas.getContext("2d"), { width, height, scale }, prediction, { zones, lines, fallback, isHeld });
-  }, [size, prediction, isHeld, scenario.zones, scenario.lines]);
-
   const aspect = media.display_aspect ?? (media.height ? media.width / media.height : 16 / 9);
-  const message = playback.refusal.value ?? frameProblem(prediction) ?? emptyText(playback);
   return html`
     <figure class="player" ref=${stage}>
       <div class="player-stage" style=${{ "--aspect": aspect }} onClick=${() => playback.toggle()}>
-        <video ref=${video} playsinline tabindex="-1" hidden=${mode !== "video"}></video>
-        <canvas ref=${picture} hidden=${mode === "video"}></canvas>
-        <canvas ref=${overlay} class="player-overlay" role="img" aria-label=${description(prediction)}></canvas>
-        ${message && html`<p class="player-message" role="status">${message}</p>`}
-        ${!message && playback.isWaiting.value && html`<p class="player-message player-late">The picture is on its way.</p>`}
+        <video ref=${video} playsinline tabindex="-1" hidden=${!isVideo}></video>
+        <canvas ref=${picture} hidden=${isVideo}></canvas>
+        <${Overlay} playback=${playback} zones=${scenario.zones} lines=${scenario.lines} />
       </div>
       <${Controls} playback=${playback} stepEvent=${stepEvent} stage=${stage} />
       ${playback.note.value && html`<figcaption class="quiet small player-note">${playback.note.value}</figcaption>`}
     </figure>
+  `;
+}
+
+/** What was found, drawn over the picture; or why there is none. It is drawn again for each picture. */
+function Overlay({ playback, zones, lines }) {
+  const canvas = useRef(null);
+  const [size, setSize] = useState({ width: 0, height: 0 });
+  const prediction = playback.prediction.value;
+  const isHeld = playback.isHeld.value;
+
+  useLayoutEffect(() => {
+    const observer = new ResizeObserver(([{ contentRect }]) => {
+      setSize({ width: contentRect.width, height: contentRect.height });
+    });
+    observer.observe(canvas.current);
+    return () => observer.disconnect();
+  }, []);
+  useLayoutEffect(() => {
+    const scale = devicePixelRatio;
+    const [width, height] = [Math.round(size.width * scale), Math.round(size.height * scale)];
+    if (canvas.current.width !== width || canvas.current.height !== height) {
+      Object.assign(canvas.current, { width, height });
+    }
+    const fallback = playback.media.width ? playback.media : null;
+    const more = { zones, lines, fallback, isHeld };
+    drawOverlay(canvas.current.getContext("2d"), { width, height, scale }, prediction, more);
+  }, [size, prediction, isHeld, zones, lines]);
+
+  const message = playback.refusal.value ?? frameProblem(prediction) ?? emptyText(playback);
+  return html`
+    <canvas ref=${canvas} class="player-overlay" role="img" aria-label=${description(prediction)}></canvas>
+    ${message && html`<p class="player-message" role="status">${message}</p>`}
+    ${!message &&
+    playback.isWaiting.value &&
+    html`<p class="player-message player-late">The picture is on its way.</p>`}
   `;
 }
 
@@ -79,12 +89,21 @@ function Controls({ playback, stepEvent, stage }) {
       ${button("nextFrame", "Next frame", "→", () => playback.step(1))}
       ${button("nextEvent", "Next event", "Shift →", () => stepEvent(1))}
       ${isLive &&
-      html`<button type="button" aria-pressed=${playback.isFollowing.value} onClick=${() => playback.toggle()} title="Space">
+      html`<button
+        type="button"
+        title="Space"
+        aria-pressed=${playback.isFollowing.value}
+        onClick=${() => playback.toggle()}
+      >
         Follow
       </button>`}
       <${Position} playback=${playback} />
       ${!isLive &&
-      html`<select aria-label="Speed" value=${playback.rate.value} onChange=${(event) => playback.setRate(Number(event.target.value))}>
+      html`<select
+        aria-label="Speed"
+        value=${playback.rate.value}
+        onChange=${(event) => playback.setRate(Number(event.target.value))}
+      >
         ${RATES.map((rate) => html`<option value=${rate} selected=${rate === playback.rate.value}>${rate}×</option>`)}
       </select>`}
       ${button("fullScreen", "Full screen", "f", () => toggleFullScreen(stage.current))}

@@ -57,7 +57,7 @@ export class VideoScreen {
     if (this.offset === null) {
       this.offset = offsetOf(mediaTime, this.media.first_timestamp);
       if (this.offset === null) {
-        this.fail(`The browser's clock of this recording begins at ${mediaTime.toFixed(3)} s, which is not its first frame`);
+        this.fail(`The first picture that this browser shows, at ${mediaTime.toFixed(3)} s, is not the first frame`);
         return;
       }
       this.tell.ready();

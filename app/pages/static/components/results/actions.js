@@ -6,8 +6,8 @@ import { can } from "../../lib/session.js";
 import { ProblemSentence } from "../basics.js";
 import { Confirm } from "../dialog.js";
 
-/** `frame`: the stored frame that is shown, if there is one; `hasFile`: whether the recording can be fetched. */
-export function Actions({ scenario, path, frame, hasFile, reload }) {
+/** `playback`: null if the source was not opened. */
+export function Actions({ scenario, path, playback, reload }) {
   const [problem, setProblem] = useState(null);
   const [isBusy, setBusy] = useState(false);
   const [isAsking, setAsking] = useState(false);
@@ -25,17 +25,17 @@ export function Actions({ scenario, path, frame, hasFile, reload }) {
   };
   return html`
     <div class="row">
-      ${can.write && !isInactive && html`<button type="button" disabled=${isBusy} onClick=${send("stop")}>Stop</button>`}
+      ${can.write &&
+      !isInactive &&
+      html`<button type="button" disabled=${isBusy} onClick=${send("stop")}>Stop</button>`}
       ${can.write &&
       isInactive &&
       scenario.outcome !== "completed" &&
       html`<button type="button" disabled=${isBusy} onClick=${send("start")}>Start</button>`}
       ${can.write && html`<a class="button" href=${link(`scenarios/${scenario.id}/zones`)}>Zones</a>`}
-      ${hasFile && html`<a class="button" href=${url(`${path}/video`)} download>Download the video</a>`}
-      ${frame !== null &&
-      html`<a class="button" target="_blank" rel="noopener" href=${url(`${path}/frame.jpg`, { frame, annotated: true })}>
-        This frame as a picture
-      </a>`}
+      ${playback?.mode.value === "video" &&
+      html`<a class="button" href=${url(`${path}/video`)} download>Download the video</a>`}
+      ${playback && html`<${FrameLink} playback=${playback} path=${path} />`}
       ${can.write &&
       isInactive &&
       html`<button type="button" class="danger" onClick=${() => setAsking(true)}>Delete</button>`}
@@ -54,4 +54,12 @@ export function Actions({ scenario, path, frame, hasFile, reload }) {
       <p>Its predictions, events and pictures of events are deleted, too. The source is not touched.</p>
     <//>`}
   `;
+}
+
+/** The frame that is shown, as a file; a live source keeps none. */
+function FrameLink({ playback, path }) {
+  const frame = playback.prediction.value?.frame;
+  if (playback.isLive || frame === undefined) return null;
+  const href = url(`${path}/frame.jpg`, { frame, annotated: true });
+  return html`<a class="button" target="_blank" rel="noopener" href=${href}>This frame as a picture</a>`;
 }

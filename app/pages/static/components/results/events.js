@@ -84,7 +84,9 @@ function EventRow({ event, isDated, isChosen, onChoose }) {
         html`<${Picture} path=${`scenarios/${event.scenario_id}/events/${event.event_id}/picture.jpg`} alt="" />`}
       </span>
       <span class="event-text">
-        <span class="break"><bdi><strong>${event.label}</strong></bdi>${event.track_id === null ? "" : ` #${event.track_id}`}</span>
+        <span class="break">
+          <bdi><strong>${event.label}</strong></bdi>${event.track_id === null ? "" : ` #${event.track_id}`}
+        </span>
         <span class="quiet break">${whatText({ ...event, name: html`<bdi>${event.name}</bdi>` })}</span>
         <span class="quiet numbers">
           ${isDated ? html`<${Time} at=${event.start_time} />` : duration(event.start_time, 1)}${lengthText(event)}
@@ -110,7 +112,8 @@ function lengthText({ start_time: start, end_time: end, kind }) {
 function emptyText(scenario, isFiltered) {
   if (isFiltered) return "No event fits. Choose another kind, or empty the label.";
   if (!scenario.tracking && !scenario.presence) {
-    return "There are no events, because the request asked for neither `tracking` nor `presence`. Create a scenario with one of them.";
+    return "There are no events: the request asks for neither `tracking` nor `presence`. Create a scenario with one of them.";
   }
-  return scenario.state === "inactive" ? "Nothing happened in this video." : "Nothing has happened yet. Events appear here by themselves.";
+  if (scenario.state === "inactive") return "Nothing happened in this video.";
+  return "Nothing has happened yet. Events appear here by themselves.";
 }

@@ -12,11 +12,15 @@ export function History({ changes, problem }) {
         (change) => html`<li key=${change.id ?? `source-${change.number}`}>
           <${Time} at=${change.at} />${" "}<strong>${nameOf(change)}</strong>
           <span class="quiet"> attempt ${count(change.attempt)}${change.runner_id ? `, ${change.runner_id}` : ""}</span>
-          <p class="break">${change.reason}${change.error && change.error !== change.reason ? `: ${change.error}` : ""}</p>
+          <p class="break">${reasonText(change)}</p>
         </li>`,
       )}
     </ol>
   `;
+}
+
+function reasonText({ reason, error }) {
+  return error && error !== reason ? `${reason}: ${error}` : reason;
 }
 
 function nameOf(change) {

@@ -25,7 +25,13 @@ export function PredictionTable({ path, isDated, from, onChoose }) {
         onClick=${() => setFilter({ ...filter, from_time: filter.from_time === "" ? from() : "" })}>
         ${filter.from_time === "" ? "From the moment shown" : `From ${momentText(filter.from_time, isDated)}`}
       </button>
-      <a class="button" href=${url(`${path}/predictions`, { ...query, limit: 1000 })} target="_blank" rel="noopener">JSON</a>
+      <a
+        class="button"
+        target="_blank"
+        rel="noopener"
+        title="The first 1,000 frames that fit, as the API returns them"
+        href=${url(`${path}/predictions`, { ...query, limit: 1000 })}
+      >JSON</a>
     </div>
     <${ProblemSentence} problem=${problem} />
     ${data?.items.length === 0 && html`<p class="quiet">No stored frame fits. Empty a filter.</p>`}

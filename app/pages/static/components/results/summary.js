@@ -39,14 +39,16 @@ export function Summary({ scenario, labels, children }) {
       ${scenario.error && html`<p class="problem">${scenario.error}</p>`}
       ${scenario.warnings.map((warning) => html`<p class="note small">${warning.text}</p>`)}
       <p class="counts numbers">
-        ${labels
-          .slice(0, MOST_LABELS)
-          .map((each) => html`<span key=${each.label} class="break"><bdi><strong>${each.label}</strong></bdi> in ${plural(each.frames, "frame")}</span>`)}
+        ${labels.slice(0, MOST_LABELS).map(
+          ({ label, frames }) =>
+            html`<span key=${label} class="break"><bdi><strong>${label}</strong></bdi> in ${plural(frames, "frame")}</span>`,
+        )}
         <span class="quiet">${framesText(progress)}</span>
       </p>
       ${scenario.replaced_by &&
       html`<p><a href=${link(`scenarios/${scenario.replaced_by}`)}>The scenario that replaced this one</a></p>`}
-      ${scenario.replaces && html`<p><a href=${link(`scenarios/${scenario.replaces}`)}>The scenario before this one</a></p>`}
+      ${scenario.replaces &&
+      html`<p><a href=${link(`scenarios/${scenario.replaces}`)}>The scenario before this one</a></p>`}
       ${children}
     </header>
   `;

@@ -1,4 +1,4 @@
-/** Draws a timeline on a canvas: lanes of labels, alerts, gaps, failed frames, ticks and the play head. */
+/** Draws a timeline on a canvas: lanes of labels, alerts, gaps, failed frames and ticks. */
 import { colorOf } from "../../lib/colors.js";
 import { placeOf } from "./scale.js";
 
@@ -15,8 +15,8 @@ export const heightOf = (lanes) => ALERTS + LANE * lanes + AXIS;
  * @param {CanvasRenderingContext2D} context whose unit is a CSS pixel
  * @param {{width: number, height: number}} size in CSS pixels
  * @param {object} what `view`, `lanes` (labels with buckets), `seconds` of a bucket, `all` (frames of each bucket by
- *   time), `gaps`, `alerts` and `failed` (times), `ticks`, `tickText`, `time` of the play head
- * @param {{text: string, quiet: string, grid: string, bad: string, gap: CanvasPattern|string}} colors
+ *   time), `gaps`, `alerts` and `failed` (times), `ticks`, `tickText`
+ * @param {{quiet: string, grid: string, bad: string, gap: CanvasPattern|string}} colors
  */
 export function drawTimeline(context, size, what, colors) {
   const { width, height } = size;
@@ -42,9 +42,6 @@ export function drawTimeline(context, size, what, colors) {
   context.fillStyle = colors.bad;
   for (const time of what.failed) context.fillRect(Math.round(x(time)), floor - 3, 2, 5);
   for (const time of what.alerts) drawAlert(context, x(time), colors.bad);
-  context.fillStyle = colors.text;
-  const head = Math.round(x(what.time));
-  if (head >= -1 && head <= width) context.fillRect(Math.min(head, width - 2), 0, 2, floor + 4);
 }
 
 function drawLane(context, lane, number, { seconds, all, view }, x) {

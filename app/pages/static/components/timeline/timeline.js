@@ -1,17 +1,27 @@
 /** What was found over the time of a scenario: a lane for each label, which zooms from all of it to a second. */
 import { get } from "../../lib/api.js";
-import { count, duration, fullTime } from "../../lib/format.js";
-import { html, useEffect, useLayoutEffect, useMemo, useReducer, useRef, useState } from "../../lib/preact.js";
+import { count, duration, fullTime, plural } from "../../lib/format.js";
+import {
+  html,
+  useEffect,
+  useLayoutEffect,
+  useMemo,
+  useReducer,
+  useRef,
+  useSignalEffect,
+  useState,
+} from "../../lib/preact.js";
 import { theme } from "../../lib/theme.js";
 import { drawTimeline, heightOf } from "./draw.js";
 import { listenForGestures } from "./gestures.js";
 import { gapsOf, keepOrder, reasonOf } from "./lanes.js";
-import { clampView, followView, isEnough, panView, ticksOf, timeAt, wishOf, zoomView } from "./scale.js";
+import { clampView, followView, isEnough, panView, placeOf, ticksOf, timeAt, wishOf, zoomView } from "./scale.js";
 import { momentText, tickTextOf } from "./texts.js";
 
 const FEW = 5; // labels that are shown at first
 const SETTLE = 150; // milliseconds without a change of the view before it is read
 const MOST_ALERTS = 1000;
+const STILL_COUNTED = "Predictions of an earlier version are still counted.";
 
 /**
  * @param {object} props
@@ -32,18 +42,19 @@ export function Timeline({ path, domain, isDated, playback, outages, version, ex
   const [isLong, setLong] = useState(false);
   const [hover, setHover] = useState(null);
   const [width, setWidth] = useState(0);
-  const [, redraw] = useReducer((old) => old + 1, 0);
+  const [redraws, redraw] = useReducer((old) => old + 1, 0);
   const box = useRef(null);
+  const head = useRef(null);
   const order = useRef([]);
   const shown = isFit ? domain : clampView(view, domain);
-  const time = playback.time.value;
-  theme.value; // a canvas is drawn again when it changes
+  const loads = playback.loads.value;
 
   const change = (next) => {
     setView(next);
     setFit(next.to - next.from >= domain.to - domain.from);
   };
   const zoom = (factor, x = null) => {
+    const time = playback.time.peek();
     const isVisible = time >= shown.from && time <= shown.to;
     const middle = isVisible ? time : (shown.from + shown.to) / 2;
     change(zoomView(shown, domain, factor, x === null ? middle : timeAt(x, shown, width)));
@@ -73,13 +84,24 @@ export function Timeline({ path, domain, isDated, playback, outages, version, ex
     };
   }, []);
 
-  useEffect(() => {
-    if (!isFit && playback.isPlaying.value) setView((old) => followView(old, domain, time));
-  }, [time]);
+  /** Show which moment the picture has; not by rendering, because it changes with each picture. */
+  const moment = useRef(() => {});
+  moment.current = (time) => {
+    const place = placeOf(time, shown, width);
+    head.current.hidden = place < 0 || place > width;
+    head.current.style.transform = `translateX(${Math.round(Math.min(place, width - 2))}px)`;
+    box.current.setAttribute("aria-valuenow", Math.round(time));
+    box.current.setAttribute("aria-valuetext", momentText(time, isDated));
+    if (isFit || !playback.isPlaying.peek()) return;
+    const next = followView(shown, domain, time);
+    if (next !== shown) setView(next);
+  };
+  useLayoutEffect(() => moment.current(playback.time.peek()));
+  useSignalEffect(() => moment.current(playback.time.value));
 
-  const known = useRef({ version: null });
+  const latest = useRef({ version: null });
   useEffect(() => {
-    if (known.current.version === version && isEnough(read, shown, domain, isDense)) return undefined;
+    if (latest.current.version === version && isEnough(read, shown, domain, isDense)) return undefined;
     const aborter = new AbortController();
     const timer = setTimeout(async () => {
       const wish = wishOf(shown, domain, isDense);
@@ -90,7 +112,7 @@ export function Timeline({ path, domain, isDated, playback, outages, version, ex
           get(`${path}/timeline`, { bucket: wish.bucket, ...range }, options),
           get(`${path}/events`, { kind: "alert", limit: MOST_ALERTS, ...range }, options),
         ]);
-        known.current.version = version;
+        latest.current.version = version;
         if (!order.current.length || isFit) order.current = keepOrder(timeline.labels, []).map((each) => each.label);
         setRead({ ...wish, timeline, alerts: alerts.items });
         setProblem(null);
@@ -137,18 +159,19 @@ export function Timeline({ path, domain, isDated, playback, outages, version, ex
       failed: playback.frames.failedBetween(shown.from, shown.to).map((each) => each.time),
       ticks: times,
       tickText: tickTextOf(isDated, step),
-      time,
     };
     drawTimeline(context, { width, height }, what, colorsOf(box.current.querySelector(".timeline-probe"), context));
-  });
+  }, [shown.from, shown.to, read, lanes.length, width, loads, theme.value, redraws]);
 
-  const tip = hover === null ? null : hoverText(timeAt(hover, shown, width), { isDated, lanes: all, gaps, read, outages });
-  const moment = momentText(time, isDated);
+  const known = { isDated, lanes: all, gaps, read, outages };
+  const tip = hover === null ? null : hoverText(timeAt(hover, shown, width), known);
+  const tipLeft = Math.min(hover ?? 0, Math.max(0, width - 220));
   return html`
     <section class="timeline" aria-label="Timeline">
       <div class="timeline-labels" style=${{ height: `${height}px` }}>
         ${lanes.map(
-          (lane) => html`<span key=${lane.label} title=${`${lane.label}: in ${count(lane.frames)} frames`}>${lane.label}</span>`,
+          ({ label, frames }) =>
+            html`<span key=${label} title=${`${label}: in ${plural(frames, "frame")}`}><bdi>${label}</bdi></span>`,
         )}
       </div>
       <div
@@ -159,17 +182,16 @@ export function Timeline({ path, domain, isDated, playback, outages, version, ex
         aria-label="Moment of the video"
         aria-valuemin=${Math.floor(domain.from)}
         aria-valuemax=${Math.ceil(domain.to)}
-        aria-valuenow=${Math.round(time)}
-        aria-valuetext=${moment}
         onKeyDown=${(event) => slide(event, shown, domain, playback)}
       >
         <canvas></canvas>
         <span class="timeline-probe" hidden></span>
-        ${tip && html`<p class="timeline-tip" style=${{ left: `${Math.min(hover, Math.max(0, width - 220))}px` }}>${tip}</p>`}
+        <span class="timeline-head" ref=${head} hidden></span>
+        ${tip && html`<p class="timeline-tip" style=${{ left: `${tipLeft}px` }}>${tip}</p>`}
       </div>
       <div class="timeline-foot">
         <span class="quiet" role=${problem ? "alert" : null}>
-          ${problem ?? (read && !read.timeline.is_complete ? "Predictions of an earlier version are still counted." : rangeText(shown, isDated))}
+          ${problem ?? (read?.timeline.is_complete === false ? STILL_COUNTED : rangeText(shown, isDated))}
         </span>
         ${all.length > FEW &&
         html`<button onClick=${() => setLong(!isLong)}>
@@ -208,7 +230,7 @@ function hoverText(time, { isDated, lanes, gaps, read, outages }) {
   const seconds = read.timeline.bucket_seconds;
   const found = lanes.flatMap(({ label, buckets }) => {
     const bucket = buckets.find((each) => time >= each.time && time < each.time + seconds);
-    return bucket ? [`${label} in ${count(bucket.frames)} frames`] : [];
+    return bucket ? [`${label} in ${plural(bucket.frames, "frame")}`] : [];
   });
   return `${when}${found.length ? `: ${found.slice(0, 4).join(", ")}` : ""}`;
 }
@@ -219,7 +241,6 @@ function colorsOf(probe, context) {
     return getComputedStyle(probe).color;
   };
   return {
-    text: color("--text"),
     quiet: color("--quiet"),
     grid: color("--line"),
     bad: color("--bad"),
