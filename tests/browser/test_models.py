@@ -1,6 +1,7 @@
 """The page of models: how each is understood, or why not, and a try on one picture."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -57,16 +58,19 @@ async def test_each_model_is_explained_and_tried_on_a_picture(site: Site, page: 
     await expect(page.get_by_role("button", name="Remove red")).to_be_visible()
 
 
+async def log_in(site: Site, page: Page, key: str) -> None:
+    headers = {"Origin": site.url.rstrip("/")}
+    assert (await page.request.post(f"{site.url}session", data={"key": key}, headers=headers)).ok
+
+
 async def test_who_may_only_look_sees_nothing_that_would_be_refused(
     server: Databases, page: Page, tmp_path: Path
 ) -> None:
-    async with open_site(server, tmp_path, api_keys=("a" * 32,), viewer_keys=("b" * 32,)) as site:
+    settings: dict[str, Any] = {"api_keys": ("a" * 32,), "viewer_keys": ("b" * 32,), "uploads": False}
+    async with open_site(server, tmp_path, **settings) as site:
         models.yolov8(site.settings.model_root / "a.onnx", metadata={"names": models.NAMES})
         scenario_id = await site.create("test:testsrc2?duration=1&size=320x180", {"type": "motion"})
-        answer = await page.request.post(
-            f"{site.url}session", data={"key": "b" * 32}, headers={"Origin": site.url.rstrip("/")}
-        )
-        assert answer.ok
+        await log_in(site, page, "b" * 32)
         await page.goto(f"{site.url}#/models?model=a.onnx")
         await expect(page.get_by_role("region", name="a.onnx")).to_contain_text("yolov8")
         await expect(page.get_by_text("Try on a picture")).to_have_count(0)
@@ -74,3 +78,8 @@ async def test_who_may_only_look_sees_nothing_that_would_be_refused(
         for path in ("new", f"scenarios/{scenario_id}/zones"):
             await page.goto(f"{site.url}#/{path}")
             await expect(page.get_by_text("Log in with a key that may.")).to_be_visible()
+        await log_in(site, page, "a" * 32)
+        await page.goto(f"{site.url}#/new")
+        await page.reload()
+        await expect(page.get_by_text("This process takes no uploads")).to_be_visible()
+        await expect(page.get_by_role("button", name="Choose a file")).to_have_count(0)

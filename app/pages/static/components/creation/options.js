@@ -11,7 +11,7 @@ const MODES = {
 };
 
 const HINTS = {
-  fps: "2 are enough to see who is there. Use 5 or more if fast things are to be followed or cross lines.",
+  fps: "2 are enough to see who is there. Use 5 or more to follow fast things, and to see them cross lines.",
   all: "Takes longest. Use it if each frame counts.",
   keyframes: "The encoder decides how far apart they are, often 1 to 10 seconds: too far to follow what moves.",
 };

@@ -4,6 +4,24 @@ import { html, useEffect, useRef, useState } from "../../lib/preact.js";
 import { post } from "../../lib/api.js";
 import { duration } from "../../lib/format.js";
 
+const BUSY = 2_000; // ms; a refusal that comes sooner is of a service that tries another source
+const TRIES = 15;
+const PAUSE = 1_000; // ms
+
+/** Try a source, and again while the service tries another one. Throws Problem, or AbortError. */
+async function tryInTurn(body, signal) {
+  for (let left = TRIES; ; left -= 1) {
+    const begun = Date.now();
+    try {
+      return await post("sources/try", body, { signal });
+    } catch (problem) {
+      if (problem.status !== 503 || Date.now() - begun > BUSY || !left) throw problem;
+    }
+    await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    signal.throwIfAborted();
+  }
+}
+
 /** What was found of a video, in one line. */
 export function describeMedia(media) {
   if (!media) return "";
@@ -28,7 +46,7 @@ export function SourceTrial({ source, track, isAutomatic, tried, onTried }) {
     onTried(null);
     try {
       const body = track === "" ? { source } : { source, track: Number(track) };
-      onTried(await post("sources/try", body, { signal: abort.signal }));
+      onTried(await tryInTurn(body, abort.signal));
       setState({ isBusy: false, problem: null });
     } catch (problem) {
       if (abort.signal.aborted) return;
