@@ -1,19 +1,29 @@
 """What viewers may do, and the table of it in SECURITY.md."""
 
 import re
+from hmac import compare_digest
 from pathlib import Path
+from uuid import UUID
 
 import httpx
+import msgspec
 import pytest
+import uvicorn
 from litestar.handlers import HTTPRouteHandler
+from litestar.types import Receive, Scope, Send
+from msgspec.structs import replace
 
+from app.api import ApiOptions, MountedApp, create_app, examples
 from app.api.application import PAGES, PROBES, ROUTES
+from app.api.http import auth
 from app.api.http.auth import is_for_admins
+from app.inference.application import InferenceApp
 from app.media.uploads import UploadLimits
 from app.settings import SettingsError, load
 from tests.api.conftest import Start, connected
+from tests.support.paths import ROOT
 
-SECURITY = Path(__file__).parents[2] / "SECURITY.md"
+SECURITY = ROOT / "SECURITY.md"
 KEY, VIEWER = "a-long-secret-key", "a-key-of-a-viewer"
 AWAY = ("203.0.113.7", 40000)
 OPEN = {"/", "/openapi.json", "/health/live", "/health/ready", "/session"}
@@ -64,8 +74,84 @@ async def test_routes_answer_those_that_the_table_names(start: Start, tmp_path: 
 
 
 async def status(http: httpx.AsyncClient, method: str, url: str, headers: dict[str, str]) -> int:
-    async with http.stream(method, url, headers=headers) as response:
+    """Return an answer's status, and see that a browser is told to show and share little of it."""
+    async with http.stream(method, url, headers=headers | {"Origin": "https://va.example"}) as response:
+        told = response.headers
+        assert told["x-content-type-options"] == "nosniff", url
+        assert told["referrer-policy"] == "no-referrer", url
+        assert told["x-frame-options"] == "DENY", url
+        assert "frame-ancestors 'none'" in told["content-security-policy"], url
+        assert "unsafe-inline" not in told["content-security-policy"], url
+        assert "cache-control" in told, url
+        assert not [name for name in told if name.startswith("access-control-")], url
         return response.status_code
+
+
+async def test_every_key_is_compared_with_all_keys_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(given: bytes, known: bytes) -> bool:
+        compared.append((given, known))
+        return compare_digest(given, known)
+
+    monkeypatch.setattr(auth, "compare_digest", compare)
+    app = create_app(ApiOptions(version="1", api_keys=(KEY, "another-long-key"), viewer_keys=(VIEWER,)))
+    for key in (KEY, VIEWER, "wrong", ""):
+        compared.clear()
+        async with connected(app, AWAY, "va.example") as http:
+            await http.get("/detectors", headers=as_viewer(key))
+        assert len(compared) == 3
+        assert {(len(given), len(known)) for given, known in compared} == {(32, 32)}  # their hashes
+
+
+@pytest.mark.parametrize(("peer", "status"), [("127.0.0.1", 200), ("203.0.113.7", 403)])
+async def test_forwarding_headers_are_believed_from_this_machine_only(peer: str, status: int) -> None:
+    """The server, with its defaults, replaces the client's address by what a proxy here says."""
+    seen: list[object] = []
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        seen.append(scope["client"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    config = uvicorn.Config(app)
+    config.load()
+    transport = httpx.ASGITransport(config.loaded_app, client=(peer, 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://va.example") as http:
+        await http.get("/", headers={"X-Forwarded-For": "198.51.100.9"})
+    assert seen == [("198.51.100.9", 0) if status == 200 else (peer, 1)]
+    files = [ROOT / name for name in ("Makefile", "Dockerfile", "app/main.py", "app/cli.py", "compose.yaml")]
+    texts = [file.read_text() for file in files if file.exists()]
+    assert len(texts) >= 3
+    assert not [text for text in texts if "forwarded-allow" in text or "FORWARDED_ALLOW" in text]
+
+
+async def test_the_key_of_an_inference_server_opens_nothing_else() -> None:
+    inference = InferenceApp("1", 2**20)
+    mounted = MountedApp("/v2", inference, inference.refuse, ("a-key-of-inference",), "VA_INFERENCE_KEY")
+    app = create_app(ApiOptions(version="1", api_keys=(KEY,), mounted=mounted))
+    async with connected(app, AWAY, "va.example") as http:
+        for key, statuses in (("a-key-of-inference", (401, 200)), (KEY, (200, 401))):
+            api = await http.get("/detectors", headers=as_viewer(key))
+            server = await http.get("/v2", headers=as_viewer(key))
+            assert (api.status_code, server.status_code) == statuses
+
+
+@pytest.mark.parametrize(
+    "path", ["/scenarios", "/events", "/deliveries", f"/scenarios/{UUID(int=1)}/history"]
+)
+async def test_no_page_has_more_than_a_thousand_items(http: httpx.AsyncClient, path: str) -> None:
+    refused = await http.get(path, params={"limit": "1001"})
+    assert (refused.status_code, refused.json()["field"]) == (400, "limit")
+    assert "at most 1000" in refused.json()["detail"]
+
+
+def test_the_list_of_runners_is_as_long_as_the_page_says() -> None:
+    """Some 200 bytes for each runner, and 40 for each scenario that it holds."""
+    runner = replace(examples.RUNNER_LIST.items[0], scenario_ids=[])
+    holding = replace(runner, scenario_ids=[UUID(int=number) for number in range(100)])
+    assert len(msgspec.json.encode(runner)) < 300
+    assert len(msgspec.json.encode(holding)) - len(msgspec.json.encode(runner)) < 40 * 100
 
 
 async def test_a_refused_viewer_is_told_why(start: Start) -> None:

@@ -1,10 +1,12 @@
 """Redaction: no text keeps its credentials, however they are written."""
 
+import re
 from time import perf_counter
 
 import pytest
 
 from app.domain.redaction import redact
+from tests.support.paths import ROOT
 
 
 def test_credentials_are_removed_from_any_text() -> None:
@@ -44,6 +46,44 @@ def test_what_only_contains_a_short_word_is_shown(name: str) -> None:
 )
 def test_a_secret_in_a_path_is_known_by_its_name(name: str) -> None:
     assert redact(f"http://cam/live/{name}=s3_cret.x-y/1.ts") == f"http://cam/live/{name}=***/1.ts"
+
+
+def listed(beginning: str) -> tuple[str, ...]:
+    """Return what stands in backticks in the paragraph of SECURITY.md that begins so."""
+    page = (ROOT / "SECURITY.md").read_text()
+    (found,) = re.findall(
+        rf"^ +(?:- )?{re.escape(beginning)}(.+?)(?:\n  - |\n\n)", page, re.DOTALL | re.MULTILINE
+    )
+    return tuple(re.findall(r"`([^`]+)`", found))
+
+
+def test_every_name_that_the_page_lists_is_recognised() -> None:
+    marks, names = "?&;#", [name for name in listed("- query parameters") if len(name) > 1]
+    assert len(names) > 20
+    for mark in marks:
+        for name in names:
+            word = "myPin" if name == "userPin" else name
+            capitals = (word.upper(),) if word.islower() else ()  # which tell where a word begins
+            for spelling in (word, *capitals, f"%{ord(word[0]):02x}{word[1:]}"):
+                assert "s3cret" not in redact(f"http://cam/live{mark}{spelling}=s3cret"), (mark, spelling)
+    in_path = listed("- in a path, ")
+    assert "otp=" in in_path
+    prefixes = ("", *(name for name in in_path if name.endswith("_")))
+    for name in in_path:
+        if not name.endswith("="):
+            continue
+        word = name.rstrip("=").replace("…", "word")
+        for prefix in () if word.startswith("p") and word != "pin" else prefixes:
+            for before in ("/", "_", ";", ","):
+                text = f"http://cam/live/x{before}{prefix}{word.upper()}=s3cret/1.ts"
+                assert "s3cret" not in redact(text), text
+        assert "s3cret" not in redact(f"http://cam/live/{word}=s3cret/1.ts"), word
+
+
+def test_what_the_page_says_is_not_recognised_is_not() -> None:
+    (path, *_) = listed("**Not recognised:**")
+    assert redact(f"rtsp://cam{path}") == f"rtsp://cam{path}"
+    assert "s3cret" in redact("http://cam/live?favourite=s3cret")
 
 
 def test_a_line_of_a_log_keeps_its_fields() -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import socket
 import tracemalloc
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -213,6 +215,26 @@ async def test_addresses_that_channels_may_not_have_are_refused(hook: Receiver, 
     fault = await refusal(sender(f"http://{host}:{hook.port}/", Networks("public,private")))
     assert "is not an address that channels may have: add loopback to VA_NOTIFY_NETWORKS" in str(fault)
     assert hook.received == []
+
+
+async def test_a_name_is_resolved_once_for_each_message(
+    hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its second answer would be another address, which was not held to the networks."""
+    real, asked = socket.getaddrinfo, list[object]()
+
+    def resolve(host: object, *arguments: Any, **options: Any) -> Any:
+        if host != "receiver.example":
+            return real(host, *arguments, **options)  # type: ignore[arg-type]
+        asked.append(host)
+        return real("127.0.0.1" if len(asked) % 2 else "192.0.2.1", *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    await sender(f"http://receiver.example:{hook.port}/").send(message())
+    assert (len(hook.received), len(asked)) == (1, 1)
+    refused = await refusal(sender(f"http://receiver.example:{hook.port}/"))
+    assert "192.0.2.1" in str(refused)
+    assert (len(hook.received), len(asked)) == (1, 2)
 
 
 async def test_a_name_without_an_address_is_an_error() -> None:

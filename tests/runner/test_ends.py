@@ -12,6 +12,7 @@ from anyio import create_task_group, fail_after, sleep
 from msgspec.structs import replace
 
 from app.detectors.base import Detector
+from app.domain.detector_config import Mock, Onnx
 from app.domain.picture import Picture
 from app.domain.prediction import Detection, Prediction
 from app.messages import (
@@ -64,6 +65,28 @@ async def test_a_later_attempt_also_reports_a_detector_that_failed_in_every_fram
     assert "ValueError('odd')" in failed.error
     assert not failed.retryable
     assert not (await threaded.checkpoint())["finished"]
+
+
+@pytest.mark.parametrize(
+    ("source", "detector", "told"),
+    [
+        ("../secret.mp4", Mock(), "'..'"),
+        ("/etc/hosts", Mock(), "absolute"),
+        ("file:///etc/hosts", Mock(), "'file:'"),
+        ("http://192.168.7.7/a.mp4", Mock(), "VA_SOURCE_NETWORKS"),
+        ("rtsp://169.254.169.254/", Mock(), "not an address that sources may have"),
+        ("short.mp4", Onnx("../model.onnx"), "model"),
+    ],
+)
+async def test_a_command_from_the_bus_opens_nothing_that_the_runner_may_not(
+    threaded: World, source: str, detector: Any, told: str
+) -> None:
+    """Whoever writes to Kafka is not held to what the api checks."""
+    await threaded.run(spec(source, detector, policy="never")).execute()
+    failed = threaded.events[-1]
+    assert isinstance(failed, RunFailed)
+    assert told in failed.error
+    assert await threaded.stored() == []
 
 
 async def test_a_run_stopped_while_its_source_opens_does_not_wait_for_it(world: World) -> None:
