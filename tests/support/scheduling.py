@@ -34,7 +34,13 @@ _TOGETHER: Sequence[tuple[str, Sequence[str]]] = [
 _SHARED = ("tests/packaging/", "tests/service/")
 """Tests whose files start a service, or build a wheel, for several of them."""
 
-_FIRST = ("tests/service/", "tests/torture/")
+_FIRST = (
+    "tests/service/",
+    "tests/torture/",
+    "tests/video/test_camera.py",
+    "tests/video/test_live_playlists.py",
+    "tests/video/transport/",
+)
 """Tests that mostly wait: other tests use the cores at that time."""
 
 

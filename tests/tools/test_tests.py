@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
-from tools.tests import ALONE, MOST, Outcome, is_repeated
+from tools.tests import LAST, MOST, Outcome, is_repeated
 
 ENDED = Outcome(0, "3 passed")
 FAILED = Outcome(1, "1 failed, 2 passed")
@@ -47,8 +47,8 @@ def run_all(folder: Path, *bodies: str) -> tuple[int, str]:
     for number, body in enumerate(bodies):
         (folder / f"test_{number}.py").write_text(body)
     program = (
-        "from tools.tests import Phase, run_all\n"
-        f"raise SystemExit(run_all([Phase(('-n', '1', f'test_{{n}}.py')) for n in range({len(bodies)})]))"
+        "from tools.tests import run_all\n"
+        f"raise SystemExit(run_all([('-n', '1', f'test_{{n}}.py') for n in range({len(bodies)})]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -97,5 +97,5 @@ def test_a_process_that_dies_fails_and_what_comes_after_it_runs(tmp_path: Path) 
     assert status == 3
 
 
-def test_what_runs_alone_is_there() -> None:
-    assert [path for path in ALONE if not (ROOT / path).exists()] == []
+def test_what_runs_last_is_there() -> None:
+    assert [path for path in LAST if not (ROOT / path).exists()] == []

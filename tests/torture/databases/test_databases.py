@@ -134,7 +134,8 @@ async def test_databases_that_are_away_cost_no_promise(tmp_path: Path, battery: 
         print(figures, answers.slowest_of, [round(each, 1) for each in back])
         assert not lost.damage, lost
         assert not answers.wrong, answers.wrong[:5]
-        assert answers.slowest <= ANSWERED_WITHIN + answers.lag, figures
+        within = size(2, 1) * ANSWERED_WITHIN  # the short form runs beside other tests
+        assert answers.slowest <= within + answers.lag, figures
         assert max(back) <= BACK_WITHIN, figures
     tried = (
         f"{SILENCE} s of silence, {SILENCE} s with connections forgotten, {SLOWNESS} s of {LATENCY:g} s"
