@@ -100,9 +100,13 @@ def test_it_starts_only_if_every_file_name_can_be_opened(tmp_path: Path) -> None
 
 
 async def test_it_says_in_one_line_that_it_is_ready_and_where(tmp_path: Path) -> None:
-    async with running(tmp_path, port=8123) as service:
-        assert isinstance(service, ServiceProcess)
+    service = ServiceProcess(tmp_path, port=8123)
+    service.is_forked = False
+    try:
+        await service.start()
         (line,) = [line for line in service.log.read_text().splitlines() if " ready " in line]
+    finally:
+        await service.end()
     for word in (
         "http://127.0.0.1:8123/docs",
         "api,notifier,orchestrator,runner",

@@ -1,4 +1,7 @@
-"""The service as a user runs it: `uvicorn app.main:app` in its own process, in an empty folder."""
+"""The service as a user runs it: `uvicorn app.main:app` in its own process, in an empty folder.
+
+Its process is forked from one that has imported the service, unless that would change what is tested.
+"""
 
 import os
 import signal
@@ -14,6 +17,7 @@ import httpx
 from anyio import to_thread
 from anyio.from_thread import start_blocking_portal
 
+from tests.support.forked import ForkedProcess
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
 from tests.support.waiting import until
@@ -33,6 +37,7 @@ class ServiceProcess:
         self._options = [app] if app.endswith(":app") else ["--factory", app]
         self._code = code
         self.python: Path | str = sys.executable  # of the environment in which it runs
+        self.is_forked = code == ROOT
         self.folder = folder
         self.media = folder / "media"
         self.media.mkdir(exist_ok=True)
@@ -40,7 +45,7 @@ class ServiceProcess:
         self.log = folder / "service.log"
         named = {"port": self.port, "source_networks": "loopback", **variables}
         self._variables = {f"VA_{name.upper()}": str(value) for name, value in named.items()}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
         self.http = self._client()
 
     def _client(self) -> httpx.AsyncClient:
@@ -49,7 +54,7 @@ class ServiceProcess:
         return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10, limits=limits)
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> subprocess.Popen[bytes] | ForkedProcess:
         assert self._process is not None
         return self._process
 
@@ -65,11 +70,16 @@ class ServiceProcess:
     def launch(self) -> None:
         """Start it, and return immediately."""
         environment = {name: text for name, text in os.environ.items() if not name.startswith("VA_")}
+        environment |= {"PYTHONPATH": str(self._code)} | self._variables
+        options = [*self._options, "--port", str(self.port)]
+        if self.is_forked and self.python == sys.executable and "LD_PRELOAD" not in environment:
+            self._process = ForkedProcess(options, self.folder, environment, self.log)
+            return
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [self.python, "-m", "uvicorn", *self._options, "--port", str(self.port)],
+                [self.python, "-m", "uvicorn", *options],
                 cwd=self.folder,
-                env=environment | {"PYTHONPATH": str(self._code)} | self._variables,
+                env=environment,
                 stdout=log,
                 stderr=log,
             )
