@@ -17,6 +17,7 @@ from tests.support.kept_clips import FOLDER
 from tests.support.missing import broker_or_skip
 from tests.support.scheduling import Scheduling, rank
 from tests.support.secure_listener import SecureListener
+from tests.support.service import ServiceProcess
 from tests.support.temporary import fast_folder
 from tests.torture.battery import table
 
@@ -30,7 +31,8 @@ At the limit itself the whole process is ended, and every thread's stack is show
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep clips for the whole session; the processes that `-n` starts share the folder."""
+    """Fork services; keep clips for the whole session, in a folder that the processes of `-n` share."""
+    ServiceProcess.may_fork = True
     if FOLDER not in os.environ:
         stack = ExitStack()
         os.environ[FOLDER] = str(stack.enter_context(fast_folder("videoanalysis-clips-")))

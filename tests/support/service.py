@@ -1,6 +1,6 @@
 """The service as a user runs it: `uvicorn app.main:app` in its own process, in an empty folder.
 
-Its process is forked from one that has imported the service, unless that would change what is tested.
+In tests, its process is forked from one that has imported it, unless that would change what is tested.
 """
 
 import os
@@ -31,13 +31,15 @@ class ServiceProcess:
     `app` may name a function that builds a changed service, and `code` the folder of another version's code.
     """
 
+    may_fork = False  # the tests set it; benchmarks measure what a user starts
+
     def __init__(
         self, folder: Path, code: Path = ROOT, /, *, app: str = "app.main:app", **variables: object
     ) -> None:
         self._options = [app] if app.endswith(":app") else ["--factory", app]
         self._code = code
         self.python: Path | str = sys.executable  # of the environment in which it runs
-        self.is_forked = code == ROOT
+        self.is_forked = self.may_fork and code == ROOT
         self.folder = folder
         self.media = folder / "media"
         self.media.mkdir(exist_ok=True)
