@@ -77,6 +77,10 @@ async def test_zones_and_lines_are_drawn_tested_and_used(site: Site, page: Page)
     await expect(page.get_by_role("heading", name="What would have happened")).to_be_visible()
     shown = await page.locator(".test-counts dd").all_inner_texts()
     listed = await page.get_by_role("list", name="Events of the test").get_by_role("listitem").count()
+    moment = page.get_by_role("list", name="Events of the test").get_by_role("button").last
+    text = await moment.inner_text()
+    await moment.click()
+    await expect(page.get_by_text(f"Picture at {text}")).to_be_visible()
     await look(page, "zones")
 
     await page.get_by_role("button", name="Use from now on").click()
@@ -167,6 +171,8 @@ async def test_shapes_are_moved_removed_and_written_as_numbers(site: Site, page:
     await page.get_by_role("button", name="Zone zone 1, 4 corners").focus()
     await page.keyboard.press("Delete")
     await expect(page.get_by_label("Name of the zone")).to_have_count(0)
+    await page.keyboard.press("Control+z")
+    await expect(page.get_by_label("Name of the zone")).to_have_value("zone 1")
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ const KEYS = [
   ["Space", "Add a point"],
   ["Enter", "Close a zone"],
   ["Del", "Remove a shape or a corner"],
+  ["Ctrl+Z", "Undo"],
 ];
 /** Parts of a scenario that another one with other zones has, too. */
 const KEPT = ["source", "detector", "sampling", "restart", "track", "aspect", "presence", "notify"];
@@ -96,6 +97,10 @@ function Editor({ scenario }) {
       throw failed;
     }
   };
+  const show = (seconds) => {
+    setTime(seconds);
+    scrollTo({ top: 0 });
+  };
   const change = (next) => {
     setProblem(null);
     setDraft(next);
@@ -116,7 +121,12 @@ function Editor({ scenario }) {
     >
       <${PictureChoice} media=${media} time=${time} onTime=${setTime} picture=${picture} />
     <//>
-    <${TestPanel} scenario=${scenario} draft=${draft} onProblem=${setProblem} />
+    <${TestPanel}
+      scenario=${scenario}
+      draft=${draft}
+      onProblem=${setProblem}
+      onTime=${media && !media.live ? show : null}
+    />
     <div class="actions begin">
       <button
         type="button"

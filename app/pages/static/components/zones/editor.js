@@ -1,13 +1,31 @@
 // The whole editor: picture, lists and alerts. Used for a scenario, and for a new one.
 
-import { html, useState } from "../../lib/preact.js";
+import { html, useRef, useState } from "../../lib/preact.js";
 import { AlertsForm } from "../creation/alerts.js";
 import { ZoneCanvas } from "./canvas.js";
 import * as drafts from "./draft.js";
 import { ShapeLists } from "./lists.js";
 
 const MOST = 32;
+const ONE_STEP = 500; // ms; changes that follow each other faster, as in a drag, are undone as one
 const RECTANGLE = [[0.3, 0.3], [0.7, 0.3], [0.7, 0.7], [0.3, 0.7]];
+
+/** Return what is undone by a step of its own when it changes: the number of shapes and corners. */
+function sizeOf({ zones, lines, alerts }) {
+  return [zones.length, lines.length, alerts.length, ...zones.map(({ polygon }) => polygon.length)].join();
+}
+
+/** Return the drafts before this one: `keep` notes one before it changes to `next`, `undo` returns the latest. */
+function useHistory() {
+  const history = useRef({ drafts: [], at: 0 });
+  const keep = (draft, next) => {
+    const now = performance.now();
+    const isStep = now - history.current.at > ONE_STEP || sizeOf(draft) !== sizeOf(next);
+    if (isStep) history.current.drafts.push(draft);
+    history.current.at = now;
+  };
+  return { keep, undo: () => history.current.drafts.pop(), isEmpty: !history.current.drafts.length };
+}
 
 /**
  * @param {{src: string | null, aspect: number, draft: drafts.Draft, onChange: (draft: drafts.Draft) => void,
@@ -16,7 +34,20 @@ const RECTANGLE = [[0.3, 0.3], [0.7, 0.3], [0.7, 0.7], [0.3, 0.7]];
 export function ZoneEditor({ src, aspect, draft, onChange, problem, labels, children }) {
   const [tool, setTool] = useState(null);
   const [selected, setSelected] = useState(null);
+  const history = useHistory();
+  const undo = () => {
+    const earlier = history.undo();
+    if (!earlier) return;
+    setSelected(null);
+    onChange(earlier);
+  };
+  const undoByKey = (event) => {
+    if (!(event.ctrlKey || event.metaKey) || event.key !== "z" || event.target instanceof HTMLInputElement) return;
+    event.preventDefault();
+    undo();
+  };
   const change = (next) => {
+    history.keep(draft, next);
     const isThere = selected && next[`${selected.kind}s`].length > selected.index;
     if (selected && !isThere) setSelected(null);
     onChange(next);
@@ -27,9 +58,9 @@ export function ZoneEditor({ src, aspect, draft, onChange, problem, labels, chil
     setSelected({ kind: "zone", index: draft.zones.length });
   };
   const isFull = (list) => draft[list].length >= MOST;
-  return html`<div class="zone-editor">
+  return html`<div class="zone-editor" onKeyDown=${undoByKey}>
     <div class="zone-drawing">
-      <div class="actions" role="toolbar" aria-label="Draw">
+      <div class="actions" role="group" aria-label="Draw">
         <button
           type="button"
           aria-pressed=${tool === "zone"}
@@ -43,6 +74,7 @@ export function ZoneEditor({ src, aspect, draft, onChange, problem, labels, chil
           onClick=${() => choose("line")}
         >Draw a line</button>
         <button type="button" disabled=${isFull("zones")} onClick=${addRectangle}>Add a rectangle</button>
+        <button type="button" disabled=${history.isEmpty} onClick=${undo}>Undo</button>
       </div>
       <${ZoneCanvas}
         ...${{ src, aspect, draft, tool, selected }}

@@ -36,7 +36,15 @@ function describe(event) {
   return `in ${event.name} for ${duration(event.end_time - event.start_time, 1)}`;
 }
 
-function Results({ scenario, draft, result }) {
+/** The time of an event. In the editor it shows the picture of a recording; else the page of the scenario does. */
+function Moment({ scenario, event, onTime }) {
+  const text = event.at ? fullTime(event.at) : duration(event.start_time, 1);
+  const show = () => onTime(event.start_time);
+  if (onTime) return html`<button type="button" class="link numbers" onClick=${show}>${text}</button>`;
+  return html`<a class="numbers" href=${link(`scenarios/${scenario.id}`, { t: event.start_time })}>${text}</a>`;
+}
+
+function Results({ scenario, draft, result, onTime }) {
   const { events, isCut } = result;
   const what = (event) => `${event.label}${event.track_id === null ? "" : ` #${event.track_id}`}`;
   return html`<div class="test-results">
@@ -48,11 +56,7 @@ function Results({ scenario, draft, result }) {
     html`<ol class="test-events" tabindex="0" aria-label="Events of the test">
       ${events.slice(0, MOST_SHOWN).map(
         (event) => html`<li key=${event.event_id}>
-          <a
-            class="numbers"
-            href=${link(`scenarios/${scenario.id}`, { t: event.start_time })}
-          >${event.at ? fullTime(event.at) : duration(event.start_time, 1)}</a>
-          ${" "}${what(event)} ${describe(event)}
+          <${Moment} ...${{ scenario, event, onTime }} /> ${what(event)} ${describe(event)}
         </li>`,
       )}
     </ol>`}
@@ -64,10 +68,11 @@ function Results({ scenario, draft, result }) {
 }
 
 /**
- * @param {{scenario: object, draft: object, onProblem: (problem: any) => void}} props `onProblem` gets what the API
- *   says against the draft, or null
+ * @param {{scenario: object, draft: object, onProblem: (problem: any) => void,
+ *   onTime: ((seconds: number) => void) | null}} props `onProblem` gets what the API says against the draft, or null;
+ *   `onTime` shows the picture at this time of a recording
  */
-export function TestPanel({ scenario, draft, onProblem }) {
+export function TestPanel({ scenario, draft, onProblem, onTime }) {
   const [state, setState] = useState({ running: null, result: null, tested: null, problem: null });
   const abort = useRef(null);
   useEffect(() => {
@@ -105,7 +110,7 @@ export function TestPanel({ scenario, draft, onProblem }) {
         <progress aria-label="Progress of the test" max="100" value=${percent ?? 0}></progress>`}
       ${problem && html`<${ProblemSentence} problem=${problem} />`}
       ${result && tested !== draft && html`<p class="quiet">The draft has changed since this test.</p>`}
-      ${result && html`<${Results} scenario=${scenario} draft=${tested} result=${result} />`}
+      ${result && html`<${Results} draft=${tested} ...${{ scenario, result, onTime }} />`}
     </div>
   </section>`;
 }
