@@ -40,7 +40,9 @@ class Site:
         self.media = settings.media_root
         self.url = f"http://127.0.0.1:{settings.port}/"
         headers = {"Authorization": f"Bearer {settings.api_keys[0]}"} if settings.api_keys else {}
-        self.http = httpx.AsyncClient(base_url=self.url, timeout=30, headers=headers)
+        # Close idle connections before the server does, which might close one just as it is used again.
+        limits = httpx.Limits(keepalive_expiry=2)
+        self.http = httpx.AsyncClient(base_url=self.url, timeout=30, headers=headers, limits=limits)
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
 

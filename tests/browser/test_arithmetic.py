@@ -87,7 +87,7 @@ async def test_a_view_stays_within_its_domain_and_around_the_pointer(page: Page)
         return {
           near, far: view, left: scale.panView({from: 1100, to: 1200}, week, -500),
           short: scale.zoomView({from: 0, to: 0.4}, {from: 0, to: 0.4}, 0.5, 0.2),
-          wish, dense: scale.wishOf({from: 2000, to: 2100}, week, true).bucket,
+          wish, dense: scale.wishOf({from: 2000, to: 2100}, week, 15).bucket,
           enough: scale.isEnough(wish, {from: 2050, to: 2150}, week),
           lacking: scale.isEnough(wish, {from: 2150, to: 2250}, week),
           ticks: scale.ticksOf({from: 0, to: 60}, 900).times,

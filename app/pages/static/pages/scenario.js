@@ -4,7 +4,7 @@ import { Player, toggleFullScreen } from "../components/player/player.js";
 import { WHOLE, askedScenario, domainOf, makePlayback } from "../components/player/prepare.js";
 import { Actions } from "../components/results/actions.js";
 import { EventList } from "../components/results/events.js";
-import { History } from "../components/results/history.js";
+import { History, useHistory } from "../components/results/history.js";
 import { PredictionTable } from "../components/results/predictions.js";
 import { RequestText } from "../components/results/request.js";
 import { Summary } from "../components/results/summary.js";
@@ -24,7 +24,8 @@ const KEYS = [
   ["f", "Full screen"],
 ];
 const TABS = ["Events", "Predictions", "History", "Request"];
-const GROWS_EVERY = 5000; // milliseconds after which counts and timeline are read again
+const EVENTS_EVERY = 5000; // milliseconds after which events are read again
+const STEPS = 500; // of what is shown: the timeline is read again when it has grown by one, at least each minute
 const ADDRESS_EVERY = 500; // milliseconds after which the address has the moment that is shown
 
 export default function ScenarioPage({ params, query }) {
@@ -32,8 +33,7 @@ export default function ScenarioPage({ params, query }) {
   const path = `scenarios/${id}`;
   const isOwn = (_kind, data) => data?.scenario_id === id;
   const { data: scenario, problem, reload } = useGet(path, {}, { on: isOwn });
-  const isChange = (kind, data) => kind !== "progress" && kind !== "event" && isOwn(kind, data);
-  const past = useGet(`${path}/history`, { limit: 1000 }, { on: isChange });
+  const past = useHistory(id);
   const asked = scenario ? askedScenario(scenario) : null;
   const footage = useGet(asked === null ? null : `scenarios/${asked}`);
   useTitle(scenario ? scenario.name || scenario.source : "Scenario");
@@ -59,12 +59,19 @@ function Results({ scenario, footage, past, query, reload }) {
   const [chosen, setChosen] = useState(query.event ? Number(query.event) : null);
   const [whole, setWhole] = useState(null);
   const [problem, setProblem] = useState(null);
-  const version = useSlow(scenario.progress.frames_sampled, GROWS_EVERY);
+  const { frames_sampled: sampled } = scenario.progress;
+  const news = useSlow(sampled, EVENTS_EVERY);
   const playback = useMemo(() => (scenario.media ? makePlayback(scenario, footage) : null), []);
   const [start] = useState(startOf(query));
   const event = useRef(null);
   const stage = useRef(null);
   const timeline = useRef({});
+
+  const domain = playback ? domainOf(scenario, playback, whole) : { from: 0, to: 1 };
+  const growsEvery = Math.min(60_000, Math.max(EVENTS_EVERY, ((domain.to - domain.from) / STEPS) * 1000));
+  const version = useSlow(sampled, growsEvery);
+  const shownTo = useSlow(domain.to, playback?.isLive ? growsEvery : 0);
+  const shownDomain = { from: domain.from, to: Math.max(shownTo, domain.from + 0.1) };
 
   useEffect(() => {
     const aborter = new AbortController();
@@ -72,10 +79,10 @@ function Results({ scenario, footage, past, query, reload }) {
     return () => aborter.abort();
   }, [version]);
 
-  const domain = playback ? domainOf(scenario, playback, whole) : null;
+  const isRunning = scenario.state !== "inactive" && askedScenario(scenario) === null;
   if (playback) {
     playback.domain = domain;
-    playback.isRunning = scenario.state === "active" && askedScenario(scenario) === null;
+    playback.isRunning = isRunning;
     playback.frames.setStoredUntil(scenario.state === "inactive" ? Infinity : scenario.progress.position_seconds);
   }
   const choose = (found) => {
@@ -110,6 +117,9 @@ function Results({ scenario, footage, past, query, reload }) {
       setChosen(null);
     };
   }
+  useEffect(() => {
+    if (isRunning) playback?.resume();
+  }, [isRunning]);
   useAddress(playback, chosen, query, goTo);
   useEffect(() => {
     if (chosen !== null && playback) goTo(chosen);
@@ -126,10 +136,10 @@ function Results({ scenario, footage, past, query, reload }) {
               <${Player} ...${{ playback, scenario, start, stepEvent, stage }} />
               <${Timeline}
                 path=${path}
-                domain=${domain}
+                domain=${shownDomain}
                 isDated=${isDated}
                 playback=${playback}
-                outages=${isDated ? outagesOf(past.data?.items ?? []) : [unread(scenario)]}
+                outages=${isDated ? outagesOf(past.changes ?? []) : [unread(scenario)]}
                 version=${version}
                 expose=${(actions) => (timeline.current = actions)}
               />
@@ -149,7 +159,7 @@ function Results({ scenario, footage, past, query, reload }) {
           )}
         </div>
         ${tab === "Events" &&
-        html`<${EventList} ...${{ path, scenario, isDated, chosen, version }} onChoose=${choose} />`}
+        html`<${EventList} ...${{ path, scenario, isDated, chosen, version: news }} onChoose=${choose} />`}
         ${tab === "Predictions" &&
         html`<${PredictionTable}
           path=${path}
@@ -157,7 +167,7 @@ function Results({ scenario, footage, past, query, reload }) {
           from=${() => playback?.moment ?? 0}
           onChoose=${(frame) => playback?.seek(frame.time, true)}
         />`}
-        ${tab === "History" && html`<${History} changes=${past.data?.items} problem=${past.problem} />`}
+        ${tab === "History" && html`<${History} ...${past} />`}
         ${tab === "Request" && html`<${RequestText} scenario=${scenario} />`}
       </div>
     </div>

@@ -56,6 +56,7 @@ export class LiveScreen {
       } catch (problem) {
         if (!isWanted()) return;
         this.tell.refused(problem);
+        if (problem.status === 409) this.stop(); // the scenario does not run any more
         after = undefined;
         await pause(AGAIN);
       }

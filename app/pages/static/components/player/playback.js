@@ -76,8 +76,8 @@ export class Playback {
     this.mode.value = "live";
     this.screen = new LiveScreen(this.canvas, this.path, this.readFrame, this.tell());
     this.screen.open();
-    if (time === null) this.begin();
-    else this.moveTo(time);
+    if (time === null && this.isRunning) this.begin();
+    else this.moveTo(time ?? this.domain.to);
   }
 
   showVideo(time) {
@@ -184,7 +184,7 @@ export class Playback {
   }
 
   moveTo(time, isFrame = false) {
-    const wanted = Math.min(Math.max(time, this.domain.from), this.domain.to);
+    const wanted = isFrame ? time : Math.min(Math.max(time, this.domain.from), this.domain.to);
     this.wished = wanted;
     if (this.canFollow && !isFrame && this.isNewest(wanted)) this.begin();
     else this.screen?.seek(wanted, isFrame);
@@ -195,6 +195,11 @@ export class Playback {
     this.pause();
     if (this.isLive && event.picture) this.screen?.showEvent(event);
     else this.moveTo(event.best_time, true);
+  }
+
+  /** Follow a live source whose scenario runs again, unless an earlier moment is shown. */
+  resume() {
+    if (this.isLive && this.screen && !this.isFollowing.value && !this.isLookingBack.value) this.begin();
   }
 
   /** Show the next stored frame, or with -1 the one before. */

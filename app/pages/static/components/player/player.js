@@ -121,7 +121,7 @@ function Position({ playback }) {
     if (playback.isHeld.value) frame += `, ${duration(time - prediction.time, 3)} before`;
   }
   return html`<span class="player-position numbers">
-    <span>${momentText(time, playback.isLive)}</span>${" "}<span class="quiet">${frame}</span>
+    <span>${time || !playback.isLive ? momentText(time, playback.isLive) : ""}</span>${" "}<span class="quiet">${frame}</span>
   </span>`;
 }
 

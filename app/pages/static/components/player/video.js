@@ -74,7 +74,11 @@ export class VideoScreen {
   settle(time) {
     const { wanted } = this;
     this.wanted = null;
-    if (!this.next && wanted.isFrame && Math.abs(time - wanted.time) > TOLERANCE) {
+    if (!this.video.paused || this.next) {
+      this.goOn();
+      return;
+    }
+    if (wanted.isFrame && Math.abs(time - wanted.time) > TOLERANCE) {
       if (wanted.tries === 0) {
         const half = 0.5 / (this.media.fps || 1000);
         this.start({ ...wanted, tries: 1, into: time > wanted.time ? TOLERANCE : half });
@@ -107,6 +111,7 @@ export class VideoScreen {
   }
 
   async play() {
+    if (!this.video.seeking) this.wanted = null;
     if (this.video.duration - this.video.currentTime < END_TOLERANCE) this.seek(0);
     try {
       await this.video.play();

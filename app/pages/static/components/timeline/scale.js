@@ -3,7 +3,6 @@
 const SHORTEST = 1; // second: nothing shorter is shown
 const MOST_BUCKETS = 400; // in a view
 const MARGIN = 1; // views that are read before and after the one that is shown
-const COUNTED = 15; // seconds: buckets of a multiple of it are counted while predictions are stored
 
 const BUCKETS = [0.1, 0.2, 0.5, 1, 2, 5, 15, 30, 60, 300, 900, 3600, 6 * 3600, 86_400, 7 * 86_400];
 const STEPS = [
@@ -55,19 +54,19 @@ export function timeAt(place, view, width) {
 /**
  * Return what to read to show a view: a range with margins, and the length of its buckets.
  *
- * @param {boolean} isDense whether short buckets have too many frames, so that they must be counted already
+ * @param {number} least seconds of a bucket: shorter ones are refused, because they have too many frames or counts
  */
-export function wishOf(view, domain, isDense = false) {
+export function wishOf(view, domain, least = 0) {
   const span = view.to - view.from;
-  const bucket = BUCKETS.find((each) => span <= each * MOST_BUCKETS && !(isDense && each < COUNTED));
+  const bucket = BUCKETS.find((each) => span <= each * MOST_BUCKETS && each >= least);
   const from = Math.max(domain.from, view.from - MARGIN * span);
   const to = Math.min(domain.to, view.to + MARGIN * span);
   return { from, to, bucket: bucket ?? BUCKETS.at(-1) };
 }
 
 /** Return whether what was read shows a view as well as reading it again would. */
-export function isEnough(read, view, domain, isDense = false) {
-  const wish = wishOf(view, domain, isDense);
+export function isEnough(read, view, domain, least = 0) {
+  const wish = wishOf(view, domain, least);
   return (
     read !== null &&
     read.bucket === wish.bucket &&

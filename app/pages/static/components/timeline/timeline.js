@@ -21,6 +21,8 @@ import { momentText, tickTextOf } from "./texts.js";
 const FEW = 5; // labels that are shown at first
 const SETTLE = 150; // milliseconds without a change of the view before it is read
 const MOST_ALERTS = 1000;
+const COUNTED = 15; // seconds of a bucket that was counted while predictions were stored
+const MOST_BUCKET = 7 * 86_400; // seconds
 const STILL_COUNTED = "Predictions of an earlier version are still counted.";
 
 /**
@@ -37,7 +39,7 @@ export function Timeline({ path, domain, isDated, playback, outages, version, ex
   const [view, setView] = useState(domain);
   const [isFit, setFit] = useState(true);
   const [read, setRead] = useState(null);
-  const [isDense, setDense] = useState(false);
+  const [least, setLeast] = useState(0); // seconds of a bucket
   const [problem, setProblem] = useState(null);
   const [isLong, setLong] = useState(false);
   const [hover, setHover] = useState(null);
@@ -87,7 +89,7 @@ export function Timeline({ path, domain, isDated, playback, outages, version, ex
   /** Show which moment the picture has; not by rendering, because it changes with each picture. */
   const moment = useRef(() => {});
   moment.current = (time) => {
-    const place = placeOf(time, shown, width);
+    const place = placeOf(playback.isFollowing.peek() ? Math.min(time, domain.to) : time, shown, width);
     head.current.hidden = place < 0 || place > width;
     head.current.style.transform = `translateX(${Math.round(Math.min(place, width - 2))}px)`;
     box.current.setAttribute("aria-valuenow", Math.round(time));
@@ -101,10 +103,10 @@ export function Timeline({ path, domain, isDated, playback, outages, version, ex
 
   const latest = useRef({ version: null });
   useEffect(() => {
-    if (latest.current.version === version && isEnough(read, shown, domain, isDense)) return undefined;
+    if (latest.current.version === version && isEnough(read, shown, domain, least)) return undefined;
     const aborter = new AbortController();
     const timer = setTimeout(async () => {
-      const wish = wishOf(shown, domain, isDense);
+      const wish = wishOf(shown, domain, least);
       const range = { from_time: wish.from, to_time: wish.to };
       const options = { signal: aborter.signal };
       try {
@@ -118,7 +120,7 @@ export function Timeline({ path, domain, isDated, playback, outages, version, ex
         setProblem(null);
       } catch (error) {
         if (error.name === "AbortError") return;
-        if (error.status === 400 && !isDense && wish.bucket < 15) setDense(true);
+        if (error.status === 400 && wish.bucket < MOST_BUCKET) setLeast(Math.max(COUNTED, 4 * wish.bucket));
         else setProblem(error.sentence ?? String(error));
       }
     }, read ? SETTLE : 0);
@@ -126,8 +128,8 @@ export function Timeline({ path, domain, isDated, playback, outages, version, ex
       clearTimeout(timer);
       aborter.abort();
     };
-  }, [shown.from, shown.to, domain.from, domain.to, version, isDense, read]);
-  useEffect(() => setDense(false), [Math.round(Math.log2(Math.max(1, shown.to - shown.from)))]);
+  }, [shown.from, shown.to, domain.from, domain.to, version, least, read]);
+  useEffect(() => setLeast(0), [Math.round(Math.log2(Math.max(1, shown.to - shown.from)))]);
 
   const all = useMemo(() => (read ? keepOrder(read.timeline.labels, order.current) : []), [read]);
   const lanes = isLong ? all : all.slice(0, FEW);
