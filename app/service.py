@@ -300,7 +300,7 @@ class Service:
 
     def _log_ready(self, seconds: float) -> None:
         settings = self._settings
-        where = {"docs": f"{settings.address}/docs"} if "api" in settings.roles else {}
+        where = {"pages": f"{settings.address}/"} if "api" in settings.roles else {}
         if settings.roles != {"inference"}:  # which has neither
             where |= {"bus": settings.bus, "data": str(settings.data_dir.resolve())}
         log.info(

@@ -54,7 +54,7 @@ async def test_a_server_of_one_role_computes_for_those_who_have_its_key(tmp_path
         assert refused.status_code == 401
         assert "VA_INFERENCE_KEY" in error(refused)
         (ready,) = [line for line in server.log.read_text().splitlines() if " ready " in line]
-        assert "docs=" not in ready
+        assert "pages=" not in ready
         assert "data=" not in ready
         server.http.headers["Authorization"] = f"Bearer {KEY}"
         answer = await infer(server.http, "model.onnx", pictures())
