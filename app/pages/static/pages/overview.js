@@ -43,6 +43,7 @@ export default function Overview({ query }) {
     text: query.text,
     name: query.name,
     tag: query.tag,
+    batch: query.batch,
     ...chosen(SHOWN, query.show),
     ...chosen(KINDS, query.kind),
   };
@@ -161,7 +162,7 @@ function List({ query, filters, counts, progress }) {
 }
 
 function NothingFits({ isLater }) {
-  const clear = () => setQuery({ text: "", name: "", tag: "", show: "", kind: "" });
+  const clear = () => setQuery({ text: "", name: "", tag: "", batch: "", show: "", kind: "" });
   return html`<${Empty} title=${isLater ? "This page is empty now" : "No scenario fits these filters"}>
     <p><button type="button" onClick=${clear}>Show all scenarios</button></p>
   <//>`;
@@ -180,7 +181,7 @@ function Filters({ query, counts }) {
     <${Choice} label="State" name="show" query=${query} choices=${SHOWN} counts=${shown} />
     <${Choice} label="Kind of source" name="kind" query=${query} choices=${KINDS} />
     <${Choice} label="Order" name="order" query=${query} choices=${ORDERS} />
-    ${["text", "name", "tag"].map(
+    ${["text", "name", "tag", "batch"].map(
       (name) =>
         query[name] &&
         html`<button type="button" class="chosen" title="Remove this filter" onClick=${() => setQuery({ [name]: "" })}>
