@@ -13,6 +13,16 @@ from tests.browser.site import Site
 from tests.support.rows import add_checkpoint, add_scenario
 from tests.support.waiting import until
 
+BOXES_ARE_DRAWN = """async labels => {
+  const { colorOf } = await import("./pages/lib/colors.js");
+  const canvas = document.querySelector(".player-overlay");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const seen = new Set();
+  for (let at = 0; at < data.length; at += 4) {
+    if (data[at + 3] === 255) seen.add((data[at] << 16) | (data[at + 1] << 8) | data[at + 2]);
+  }
+  return labels.every((label) => seen.has(parseInt(colorOf(label).slice(1), 16)));
+}"""
 LIVE = "test:testsrc2?live=true&size=320x180"
 
 
@@ -29,6 +39,9 @@ async def test_a_first_visit_leads_to_results_by_clicks_alone(site: Site, page: 
     assert (scenario["outcome"], scenario["error"]) == ("completed", None)
     events = (await site.http.get(f"scenarios/{scenario['id']}/events")).json()["items"]
     assert {event["kind"] for event in events} == {"object", "zone", "line", "alert"}
+    await expect(page.get_by_text("alert somebody in the yard").first).to_be_visible()
+    await page.goto(f"{page.url}?t=6")  # when all three are in the picture
+    await page.wait_for_function(BOXES_ARE_DRAWN, arg=["aruco:7", "aruco:21", "aruco:42"])
     await page.get_by_role("link", name="Overview", exact=True).click()
     row = page.locator(f"[data-id='{scenario['id']}']")
     await expect(row.get_by_role("link", name="sample")).to_be_visible()
@@ -75,7 +88,7 @@ async def add_rows(site: Site) -> None:
         (ScenarioSpec("yard/0415.mp4", Marker(), name=hostile), "inactive", recording),
         (ScenarioSpec("yard/0414.mp4", Marker()), "inactive", recording | failed),
         (ScenarioSpec("yard/0413.mp4", Marker()), "inactive", tagged | {"outcome": "stopped"}),
-        (unopened, "init_startup", {"error": "the source refuses the password (401)", "failures": 3}),
+        (unopened, "init_startup", {"needs": ["detector:none"]}),  # no runner takes it
         *((ScenarioSpec(f"old/{number}.mp4", Marker()), "inactive", recording) for number in range(60)),
     ]
     for age, (spec, state, columns) in enumerate(rows):
@@ -87,13 +100,12 @@ async def add_rows(site: Site) -> None:
 
 
 async def test_many_scenarios_are_filtered_searched_and_paged(site: Site, page: Page) -> None:
-    await site.stop()  # nothing may take the scenario that waits
     await add_rows(site)
-    await site.start()
     await page.goto(site.url)
     rows = page.locator(".scenario")
     await expect(rows).to_have_count(50)
     await expect(page.get_by_role("link", name="<img src=x onerror=alert(1)>")).to_be_visible()
+    await expect(page.locator(".tile")).to_contain_text("No runner has what it needs (detector:none).")
     await look(page, "overview-list")
     await page.get_by_role("button", name="Next").click()
     await expect(rows).to_have_count(14)

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     import pytest
 
 _TOGETHER: Sequence[tuple[str, Sequence[str]]] = [
-    ("a browser", ("tests/browser/",)),
     ("fleets", ("tests/compatibility/", "tests/fleet/")),
     (
         "batteries with a broker",
@@ -29,10 +28,10 @@ _TOGETHER: Sequence[tuple[str, Sequence[str]]] = [
         ),
     ),
 ]
-"""Tests with a browser or a Kafka broker. Each group runs in one process: one browser and three brokers."""
+"""Tests with a Kafka broker. Each group runs in one process, so three brokers are enough."""
 
-_SHARED = ("tests/packaging/", "tests/service/")
-"""Tests whose files start a service, or build a wheel, for several of them."""
+_SHARED = ("tests/browser/", "tests/packaging/", "tests/service/")
+"""Tests whose files start a browser or a service, or build a wheel, for several of them."""
 
 _FIRST = (
     "tests/service/",
