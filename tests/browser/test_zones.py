@@ -1,5 +1,6 @@
 """Zones and lines: drawn by mouse and by keyboard, tested on what is stored, and used from now on."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ async def test_zones_and_lines_are_drawn_tested_and_used(site: Site, page: Page)
     assert sides[1] is not None
     assert sides[0]["x"] < sides[1]["x"]
 
+    await page.mouse.move(0, 0)
     # From the middle of the picture: 15 % to the left, 20 % down, 20 % to the right, and closed.
     await page.get_by_role("button", name="Draw a zone").press("Enter")
     for keys in (["Shift+ArrowLeft"] * 3, ["Shift+ArrowDown"] * 4, ["Shift+ArrowRight"] * 4):
@@ -136,7 +138,7 @@ async def test_shapes_are_moved_removed_and_written_as_numbers(site: Site, page:
     await page.mouse.up()
     await page.get_by_text("Points, in percent").click()
     left = page.get_by_label("corner 1, from the left, in percent")
-    await expect(left).to_have_value("20", timeout=30_000)
+    await expect(left).to_have_value(re.compile(r"^(19\.[89]\d?|20(\.[01]\d?)?)$"))  # to a pixel
     # Numbers that make the edges cross: the API says so, beside the zone.
     await left.fill("90")
     await left.press("Tab")

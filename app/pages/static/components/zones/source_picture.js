@@ -5,6 +5,8 @@ import { duration } from "../../lib/format.js";
 import { ProblemSentence } from "../basics.js";
 import { loadPicture } from "../picture.js";
 
+const RETRY = 2_000; // ms after which a source that has no picture yet is asked again
+
 /** Return `{src, problem, isBusy, reload}` of the picture at `time`, in seconds; null: the newest one. */
 export function useSourcePicture(id, time) {
   const [state, setState] = useState({ src: null, problem: null, isBusy: true });
@@ -23,6 +25,11 @@ export function useSourcePicture(id, time) {
     );
     return () => abort.abort();
   }, [id, time, version]);
+  useEffect(() => {
+    if (state.problem?.status !== 503) return undefined;
+    const timer = setTimeout(() => setVersion((old) => old + 1), RETRY);
+    return () => clearTimeout(timer);
+  }, [state.problem]);
   useEffect(() => () => shown.current && URL.revokeObjectURL(shown.current), []);
   return { ...state, reload: () => setVersion((old) => old + 1) };
 }
