@@ -65,7 +65,12 @@ async def recorded_picture(
     if prediction.error is not None and not prediction.error.startswith(DETECTOR_FAILED):
         raise ProblemError(NO_PICTURE, f"Frame {prediction.frame} has no picture: {prediction.error}.")
     tag = _entity_tag(scenario_id, found, options, rules)
-    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    headers = {
+        "ETag": tag,
+        "Cache-Control": "private, no-cache",
+        "Frame-Number": str(prediction.frame),
+        "Frame-Time": str(prediction.time),
+    }
     if is_not_modified(request, tag):
         return Response(b"", status_code=304, headers=headers, media_type="image/jpeg")
     job = _job(request, row, found, options, rules)

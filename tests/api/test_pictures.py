@@ -87,7 +87,10 @@ async def test_a_stored_frame_is_shown_by_number_and_by_time(
     for query, frame in (
         ({"frame": 15}, 15), ({"time": 0.5}, 15), ({"time": 0.999}, 15), ({"time": 1}, 30), ({"time": 0}, 0),
     ):  # fmt: skip
-        assert marker(await http.get(url, params=query)) == frame, query
+        response = await http.get(url, params=query)
+        assert marker(response) == frame, query
+        assert response.headers["frame-number"] == str(frame)
+        assert float(response.headers["frame-time"]) == frame / 30
 
 
 async def test_a_picture_is_made_smaller_but_never_larger(http: httpx.AsyncClient, scenario_id: UUID) -> None:
@@ -115,6 +118,7 @@ async def test_a_client_that_has_the_picture_gets_it_once(
     for condition in (tag, f"W/{tag}", f'"other", {tag}', "*"):
         again = await http.get(url, headers={"If-None-Match": condition})
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag), condition
+        assert again.headers["frame-number"] == "15"
     tags = {tag, (await http.get(f"{url}&width=64")).headers["etag"]}
     tags |= {(await http.get(f"{url}&annotated=true")).headers["etag"]}
     tags |= {(await http.get(url.replace("15", "30"))).headers["etag"]}

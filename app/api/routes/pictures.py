@@ -87,8 +87,8 @@ class LiveQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             " error that says why it cannot be shown. Without `frame` and `time` it is the last one that is"
             " stored. It is decoded from the recording, which must still be the same file. `ETag` allows"
             " conditional requests. Of a live source that runs, it is the newest sampled frame, at most 640"
-            " pixels wide and high, and `Frame-Number` and `Frame-Time` tell which it is. With `after`, the"
-            " answer is 204 if no later frame came within 10 seconds."
+            " pixels wide and high. `Frame-Number` and `Frame-Time` tell which frame is shown. With `after`,"
+            " the answer is 204 if no later frame came within 10 seconds."
         ),
         query=FrameQuery,
         responses={
