@@ -143,8 +143,9 @@ def _problem(result: PictureResult, frame: int) -> ProblemError:
         case "slow":
             return unavailable(
                 f"Frame {frame} was not found and decoded within 5 seconds. Repeat the request when the"
-                " service is less busy. Frames of recordings other than MP4, MOV, Matroska and WebM are found"
-                " by reading from the beginning: convert a long one to one of these."
+                " service is less busy: MPEG-TS is read on where this try ended. Recordings other than MP4,"
+                " MOV, Matroska, WebM, MPEG-TS and AVI are read from their beginning: convert a long one"
+                " to MP4."
             )
         case _:
             return ProblemError(NO_PICTURE, f"Frame {frame} cannot be shown: {result.text}.")

@@ -1,6 +1,8 @@
 """Compare the packets of an AVI with its index, which lists every picture."""
 
+from bisect import bisect_left
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import cast
 
 import av
@@ -26,12 +28,18 @@ def last_time(stream: VideoStream) -> int:
 
 
 class AviIndex:
-    """Finds out which pictures the demuxer skipped. An AVI that was cut off has no index."""
+    """Finds out which pictures the demuxer skipped. An AVI that was cut off has no index.
 
-    def __init__(self, stream: VideoStream) -> None:
+    `has_unlisted`: a packet was not in the index, so that its time was counted by FFmpeg.
+    """
+
+    def __init__(self, stream: VideoStream, *, is_whole: bool = True) -> None:
+        """`is_whole`: reading begins with the first picture of the file."""
+        self.has_unlisted = False
         self._entries = stream.index_entries
         self._length = len(self._entries)  # FFmpeg may add those that it finds
         self._next = self._seen = 0  # the first entry without a packet, and the first not looked at
+        self._has_begun = is_whole
 
     def skipped_before(self, packet: VideoPacket) -> Iterator[VideoPacket]:
         """Yield a packet of 0 bytes for each picture skipped, and give this packet its own timestamp.
@@ -39,11 +47,18 @@ class AviIndex:
         FFmpeg counts the packets that it finds, so after a skipped one it gives each the time of another.
         """
         if packet.pos is None:
+            self.has_unlisted = True
             return
+        if not self._has_begun:
+            start = packet.pos - _CHUNK_HEADER
+            self._next = self._seen = bisect_left(
+                self._entries, start, hi=self._length, key=attrgetter("pos")
+            )
+            self._has_begun = True
         while self._seen < self._length:
             entry = self._entries[self._seen]
             if entry.pos + _CHUNK_HEADER > packet.pos:
-                return
+                break
             self._seen += 1
             if entry.pos + _CHUNK_HEADER == packet.pos:
                 yield from self._skip_to(self._seen - 1)
@@ -52,6 +67,7 @@ class AviIndex:
                     packet.pts += entry.timestamp - packet.dts
                 packet.dts = entry.timestamp
                 return
+        self.has_unlisted = True
 
     def skipped_at_end(self) -> Iterator[VideoPacket]:
         """Yield a packet of 0 bytes for each picture after the last packet."""

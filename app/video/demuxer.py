@@ -20,7 +20,7 @@ from .errors import repeated_data_error
 from .losses import LossFinder
 
 _RAW = frozenset(["h264", "hevc"])  # formats without a container
-_UNORDERED = {
+UNTIMED = {
     "h264": _RAW,
     "hevc": _RAW,
     "avi": _RAW,
@@ -74,6 +74,9 @@ class PictureDemuxer:
         self._is_whole = is_whole
         self.codec = stream.codec_context.codec.canonical_name
         self._change = CodecChange(self.codec)
+        self._avi_index: AviIndex | None = None
+        if container.format.name == "avi":
+            self._avi_index = AviIndex(stream, is_whole=is_whole)
         is_raw = container.format.name in _RAW or not stream.time_base
         rate = frame_rate(container, stream) or Fraction(25)
         self.tick = 1 / rate if is_raw else Fraction(stream.time_base or 1)  # seconds
@@ -96,6 +99,11 @@ class PictureDemuxer:
         return self._change.found
 
     @property
+    def has_unlisted(self) -> bool:
+        """Whether a picture of an AVI was not in its index: its time depends on where reading began."""
+        return self._avi_index is not None and self._avi_index.has_unlisted
+
+    @property
     def field_pairs(self) -> int:
         """The number of frames so far whose two fields came in two packets."""
         return self._fields.pairs
@@ -109,7 +117,7 @@ class PictureDemuxer:
             packets = unpack_b_frames(packets, self._stream)
         if self.codec == "h264":
             packets = self._fields.join(packets)
-        if self.codec in _UNORDERED.get(self._container.format.name, ()):
+        if self.codec in UNTIMED.get(self._container.format.name, ()):
             pictures = (packet for packet in packets if not packet.size or headers.read(packet).is_shown)
             extradata = self._stream.codec_context.extradata
             packets = restore_timestamps(pictures, self.codec, extradata, self._frame_ticks)
@@ -223,7 +231,7 @@ class PictureDemuxer:
         size = self._opened.identity.size if self._opened.identity and is_by_index else None
         allowed = None if size is None else max(_MAX_READ_AGAIN * size, _FREELY_READ)
         read = 0
-        avi_index = AviIndex(self._stream) if self._container.format.name == "avi" else None
+        avi_index = self._avi_index
         # Of a file that is read by its index, the other streams are read in any case: they count, too.
         for packet in self._opened.demux(*(every if is_by_index or self._all_streams else [self._stream])):
             if not packet.size:

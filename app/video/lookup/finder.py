@@ -11,17 +11,20 @@ from ...domain.networks import Networks
 from ...domain.pins import FileIdentity, PinnedError, Pins, compare
 from ...domain.sampling import CandidateFrames, EveryFrame
 from ...domain.source import Source, SourceError
+from ..avi_index import count_pictures
 from ..container import OpenContainer, open_container
+from ..demuxer import UNTIMED
 from ..errors import READ_ERRORS, VideoError, read_error
 from ..files import find_file
 from ..identity import identify
 from ..pictures import AvPicture
 from ..reading import SampledFrame
 from ..recording import Recording
+from .clock import has_one_clock
 from .seeking import FrameSeeker, SeekTimeoutError
 
 _SEEKABLE = frozenset(["mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"])
-"""Formats whose times never begin anew. Other recordings are read from their beginning."""
+"""Formats whose times never begin anew."""
 
 
 class StoredFrame(Struct, frozen=True):
@@ -83,7 +86,7 @@ def find_frame(
             source, media_root, networks, stop=stop, open_timeout=seconds, read_timeout=seconds
         ) as opened:
             _check_identity(wanted, opened.identity)
-            picture = _seek(opened, wanted, until)
+            picture = _seek(opened, path, wanted, until)
         if picture is None:
             with open_container(
                 source, media_root, networks, stop=stop, open_timeout=seconds, read_timeout=seconds
@@ -113,9 +116,9 @@ def _find_file(source: Source, media_root: Path) -> Path:
         raise MissingFileError(str(error)) from None
 
 
-def _seek(opened: OpenContainer, wanted: WantedFrame, until: float) -> AvPicture | None:
+def _seek(opened: OpenContainer, path: Path | None, wanted: WantedFrame, until: float) -> AvPicture | None:
     """Return the frame's picture, or None if seeking cannot find or prove it."""
-    if opened.is_live or opened.container.format.name not in _SEEKABLE:
+    if opened.is_live or not _has_lasting_times(opened, path, until):
         return None
     try:
         opened.stream.codec_context.open(strict=False)
@@ -128,6 +131,23 @@ def _seek(opened: OpenContainer, wanted: WantedFrame, until: float) -> AvPicture
     except (FFmpegError, MemoryError):
         return None
     return None if coded is None or coded.frame is None else AvPicture(coded.frame)
+
+
+def _has_lasting_times(opened: OpenContainer, path: Path | None, until: float) -> bool:
+    """Return whether no time comes twice because times begin anew, as in joined recordings.
+
+    Recordings of which it is not known are read from their beginning.
+    """
+    match opened.container.format.name:
+        case "mpegts":
+            if path is None or opened.identity is None:
+                return False
+            return has_one_clock(path, opened.identity, opened.stream.id, until)
+        case "avi":
+            codec = opened.stream.codec_context.codec.canonical_name
+            return codec not in UNTIMED["avi"] and count_pictures(opened.stream) > 0
+        case name:
+            return name in _SEEKABLE
 
 
 def _read_from_beginning(recording: Recording, wanted: WantedFrame, until: float) -> AvPicture:

@@ -54,6 +54,8 @@ class FrameSeeker:
         self._keys_only = candidates == "key"
         self._until = until
         self._tick = Fraction(opened.stream.time_base or 1)
+        # FFmpeg refuses to seek before the beginning of an AVI, and goes to the beginning of others.
+        self._least = 0 if opened.container.format.name == "avi" else -(2**62)
 
     def find(self, before: float, wanted: float, distance: int) -> CodedPicture | None:
         """Return the frame at `wanted` seconds, decoded, or None if this cannot prove that it is the one.
@@ -73,7 +75,7 @@ class FrameSeeker:
                 try:
                     return self._look(times, distance)
                 except _BeginsTooLateError as error:
-                    place, step = min(place, error.ticks) - step, 2 * step
+                    place, step = max(self._least, min(place, error.ticks) - step), 2 * step
         except _UnprovenError:
             pass
         return None
@@ -83,7 +85,7 @@ class FrameSeeker:
         if [count * self._tick.numerator / self._tick.denominator for count in ticks] != [before, wanted]:
             raise _UnprovenError
         order, opening = PresentationOrder(), None
-        for coded, _ in self._pictures():
+        for coded, _ in self._pictures(is_whole=True):
             opening = coded.pts if opening is None else opening
             for first in order.push(coded):
                 return _Times(opening, first.pts + ticks[0], first.pts + ticks[1])
@@ -134,19 +136,27 @@ class FrameSeeker:
     def _shown(self, times: _Times, decoder: LazyDecoder) -> Iterator[CodedPicture]:
         """Yield the pictures from here on as they are shown; the decoder holds what it may need of them."""
         order = PresentationOrder()
-        for coded, packet in self._pictures():
-            if coded.number == 0 and (not coded.is_key or coded.pts > times.before):
+        has_begun = False
+        for coded, packet in self._pictures(is_whole=False):
+            if not has_begun and coded.pts > times.before:
                 raise _BeginsTooLateError(coded)
+            has_begun = has_begun or coded.is_key
+            if not has_begun:
+                continue
             if self._is_needed(coded, times):
                 decoder.add(coded, packet)
             yield from order.push(coded)
         yield from order.flush()
 
-    def _pictures(self) -> Iterator[tuple[CodedPicture, VideoPacket]]:
-        """Yield the pictures from here on in decode order. Raises _UnprovenError if times are corrected."""
-        for coded, packet in PictureDemuxer(self._opened, is_whole=False):
+    def _pictures(self, *, is_whole: bool) -> Iterator[tuple[CodedPicture, VideoPacket]]:
+        """Yield the pictures from here on in decode order; `is_whole`: from the beginning.
+
+        Raises _UnprovenError if times are corrected or uncertain, or pictures are missing.
+        """
+        demuxer = PictureDemuxer(self._opened, is_whole=is_whole)
+        for coded, packet in demuxer:
             if time.monotonic() > self._until:
                 raise SeekTimeoutError
-            if packet.pts != coded.pts or coded.part:
+            if packet.pts != coded.pts or coded.part or coded.is_missing or demuxer.has_unlisted:
                 raise _UnprovenError
             yield coded, packet

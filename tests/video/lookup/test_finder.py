@@ -1,5 +1,6 @@
 """One frame of a recording: the very ordinal with the very pixels, or the reason why not."""
 
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 import pytest
 
 from app.domain.networks import Networks
+from app.domain.pins import FileIdentity
 from app.domain.sampling import CandidateFrames, EveryFrame
 from app.domain.source import parse_source
 from app.video.errors import VideoError
-from app.video.lookup import finder
+from app.video.lookup import clock, finder
+from app.video.lookup.clock import has_one_clock
 from app.video.lookup.finder import (
     MissingFileError,
     OtherRecordingError,
@@ -19,6 +22,7 @@ from app.video.lookup.finder import (
     WantedFrame,
     find_frame,
 )
+from app.video.lookup.seeking import SeekTimeoutError
 from app.video.pictures import AvPicture
 from tests.support import clips
 from tests.video.recordings import SIZE, Undisturbed, content, marker, opened, read
@@ -36,11 +40,12 @@ KINDS: dict[str, clips.Encoding] = {
     "fragments.mp4": {"gop": 24, "muxer_options": {"movflags": "frag_keyframe+empty_moov"}},
     "vp9.webm": {"codec": "vp9", "gop": 24},
     "h264.ts": {"gop": 24},
+    "mjpeg.avi": {"codec": "mjpeg"},
     "mpeg4.avi": {"codec": "mpeg4", "gop": 24, "open_gop": True},
     "mpeg2_open.mpg": {"codec": "mpeg2", "gop": 12, "open_gop": True},
     "h264.h264": {"gop": 24},
 }
-SEEKABLE = [name for name in KINDS if name.endswith((".mp4", ".mkv", ".webm"))]
+SEEKABLE = [name for name in KINDS if name.endswith((".mp4", ".mkv", ".webm", ".ts", ".avi"))]
 TEST_PATTERN = "test:testsrc2?size=256x192&duration=2"
 
 
@@ -150,6 +155,61 @@ def test_joined_recordings_show_the_frame_of_the_right_part(media: Path, tmp_pat
         picture = show(tmp_path, "joined.ts", WantedFrame(StoredFrame(number, rows[number].time), before))
         assert content(picture) == rows[number].content
         assert marker(picture) == shown
+
+
+def test_times_that_come_twice_are_not_mixed_up(media: Path, tmp_path: Path) -> None:
+    """Between two parts of one clock stands one whose times are within the first."""
+    for name, first, time in (("a", 0, 0.0), ("b", 200, 0.5), ("c", FRAMES, FRAMES / 30)):
+        pictures = (clips.marker_picture(first + number, SIZE) for number in range(FRAMES))
+        clips.encode(tmp_path / f"{name}.ts", pictures, gop=24, first_time=time)
+    joined = b"".join((tmp_path / f"{name}.ts").read_bytes() for name in "abc")
+    (tmp_path / "joined.ts").write_bytes(joined)
+    with opened(tmp_path, "joined.ts") as video:
+        assert video.identity is not None
+        assert not has_one_clock(tmp_path / "joined.ts", video.identity, 256, until=math.inf)
+    assert_shown(tmp_path, "joined.ts", 3 * FRAMES)
+
+
+def test_a_clock_is_read_on_where_the_last_try_ended(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "_BLOCK", 20)
+    blocks = (media / "h264.ts").stat().st_size // (20 * 188)
+    assert blocks > 3
+    identity = FileIdentity(digest="not read before")
+    for _ in range(blocks + 1):
+        with pytest.raises(SeekTimeoutError):
+            has_one_clock(media / "h264.ts", identity, 256, until=0.0)
+    assert has_one_clock(media / "h264.ts", identity, 256, until=0.0)
+
+
+def assert_shown(media: Path, name: str, count: int) -> None:
+    """Compare frames that are shown, some before and after each key frame, with those that a run reads."""
+    rows = read(media, name)
+    assert len(rows) == count
+    for number in range(0, count, 7):
+        row, near = rows[number], rows[max(0, number - 3)]
+        before = StoredFrame(near.number, near.time) if number else None
+        wanted = WantedFrame(StoredFrame(row.number, row.time), before)
+        if isinstance(row.content, bytes):
+            assert content(show(media, name, wanted)) == row.content, number
+
+
+@pytest.mark.parametrize("name", ["mjpeg.avi", "mpeg4.avi"])
+def test_a_wrong_index_of_an_avi_moves_no_frame(media: Path, tmp_path: Path, name: str) -> None:
+    data = bytearray((media / name).read_bytes())
+    index = data.rindex(b"idx1")
+    entries = range(index + 8, len(data) - 15, 16)
+    pictures = [at for at in entries if data[at : at + 4] == b"00dc"]
+    assert len(pictures) >= FRAMES
+    unlisted, moved = bytearray(data), bytearray(data)
+    unlisted[pictures[20] : pictures[20] + 4] = b"JUNK"
+    at = pictures[30] + 8  # where the picture is
+    moved[at : at + 4] = data[pictures[31] + 8 :][:4]
+    lost = bytearray(data)
+    place = data.index(b"movi") + int.from_bytes(data[pictures[20] + 8 : pictures[20] + 12], "little")
+    lost[place : place + 4] = b"XXXX"
+    for number, changed in enumerate((unlisted, moved, lost)):
+        (tmp_path / f"{number}.avi").write_bytes(changed)
+        assert_shown(tmp_path, f"{number}.avi", len(read(tmp_path, f"{number}.avi")))
 
 
 def test_a_replaced_file_is_refused_and_a_missing_one_told(
