@@ -10,7 +10,7 @@ from msgspec.structs import fields
 
 from ..domain.batch import BatchSpec
 from ..domain.detector_config import Stored
-from ..domain.features import RECORDED_AT, needed_features
+from ..domain.features import EXPECTED_FILE, RECORDED_AT, needed_features
 from ..domain.source import SourceError
 from ..domain.stored_spec import encode_spec, summarize_spec
 from ..domain.tags import Tags, distinct
@@ -23,7 +23,7 @@ MAX_AT_ONCE = 1000
 """Scenarios of a batch that have not ended, at most."""
 
 _ANY_FILE = "recording.mp4"
-_NOT_OF_BATCHES = ("source", "id", "replaces", "recorded_at")
+_NOT_OF_BATCHES = ("source", "id", "replaces", "recorded_at", "file")
 
 BatchScenario: Any = defstruct(
     "BatchScenario",
@@ -95,7 +95,7 @@ class NewBatch(Struct, frozen=True, forbid_unknown_fields=True):
             raise ProblemError(INVALID, detail, field="timezone")
         check_tags(self.tags)
         scenario = self._scenario(channels)
-        needs = needed_features(summarize_spec(scenario))
+        needs = needed_features(summarize_spec(scenario)) | {EXPECTED_FILE}
         if self.recorded_at is not None:
             needs |= {RECORDED_AT}
         return (

@@ -111,6 +111,9 @@ class NewScenario(ScenarioSpec, frozen=True):
         if self.restart.policy == "always" and source.live is False:
             detail = "The restart policy `always` is for live sources. Use `on_failure` for a recording."
             raise ProblemError(INVALID, detail, field="restart.policy")
+        if self.file is not None and source.kind != "file":
+            detail = "Only a file below VA_MEDIA_ROOT is compared with `file`. Leave it out."
+            raise ProblemError(INVALID, detail, field="file")
         if self.recorded_at is not None and source.live:
             detail = "What a live source shows happens now. Leave `recorded_at` out."
             raise ProblemError(INVALID, detail, field="recorded_at")

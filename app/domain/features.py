@@ -21,12 +21,15 @@ NOTIFY = "notify"
 RECORDED_AT = "recorded_at"
 """To store when the events of a recording happened."""
 
+EXPECTED_FILE = "file"
+"""To compare a recording with the one that is meant, before anything is stored."""
+
 STORED = f"detector:{Stored.__struct_config__.tag}"
 """To apply analysis to what another scenario stored."""
 
 FEATURES: frozenset[str] = frozenset(
     f"detector:{config.__struct_config__.tag}" for config in get_args(DetectorConfig)
-) | {"track", "aspect", STATED_MODEL, ANALYSIS, NOTIFY, RECORDED_AT}
+) | {"track", "aspect", STATED_MODEL, ANALYSIS, NOTIFY, RECORDED_AT, EXPECTED_FILE}
 """All features that this version knows. A feature keeps its name for ever."""
 
 FEATURES_OF_0_1_0: frozenset[str] = frozenset(
@@ -50,4 +53,6 @@ def needed_features(spec: SpecSummary) -> frozenset[str]:
         features.add(NOTIFY)
     if spec.recorded_at is not None:
         features.add(RECORDED_AT)
+    if spec.file is not None:
+        features.add(EXPECTED_FILE)
     return frozenset(features)

@@ -28,6 +28,16 @@ class RestartPolicy(_RequestObject, frozen=True):
     max_restarts: Annotated[int, Meta(ge=0, le=1000)] = 5
 
 
+class ExpectedFile(_RequestObject, frozen=True):
+    """Which recording it must be. Batches state it, so that no other file is analysed under its name."""
+
+    size: Annotated[int, Meta(ge=0, description="in bytes")]
+    digest: Annotated[
+        Annotated[str, Meta(max_length=64)] | None,
+        Meta(description="SHA-256 of samples of its content, as a batch computes it"),
+    ] = None
+
+
 class ScenarioSpec(_RequestObject, frozen=True):
     """A scenario as the client specified it. It never changes: to change it, create another scenario."""
 
@@ -67,6 +77,9 @@ class ScenarioSpec(_RequestObject, frozen=True):
             description="the date at which a recording begins, as in 2026-01-31T09:30:00Z; its events then"
             " have `at`"
         ),
+    ] = None
+    file: Annotated[
+        ExpectedFile | None, Meta(description="the recording that `source` must be: another one fails")
     ] = None
     tracking: Annotated[
         Tracking | None, Meta(description="how objects are followed from frame to frame; null: they are not")

@@ -36,6 +36,7 @@ class SpecSummary(Struct, frozen=True):
     track: int | None = None
     aspect: Any = None
     recorded_at: Any = None
+    file: Any = None
     tracking: Any = None
     presence: Any = None
     zones: Any = ()
@@ -53,7 +54,7 @@ class SpecSummary(Struct, frozen=True):
 _encoder = msgspec.json.Encoder()
 # Fields that release 0.1.0, which rejects unknown ones, does not have. Their defaults mean what it does.
 _LATER = frozenset(
-    {"track", "aspect", "recorded_at", "tracking", "presence", "zones", "lines", "alerts", "notify"}
+    {"track", "aspect", "recorded_at", "file", "tracking", "presence", "zones", "lines", "alerts", "notify"}
 )
 _TYPES: dict[type, inspect.Type] = {}
 

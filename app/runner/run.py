@@ -141,6 +141,8 @@ class Run:
         run_detector = RunDetector(detector, make, claimed, self._context.live.open(self._fence))
         builder = BatchBuilder(claimed, detector.warm_up)
         builder.recorded_at = None if spec.recorded_at is None else spec.recorded_at.timestamp()
+        if spec.file is not None:
+            builder.expect(spec.file)
         analysis = None
         if spec.rules != AnalysisRules():
             analysis = await self._resume_analysis(spec, claimed, builder)

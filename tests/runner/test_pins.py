@@ -12,8 +12,10 @@ from msgspec.structs import replace
 from app.domain.analysis import Presence
 from app.domain.detector_config import Onnx
 from app.domain.pins import PinChange, Pins
+from app.domain.spec import ExpectedFile
 from app.messages import RunFailed, RunFinished, RunStopped
 from app.postgres import Database
+from app.video.identity import identify
 from tests.runner.runs import World, executing, spec
 from tests.support.clips import marker_clip
 from tests.support.models import yolov8
@@ -94,6 +96,23 @@ async def test_a_replaced_file_is_not_mixed_in(world: World, folder: Path, made:
     assert not ended.retryable
     assert "the recording is another one than when this scenario began: its size changed" in ended.error
     assert len(await world.stored()) == stored
+
+
+async def test_only_the_file_that_is_meant_is_analysed(world: World, folder: Path, made: Path) -> None:
+    meant = identify(made / "clip.mp4")
+    wanted = replace(spec("clip.mp4"), file=ExpectedFile(meant.size or 0, meant.digest))
+    shutil.copy2(made / "other.mp4", folder / "clip.mp4")
+    await world.run(wanted).execute()
+    (failed,) = world.events
+    assert isinstance(failed, RunFailed)
+    assert (failed.retryable, failed.next_frame) == (False, 0)
+    assert failed.error.startswith("the recording is another one")
+    assert await world.stored() == []
+    shutil.copy2(made / "clip.mp4", folder / "clip.mp4")
+    os.utime(folder / "clip.mp4", ns=(1, 1))
+    await world.run(wanted, attempt=2).execute()
+    assert isinstance(world.events[-1], RunFinished)
+    assert (await pins(world)).file == identify(folder / "clip.mp4")
 
 
 async def test_a_touched_file_goes_on_and_the_change_is_stored_once(world: World, folder: Path) -> None:

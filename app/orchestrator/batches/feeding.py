@@ -146,7 +146,7 @@ async def _make(connection: Connection, batch: Record, files: Sequence[ReadyFile
         assert each.identity is not None  # noqa: S101 - the caller has left out the others
         scenario_id = scenario_id_of(batch["id"], each.path, each.identity)
         recorded_at, note = _date(spec, each.path)
-        decision = create(scenario_id, spec_of(spec, each.path, recorded_at), batch["needs"])
+        decision = create(scenario_id, _spec_of(spec, each.path, each.identity, recorded_at), batch["needs"])
         claimed = await connection.fetchval(
             "SELECT true FROM batch_files WHERE number = $1 AND state = 'ready' FOR UPDATE", each.number
         )
@@ -171,10 +171,11 @@ async def _make(connection: Connection, batch: Record, files: Sequence[ReadyFile
     return taken
 
 
-def spec_of(spec: BatchSpec, path: str, recorded_at: datetime | None) -> Raw:
+def _spec_of(spec: BatchSpec, path: str, identity: FileIdentity, recorded_at: datetime | None) -> Raw:
     """Return the specification of the scenario that analyses a file, as JSON."""
     fields: dict[str, Any] = {"source": source_of(path), **msgspec.json.decode(spec.scenario)}
     fields.pop("tags", None)
+    fields["file"] = {"size": identity.size, "digest": identity.digest}
     if recorded_at is not None:
         fields["recorded_at"] = recorded_at
     return Raw(msgspec.json.encode(fields))

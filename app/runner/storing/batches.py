@@ -9,10 +9,11 @@ from msgspec.structs import replace
 from ...detectors.base import WarmUp
 from ...detectors.warm_up import replay_from
 from ...domain.event import Carried, Event
-from ...domain.pins import PinChange, Pins, compare, merge
+from ...domain.pins import FileIdentity, PinChange, Pins, compare, merge
 from ...domain.prediction import FrameSize, Prediction
 from ...domain.reason import ScenarioWarning
 from ...domain.sampling import CandidateFrames
+from ...domain.spec import ExpectedFile
 from ...domain.states import SourceState
 from ...predictions.checkpoint import AnalysisUpdate, Batch, Checkpoint, Counters, OpenEvent, SavedAnalysis
 from ...predictions.evidence import NewPicture
@@ -55,6 +56,10 @@ class BatchBuilder:
         """To be stored with the next frames of analysis."""
         self._is_analysis_changed = False
         self._rate: deque[tuple[float, int]] = deque([(time.monotonic(), checkpoint.next_frame)])
+
+    def expect(self, file: ExpectedFile) -> None:
+        """Compare the recording with the one that is meant, if none was pinned yet."""
+        self._pinned = self._pinned or Pins(FileIdentity(size=file.size, digest=file.digest))
 
     def pin(self, found: Pins) -> None:
         """Note what the results depend on, to be stored with the next batch.

@@ -11,6 +11,7 @@ from app.messages import (
 from app.orchestrator.batches.feeding import UNKNOWN_DATE
 from app.orchestrator.batches.found_files import NOTHING_FOUND
 from app.orchestrator.batches.keeper import ScanTiming
+from app.video.identity import identify
 from tests.orchestrator.batches.yard import Yard, creation, finish, source_of, started
 from tests.support.waiting import until
 
@@ -29,7 +30,10 @@ async def test_each_file_becomes_a_scenario_no_more_at_once_than_allowed(yard: Y
         assert [source_of(start) for start in runner.starts] == [f"day/{number}.mp4" for number in range(5)]
         row = await yard.world.row(runner.starts[0].scenario_id)
         assert (row["batch_id"], row["tags"], row["outcome"]) == (batch, ["a"], "completed")
-        assert "tags" not in msgspec.json.decode(row["spec"])
+        spec = msgspec.json.decode(row["spec"])
+        assert "tags" not in spec
+        identity = identify(yard.folder / "day/0.mp4")
+        assert spec["file"] == {"size": identity.size, "digest": identity.digest}
 
 
 async def test_a_file_that_grows_is_waited_for(yard: Yard) -> None:
