@@ -1,11 +1,14 @@
 """Services that lose what their guards protect when they are killed."""
 
 from datetime import datetime
+from functools import partial
 
 from anyio import sleep
 from msgspec.structs import replace
 
+from app import orchestrator
 from app.orchestrator import rescuer
+from app.orchestrator.batches.keeper import ScanTiming
 from app.orchestrator.dispatcher import Dispatcher
 from app.postgres import Connection
 from app.predictions.checkpoint import Batch, Fence
@@ -38,6 +41,12 @@ def unordered_dispatch() -> Asgi:
 def endless_leases() -> Asgi:
     """Build a service whose leader never ends a lease."""
     replace_name(rescuer, "next_lost", _never)
+    return create()
+
+
+def hasty_scans() -> Asgi:
+    """Build a service that takes each file of a batch as soon as it is seen twice."""
+    replace_name(orchestrator, "ScanTiming", partial(ScanTiming, interval=0.1, settle=0.0))
     return create()
 
 
