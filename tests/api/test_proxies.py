@@ -6,7 +6,6 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -122,12 +121,18 @@ async def test_the_configurations_of_the_page_work(
         place = httpx.URL(url).join(created.headers["location"])
         assert (await http.get(place, headers=BEARER)).json() == created.json()
 
-        page = await http.get(f"{url}/", follow_redirects=True)
-        assert urlsplit(str(page.url)).path == f"{prefix}/docs"
-        links = re.findall(r'(?:href|src)="(/[^"]+)"', page.text)
-        assert len(links) >= 4
-        for link in links:
-            assert (await http.get(httpx.URL(url).join(link))).status_code == 200, link
+        folder = {"sources": "yard/*.mp4", "scenario": {"detector": {"type": "mock"}}}
+        answer = await http.post(f"{url}/batches", json=folder, headers=BEARER)
+        batch = await http.get(httpx.URL(url).join(answer.headers["location"]), headers=BEARER)
+        failed = httpx.URL(url).join(batch.json()["failed_scenarios"])
+        assert (await http.get(failed, headers=BEARER)).json() == {"items": [], "next_cursor": None}
+
+        for path in ("/", "/docs"):
+            page = await http.get(f"{url}{path}")
+            links = re.findall(r'(?:href|src)="([^":]+)"', page.text)
+            assert len(links) >= 4
+            for link in links:
+                assert (await http.get(page.url.join(link))).status_code == 200, link
         document = (await http.get(f"{url}/openapi.json")).json()
         assert document["servers"] == [{"url": prefix or "/"}]
 

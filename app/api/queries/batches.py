@@ -102,8 +102,8 @@ class BatchPosition(Struct, frozen=True, array_like=True):
     id: UUID
 
 
-async def find_batch(scenarios: Database, batch_id: UUID) -> BatchDetail | None:
-    """Return the batch, or None if there is none or it was deleted."""
+async def find_batch(scenarios: Database, batch_id: UUID, path_prefix: str = "") -> BatchDetail | None:
+    """Return the batch, or None if there is none or it was deleted. `path_prefix`: of all paths."""
     async with scenarios.connection() as connection:
         row = await connection.fetchrow(f"{_SELECT} WHERE b.id = $1 AND deleted_at IS NULL", batch_id)
         if row is None:
@@ -113,7 +113,7 @@ async def find_batch(scenarios: Database, batch_id: UUID) -> BatchDetail | None:
     return BatchDetail(
         **_fields(row),
         failures=[_note(each) for each in failures],
-        failed_scenarios=f"/scenarios?batch={batch_id}&outcome=failed",
+        failed_scenarios=f"{path_prefix}/scenarios?batch={batch_id}&outcome=failed",
         warnings=[_note(each) for each in warnings],
     )
 

@@ -169,7 +169,7 @@ async def list_batches(request: ApiRequest) -> BatchPage:
 )
 async def get_batch(request: ApiRequest, batch_id: FromPath[UUID]) -> BatchDetail:
     """Return the batch. Raises ProblemError (404) if there is none."""
-    batch = await queries.find_batch(request.deps.scenarios, batch_id)
+    batch = await queries.find_batch(request.deps.scenarios, batch_id, request.options.path_prefix)
     if batch is None:
         raise no_batch(batch_id)
     return batch
@@ -327,7 +327,8 @@ async def _send_and_read(request: ApiRequest, command: BatchCommand, *, repeat: 
     deadline = current_time() + _ANSWER_TIMEOUT
     if await send_command(request.deps, request.options, command, repeat):
         with suppress(*TRANSIENT), CancelScope(deadline=deadline):
-            batch = await queries.find_batch(request.deps.scenarios, command.batch_id)
+            prefix = request.options.path_prefix
+            batch = await queries.find_batch(request.deps.scenarios, command.batch_id, prefix)
             if batch is None:
                 raise no_batch(command.batch_id)
             return batch
