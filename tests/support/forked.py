@@ -10,11 +10,11 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
-from multiprocessing import connection, get_context
+from multiprocessing import connection, get_context, parent_process
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from subprocess import TimeoutExpired
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
 from tests.support.paths import ROOT
@@ -72,7 +72,11 @@ def _context() -> ForkServerContext:
 
 
 def _run(options: list[str], folder: str, environment: dict[str, str], log: str) -> None:
-    """Do in a new process what `python -m uvicorn` does in this folder and environment."""
+    """Do in a new process what `python -m uvicorn` does in this folder and environment.
+
+    It ends with the process of the tests, however that ends: what it has open would keep others waiting.
+    """
+    Thread(target=_end_with_parent, daemon=True).start()
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -85,3 +89,10 @@ def _run(options: list[str], folder: str, environment: dict[str, str], log: str)
     from uvicorn.main import main
 
     main(options)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGKILL)
