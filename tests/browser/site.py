@@ -24,7 +24,10 @@ Json = dict[str, Any]
 
 
 class Site:
-    """One service, and the folder of its recordings. `url` ends with a slash."""
+    """One service, and the folder of its recordings. `url` ends with a slash.
+
+    If VA_PUBLIC_URL has a path, it is reached below that, as through a proxy that removes it.
+    """
 
     def __init__(
         self,
@@ -38,7 +41,7 @@ class Site:
         self.scenarios = scenarios
         self.predictions = predictions
         self.media = settings.media_root
-        self.url = f"http://127.0.0.1:{settings.port}/"
+        self.url = f"http://127.0.0.1:{settings.port}{settings.path_prefix}/"
         headers = {"Authorization": f"Bearer {settings.api_keys[0]}"} if settings.api_keys else {}
         # Close idle connections before the server does, which might close one just as it is used again.
         limits = httpx.Limits(keepalive_expiry=2)
@@ -49,7 +52,7 @@ class Site:
     async def start(self) -> None:
         """Start it, and return when it is ready."""
         config = uvicorn.Config(
-            Service(self.settings, channels=self._channels).application(),
+            below(self.settings.path_prefix, Service(self.settings, channels=self._channels).application()),
             port=self.settings.port,
             lifespan="on",
             log_config=None,
@@ -91,6 +94,22 @@ class Site:
         scenario = await until(found)
         assert scenario is not None
         return scenario
+
+
+def below(prefix: str, app: Any) -> Any:
+    """Return an application that answers only below a path, and removes that from each request."""
+
+    async def proxied(scope: Json, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            assert scope["path"].startswith(f"{prefix}/"), scope["path"]
+            scope = {
+                **scope,
+                "path": scope["path"][len(prefix) :],
+                "raw_path": scope["raw_path"][len(prefix) :],
+            }
+        await app(scope, receive, send)
+
+    return proxied if prefix else app
 
 
 @asynccontextmanager

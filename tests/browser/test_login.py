@@ -9,6 +9,7 @@ from playwright.async_api import Page, expect
 from tests.browser.looking import look
 from tests.browser.site import Site, open_site
 from tests.support.databases import Databases
+from tests.support.ports import free_port
 
 KEY, VIEWER = "a-long-secret-key", "a-key-of-a-viewer"
 
@@ -75,3 +76,16 @@ async def test_an_ended_session_asks_for_the_key_and_goes_on(locked: Site, page:
     await log_in(page, VIEWER)
     await expect(page).to_have_url(f"{locked.url}#/?show=running")
     await expect(page.locator(".scenario")).to_have_count(1)
+
+
+async def test_pages_work_below_the_path_of_a_proxy(server: Databases, tmp_path: Path, page: Page) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/video"
+    async with open_site(server, tmp_path, port=port, api_keys=(KEY,), public_url=url) as site:
+        await page.goto(site.url)
+        await log_in(page, KEY)
+        await expect(page.get_by_role("button", name="Try the sample")).to_be_visible()
+        await site.create("test:testsrc2?live=true&size=320x180", {"type": "mock"}, name="door")
+        await expect(page.locator(".tile img")).to_be_visible()
+        await page.reload()
+        await expect(page.locator(".tile img")).to_be_visible()

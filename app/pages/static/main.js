@@ -75,6 +75,11 @@ function skip(event) {
 function Menu({ showKeys }) {
   const menu = useRef(null);
   const close = () => menu.current?.removeAttribute("open");
+  useEffect(() => {
+    const pressed = (event) => !menu.current?.contains(event.target) && close();
+    addEventListener("pointerdown", pressed);
+    return () => removeEventListener("pointerdown", pressed);
+  }, []);
   const leave = async () => {
     close();
     stopStream();

@@ -80,7 +80,8 @@ function told(problem) {
 }
 
 async function parsed(response) {
-  const text = await response.text().catch(() => {
+  const text = await response.text().catch((error) => {
+    if (error.name === "AbortError") throw error;
     throw told(new Problem({ status: 0, detail: NO_ANSWER }));
   });
   return text === "" ? null : JSON.parse(text);
