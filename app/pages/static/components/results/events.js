@@ -81,7 +81,11 @@ function EventRow({ event, isDated, isChosen, onChoose }) {
     <button type="button" class="event" aria-current=${isChosen ? "true" : null} onClick=${() => onChoose(event)}>
       <span class="event-picture">
         ${picture &&
-        html`<${Picture} path=${`scenarios/${event.scenario_id}/events/${event.event_id}/picture.jpg`} alt="" />`}
+        html`<${Picture}
+          path=${`scenarios/${event.scenario_id}/events/${event.event_id}/picture.jpg`}
+          params=${{ annotated: true }}
+          alt=""
+        />`}
       </span>
       <span class="event-text">
         <span class="break">
