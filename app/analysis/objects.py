@@ -66,8 +66,9 @@ class ObjectWatcher:
             for one in objects.values():
                 if one.visits:
                     self._age_visits(one, looked)
-        new = {track.track_id for track in followed.confirmed}
+        new: set[int] = set()
         for track in followed.confirmed:
+            new.add(track.track_id)
             self._begin(track)
         changed = self._recorder.changed
         for found, detection, score in zip(followed.track_ids, seen, scores, strict=True):

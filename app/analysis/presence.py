@@ -42,8 +42,9 @@ class LabelWatcher:
             label = one.label
             known = presences.get(label)
             if known is not None:
-                known.see(frame, time, one, score)
-                visible[label] = known
+                if label not in visible or score > known.score or one.confidence > known.confidence:
+                    known.see(frame, time, one, score)
+                    visible[label] = known
             elif len(presences) < MAX_LABELS:
                 known = self._recorder.begin("presence", label, None, None, frame, time, one)
                 presences[label] = visible[label] = known

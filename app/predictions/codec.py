@@ -9,6 +9,7 @@ import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from ctypes import c_float
+from functools import lru_cache
 from itertools import accumulate, chain, pairwise, repeat
 from operator import attrgetter
 from typing import Any, Protocol
@@ -30,6 +31,7 @@ _BOX_SIZE, _CLASS_SIZE = 16, 4  # bytes
 _NO_CLASS = MAX_CLASS_ID + 1
 
 _frame_of = attrgetter("frame")
+_NO_SIZE = FrameSize(0, 0, 0)
 _pack_box = struct.Struct(">4f").pack
 
 
@@ -178,11 +180,16 @@ def decode(
                 if (label is None or own == label) and confidence >= threshold
             ]
         )
-    size = bisect_right(sizes, row["frame"], key=_frame_of) if sizes else 0
-    if not size or not sizes[size - 1].width:
-        return Prediction(row["frame"], row["time"], detections, row["error"])
-    width, height = sizes[size - 1].width, sizes[size - 1].height
-    return Prediction(row["frame"], row["time"], detections, row["error"], width, height)
+    frame = row["frame"]
+    if not sizes:
+        return Prediction(frame, row["time"], detections, row["error"])
+    size = sizes[-1]
+    if frame < size.frame:  # seldom: most frames have the last size, if there are several
+        number = bisect_right(sizes, frame, key=_frame_of)
+        size = sizes[number - 1] if number else _NO_SIZE
+    if not size.width:
+        return Prediction(frame, row["time"], detections, row["error"])
+    return Prediction(frame, row["time"], detections, row["error"], size.width, size.height)
 
 
 def as_stored(detections: Sequence[Detection]) -> tuple[Detection, ...]:
@@ -214,8 +221,13 @@ def _unpack_boxes(numbers: bytes) -> Iterable[tuple[float, float, float, float]]
     return zip(sides[::4], sides[1::4], sides[2::4], sides[3::4], strict=True)
 
 
+@lru_cache(1024)
+def _numbers(count: int) -> struct.Struct:
+    return struct.Struct(f">{count}f")
+
+
 def _unpack(numbers: bytes) -> tuple[float, ...]:
-    return struct.unpack(f">{len(numbers) // 4}f", numbers)
+    return _numbers(len(numbers) // 4).unpack(numbers)
 
 
 def _unpack_class_ids(numbers: bytes) -> list[int | None]:

@@ -53,8 +53,9 @@ def _closest(
     """Return the pairs of these tracks and detections that cost least together."""
     if not left or not numbers:
         return []
-    across = sorted(numbers, key=[one[0] for one in seen].__getitem__)
-    places = [seen[number][0] for number in across]
+    x_of = [one[0] for one in seen]
+    across = sorted(numbers, key=x_of.__getitem__)
+    places = [x_of[number] for number in across]
     widest = max([seen[number][4] for number in numbers])
     rows: list[list[_Near]] = []
     is_obvious, taken = True, set[int]()

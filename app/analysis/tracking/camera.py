@@ -3,11 +3,10 @@
 A camera in the wind moves all objects alike, and by more than they walk between two frames.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 from ...domain.prediction import Detection
-from .kalman import Filter, Measured
+from .kalman import Measured
 from .state import Swing, Track
 
 LEAST_TRACKS = 3
@@ -36,10 +35,13 @@ def follow_camera(
     """
     if len(tracks) < LEAST_TRACKS:
         return
-    confident: dict[str, list[Measured]] = defaultdict(list)
+    confident: dict[str, list[Measured]] = {}
     for one, measured in zip(detections, seen, strict=True):
         if one.confidence >= min_confidence:
-            confident[one.label].append(measured)
+            if one.label in confident:
+                confident[one.label].append(measured)
+            else:
+                confident[one.label] = [measured]
     across: list[float] = []
     down: list[float] = []
     x_x = y_y = 0.0
@@ -47,11 +49,17 @@ def follow_camera(
         if track.track_id is None or track.missed or len(across) == MOST_TRACKS:
             continue
         motion = track.filter
-        nearest = _nearest(motion, confident.get(track.label, ()))
-        if nearest is not None:
-            x, y, _, _, error_x, error_y, _, _ = nearest
-            across.append(x - motion.x)
-            down.append(y - motion.y)
+        middle_x, middle_y = motion.x, motion.y
+        least, is_near = REACH * REACH * motion.width * motion.height, False
+        for x, y, _, _, var_x, var_y, _, _ in confident.get(track.label, ()):
+            off_x, off_y = x - middle_x, y - middle_y
+            distance = off_x * off_x + off_y * off_y
+            if distance < least:
+                least, is_near = distance, True
+                move_x, move_y, error_x, error_y = off_x, off_y, var_x, var_y
+        if is_near:
+            across.append(move_x)
+            down.append(move_y)
             x_x += motion.x_x + error_x
             y_y += motion.y_y + error_y
     count = len(across)
@@ -71,18 +79,6 @@ def scale_swing(swing: Swing, across: float, down: float) -> None:
     """Convert to a picture that is `across` times as wide and `down` times as high."""
     swing.x_x *= across * across
     swing.y_y *= down * down
-
-
-def _nearest(motion: Filter, seen: Sequence[Measured]) -> Measured | None:
-    """Return the nearest detection within REACH."""
-    nearest, least = None, REACH * REACH * motion.width * motion.height
-    middle_x, middle_y = motion.x, motion.y
-    for one in seen:
-        x, y = one[0] - middle_x, one[1] - middle_y
-        distance = x * x + y * y
-        if distance < least:
-            nearest, least = one, distance
-    return nearest
 
 
 def _believed(square: float, error: float) -> float:

@@ -7,8 +7,7 @@ fit all frame rates and distances.
 """
 
 from collections.abc import Iterable
-
-from msgspec import Struct
+from dataclasses import dataclass
 
 from ...domain.prediction import Box
 
@@ -30,10 +29,12 @@ SMALLEST = 1.0
 """Boxes are taken to be at least this wide and high, in pixels."""
 
 
-class Filter(Struct):
+@dataclass(slots=True)
+class Filter:
     """The state of a filter: position `x`, `y`, its velocity `vx`, `vy` (pixels, seconds), and size.
 
-    The other fields are variances and covariances: `x_vx` is that of `x` and `vx`.
+    The other fields are variances and covariances: `x_vx` is that of `x` and `vx`. Fields of a Struct take
+    five times as long to set (measured: 2.5 µs for a frame with five objects).
     """
 
     x: float

@@ -1,5 +1,7 @@
 """What a tracker knows between two frames. msgspec encodes it without loss."""
 
+from dataclasses import dataclass
+
 from msgspec import Struct, field
 
 from ...domain.prediction import Box
@@ -16,7 +18,8 @@ class Sighting(Struct, frozen=True, gc=False):
     box: Box
 
 
-class Track(Struct):
+@dataclass(slots=True)
+class Track:
     """One object that is followed.
 
     It has an id from its confirmation on, and `sightings` only before. `unseen` and `missed`: the seconds and

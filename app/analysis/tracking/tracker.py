@@ -85,17 +85,19 @@ class Tracker:
         state = self._state
         elapsed = 0.0 if state.time is None else max(time - state.time, 0.0)
         state.time = time
-        self._resize(size)
+        if size != state.size:
+            self._resize(size)
         ended = self._predict(elapsed)
+        tracks = state.tracks
         seen = [measure(one.box) for one in detections]
-        follow_camera(state.swing, state.tracks, detections, seen, self._min_confidence)
+        follow_camera(state.swing, tracks, detections, seen, self._min_confidence)
         shown: list[Track | None] = [None] * len(detections)
-        pairs = associate(state.tracks, detections, seen, self._min_confidence)
+        pairs = associate(tracks, detections, seen, self._min_confidence)
         for number, detection in pairs:
-            shown[detection] = state.tracks[number]
-        if len(pairs) < len(state.tracks):
+            shown[detection] = tracks[number]
+        if len(pairs) < len(tracks):
             found = {number for number, _ in pairs}
-            for number, track in enumerate(state.tracks):
+            for number, track in enumerate(tracks):
                 if number not in found:
                     track.unseen += min(elapsed, self._max_gap)
                     track.missed += 1
@@ -109,12 +111,15 @@ class Tracker:
                     new.append(one)
                 continue
             correct(shows.filter, measured)
-            shows.unseen, shows.missed = 0.0, 0
-            if shows.track_id is None:
+            if shows.missed:
+                shows.unseen, shows.missed = 0.0, 0
+            track_id = shows.track_id
+            if track_id is None:
                 shows.sightings.append(_sighting(frame, time, one))
                 if _is_certain(shows.sightings):
                     confirmed.append(self._confirm(shows))
-            ids.append(shows.track_id)
+                    track_id = shows.track_id
+            ids.append(track_id)
         is_full = False
         if new:
             followed = [one for one, shows in zip(detections, shown, strict=True) if shows is not None]
