@@ -1,8 +1,10 @@
 """Pages of predictions, in the order of their frames."""
 
+from collections.abc import Sequence
 from ctypes import c_float
 from uuid import UUID
 
+from asyncpg import Record
 from msgspec import Struct, json
 
 from ...domain.prediction import FrameSize, Prediction
@@ -34,6 +36,21 @@ class PredictionFilter(Struct, frozen=True, kw_only=True):
     min_confidence: float | None = None
 
 
+class StoredRows(Struct, frozen=True):
+    """Rows as they are stored, and what is needed to decode them. `next_frame` begins the next page."""
+
+    rows: Sequence[Record]
+    sizes: Sequence[FrameSize]
+    next_frame: int | None
+
+    def decode(self, wanted: PredictionFilter) -> list[Prediction]:
+        """Return the predictions, with the detections that are wanted."""
+        label, min_confidence = wanted.label, wanted.min_confidence or 0.0
+        return [
+            decode(row, label=label, min_confidence=min_confidence, sizes=self.sizes) for row in self.rows
+        ]
+
+
 async def list_predictions(
     predictions: Database, scenario_id: UUID, wanted: PredictionFilter, limit: int
 ) -> tuple[list[Prediction], int | None]:
@@ -42,6 +59,14 @@ async def list_predictions(
     A page ends early once it holds MAX_PAGE, but has at least one frame. With a label or a confidence, only
     matching detections are returned, and only frames that have one.
     """
+    found = await read_rows(predictions, scenario_id, wanted, limit)
+    return found.decode(wanted), found.next_frame
+
+
+async def read_rows(
+    predictions: Database, scenario_id: UUID, wanted: PredictionFilter, limit: int
+) -> StoredRows:
+    """Return up to `limit` rows, as `list_predictions` does. They have all detections of their frames."""
     min_confidence = wanted.min_confidence or 0.0
     async with predictions.connection() as connection:
         first, last = await _frame_range(connection, scenario_id, wanted)
@@ -59,10 +84,15 @@ async def list_predictions(
                 c_float(min_confidence).value,  # as the column holds it, so that 0.9 finds 0.9
             )
         sizes = await connection.fetchval("SELECT sizes FROM checkpoints WHERE scenario_id = $1", scenario_id)
-    more = rows[-1]["next"] if rows else None
-    known = _sizes.decode(sizes) if sizes else []
-    label = wanted.label
-    return [decode(row, label=label, min_confidence=min_confidence, sizes=known) for row in rows], more
+    return StoredRows(rows, _sizes.decode(sizes) if sizes else [], rows[-1]["next"] if rows else None)
+
+
+async def find_end(predictions: Database, scenario_id: UUID) -> int:
+    """Return the frame before which all is stored that ever will be."""
+    sql = "SELECT next_frame FROM checkpoints WHERE scenario_id = $1 AND NOT dropped"
+    async with predictions.connection() as connection:
+        end: int | None = await connection.fetchval(sql, scenario_id)
+    return end or 0
 
 
 # A detection takes 4 bytes of confidences, and about 80 of JSON besides its label. PostgreSQL knows the

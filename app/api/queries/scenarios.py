@@ -140,6 +140,19 @@ def with_space_reason(scenario: Scenario, full_since: datetime | None) -> Scenar
     return scenario if reason is None else structs.replace(scenario, reason=reason)
 
 
+async def list_of_batch(scenarios: Database, batch_id: UUID, after: UUID | None, limit: int) -> list[Record]:
+    """Return rows of a batch's scenarios (id, spec, media, name), the oldest first, after that one."""
+    sql = """
+        SELECT id, spec, media, coalesce(name, spec->>'name', '') AS name FROM scenarios AS s
+         WHERE batch_id = $1 AND deleted_at IS NULL
+           AND ($2::uuid IS NULL
+                OR (created_at, id) > (SELECT created_at, id FROM scenarios WHERE id = $2))
+         ORDER BY created_at, id LIMIT $3
+    """
+    async with scenarios.connection() as connection:
+        return await connection.fetch(sql, batch_id, after, limit)
+
+
 async def exists(scenarios: Database, scenario_id: UUID) -> bool:
     """Return whether there is such a scenario that was not deleted."""
     sql = "SELECT EXISTS (SELECT FROM scenarios WHERE id = $1 AND deleted_at IS NULL)"

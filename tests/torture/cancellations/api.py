@@ -7,6 +7,7 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from app.api import ApiOptions, commands, frame_range
+from app.api.exports.videos import read_video
 from app.api.http.problems import ProblemError
 from app.api.queries import commands as command_queries
 from app.api.queries import (
@@ -223,6 +224,28 @@ async def _list_stored_progress(world: World) -> None:
 @call(system.describe_database)
 async def _describe_database(world: World) -> None:
     await system.describe_database("scenarios", world.scenarios)
+
+
+@call(predictions.read_rows)
+async def _read_rows(world: World) -> None:
+    await predictions.read_rows(world.predictions, world.any_scenario(), predictions.PredictionFilter(), 10)
+
+
+@call(predictions.find_end)
+async def _find_end(world: World) -> None:
+    await predictions.find_end(world.predictions, world.any_scenario())
+
+
+@call(scenarios.list_of_batch)
+async def _list_of_batch(world: World) -> None:
+    await scenarios.list_of_batch(world.scenarios, world.any_scenario(), None, 10)
+
+
+@call(read_video)
+async def _read_video(world: World) -> None:
+    row = await scenarios.find_row(world.scenarios, world.any_scenario())
+    if row is not None:
+        await read_video(world.deps, row)
 
 
 @call(runners.list_runners)

@@ -3,7 +3,7 @@ import { BatchProgress, BatchState, countsText } from "../components/batches/pro
 import { ProblemSentence, Time, usePages, Pager, useTitle } from "../components/basics.js";
 import { Confirm } from "../components/dialog.js";
 import { ScenarioRow } from "../components/rows.js";
-import { del, patch, post } from "../lib/api.js";
+import { del, patch, post, url } from "../lib/api.js";
 import { plural } from "../lib/format.js";
 import { html, useState } from "../lib/preact.js";
 import { go, link } from "../lib/router.js";
@@ -18,6 +18,12 @@ const OUTCOMES = [
   ["completed", "Completed"],
   ["failed", "Failed"],
   ["stopped", "Stopped"],
+];
+
+const EXPORTS = [
+  ["csv", "CSV"],
+  ["jsonl", "JSON Lines"],
+  ["coco", "COCO"],
 ];
 
 export default function Batch({ params }) {
@@ -45,6 +51,10 @@ function Head({ batch, reload }) {
       <${BatchState} batch=${batch} />
       <span class="batch-detail"><${BatchProgress} batch=${batch} /></span>
       <span class="numbers">${countsText(batch.counts)}</span>
+    </p>
+    <p>
+      Export predictions: ${EXPORTS.map(([format, text]) => html`<a href=${url(`batches/${batch.id}/export`, { format })}>${text}</a>, `)}
+      events: <a href=${url(`batches/${batch.id}/export`, { format: "csv", what: "events" })}>CSV</a>
     </p>
     ${batch.problem && html`<p class="note">${batch.problem}</p>`}
     <dl class="facts">

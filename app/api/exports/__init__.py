@@ -1,0 +1,1 @@
+"""Take stored results away as files: CSV, JSON Lines, COCO, MOT."""
