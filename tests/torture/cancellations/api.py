@@ -4,10 +4,13 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+from anyio import CapacityLimiter
 from msgspec.structs import replace
 
 from app.api import ApiOptions, commands, frame_range
-from app.api.exports.videos import read_video
+from app.api.exports.streams import export_events, export_predictions
+from app.api.exports.videos import KnownVideos, read_video
+from app.api.exports.writers import JsonLinesWriter
 from app.api.http.problems import ProblemError
 from app.api.queries import commands as command_queries
 from app.api.queries import (
@@ -239,6 +242,27 @@ async def _find_end(world: World) -> None:
 @call(scenarios.list_of_batch)
 async def _list_of_batch(world: World) -> None:
     await scenarios.list_of_batch(world.scenarios, world.any_scenario(), None, 10)
+
+
+@call(export_predictions)
+async def _export_predictions(world: World) -> None:
+    videos, limiter = await _videos(world), CapacityLimiter(1)
+    wanted = predictions.PredictionFilter()
+    async for _ in export_predictions(world.predictions, videos.read, wanted, JsonLinesWriter(), limiter):
+        pass
+
+
+@call(export_events)
+async def _export_events(world: World) -> None:
+    videos, wanted = await _videos(world), events.EventFilter()
+    parts = export_events(world.predictions, videos.read, wanted, (None, None), as_csv=True, has_bom=False)
+    async for _ in parts:
+        pass
+
+
+async def _videos(world: World) -> KnownVideos:
+    row = await scenarios.find_row(world.scenarios, world.any_scenario())
+    return KnownVideos([] if row is None else [await read_video(world.deps, row)])
 
 
 @call(read_video)
