@@ -183,6 +183,14 @@ BEHIND = {"public_url": "https://va.example/video", "path_prefix": "/video"}
         ("http://[2001:db8::1]:8000", {}, {"Origin": "http://[2001:db8::1]:8000"}, True),
         ("https://va.example", {}, {"Sec-Fetch-Site": "same-origin"}, True),
         ("http://10.0.0.5:8000", BEHIND, {"Origin": "https://va.example"}, True),  # the Host is the proxy's
+        # Another port of the same host, beside the proxy.
+        (
+            "http://va.example:8000",
+            {"public_url": "http://va.example"},
+            {"Origin": "http://va.example:8000"},
+            True,
+        ),
+        ("http://va.example:8000", BEHIND, {"Origin": "http://va.example:8000"}, False),
         ("https://va.example", {}, {}, False),
         ("https://va.example", {}, {"Sec-Fetch-Site": "none"}, False),
         ("https://va.example", {}, {"Origin": "null"}, False),

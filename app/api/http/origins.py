@@ -75,14 +75,17 @@ def check_session_page(scope: HTTPScope, headers: dict[bytes, bytes], public_url
 def _is_own(scope: HTTPScope, headers: dict[bytes, bytes], public_url: str) -> bool:
     """Return whether `Origin` is that of VA_PUBLIC_URL, or of the host that the request names.
 
-    A page of https is also accepted if the request came by http, because a proxy may have ended TLS.
+    A page of https is also accepted if the request came by http, because a proxy may have ended TLS. A page
+    of http is refused if browsers use https, because whoever is on the way could have changed it.
     """
     if (origin := _parse(_text(headers, b"origin"))) is None:
         return False
     scheme, name, _ = origin
     public = _parse("/".join(public_url.lower().split("/")[:3]))
-    if public is not None and public[1] == name:
-        return origin == public
+    if origin == public:
+        return True
+    if public is not None and public[:2] == ("https", name) and scheme == "http":
+        return False
     return scheme in ("https", scope["scheme"]) and origin == _parse(f"{scheme}://{_text(headers, b'host')}")
 
 
