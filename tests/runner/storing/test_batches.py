@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -174,16 +174,14 @@ def test_the_row_of_an_open_event_is_written_only_if_more_than_its_end_has_chang
     builder = BatchBuilder(replace(BEGINNING, open_events=(OpenEvent(1, 3, 0.3), OpenEvent(2, 4, 0.4))), None)
     stay = Event(1, "object", "open", "car", 7, None, None, 3, 0.1, 9, 0.3, 5, 0.2, (1.0, 2.0, 3.0, 4.0), 0.5)
     written, ends = [], []
-    for frame, changes in enumerate(
-        [
-            {},  # the run does not know what the row has
-            {},
-            {"best_frame": 12},
-            {"best_frame": 12},
-            {"best_frame": 12, "state": "ended"},
-        ],
-        start=10,
-    ):
+    steps: list[dict[str, Any]] = [
+        {},  # the run does not know what the row has
+        {},
+        {"best_frame": 12},
+        {"best_frame": 12},
+        {"best_frame": 12, "state": "ended"},
+    ]
+    for frame, changes in enumerate(steps, start=10):
         event = replace(stay, end_frame=frame, end_time=frame / 10, **changes)
         task = FrameTask(frame, frame / 10, None, None, detections=())
         task.analysed = AnalysedFrame((event,), Carried(8, 3), None)
