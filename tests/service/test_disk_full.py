@@ -31,7 +31,7 @@ async def test_a_full_disk_is_told_and_left_by_itself(tmp_path: Path, disk: Path
         camera = await service.create("test:testsrc2?size=64x48&live=true", {"type": "mock"}, sampling=ALL)
         await service.reaches(camera, "active")
         fill(disk / "fill")
-        await until(lambda: is_told(service), 20)
+        await until(lambda: is_told(service), 60)
         assert (await service.get(camera))["reason"]["code"] == "no_space"
         metrics = (await service.http.get("/metrics")).text
         assert 'videoanalysis_scenarios_held_up{reason="no_space"} 1.0' in metrics
@@ -78,7 +78,7 @@ async def test_a_server_that_dies_of_a_full_disk_is_back_by_itself_and_nothing_i
         await service.reaches(clip, "active")
         fill(disk / "fill")
         await until(lambda: write_ahead(disk), 60, poll=0.1)
-        await until(lambda: is_told(service), 20)
+        await until(lambda: is_told(service), 60)
         refused = await service.http.get(f"/scenarios/{clip}")
         assert refused.status_code == 503
         assert refused.json()["detail"].startswith("No space is left on the disk of VA_DATA_DIR")

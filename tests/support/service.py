@@ -53,7 +53,7 @@ class ServiceProcess:
     def _client(self) -> httpx.AsyncClient:
         # Close idle connections before the server does, which might close one just as it is used again.
         limits = httpx.Limits(keepalive_expiry=2)
-        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10, limits=limits)
+        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=30, limits=limits)
 
     @property
     def process(self) -> subprocess.Popen[bytes] | ForkedProcess:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.service import running
+from tests.support.service import ServiceProcess, running
 from tests.torture.battery import Battery
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc")
@@ -20,8 +20,9 @@ ROW = 17
 
 
 @pytest.fixture(autouse=True)
-def core_dumps() -> Iterator[None]:
+def core_dumps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let this process, from which the service inherits, leave core dumps of any size."""
+    monkeypatch.setattr(ServiceProcess, "may_fork", False)  # a fork inherits from another process
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     if hard != resource.RLIM_INFINITY:
         pytest.skip("core dumps are limited already")

@@ -28,7 +28,7 @@ from tests.torture.crash.supervision import APP, RESTARTS, create, mock, one_pro
 from tests.torture.crash.verifier import FRAMES, Found, Verifier
 from tests.torture.ground_truth import make_clips
 
-pytestmark = pytest.mark.timeout(size(240, 900))
+pytestmark = pytest.mark.timeout(size(400, 900))
 
 FEW = 8
 ROUNDS = size(1, 5)

@@ -18,7 +18,7 @@ from tests.torture.chaos_fleet import chaos_fleet
 from tests.torture.ground_truth import Interruption, interruptions, make_clips, percentile, verify
 from tests.torture.kill.follower import Follower, changes
 
-pytestmark = pytest.mark.timeout(size(400, 6000))
+pytestmark = pytest.mark.timeout(size(600, 6000))
 
 ROLES = {
     "api1": "api",
@@ -56,7 +56,7 @@ async def test_whatever_is_killed_nothing_is_lost_and_everything_goes_on_in_time
                     busy.start_soon(fleet.keep_going, GOING, stop)
                     await fleet.kill(ROLES, KILLS, SECONDS)
                     stop.set()
-                settled = await fleet.settled(size(60, 300))
+                settled = await fleet.settled(size(240, 300))
                 changed = await changes(scenarios)
                 with suppress(AssertionError):
                     await until(lambda: len(follower.told) >= len(changed), timeout=30)

@@ -167,7 +167,7 @@ async def kill_leaders(started: Leaders, consumer: Consumer, writing: list[bool]
     while writing:
         before = consumer.count
         await to_thread.run_sync(started.start)
-        await until(lambda: consumer.count > before or not writing, timeout=60)  # noqa: B023 - awaited here
+        await until(lambda: consumer.count > before or not writing, timeout=180)  # noqa: B023 - awaited here
         await sleep(KILL_EVERY * chance.uniform(0.5, 1.5))
         started.kill()
     await to_thread.run_sync(started.start)

@@ -24,7 +24,7 @@ from tests.torture.zombies.faulty_store import write_late
 from tests.torture.zombies.unguarded import write_without_fence
 from tests.torture.zombies.witness import Connection, Seen
 
-pytestmark = pytest.mark.timeout(size(400, 4000))
+pytestmark = pytest.mark.timeout(size(600, 4000))
 
 ROLES = {
     "api": "api,orchestrator",
@@ -64,7 +64,7 @@ async def raise_zombies(
                 if (await witness.ask(predictions)).zombies >= enough:
                     break
             stop.set()
-        await fleet.settled(size(60, 120))
+        await fleet.settled(size(240, 120))
         return await witness.ask(predictions), await verify(scenarios, predictions)
 
 
