@@ -12,11 +12,13 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from app.bus import Publish
 from app.bus.kafka.bus import open_kafka_bus
 from app.messages import TOPICS, Topic
 from app.orchestrator import outbox
+from app.orchestrator.batches.keeper import ScanTiming
 from app.orchestrator.leader import Leader
 from app.orchestrator.leases import LeaseTiming
 from app.postgres import TRANSIENT, Database, open_database
@@ -68,7 +70,8 @@ async def _lead(dsn: str, broker: str, prefix: str) -> None:
         open_database(dsn) as database,
         open_kafka_bus([broker], topics=TOPICS, prefix=prefix, partitions=PARTITIONS) as bus,
     ):
-        await Leader(dsn, database, bus, TIMING, alone=False).run()
+        leader = Leader(dsn, database, bus, TIMING, alone=False, media_root=Path(), scan_timing=ScanTiming())
+        await leader.run()
 
 
 async def _forget_first(database: Database, publish: Publish, topic: Topic) -> int:
