@@ -61,6 +61,7 @@ async def test_a_recording_of_the_media_folder_is_chosen_by_clicks_and_created_o
     await page.get_by_label("After seconds of staying").fill("0.5")
     await page.get_by_text("More", exact=True).click()
     await expect(page.get_by_text("There is no channel.")).to_be_visible()
+    await page.get_by_label("Recorded at").fill("2026-01-31T10:30:00")  # in Berlin
     await expect(page.get_by_label("Follow objects from frame to frame")).to_be_checked()  # zones need it
     await look(page, "new-recording")
     await page.get_by_role("button", name="Create the scenario").dblclick()
@@ -70,6 +71,7 @@ async def test_a_recording_of_the_media_folder_is_chosen_by_clicks_and_created_o
     assert (scenario["name"], scenario["tags"]) == ("front <b>door</b>", ["outside", "gate 2"])
     assert scenario["progress"]["frames_sampled"] == 30
     assert scenario["tracking"] is not None  # which zones need
+    assert scenario["recorded_at"] == "2026-01-31T09:30:00Z"
     assert scenario["alerts"] == [ALERT]
     assert [zone["name"] for zone in scenario["zones"]] == ["zone 1"]
     await open_form(site, page)

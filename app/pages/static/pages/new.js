@@ -18,7 +18,7 @@ import { ZoneEditor } from "../components/zones/editor.js";
 const FIRST = { recording: "Choose a recording first.", camera: "Write the camera's address first." };
 const KINDS = [["recording", "A recording"], ["camera", "A camera"]];
 /** Fields of the parts that are closed at first. */
-const MORE = /^(tracking|presence|notify|restart|track|aspect)\b/;
+const MORE = /^(tracking|presence|notify|restart|track|aspect|recorded_at)\b/;
 const RULES = /^(zones|lines|alerts)\b/;
 
 /** Move the focus to the control of a field, if there is one. */

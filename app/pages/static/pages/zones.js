@@ -9,6 +9,7 @@ import { useGet } from "../lib/use_get.js";
 import { Empty, ProblemSentence, useTitle } from "../components/basics.js";
 import { Confirm } from "../components/dialog.js";
 import { idsOfBodies } from "../components/creation/request.js";
+import { bodyOf } from "../components/results/request.js";
 import { draftOf } from "../components/zones/draft.js";
 import { ZoneEditor } from "../components/zones/editor.js";
 import { PictureChoice, useSourcePicture } from "../components/zones/source_picture.js";
@@ -26,17 +27,10 @@ const KEYS = [
   ["Del", "Remove a shape or a corner"],
   ["Ctrl+Z", "Undo"],
 ];
-/** Parts of a scenario that another one with other zones has, too. */
-const KEPT = ["source", "detector", "sampling", "restart", "track", "aspect", "presence", "notify"];
-
 /** Return the body of POST /scenarios for the same scenario with this draft. */
-export function bodyWith(scenario, draft) {
-  const body = Object.fromEntries(KEPT.map((name) => [name, scenario[name]]));
-  if (scenario.name) body.name = scenario.name;
-  if (scenario.tags.length) body.tags = scenario.tags;
-  if (body.sampling === null) delete body.sampling;
-  if (replaces(scenario)) body.replaces = scenario.id;
-  return { ...body, ...draft, tracking: trackingOf(scenario, draft) };
+function bodyWith(scenario, draft) {
+  const body = { ...bodyOf(scenario), ...draft, tracking: trackingOf(scenario, draft) };
+  return replaces(scenario) ? { ...body, replaces: scenario.id } : body;
 }
 
 /** A live source goes on with the new one. So does one with a login, which nobody is shown again. */

@@ -1,6 +1,7 @@
 // Sampling, tracking, name, tags, and what few need.
 
 import { html } from "../../lib/preact.js";
+import { zone } from "../../lib/format.js";
 import { CheckField, ChoiceField, NumberField, TextField } from "./fields.js";
 import { findsObjects, trackingOf } from "./request.js";
 
@@ -137,6 +138,17 @@ export function RareForm({ form, set, problem }) {
       choices=${policies}
       onInput=${(restart) => set({ restart })}
     />
+    ${form.kind === "recording" &&
+    html`<${TextField}
+      label="Recorded at"
+      type="datetime-local"
+      step="1"
+      field="recorded_at"
+      problem=${problem}
+      value=${form.recordedAt}
+      onInput=${(recordedAt) => set({ recordedAt })}
+      hint=${`The time of its first frame, in your time zone (${zone()}). Events then have dates.`}
+    />`}
     <div class="row">
       <${NumberField}
         label="Video track"

@@ -23,6 +23,7 @@ export function emptyForm({ kind, recording = "", model }) {
     tags: "",
     track: "",
     aspect: "",
+    recordedAt: "",
     restart: "",
     draft: { zones: [], lines: [], alerts: [] },
     notify: null,
@@ -68,6 +69,7 @@ export function bodyOf(form, hidesPassword = false) {
   if (form.notify) body.notify = form.notify;
   if (form.track !== "") body.track = Number(form.track);
   if (form.aspect.trim()) body.aspect = form.aspect.trim();
+  if (form.kind === "recording" && form.recordedAt) body.recorded_at = new Date(form.recordedAt).toISOString();
   if (form.restart) body.restart = { policy: form.restart };
   return body;
 }

@@ -4,8 +4,8 @@ import { html } from "../../lib/preact.js";
 import { Copyable } from "../basics.js";
 
 const FIELDS = [
-  "source", "detector", "sampling", "restart", "track", "aspect", "name", "tags", "tracking", "presence", "zones",
-  "lines", "alerts", "notify",
+  "source", "detector", "sampling", "restart", "track", "aspect", "name", "recorded_at", "tags", "tracking",
+  "presence", "zones", "lines", "alerts", "notify",
 ];
 const IS_NULL = new Set(["sampling", "tracking", "presence"]); // whose null is not the default
 

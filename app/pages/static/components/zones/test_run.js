@@ -41,7 +41,7 @@ export function testBody(scenario, draft) {
   const body = {
     source: isStored ? scenario.source : `scenario:${scenario.id}`,
     detector: isStored ? scenario.detector : { type: "stored" },
-    name: `Test: ${scenario.name || scenario.source}`.slice(0, 200),
+    name: [...`Test: ${scenario.name || scenario.source}`].slice(0, 200).join(""),
     tags: ["test"],
     tracking: trackingOf(scenario, draft),
     presence: scenario.presence,
