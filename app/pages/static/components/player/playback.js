@@ -1,4 +1,5 @@
 /** What the player shows, and how it moves: one of three screens, and the stored frame of its picture. */
+import { url } from "../../lib/api.js";
 import { signal } from "../../lib/preact.js";
 import { refusalOf } from "./fetching.js";
 import { TOLERANCE, isExact } from "./frames.js";
@@ -88,7 +89,7 @@ export class Playback {
     } else {
       this.mode.value = "video";
       this.screen = new VideoScreen(this.video, this.media, this.tell());
-      this.screen.open(`${this.path}/video`);
+      this.screen.open(url(`${this.path}/video`));
     }
     if (time !== null) this.moveTo(time);
     else if (this.mode.value === "pictures") this.moveTo(0);

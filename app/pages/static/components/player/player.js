@@ -31,7 +31,7 @@ export function Player({ playback, scenario, start, stepEvent, stage }) {
       <div class="player-stage" style=${{ "--aspect": aspect }} onClick=${() => playback.toggle()}>
         <video ref=${video} playsinline tabindex="-1" hidden=${!isVideo}></video>
         <canvas ref=${picture} hidden=${isVideo}></canvas>
-        <${Overlay} playback=${playback} zones=${scenario.zones} lines=${scenario.lines} />
+        <${Overlay} playback=${playback} scenario=${scenario} />
       </div>
       <${Controls} playback=${playback} stepEvent=${stepEvent} stage=${stage} />
       ${playback.note.value && html`<figcaption class="quiet small player-note">${playback.note.value}</figcaption>`}
@@ -40,7 +40,8 @@ export function Player({ playback, scenario, start, stepEvent, stage }) {
 }
 
 /** What was found, drawn over the picture; or why there is none. It is drawn again for each picture. */
-function Overlay({ playback, zones, lines }) {
+function Overlay({ playback, scenario }) {
+  const { zones, lines, reason } = scenario;
   const canvas = useRef(null);
   const [size, setSize] = useState({ width: 0, height: 0 });
   const prediction = playback.prediction.value;
@@ -64,7 +65,9 @@ function Overlay({ playback, zones, lines }) {
     drawOverlay(canvas.current.getContext("2d"), { width, height, scale }, prediction, more);
   }, [size, prediction, isHeld, zones, lines]);
 
-  const message = playback.refusal.value ?? frameProblem(prediction) ?? emptyText(playback);
+  // The last picture of a camera that is away must not be taken for the newest one.
+  const away = playback.isFollowing.value ? (reason?.text ?? null) : null;
+  const message = playback.refusal.value ?? away ?? frameProblem(prediction) ?? emptyText(playback);
   return html`
     <canvas ref=${canvas} class="player-overlay" role="img" aria-label=${description(prediction)}></canvas>
     ${message && html`<p class="player-message" role="status">${message}</p>`}
