@@ -172,6 +172,12 @@ async def test_predictions_history_and_request_are_shown(shown: Site, page: Page
         (await shown.http.get(f"scenarios/{each}")).json() for each in (scenario_id, created.json()["id"])
     ]
     assert [one[field] for field in fields] == [other[field] for field in fields]
+    await page.get_by_text("Export", exact=True).click()
+    async with page.expect_download() as started:
+        await page.get_by_role("link", name="Predictions as CSV").click()
+    download = await started.value
+    assert download.suggested_filename.endswith("-predictions.csv")
+    assert (await download.path()).read_text().startswith("scenario_id,")
 
 
 async def test_hostile_texts_are_shown_as_text(shown: Site, page: Page) -> None:

@@ -3,8 +3,7 @@ import { Empty, Pager, ProblemSentence, Time, usePages, useTitle } from "../comp
 import { Picture } from "../components/picture.js";
 import { Badge } from "../components/badge.js";
 import { get } from "../lib/api.js";
-import { KINDS, lengthText, momentOf, whatText } from "../lib/events.js";
-import { colorOf } from "../lib/colors.js";
+import { KINDS, lengthText, whatText } from "../lib/events.js";
 import { duration, zone } from "../lib/format.js";
 import { html, useEffect, useState } from "../lib/preact.js";
 import { link, setQuery } from "../lib/router.js";
@@ -116,18 +115,18 @@ function NoEvents({ isFiltered }) {
 }
 
 function EventItem({ event, scenario }) {
-  const [path, moment] = momentOf(event);
+  const moment = link(`scenarios/${event.scenario_id}`, { event: event.event_id });
   const long = lengthText(event);
   const hasLive = scenario && isLive(scenario);
   const size = event.picture?.width ? event.picture : scenario?.media;
   const canHavePicture = event.picture !== null || (scenario && !hasLive);
   return html`<li class="event-item">
-    <a class="event-thumb" style=${size ? { "--ratio": size.width / size.height } : {}} href=${link(path, moment)} tabindex="-1" aria-hidden="true">
+    <a class="event-thumb" style=${size ? { "--ratio": size.width / size.height } : {}} href=${moment} tabindex="-1" aria-hidden="true">
       ${canHavePicture ? html`<${Thumbnail} event=${event} size=${size} />` : html`<div class="no-picture">no picture</div>`}
     </a>
     <div class="event-words">
-      <a class="event-title break" href=${link(path, moment)}>
-        <strong>${event.label}</strong>${event.track_id === null ? "" : ` #${event.track_id}`}${" "}${whatText(event)}
+      <a class="event-title break" href=${moment}>
+        <bdi><strong>${event.label}</strong></bdi>${event.track_id === null ? "" : ` #${event.track_id}`}${" "}${whatText(event)}
       </a>
       <span class="numbers">
         ${event.at ? html`<${Time} at=${event.at} />` : `at ${duration(event.start_time, 1)} of the recording`}
@@ -143,25 +142,14 @@ function EventItem({ event, scenario }) {
   </li>`;
 }
 
-/** The picture of an event with the box of what it is about. */
 function Thumbnail({ event, size }) {
-  const { box = event.best_box } = event.picture ?? {};
-  const [x1, y1, x2, y2] = box;
-  const place = size && {
-    left: `${(100 * x1) / size.width}%`,
-    top: `${(100 * y1) / size.height}%`,
-    width: `${(100 * (x2 - x1)) / size.width}%`,
-    height: `${(100 * (y2 - y1)) / size.height}%`,
-    borderColor: colorOf(event.label),
-  };
   return html`<${Picture}
     path=${`scenarios/${event.scenario_id}/events/${event.event_id}/picture.jpg`}
+    params=${{ annotated: true }}
     alt=""
     width=${size?.width}
     height=${size?.height}
-  >
-    ${place && html`<span class="event-box" style=${place}></span>`}
-  <//>`;
+  />`;
 }
 
 const known = new Map();

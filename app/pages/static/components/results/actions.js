@@ -5,6 +5,7 @@ import { go, link } from "../../lib/router.js";
 import { can } from "../../lib/session.js";
 import { ProblemSentence } from "../basics.js";
 import { Confirm } from "../dialog.js";
+import { Exports } from "./exports.js";
 
 /** `playback`: null if the source was not opened. */
 export function Actions({ scenario, path, playback, reload }) {
@@ -40,6 +41,7 @@ export function Actions({ scenario, path, playback, reload }) {
       isInactive &&
       html`<button type="button" class="danger" onClick=${() => setAsking(true)}>Delete</button>`}
     </div>
+    <${Exports} path=${path} />
     <${ProblemSentence} problem=${problem} />
     ${isAsking &&
     html`<${Confirm}

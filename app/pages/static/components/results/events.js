@@ -1,11 +1,11 @@
 /** The events of a scenario: a list with pictures, which leads to their moments. */
 import { get } from "../../lib/api.js";
+import { KINDS, lengthText, whatText } from "../../lib/events.js";
 import { duration } from "../../lib/format.js";
 import { html, useEffect, useState } from "../../lib/preact.js";
 import { ProblemSentence, Time } from "../basics.js";
 import { Picture } from "../picture.js";
 
-const KINDS = ["object", "zone", "line", "presence", "alert"];
 const PAGE = 50;
 
 /**
@@ -77,6 +77,7 @@ export function EventList({ path, scenario, isDated, chosen, onChoose, version }
 
 function EventRow({ event, isDated, isChosen, onChoose }) {
   const { picture } = event;
+  const long = lengthText(event);
   return html`<li>
     <button type="button" class="event" aria-current=${isChosen ? "true" : null} onClick=${() => onChoose(event)}>
       <span class="event-picture">
@@ -91,26 +92,13 @@ function EventRow({ event, isDated, isChosen, onChoose }) {
         <span class="break">
           <bdi><strong>${event.label}</strong></bdi>${event.track_id === null ? "" : ` #${event.track_id}`}
         </span>
-        <span class="quiet break">${whatText({ ...event, name: html`<bdi>${event.name}</bdi>` })}</span>
+        <span class="quiet break">${whatText(event)}</span>
         <span class="quiet numbers">
-          ${isDated ? html`<${Time} at=${event.start_time} />` : duration(event.start_time, 1)}${lengthText(event)}
+          ${isDated ? html`<${Time} at=${event.start_time} />` : duration(event.start_time, 1)}${long && `, ${long}`}
         </span>
       </span>
     </button>
   </li>`;
-}
-
-/** Return what happened, in words, as text and elements. */
-function whatText({ kind, name, direction, state }) {
-  const end = state === "open" ? ", goes on" : "";
-  if (kind === "line") return [name, ` → ${direction}`];
-  if (kind === "alert") return ["alert ", name];
-  if (kind === "zone") return ["in ", name, end];
-  return [kind === "presence" ? "visible" : "in the picture", end];
-}
-
-function lengthText({ start_time: start, end_time: end, kind }) {
-  return kind === "line" || kind === "alert" || end - start < 0.1 ? "" : `, ${duration(end - start, 1)} long`;
 }
 
 function emptyText(scenario, isFiltered) {
