@@ -92,7 +92,7 @@ async def measure(rounds: int, scenarios: int = SCENARIOS, *, plans: bool = Fals
             times = []
             for _ in range(1 if plans else 5 * rounds):
                 began = time.perf_counter()
-                await list_scenarios(*databases, wanted, None, LIMIT, 10)
+                await list_scenarios(databases[0], databases[1], wanted, None, LIMIT, 10)
                 times.append((time.perf_counter() - began) * 1000)
             base = base or median(times)
             rows.append(Row("", f"a page of {LIMIT} {name}", "ms", median(times), base))
