@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from uuid import UUID
 
+from app.api.queries.batches import find_batch
 from app.api.queries.filters import ScenarioFilter, count_scenarios
 from app.api.queries.scenarios import list_scenarios
 from app.domain.states import State
@@ -25,9 +27,10 @@ LIMIT = 100  # items per page, the default
 LIVE = 50  # scenarios that run; all others are recordings of which one in 500 failed
 
 FILL = """
-    INSERT INTO scenarios (id, spec, state, attempt, outcome, error, tags, created_at,
+    INSERT INTO scenarios (id, batch_id, spec, state, attempt, outcome, error, tags, created_at,
                            runner_id, boot_id, lease_renewed_at)
-    SELECT gen_random_uuid(), spec, CASE WHEN runs THEN 'active' ELSE 'inactive' END, 1,
+    SELECT gen_random_uuid(), CASE WHEN n % 20 = 1 THEN $3::uuid END, spec,
+           CASE WHEN runs THEN 'active' ELSE 'inactive' END, 1,
            CASE WHEN runs THEN NULL WHEN n % 500 = 1 THEN 'failed' ELSE 'completed' END,
            CASE WHEN NOT runs AND n % 500 = 1 THEN 'the file is damaged' END,
            ARRAY['all', 'number ' || n], now() - n * interval '1 second',
@@ -43,6 +46,7 @@ FILL = """
                                SELECT jsonb_agg('label ' || l) FROM generate_series(1, 50) AS l))) AS spec
               FROM generate_series(1, $1::integer) AS n) AS numbers
 """
+BATCH = UUID(int=1)  # of one in 20 scenarios
 PAGES = {
     "without a filter": ScenarioFilter(),
     "that run": ScenarioFilter(state=State.ACTIVE),
@@ -54,6 +58,8 @@ PAGES = {
     "of a name that one in 50 has": ScenarioFilter(name="camera 7"),
     "of a tag that all have": ScenarioFilter(tag="all"),
     "of a tag that one has": ScenarioFilter(tag="number 77"),
+    "of a batch": ScenarioFilter(batch=BATCH),
+    "of a batch, that failed": ScenarioFilter(batch=BATCH, outcome="failed"),
     "of a source": ScenarioFilter(source="yard/21/77.mp4"),
     "whose name contains what all have": ScenarioFilter(text="camera"),
     "whose name or file contains what 20 have": ScenarioFilter(text="9912"),
@@ -77,7 +83,12 @@ async def measure(rounds: int, scenarios: int = SCENARIOS, *, plans: bool = Fals
             await migrate(server.dsn(name), f"app.{name}")
             databases.append(await stack.enter_async_context(open_database(server.dsn(name))))
         async with databases[0].connection() as connection:
-            await connection.execute(FILL, scenarios, LIVE, timeout=600)
+            await connection.execute(
+                "INSERT INTO batches (id, spec, name, watch, at_once) VALUES ($1, $2, '', true, 4)",
+                BATCH,
+                {"sources": "*.mp4", "scenario": {}},
+            )
+            await connection.execute(FILL, scenarios, LIVE, BATCH, timeout=600)
             await connection.execute("VACUUM ANALYZE scenarios", timeout=600)
             sizes = await connection.fetch(
                 "SELECT relname, pg_relation_size(oid) FROM pg_class WHERE relname LIKE 'scenarios%'"
@@ -102,6 +113,12 @@ async def measure(rounds: int, scenarios: int = SCENARIOS, *, plans: bool = Fals
             await count_scenarios(databases[0])
             times.append((time.perf_counter() - began) * 1000)
         rows.append(Row("", "how many there are in each state", "ms", median(times), base))
+        times = []
+        for _ in range(1 if plans else 5 * rounds):
+            began = time.perf_counter()
+            await find_batch(databases[0], BATCH)
+            times.append((time.perf_counter() - began) * 1000)
+        rows.append(Row("", f"a batch of {scenarios // 20:,} scenarios", "ms", median(times), base))
         total = sum(size for _, size in sizes)
         notes = ", ".join(f"{name} {size / scenarios:.0f}" for name, size in sizes)
         rows.append(Row("", "scenarios on disk", "MB", total / 1e6, total / 1e6, note=f"bytes each: {notes}"))

@@ -23,6 +23,7 @@ from .http.response_cache import ResponseCache
 from .live_pictures import LivePictures
 from .options import ApiDeps, ApiOptions
 from .routes import (
+    batch_results,
     batches,
     changes,
     channels,
@@ -71,6 +72,7 @@ ROUTES: list[HTTPRouteHandler] = [
     batches.start_batch,
     batches.update_batch,
     batches.delete_batch,
+    batch_results.get_batch_predictions,
     predictions.get_predictions,
     pictures.get_frame,
     pictures.stream_pictures,

@@ -20,7 +20,7 @@ from .queries.deliveries import ChannelInfo, ChannelList, DeliveryInfo, Delivery
 from .queries.events import EventPage, EventPicture, StoredEvent
 from .queries.filters import ScenarioCounts
 from .queries.history import ChangePage, ScenarioChange, SourceChange
-from .queries.predictions import PredictionPage
+from .queries.predictions import BatchPredictionPage, PredictionPage, PredictionsOfScenario
 from .queries.progress import Progress
 from .queries.runners import RunnerInfo, RunnerList
 from .queries.scenarios import Scenario, ScenarioPage
@@ -165,6 +165,8 @@ PREDICTION_PAGE = PredictionPage(
     ],
     None,
 )
+
+BATCH_PREDICTION_PAGE = BatchPredictionPage([PredictionsOfScenario(SCENARIO.id, PREDICTION_PAGE.items)], None)
 
 EVENT_PAGE = EventPage(
     [

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from app.api.queries.batches import MAX_LISTED
+from app.api.routes import batch_results
 from app.api.routes import batches as routes
 from app.domain.detector_config import Marker
 from app.domain.media import Media
@@ -17,6 +18,8 @@ from app.messages import CreateScenario
 from app.orchestrator.handlers import handle_command
 from app.postgres import Database
 from tests.api.conftest import Start, connected
+from tests.support.batches import batch as stored_batch
+from tests.support.checkpoints import claim, new_fence, write
 
 BODY: dict[str, Any] = {"sources": "yard/**/*.mp4", "scenario": {"detector": {"type": "marker"}}}
 
@@ -165,11 +168,14 @@ async def test_progress_failures_and_warnings_are_shown(http: httpx.AsyncClient,
     running = await add_scenario(scenarios, batch, "active", next_frame=50, media=half)
     async with scenarios.connection() as connection:
         await connection.execute("UPDATE batch_files SET note = 'no date' WHERE scenario_id = $1", running)
+    again = await add_scenario(scenarios, batch, outcome="stopped")
+    async with scenarios.connection() as connection:
+        await connection.execute("UPDATE batch_files SET state = 'ready' WHERE scenario_id = $1", again)
     shown = (await http.get(f"/batches/{batch}")).json()
     assert shown["counts"] == {
-        "files": 9, "growing": 1, "waiting": 2, "running": 1, "completed": 1, "stopped": 1, "failed": 3,
+        "files": 10, "growing": 1, "waiting": 3, "running": 1, "completed": 1, "stopped": 1, "failed": 3,
     }  # fmt: skip
-    assert shown["percent"] == round(100 * 4.5 / 9, 1)
+    assert shown["percent"] == round(100 * 4.5 / 10, 1)
     assert shown["warnings"] == [{"path": f"{running}.mp4", "scenario_id": str(running), "text": "no date"}]
     reasons = {each["path"]: (each["scenario_id"], each["text"]) for each in shown["failures"]}
     assert reasons == {
@@ -254,3 +260,41 @@ async def test_a_command_that_nobody_handles_is_accepted(start: Start, bus: Any)
     assert answer.status_code == 202
     assert answer.headers["location"] == f"/batches/{answer.json()['id']}"
     assert [topic for topic, *_ in bus.published] == ["scenario_changes"]
+
+
+async def test_predictions_of_a_batch_are_read_page_by_page(
+    http: httpx.AsyncClient, scenarios: Database, predictions: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, other = [(await create(http))["id"] for _ in range(2)]
+    expected = []
+    for count in (3, 0, 4):
+        scenario = await add_scenario(scenarios, batch, outcome="completed")
+        fence = new_fence(1, scenario)
+        await claim(predictions, fence)
+        await write(predictions, fence, stored_batch(0, count, is_finished=True))
+        expected += [(str(scenario), frame) for frame in range(count)]
+    await add_scenario(scenarios, other, outcome="completed")
+
+    async def read(**filters: str) -> list[tuple[str, int]]:
+        found = []
+        params = {"batch": batch} | filters
+        while True:
+            page = (await http.get("/predictions", params=params)).json()
+            for item in page["items"]:
+                found += [(item["scenario_id"], each["frame"]) for each in item["predictions"]]
+            if page["next_cursor"] is None:
+                return found
+            params["cursor"] = page["next_cursor"]
+
+    for limit in (1, 3, 100):
+        assert await read(limit=str(limit)) == expected
+    assert await read(label="aruco:0", min_confidence="0.5") == expected
+    monkeypatch.setattr(batch_results, "MOST_SCENARIOS", 1)
+    assert await read() == expected
+    assert await read(label="nothing") == []
+    monkeypatch.setattr(batch_results, "MAX_PAGE", 1)
+    assert await read() == expected
+    assert (await http.get(f"/predictions?batch={uuid4()}")).status_code == 404
+    missing = await http.get("/predictions")
+    assert (missing.status_code, missing.json()["field"]) == (400, "batch")
+    assert (await http.get(f"/predictions?batch={other}")).json() == {"items": [], "next_cursor": None}

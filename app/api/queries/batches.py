@@ -129,6 +129,28 @@ async def list_batches(
     return items, more
 
 
+async def list_scenarios_of(
+    scenarios: Database, batch_id: UUID, after: BatchPosition | None, limit: int
+) -> list[BatchPosition]:
+    """Return up to `limit` scenarios of a batch from a position on, that one included, oldest first."""
+    position = "" if after is None else "AND (created_at, id) >= ($3::timestamptz, $4::uuid)"
+    values = () if after is None else (after.created_at, after.id)
+    sql = f"""
+        SELECT created_at, id FROM scenarios
+         WHERE batch_id = $1 AND deleted_at IS NULL {position}
+         ORDER BY created_at, id LIMIT $2
+    """  # noqa: S608
+    async with scenarios.connection() as connection:
+        return [BatchPosition(*row) for row in await connection.fetch(sql, batch_id, limit, *values)]
+
+
+async def batch_exists(scenarios: Database, batch_id: UUID) -> bool:
+    """Return whether there is such a batch that was not deleted."""
+    sql = "SELECT EXISTS (SELECT FROM batches WHERE id = $1 AND deleted_at IS NULL)"
+    async with scenarios.connection() as connection:
+        return bool(await connection.fetchval(sql, batch_id))
+
+
 async def _page(
     connection: Connection, wanted: BatchFilter, after: BatchPosition | None, limit: int
 ) -> list[Record]:
@@ -181,8 +203,9 @@ def _note(row: Record) -> FileNote:
 
 _SELECT = f"""
 SELECT b.id, name, tags, spec, watch, at_once, state, problem, scanned_at, created_at, updated_at,
-       pending + scenarios AS files, growing, ready + queued AS waiting, running, completed, stopped,
-       failed + lost AS failed, completed + failed + lost + partly AS analysed,
+       pending + scenarios AS files, growing, ready + queued AS waiting, running, completed,
+       made.stopped - again.stopped AS stopped, made.failed - again.failed + lost AS failed,
+       completed + made.failed - again.failed + lost + partly AS analysed,
        state = 'running' AND (watch OR listed_at IS NULL)
        AND coalesce(scanned_at, created_at) < now() - interval '{SCAN_PATIENCE} seconds' AS is_overdue
   FROM batches AS b
@@ -198,12 +221,14 @@ SELECT b.id, name, tags, spec, watch, at_once, state, problem, scanned_at, creat
            count(*) FILTER (WHERE state = 'init_startup') AS queued,
            count(*) FILTER (WHERE state NOT IN ('init_startup', 'inactive')) AS running,
            count(*) FILTER (WHERE outcome = 'completed') AS completed,
-           count(*) FILTER (WHERE outcome = 'stopped' AND NOT again) AS stopped,
-           count(*) FILTER (WHERE outcome = 'failed' AND NOT again) AS failed
-      FROM (SELECT s.state, s.outcome, f.number IS NOT NULL AS again
-              FROM scenarios AS s LEFT JOIN batch_files AS f
-                ON f.batch_id = b.id AND f.state = 'ready' AND f.scenario_id = s.id
-             WHERE s.batch_id = b.id AND s.deleted_at IS NULL) AS s) AS made
+           count(*) FILTER (WHERE outcome = 'stopped') AS stopped,
+           count(*) FILTER (WHERE outcome = 'failed') AS failed
+      FROM scenarios WHERE batch_id = b.id AND deleted_at IS NULL) AS made
+ CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE s.outcome = 'stopped') AS stopped,
+           count(*) FILTER (WHERE s.outcome = 'failed') AS failed
+      FROM batch_files AS f JOIN scenarios AS s ON s.id = f.scenario_id
+     WHERE f.batch_id = b.id AND f.state = 'ready' AND s.deleted_at IS NULL) AS again
  CROSS JOIN LATERAL (
     SELECT coalesce(sum(least(1, next_frame / (media->>'frames')::double precision)), 0) AS partly
       FROM scenarios

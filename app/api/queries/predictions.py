@@ -25,6 +25,20 @@ class PredictionPage(Struct, frozen=True):
     next_cursor: str | None
 
 
+class PredictionsOfScenario(Struct, frozen=True):
+    """Predictions of one scenario of a batch, by frame."""
+
+    scenario_id: UUID
+    predictions: list[Prediction]
+
+
+class BatchPredictionPage(Struct, frozen=True):
+    """Predictions by scenario, oldest scenario first. `next_cursor` is null if nothing more is stored now."""
+
+    items: list[PredictionsOfScenario]
+    next_cursor: str | None
+
+
 class PredictionFilter(Struct, frozen=True, kw_only=True):
     """Which predictions to return. `to_frame` and `to_time` are exclusive; times are in seconds."""
 

@@ -135,3 +135,13 @@ async def _find_batch(world: World) -> None:
 @call(queries.list_batches)
 async def _list_batches(world: World) -> None:
     await queries.list_batches(world.scenarios, queries.BatchFilter(), None, 10)
+
+
+@call(queries.list_scenarios_of)
+async def _list_scenarios_of(world: World) -> None:
+    await queries.list_scenarios_of(world.scenarios, uuid4(), None, 10)
+
+
+@call(queries.batch_exists)
+async def _batch_exists(world: World) -> None:
+    await queries.batch_exists(world.scenarios, uuid4())
