@@ -38,6 +38,7 @@ MODULES = (
     "api_latency",
     "queries",
     "pictures",
+    "browsing",
     "decoding",
     "scaling",
 )
