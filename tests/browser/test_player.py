@@ -107,6 +107,28 @@ async def test_boxes_are_exactly_where_and_when_things_are(shown: Site, page: Pa
     await expect(note).to_have_count(1 if name == "hevc.mp4" else 0)
 
 
+async def test_a_browser_that_shows_other_frames_is_not_trusted(shown: Site, page: Page) -> None:
+    await page.add_init_script(
+        """
+        const video = HTMLVideoElement.prototype;
+        const original = video.requestVideoFrameCallback;
+        video.requestVideoFrameCallback = function (fn) {
+          const late = (now, {mediaTime}) => fn(now, {mediaTime: mediaTime && mediaTime + 0.011});
+          return original.call(this, late);
+        };
+        """
+    )
+    await opened(shown, page, "turned.mp4", "?t=0.5")
+    await expect(page.locator(".player-position")).to_have_text(re.compile(r"frame 15, 0:00\.01[01] before$"))
+    note = page.get_by_text("This browser does not show exactly the frames that were analysed (h264).")
+    await page.keyboard.press("ArrowRight")
+    await expect(page.locator(".player-position")).to_have_text(re.compile(r"frame 16, 0:00\.01[01] before$"))
+    await expect(page).to_have_url(re.compile(r"\?t=0\.544$"))  # the seek is over
+    await page.keyboard.press("ArrowRight")
+    await expect(note).to_be_visible()
+    await check_box(page, 17)
+
+
 async def test_an_event_leads_to_its_moment_which_an_address_keeps(shown: Site, page: Page) -> None:
     await opened(shown, page, "bframes.mp4")
     await page.get_by_role("button", name=re.compile("aruco:7 ")).click()

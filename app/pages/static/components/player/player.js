@@ -17,7 +17,7 @@ import { RATES } from "./playback.js";
 export function Player({ playback, scenario, start, stepEvent, stage }) {
   const video = useRef(null);
   const picture = useRef(null);
-  const { media } = playback;
+  const media = (playback.isLive && scenario.media) || playback.media; // a camera's can change
   const isVideo = playback.mode.value === "video";
 
   useEffect(() => {

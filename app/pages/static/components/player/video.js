@@ -3,6 +3,7 @@ import { INTO_FRAME, Trust, isTurned, offsetOf } from "./clock.js";
 import { TOLERANCE } from "./frames.js";
 
 const END_TOLERANCE = 0.05; // seconds
+const SAME_PICTURE = 1000; // milliseconds after a seek without another picture: it led to the one that is shown
 
 /** Return whether this browser tells which picture it shows. */
 export function canTellFrames() {
@@ -21,6 +22,7 @@ export class VideoScreen {
     this.media = media;
     this.tell = tell;
     this.offset = null;
+    this.last = 0; // the time of the picture on screen
     this.trust = new Trust();
     this.wanted = null; // {time, isFrame, tries}: of the seek in progress
     this.next = null; // the seek after it
@@ -37,7 +39,11 @@ export class VideoScreen {
     on("pause", () => this.tell.playing(false));
     on("ended", () => this.tell.playing(false));
     on("waiting", () => this.tell.waiting(true));
-    on("seeked", () => this.tell.waiting(false));
+    on("seeked", () => {
+      this.tell.waiting(false);
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.settleLate(), SAME_PICTURE);
+    });
     on("playing", () => this.tell.waiting(false));
     video.muted = true;
     video.preload = "auto";
@@ -66,6 +72,7 @@ export class VideoScreen {
       return;
     }
     const time = Math.max(0, mediaTime - this.offset);
+    this.last = time;
     if (this.wanted) this.settle(time);
     if (!this.isClosed) this.tell.shown(time);
   }
@@ -90,6 +97,13 @@ export class VideoScreen {
       }
     } else if (wanted.isFrame) this.trust.note(wanted.time, time);
     this.goOn();
+  }
+
+  /** Browsers tell nothing if a seek leads to the picture that is shown, nor while the tab is hidden. */
+  settleLate() {
+    if (this.isClosed || !this.wanted || this.video.seeking || document.hidden) return;
+    this.settle(this.last);
+    if (!this.isClosed) this.tell.shown(this.last);
   }
 
   goOn() {
@@ -146,6 +160,7 @@ export class VideoScreen {
 
   close() {
     this.isClosed = true;
+    clearTimeout(this.timer);
     this.listeners.abort();
     this.video.cancelVideoFrameCallback?.(this.callback);
     this.video.pause();
