@@ -15,6 +15,8 @@ from app.api.http import middleware
 from app.api.http.middleware import RequestMiddleware
 from app.api.http.sessions import COOKIE, LIFETIME, KeySession, make_cookie
 from app.inference.application import InferenceApp
+from app.service import Service
+from app.settings import load
 from tests.api.conftest import listening
 
 KEY, VIEWER, OTHER = "a-long-secret-key", "a-key-of-a-viewer", "another-long-secret-key"
@@ -276,3 +278,16 @@ async def test_a_stream_ends_with_the_session_that_opened_it(monkeypatch: pytest
         assert answer.status_code == 200
         with pytest.raises(httpx.RemoteProtocolError):
             await answer.aread()
+
+
+async def test_the_settings_tell_keys_and_address() -> None:
+    given = {"VA_API_KEYS": KEY, "VA_VIEWER_KEYS": VIEWER, "VA_PUBLIC_URL": "https://va.example/video/"}
+    app = Service(load(given)).application()
+    async with browser(cast("RequestMiddleware", app), "http://10.0.0.5:8000") as http:
+        entered = await http.post("/session", json={"key": VIEWER}, headers=OWN)
+        assert (entered.status_code, entered.json()["access"]) == (200, "viewer")
+        assert {"Path=/video", "Secure"} <= set(entered.headers["set-cookie"].split("; "))
+        foreign = await http.post(
+            "/session", json={"key": VIEWER}, headers={"Origin": "https://evil.example"}
+        )
+        assert foreign.status_code == 403
