@@ -64,15 +64,14 @@ def build() -> dict[str, str]:
         WrongPackageError: a package has another content
     """
     listed = packages()
-    names = {file.module: file.name for package in listed for file in package.file if file.module}
+    names = {file.module: file.name for package in listed for file in package.file}
     built, licences = {}, []
     for package in listed:
         with tarfile.open(npm.fetch(package.name, package.version, package.integrity)) as archive:
             licence = _read(archive, "LICENSE")
             licences.append(f"{package.name} {package.version}: {package.licence}\n\n{licence.strip()}\n")
             for file in package.file:
-                text = _read(archive, file.path)
-                built[file.name] = rewrite(text, names) if file.name.endswith(".js") else text
+                built[file.name] = rewrite(_read(archive, file.path), names)
     return {**built, LICENCES: f"\n{'-' * 100}\n\n".join(licences)}
 
 

@@ -38,7 +38,7 @@ async def test_the_document_and_what_it_loads_are_served_under_a_strict_policy(
     ("path", "media_type"),
     [
         ("lib/api.js", "text/javascript; charset=utf-8"),
-        ("vendor/uplot.css", "text/css; charset=utf-8"),
+        ("style.css", "text/css; charset=utf-8"),
         ("icon.svg", "image/svg+xml"),
     ],
 )
