@@ -83,9 +83,9 @@ def test_a_test_that_failed_once_passes(tmp_path: Path) -> None:
 
 
 def test_a_test_that_fails_twice_fails(tmp_path: Path) -> None:
-    status, said = run_all(tmp_path, FAILS)
-    assert "run again alone" in said
-    assert "1 failed" in said.splitlines()[-1]
+    status, said = run_all(tmp_path, FAILS_ONCE, FAILS)
+    assert "2 tests failed; they are run again alone" in said
+    assert "1 failed, 1 passed" in said.splitlines()[-1]
     assert status == 1
 
 
