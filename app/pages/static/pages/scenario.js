@@ -16,6 +16,8 @@ import { html, useEffect, useMemo, useRef, useState } from "../lib/preact.js";
 import { go, link, setQuery } from "../lib/router.js";
 import { useGet } from "../lib/use_get.js";
 
+export const styles = ["scenario"];
+
 const KEYS = [
   ["Space", "Play or pause; of a live source, follow"],
   ["← →", "Previous and next stored frame"],
