@@ -1,6 +1,7 @@
 """The overview: the first visit, live tiles, and a list that is filtered, watched and acted on."""
 
 import re
+from itertools import count
 from typing import Any
 
 from playwright.async_api import Page, expect
@@ -10,6 +11,8 @@ from app.domain.media import Media
 from app.domain.spec import ScenarioSpec
 from tests.browser.looking import look
 from tests.browser.site import Site
+from tests.support.http_cameras import MULTIPART, Reply, headed, http_camera, jpeg
+from tests.support.ports import free_port
 from tests.support.rows import add_checkpoint, add_scenario
 from tests.support.waiting import until
 
@@ -75,6 +78,28 @@ async def test_a_live_source_shows_its_newest_picture(site: Site, page: Page) ->
     await site.http.post(f"scenarios/{scenario_id}/stop")
     await expect(page.locator(".tile")).to_have_count(0)
     await expect(page.locator(".scenario").get_by_text("stopped")).to_be_visible()
+
+
+def ten_a_second(_: object) -> Reply:
+    """Answer as an MJPEG camera that sends numbered pictures."""
+    return Reply({"Content-Type": MULTIPART}, map(headed(), map(jpeg, count())), interval=0.1)
+
+
+async def test_a_lost_camera_says_why_and_comes_back(site: Site, page: Page) -> None:
+    port = free_port()
+    with http_camera(ten_a_second, port) as url:
+        restart = {"policy": "always"}
+        await site.create(f"{url}/door.mjpg", {"type": "mock"}, name="door", restart=restart)
+        await page.goto(site.url)
+        tile, row = page.locator(".tile"), page.locator(".scenario")
+        await expect(tile.locator("img")).to_be_visible()
+    await expect(tile.get_by_text("reconnecting")).to_be_visible()
+    await expect(row.get_by_text("reconnecting")).to_be_visible()
+    await expect(tile).to_contain_text(str(port))  # the reason names the address
+    await look(page, "overview-lost")
+    with http_camera(ten_a_second, port):
+        await expect(tile.get_by_text("running")).to_be_visible()
+        await expect(tile.locator(".picture-problem")).to_have_count(0)
 
 
 async def add_rows(site: Site) -> None:

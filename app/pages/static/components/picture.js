@@ -49,7 +49,7 @@ export function Picture({ path, params = {}, alt, width = 16, height = 9, onLoad
 
   return html`<div ref=${element} class="picture" style=${{ aspectRatio: `${width} / ${height}` }}>
     ${state.source && html`<img src=${state.source} alt=${alt} decoding="async" />`}
-    ${state.problem && !state.source && html`<p class="picture-problem">${state.problem.sentence}</p>`}
+    ${state.problem && !state.source && html`<p class="picture-problem" title=${state.problem.sentence}>${state.problem.sentence}</p>`}
     ${children}
   </div>`;
 }

@@ -30,7 +30,7 @@ function Tile({ scenario }) {
     <a href=${link(`scenarios/${scenario.id}`)} aria-label=${name}>
       <div class=${`picture ${isOpen ? "" : "stale"}`} style=${{ aspectRatio: shape }}>
         ${source && html`<img src=${source} alt=${`Newest picture of ${name}`} />`}
-        ${words && html`<p class="picture-problem">${words}</p>`}
+        ${words && html`<p class="picture-problem" title=${words}>${words}</p>`}
       </div>
     </a>
     <div class="tile-line">
