@@ -246,6 +246,10 @@ async def test_a_batch_is_changed_stopped_started_and_deleted(
     deleted = await http.delete(f"/batches/{batch}?stop=true")
     assert (deleted.status_code, deleted.json()["id"]) == (202, batch)
     assert (await http.get(f"/batches/{batch}")).json()["state"] == "deleting"
+    async with scenarios.connection() as connection:
+        await connection.execute("UPDATE batches SET deleted_at = now()")
+    again = await http.post("/batches", json=BODY | {"name": "yard", "watch": True, "id": batch})
+    assert (again.status_code, again.json()["type"]) == (409, "/problems/conflict")
     for method, path in (("POST", "stop"), ("POST", "start"), ("DELETE", "")):
         missing = await http.request(method, f"/batches/{uuid4()}/{path}".rstrip("/"))
         assert missing.status_code == 404, path

@@ -29,6 +29,7 @@ from ..http.problems import (
     TOO_SLOW,
     UNAVAILABLE,
     UNSUPPORTED_MEDIA_TYPE,
+    ProblemError,
     no_batch,
 )
 from ..http.requests import ApiRequest
@@ -46,6 +47,7 @@ class AcceptedBatch(Struct, frozen=True):
 
 
 _ANSWER_TIMEOUT = 1.5  # seconds for a command and a query of what it did
+_ID_DELETED = "This id belonged to a deleted batch: choose another."
 _ACCEPTED = "Accepted. GET the batch to see when it is done."
 _DELETING = "Its scenarios are deleted one after the other, and then the batch is. GET the batch to see it."
 _LOCATION_DOC = {"Location": "The path of the batch."}
@@ -99,7 +101,7 @@ class BatchQuery(Struct, frozen=True, forbid_unknown_fields=True):
         },
         problems=_BODY_PROBLEMS
         | {
-            BATCH_CONFLICT: "This id belonged to a deleted batch: choose another.",
+            BATCH_CONFLICT: _ID_DELETED,
             INVALID: "`scenario.sampling.fps` must be a number greater than 0.",
             MISMATCH: "This id belongs to a batch with another specification: choose another.",
             UNAVAILABLE: "The command may not have been received. Repeat the request unchanged: at most one"
@@ -130,6 +132,7 @@ async def create_batch(request: ApiRequest) -> Response[BatchDetail] | Response[
             new.at_once,
         ),
         repeat=f"Repeat the request {how}: at most one batch is created.",
+        missing=ProblemError(BATCH_CONFLICT, _ID_DELETED),
     )
     if batch is None:
         return _accepted(request, batch_id, _ACCEPTED)
@@ -318,19 +321,22 @@ async def delete_batch(request: ApiRequest, batch_id: FromPath[UUID]) -> Respons
 async def _change(
     request: ApiRequest, command: BatchCommand
 ) -> Response[BatchDetail] | Response[AcceptedBatch]:
-    batch = await _send_and_read(request, command, repeat="Repeat the request.")
+    missing = no_batch(command.batch_id)
+    batch = await _send_and_read(request, command, repeat="Repeat the request.", missing=missing)
     return _accepted(request, command.batch_id, _ACCEPTED) if batch is None else Response(batch)
 
 
-async def _send_and_read(request: ApiRequest, command: BatchCommand, *, repeat: str) -> BatchDetail | None:
-    """Return the batch after a command, or None if that takes too long. Raises ProblemError (404) if gone."""
+async def _send_and_read(
+    request: ApiRequest, command: BatchCommand, *, repeat: str, missing: ProblemError
+) -> BatchDetail | None:
+    """Return the batch after a command, or None if that takes too long. Raises `missing` if gone."""
     deadline = current_time() + _ANSWER_TIMEOUT
     if await send_command(request.deps, request.options, command, repeat):
         with suppress(*TRANSIENT), CancelScope(deadline=deadline):
             prefix = request.options.path_prefix
             batch = await queries.find_batch(request.deps.scenarios, command.batch_id, prefix)
             if batch is None:
-                raise no_batch(command.batch_id)
+                raise missing
             return batch
     return None
 

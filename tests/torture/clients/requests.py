@@ -141,7 +141,7 @@ class _ApiDescription:
 
     def _template(self, path: str) -> str:
         for template in sorted(self._paths, key=lambda text: (text.count("{"), -len(text))):
-            pattern = re.escape(template).replace(r"\{scenario_id\}", "[^/]+").replace(r"\{name\}", ".+")
+            pattern = re.sub(r"\\{\w+_id\\}", "[^/]+", re.escape(template)).replace(r"\{name\}", ".+")
             if re.fullmatch(pattern, path, re.DOTALL):
                 return template
         return ""
