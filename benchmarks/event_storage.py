@@ -26,7 +26,7 @@ from app.runner.frames.tasks import AnalysedFrame, FrameTask
 from app.runner.storing import checkpoints, claims
 from app.runner.storing.batches import BatchBuilder
 from benchmarks.analysis import RULES, SIZE, footage
-from benchmarks.processes import cpu, of_server, own_cpu
+from benchmarks.processes import exact_cpu, of_server, own_cpu
 from benchmarks.table import Row, at_least, command
 
 RECORDING = 100  # frames in a batch at 400 frames/s
@@ -83,11 +83,11 @@ async def store(database: Database, server: list[Process], ready: Sequence[Batch
         for fence in fences:
             await claims.claim(connection, fence)
         before = await connection.fetchval("SELECT pg_current_wal_insert_lsn()")
-        began = own_cpu() + cpu(server)
+        began = own_cpu() + exact_cpu(server)
         for batch in ready:
             results = await checkpoints.write_batches(connection, [BatchWrite(f, batch) for f in fences])
             assert set(results) == {"stored"}
-        seconds = own_cpu() + cpu(server) - began
+        seconds = own_cpu() + exact_cpu(server) - began
         wal = await connection.fetchval(
             "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), $1)::bigint", before
         )
