@@ -28,6 +28,7 @@ LAST = (
 MOST = 5
 """Failed tests that are run again. If more fail, the cause is not what ran beside them."""
 
+_NICENESS = 16
 _RECORD = Path(".pytest_cache/v/cache/lastfailed")
 _PASSED, _FAILED, _DIED = 0, 1, 3  # of pytest.ExitCode; 3 is its INTERNAL_ERROR
 
@@ -81,7 +82,8 @@ def _run(arguments: Sequence[str]) -> Outcome:
     It is nearly as nice as the service's threads for decoding are, which would otherwise give way to other
     tests; and a little less, so that these threads can be told from others.
     """
-    command = ["nice", "-n", "16", sys.executable, "-m", "pytest", "-p", "tools.tests"]
+    more = max(0, _NICENESS - os.nice(0))
+    command = ["nice", "-n", str(more), sys.executable, "-m", "pytest", "-p", "tools.tests"]
     command += ["--max-worker-restart", "0", f"--color={'yes' if sys.stdout.isatty() else 'auto'}"]
     end = b""
     reading, writing = os.pipe()
