@@ -121,6 +121,8 @@ class _ApiDescription:
         schema = contents.get(exchange.media_type, {}).get("schema")
         if schema is None or "json" not in exchange.media_type:
             return schema is not None
+        if schema.get("format") == "binary":  # a file to download, whatever is in it
+            return True
         return self._fits(exchange.content, schema)
 
     def allows(self, exchange: Exchange) -> bool:
