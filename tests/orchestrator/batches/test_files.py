@@ -38,26 +38,26 @@ async def test_each_file_becomes_a_scenario_no_more_at_once_than_allowed(yard: Y
 
 async def test_a_file_that_grows_is_waited_for(yard: Yard) -> None:
     file = yard.put("1.mp4", "begin")
-    async with yard.orchestrator(scan_timing=ScanTiming(0.05, 1.0)), yard.world.runner() as runner:
+    database = yard.world.database
+    an_hour = ScanTiming(interval=0.05, settle=3600)
+    async with yard.orchestrator(an_hour), yard.world.runner() as runner:
         batch = await yard.create(creation())
         await yard.have_states(batch, {"1.mp4": "growing"})
-        with file.open("a") as more:
-            for _ in range(5):
+        for _ in range(3):
+            async with database.connection() as connection:  # an hour passes, and it has grown meanwhile
+                await connection.execute("UPDATE batch_files SET changed_at = now() - interval '50 minutes'")
+            with file.open("a") as more:
                 more.write("more")
-                more.flush()
 
-                async def is_seen(size: int = more.tell()) -> bool:
-                    async with yard.world.database.connection() as connection:
-                        return bool(
-                            await connection.fetchval(
-                                "SELECT size = $2 AND state = 'growing' FROM batch_files WHERE batch_id = $1",
-                                batch,
-                                size,
-                            )
-                        )
+            async def is_seen() -> bool:
+                sql = "SELECT size = $1 AND changed_at > now() - interval '40 minutes' FROM batch_files"
+                async with database.connection() as connection:
+                    return bool(await connection.fetchval(sql, file.stat().st_size))
 
-                await until(is_seen)
-                assert not runner.starts
+            await until(is_seen)
+            assert await yard.files(batch) == {"1.mp4": "growing"}
+        async with database.connection() as connection:
+            await connection.execute("UPDATE batch_files SET changed_at = now() - interval '2 hours'")
         await until(lambda: runner.starts)
         assert await yard.files(batch) == {"1.mp4": "taken"}
 
