@@ -70,7 +70,7 @@ class ResponseDoc(Struct, frozen=True):
     model: Any = None
     example: Any = None
     media_type: str = "application/json"
-    alternative: str = ""  # a media type that a client may ask for instead
+    alternatives: tuple[str, ...] = ()  # media types that a client may ask for instead
     headers: dict[str, str] = {}
 
 
@@ -219,10 +219,11 @@ def _response(response: ResponseDoc) -> dict[str, Any]:
     if response.model is not None:
         content = {"schema": _schema(response.model), "examples": {"example": {"value": response.example}}}
         described["content"] = {response.media_type: content}
-    if response.alternative:
-        described.setdefault("content", {})[response.alternative] = {
-            "schema": {"type": "string", "format": "binary"}
-        }
+    for media_type in response.alternatives:
+        other: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+        if media_type == "application/json":
+            other = {"schema": {"type": "object"}, "examples": {"example": {"value": {}}}}
+        described.setdefault("content", {})[media_type] = other
     return described
 
 

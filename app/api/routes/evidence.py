@@ -63,7 +63,7 @@ class EventPictureQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only
         ),
         query=EventPictureQuery,
         responses={
-            200: ResponseDoc("The picture.", alternative="image/jpeg"),
+            200: ResponseDoc("The picture.", alternatives=("image/jpeg",)),
             304: ResponseDoc("`If-None-Match` names this picture."),
         },
         problems={

@@ -110,6 +110,7 @@ class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):
                 str,
                 "scenario_id,scenario,frame,time,…\r\n",
                 media_type="text/csv",
+                alternatives=("application/jsonl", "application/json", "text/plain"),
                 headers={"Content-Disposition": "A name for the file."},
             )
         },
@@ -171,6 +172,7 @@ class BatchExportQuery(ExportQuery, frozen=True, forbid_unknown_fields=True):
                 str,
                 "scenario_id,scenario,frame,time,…\r\n",
                 media_type="text/csv",
+                alternatives=("application/jsonl", "application/json", "text/plain"),
                 headers={"Content-Disposition": "A name for the file."},
             )
         },

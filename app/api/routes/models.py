@@ -178,7 +178,7 @@ async def get_model(request: ApiRequest, name: FromPath[str]) -> ModelInfo:
                     "onnxruntime",
                     "fp32",
                 ),
-                alternative="image/jpeg",
+                alternatives=("image/jpeg",),
             )
         },
         problems={

@@ -94,7 +94,7 @@ class LiveQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         responses={
             200: ResponseDoc(
                 "The picture.",
-                alternative="image/jpeg",
+                alternatives=("image/jpeg",),
                 headers={"Frame-Number": "the frame", "Frame-Time": "its time in seconds, as in predictions"},
             ),
             204: ResponseDoc("No later frame came in time."),
@@ -151,7 +151,7 @@ async def get_frame(request: ApiRequest, scenario_id: FromPath[UUID]) -> Respons
             " `<img>`, VLC, FFmpeg and dashboards. It ends when the scenario stops."
         ),
         query=LiveQuery,
-        responses={200: ResponseDoc("The pictures.", alternative="multipart/x-mixed-replace")},
+        responses={200: ResponseDoc("The pictures.", alternatives=("multipart/x-mixed-replace",))},
         problems={
             NOT_FOUND: examples.NO_SCENARIO,
             NO_PICTURE: "The source is a recording: GET /scenarios/{id}/frame.jpg shows its frames.",

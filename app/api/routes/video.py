@@ -40,8 +40,8 @@ from ..video_files import FileResponse, MissingVideoError, VideoFile, VideoFileE
             " the browser."
         ),
         responses={
-            200: ResponseDoc("The file.", alternative="video/*"),
-            206: ResponseDoc("A part of it.", alternative="video/*"),
+            200: ResponseDoc("The file.", alternatives=("video/*",)),
+            206: ResponseDoc("A part of it.", alternatives=("video/*",)),
             304: ResponseDoc("The client has the file."),
         },
         problems={

@@ -119,7 +119,7 @@ class _ApiDescription:
         if not contents:
             return not exchange.content
         schema = contents.get(exchange.media_type, {}).get("schema")
-        if schema is None or "json" not in exchange.media_type:
+        if schema is None or not exchange.media_type.endswith(("/json", "+json")):
             return schema is not None
         if schema.get("format") == "binary":  # a file to download, whatever is in it
             return True
