@@ -146,7 +146,7 @@ def test_runners_can_be_many(services: Yaml) -> None:
     assert not {"container_name", "hostname", "ports"} & runner.keys()
     assert "VA_RUNNER_ID" not in runner["environment"]
     assert runner["volumes"] == ["./media:/media:ro", "./models:/models:ro"]
-    assert set(runner["volumes"]) < set(services["api"]["volumes"])
+    assert services["api"]["volumes"][:2] == ["./media:/media", "./models:/models:ro"]  # it takes uploads
     assert services["orchestrator"]["volumes"] == ["./media:/media:ro"]
     roots = dockerfile.environment()
     assert [roots["VA_MEDIA_ROOT"], roots["VA_MODEL_ROOT"]] == ["/media", "/models"]

@@ -108,7 +108,7 @@ async def test_it_says_in_one_line_that_it_is_ready_and_where(tmp_path: Path) ->
     finally:
         await service.end()
     for word in (
-        "http://127.0.0.1:8123/docs",
+        "pages=http://127.0.0.1:8123/",
         "api,notifier,orchestrator,runner",
         "bus=memory",
         str(tmp_path / "data"),

@@ -1,6 +1,6 @@
 // The picture on which zones and lines are drawn, by pointer or by keyboard.
 
-import { html, useEffect, useLayoutEffect, useRef, useState } from "../../lib/preact.js";
+import { html, useLayoutEffect, useRef, useState } from "../../lib/preact.js";
 import * as drafts from "./draft.js";
 import { LineShape, Sketch, ZoneShape } from "./shapes.js";
 
@@ -40,7 +40,8 @@ export function ZoneCanvas({ src, aspect, draft, onChange, tool, onTool, selecte
   const [sketch, setSketch] = useState([]);
   const [cursor, setCursor] = useState(null);
   const drag = useRef(null);
-  useEffect(() => {
+  // Before anything is painted: the next key is for the picture already.
+  useLayoutEffect(() => {
     setSketch([]);
     setCursor(tool ? [0.5, 0.5] : null);
     if (tool) svg.current.focus();
