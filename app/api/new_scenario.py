@@ -15,6 +15,7 @@ from ..domain.source import Source, SourceError, parse_aspect, parse_source
 from ..domain.spec import ScenarioSpec, default_analysis
 from ..domain.stored_spec import encode_spec
 from ..domain.tags import Tags, find_bad_tag
+from ..media.recording_times import FIRST_YEAR, LAST_YEAR, is_plausible
 from .http.problems import BAD_REQUEST, INVALID, MISMATCH, ProblemError
 
 T = TypeVar("T")
@@ -116,6 +117,9 @@ class NewScenario(ScenarioSpec, frozen=True):
             raise ProblemError(INVALID, detail, field="file")
         if self.recorded_at is not None and source.live:
             detail = "What a live source shows happens now. Leave `recorded_at` out."
+            raise ProblemError(INVALID, detail, field="recorded_at")
+        if self.recorded_at is not None and not is_plausible(self.recorded_at):
+            detail = f"`recorded_at` must be of a year from {FIRST_YEAR} to {LAST_YEAR}."
             raise ProblemError(INVALID, detail, field="recorded_at")
         if self.replaces is not None and self.replaces == self.id:
             detail = "A scenario cannot replace itself. Leave `id` out, or choose a new one."

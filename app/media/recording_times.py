@@ -1,9 +1,11 @@
 """When a recording was made, as its name tells."""
 
+import re
 from datetime import UTC, datetime, tzinfo
 from pathlib import PurePosixPath
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+FIRST_YEAR, LAST_YEAR = 1900, 2999
 _SAMPLE = datetime(2026, 11, 28, 21, 47, 53, 123456, tzinfo=UTC)
 
 
@@ -43,6 +45,8 @@ class RecordingTimes:
         parts = PurePosixPath(path).with_suffix("").parts[-self._parts :]
         try:
             found = datetime.strptime("/".join(parts), self._pattern)  # noqa: DTZ007 - the zone follows
+            if not is_plausible(found):
+                return None
             return (found if found.tzinfo else found.replace(tzinfo=self._zone)).astimezone(UTC)
         except (ValueError, OverflowError):
             return None
@@ -51,7 +55,7 @@ class RecordingTimes:
     def _check(pattern: str) -> None:
         try:
             read = datetime.strptime(_SAMPLE.strftime(pattern), pattern)  # noqa: DTZ007
-        except ValueError as error:
+        except (ValueError, re.error) as error:  # re.error: something is told twice
             raise RecordingTimeError(
                 "recorded_at", f"The pattern `recorded_at` cannot be used: {error}. Write it as for strptime."
             ) from None
@@ -63,6 +67,11 @@ class RecordingTimes:
                 "The pattern `recorded_at` must tell year, month and day, and of the time the hour before the"
                 " minute, as in cam1_%Y%m%d-%H%M%S (with %I also %p).",
             )
+
+
+def is_plausible(moment: datetime) -> bool:
+    """Return whether a recording may be of this date: years beside these are those of unset clocks."""
+    return FIRST_YEAR <= moment.year <= LAST_YEAR
 
 
 def _zone(name: str) -> ZoneInfo:

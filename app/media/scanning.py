@@ -16,6 +16,9 @@ MAX_FILES = 50_000
 MAX_ENTRIES = 1_000_000
 """Files and folders that are looked at, at most."""
 
+MAX_DEPTH = 100
+"""Folders that are entered one within the other, at most."""
+
 MAX_PATH = 2000
 """Characters of a path, at most: a source has no more."""
 
@@ -60,6 +63,11 @@ def scan(
     )
 
 
+def storable(nanoseconds: int) -> int:
+    """Return a time of a file as far as a database can hold it: some file systems tell any century."""
+    return max(-(2**63), min(nanoseconds, 2**63 - 1))
+
+
 def source_of(path: str) -> str:
     """Return how a scenario names a file below the media folder. Raises SourceError if it cannot."""
     if not path.isascii():
@@ -81,6 +89,7 @@ class _Walk:
         self._max_files = max_files
         self._max_entries = max_entries
         self._entries = 0
+        self._paths = set[str]()
 
     def enter(self, folder: Path | str, parts: tuple[str, ...], positions: Set[int]) -> None:
         try:
@@ -115,6 +124,11 @@ class _Walk:
             return
         if S_ISDIR(status.st_mode):
             if entered := self._pattern.enter(parts[-1], positions, is_link=is_link):
+                if len(parts) > MAX_DEPTH:
+                    self.problems.append(
+                        f"Folders deeper than {MAX_DEPTH} are not entered: move what is in them up."
+                    )
+                    return
                 self.enter(full, parts, entered)
         elif matches and S_ISREG(status.st_mode):
             if len(self.files) == self._max_files:
@@ -130,7 +144,11 @@ class _Walk:
             source_of(path)
         except SourceError as error:
             refused = f"{str(error)[:1].upper()}{str(error)[1:]}."
-        self.files.append(FoundFile(_shown(path), status.st_size, status.st_mtime_ns, refused))
+        shown = _shown(path)
+        if shown in self._paths:  # one name is not in UTF-8, and another one is what is shown for it
+            return
+        self._paths.add(shown)
+        self.files.append(FoundFile(shown, status.st_size, storable(status.st_mtime_ns), refused))
 
 
 def _shown(path: str) -> str:

@@ -43,10 +43,13 @@ def find_file(path: str) -> PageFile | None:
     """
     if "\0" in path:
         return None
-    file = (STATIC / path.lstrip("/")).resolve()
-    if not file.is_relative_to(STATIC.resolve()) or file.suffix not in _TYPES or not file.is_file():
+    try:
+        file = (STATIC / path.lstrip("/")).resolve()
+        if not file.is_relative_to(STATIC.resolve()) or file.suffix not in _TYPES or not file.is_file():
+            return None
+        return _read(file)
+    except OSError:  # such as a name that is too long
         return None
-    return _read(file)
 
 
 def _read(file: Path) -> PageFile:

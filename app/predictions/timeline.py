@@ -1,5 +1,6 @@
 """Count what was found in each 15 seconds of a video, or in other parts of it."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -9,6 +10,9 @@ from ..domain.prediction import Prediction
 
 BUCKET_SECONDS = 15
 """`timeline_buckets` counts for each label and so many seconds of the video's time."""
+
+_TOLERANCE = 1e-6
+"""Of a bucket: 6.0 // 0.1 is 59, because 0.1 has no exact number of double precision."""
 
 
 class TimelineCounts(Struct, frozen=True):
@@ -40,7 +44,7 @@ def count_timeline(
     """Return what the predictions add to the timeline of their scenario."""
     buckets: defaultdict[int, defaultdict[str, _Count]] = defaultdict(lambda: defaultdict(_Count))
     for prediction in predictions:
-        found = buckets[int(prediction.time // bucket_seconds)]
+        found = buckets[math.floor(prediction.time / bucket_seconds + _TOLERANCE)]
         found[""].frames += 1
         for detection in prediction.detections:
             each = found[detection.label]

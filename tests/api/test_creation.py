@@ -315,6 +315,8 @@ async def test_a_command_that_the_bus_does_not_take_is_answered_with_503(start: 
         ({"sampling": {"mode": "some"}}, "sampling.mode", "all, fps and keyframes"),
         ({"restart": {"policy": "on_failure", "max_restarts": 1.5}}, "restart.max_restarts", "whole number"),
         ({"restart": {"policy": "always"}}, "restart.policy", "live"),
+        ({"recorded_at": "0001-01-01T00:00:00+14:00"}, "recorded_at", "from 1900 to 2999"),
+        ({"recorded_at": "9999-12-31T23:59:59Z"}, "recorded_at", "from 1900 to 2999"),
         ({"name": "x" * 201}, "name", "at most 200 characters"),
         ({"nmae": "typo"}, "nmae", "is not known"),
         ({"id": "7"}, "id", "UUID"),

@@ -56,6 +56,7 @@ async def test_files_have_their_types(http: httpx.AsyncClient, path: str, media_
         "%2e%2e/index.html",
         "lib/api.js%00",
         "//etc/x.txt",
+        f"{300 * 'a'}.js",
     ],
 )
 async def test_nothing_but_the_files_of_the_pages_is_served(http: httpx.AsyncClient, path: str) -> None:

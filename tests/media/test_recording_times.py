@@ -23,6 +23,7 @@ from app.media.recording_times import RecordingTimeError, RecordingTimes
         ("%Y%m%d", "UTC", "20260131-copy.mp4", None),
         ("%Y/%m%d", "UTC", "0131.mp4", None),
         ("%Y%m%d", "Asia/Tokyo", "00010101.mp4", None),
+        ("%Y%m%d-%H%M%S", "America/New_York", "99991231-235959.mp4", None),
     ],
 )
 def test_a_name_tells_a_date(pattern: str, zone: str | None, path: str, found: str | None) -> None:
@@ -43,6 +44,7 @@ def test_a_name_tells_a_date(pattern: str, zone: str | None, path: str, found: s
         ("%Y%m%d-%M", "UTC", "recorded_at", "must tell"),
         ("%Y%m%d %Q", "UTC", "recorded_at", "cannot be used: 'Q' is a bad directive"),
         ("%Y%m%d %", "UTC", "recorded_at", "cannot be used: stray %"),
+        ("%Y%Y%m%d", "UTC", "recorded_at", "cannot be used: redefinition"),
     ],
 )
 def test_a_pattern_that_tells_no_date_is_refused(

@@ -7,7 +7,7 @@ import pytest
 
 from app.domain.source import SourceError
 from app.media.path_patterns import PathPattern
-from app.media.scanning import scan, source_of
+from app.media.scanning import MAX_DEPTH, scan, source_of
 
 
 def make(root: Path, *paths: str) -> None:
@@ -136,3 +136,14 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
     result = scan(tmp_path, PathPattern("**/*.mp4"))
     assert [each.path for each in result.files] == ["b/2.mp4"]
     assert result.problem == "The folder 'a' below the media folder cannot be read: permission denied."
+
+
+def test_what_a_file_system_may_hold_ends_no_scan(tmp_path: Path) -> None:
+    make(tmp_path, "a.mp4", "/".join(["deep"] * (MAX_DEPTH + 5)) + "/b.mp4", "\\udcff.mp4")
+    os.utime(tmp_path / "a.mp4", (0, 13_000_000_000))  # of the year 2381: no 64-bit number of nanoseconds
+    (tmp_path / os.fsdecode(b"\xff.mp4")).write_bytes(b"x")  # which is shown as the third name
+    result = scan(tmp_path, PathPattern("**/*.mp4"))
+    assert [each.path for each in result.files] == ["\\udcff.mp4", "a.mp4"]
+    assert result.files[1].modified == 2**63 - 1
+    assert result.problem is not None
+    assert result.problem.startswith(f"Folders deeper than {MAX_DEPTH} are not entered")

@@ -1,6 +1,7 @@
 """What predictions add to a timeline."""
 
 from collections import defaultdict
+from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,18 +13,17 @@ BOX = (1.0, 2.0, 3.0, 4.0)
 detections = st.lists(
     st.builds(Detection, st.sampled_from("abc"), st.sampled_from([0.0, 0.25, 0.5]), st.just(BOX)), max_size=4
 )
-videos = st.lists(st.tuples(st.floats(0, 40), detections), max_size=8)
+videos = st.lists(st.tuples(st.integers(0, 4000), detections), max_size=8)
 
 
-@given(videos, st.sampled_from([0.5, 5, BUCKET_SECONDS]))
-def test_each_label_is_counted_in_each_bucket(
-    video: list[tuple[float, list[Detection]]], width: float
-) -> None:
-    predictions = [Prediction(n, time, tuple(found)) for n, (time, found) in enumerate(video)]
+@given(videos, st.sampled_from([0.1, 0.2, 0.5, 5, BUCKET_SECONDS]))
+def test_each_label_is_counted_in_each_bucket(video: list[tuple[int, list[Detection]]], width: float) -> None:
+    """Times are in hundredths of a second, so that exact fractions tell the bucket of each."""
+    predictions = [Prediction(n, time / 100, tuple(found)) for n, (time, found) in enumerate(video)]
     expected: defaultdict[tuple[str, int], list[Detection]] = defaultdict(list)
     frames: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
     for prediction in predictions:
-        bucket = int(prediction.time // width)
+        bucket = int(Fraction(video[prediction.frame][0], 100) // Fraction(str(width)))
         frames["", bucket].add(prediction.frame)
         for detection in prediction.detections:
             for label in ("", detection.label):

@@ -36,7 +36,7 @@ async def export_predictions(
                 from_frame=max(wanted.from_frame, video.frames.first),
                 to_frame=min(wanted.to_frame, video.frames.end),
             )
-            while True:
+            while part.from_frame < part.to_frame:
                 rows = await read_rows(predictions, video.frames.scenario_id, part, PAGE)
                 # In a thread: a page has up to 50,000 detections, which take near a second to write.
                 written = await to_thread.run_sync(

@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 AnyRequest = Request[Any, Any, Any]
 
+_MAX_PATH = 500  # bytes of a path that are logged
 _MAX_QUOTED = 100  # characters of a client's path in an error
 _BY_STATUS = {
     kind.status: kind
@@ -110,7 +111,7 @@ def _wrong_id(path: str) -> str | None:
 
 
 def _path(request: AnyRequest) -> str:
-    return request.scope["raw_path"].decode("latin-1")
+    return request.scope["raw_path"][:_MAX_PATH].decode("latin-1")
 
 
 EXCEPTION_HANDLERS: ExceptionHandlersMap = {

@@ -26,6 +26,7 @@ from ..queries.scenarios import find_row, list_succession
 from ..video_times import Time, check_times, to_seconds
 
 Format = Literal["csv", "jsonl", "coco", "mot"]
+_MAX_NAME = 100  # characters of a scenario's name in that of its file
 _ENDINGS = {"csv": "csv", "jsonl": "jsonl", "coco": "coco.json", "mot": "txt"}
 _WRITERS: dict[str, type[JsonLinesWriter] | type[MotWriter] | type[CocoWriter]] = {
     "jsonl": JsonLinesWriter,
@@ -202,7 +203,7 @@ def _stream(request: ApiRequest, query: ExportQuery, videos: KnownVideos | Batch
         limiter = request.app.state.export_limiter
         parts = export_predictions(predictions, videos.read, query.filter(), writer, limiter)
         media_type = writer.media_type
-    file_name = f"{name}-{query.what}.{_ENDINGS[query.format]}"
+    file_name = f"{name[-_MAX_NAME:]}-{query.what}.{_ENDINGS[query.format]}"
     headers = {"Content-Disposition": disposition(file_name), "Cache-Control": "no-store"}
     return Stream(parts, media_type=media_type, headers=headers)
 

@@ -16,7 +16,7 @@ from ...domain.pins import FileIdentity
 from ...domain.source import Source, SourceError
 from ...domain.states import State
 from ...media.recording_times import RecordingTimeError, RecordingTimes
-from ...media.scanning import source_of
+from ...media.scanning import source_of, storable
 from ...messages import StartScenario
 from ...postgres import Connection, Database
 from ...video.files import find_file
@@ -33,11 +33,15 @@ UNKNOWN_DATE = "Its name does not match `recorded_at`, so its events have no dat
 
 
 class ReadyFile(Struct, frozen=True):
-    """A file that may become a scenario. `identity`: None: it is not there, or is another one."""
+    """A file that may become a scenario. `identity`: None: it is not there, or is another one.
+
+    `problem`: why it cannot be read, if it is there.
+    """
 
     number: int
     path: str
     identity: FileIdentity | None
+    problem: str | None = None
 
 
 def scenario_id_of(batch_id: UUID, path: str, identity: FileIdentity) -> UUID:
@@ -70,9 +74,11 @@ async def feed(
         made += await _make(connection, batch, there[: room - made])
         away = [each for each in files if each.identity is None]
         await connection.execute(
-            "UPDATE batch_files SET state = 'growing', changed_at = clock_timestamp()"
-            " WHERE number = ANY($1) AND state = 'ready'",
+            "UPDATE batch_files AS f SET state = 'growing', changed_at = clock_timestamp(), note = away.note"
+            "  FROM unnest($1::bigint[], $2::text[]) AS away (number, note)"
+            " WHERE f.number = away.number AND state = 'ready'",
             [each.number for each in away],
+            [each.problem for each in away],
         )
     for each in away:
         if known is not None:
@@ -109,10 +115,15 @@ async def _room(connection: Connection, batch_id: UUID) -> int:
 
 
 async def _ready(connection: Connection, batch_id: UUID, limit: int) -> list[Record]:
+    """Return files that may be taken; those that could not be read before come last."""
     return await connection.fetch(
         """
-        SELECT number, path, size, modified, scenario_id FROM batch_files
-         WHERE batch_id = $1 AND state = 'ready' ORDER BY number LIMIT $2
+        (SELECT number, path, size, modified, scenario_id FROM batch_files
+          WHERE batch_id = $1 AND state = 'ready' AND note IS NULL ORDER BY number LIMIT $2)
+        UNION ALL
+        (SELECT number, path, size, modified, scenario_id FROM batch_files
+          WHERE batch_id = $1 AND state = 'ready' AND note IS NOT NULL ORDER BY changed_at, number LIMIT $2)
+        LIMIT $2
         """,
         batch_id,
         limit,
@@ -123,15 +134,20 @@ def _identify(media_root: Path, rows: Sequence[Record]) -> list[ReadyFile]:
     """Return the files, identified, if they are still those that were seen. Reads at most 256 KiB of each."""
     found: list[ReadyFile] = []
     for row in rows:
-        identity = None
+        identity = problem = None
         try:
             path = find_file(Source("file", row["path"], live=False, redacted=row["path"]), media_root)
             identity = identify(path)
-        except (OSError, SourceError):
+        except FileNotFoundError:
             pass
-        if identity is not None and (identity.size, identity.modified) != (row["size"], row["modified"]):
+        except OSError as error:
+            problem = f"It cannot be read ({(error.strerror or 'unknown').lower()}). It is tried again."
+        except SourceError:
+            pass
+        seen = (row["size"], row["modified"])
+        if identity is not None and (identity.size, storable(identity.modified or 0)) != seen:
             identity = None
-        found.append(ReadyFile(row["number"], row["path"], identity))
+        found.append(ReadyFile(row["number"], row["path"], identity, problem))
     return found
 
 

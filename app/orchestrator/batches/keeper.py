@@ -1,9 +1,11 @@
 """The leader's work for batches: look for files, make scenarios of them, and end batches as one."""
 
 import time
+from collections.abc import Coroutine
 from pathlib import Path
 from uuid import UUID
 
+import structlog
 from anyio import create_task_group, sleep, to_thread
 from asyncpg import Record
 from msgspec import Struct
@@ -13,7 +15,7 @@ from ...domain.source import SourceError
 from ...media.path_patterns import PathPattern
 from ...media.scanning import Scan, scan
 from ...messages import results_commands
-from ...postgres import Connection, Database
+from ...postgres import TRANSIENT, Connection, Database
 from ..signals import Signals
 from ..transactions import attempt, repeat
 from .endings import delete_scenarios, settle_ending, stop_scenarios
@@ -31,6 +33,8 @@ class ScanTiming(Struct, frozen=True):
     settle: float = 5.0
 
 
+_log = structlog.get_logger(__name__)
+_FAULT_PAUSE = 60.0  # seconds
 _POLL = 1.0  # seconds between two rounds that nothing asked for
 _MIN_INTERVAL = 0.05  # seconds between two rounds, so that many ends of runs share one
 
@@ -45,11 +49,13 @@ class BatchKeeper:
         self._timing = timing
         self._known: dict[UUID, KnownFiles] = {}
         self._next_scan: dict[UUID, float] = {}
+        self._faulty: dict[UUID, float] = {}  # until when a batch is left alone
 
     async def run(self) -> None:
         """Work until cancelled."""
         self._known.clear()  # another process has led since
         self._next_scan.clear()
+        self._faulty.clear()
         async with create_task_group() as group:
             group.start_soon(self._look_for_files)
             group.start_soon(self._make_scenarios)
@@ -74,7 +80,27 @@ class BatchKeeper:
             del self._known[known]
         for batch in batches:
             if self._next_scan.get(batch["id"], 0.0) <= time.monotonic():
-                await self._scan(batch)
+                await self._guarded(batch["id"], self._scan(batch))
+
+    async def _guarded(self, batch_id: UUID, work: Coroutine[None, None, None]) -> None:
+        """Do some work for a batch. If that is impossible, the others and the process must not suffer."""
+        if self._faulty.get(batch_id, 0.0) > time.monotonic():
+            work.close()
+            return
+        try:
+            await work
+        except TRANSIENT:
+            raise
+        except Exception as error:
+            _log.exception("a batch cannot be worked on", batch=batch_id)
+            self._faulty[batch_id] = time.monotonic() + _FAULT_PAUSE
+            async with self._database.connection() as connection:
+                await connection.execute(
+                    "UPDATE batches SET problem = $2, updated_at = now() WHERE id = $1",
+                    batch_id,
+                    f"An error stops it ({type(error).__name__}), which the orchestrator's log tells."
+                    " It is tried again each minute.",
+                )
 
     async def _scan(self, batch: Record) -> None:
         began = time.monotonic()
@@ -95,9 +121,9 @@ class BatchKeeper:
         for batch in batches:
             match batch["state"]:
                 case BatchState.RUNNING:
-                    await self._feed(batch)
+                    await self._guarded(batch["id"], self._feed(batch))
                 case BatchState.STOPPING | BatchState.DELETING:
-                    await self._end(batch["id"])
+                    await self._guarded(batch["id"], self._end(batch["id"]))
 
     async def _feed(self, batch: Record) -> None:
         batch_id, has_more = batch["id"], batch["has_ready"] and batch["unended"] < batch["at_once"]

@@ -5,7 +5,7 @@ import { StatusLine } from "./components/status.js";
 import { startHealth } from "./lib/health.js";
 import { pageKeys, useKeys } from "./lib/keys.js";
 import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./lib/preact.js";
-import { go, link, route } from "./lib/router.js";
+import { go, link, route, setQuery } from "./lib/router.js";
 import { can, loadSession, logOut, session } from "./lib/session.js";
 import { connection, startStream, stopStream } from "./lib/stream.js";
 import { loadStyle } from "./lib/styles.js";
@@ -18,6 +18,7 @@ const SECTIONS = [
   ["models", "Models", ["models"]],
   ["system", "System", ["system"]],
 ];
+const TYPING = 300; // ms without a key after which a text is searched
 const KEYS = [
   ["/", "Search"],
   ["n", "New scenario"],
@@ -38,6 +39,14 @@ function Shell() {
     event.preventDefault();
     go(link("", { text: search.current.value.trim() }));
   };
+  const typing = useRef(null);
+  const typed = () => {
+    clearTimeout(typing.current);
+    // On the list itself it filters while one types: what is selected there must be what is seen.
+    if (page === "overview") {
+      typing.current = setTimeout(() => setQuery({ text: search.current?.value.trim() }), TYPING);
+    }
+  };
   if (page === "login") return html`<${Page} /><${StatusLine} />`;
   return html`
     <a class="skip" href="#main" onClick=${skip}>Skip to the page</a>
@@ -54,6 +63,7 @@ function Shell() {
           ref=${search}
           type="search"
           aria-label="Search scenarios"
+          onInput=${typed}
           placeholder="Search"
           value=${page === "overview" ? (query.text ?? "") : ""}
         />

@@ -1,13 +1,16 @@
 """Which files become scenarios, and when."""
 
 import os
+from pathlib import Path
 from uuid import uuid4
 
 import msgspec
+import pytest
 
-from app.messages import (
-    UpdateBatch,
-)
+from app.domain.pins import FileIdentity
+from app.media.scanning import Scan
+from app.messages import UpdateBatch
+from app.orchestrator.batches import feeding, keeper
 from app.orchestrator.batches.feeding import UNKNOWN_DATE
 from app.orchestrator.batches.found_files import NOTHING_FOUND
 from app.orchestrator.batches.keeper import ScanTiming
@@ -147,3 +150,54 @@ async def test_names_tell_when_files_were_recorded(yard: Yard) -> None:
         async with yard.world.database.connection() as connection:
             notes = await connection.fetch("SELECT note FROM batch_files ORDER BY path")
         assert [row["note"] for row in notes] == [None, UNKNOWN_DATE]
+
+
+async def test_files_that_cannot_be_read_hold_up_no_others(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("1.mp4", "2.mp4", "3.mp4"):
+        yard.put(name)
+
+    def refuse(path: Path) -> FileIdentity:
+        if path.name != "3.mp4":
+            raise PermissionError(13, "Permission denied")
+        return identify(path)
+
+    monkeypatch.setattr(feeding, "identify", refuse)
+    async with yard.orchestrator(), yard.world.runner(slots=10) as runner:
+        batch = await yard.create(creation("*.mp4", at_once=2))
+        await started(runner, 1)
+        assert source_of(runner.starts[0]) == "3.mp4"
+        async with yard.world.database.connection() as connection:
+            rows = await connection.fetch(
+                "SELECT path, note FROM batch_files WHERE batch_id = $1 AND note IS NOT NULL", batch
+            )
+        assert {row["path"]: row["note"] for row in rows} == dict.fromkeys(
+            ("1.mp4", "2.mp4"), "It cannot be read (permission denied). It is tried again."
+        )
+
+
+async def test_a_fault_in_one_batch_is_told_and_ends_nothing(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yard.put("1.mp4")
+    yard.put("2.mp4")
+    look = keeper._look
+
+    def fail(root: Path, sources: str) -> Scan:
+        if sources == "1.mp4":
+            raise RecursionError
+        return look(root, sources)
+
+    monkeypatch.setattr(keeper, "_look", fail)
+    async with yard.orchestrator(), yard.world.runner(slots=10) as runner:
+        faulty = await yard.create(creation("1.mp4"))
+        await yard.create(creation("2.mp4"))
+        await started(runner, 1)
+        assert source_of(runner.starts[0]) == "2.mp4"
+
+        async def is_told() -> bool:
+            row = await yard.world.database.find("SELECT id, problem FROM batches WHERE id = ANY($1)", faulty)
+            return row is not None and "RecursionError" in (row["problem"] or "")
+
+        await until(is_told)

@@ -58,6 +58,7 @@ export function stopStream() {
   attempt?.abort();
   wakeUp();
   started = null;
+  setConnection({ state: "closed", problem: null });
 }
 
 function setConnection(change, isTold = false) {

@@ -64,7 +64,7 @@ function Filters({ filters, isFiltered }) {
   const change = (name) => (event) => setQuery({ [name]: event.target.value });
   const text = (name, label, placeholder) => html`<label class="filter">
     <span>${label}</span>
-    <input type="search" value=${filters[name]} placeholder=${placeholder} onChange=${change(name)} />
+    <input type="search" value=${filters[name]} placeholder=${placeholder} onInput=${change(name)} />
   </label>`;
   const moment = (name, label) => html`<label class="filter">
     <span>${label}</span>

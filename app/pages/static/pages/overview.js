@@ -108,6 +108,7 @@ function Live({ progress }) {
 
 function List({ query, filters, counts, progress }) {
   const order = chosen(ORDERS, query.order);
+  const isFiltered = Object.values(filters).some((value) => value !== undefined && value !== "");
   const pages = usePages(JSON.stringify([filters, order]));
   const read = useGet("scenarios", { ...filters, ...order, limit: ROWS, cursor: pages.cursor }, { on: changes });
   const [selected, setSelected] = useState(() => new Set());
@@ -130,7 +131,7 @@ function List({ query, filters, counts, progress }) {
   };
   return html`<section class="stack" aria-labelledby="all">
     <div class="row row-between">
-      <h2 id="all">Scenarios <span class="quiet numbers">${count(counts.total)}</span></h2>
+      <h2 id="all">Scenarios ${!isFiltered && html`<span class="quiet numbers">${count(counts.total)}</span>`}</h2>
       <${Filters} query=${query} counts=${counts} />
     </div>
     <${ProblemSentence} problem=${problem} retry=${read.reload} />

@@ -62,7 +62,8 @@ function Results({ scenario, footage, past, query, reload }) {
   const [whole, setWhole] = useState(null);
   const [problem, setProblem] = useState(null);
   const { frames_sampled: sampled } = scenario.progress;
-  const news = useSlow(sampled, EVENTS_EVERY);
+  const isOver = scenario.state === "inactive"; // then what it stored is shown at once
+  const news = useSlow(sampled, isOver ? 0 : EVENTS_EVERY);
   const playback = useMemo(() => (scenario.media ? makePlayback(scenario, footage) : null), []);
   const [start] = useState(startOf(query));
   const event = useRef(null);
@@ -71,8 +72,8 @@ function Results({ scenario, footage, past, query, reload }) {
 
   const domain = playback ? domainOf(scenario, playback, whole) : { from: 0, to: 1 };
   const growsEvery = Math.min(60_000, Math.max(EVENTS_EVERY, ((domain.to - domain.from) / STEPS) * 1000));
-  const version = useSlow(sampled, growsEvery);
-  const shownTo = useSlow(domain.to, playback?.isLive ? growsEvery : 0);
+  const version = useSlow(sampled, isOver ? 0 : growsEvery);
+  const shownTo = useSlow(domain.to, playback?.isLive && !isOver ? growsEvery : 0);
   const shownDomain = { from: domain.from, to: Math.max(shownTo, domain.from + 0.1) };
 
   useEffect(() => {
@@ -143,6 +144,7 @@ function Results({ scenario, footage, past, query, reload }) {
                 playback=${playback}
                 outages=${isDated ? outagesOf(past.changes ?? []) : [unread(scenario)]}
                 version=${version}
+                shortest=${shortestBucket(scenario)}
                 expose=${(actions) => (timeline.current = actions)}
               />
             `
@@ -218,6 +220,12 @@ function useAddress(playback, chosen, query, goTo) {
   }, [query.t, query.event]);
 }
 
+/** Return how long a bucket of the timeline must be to have a frame: shorter ones would show gaps between frames. */
+function shortestBucket({ sampling, media }) {
+  const rate = { fps: sampling?.fps, all: media?.fps }[sampling?.mode];
+  return rate ? 2 / rate : 0;
+}
+
 /** Return a value that follows another one, at most once in a while. */
 function useSlow(value, milliseconds) {
   const [slow, setSlow] = useState(value);
@@ -232,7 +240,7 @@ function useSlow(value, milliseconds) {
       Math.max(0, changedAt.current + milliseconds - Date.now()),
     );
     return () => clearTimeout(timer);
-  }, [value, slow]);
+  }, [value, slow, milliseconds]);
   return slow;
 }
 

@@ -13,6 +13,10 @@ const STATES = {
 };
 
 export function BatchState({ batch }) {
+  const { growing, waiting, running } = batch.counts;
+  if (batch.state === "running" && batch.watch && batch.scanned_at && !growing && !waiting && !running) {
+    return html`<${Badge} tone="done" sign="◉">watching<//>`;
+  }
   const [tone, sign] = batch.state === "done" && batch.counts.failed ? ["bad", "✕"] : (STATES[batch.state] ?? ["idle", "?"]);
   return html`<${Badge} tone=${tone} sign=${sign}>${batch.state}<//>`;
 }

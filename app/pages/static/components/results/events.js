@@ -104,7 +104,7 @@ function EventRow({ event, isDated, isChosen, onChoose }) {
 function emptyText(scenario, isFiltered) {
   if (isFiltered) return "No event fits. Choose another kind, or empty the label.";
   if (!scenario.tracking && !scenario.presence) {
-    return "There are no events: the request asks for neither `tracking` nor `presence`. Create a scenario with one of them.";
+    return "There are no events, because objects are not followed in this scenario. Create one with “Follow objects from frame to frame”.";
   }
   if (scenario.state === "inactive") return "Nothing happened in this video.";
   return "Nothing has happened yet. Events appear here by themselves.";

@@ -33,13 +33,14 @@ const STILL_COUNTED = "Predictions of an earlier version are still counted.";
  * @param {import("../player/playback.js").Playback} props.playback
  * @param {{from: number, to: number, reason: string}[]} props.outages when a live source gave nothing
  * @param {number} props.version changes if more is stored
+ * @param {number} props.shortest seconds of a bucket in which at least one frame is, as far as it is known
  * @param {(actions: {zoom: (factor: number) => void}) => void} props.expose is given what keys do
  */
-export function Timeline({ path, domain, isDated, playback, outages, version, expose }) {
+export function Timeline({ path, domain, isDated, playback, outages, version, shortest, expose }) {
   const [view, setView] = useState(domain);
   const [isFit, setFit] = useState(true);
   const [read, setRead] = useState(null);
-  const [least, setLeast] = useState(0); // seconds of a bucket
+  const [least, setLeast] = useState(shortest); // seconds of a bucket
   const [problem, setProblem] = useState(null);
   const [isLong, setLong] = useState(false);
   const [hover, setHover] = useState(null);
