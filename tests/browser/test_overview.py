@@ -175,6 +175,7 @@ async def test_several_scenarios_are_stopped_and_deleted_at_once(site: Site, pag
     await page.get_by_label("Select all of this page").check()
     await bar.get_by_role("button", name="Delete").click()
     dialog = page.get_by_role("dialog", name="Delete 3 scenarios?")
+    await expect(dialog).to_be_visible()
     await page.keyboard.press("Escape")
     await expect(dialog).to_have_count(0)
     await bar.get_by_role("button", name="Delete").click()
