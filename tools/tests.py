@@ -25,7 +25,7 @@ LAST = (
 )
 """Tests that measure how fast a service is: they run two at a time when the others have ended."""
 
-MOST = 5
+MOST = 10
 """Failed tests that are run again. If more fail, the cause is not what ran beside them."""
 
 _NICENESS = 16
