@@ -110,5 +110,6 @@ $(STAMP): requirements.lock
 # What developing needs besides, in the same environment.
 $(DEV_STAMP): requirements-dev.lock $(STAMP)
 	@echo "Adding the development tools to .venv."
+	@$(if $(filter uv,$(INSTALLER)),$(PIP) install uv)
 	@$(INSTALL) --require-hashes --requirement requirements-dev.lock
 	@touch $@
