@@ -23,6 +23,7 @@ from ..queries.predictions import (
     PredictionsOfScenario,
     list_predictions,
 )
+from .predictions import WantedConfidence, WantedLabel
 
 MOST_SCENARIOS = 100
 """Scenarios that one page looks into, so that a filter that few frames fit is answered soon."""
@@ -32,14 +33,8 @@ class BatchPredictionQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """The parameters of GET /predictions."""
 
     batch: Annotated[UUID, Meta(description="the batch")]
-    label: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=1000)] | None,
-        Meta(description="only detections with this label, and only frames that have one"),
-    ] = None
-    min_confidence: Annotated[
-        Annotated[float, Meta(ge=0, le=1)] | None,
-        Meta(description="only detections with at least this confidence, and only frames that have one"),
-    ] = None
+    label: WantedLabel = None
+    min_confidence: WantedConfidence = None
     limit: Annotated[int, Meta(ge=1, le=1000, description="the largest number of frames in a page")] = 100
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the previous page")] = None
 

@@ -19,6 +19,14 @@ from ..queries.scenarios import find_row, is_completed
 from ..video_times import Time, check_times, to_seconds
 
 Frame = Annotated[int, Meta(ge=0, le=MAX_FRAME)]
+WantedLabel = Annotated[
+    Annotated[str, Meta(min_length=1, max_length=1000)] | None,
+    Meta(description="only detections with this label, and only frames that have one"),
+]
+WantedConfidence = Annotated[
+    Annotated[float, Meta(ge=0, le=1)] | None,
+    Meta(description="only detections with at least this confidence, and only frames that have one"),
+]
 _AT = "in seconds; of a live source also as RFC 3339, such as 2026-01-31T09:30:00Z"
 
 
@@ -31,14 +39,8 @@ class PredictionQuery(Struct, frozen=True, forbid_unknown_fields=True):
     to_time: Annotated[Time | None, Meta(description=f"the time that ends the range, exclusive, {_AT}")] = (
         None
     )
-    label: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=1000)] | None,
-        Meta(description="only detections with this label, and only frames that have one"),
-    ] = None
-    min_confidence: Annotated[
-        Annotated[float, Meta(ge=0, le=1)] | None,
-        Meta(description="only detections with at least this confidence, and only frames that have one"),
-    ] = None
+    label: WantedLabel = None
+    min_confidence: WantedConfidence = None
     limit: Annotated[int, Meta(ge=1, le=1000, description="the largest number of items in a page")] = 100
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the previous page")] = None
 
