@@ -58,3 +58,11 @@ export function useGet(path, params = {}, { on } = {}) {
     reload: () => setVersion((old) => old + 1),
   };
 }
+
+/** Call `reload` every `milliseconds` while the page is visible: for what the stream does not tell. */
+export function useRepeated(reload, milliseconds) {
+  useEffect(() => {
+    const timer = setInterval(() => !document.hidden && reload(), milliseconds);
+    return () => clearInterval(timer);
+  }, []);
+}

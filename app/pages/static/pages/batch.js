@@ -8,11 +8,11 @@ import { plural } from "../lib/format.js";
 import { html, useState } from "../lib/preact.js";
 import { go, link } from "../lib/router.js";
 import { can } from "../lib/session.js";
-import { useGet } from "../lib/use_get.js";
-import { useRepeated } from "./batches.js";
+import { useGet, useRepeated } from "../lib/use_get.js";
 
 export const styles = ["batches", "overview"];
 
+const EVERY = 3_000; // ms
 const OUTCOMES = [
   ["", "All"],
   ["completed", "Completed"],
@@ -28,7 +28,7 @@ const EXPORTS = [
 
 export default function Batch({ params }) {
   const { data: batch, problem, reload } = useGet(`batches/${params.id}`, {}, { on: (kind) => kind === "scenario" });
-  useRepeated(reload);
+  useRepeated(reload, EVERY);
   useTitle(batch ? batch.name || batch.sources : "Batch");
   return html`<div class="stack">
     <p class="small"><a href=${link("batches")}>All batches</a></p>

@@ -2,28 +2,20 @@
 import { BatchForm } from "../components/batches/form.js";
 import { BatchProgress, BatchState, countsText } from "../components/batches/progress.js";
 import { Empty, Pager, ProblemSentence, Time, usePages, useTitle } from "../components/basics.js";
-import { html, useEffect } from "../lib/preact.js";
+import { html } from "../lib/preact.js";
 import { go, link } from "../lib/router.js";
 import { can } from "../lib/session.js";
-import { useGet } from "../lib/use_get.js";
+import { useGet, useRepeated } from "../lib/use_get.js";
 
 export const styles = ["batches"];
 
 const EVERY = 3_000; // ms between reads: the stream tells of scenarios, not of batches
 
-/** Read again every few seconds while the page is visible. */
-export function useRepeated(reload) {
-  useEffect(() => {
-    const timer = setInterval(() => !document.hidden && reload(), EVERY);
-    return () => clearInterval(timer);
-  }, []);
-}
-
 export default function Batches({ query }) {
   useTitle("Batches");
   const pages = usePages("batches");
   const { data, problem, reload } = useGet("batches", { limit: 20, cursor: pages.cursor });
-  useRepeated(reload);
+  useRepeated(reload, EVERY);
   const isNew = query.new !== undefined && can.write;
   return html`<div class="stack">
     <div class="row row-between">

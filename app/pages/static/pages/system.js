@@ -4,9 +4,9 @@ import { Bar, ProblemSentence, useTitle } from "../components/basics.js";
 import { Channels } from "../components/channels.js";
 import { bytes, duration, plural } from "../lib/format.js";
 import { waitingFor } from "../lib/health.js";
-import { html, useEffect } from "../lib/preact.js";
+import { html } from "../lib/preact.js";
 import { link } from "../lib/router.js";
-import { useGet } from "../lib/use_get.js";
+import { useGet, useRepeated } from "../lib/use_get.js";
 
 export const styles = ["system"];
 
@@ -18,12 +18,7 @@ export default function System() {
   const system = useGet("system");
   const runners = useGet("runners", {}, { on: (kind) => kind === "scenario" });
   const channels = useGet("channels");
-  useEffect(() => {
-    const timer = setInterval(() => {
-      if (!document.hidden) [system, runners, channels].forEach((each) => each.reload());
-    }, EVERY);
-    return () => clearInterval(timer);
-  }, []);
+  useRepeated(() => [system, runners, channels].forEach((each) => each.reload()), EVERY);
   return html`<div class="stack">
     <h1>System</h1>
     <${Verdict} system=${system.data} runners=${runners.data?.items} channels=${channels.data?.items} />
