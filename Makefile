@@ -105,6 +105,8 @@ $(STAMP): requirements.lock
 	@echo "Setting up .venv with $$($(BIN)/python --version); this happens once for each version of the service."
 	@$(if $(filter uv,$(INSTALLER)),$(PIP) install uv)
 	@$(INSTALL) --require-hashes --requirement requirements.lock
+	@printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s/.venv/bin/python" -P -m app.command "$$@"\n' "$(CURDIR)" "$(CURDIR)" \
+		> $(BIN)/videoanalysis && chmod +x $(BIN)/videoanalysis
 	@touch $@
 
 # What developing needs besides, in the same environment.

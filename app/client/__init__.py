@@ -1,0 +1,1 @@
+"""A client of a running service, for Python programs."""

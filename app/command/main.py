@@ -1,0 +1,82 @@
+"""The command `videoanalysis` and its list of sub-commands, each of which is loaded when it is called."""
+
+import sys
+from importlib import import_module
+from typing import NamedTuple, NoReturn
+
+import rich_click as click
+
+from .. import __version__
+from .output import CommandError, print_error
+
+
+class SubCommand(NamedTuple):
+    """A sub-command: the module of this package that has it, under its own name, and its line in the help."""
+
+    module: str
+    summary: str
+
+
+COMMANDS: dict[str, SubCommand] = {}
+"""In the order of the help. `summary` is the first sentence of the sub-command's docstring."""
+
+EXIT_CODES = {
+    0: "done",
+    1: "it failed, or the service refused it",
+    2: "wrong usage",
+    3: "the service was not reached",
+    130: "interrupted by Ctrl-C",
+}
+"""What the exit codes of every sub-command mean."""
+
+
+class LazyGroup(click.RichGroup):
+    """A group that imports a sub-command only when it is called, so that its own help is fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Return what the list of sub-commands shows of this one."""
+        entry = COMMANDS.get(cmd_name)
+        return click.Command(cmd_name, short_help=entry.summary) if entry else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Load the sub-command that was named."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name and command else command, rest
+
+
+def load(name: str) -> click.Command:
+    """Import a sub-command that is listed, and return it."""
+    command: click.Command = getattr(import_module(f".{COMMANDS[name].module}", __package__), name)
+    return command
+
+
+@click.group("videoanalysis", cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
+def videoanalysis() -> None:
+    """Analyse videos: run a service, analyse files without one, and use one that runs."""
+
+
+def main() -> NoReturn:
+    """Run the command with the process's arguments, and exit with one of EXIT_CODES."""
+    try:
+        status = videoanalysis.main(prog_name="videoanalysis", standalone_mode=False)
+    except click.ClickException as error:
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        hint = f" See: {context.command_path} --help" if context else ""
+        print_error(f"{error.format_message()}{hint}")
+        status = error.exit_code
+    except CommandError as error:
+        print_error(str(error))
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        status = 130
+    except BrokenPipeError:  # whoever reads the output has read enough, such as `head`
+        sys.stdout = sys.stderr  # do not flush it again at exit
+        status = 0
+    sys.exit(status if isinstance(status, int) else 0)

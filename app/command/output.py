@@ -1,0 +1,90 @@
+"""What sub-commands print: tables, JSON, and errors of one sentence."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import rich_click as click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, and lists as JSON Lines.")
+"""The option `--json`, which every sub-command has: it is given as `as_json`."""
+
+
+class CommandError(Exception):
+    """A sub-command cannot go on. The text is a sentence that says why and what to do.
+
+    `exit_code` is one of those in EXIT_CODES.
+    """
+
+    def __init__(self, sentence: str, exit_code: int = 1) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Return a console that shows text as it is: colours on a terminal only, none if NO_COLOR is set."""
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def is_terminal() -> bool:
+    """Return whether a person reads what is printed."""
+    return sys.stdout.isatty()
+
+
+def printable(value: object) -> str:
+    r"""Return a value's text, in which what could drive a terminal or reorder text is escaped: \x1b."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(value))
+
+
+def print_line(value: object) -> None:
+    """Print one line. None of its text drives the terminal."""
+    click.echo(printable(value))
+
+
+def print_error(sentence: str) -> None:
+    """Print an error, in red on a terminal. Line breaks in it stay."""
+    text = "\n".join(printable(line) for line in sentence.rstrip("\n").split("\n"))
+    make_console(stderr=True).print(Text.assemble(("Error: ", "bold red"), text))
+
+
+def print_json(value: Any) -> None:
+    """Print a value that msgspec can encode as one line of JSON."""
+    click.echo("".join(_escaped(c) for c in msgspec.json.encode(value).decode()))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows: as a table on a terminal; otherwise with tabs between the cells, and nothing cut off."""
+    cells = ([printable("" if cell is None else cell) for cell in row] for row in rows)
+    if not is_terminal():
+        click.echo("\t".join(columns))
+        for row in cells:
+            click.echo("\t".join(row))
+        return
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in cells:
+        table.add_row(*map(Text, row))
+    Console(highlight=False).print(table)
+
+
+def print_fields(fields: Iterable[tuple[str, object]]) -> None:
+    """Print names and values, one pair a line. Pairs without a value are left out."""
+    shown = [(name, printable(value)) for name, value in fields if value is not None]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        make_console().print(Text.assemble((f"{name:{width}}", "bold"), "  ", value))
+
+
+def _escaped(character: str) -> str:
+    """Return a character of a JSON document as it is, or as JSON's escape if a terminal might obey it."""
+    if character.isprintable():
+        return character
+    return msgspec.json.encode(character).decode()[1:-1] if character < " " else _json_escape(character)
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
