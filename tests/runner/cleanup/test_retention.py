@@ -49,7 +49,7 @@ async def test_old_predictions_of_a_live_source_are_removed_block_by_block(predi
     assert await blocks(predictions) == [1, 2]
     async with predictions.connection() as connection:
         counted = await connection.fetchval("SELECT min(bucket) FROM timeline_buckets")
-    assert counted == int(now - 2 * block) // BUCKET_SECONDS  # in which there is the oldest that is left
+    assert counted == int(now - 2 * block - 1) // BUCKET_SECONDS  # of the newest frame that was removed
     # A run may still write to the last block.
     assert await write(predictions, fence, live(3 * block, 3 * block + 5, now - 3 * block))
     assert await remove_old(predictions, 0.5 * block) == 1
