@@ -108,13 +108,19 @@ async def fill(connection: Connection, scenario_id: UUID) -> None:
         STORED,
     )
     await connection.execute(
-        "INSERT INTO evidence (scenario_id, event_id, frame, time, score, width, height, bytes, box, picture)"
-        " SELECT $1, n, n, n, 1, 1280, 720, $3, '{0,0,9,9}', '' FROM generate_series(1, $2::integer) AS n",
+        "INSERT INTO evidence (scenario_id, frame, time, width, height, bytes, picture)"
+        " SELECT $1, n, n, 1280, 720, $3, '' FROM generate_series(1, $2::integer) AS n",
         scenario_id,
         STORED,
         PICTURE,
     )
-    await connection.execute("VACUUM ANALYZE evidence, events")
+    await connection.execute(
+        "INSERT INTO event_pictures (scenario_id, event_id, frame, score, box)"
+        " SELECT $1, n, n, 1, '{0,0,9,9}' FROM generate_series(1, $2::integer) AS n",
+        scenario_id,
+        STORED,
+    )
+    await connection.execute("VACUUM ANALYZE evidence, event_pictures, events")
 
 
 async def count(connection: Connection) -> float:

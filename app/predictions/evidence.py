@@ -1,7 +1,6 @@
 """Pictures of events as a run stores them with its batches, encoded for one statement."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -18,11 +17,8 @@ CLEARLY_BETTER = 1.5
 An object that comes nearer until its area is 100 times as large has 12 pictures in a row at most.
 """
 
-COLUMNS = (
-    "event_id bigint, frame bigint, time double precision, score double precision, width integer,"
-    " height integer, box double precision[], number integer"
-)
-"""The columns of encoded pictures, for PostgreSQL's `json_to_recordset`; `number` is that of the JPEG."""
+COLUMNS = "event_id bigint, frame bigint, score double precision, box double precision[]"
+"""The columns of what shows the events, encoded for PostgreSQL's `json_to_recordset`."""
 
 
 class NewPicture(Struct, frozen=True):
@@ -42,25 +38,33 @@ class NewPicture(Struct, frozen=True):
     jpeg: bytes
 
 
-def encode_pictures(pictures: Sequence[NewPicture]) -> tuple[str, list[bytes]]:
-    """Return pictures as JSON with the keys of `COLUMNS`, and the JPEGs, which are numbered from 1."""
-    numbers: dict[int, int] = {}
-    jpegs: list[bytes] = []
-    rows: list[dict[str, Any]] = []
-    for one in pictures:
-        if id(one.jpeg) not in numbers:
-            jpegs.append(one.jpeg)
-            numbers[id(one.jpeg)] = len(jpegs)
-        rows.append(
-            {
-                "event_id": one.event_id,
-                "frame": one.frame,
-                "time": one.time,
-                "score": one.score,
-                "width": one.size[0],
-                "height": one.size[1],
-                "box": one.box,
-                "number": numbers[id(one.jpeg)],
-            }
-        )
-    return msgspec.json.encode(rows).decode(), jpegs
+class EncodedPictures(Struct, frozen=True):
+    """What shows each event, as JSON with the keys of `COLUMNS`, and the pictures: parallel lists."""
+
+    shown: str
+    frames: list[int]
+    times: list[float]
+    widths: list[int]
+    heights: list[int]
+    jpegs: list[bytes]
+
+
+def encode_pictures(pictures: Sequence[NewPicture]) -> EncodedPictures:
+    """Return pictures for a statement, each frame's once."""
+    shown = [
+        {"event_id": one.event_id, "frame": one.frame, "score": one.score, "box": one.box} for one in pictures
+    ]
+    each = pictures_by_frame(pictures).values()
+    return EncodedPictures(
+        msgspec.json.encode(shown).decode(),
+        [one.frame for one in each],
+        [one.time for one in each],
+        [one.size[0] for one in each],
+        [one.size[1] for one in each],
+        [one.jpeg for one in each],
+    )
+
+
+def pictures_by_frame(pictures: Iterable[NewPicture]) -> dict[int, NewPicture]:
+    """Return one picture for each frame: what the events of a frame show is stored once."""
+    return {one.frame: one for one in pictures}

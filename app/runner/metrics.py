@@ -3,6 +3,7 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 from ..predictions.checkpoint import Batch
+from ..predictions.evidence import pictures_by_frame
 
 RUNS = Gauge("videoanalysis_runs", "Runs that this runner holds")
 FRAMES = Counter("videoanalysis_frames", "Frames stored: sampled or skipped")
@@ -39,5 +40,6 @@ def count(batch: Batch) -> None:
     FAILED.inc(sum(prediction.error is not None for prediction in batch.predictions))
     DETECTIONS.inc(sum(len(prediction.detections) for prediction in batch.predictions))
     if batch.analysis is not None:
-        PICTURES.inc(len(batch.analysis.pictures))
-        PICTURE_BYTES.inc(sum(len(picture.jpeg) for picture in batch.analysis.pictures))
+        pictures = pictures_by_frame(batch.analysis.pictures).values()
+        PICTURES.inc(len(pictures))
+        PICTURE_BYTES.inc(sum(len(picture.jpeg) for picture in pictures))

@@ -56,6 +56,54 @@ async def test_stored_predictions_are_carried_over(server: Databases) -> None:
             ]
 
 
+async def test_pictures_that_were_stored_for_each_event_are_stored_for_each_frame(server: Databases) -> None:
+    one, other = uuid4(), uuid4()
+    async with server.empty() as dsn:
+        async with open_connection(dsn) as connection:
+            await connection.execute("CREATE TABLE schema_migrations (name text PRIMARY KEY)")
+            for name, sql in migrations_of("app.predictions").items():
+                if name < "020":
+                    await connection.execute(sql)
+                    await connection.execute("INSERT INTO schema_migrations VALUES ($1)", name)
+            for scenario_id, event_id, frame, score in ((one, 1, 7, 2.0), (one, 2, 7, 3.0), (one, 3, 8, 4.0),
+                                                        (other, 1, 7, 5.0)):  # fmt: skip
+                await connection.execute(
+                    "INSERT INTO events (scenario_id, event_id, start_frame, end_frame, best_frame,"
+                    " start_time, end_time, best_time, best_confidence, kind, state, name, label, best_box)"
+                    " VALUES ($1, $2, 0, 0, 0, 0, 0, 0, 1, 'object', 'ended', '', 'person', '{0,0,9,9}')",
+                    scenario_id,
+                    event_id,
+                )
+                await connection.execute(
+                    "INSERT INTO evidence (scenario_id, event_id, frame, time, score, width, height, bytes,"
+                    " box, picture) VALUES ($1, $2, $3, 60, $4, 640, 360, 4, '{1,2,3,4}', 'jpeg')",
+                    scenario_id,
+                    event_id,
+                    frame,
+                    score,
+                )
+        await migrate(dsn, "app.predictions")
+        async with open_connection(dsn) as connection:
+            kept = await connection.fetch("SELECT * FROM evidence ORDER BY scenario_id = $1 DESC, frame", one)
+            pictures = [(row["scenario_id"], row["frame"]) for row in kept]
+            assert pictures == [(one, 7), (one, 8), (other, 7)]
+            assert {tuple(row)[2:] for row in kept} == {(60.0, 640, 360, 4, b"jpeg")}
+            shown = await connection.fetch(
+                "SELECT scenario_id, event_id, frame, score, box FROM event_pictures ORDER BY score"
+            )
+            box = [1.0, 2.0, 3.0, 4.0]
+            assert [tuple(row) for row in shown] == [
+                (one, 1, 7, 2.0, box),
+                (one, 2, 7, 3.0, box),
+                (one, 3, 8, 4.0, box),
+                (other, 1, 7, 5.0, box),
+            ]
+            await connection.execute("DELETE FROM events WHERE scenario_id = $1 AND event_id = 1", one)
+            assert await connection.fetchval("SELECT count(*) FROM evidence") == 3
+            await connection.execute("DELETE FROM events WHERE scenario_id = $1", one)
+            assert await connection.fetchval("SELECT count(*) FROM evidence") == 1
+
+
 async def test_release_0_1_0_writes_and_reads_rows_without_class_numbers(predictions: Database) -> None:
     """Its columns; the rows that it finds by label come from a function that returns whole rows."""
     scenario_id = uuid4()

@@ -102,11 +102,12 @@ async def add_picture(
     """Insert the picture of an event of a live source, or replace it."""
     async with predictions.connection() as connection:
         await connection.execute(
-            "DELETE FROM evidence WHERE scenario_id = $1 AND event_id = $2", scenario_id, event_id
+            "DELETE FROM event_pictures WHERE scenario_id = $1 AND event_id = $2", scenario_id, event_id
         )
-    values = {"scenario_id": scenario_id, "event_id": event_id, "frame": frame, "time": frame / 30}
-    values |= {"score": 1.0, "box": box, "width": 1920, "height": 1080}
+    values = {"scenario_id": scenario_id, "frame": frame, "time": frame / 30, "width": 1920, "height": 1080}
     await _insert(predictions, "evidence", values | {"bytes": len(picture), "picture": picture})
+    shown = {"scenario_id": scenario_id, "event_id": event_id, "frame": frame, "score": 1.0, "box": box}
+    await _insert(predictions, "event_pictures", shown)
 
 
 async def add_prediction(

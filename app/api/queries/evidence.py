@@ -67,7 +67,7 @@ async def with_pictures(
         stored = await connection.fetch(
             "SELECT scenario_id, event_id, frame, time, box, width, height"
             "  FROM unnest($1::uuid[], $2::bigint[]) AS e (scenario_id, event_id)"
-            "  JOIN evidence USING (scenario_id, event_id)",
+            "  JOIN event_pictures USING (scenario_id, event_id) JOIN evidence USING (scenario_id, frame)",
             [event.scenario_id for event in events if event.kind in KINDS],
             [event.event_id for event in events if event.kind in KINDS],
         )
@@ -103,7 +103,7 @@ async def find_pictured_event(
             "SELECT e.kind, e.state, e.name, e.label, e.track_id, e.best_frame, e.best_box,"
             "       e.best_confidence, coalesce(c.live, false) AS live, p.frame FROM events AS e"
             "  LEFT JOIN checkpoints AS c USING (scenario_id)"
-            "  LEFT JOIN evidence AS p USING (scenario_id, event_id)"
+            "  LEFT JOIN event_pictures AS p USING (scenario_id, event_id)"
             " WHERE e.scenario_id = $1 AND e.event_id = $2",
             scenario_id,
             event_id,
@@ -115,7 +115,9 @@ async def read_picture(predictions: Database, scenario_id: UUID, event_id: int) 
     """Return the stored picture of an event; None if there is none any more."""
     async with predictions.connection() as connection:
         row = await connection.fetchrow(
-            "SELECT frame, picture, width, box, score FROM evidence WHERE scenario_id = $1 AND event_id = $2",
+            "SELECT frame, picture, width, box, score"
+            "  FROM event_pictures JOIN evidence USING (scenario_id, frame)"
+            " WHERE scenario_id = $1 AND event_id = $2",
             scenario_id,
             event_id,
         )

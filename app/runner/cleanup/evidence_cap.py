@@ -58,18 +58,21 @@ async def remove_excess(connection: Connection, most: int, limit: int) -> int:
     excess = await count_bytes(connection) - most
     if excess <= 0:
         return 0
-    status: str = await connection.execute(
+    removed: int = await connection.fetchval(
         """
         WITH oldest AS (
-            SELECT scenario_id, event_id, frame,
-                   sum(bytes) OVER (ORDER BY time, scenario_id, event_id) - bytes AS before
-              FROM (SELECT * FROM evidence ORDER BY time, scenario_id, event_id LIMIT $2) AS e
+            SELECT scenario_id, frame, sum(bytes) OVER (ORDER BY time, scenario_id, frame) - bytes AS before
+              FROM (SELECT scenario_id, frame, time, bytes FROM evidence
+                     ORDER BY time, scenario_id, frame LIMIT $2) AS e
+        ), removed AS (
+            -- The trigger removes the picture when it has no event any more.
+            DELETE FROM event_pictures AS p USING oldest AS o
+             WHERE p.scenario_id = o.scenario_id AND p.frame = o.frame AND o.before < $1
+            RETURNING p.scenario_id, p.frame
         )
-        DELETE FROM evidence AS e USING oldest AS o
-         WHERE e.scenario_id = o.scenario_id AND e.event_id = o.event_id AND e.frame = o.frame
-           AND o.before < $1
+        SELECT count(DISTINCT (scenario_id, frame)) FROM removed
         """,
         excess,
         limit,
     )
-    return int(status.rpartition(" ")[2])
+    return removed

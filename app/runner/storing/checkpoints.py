@@ -100,7 +100,7 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
         rows.box_size,
         *structs.astuple(count_timeline(batch.predictions)),
         *([] if batch.analysis is None else analysis_values(batch.analysis)),
-        *(encode_pictures(batch.analysis.pictures) if batch.analysis and batch.has_pictures else ()),
+        *_pictures(batch),
     )
     return moved == 1
 
@@ -109,6 +109,12 @@ def _statement(batch: Batch) -> str:
     if batch.has_pictures:
         return WRITE_WITH_PICTURES
     return WRITE if batch.analysis is None else WRITE_WITH_EVENTS
+
+
+def _pictures(batch: Batch) -> tuple[object, ...]:
+    if batch.analysis is None or not batch.has_pictures:
+        return ()
+    return structs.astuple(encode_pictures(batch.analysis.pictures))
 
 
 def analysis_values(update: AnalysisUpdate | None) -> tuple[object, ...]:

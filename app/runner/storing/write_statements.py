@@ -41,19 +41,24 @@ _EVENTS = f"""
         ON CONFLICT (id) DO NOTHING
     )"""  # noqa: S608 - of the code's own constants
 
-# A run that goes on after another does not know the pictures that are stored, so the better one stays.
+# A run that goes on after another does not know the pictures that are stored, so the better one stays. A
+# picture is stored if an event shows it from now on.
 _PICTURES = f"""
     , pictured AS (
-        INSERT INTO evidence AS known (
-            scenario_id, event_id, frame, time, score, width, height, box, bytes, picture)
-        SELECT scenario_id, event_id, frame, time, score, width, height, box, octet_length(jpeg), jpeg
+        INSERT INTO event_pictures AS known (scenario_id, event_id, frame, score, box)
+        SELECT scenario_id, event_id, frame, score, box
           FROM moved CROSS JOIN LATERAL json_to_recordset($50::text::json) AS p ({PICTURE_COLUMNS})
-               CROSS JOIN LATERAL (SELECT ($51::bytea[])[number] AS jpeg OFFSET 0) AS one
         ON CONFLICT (scenario_id, event_id) DO UPDATE
-           SET frame = excluded.frame, time = excluded.time, score = excluded.score,
-               width = excluded.width, height = excluded.height, box = excluded.box,
-               bytes = excluded.bytes, picture = excluded.picture
+           SET frame = excluded.frame, score = excluded.score, box = excluded.box
          WHERE excluded.score > {CLEARLY_BETTER} * known.score
+        RETURNING scenario_id, frame
+    ), kept AS (
+        INSERT INTO evidence (scenario_id, frame, time, width, height, bytes, picture)
+        SELECT scenario_id, frame, time, width, height, octet_length(jpeg), jpeg
+          FROM (SELECT DISTINCT scenario_id, frame FROM pictured) AS shown
+          JOIN unnest($51::bigint[], $52::double precision[], $53::integer[], $54::integer[], $55::bytea[])
+               AS p (frame, time, width, height, jpeg) USING (frame)
+        ON CONFLICT DO NOTHING
     )"""  # noqa: S608 - of the code's own constants
 
 _ONE = """
@@ -208,7 +213,7 @@ WRITE_WITH_EVENTS = _ONE.format(set_analysis=_SET_ANALYSIS, write_events=_WRITE_
 """Has ten more parameters: those of `checkpoints.analysis_values`."""
 
 WRITE_WITH_PICTURES = _ONE.format(set_analysis=_SET_ANALYSIS, write_events=_WRITE_EVENTS + _PICTURES)
-"""Has two more parameters: those of `evidence.encode_pictures`."""
+"""Has six more parameters: those of `evidence.encode_pictures`."""
 
 WRITE_SEVERAL = _SEVERAL.format(set_analysis="", write_events="")
 """Its parameters are arrays over the batches, or over all their rows."""

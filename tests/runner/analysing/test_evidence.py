@@ -67,8 +67,9 @@ def watched(source: str, *, tracking: bool = True) -> ScenarioSpec:
 async def pictures(world: World) -> list[Record]:
     async with world.database.connection() as connection:
         return await connection.fetch(
-            "SELECT p.*, e.kind, e.start_frame, e.end_frame FROM evidence p"
-            "  JOIN events e USING (scenario_id, event_id) WHERE scenario_id = $1 ORDER BY event_id",
+            "SELECT p.*, s.event_id, s.box, s.score, e.kind, e.start_frame, e.end_frame FROM event_pictures s"
+            "  JOIN evidence p USING (scenario_id, frame) JOIN events e USING (scenario_id, event_id)"
+            " WHERE scenario_id = $1 ORDER BY event_id",
             world.scenario_id,
         )
 

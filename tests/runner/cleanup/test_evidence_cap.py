@@ -1,6 +1,7 @@
 """Pictures of events: bounded in bytes, and gone with their events."""
 
 import time
+from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 from anyio import create_task_group
@@ -20,14 +21,16 @@ from tests.support.deliveries import event
 from tests.support.waiting import until
 
 
-async def add_pictures(database: Database, *times: float, size: int = 1000) -> UUID:
+async def add_pictures(
+    database: Database, *times: float, size: int = 1000, frames: Sequence[int] = range(1, 100)
+) -> UUID:
     """Store an object with a picture for each time, in Unix time, of a new live source."""
     fence = Fence(uuid4(), 1, uuid4())
     await claim(database, fence)
     events = [event(number, kind="object", end_time=at) for number, at in enumerate(times, 1)]
     pictures = [
-        NewPicture(each.event_id, 5, each.end_time, 1.0, (64, 36), (0.0, 0.0, 1.0, 1.0), bytes(size))
-        for each in events
+        NewPicture(each.event_id, frame, each.end_time, 1.0, (64, 36), (0.0, 0.0, 1.0, 1.0), bytes(size))
+        for each, frame in zip(events, frames, strict=False)
     ]
     update = AnalysisUpdate(Carried(9, 99), tuple(events), pictures=tuple(pictures))
     assert await write(database, fence, replace(batch(0, 10), is_live=True, analysis=update))
@@ -38,7 +41,7 @@ async def left(database: Database, scenario_id: UUID) -> list[int]:
     """The events that have a picture."""
     async with database.connection() as connection:
         rows = await connection.fetch(
-            "SELECT event_id FROM evidence WHERE scenario_id = $1 ORDER BY 1", scenario_id
+            "SELECT event_id FROM event_pictures WHERE scenario_id = $1 ORDER BY 1", scenario_id
         )
     return [row["event_id"] for row in rows]
 
@@ -63,6 +66,18 @@ async def test_the_oldest_pictures_of_all_scenarios_are_removed_first_and_no_mor
     async with predictions.connection() as connection:
         assert await connection.fetchval("SELECT count(*) FROM events") == 6
     assert await removed(predictions, 0) == 3
+
+
+async def test_a_picture_that_two_events_share_counts_once_and_is_removed_from_both(
+    predictions: Database,
+) -> None:
+    shared = await add_pictures(predictions, 10.0, 10.0, 30.0, frames=(4, 4, 6))
+    async with predictions.connection() as connection:
+        assert await count_bytes(connection) == 2000
+    assert await removed(predictions, 1999) == 1
+    assert await left(predictions, shared) == [3]
+    async with predictions.connection() as connection:
+        assert await count_bytes(connection) == 1000
 
 
 async def test_two_runners_do_not_remove_twice_as_much(predictions: Database) -> None:

@@ -3,6 +3,7 @@
 from uuid import uuid4
 
 import pytest
+from anyio import create_task_group
 from msgspec.structs import replace
 
 from app.domain.analysis import Notify
@@ -14,11 +15,13 @@ from app.predictions.events import decode_event
 from app.predictions.evidence import NewPicture
 from app.runner.analysing.deliveries import new_deliveries
 from app.runner.cleanup import purge
+from app.runner.metrics import PICTURE_BYTES, PICTURES, count
 from app.runner.storing import checkpoints
 from app.runner.storing.shared_statements import SharedStatements
 from tests.support.batches import batch
 from tests.support.checkpoints import claim, new_fence, write
 from tests.support.deliveries import event as alert
+from tests.support.waiting import until
 
 STAY = Event(1, "object", "open", "car", 7, None, None, 3, 0.1, 9, 0.3, 5, 0.2, (1.0, 2.0, 3.0, 4.0), 0.5)
 
@@ -229,7 +232,10 @@ def with_pictures(plain: Batch, *pictures: NewPicture) -> Batch:
 
 async def stored_pictures(database: Database, fence: Fence) -> dict[int, tuple[int, bytes]]:
     async with database.connection() as connection:
-        rows = await connection.fetch("SELECT * FROM evidence WHERE scenario_id = $1", fence.scenario_id)
+        rows = await connection.fetch(
+            "SELECT * FROM event_pictures JOIN evidence USING (scenario_id, frame) WHERE scenario_id = $1",
+            fence.scenario_id,
+        )
     assert all(list(row["box"]) == [1.0, 2.0, 3.5, 4.0] for row in rows)
     assert all(row["time"] == 1_700_000_000.5 + row["frame"] for row in rows)
     assert all((row["width"], row["height"]) == (64, 36) for row in rows)
@@ -249,9 +255,69 @@ async def test_pictures_are_stored_with_their_events_and_replaced_by_clearly_bet
     expected = {1: (5, shared), 2: (5, shared), 3: (6, b"jpeg")}
     assert await stored_pictures(predictions, fence) == expected
     later = with_events(batch(10, 20), STAY, replace(STAY, event_id=3))
-    better = with_pictures(later, picture(1, 15, 15.0, b"no"), picture(3, 15, 12.1, b"new"))
+    better = with_pictures(later, picture(1, 14, 15.0, b"no"), picture(3, 15, 12.1, b"new"))
     assert await write_all(predictions, (fence, better)) == ["stored"]
     assert await stored_pictures(predictions, fence) == expected | {3: (15, b"new")}
+
+
+async def frames_with_pictures(database: Database, fence: Fence) -> list[int]:
+    async with database.connection() as connection:
+        rows = await connection.fetch(
+            "SELECT frame FROM evidence WHERE scenario_id = $1 ORDER BY 1", fence.scenario_id
+        )
+    return [row["frame"] for row in rows]
+
+
+async def test_a_picture_of_several_events_is_stored_once_until_no_event_shows_it(
+    predictions: Database,
+) -> None:
+    fence = await claimed(predictions)
+    visitor = alert(2)
+    told = with_pictures(with_events(batch(0, 10), STAY, visitor), picture(1, 5, 9.0), picture(2, 5, 9.0))
+    before = PICTURES._value.get(), PICTURE_BYTES._value.get()
+    await write(predictions, fence, told)
+    count(told)
+    assert (PICTURES._value.get() - before[0], PICTURE_BYTES._value.get() - before[1]) == (1, len(b"jpeg"))
+    assert await frames_with_pictures(predictions, fence) == [5]
+    for start, score in ((10, 20.0), (20, 20.0), (30, 40.0)):  # the second is not clearly better
+        later = with_events(batch(start, start + 10), STAY)
+        await write(predictions, fence, with_pictures(later, picture(1, start + 5, score)))
+    assert await frames_with_pictures(predictions, fence) == [5, 35]
+    for event_id, left in ((2, [35]), (1, [])):
+        async with predictions.connection() as connection:
+            await connection.execute(
+                "DELETE FROM events WHERE scenario_id = $1 AND event_id = $2", fence.scenario_id, event_id
+            )
+        assert await frames_with_pictures(predictions, fence) == left
+
+
+async def test_a_shared_picture_goes_with_the_last_of_two_events_that_are_removed_at_once(
+    predictions: Database,
+) -> None:
+    fence = await claimed(predictions)
+    told = with_pictures(with_events(batch(0, 10), STAY, alert(2)), picture(1, 5, 9.0), picture(2, 5, 9.0))
+    await write(predictions, fence, told)
+
+    async def remove(event_id: int) -> None:
+        async with predictions.connection() as connection:
+            await connection.execute(
+                "DELETE FROM events WHERE scenario_id = $1 AND event_id = $2", fence.scenario_id, event_id
+            )
+
+    async with create_task_group() as tasks, predictions.transaction() as connection:
+        await connection.execute("DELETE FROM events WHERE event_id = 1")
+        tasks.start_soon(remove, 2)  # waits for the picture, which the first has locked
+        await until(lambda: waits_for_a_lock(predictions))
+    assert await frames_with_pictures(predictions, fence) == []
+
+
+async def waits_for_a_lock(database: Database) -> bool:
+    async with database.connection() as connection:
+        waiting: int = await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+    return waiting > 0
 
 
 async def test_no_picture_is_stored_of_a_batch_that_is_fenced_off_or_deleted(predictions: Database) -> None:
