@@ -27,8 +27,8 @@ The functions of the migrations repeat this number; a test compares them with it
 FRAME_END = "\x1e"
 """Ends each frame's labels. Labels are printable, so none of them contains it, or a line break."""
 
-_BOX_SIZE, _CLASS_SIZE = 16, 4  # bytes
-_NO_CLASS = MAX_CLASS_ID + 1
+BOX_SIZE, CLASS_SIZE = 16, 4  # bytes
+NO_CLASS = MAX_CLASS_ID + 1
 
 _frame_of = attrgetter("frame")
 _NO_SIZE = FrameSize(0, 0, 0)
@@ -93,7 +93,7 @@ def encode(predictions: Sequence[Prediction]) -> EncodedRows:
         FRAME_END.join([*[join(labels[start:end]) for start, end in pairwise(offsets)], ""]),
         struct.pack(f">{len(detections)}f", *confidences),
         _with_class_ids(boxes, class_ids, offsets) if has_classes else boxes,
-        _BOX_SIZE + _CLASS_SIZE if has_classes else _BOX_SIZE,
+        BOX_SIZE + CLASS_SIZE if has_classes else BOX_SIZE,
         [_as_array(track_ids[start:end]) for start, end in pairwise(offsets)] if has_tracks else None,
         errors if has_errors else None,
         _label_maxima(frames, offsets, labels, confidences),
@@ -113,11 +113,11 @@ def _as_array(track_ids: list[int | None]) -> str | None:
 
 def _with_class_ids(boxes: bytes, class_ids: list[int | None], offsets: list[int]) -> bytes:
     """Return for each row its boxes and then its class numbers."""
-    known = [_NO_CLASS if number is None else number for number in class_ids]
+    known = [NO_CLASS if number is None else number for number in class_ids]
     packed = struct.pack(f">{len(known)}I", *known)
     return b"".join(
         [
-            boxes[_BOX_SIZE * start : _BOX_SIZE * end] + packed[_CLASS_SIZE * start : _CLASS_SIZE * end]
+            boxes[BOX_SIZE * start : BOX_SIZE * end] + packed[CLASS_SIZE * start : CLASS_SIZE * end]
             for start, end in pairwise(offsets)
         ]
     )
@@ -163,7 +163,7 @@ def decode(
     confidences = _unpack(row["confidences"])
     if confidences:
         threshold = c_float(min_confidence).value if min_confidence else 0.0
-        boxes, boxes_end = row["boxes"], _BOX_SIZE * len(confidences)
+        boxes, boxes_end = row["boxes"], BOX_SIZE * len(confidences)
         class_ids = _unpack_class_ids(boxes[boxes_end:]) if len(boxes) > boxes_end else None
         found = zip(
             row["labels"].split("\n"),
@@ -181,15 +181,21 @@ def decode(
             ]
         )
     frame = row["frame"]
-    if not sizes:
+    size = size_at(sizes, frame)
+    if not size.width:
         return Prediction(frame, row["time"], detections, row["error"])
+    return Prediction(frame, row["time"], detections, row["error"], size.width, size.height)
+
+
+def size_at(sizes: Sequence[FrameSize], frame: int) -> FrameSize:
+    """Return the size of a frame, of all sizes of its scenario; one of 0 × 0 if it is not known."""
+    if not sizes:
+        return _NO_SIZE
     size = sizes[-1]
     if frame < size.frame:  # seldom: most frames have the last size, if there are several
         number = bisect_right(sizes, frame, key=_frame_of)
         size = sizes[number - 1] if number else _NO_SIZE
-    if not size.width:
-        return Prediction(frame, row["time"], detections, row["error"])
-    return Prediction(frame, row["time"], detections, row["error"], size.width, size.height)
+    return size
 
 
 def as_stored(detections: Sequence[Detection]) -> tuple[Detection, ...]:
@@ -233,6 +239,6 @@ def _unpack(numbers: bytes) -> tuple[float, ...]:
 def _unpack_class_ids(numbers: bytes) -> list[int | None]:
     """Return the class numbers; an empty list if the row has none."""
     return [
-        None if number == _NO_CLASS else number
-        for number in struct.unpack(f">{len(numbers) // _CLASS_SIZE}I", numbers)
+        None if number == NO_CLASS else number
+        for number in struct.unpack(f">{len(numbers) // CLASS_SIZE}I", numbers)
     ]

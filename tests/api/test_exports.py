@@ -3,15 +3,17 @@
 import csv
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import pyarrow as pa
 import pytest
 from msgspec import Raw
+from pyarrow import parquet
 
-from app.api.exports import streams
+from app.api.exports import formats, streams
 from app.api.exports.streams import PAGE
 from app.domain.batch import BatchSpec, encode_batch
 from app.domain.detector_config import Marker
@@ -77,6 +79,74 @@ async def test_csv_has_a_row_for_each_detection(http: httpx.AsyncClient, scenari
     assert answer.headers["content-disposition"].startswith(f'attachment; filename="{name}"')
 
 
+def opened(answer: httpx.Response) -> list[dict[str, Any]]:
+    """Return the rows of a Parquet file."""
+    assert answer.headers["content-type"] == "application/vnd.apache.parquet"
+    table: list[dict[str, Any]] = parquet.read_table(pa.BufferReader(answer.content)).to_pylist()
+    return table
+
+
+def as_texts(row: dict[str, Any]) -> dict[str, str]:
+    """Return a row of Parquet as CSV has it."""
+    texts = {name: "" if value is None else str(value) for name, value in row.items()}
+    if row["at"] is not None:
+        texts["at"] = row["at"].isoformat(timespec="milliseconds")
+    return texts
+
+
+@pytest.mark.parametrize("query", [{}, {"label": "a;b,c"}, {"min_confidence": 0.6}, {"what": "events"}])
+async def test_parquet_has_the_rows_of_csv_with_their_types(
+    http: httpx.AsyncClient,
+    scenarios: Database,
+    predictions: Database,
+    scenario_id: UUID,
+    query: dict[str, Any],
+) -> None:
+    recorded = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+    dated = await add_scenario(
+        scenarios, spec=ScenarioSpec("yard/a.mp4", Marker(), recorded_at=recorded), media=MEDIA
+    )
+    await add_checkpoint(predictions, dated, next_frame=31)
+    for each in scenario_id, dated:
+        await add_prediction(predictions, each, 29, ("a;b,c", 0.8), track_ids=[2**62])
+        await add_found(predictions, each, 1, at=recorded, start_time=29 / 30, label=HOSTILE[2])
+        path = f"/scenarios/{each}"
+        answer = await export(http, path, format="parquet", **query)
+        found = opened(answer)
+        assert [as_texts(row) for row in found] == await rows(http, path, **query)
+        assert found
+        assert answer.headers["content-disposition"].endswith(".parquet")
+    assert found[0]["at"].utcoffset() == timedelta(0)
+    assert isinstance(found[0]["x1"], float)
+
+
+async def test_parquet_is_written_a_group_of_rows_at_a_time(
+    http: httpx.AsyncClient, scenarios: Database, predictions: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.api.exports.parquet.ROW_GROUP", 3)
+    monkeypatch.setattr(streams, "PAGE", 1)
+    scenario_id = await add_scenario(scenarios)
+    await add_checkpoint(predictions, scenario_id, next_frame=2 * PAGE + 7)
+    assert opened(await export(http, f"/scenarios/{scenario_id}", format="parquet")) == []
+    for frame in 0, 1, 2:
+        await add_prediction(predictions, scenario_id, frame, ("car", 0.5), ("bus", 0.5))
+    answer = await export(http, f"/scenarios/{scenario_id}", format="parquet")
+    assert len(opened(answer)) == 6
+    assert parquet.ParquetFile(pa.BufferReader(answer.content)).num_row_groups == 2
+
+
+async def test_parquet_says_which_package_it_needs(
+    http: httpx.AsyncClient, scenario_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "find_spec", lambda _name: None)
+    for what in "predictions", "events":
+        answer = await http.get(
+            f"/scenarios/{scenario_id}/export", params={"format": "parquet", "what": what}
+        )
+        assert (answer.status_code, answer.json()["field"]) == (400, "format")
+        assert "pip install 'videoanalysis[parquet]'" in answer.json()["detail"]
+
+
 async def test_json_lines_have_each_sampled_frame(http: httpx.AsyncClient, scenario_id: UUID) -> None:
     answer = await export(http, f"/scenarios/{scenario_id}", format="jsonl")
     lines = [json.loads(line) for line in answer.text.splitlines()]
@@ -92,7 +162,7 @@ async def test_coco_has_each_picture_and_each_box(http: httpx.AsyncClient, scena
         "frame_id": 30, "time": 1.0,
     }  # fmt: skip
     assert coco["annotations"][0] == {
-        "id": 1, "image_id": 1, "category_id": 1, "bbox": [10.1, 20.0, 19.9, 20.25], "area": 402.97,
+        "id": 1, "image_id": 1, "category_id": 1, "bbox": [10.1, 20.0, 19.9, 20.25], "area": 402.975,
         "iscrowd": 0, "score": 0.7, "track_id": 4,
     }  # fmt: skip
     names = {category["id"]: category["name"] for category in coco["categories"]}

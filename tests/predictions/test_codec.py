@@ -10,10 +10,11 @@ from asyncpg import Record
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.domain.prediction import MAX_CLASS_ID, Detection, Prediction
+from app.domain.prediction import MAX_CLASS_ID, Detection, FrameSize, Prediction
 from app.postgres import Database, open_connection
 from app.predictions.checkpoint import Fence
 from app.predictions.codec import FRAMES_PER_BLOCK, EncodedRows, as_stored, decode, encode
+from app.predictions.columns import decode_columns
 from app.runner.storing import checkpoints as store
 from app.runner.storing import claims
 from tests.support.batches import as_batch
@@ -66,6 +67,9 @@ def test_each_prediction_is_decoded_from_the_database_as_it_was_encoded(
 ) -> None:
     rows = asyncio.run(stored(predictions_dsn, recording))
     assert [decode(row) for row in rows] == [rounded(prediction) for prediction in recording]
+    for sizes in [], [FrameSize(0, 640, 360)], [FrameSize(0, 640, 360), FrameSize(900, 0, 0)]:
+        expected = [decode(row, sizes=sizes) for row in rows]
+        assert decode_columns(rows, sizes).predictions() == expected
 
 
 @given(recording=recordings())
@@ -94,7 +98,10 @@ async def stored(dsn: str, recording: list[Prediction]) -> list[Record]:
 def test_decoding_leaves_out_other_labels_and_low_confidences(
     recording: list[Prediction], label: str, min_confidence: float
 ) -> None:
-    for row, prediction in zip(split(encode(recording)), recording, strict=True):
+    rows = split(encode(recording))
+    columns = decode_columns(rows, label=label, min_confidence=min_confidence)
+    assert columns.predictions() == [decode(row, label=label, min_confidence=min_confidence) for row in rows]
+    for row, prediction in zip(rows, recording, strict=True):
         of_label = decode(row, label=label).detections
         confident = decode(row, min_confidence=min_confidence).detections
         all_of_it = rounded(prediction).detections

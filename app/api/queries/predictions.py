@@ -10,6 +10,7 @@ from msgspec import Struct, json
 from ...domain.prediction import FrameSize, Prediction
 from ...postgres import Connection, Database
 from ...predictions.codec import decode
+from ...predictions.columns import DetectionColumns, decode_columns
 
 _sizes = json.Decoder(list[FrameSize])
 
@@ -63,6 +64,12 @@ class StoredRows(Struct, frozen=True):
         return [
             decode(row, label=label, min_confidence=min_confidence, sizes=self.sizes) for row in self.rows
         ]
+
+    def columns(self, wanted: PredictionFilter) -> DetectionColumns:
+        """Return the predictions as columns, with the detections that are wanted."""
+        return decode_columns(
+            self.rows, self.sizes, label=wanted.label, min_confidence=wanted.min_confidence or 0.0
+        )
 
 
 async def list_predictions(

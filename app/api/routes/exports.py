@@ -1,10 +1,12 @@
 """Take results away as files."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Literal
 from urllib.parse import quote
 from uuid import UUID
 
+from anyio import to_thread
 from litestar import get
 from litestar.params import FromPath
 from litestar.response import Stream
@@ -12,9 +14,9 @@ from msgspec import Meta, Struct, structs
 
 from ...domain.event import EventKind
 from .. import examples
+from ..exports.formats import ENDINGS, EVENTS_AS, Format, FormatError, event_writer, prediction_writer
 from ..exports.streams import export_events, export_predictions
 from ..exports.videos import BatchVideos, KnownVideos, read_video
-from ..exports.writers import CocoWriter, CsvWriter, JsonLinesWriter, MotWriter, PredictionWriter
 from ..frame_range import FOOTAGE_GONE
 from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.problems import BAD_REQUEST, GONE, NOT_FOUND, ProblemError, no_batch, no_scenario
@@ -25,14 +27,8 @@ from ..queries.predictions import MAX_FRAME, PredictionFilter
 from ..queries.scenarios import find_row, list_succession
 from ..video_times import Time, check_times, to_seconds
 
-Format = Literal["csv", "jsonl", "coco", "mot"]
+_OTHER_TYPES = ("application/jsonl", "application/vnd.apache.parquet", "application/json", "text/plain")
 _MAX_NAME = 100  # characters of a scenario's name in that of its file
-_ENDINGS = {"csv": "csv", "jsonl": "jsonl", "coco": "coco.json", "mot": "txt"}
-_WRITERS: dict[str, type[JsonLinesWriter] | type[MotWriter] | type[CocoWriter]] = {
-    "jsonl": JsonLinesWriter,
-    "mot": MotWriter,
-    "coco": CocoWriter,
-}
 
 
 class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,13 +38,13 @@ class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):
         Format,
         Meta(
             description="csv: a row for each detection or event; jsonl: a line of JSON for each sampled frame"
-            " or event; coco: one JSON object with pictures, annotations and categories; mot: a line for each"
-            " detection as in the MOT Challenge"
+            " or event; parquet: the columns of csv with their types; coco: one JSON object with pictures,"
+            " annotations and categories; mot: a line for each detection as in the MOT Challenge"
         ),
     ]
-    what: Annotated[Literal["predictions", "events"], Meta(description="events: as csv or jsonl")] = (
-        "predictions"
-    )
+    what: Annotated[
+        Literal["predictions", "events"], Meta(description="events: as csv, jsonl or parquet")
+    ] = "predictions"
     label: Annotated[
         Annotated[str, Meta(min_length=1, max_length=1000)] | None,
         Meta(description="only detections or events with this label"),
@@ -66,8 +62,6 @@ class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
     def check(self) -> None:
         """Raise ProblemError (400) for what has no meaning together."""
-        if self.what == "events" and self.format in ("coco", "mot"):
-            raise ProblemError(BAD_REQUEST, "Events are exported as csv or jsonl.", field="format")
         if self.what == "events" and self.min_confidence is not None:
             raise ProblemError(
                 BAD_REQUEST, "Events cannot be chosen by confidence. Leave it out.", field="min_confidence"
@@ -76,10 +70,6 @@ class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):
             raise ProblemError(BAD_REQUEST, "Only events have a kind: add `what=events`.", field="kind")
         if self.bom and self.format != "csv":
             raise ProblemError(BAD_REQUEST, "Only csv can have a byte order mark.", field="bom")
-
-    def writer(self) -> PredictionWriter:
-        """Return what writes predictions in this format."""
-        return CsvWriter(has_bom=self.bom) if self.format == "csv" else _WRITERS[self.format]()
 
     def filter(self) -> PredictionFilter:
         """Return which predictions are wanted."""
@@ -111,12 +101,12 @@ class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):
                 str,
                 "scenario_id,scenario,frame,time,…\r\n",
                 media_type="text/csv",
-                alternatives=("application/jsonl", "application/json", "text/plain"),
+                alternatives=_OTHER_TYPES,
                 headers={"Content-Disposition": "A name for the file."},
             )
         },
         problems={
-            BAD_REQUEST: "Events are exported as csv or jsonl.",
+            BAD_REQUEST: EVENTS_AS,
             NOT_FOUND: examples.NO_SCENARIO,
             GONE: FOOTAGE_GONE,
         },
@@ -137,7 +127,7 @@ async def export_scenario(request: ApiRequest, scenario_id: FromPath[UUID]) -> S
         videos = [structs.replace(video, scenario_id=each) for each in succession]
     else:
         videos = [video]
-    return _stream(request, query, KnownVideos(videos), video.name)
+    return await _stream(request, query, KnownVideos(videos), video.name)
 
 
 class BatchExportQuery(ExportQuery, frozen=True, forbid_unknown_fields=True):
@@ -173,11 +163,11 @@ class BatchExportQuery(ExportQuery, frozen=True, forbid_unknown_fields=True):
                 str,
                 "scenario_id,scenario,frame,time,…\r\n",
                 media_type="text/csv",
-                alternatives=("application/jsonl", "application/json", "text/plain"),
+                alternatives=_OTHER_TYPES,
                 headers={"Content-Disposition": "A name for the file."},
             )
         },
-        problems={BAD_REQUEST: "Events are exported as csv or jsonl.", NOT_FOUND: examples.NO_BATCH},
+        problems={BAD_REQUEST: EVENTS_AS, NOT_FOUND: examples.NO_BATCH},
     ),
 )
 async def export_batch(request: ApiRequest, batch_id: FromPath[UUID]) -> Stream:
@@ -187,23 +177,27 @@ async def export_batch(request: ApiRequest, batch_id: FromPath[UUID]) -> Stream:
     batch = await find_batch(request.deps.scenarios, batch_id)
     if batch is None:
         raise no_batch(batch_id)
-    return _stream(request, query, BatchVideos(request.deps, batch_id), batch.name or "batch")
+    return await _stream(request, query, BatchVideos(request.deps, batch_id), batch.name or "batch")
 
 
-def _stream(request: ApiRequest, query: ExportQuery, videos: KnownVideos | BatchVideos, name: str) -> Stream:
-    predictions = request.deps.predictions
-    if query.what == "events":
-        between = to_seconds(query.from_time), to_seconds(query.to_time)
-        wanted = EventFilter(kind=query.kind, label=query.label)
-        is_csv = query.format == "csv"
-        parts = export_events(predictions, videos.read, wanted, between, as_csv=is_csv, has_bom=query.bom)
-        media_type = CsvWriter.media_type if is_csv else JsonLinesWriter.media_type
-    else:
-        writer = query.writer()
-        limiter = request.app.state.export_limiter
-        parts = export_predictions(predictions, videos.read, query.filter(), writer, limiter)
-        media_type = writer.media_type
-    file_name = f"{name[-_MAX_NAME:]}-{query.what}.{_ENDINGS[query.format]}"
+async def _stream(
+    request: ApiRequest, query: ExportQuery, videos: KnownVideos | BatchVideos, name: str
+) -> Stream:
+    predictions, limiter = request.deps.predictions, request.app.state.export_limiter
+    try:  # in a thread: the first Parquet file loads a large package
+        if query.what == "events":
+            between = to_seconds(query.from_time), to_seconds(query.to_time)
+            wanted = EventFilter(kind=query.kind, label=query.label)
+            events = await to_thread.run_sync(partial(event_writer, query.format, has_bom=query.bom))
+            parts = export_events(predictions, videos.read, wanted, between, events, limiter)
+            media_type = events.media_type
+        else:
+            writer = await to_thread.run_sync(partial(prediction_writer, query.format, has_bom=query.bom))
+            parts = export_predictions(predictions, videos.read, query.filter(), writer, limiter)
+            media_type = writer.media_type
+    except FormatError as error:
+        raise ProblemError(BAD_REQUEST, str(error), field="format") from error
+    file_name = f"{name[-_MAX_NAME:]}-{query.what}.{ENDINGS[query.format]}"
     headers = {"Content-Disposition": disposition(file_name), "Cache-Control": "no-store"}
     return Stream(parts, media_type=media_type, headers=headers)
 

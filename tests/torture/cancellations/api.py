@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from app.api import ApiOptions, commands, frame_range
 from app.api.exports.streams import export_events, export_predictions
 from app.api.exports.videos import KnownVideos, read_video
-from app.api.exports.writers import JsonLinesWriter
+from app.api.exports.writers import JsonLinesEvents, JsonLinesPredictions
 from app.api.http.problems import ProblemError
 from app.api.queries import commands as command_queries
 from app.api.queries import (
@@ -247,16 +247,16 @@ async def _list_of_batch(world: World) -> None:
 @call(export_predictions)
 async def _export_predictions(world: World) -> None:
     videos, limiter = await _videos(world), CapacityLimiter(1)
-    wanted = predictions.PredictionFilter()
-    async for _ in export_predictions(world.predictions, videos.read, wanted, JsonLinesWriter(), limiter):
+    wanted, writer = predictions.PredictionFilter(), JsonLinesPredictions()
+    async for _ in export_predictions(world.predictions, videos.read, wanted, writer, limiter):
         pass
 
 
 @call(export_events)
 async def _export_events(world: World) -> None:
-    videos, wanted = await _videos(world), events.EventFilter()
-    parts = export_events(world.predictions, videos.read, wanted, (None, None), as_csv=True, has_bom=False)
-    async for _ in parts:
+    videos, limiter = await _videos(world), CapacityLimiter(1)
+    wanted, writer = events.EventFilter(), JsonLinesEvents()
+    async for _ in export_events(world.predictions, videos.read, wanted, (None, None), writer, limiter):
         pass
 
 

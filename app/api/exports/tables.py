@@ -1,0 +1,119 @@
+"""Predictions and events as comma-separated values (RFC 4180): a row for each detection, or event.
+
+A spreadsheet may take a label that begins with `=` for a formula, so whoever opens labels of strangers in one
+must import them as text.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import msgspec
+
+from ...predictions.columns import DetectionColumns
+from ..queries.events import StoredEvent
+from .exported import ExportedVideo
+
+BOM = "\ufeff".encode()
+
+PREDICTION_COLUMNS = (
+    "scenario_id", "scenario", "frame", "time", "at", "label", "confidence", "x1", "y1", "x2", "y2",
+    "track_id", "class_id", "width", "height",
+)  # fmt: skip
+EVENT_COLUMNS = (
+    "scenario_id", "scenario", "event_id", "kind", "state", "label", "name", "direction", "track_id", "at",
+    "start_time", "end_time", "start_frame", "end_frame", "best_frame", "best_time", "best_confidence",
+    "x1", "y1", "x2", "y2",
+)  # fmt: skip
+
+_encode = msgspec.json.Encoder().encode
+
+
+def write_rows(rows: Iterable[Sequence[object]]) -> bytes:
+    """Return rows; None is an empty field."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+@lru_cache(1024)
+def _field(text: str) -> bytes:
+    """Return a text as a field with a comma after it, quoted if it must be."""
+    return write_rows([(text, None)])[:-2]
+
+
+class CsvPredictions:
+    """A row for each detection."""
+
+    media_type = "text/csv; charset=utf-8"
+    passes = 1
+
+    def __init__(self, *, has_bom: bool) -> None:
+        self._bom = BOM if has_bom else b""
+
+    def begin(self, number: int) -> bytes:  # noqa: ARG002  there is one pass
+        """Return the header."""
+        return self._bom + write_rows([PREDICTION_COLUMNS])
+
+    def frames(self, video: ExportedVideo, found: DetectionColumns) -> bytes:
+        """Return the rows of these frames."""
+        if not found.labels:
+            return b""
+        fixed = _field(str(video.scenario_id)) + _field(video.name)
+        numbers = _number_fields(found)
+        labels = list(map(_field, found.labels))
+        rows: list[bytes] = []
+        for frame, time, width, height, (start, end) in zip(
+            found.frames, found.times, found.widths, found.heights, found.ranges(), strict=True
+        ):
+            if start < end:
+                head = b"%s%d,%s,%s," % (fixed, frame, _encode(time), (video.moment(time) or "").encode())
+                tail = b",,\r\n" if width is None or height is None else b",%d,%d\r\n" % (width, height)
+                for n in range(start, end):
+                    rows += (head, labels[n], numbers[n], tail)
+        return b"".join(rows)
+
+    def end(self) -> bytes:
+        """Return nothing."""
+        return b""
+
+
+def _number_fields(found: DetectionColumns) -> list[bytes]:
+    """Return confidence, box, track and class of each detection as fields.
+
+    They are encoded as JSON, all at once, which writes numbers as CSV does, in a fifth of the time.
+    """
+    nothing = [None] * len(found.labels)
+    columns = [*found.numbers.T.tolist(), found.track_ids or nothing, found.class_ids or nothing]
+    return _encode(list(zip(*columns, strict=True)))[2:-2].replace(b"null", b"").split(b"],[")
+
+
+class CsvEvents:
+    """A row for each event."""
+
+    media_type = CsvPredictions.media_type
+
+    def __init__(self, *, has_bom: bool) -> None:
+        self._bom = BOM if has_bom else b""
+
+    def begin(self) -> bytes:
+        """Return the header."""
+        return self._bom + write_rows([EVENT_COLUMNS])
+
+    def events(self, video: ExportedVideo, events: Sequence[StoredEvent]) -> bytes:
+        """Return the rows of these events."""
+        return write_rows([_row(video, event) for event in events])
+
+    def end(self) -> bytes:
+        """Return nothing."""
+        return b""
+
+
+def _row(video: ExportedVideo, event: StoredEvent) -> tuple[object, ...]:
+    at = None if event.at is None else event.at.isoformat(timespec="milliseconds")
+    return (
+        event.scenario_id, video.name, event.event_id, event.kind, event.state, event.label, event.name,
+        event.direction, event.track_id, at, event.start_time, event.end_time, event.start_frame,
+        event.end_frame, event.best_frame, event.best_time, event.best_confidence, *event.best_box,
+    )  # fmt: skip
