@@ -1,4 +1,4 @@
-"""Run every test: most of them in four processes, then those that measure a service, in two.
+"""Run every test: most of them in four processes, then those in a browser or that measure a service, in two.
 
 A few tests that fail are run again, alone. This module is a plugin of pytest too, which tells the death of a
 process from a test that failed.
@@ -6,16 +6,23 @@ process from a test that failed.
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 if TYPE_CHECKING:
     import pytest
+
+BROWSER = "tests/browser"
+"""Tests that run a browser: two browsers keep two cores busy, and more of them would only wait for each other."""
 
 LAST = (
     "tests/torture/sources",
@@ -27,6 +34,9 @@ LAST = (
 
 MOST = 10
 """Failed tests that are run again. If more fail, the cause is not what ran beside them."""
+
+SILENCE = 600.0
+"""Seconds without a line after which pytest is ended. Each test has 240 s, and so has its set-up."""
 
 _NICENESS = 16
 _RECORD = Path(".pytest_cache/v/cache/lastfailed")
@@ -41,7 +51,11 @@ class Outcome:
     summary: str
 
 
-PHASES = (("-n", "4", *(f"--ignore={path}" for path in LAST)), ("-n", "2", *LAST))
+PHASES = (
+    ("-n", "4", *(f"--ignore={path}" for path in (BROWSER, *LAST))),
+    ("-n", "2", BROWSER),
+    ("-n", "2", *LAST),
+)
 """The arguments of each run of pytest. Many tests mostly wait, so more run than there are cores."""
 
 
@@ -51,8 +65,10 @@ def is_repeated(outcomes: Sequence[Outcome], failed: int) -> bool:
     return _FAILED in statuses and statuses <= {_PASSED, _FAILED} and 0 < failed <= MOST
 
 
-def run_all(phases: Sequence[Sequence[str]]) -> int:
+def run_all(phases: Sequence[Sequence[str]], silence: float = SILENCE) -> int:
     """Run pytest with the arguments of each phase, and a few failed tests again. Return the exit status.
+
+    A run of pytest that prints nothing for `silence` seconds is ended, with all that it started.
 
     All phases run, whatever fails. The last line printed is pytest's summary: that of the repetition, or of
     the first phase that failed.
@@ -62,21 +78,21 @@ def run_all(phases: Sequence[Sequence[str]]) -> int:
     signal.signal(signal.SIGINT, lambda number, _: interruptions.append(number))  # pytest ends by itself
     outcomes = []
     for arguments in phases:
-        outcomes.append(_run(arguments))
+        outcomes.append(_run(arguments, silence))
         if interruptions:
             return outcomes[-1].status
     failed = len(json.loads(_RECORD.read_text())) if _RECORD.exists() else 0
     if is_repeated(outcomes, failed):
         subject = "1 test failed; it is" if failed == 1 else f"{failed} tests failed; they are"
         print(f"\n{subject} run again alone, because this machine may have been busy.", flush=True)
-        return _run(("-n", "1", "--last-failed", "--last-failed-no-failures", "none")).status
+        return _run(("-n", "1", "--last-failed", "--last-failed-no-failures", "none"), silence).status
     worst = next((outcome for outcome in outcomes if outcome.status), outcomes[-1])
     if worst is not outcomes[-1]:
         print(worst.summary, flush=True)
     return worst.status
 
 
-def _run(arguments: Sequence[str]) -> Outcome:
+def _run(arguments: Sequence[str], silence: float) -> Outcome:
     """Run pytest, and pass on what it prints.
 
     It is nearly as nice as the service's threads for decoding are, which would otherwise give way to other
@@ -89,12 +105,29 @@ def _run(arguments: Sequence[str]) -> Outcome:
     reading, writing = os.pipe()
     with subprocess.Popen([*command, *arguments], stdout=writing) as process:
         os.close(writing)
-        while part := os.read(reading, 2**16):
+        while part := _read(reading, silence):
             sys.stdout.buffer.write(part)
             sys.stdout.buffer.flush()
             end = (end + part)[-1000:]
+        if part is None:
+            _end_all(process.pid)
+            end = f"\n{silence:.0f} s without a line: these tests hang, and were ended.".encode()
+            print(end.decode(), flush=True)
     os.close(reading)
     return Outcome(process.returncode, end.decode(errors="replace").rstrip().rpartition("\n")[2])
+
+
+def _read(pipe: int, seconds: float) -> bytes | None:
+    """Return what a pipe gives next: b"" at its end, and None if it gives nothing for so many seconds."""
+    return os.read(pipe, 2**16) if select.select([pipe], [], [], seconds)[0] else None
+
+
+def _end_all(root: int) -> None:
+    """Kill a process and all that descend from it, in any process group."""
+    process = psutil.Process(root)
+    for each in [process, *process.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
 
 
 _crashed: list[str] = []

@@ -4,6 +4,7 @@ All tests of this folder use one browser and its event loop. A test fails if the
 of the Content-Security-Policy, an error in its console, or an uncaught exception.
 """
 
+import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -27,15 +28,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    """One browser for the whole session."""
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the path of a program that starts Chromium with the priority of its parent, and ends it with that.
+
+    Chromium raises the priority of its threads if it is started by root. On a busy machine, it would then
+    starve the tests that control it, for ever.
+    """
     path = shutil.which("chromium")
     if path is None:
         skip_or_fail("needs chromium (Debian: apt install chromium)")
+    setpriv = shutil.which("setpriv")  # of util-linux, which Debian always has
+    if setpriv is None:
+        return Path(path)
+    program = tmp_path_factory.mktemp("browser") / "chromium"
+    capabilities = "--bounding-set=-sys_nice --inh-caps=-sys_nice" if os.geteuid() == 0 else ""
+    program.write_text(f'#!/bin/sh\nexec {setpriv} {capabilities} --pdeathsig=KILL -- {path} "$@"\n')
+    program.chmod(0o700)
+    return program
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(chromium: Path) -> AsyncIterator[Browser]:
+    """One browser for the whole session."""
     expect.set_options(timeout=PATIENCE)
     async with async_playwright() as driver:
-        running = await driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        running = await driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield running
         await running.close()
 

@@ -5,10 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.paths import ROOT
-from tools.tests import LAST, MOST, Outcome, is_repeated
+from tools.tests import BROWSER, LAST, MOST, Outcome, is_repeated
 
 ENDED = Outcome(0, "3 passed")
 FAILED = Outcome(1, "1 failed, 2 passed")
@@ -42,13 +43,13 @@ _ENVIRONMENT = {
 }
 
 
-def run_all(folder: Path, *bodies: str) -> tuple[int, str]:
+def run_all(folder: Path, *bodies: str, silence: float = 100) -> tuple[int, str]:
     """Run one phase for each body of a test, in `folder`. Return the exit status, and what was printed."""
     for number, body in enumerate(bodies):
         (folder / f"test_{number}.py").write_text(body)
     program = (
         "from tools.tests import run_all\n"
-        f"raise SystemExit(run_all([('-n', '1', f'test_{{n}}.py') for n in range({len(bodies)})]))"
+        f"raise SystemExit(run_all([('-n', '1', f'test_{{n}}.py') for n in range({len(bodies)})], {silence}))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -72,6 +73,13 @@ def test_it():
 """
 PASSES = "def test_it():\n    pass\n"
 FAILS = "def test_it():\n    assert False\n"
+HANGS = """
+import subprocess
+from pathlib import Path
+def test_it():
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as process:
+        Path("pid").write_text(str(process.pid))
+"""
 DIES = "import os\ndef test_it():\n    os._exit(1)\n"
 
 
@@ -97,5 +105,12 @@ def test_a_process_that_dies_fails_and_what_comes_after_it_runs(tmp_path: Path) 
     assert status == 3
 
 
-def test_what_runs_last_is_there() -> None:
-    assert [path for path in LAST if not (ROOT / path).exists()] == []
+def test_a_run_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    status, said = run_all(tmp_path, HANGS, silence=20)
+    assert said.splitlines()[-1] == "20 s without a line: these tests hang, and were ended."
+    assert status != 0
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+def test_what_runs_apart_is_there() -> None:
+    assert [path for path in (BROWSER, *LAST) if not (ROOT / path).exists()] == []
