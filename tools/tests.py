@@ -1,4 +1,4 @@
-"""Run every test: most of them in four processes, then those in a browser or that measure a service, in two.
+"""Run every test: most in four processes, then those in a browser, then those that measure a service, in two.
 
 A few tests that fail are run again, alone. This module is a plugin of pytest too, which tells the death of a
 process from a test that failed.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pytest
 
 BROWSER = "tests/browser"
-"""Tests that run a browser: two browsers keep two cores busy, and more of them would only wait for each other."""
+"""Tests that run a browser. Two browsers keep two cores busy."""
 
 LAST = (
     "tests/torture/sources",
@@ -105,24 +105,24 @@ def _run(arguments: Sequence[str], silence: float) -> Outcome:
     reading, writing = os.pipe()
     with subprocess.Popen([*command, *arguments], stdout=writing) as process:
         os.close(writing)
-        while part := _read(reading, silence):
+        while part := read_within(reading, silence):
             sys.stdout.buffer.write(part)
             sys.stdout.buffer.flush()
             end = (end + part)[-1000:]
         if part is None:
-            _end_all(process.pid)
+            end_all(process.pid)
             end = f"\n{silence:.0f} s without a line: these tests hang, and were ended.".encode()
             print(end.decode(), flush=True)
     os.close(reading)
     return Outcome(process.returncode, end.decode(errors="replace").rstrip().rpartition("\n")[2])
 
 
-def _read(pipe: int, seconds: float) -> bytes | None:
+def read_within(pipe: int, seconds: float) -> bytes | None:
     """Return what a pipe gives next: b"" at its end, and None if it gives nothing for so many seconds."""
     return os.read(pipe, 2**16) if select.select([pipe], [], [], seconds)[0] else None
 
 
-def _end_all(root: int) -> None:
+def end_all(root: int) -> None:
     """Kill a process and all that descend from it, in any process group."""
     process = psutil.Process(root)
     for each in [process, *process.children(recursive=True)]:

@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the path of a program that starts Chromium with the priority of its parent, and ends it with that.
+    """Return the path of a program that starts Chromium with its parent's priority, and ends it with that.
 
     Chromium raises the priority of its threads if it is started by root. On a busy machine, it would then
     starve the tests that control it, for ever.

@@ -1,6 +1,7 @@
 """`make test`: what is run again, and that neither a real fault nor a dead process passes."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import psutil
 import pytest
 
 from tests.support.paths import ROOT
-from tools.tests import BROWSER, LAST, MOST, Outcome, is_repeated
+from tools.tests import BROWSER, LAST, MOST, Outcome, end_all, is_repeated, read_within
 
 ENDED = Outcome(0, "3 passed")
 FAILED = Outcome(1, "1 failed, 2 passed")
@@ -43,13 +44,13 @@ _ENVIRONMENT = {
 }
 
 
-def run_all(folder: Path, *bodies: str, silence: float = 100) -> tuple[int, str]:
+def run_all(folder: Path, *bodies: str) -> tuple[int, str]:
     """Run one phase for each body of a test, in `folder`. Return the exit status, and what was printed."""
     for number, body in enumerate(bodies):
         (folder / f"test_{number}.py").write_text(body)
     program = (
         "from tools.tests import run_all\n"
-        f"raise SystemExit(run_all([('-n', '1', f'test_{{n}}.py') for n in range({len(bodies)})], {silence}))"
+        f"raise SystemExit(run_all([('-n', '1', f'test_{{n}}.py') for n in range({len(bodies)})]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -73,13 +74,6 @@ def test_it():
 """
 PASSES = "def test_it():\n    pass\n"
 FAILS = "def test_it():\n    assert False\n"
-HANGS = """
-import subprocess
-from pathlib import Path
-def test_it():
-    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as process:
-        Path("pid").write_text(str(process.pid))
-"""
 DIES = "import os\ndef test_it():\n    os._exit(1)\n"
 
 
@@ -105,11 +99,25 @@ def test_a_process_that_dies_fails_and_what_comes_after_it_runs(tmp_path: Path) 
     assert status == 3
 
 
-def test_a_run_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
-    status, said = run_all(tmp_path, HANGS, silence=20)
-    assert said.splitlines()[-1] == "20 s without a line: these tests hang, and were ended."
-    assert status != 0
-    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+def test_a_silent_pipe_is_told_from_its_end() -> None:
+    reading, writing = os.pipe()
+    assert read_within(reading, 0.01) is None
+    os.write(writing, b"a line")
+    assert read_within(reading, 60) == b"a line"
+    os.close(writing)
+    assert read_within(reading, 60) == b""
+    os.close(reading)
+
+
+def test_a_run_that_hangs_ends_with_all_that_it_started() -> None:
+    program = "setsid sleep 1000 & echo $!; wait"
+    with subprocess.Popen(["sh", "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        descendant = psutil.Process(int(process.stdout.readline()))
+        end_all(process.pid)
+        assert process.wait(60) == -signal.SIGKILL
+        psutil.wait_procs([descendant], timeout=60)
+        assert not descendant.is_running() or descendant.status() == psutil.STATUS_ZOMBIE
 
 
 def test_what_runs_apart_is_there() -> None:
