@@ -139,6 +139,12 @@ def pytest_testnodedown(error: object) -> None:
         _crashed.append(str(error))
 
 
+def pytest_runtest_logreport(report: "pytest.TestReport") -> None:
+    """Name a test that failed at once: pytest itself names it at the end, to which a run may not come."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\n{report.nodeid} failed ({report.when})", flush=True)
+
+
 def pytest_sessionfinish(session: "pytest.Session") -> None:
     """End with another exit status than that of failed tests if a process died: some tests did not run."""
     if _crashed:

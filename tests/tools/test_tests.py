@@ -86,6 +86,7 @@ def test_a_test_that_failed_once_passes(tmp_path: Path) -> None:
 
 def test_a_test_that_fails_twice_fails(tmp_path: Path) -> None:
     status, said = run_all(tmp_path, FAILS_ONCE, FAILS)
+    assert "test_1.py::test_it failed (call)" in said
     assert "2 tests failed; they are run again alone" in said
     assert "1 failed, 1 passed" in said.splitlines()[-1]
     assert status == 1
