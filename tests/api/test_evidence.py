@@ -206,6 +206,9 @@ async def test_the_event_s_own_box_and_label_are_drawn_on_a_recording(
         x1, y1, x2, y2 = drawn_on(plain.content, annotated.content)
         assert (x1, x2, y2) == pytest.approx((400, 1000, 500), abs=4)
         assert 150 < y1 < 200  # the label, above the box
+        small = await http.get(path(recording, 1), params={"width": 320})
+        assert size_of(small.content) == (320, 180)
+        assert small.headers["etag"] != plain.headers["etag"]
         refused = await http.get(path(recording, 1), params={"annotated": "maybe"})
         assert refused.status_code == 400
 
@@ -225,6 +228,45 @@ async def test_the_event_s_box_is_drawn_on_the_picture_of_a_live_source(
     for wish, status in (("true", 304), ("false", 200)):
         again = await http.get(path(scenario_id, 1), params={"annotated": wish}, headers=tag)
         assert again.status_code == status
+
+
+def size_of(jpeg: bytes) -> tuple[int, int]:
+    """Return the width and height of a JPEG."""
+    height, width = np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)).shape[:2]
+    return int(width), int(height)
+
+
+async def test_the_picture_of_a_live_source_s_event_is_small_if_asked_and_never_enlarged(
+    http: httpx.AsyncClient, scenario_id: UUID, predictions: Database
+) -> None:
+    stored = encode_jpeg(np.zeros((540, 960, 3), np.uint8), 80)
+    await add_picture(predictions, scenario_id, 1, 40, stored, BOX)
+    tags = {(await http.get(path(scenario_id, 1))).headers["etag"]}
+    for width, size in ((240, (240, 135)), (300, (300, 169)), (700, (700, 394))):
+        small = await http.get(path(scenario_id, 1), params={"width": width})
+        assert (small.status_code, size_of(small.content)) == (200, size)
+        tags.add(small.headers["etag"])
+        same = {"If-None-Match": small.headers["etag"]}
+        again = await http.get(path(scenario_id, 1), params={"width": width}, headers=same)
+        assert again.status_code == 304
+    assert len(tags) == 4
+    assert (await http.get(path(scenario_id, 1), params={"width": 1920})).content == stored
+    annotated = await http.get(path(scenario_id, 1), params={"width": 240, "annotated": "true"})
+    plain = await http.get(path(scenario_id, 1), params={"width": 240})
+    x1, _, _, y2 = drawn_on(plain.content, annotated.content)  # the label is wider than the box
+    assert (x1, y2) == pytest.approx((75, 94), abs=4)
+
+
+@pytest.mark.parametrize(
+    ("width", "text"),
+    [("15", "16"), ("1921", "1920"), ("wide", "must be a whole number")],
+)
+async def test_a_sentence_says_which_widths_a_picture_can_have(
+    http: httpx.AsyncClient, scenario_id: UUID, width: str, text: str
+) -> None:
+    refused = await http.get(path(scenario_id, 1), params={"width": width})
+    assert (refused.status_code, text in refused.json()["detail"]) == (400, True), refused.text
+    assert "width" in refused.json()["detail"]
 
 
 def pictures(page: Any) -> dict[int, Any]:

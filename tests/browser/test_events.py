@@ -28,6 +28,9 @@ async def test_events_of_all_scenarios_lead_to_their_moments(site: Site, page: P
     items = page.get_by_role("list", name="Events").get_by_role("listitem")
     await expect(items.first).to_contain_text("motion")  # without a reload: the stream told of it
     await expect(items.first).to_contain_text(HOSTILE)
+    async with page.expect_request(lambda request: "picture.jpg" in request.url) as loaded:
+        await page.reload()
+    assert (await loaded.value).url.endswith("/picture.jpg?annotated=true&width=320")
     await expect(page.locator(".event-item img").first).to_be_visible()
     await look(page, "events")
 

@@ -33,9 +33,9 @@ from ..queries.events import MAX_EVENT_ID
 from ..queries.evidence import PicturedEvent, find_pictured_event, read_picture
 from ..queries.scenarios import find_row
 from ..queries.stored_frames import find_frame_before
-from ..recorded_pictures import PictureOptions, recorded_picture, spec_of
+from ..recorded_pictures import PictureOptions, Width, recorded_picture, spec_of
 
-MAX_WIDTH = 1280
+DEFAULT_WIDTH = 1280
 """Pixels of a picture from a recording: as wide as one that a live source has stored."""
 
 
@@ -46,6 +46,10 @@ class EventPictureQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only
         bool,
         Meta(description="draw the box and the label of the event, and the zone or line that it is about"),
     ] = False
+    width: Annotated[
+        Width | None,
+        Meta(description="of the picture in pixels, which is never enlarged; at most 1280 if it is left out"),
+    ] = None
 
 
 @get(
@@ -55,10 +59,10 @@ class EventPictureQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only
         tag="results",
         summary="See the picture of an event",
         description=(
-            "A JPEG of the whole frame, at most 1280 pixels wide; `picture` of the event says which frame it"
-            " is, and where in it the object; `annotated` draws that. Of a recording it is the best frame,"
-            " which is decoded from the file. A live source keeps a picture of each event of the kinds"
-            " `object` and `alert`; while an object is visible, it is replaced when one is"
+            "A JPEG of the whole frame, `width` or at most 1280 pixels wide; `picture` of the event says"
+            " which frame it is, and where in it the object; `annotated` draws that. Of a recording it is the"
+            " best frame, which is decoded from the file. A live source keeps a picture of each event of the"
+            " kinds `object` and `alert`; while an object is visible, it is replaced when one is"
             f" {CLEARLY_BETTER:g} times as good. `ETag` allows conditional requests."
         ),
         query=EventPictureQuery,
@@ -97,17 +101,20 @@ async def get_event_picture(
     found = await read_picture(deps.predictions, scenario_id, event_id)
     if found is None:
         raise _no_picture(event)
-    jpeg = found.jpeg
+    jpeg, overlay = found.jpeg, Overlay()
     if query.annotated:
         shown = Detection(event.label, found.confidence, found.box, event.track_id)
         rules = _rules_of(event, spec_of(row).rules)
         overlay = Overlay((shown,), rules.zones, rules.lines)
-        jpeg = await in_daemon_thread("picture", partial(draw_on_jpeg, jpeg, overlay, found.width))
+    if query.annotated or query.width is not None:
+        draw = partial(draw_on_jpeg, jpeg, overlay, found.width, query.width)
+        jpeg = await in_daemon_thread("picture", draw)
     return Response(jpeg, headers=_headers(found.frame, query), media_type="image/jpeg")
 
 
 def _entity_tag(frame: int, query: EventPictureQuery) -> str:
-    return f'"frame-{frame}{"-annotated" if query.annotated else ""}"'
+    width = "" if query.width is None else f"-{query.width}"
+    return f'"frame-{frame}{"-annotated" if query.annotated else ""}{width}"'
 
 
 def _headers(frame: int, query: EventPictureQuery) -> dict[str, str]:
@@ -147,7 +154,7 @@ async def _in_recording(
         raise ProblemError(NOT_FOUND, detail)
     shown = Detection(event.label, event.best_confidence, event.best_box, event.track_id)
     found = replace(found, prediction=replace(found.prediction, detections=(shown,)))
-    options = PictureOptions(query.annotated, MAX_WIDTH)
+    options = PictureOptions(query.annotated, query.width or DEFAULT_WIDTH)
     return await recorded_picture(request, source, found, options, _rules_of(event, spec_of(row).rules))
 
 

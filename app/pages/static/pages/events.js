@@ -145,7 +145,7 @@ function EventItem({ event, scenario }) {
 function Thumbnail({ event, size }) {
   return html`<${Picture}
     path=${`scenarios/${event.scenario_id}/events/${event.event_id}/picture.jpg`}
-    params=${{ annotated: true }}
+    params=${{ annotated: true, width: 320 }}
     alt=""
     width=${size?.width}
     height=${size?.height}

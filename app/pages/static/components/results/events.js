@@ -84,7 +84,7 @@ function EventRow({ event, isDated, isChosen, onChoose }) {
         ${picture &&
         html`<${Picture}
           path=${`scenarios/${event.scenario_id}/events/${event.event_id}/picture.jpg`}
-          params=${{ annotated: true }}
+          params=${{ annotated: true, width: 320 }}
           alt=""
         />`}
       </span>
