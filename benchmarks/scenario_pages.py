@@ -46,6 +46,16 @@ FILL = """
                                SELECT jsonb_agg('label ' || l) FROM generate_series(1, 50) AS l))) AS spec
               FROM generate_series(1, $1::integer) AS n) AS numbers
 """
+# Three blocks of each label.
+FILL_LABELS = """
+    INSERT INTO label_blocks (scenario_id, label, block, max_confidence)
+    SELECT id, label, block, 0.5
+      FROM unnest($1::uuid[]) WITH ORDINALITY AS scenarios (id, n)
+     CROSS JOIN LATERAL (VALUES ('', true), ('person', true), ('car', n % 1000 = 0), ('cat', n <= $2))
+           AS found (label, is_found)
+     CROSS JOIN generate_series(0, 2) AS block
+     WHERE is_found
+"""
 BATCH = UUID(int=1)  # of one in 20 scenarios
 PAGES = {
     "without a filter": ScenarioFilter(),
@@ -61,6 +71,14 @@ PAGES = {
     "of a batch": ScenarioFilter(batch=BATCH),
     "of a batch, that failed": ScenarioFilter(batch=BATCH, outcome="failed"),
     "of a source": ScenarioFilter(source="yard/21/77.mp4"),
+    "in which a label was found that all have": ScenarioFilter(found="person"),
+    "in which a label was found that one in 1,000 has": ScenarioFilter(found="car"),
+    "in which a label was found that the oldest 5 % have": ScenarioFilter(found="cat"),
+    "in which a label was found that none has": ScenarioFilter(found="nothing"),
+    "of a batch, in which a label was found that all have": ScenarioFilter(found="person", batch=BATCH),
+    "that failed, in which a label was found that the oldest 5 % have": ScenarioFilter(
+        found="cat", outcome="failed"
+    ),
     "whose name contains what all have": ScenarioFilter(text="camera"),
     "whose name or file contains what 20 have": ScenarioFilter(text="9912"),
     "whose name or file contains what none has": ScenarioFilter(text="nothing"),
@@ -90,10 +108,16 @@ async def measure(rounds: int, scenarios: int = SCENARIOS, *, plans: bool = Fals
             )
             await connection.execute(FILL, scenarios, LIVE, BATCH, timeout=600)
             await connection.execute("VACUUM ANALYZE scenarios", timeout=600)
+            ids = await connection.fetchval("SELECT array_agg(id ORDER BY created_at) FROM scenarios")
             sizes = await connection.fetch(
                 "SELECT relname, pg_relation_size(oid) FROM pg_class WHERE relname LIKE 'scenarios%'"
                 " AND relkind IN ('r', 'i') ORDER BY 1"
             )
+            if plans:
+                await show_plans(connection)
+        async with databases[1].connection() as connection:
+            await connection.execute(FILL_LABELS, ids, scenarios // 20, timeout=600)
+            await connection.execute("VACUUM ANALYZE label_blocks", timeout=600)
             if plans:
                 await show_plans(connection)
         base = 0.0

@@ -1,15 +1,18 @@
 """Scenarios are found by a part of what describes them, and counted."""
 
 from typing import Any
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
+from app.api.queries import found_labels
 from app.domain.detector_config import Marker
 from app.domain.media import Media
 from app.domain.spec import ScenarioSpec
 from app.postgres import Database
-from tests.support.rows import add_scenario
+from app.predictions.codec import FRAMES_PER_BLOCK
+from tests.support.rows import add_prediction, add_scenario
 
 CAMERA = "rtsp://camera.example/live/token=abcdef"
 WITH_LOGIN = "rtsp://admin:pass/word@gate.example/live"
@@ -126,3 +129,31 @@ async def test_scenarios_are_counted(
     async with scenarios.connection() as connection:
         await connection.execute("UPDATE scenarios SET deleted_at = now() WHERE state = 'inactive'")
     assert (await http.get("/scenarios/counts")).json()["total"] == 4
+
+
+@pytest.mark.parametrize("few", [found_labels.FEW, 1])
+async def test_lists_of_scenarios_in_which_a_label_was_found(
+    http: httpx.AsyncClient,
+    named: dict[str, str],
+    predictions: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    few: int,
+) -> None:
+    monkeypatch.setattr(found_labels, "FEW", few)
+    monkeypatch.setattr(found_labels, "_FIRST_PART", 1)
+    ids = {name: UUID(scenario_id) for scenario_id, name in named.items()}
+    for name in ("yard", "camera", "gate", "live test"):
+        for frame in (0, 10, 5 * FRAMES_PER_BLOCK):
+            await add_prediction(predictions, ids[name], frame, ("person", 0.5), ("car park", 0.1))
+    await add_prediction(predictions, ids["http"], 0, ("car", 0.9))
+    await add_prediction(predictions, ids["100 %"], 0)
+    await add_prediction(predictions, uuid4(), 0, ("person", 0.5))  # of a scenario that was deleted
+    everywhere = ["live test", "gate", "camera", "yard"]
+    assert await found(http, named, found="person") == everywhere
+    assert await found(http, named, found="person", order="asc") == everywhere[::-1]
+    assert await found(http, named, found="car") == ["http"]
+    assert await found(http, named, found="Person") == []
+    assert await found(http, named, found="person", state="init_startup") == ["live test", "camera"]
+    assert await found(http, named, found="person", text="cam") == ["camera", "yard"]
+    assert await found(http, named, found="person", live="true", ended="false", name="gate") == ["gate"]
+    assert (await http.get("/scenarios", params={"found": ""})).status_code == 400

@@ -13,7 +13,7 @@ from tests.browser.looking import look
 from tests.browser.site import Site
 from tests.support.http_cameras import MULTIPART, Reply, headed, http_camera, jpeg
 from tests.support.ports import free_port
-from tests.support.rows import add_checkpoint, add_scenario
+from tests.support.rows import add_checkpoint, add_prediction, add_scenario
 from tests.support.waiting import until
 
 BOXES_ARE_DRAWN = """async labels => {
@@ -122,6 +122,8 @@ async def add_rows(site: Site) -> None:
             await add_checkpoint(
                 site.predictions, scenario_id, next_frame=1800, frames_sampled=1800, detections=37
             )
+        if spec.source in ("yard/0413.mp4", "old/7.mp4"):
+            await add_prediction(site.predictions, scenario_id, 0, ("person", 0.9))
 
 
 async def test_many_scenarios_are_filtered_searched_and_paged(site: Site, page: Page) -> None:
@@ -144,6 +146,12 @@ async def test_many_scenarios_are_filtered_searched_and_paged(site: Site, page: 
     await expect(rows).to_have_count(1)
     await expect(rows).to_contain_text("the file changed during the run: <img src=x onerror=alert(1)>")
     await page.get_by_label("State").select_option(label="All")
+    await page.get_by_label("A label that was found").fill("person")
+    await page.keyboard.press("Enter")
+    await expect(rows).to_have_count(2)
+    await expect(rows.last).to_contain_text("old/7.mp4")
+    await look(page, "overview-found")
+    await page.get_by_role("button", name="found: person").click()
     await page.keyboard.press("/")
     await page.keyboard.type("yard/")
     await page.keyboard.press("Enter")

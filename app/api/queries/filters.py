@@ -1,6 +1,7 @@
 """Which scenarios are listed or counted, and in which order."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -20,6 +21,7 @@ class ScenarioFilter(Struct, frozen=True):
     """Which scenarios are listed: those that all of these fit which are not None.
 
     `text` is a part of the name, a tag, a file's path or an address's host, in small or large letters.
+    `found` is a label that was found; `found_labels` says in which scenarios.
     """
 
     state: State | None = None
@@ -32,6 +34,7 @@ class ScenarioFilter(Struct, frozen=True):
     ended: bool | None = None
     order: Order = "desc"
     batch: UUID | None = None
+    found: str | None = None
 
 
 class ScenarioPosition(Struct, frozen=True, array_like=True):
@@ -51,9 +54,15 @@ class ScenarioCounts(Struct, frozen=True):
 
 
 def condition_of(
-    wanted: ScenarioFilter, after: ScenarioPosition | None, *, first_parameter: int
+    wanted: ScenarioFilter,
+    after: ScenarioPosition | None,
+    *,
+    first_parameter: int,
+    ids: Sequence[UUID] | None = None,
 ) -> tuple[str, list[object]]:
     """Return a condition and the values of its parameters, which are counted from `first_parameter`.
+
+    If `ids` are given, only these fit. The condition does not look at `wanted.found`.
 
     `$1` must be the number of scenarios that are wanted. Only what is asked for is in the condition: with
     `$3 IS NULL OR …` the plan would be one for all filters, and use the index of none.
@@ -64,6 +73,8 @@ def condition_of(
         values.append(value)
         return f"${len(values) + first_parameter - 1}"
 
+    if ids is not None:
+        conditions.append(f"id = ANY({parameter(ids)}::uuid[])")
     if wanted.state is not None:
         conditions.append(f"state = {parameter(wanted.state)}")
     if wanted.name is not None:

@@ -22,6 +22,7 @@ from ...postgres import Database
 from ...scenarios.json_columns import decode_media
 from ...scenarios.successions import MAX_REPLACED
 from .filters import ORDERS, ScenarioFilter, ScenarioPosition, condition_of
+from .found_labels import find_ids_with
 from .progress import (
     Inference,
     Progress,
@@ -196,7 +197,10 @@ async def list_scenarios(
 
     A page ends early once what its scenarios store holds MAX_PAGE bytes, but has at least one scenario.
     """
-    condition, values = condition_of(wanted, after, first_parameter=3)
+    ids = None
+    if wanted.found is not None:
+        ids = await find_ids_with(scenarios, predictions, wanted.found, wanted, after, limit + 1)
+    condition, values = condition_of(wanted, after, first_parameter=3, ids=ids)
     order = ORDERS[wanted.order]
     sql = f"""
         SELECT {_SHOWN}, next IS NOT NULL AS has_next

@@ -46,6 +46,13 @@ class ScenarioQuery(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     order: Annotated[Order, Meta(description="desc: newest first; asc: oldest first")] = "desc"
     batch: Annotated[UUID | None, Meta(description="only scenarios of this batch")] = None
+    found: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=1000)] | None,
+        Meta(
+            description="only scenarios that have stored a detection with exactly this label; those that ask"
+            " the footage of another one store none"
+        ),
+    ] = None
     limit: Annotated[int, Meta(ge=1, le=1000, description="the largest number of items in a page")] = 100
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the previous page")] = None
 
@@ -85,6 +92,7 @@ async def list_scenarios(request: ApiRequest) -> ScenarioPage:
         query.ended,
         query.order,
         query.batch,
+        query.found,
     )
     bound = ("scenarios", wanted)
     after = None if query.cursor is None else read_cursor(query.cursor, bound, ScenarioPosition)

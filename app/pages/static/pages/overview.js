@@ -5,7 +5,7 @@ import { FirstVisit } from "../components/first_visit.js";
 import { ScenarioRow } from "../components/rows.js";
 import { Tiles } from "../components/tiles.js";
 import { count, plural } from "../lib/format.js";
-import { html, useEffect, useState } from "../lib/preact.js";
+import { html, useEffect, useRef, useState } from "../lib/preact.js";
 import { setQuery } from "../lib/router.js";
 import { deleteScenario, forEachScenario, startScenario, stopScenario, withProgress } from "../lib/scenarios.js";
 import { can } from "../lib/session.js";
@@ -44,6 +44,7 @@ export default function Overview({ query }) {
     name: query.name,
     tag: query.tag,
     batch: query.batch,
+    found: query.found,
     ...chosen(SHOWN, query.show),
     ...chosen(KINDS, query.kind),
   };
@@ -163,7 +164,7 @@ function List({ query, filters, counts, progress }) {
 }
 
 function NothingFits({ isLater }) {
-  const clear = () => setQuery({ text: "", name: "", tag: "", batch: "", show: "", kind: "" });
+  const clear = () => setQuery({ text: "", name: "", tag: "", batch: "", found: "", show: "", kind: "" });
   return html`<${Empty} title=${isLater ? "This page is empty now" : "No scenario fits these filters"}>
     <p><button type="button" onClick=${clear}>Show all scenarios</button></p>
   <//>`;
@@ -182,7 +183,8 @@ function Filters({ query, counts }) {
     <${Choice} label="State" name="show" query=${query} choices=${SHOWN} counts=${shown} />
     <${Choice} label="Kind of source" name="kind" query=${query} choices=${KINDS} />
     <${Choice} label="Order" name="order" query=${query} choices=${ORDERS} />
-    ${["text", "name", "tag", "batch"].map(
+    <${FoundLabel} label=${query.found ?? ""} />
+    ${["text", "name", "tag", "batch", "found"].map(
       (name) =>
         query[name] &&
         html`<button type="button" class="chosen" title="Remove this filter" onClick=${() => setQuery({ [name]: "" })}>
@@ -191,6 +193,27 @@ function Filters({ query, counts }) {
         </button>`,
     )}
   </div>`;
+}
+
+/** A field for a label. It has no `value`, because the page is drawn each second, which would undo what is typed. */
+function FoundLabel({ label }) {
+  const field = useRef(null);
+  useEffect(() => {
+    field.current.value = label;
+  }, [label]);
+  const submit = (event) => {
+    event.preventDefault();
+    setQuery({ found: field.current.value.trim() });
+  };
+  return html`<form onSubmit=${submit}>
+    <input
+      ref=${field}
+      type="text"
+      aria-label="A label that was found"
+      placeholder="found, such as person"
+      onChange=${submit}
+    />
+  </form>`;
 }
 
 function Choice({ label, name, query, choices, counts }) {
