@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import psutil
@@ -101,25 +102,39 @@ def _run(arguments: Sequence[str], silence: float) -> Outcome:
     more = max(0, _NICENESS - os.nice(0))
     command = ["nice", "-n", str(more), sys.executable, "-m", "pytest", "-p", "tools.tests"]
     command += ["--max-worker-restart", "0", f"--color={'yes' if sys.stdout.isatty() else 'auto'}"]
-    end = b""
     reading, writing = os.pipe()
-    with subprocess.Popen([*command, *arguments], stdout=writing) as process:
+    with subprocess.Popen([*command, *arguments], stdout=writing, stderr=writing) as process:
         os.close(writing)
-        while part := read_within(reading, silence):
-            sys.stdout.buffer.write(part)
-            sys.stdout.buffer.flush()
-            end = (end + part)[-1000:]
-        if part is None:
-            end_all(process.pid)
-            end = f"\n{silence:.0f} s without a line: these tests hang, and were ended.".encode()
-            print(end.decode(), flush=True)
+        end = pass_on(reading, process, silence)
     os.close(reading)
     return Outcome(process.returncode, end.decode(errors="replace").rstrip().rpartition("\n")[2])
 
 
-def read_within(pipe: int, seconds: float) -> bytes | None:
-    """Return what a pipe gives next: b"" at its end, and None if it gives nothing for so many seconds."""
-    return os.read(pipe, 2**16) if select.select([pipe], [], [], seconds)[0] else None
+def pass_on(pipe: int, process: subprocess.Popen[bytes], silence: float) -> bytes:
+    """Print what comes out of a pipe until the process that writes to it ends, and return the end of that.
+
+    What the process started and left behind does not matter, though it may hold the pipe. If it writes
+    nothing for `silence` seconds, it is killed.
+    """
+    end = b""
+    written = monotonic()
+    while True:
+        if select.select([pipe], [], [], 0.2)[0]:
+            part = os.read(pipe, 2**16)
+            sys.stdout.buffer.write(part)
+            sys.stdout.buffer.flush()
+            end = (end + part)[-1000:]
+            written = monotonic()
+            if not part:
+                return end
+        elif process.poll() is not None:
+            return end
+        elif monotonic() - written > silence:
+            end_all(process.pid)
+            process.wait()
+            end = f"\n{silence:.0f} s without a line: these tests hang, and were ended.".encode()
+            print(end.decode(), flush=True)
+            return end
 
 
 def end_all(root: int) -> None:

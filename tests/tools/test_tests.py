@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.support.paths import ROOT
-from tools.tests import BROWSER, LAST, MOST, Outcome, end_all, is_repeated, read_within
+from tools.tests import BROWSER, LAST, MOST, Outcome, is_repeated, pass_on
 
 ENDED = Outcome(0, "3 passed")
 FAILED = Outcome(1, "1 failed, 2 passed")
@@ -100,25 +101,29 @@ def test_a_process_that_dies_fails_and_what_comes_after_it_runs(tmp_path: Path) 
     assert status == 3
 
 
-def test_a_silent_pipe_is_told_from_its_end() -> None:
+def pass_on_all(program: str, silence: float) -> tuple[bytes, subprocess.Popen[bytes]]:
+    """Pass on what a program of the shell writes. Return the end of that, and the process."""
     reading, writing = os.pipe()
-    assert read_within(reading, 0.01) is None
-    os.write(writing, b"a line")
-    assert read_within(reading, 60) == b"a line"
-    os.close(writing)
-    assert read_within(reading, 60) == b""
+    with subprocess.Popen(["sh", "-c", program], stdout=writing) as process:
+        os.close(writing)
+        end = pass_on(reading, process, silence)
     os.close(reading)
+    return end, process
 
 
-def test_a_run_that_hangs_ends_with_all_that_it_started() -> None:
-    program = "setsid sleep 1000 & echo $!; wait"
-    with subprocess.Popen(["sh", "-c", program], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        descendant = psutil.Process(int(process.stdout.readline()))
-        end_all(process.pid)
-        assert process.wait(60) == -signal.SIGKILL
-        psutil.wait_procs([descendant], timeout=60)
-        assert not descendant.is_running() or descendant.status() == psutil.STATUS_ZOMBIE
+def test_a_process_that_a_test_left_behind_holds_nobody_up() -> None:
+    end, process = pass_on_all("sleep 1000 & echo $!", 600)
+    os.kill(int(end), signal.SIGKILL)
+    assert process.returncode == 0
+
+
+def test_a_run_that_hangs_ends_with_all_that_it_started(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    end, process = pass_on_all(f"setsid sleep 1000 & echo $! > {pid}; wait", 5)
+    assert end.decode().strip() == "5 s without a line: these tests hang, and were ended."
+    assert process.returncode == -signal.SIGKILL
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(int(pid.read_text())).wait(60)
 
 
 def test_what_runs_apart_is_there() -> None:
