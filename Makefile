@@ -12,7 +12,7 @@ INSTALL := $(if $(filter uv,$(INSTALLER)),$(BIN)/uv pip install --quiet --python
 COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run kafka test torture torture-remote bench bench-pipeline bench-tracking lint audit format lock coco-ssd vendor release clean
+.PHONY: help run kafka test torture torture-remote bench bench-pipeline bench-tracking readers lint audit format lock coco-ssd vendor release clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,13 @@ bench-tracking: $(STAMP) ## compare tracking with reference trackers, in an envi
 		&& .venv-trackers/bin/pip install --quiet --disable-pip-version-check trackers==2.6.1 msgspec; }
 	@.venv-trackers/bin/python -W ignore -m benchmarks.tracking $(if $(JSON),--json $(JSON))
 
+readers: $(DEV_STAMP) ## open exports with pandas, DuckDB, datumaro and others, in an environment of their own (1.7 GB)
+	@[ -d .venv-readers/lib/python3*/site-packages/datumaro ] || { $(BIN)/python -m venv .venv-readers \
+		&& .venv-readers/bin/pip install --quiet --disable-pip-version-check pandas duckdb polars pyarrow \
+		faster-coco-eval trackers==2.6.1 datumaro; }
+	@$(BIN)/python -m tools.readers.samples build/exports
+	@.venv-readers/bin/python -W ignore tools/readers/opening.py build/exports
+
 lint: $(DEV_STAMP) ## check style, types and import rules
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
@@ -82,7 +89,7 @@ release: $(DEV_STAMP) ## make release VERSION=x.y.z: check, commit, tag, build t
 	@$(BIN)/python -m tools.release $(VERSION) $(if $(DRY_RUN),--dry-run)
 
 clean: ## remove what was set up and cached; data, media and models stay
-	@rm -rf .venv .venv-pipeline .venv-trackers .venv-triton .venv-mlserver .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info
+	@rm -rf .venv .venv-pipeline .venv-readers .venv-trackers .venv-triton .venv-mlserver .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info
 	@find app tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # A virtual environment with what running needs. When requirements.lock changes, it is updated in place.

@@ -8,10 +8,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
-import pyarrow as pa
 import pytest
 from msgspec import Raw
-from pyarrow import parquet
 
 from app.api.exports import formats, streams
 from app.api.exports.streams import PAGE
@@ -81,8 +79,10 @@ async def test_csv_has_a_row_for_each_detection(http: httpx.AsyncClient, scenari
 
 def opened(answer: httpx.Response) -> list[dict[str, Any]]:
     """Return the rows of a Parquet file."""
+    from pyarrow import BufferReader, parquet
+
     assert answer.headers["content-type"] == "application/vnd.apache.parquet"
-    table: list[dict[str, Any]] = parquet.read_table(pa.BufferReader(answer.content)).to_pylist()
+    table: list[dict[str, Any]] = parquet.read_table(BufferReader(answer.content)).to_pylist()
     return table
 
 
@@ -123,6 +123,9 @@ async def test_parquet_has_the_rows_of_csv_with_their_types(
 async def test_parquet_is_written_a_group_of_rows_at_a_time(
     http: httpx.AsyncClient, scenarios: Database, predictions: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from pyarrow import BufferReader
+    from pyarrow.parquet import ParquetFile
+
     monkeypatch.setattr("app.api.exports.parquet.ROW_GROUP", 3)
     monkeypatch.setattr(streams, "PAGE", 1)
     scenario_id = await add_scenario(scenarios)
@@ -132,7 +135,7 @@ async def test_parquet_is_written_a_group_of_rows_at_a_time(
         await add_prediction(predictions, scenario_id, frame, ("car", 0.5), ("bus", 0.5))
     answer = await export(http, f"/scenarios/{scenario_id}", format="parquet")
     assert len(opened(answer)) == 6
-    assert parquet.ParquetFile(pa.BufferReader(answer.content)).num_row_groups == 2
+    assert ParquetFile(BufferReader(answer.content)).num_row_groups == 2
 
 
 async def test_parquet_says_which_package_it_needs(
@@ -163,7 +166,7 @@ async def test_coco_has_each_picture_and_each_box(http: httpx.AsyncClient, scena
     }  # fmt: skip
     assert coco["annotations"][0] == {
         "id": 1, "image_id": 1, "category_id": 1, "bbox": [10.1, 20.0, 19.9, 20.25], "area": 402.975,
-        "iscrowd": 0, "score": 0.7, "track_id": 4,
+        "iscrowd": 0, "segmentation": [], "score": 0.7, "track_id": 4,
     }  # fmt: skip
     names = {category["id"]: category["name"] for category in coco["categories"]}
     assert [names[each["category_id"]] for each in coco["annotations"]] == ["car", *HOSTILE]

@@ -28,6 +28,7 @@ class _Annotation(Struct, frozen=True, omit_defaults=True, gc=False):
     bbox: list[float]
     area: float
     iscrowd: int
+    segmentation: list[float]
     score: float
     track_id: int | None = None
 
@@ -94,6 +95,7 @@ class CocoWriter:
                 np.hstack((left_top, sides)).tolist(),
                 np.round(sides[:, 0] * sides[:, 1], 4).tolist(),
                 [0] * count,
+                [[]] * count,  # CVAT's importer needs it
                 found.numbers[:, 0].tolist(),
                 found.track_ids or [None] * count,
             )

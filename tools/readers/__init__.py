@@ -1,0 +1,1 @@
+"""Open exports with the programs that people open them with: `make readers`."""
