@@ -1,0 +1,208 @@
+"""What is sent again and when, what errors say, and how an event stream is read: without a service."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.client import AsyncClient, Client, ClientError
+from app.client.address import DEFAULT_URL, Address
+from app.client.event_stream import StreamFollower
+from app.client.procedures import Attempt, Pause, Reply, Request, exchange, get
+from tests.support.web_server import web_server
+
+URL = "http://service"
+READ = Request(path="system", is_repeatable=True)
+COMMAND = Request(path="system", method="POST")
+
+
+def reply(status: int, body: bytes = b"{}", headers: dict[str, str] | None = None) -> Reply:
+    return Reply(f"{URL}/system", status, httpx.Headers(headers), body)
+
+
+def exchanged(request: Request, answers: Sequence[Reply | Exception]) -> tuple[list[float], Reply]:
+    """Return the pauses of an exchange with these answers, and the last one."""
+    procedure = exchange(URL, request, retries=2)
+    waited: list[float] = []
+    left = list(answers)
+    step = next(procedure)
+    while True:
+        try:
+            if isinstance(step, Pause):
+                waited.append(step.seconds)
+                step = procedure.send(None)
+                continue
+            assert step == Attempt(request)
+            answer = left.pop(0)
+            step = procedure.throw(answer) if isinstance(answer, Exception) else procedure.send(answer)
+        except StopIteration as end:
+            assert left == []
+            return waited, end.value
+
+
+def test_a_read_is_repeated_after_a_lost_connection_and_waits_longer_each_time() -> None:
+    waited, last = exchanged(READ, [httpx.ReadError("lost"), httpx.RemoteProtocolError("cut"), reply(200)])
+    assert last.status == 200
+    assert 0 < waited[0] < waited[1] * 1.01
+
+
+def test_a_read_waits_as_long_as_the_service_asks() -> None:
+    waited, _ = exchanged(READ, [reply(503, headers={"retry-after": "7"}), reply(429), reply(200)])
+    assert waited[0] == 7
+    assert waited[1] < 7
+
+
+def test_a_command_is_repeated_only_if_it_was_never_sent() -> None:
+    waited, _ = exchanged(COMMAND, [httpx.ConnectError("refused"), reply(204)])
+    assert len(waited) == 1
+    with pytest.raises(ClientError) as error:
+        exchanged(COMMAND, [httpx.ReadTimeout("late")])
+    assert str(error.value) == (
+        "The service at http://service was not reached: it did not answer in time. Is it running, and is that"
+        " its address?"
+    )
+    assert error.value.status is None
+    with pytest.raises(ClientError) as error:
+        exchanged(COMMAND, [reply(503, b'{"title": "Busy", "detail": "Repeat it.", "field": "x"}')])
+    assert (str(error.value), error.value.title, error.value.field) == ("Repeat it.", "Busy", "x")
+
+
+def test_repeating_ends() -> None:
+    with pytest.raises(ClientError, match="not reached: refused"):
+        exchanged(READ, [httpx.ConnectError("refused")] * 3)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (reply(404, b'{"status": 404, "title": "Not found", "detail": "There is none."}'), "There is none."),
+        (
+            reply(502, b"<html>nginx</html>"),
+            "http://service/system answered with status 502 Bad Gateway and no explanation, as a proxy does,",
+        ),
+        (
+            reply(301, headers={"location": "https://service/"}),
+            "http://service/system redirects to https://service/. Use that address.",
+        ),
+    ],
+)
+def test_a_refusal_is_a_sentence_and_is_not_repeated(answer: Reply, said: str) -> None:
+    with pytest.raises(ClientError) as error:
+        exchanged(READ, [answer])
+    assert str(error.value).startswith(said)
+    assert error.value.status == answer.status
+
+
+def test_an_answer_of_something_else_is_told(tmp_path: Path) -> None:
+    (tmp_path / "system").write_text("<html>Welcome to a router</html>")
+    with (
+        web_server(tmp_path) as server,
+        Client(server.url) as client,
+        pytest.raises(ClientError, match=r"/system was not understood .* Is that the address of"),
+    ):
+        client.system()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_file_that_breaks_off_is_not_left_behind(tmp_path: Path, *, is_async: bool) -> None:
+    served = tmp_path / "scenarios" / "one" / "export"
+    served.parent.mkdir(parents=True)
+    served.write_bytes(b"x" * 100_000)
+    target = tmp_path / "taken" / "out.csv"
+    target.parent.mkdir()
+    with web_server(tmp_path) as server:
+        server.cut_after = 50_000
+        told = pytest.raises(ClientError, match="was not reached: peer closed connection")
+        if is_async:
+            async with AsyncClient(server.url, retries=1) as client:
+                with told:
+                    await client.export("one", "csv", target)
+        else:
+            with Client(server.url, retries=1) as blocking, told:
+                blocking.export("one", "csv", target)
+        assert len(server.requests) == 2
+        assert list(target.parent.iterdir()) == []
+
+
+def test_an_event_stream_is_read_in_any_pieces() -> None:
+    label = "sign\u2028two\x85lines"
+    data = json.dumps({"scenario_id": "one", "label": label}, ensure_ascii=False)
+    sent = (
+        f"retry: 2000\nid: 1-1-1-1\n\n: still here\n\nevent: event\nid: 2-2-2-2\ndata: {data}\n\n"
+        'event: progress\ndata: {"scenario_id": "one"}\n\n'
+    ).encode()
+    for size in (1, 7, len(sent)):
+        follower = StreamFollower(None, None)
+        request = follower.request()
+        assert request is not None
+        assert "Last-Event-ID" not in request.headers
+        messages = [
+            message
+            for begin in range(0, len(sent), size)
+            for message in follower.feed(sent[begin : begin + size])
+        ]
+        assert [(each.kind, each.id, each.scenario_id) for each in messages] == [
+            ("event", "2-2-2-2", "one"),
+            ("progress", None, "one"),
+        ]
+        assert messages[0].data["label"] == label
+        follower.feed(b"event: half")  # of a message that the connection's end cuts off
+        again = follower.request()
+        assert again is not None
+        assert again.headers["Last-Event-ID"] == "2-2-2-2"
+        assert follower.feed(b"\n") == []
+
+
+def test_an_event_stream_is_given_up_if_to_wait_does_not_help() -> None:
+    follower = StreamFollower("1-1", None)
+    with pytest.raises(ClientError, match="older than a day"):
+        follower.pause(ClientError("It is older than a day.", status=410))
+    lost = ClientError("lost")
+    waited = sum(follower.pause(lost) for _ in range(8))
+    assert 10 < waited < 60
+    with pytest.raises(ClientError, match="lost"):
+        follower.pause(lost)
+    follower.feed(b":")
+    assert follower.pause(lost) > 0
+
+
+def test_the_address_and_the_key_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VIDEOANALYSIS_URL", raising=False)
+    monkeypatch.delenv("VIDEOANALYSIS_API_KEY", raising=False)
+    assert Address(None, None).url == DEFAULT_URL
+    assert "Authorization" not in Address(None, None).headers
+    monkeypatch.setenv("VIDEOANALYSIS_URL", "https://example.org/videos/")
+    monkeypatch.setenv("VIDEOANALYSIS_API_KEY", "a key\n")
+    address = Address(None, None)
+    assert address.join("system") == "https://example.org/videos/system"
+    assert address.headers["Authorization"] == "Bearer a key"
+    assert address.uses_proxy
+    assert not Address("http://localhost:8000", None).uses_proxy
+    assert not Address("http://[::1]:8000", None).uses_proxy
+
+
+def test_a_password_in_the_address_is_in_no_error() -> None:
+    with (
+        Client("http://user:secret@127.0.0.1:1/", retries=0) as client,
+        pytest.raises(ClientError, match=r"The service at http://127\.0\.0\.1:1 was not reached") as error,
+    ):
+        client.system()
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://example.org", "http://", "http://host:port"])
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="is no address"):
+        Client(url)
+
+
+def test_parameters_are_written_as_the_api_reads_them() -> None:
+    at = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+    request = get("scenarios", "../x", live=True, name=None, from_time=at, limit=3)
+    assert request.path == "scenarios/..%2Fx"
+    assert request.parameters == {"live": "true", "from_time": "2026-01-31T09:30:00+00:00", "limit": "3"}
+    with pytest.raises(ValueError, match="`from_time` needs a time zone"):
+        get("events", from_time=at.replace(tzinfo=None))
