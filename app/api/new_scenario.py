@@ -12,7 +12,7 @@ from ..domain.detector_config import Onnx, Remote, Stored
 from ..domain.rule_checks import RuleError, check_notify, check_rules
 from ..domain.sampling import FixedRate, Sampling
 from ..domain.source import Source, SourceError, parse_aspect, parse_source
-from ..domain.spec import ScenarioSpec, default_analysis
+from ..domain.spec import ScenarioSpec, default_presence, default_tracking
 from ..domain.stored_spec import encode_spec
 from ..domain.tags import Tags, find_bad_tag
 from ..media.recording_times import FIRST_YEAR, LAST_YEAR, is_plausible
@@ -46,8 +46,8 @@ _TrackingOrDefault = Annotated[
 _PresenceOrDefault = Annotated[
     Presence | UnsetType | None,
     Meta(
-        description="tell from when to when each label is visible; null: do not; if left out, it is told for"
-        f" {_FINDS_OBJECTS}"
+        description="tell from when to when each label is visible; null: do not; if left out, it is told only"
+        f" if objects are not followed, for {_FINDS_OBJECTS}"
     ),
 ]
 
@@ -86,14 +86,13 @@ class NewScenario(ScenarioSpec, frozen=True):
 
     def spec(self) -> ScenarioSpec:
         """Return what never changes, with defaults for what is left out."""
-        tracking, presence = default_analysis(self.detector)
         fields = {name: getattr(self, name) for name in ScenarioSpec.__struct_fields__}
         if fields["sampling"] is UNSET:
             fields["sampling"] = None if isinstance(self.detector, Stored) else FixedRate()
         if fields["tracking"] is UNSET:
-            fields["tracking"] = tracking
+            fields["tracking"] = default_tracking(self.detector)
         if fields["presence"] is UNSET:
-            fields["presence"] = presence
+            fields["presence"] = default_presence(self.detector, fields["tracking"])
         return ScenarioSpec(**fields)
 
     def check(self, channels: Iterable[str]) -> None:
@@ -165,7 +164,7 @@ class NewScenario(ScenarioSpec, frozen=True):
             detail = "Nobody is told of what happened in stored footage. Leave `notify` out."
             raise ProblemError(INVALID, detail, field="notify")
         if self.spec().rules == AnalysisRules():
-            detail = "Nothing is asked of the footage. Leave `tracking` or `presence` out, or set it to {}."
+            detail = "Nothing is asked of the footage. Leave `tracking` out, or set it or `presence` to {}."
             raise ProblemError(INVALID, detail, field="tracking")
 
 

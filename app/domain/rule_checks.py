@@ -54,6 +54,8 @@ def check_notify(rules: AnalysisRules, notify: Notify) -> None:
             field = f"notify.on[{number}]"
             known = ", ".join(kind for kind in is_possible if is_possible[kind])
             what = f"name others in `notify.on` ({known})" if known else "leave `notify` out"
+            if kind == "presence":
+                what = f"set `presence` to {{}}, or {what}"
             raise RuleError(field, f"The scenario has no event of the kind `{kind}`; {what}.")
 
 

@@ -98,12 +98,23 @@ class ScenarioSpec(_RequestObject, frozen=True):
         return AnalysisRules(self.tracking, self.presence, self.zones, self.lines, self.alerts)
 
 
-def default_analysis(detector: DetectorConfig) -> tuple[Tracking | None, Presence | None]:
-    """Return the tracking and the presence of a scenario whose request names neither.
+def default_tracking(detector: DetectorConfig) -> Tracking | None:
+    """Return the tracking of a scenario whose request does not name it: on if the detector finds objects."""
+    return Tracking() if _finds_labels(detector) and not _is_classifier(detector) else None
 
-    Detectors that find objects have both. A classifier whose layout is stated finds no objects in a picture.
+
+def default_presence(detector: DetectorConfig, tracking: Tracking | None) -> Presence | None:
+    """Return the presence of a scenario whose request does not name it.
+
+    It is off if objects are followed: each is an event already, and nobody wants to be told of it twice.
     """
-    if isinstance(detector, Motion | Marker | Mock):
-        return None, None
-    is_classifier = isinstance(detector, Onnx | Remote) and detector.layout == "classifier"
-    return None if is_classifier else Tracking(), Presence()
+    return Presence() if tracking is None and _finds_labels(detector) else None
+
+
+def _finds_labels(detector: DetectorConfig) -> bool:
+    return not isinstance(detector, Motion | Marker | Mock)
+
+
+def _is_classifier(detector: DetectorConfig) -> bool:
+    """Return whether it is known to find a label for the whole picture, and no objects."""
+    return isinstance(detector, Onnx | Remote) and detector.layout == "classifier"

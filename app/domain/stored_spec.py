@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Raw, Struct, inspect
 from msgspec.structs import replace
 
-from .analysis import AnalysisRules
-from .spec import RestartPolicy, ScenarioSpec, default_analysis
+from .analysis import AnalysisRules, Presence, Tracking
+from .spec import RestartPolicy, ScenarioSpec, default_presence, default_tracking
 
 
 class DetectorSummary(Struct, frozen=True):
@@ -86,16 +86,18 @@ def summarize_spec(text: str | bytes | Raw) -> SpecSummary:
 def same_specs(stored: Raw, sent: Raw) -> bool:
     """Return whether a request repeats a stored specification; defaults may be spelled out in one only.
 
-    A request is also a repeat if it differs only in tracking and presence that are new defaults: an older
-    version stored it without them.
+    A request is also a repeat if it differs only in tracking and presence that are new defaults: release
+    0.1.0 stored it without them, and a version after it with both.
     """
     try:
         known, wanted = decode_spec(stored), decode_spec(sent)
     except msgspec.ValidationError:  # of a newer version
         return bool(msgspec.json.decode(stored) == msgspec.json.decode(sent))
-    defaults = default_analysis(wanted.detector)
-    if known.rules == AnalysisRules() and (wanted.tracking, wanted.presence) == defaults:
-        wanted = replace(wanted, tracking=None, presence=None)
+    tracking = default_tracking(wanted.detector)
+    if (wanted.tracking, wanted.presence) == (tracking, default_presence(wanted.detector, tracking)):
+        has_both = (known.tracking, known.presence) == (Tracking(), Presence())
+        if known.rules == AnalysisRules() or (tracking is not None and has_both):
+            wanted = replace(wanted, tracking=known.tracking, presence=known.presence)
     return known == wanted
 
 

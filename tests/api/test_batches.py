@@ -131,7 +131,7 @@ async def test_a_batch_is_created_once(http: httpx.AsyncClient) -> None:
             {
                 "scenario": {
                     "detector": {"type": "objects"},
-                    "notify": {"channels": ["opps"], "on": ["presence"]},
+                    "notify": {"channels": ["opps"], "on": ["object"]},
                 }
             },
             "scenario.notify.channels",

@@ -123,8 +123,9 @@ async def test_callers_with_different_keys_do_not_share_idempotency_keys(start: 
 @pytest.mark.parametrize(
     ("detector", "sent", "stored"),
     [
-        ({"type": "objects"}, {}, (TRACKING, PRESENCE)),
-        ({"type": "onnx", "model": "m.onnx"}, {}, (TRACKING, PRESENCE)),
+        ({"type": "objects"}, {}, (TRACKING, None)),
+        ({"type": "objects"}, {"presence": {}}, (TRACKING, PRESENCE)),
+        ({"type": "onnx", "model": "m.onnx"}, {}, (TRACKING, None)),
         ({"type": "onnx", "model": "m.onnx", "layout": "classifier"}, {}, (None, PRESENCE)),
         ({"type": "people"}, {"tracking": None}, (None, PRESENCE)),
         ({"type": "face"}, {"tracking": None, "presence": None}, (None, None)),
@@ -133,7 +134,7 @@ async def test_callers_with_different_keys_do_not_share_idempotency_keys(start: 
         ({"type": "mock"}, {"tracking": {"max_gap_seconds": 1}}, (TRACKING | {"max_gap_seconds": 1.0}, None)),
     ],
 )
-async def test_detectors_that_find_objects_are_tracked_unless_the_request_says_otherwise(
+async def test_a_thing_is_told_once_as_an_object_or_a_label_unless_the_request_says_otherwise(
     http: httpx.AsyncClient, detector: Any, sent: Any, stored: Any
 ) -> None:
     created = await http.post("/scenarios", json={"source": "clip.mp4", "detector": detector, **sent})

@@ -191,17 +191,21 @@ async def test_an_unknown_channel_is_refused_with_those_there_are(client: httpx.
     body = {
         "source": "test:testsrc2",
         "detector": {"type": "objects"},
-        "notify": {"channels": ["ops", "opps"], "on": ["presence"]},
+        "notify": {"channels": ["ops", "opps"], "on": ["object"]},
     }
     answer = await client.post("/scenarios", json=body)
     assert (answer.status_code, answer.json()["field"]) == (422, "notify.channels")
     assert answer.json()["detail"] == "There is no channel 'opps'. The channels are: 'home', 'ops'."
     body["notify"] = {"channels": ["ops", "home"], "on": ["presence"]}
+    answer = await client.post("/scenarios", json=body)
+    assert (answer.status_code, answer.json()["field"]) == (422, "notify.on[0]")
+    assert "set `presence` to {}, or name others in `notify.on` (object)" in answer.json()["detail"]
+    body["presence"] = {}
     assert (await client.post("/scenarios", json=body)).status_code == 201
 
 
 async def test_without_a_file_the_error_says_which_setting_names_one(start: Start) -> None:
-    notify = {"channels": ["ops"], "on": ["presence"]}
+    notify = {"channels": ["ops"], "on": ["object"]}
     body = {"source": "test:testsrc2", "detector": {"type": "objects"}, "notify": notify}
     async with start() as app, connected(app) as http:
         answer = await http.post("/scenarios", json=body)

@@ -28,7 +28,7 @@ async def test_footage_is_asked_again_with_defaults_of_its_own(http: httpx.Async
     assert created["sampling"] is None
     assert (created["tracking"], created["presence"]) == (
         {"max_gap_seconds": 2.0, "min_confidence": 0.3},
-        {"max_gap_seconds": 2.0},
+        None,
     )
     topic, message, _ = bus.published[-1]
     assert topic == "scenario_changes"

@@ -60,9 +60,13 @@ def test_analysis_is_written_only_if_it_is_asked_for_and_needs_a_runner_that_has
 @pytest.mark.parametrize(
     ("detector", "stored", "sent", "same"),
     [
-        (Objects(), (None, None), (Tracking(), Presence()), True),
+        (Objects(), (None, None), (Tracking(), None), True),
+        (Objects(), (Tracking(), Presence()), (Tracking(), None), True),
+        (Objects(), (Tracking(5), Presence()), (Tracking(), None), False),
+        (Objects(), (None, None), (Tracking(), Presence()), False),
+        (Motion(), (Tracking(), Presence()), (None, None), False),
         (Onnx("a.onnx", layout="classifier"), (None, None), (None, Presence()), True),
-        (Objects(), (None, None), (Tracking(5), Presence()), False),
+        (Objects(), (None, None), (Tracking(5), None), False),
         (Objects(), (None, Presence()), (Tracking(), Presence()), False),
         (Objects(), (Tracking(), Presence()), (None, None), False),
         (Motion(), (None, None), (Tracking(), Presence()), False),

@@ -166,7 +166,7 @@ async def test_what_one_scenario_stored_is_asked_again_with_other_rules(service:
     assert (ended["progress"]["percent"], ended["progress"]["frames_read"]) == (100.0, 90)
     assert await service.predictions(asking) == await service.predictions(original)
     events = (await service.http.get(f"/scenarios/{asking}/events")).json()["items"]
-    assert {event["kind"] for event in events} == {"object", "zone", "presence"}
+    assert {event["kind"] for event in events} == {"object", "zone"}
     assert {event["state"] for event in events} == {"ended"}
     assert (await service.http.get(f"/scenarios/{original}/events")).json()["items"] == []
     assert (await service.http.delete(f"/scenarios/{original}")).status_code == 204

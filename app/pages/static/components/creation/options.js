@@ -3,7 +3,7 @@
 import { html } from "../../lib/preact.js";
 import { zone } from "../../lib/format.js";
 import { CheckField, ChoiceField, NumberField, TextField } from "./fields.js";
-import { findsObjects, trackingOf } from "./request.js";
+import { findsLabels, findsObjects, trackingOf } from "./request.js";
 
 const MODES = {
   fps: "A number of frames each second",
@@ -79,7 +79,7 @@ export function TrackingForm({ form, set, problem }) {
     set({ tracking: next });
   };
   const { presence } = form;
-  const isPresent = presence === undefined ? findsObjects(form) : presence !== null;
+  const isPresent = presence === undefined ? findsLabels(form) && !follows : presence !== null;
   return html`<fieldset class="group">
     <legend>Tracking</legend>
     <${CheckField}

@@ -37,9 +37,14 @@ export function formSource(form, hidesPassword = false) {
   return sourceOf({ ...form.camera, ...shown });
 }
 
-/** Return whether the API gives this detector tracking and presence by default. */
-export function findsObjects({ detector }) {
-  return !NOT_FOLLOWED.includes(detector.type) && detector.layout !== "classifier";
+/** Return whether the API tells by default from when to when labels are visible, if objects are not followed. */
+export function findsLabels({ detector }) {
+  return !NOT_FOLLOWED.includes(detector.type);
+}
+
+/** Return whether the API follows the objects of this detector by default. */
+export function findsObjects(form) {
+  return findsLabels(form) && form.detector.layout !== "classifier";
 }
 
 /** Return what the request says of tracking: zones and lines need it. Undefined: nothing. */
