@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Literal
 from urllib.parse import quote, unquote
 
@@ -37,25 +38,20 @@ def configure(form: Literal["text", "json"], level: str, secrets: Iterable[str] 
                 colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
             )
         ]
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
+    redactor = _Redactor(secrets)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *render,
-                _Redactor(secrets),
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render, redactor],
         )
+    )
+    # Lines of this service do not become records first, which takes twice the time of a line (measured).
+    structlog.configure(
+        processors=[*shared, _Renderer(render, redactor)],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=partial(_LineLogger, handler),
+        cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
     root.handlers = [handler]
@@ -70,6 +66,44 @@ def configure(form: Literal["text", "json"], level: str, secrets: Iterable[str] 
         # At this level it logs each picture that a server is asked about, and each message to a receiver.
         logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").disabled = True  # the API logs requests itself
+
+
+class _Renderer:
+    """Makes a line of an event. What cannot be rendered must not stop the code that logs it."""
+
+    def __init__(self, processors: Iterable[structlog.typing.Processor], redactor: "_Redactor") -> None:
+        self._processors = tuple(processors)
+        self._redactor = redactor
+
+    def __call__(self, logger: Any, method: str, event: structlog.typing.EventDict) -> str:
+        text, line = event.get("event"), event
+        try:
+            for process in self._processors:
+                line = process(logger, method, line)  # type: ignore[assignment]
+        except Exception as error:
+            line = f"{text} [its values cannot be shown: {type(error).__name__}]"  # type: ignore[assignment]
+        return self._redactor(logger, method, line)
+
+
+class _LineLogger:
+    """Writes finished lines, between those of other libraries, which `handler` writes."""
+
+    def __init__(self, handler: "logging.StreamHandler[Any]", name: str = "") -> None:
+        self.name = name
+        self._handler = handler
+
+    def _write(self, line: str) -> None:
+        handler = self._handler
+        handler.acquire()
+        try:
+            handler.stream.write(line + handler.terminator)
+            handler.flush()
+        except (OSError, ValueError):  # whoever read it is gone
+            pass
+        finally:
+            handler.release()
+
+    debug = info = warning = error = critical = _write
 
 
 class _Redactor:

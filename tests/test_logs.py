@@ -1,7 +1,9 @@
 """Logs: no secret appears in a line, whichever library writes it."""
 
 import logging
+import re
 from collections.abc import Iterator
+from io import StringIO
 
 import pytest
 import structlog
@@ -77,3 +79,40 @@ def test_requests_to_servers_and_receivers_are_logged_only_at_debug(
     logs.configure("text", level, ())
     logging.getLogger("httpx").info("HTTP Request: POST http://example.org/hook")
     assert len(capsys.readouterr().err.splitlines()) == lines
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_value_that_cannot_be_shown_does_not_stop_the_code_that_logs_it(
+    restored: None, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    class Unprintable:
+        def __str__(self) -> str:
+            raise ZeroDivisionError
+
+        __repr__ = __str__
+
+    logs.configure(form, "info", SECRETS)  # type: ignore[arg-type]
+    structlog.get_logger("here").info("what of mine happened", value=Unprintable())
+    structlog.get_logger("here").debug("not shown")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "what of mine happened" in line
+    assert "ZeroDivisionError" in line
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_lines_of_the_service_and_of_libraries_look_alike(
+    restored: None, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    logs.configure(form, "info")  # type: ignore[arg-type]
+    structlog.get_logger("somewhere").warning("it happened")
+    logging.getLogger("somewhere").warning("it happened")
+    first, second = (re.sub(r"[-0-9:.]+Z", "", line) for line in capsys.readouterr().err.splitlines())
+    assert first == second
+
+
+def test_nobody_needs_to_read_the_lines(restored: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    logs.configure("text", "info")
+    stream.close()
+    structlog.get_logger("here").info("it happened")

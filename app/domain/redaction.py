@@ -18,16 +18,38 @@ _VALUE = re.compile(r"(?:[^&\s'\"]|'(?=\w))+")  # a quote before a word characte
 _PASSWORD_IN_PATH = re.compile(r"(pass\w{0,20}?|pwd?)(=|:|%3d|%3a)[^_&;,/\s]+", re.IGNORECASE)
 # as in /live/token=…/1.ts
 _SECRET_IN_PATH = re.compile(
-    r"(?<=[/_;,])((?:access_?|api_?|auth_?|session_?)?(?:token|key|secret|auth|signature|sig|session_?id|session|sid|jwt|ticket"
+    r"([/_;,](?:access_?|api_?|auth_?|session_?)?(?:token|key|secret|auth|signature|sig|session_?id|session|sid|jwt|ticket"
     r"|pin|code|otp))(=|%3d)[^&;,/\s'\"]+",
     re.IGNORECASE,
 )
 
+_SECRET_WORDS = (
+    "token",
+    "key",
+    "secret",
+    "auth",
+    "sig",
+    "session",
+    "sid",
+    "jwt",
+    "ticket",
+    "pin",
+    "code",
+    "otp",
+)
+"""One of these is in each text in which `_SECRET_IN_PATH` finds something."""
+
 
 def redact(text: str) -> str:
     """Return `text` with `***` for each credential in the addresses that it contains."""
-    text = _PASSWORD_IN_PATH.sub(r"\1\2***", _SPLIT_LOGIN.sub("***@", _LOGIN.sub("***@", text)))
-    text = _SECRET_IN_PATH.sub(r"\1\2***", text)
+    # Each line of the log comes here, and few lines have what an expression looks for.
+    if "@" in text:
+        text = _SPLIT_LOGIN.sub("***@", _LOGIN.sub("***@", text))
+    folded = text.casefold()
+    if "pass" in folded or "pw" in folded:
+        text = _PASSWORD_IN_PATH.sub(r"\1\2***", text)
+    if any(word in folded for word in _SECRET_WORDS):
+        text = _SECRET_IN_PATH.sub(r"\1\2***", text)
     parts = []
     position = 0
     for name in _NAME.finditer(text):
