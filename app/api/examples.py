@@ -24,7 +24,7 @@ from .queries.predictions import BatchPredictionPage, PredictionPage, Prediction
 from .queries.progress import Progress
 from .queries.runners import RunnerInfo, RunnerList
 from .queries.scenarios import Scenario, ScenarioPage
-from .queries.timeline import BucketCount, LabelTimeline, Timeline
+from .queries.timeline import BucketCount, FrameCount, LabelTimeline, Timeline
 
 NEW_SCENARIOS = {
     "a trial without a video": NewScenario("test:testsrc2", Objects()),
@@ -206,7 +206,7 @@ TIMELINE = Timeline(
     0.0,
     119.5,
     True,
-    [BucketCount(0.0, 120, 64, 0.91), BucketCount(60.0, 120, 0, 0.0)],
+    [FrameCount(0.0, 120, 64, 0.91, 0), FrameCount(60.0, 120, 0, 0.0, 2)],
     [LabelTimeline("person", [BucketCount(0.0, 48, 64, 0.91)])],
 )
 

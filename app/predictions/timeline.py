@@ -19,6 +19,7 @@ class TimelineCounts(Struct, frozen=True):
     """Counts as parallel lists, with one value for each label in each bucket; the label "" stands for any.
 
     `frames`: in which it was found (of "": all that were sampled). `confidences`: the highest; 0 if none.
+    `failed`: of "": the frames that could not be analysed; of others 0.
     """
 
     labels: list[str]
@@ -26,15 +27,17 @@ class TimelineCounts(Struct, frozen=True):
     frames: list[int]
     detections: list[int]
     confidences: list[float]
+    failed: list[int]
 
 
 class _Count:
-    __slots__ = ("confidence", "detections", "frames", "last")
+    __slots__ = ("confidence", "detections", "failed", "frames", "last")
 
     def __init__(self) -> None:
         self.frames = 0
         self.detections = 0
         self.confidence = 0.0
+        self.failed = 0
         self.last = -1  # frame in which it was found
 
 
@@ -46,6 +49,7 @@ def count_timeline(
     for prediction in predictions:
         found = buckets[math.floor(prediction.time / bucket_seconds + _TOLERANCE)]
         found[""].frames += 1
+        found[""].failed += prediction.error is not None
         for detection in prediction.detections:
             each = found[detection.label]
             each.detections += 1
@@ -54,7 +58,7 @@ def count_timeline(
                 each.frames += 1
             if detection.confidence > each.confidence:
                 each.confidence = detection.confidence
-    counts = TimelineCounts([], [], [], [], [])
+    counts = TimelineCounts([], [], [], [], [], [])
     for bucket, found in buckets.items():
         named = [each for label, each in found.items() if label]
         found[""].detections = sum(each.detections for each in named)
@@ -64,4 +68,5 @@ def count_timeline(
         counts.frames.extend(each.frames for each in found.values())
         counts.detections.extend(each.detections for each in found.values())
         counts.confidences.extend(each.confidence for each in found.values())
+        counts.failed.extend(each.failed for each in found.values())
     return counts

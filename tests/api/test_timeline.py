@@ -14,13 +14,17 @@ from tests.support.timelines import fill_timeline
 
 @pytest.fixture
 async def scenario_id(scenarios: Database, predictions: Database) -> UUID:
-    """Store two minutes, a frame each second: a person in the first half, and a car at 31 and 90 seconds."""
+    """Store two minutes, a frame each second: a person in the first half, a car at 31 and 90 seconds.
+
+    The frame at 100 seconds failed.
+    """
     scenario_id = await add_scenario(scenarios, media=MEDIA)
     await add_checkpoint(predictions, scenario_id, next_frame=30 * 120)
     for second in range(120):
         found = [("person", 0.5 + second / 1000)] if second < 60 else []
         found += [("car", 0.9)] * (second in (31, 90))
-        await add_prediction(predictions, scenario_id, 30 * second, *found)
+        error = "the frame could not be decoded" if second == 100 else None
+        await add_prediction(predictions, scenario_id, 30 * second, *found, error=error)
     await fill_timeline(predictions, scenario_id)
     return scenario_id
 
@@ -39,8 +43,8 @@ async def test_labels_are_counted_in_buckets(http: httpx.AsyncClient, scenario_i
         "to_time": 119.0,
         "is_complete": True,
         "all": [
-            {"time": 0.0, "frames": 60, "detections": 61, "best_confidence": 0.9},
-            {"time": 60.0, "frames": 60, "detections": 1, "best_confidence": 0.9},
+            {"time": 0.0, "frames": 60, "detections": 61, "best_confidence": 0.9, "failed": 0},
+            {"time": 60.0, "frames": 60, "detections": 1, "best_confidence": 0.9, "failed": 1},
         ],
         "labels": [
             {
@@ -62,6 +66,7 @@ async def test_labels_are_counted_in_buckets(http: httpx.AsyncClient, scenario_i
 async def test_short_and_long_buckets_agree(http: httpx.AsyncClient, scenario_id: UUID, bucket: int) -> None:
     found = await get(http, scenario_id, bucket=bucket)
     assert sum(each["frames"] for each in found["all"]) == 120
+    assert [each["time"] for each in found["all"] if each["failed"]] == [100 // bucket * bucket]
     car, person = found["labels"]
     assert [each["time"] for each in car["buckets"]] == [31 // bucket * bucket, 90 // bucket * bucket]
     assert sum(each["detections"] for each in person["buckets"]) == 60

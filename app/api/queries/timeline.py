@@ -36,6 +36,12 @@ class BucketCount(Struct, frozen=True):
     best_confidence: float
 
 
+class FrameCount(BucketCount, frozen=True):
+    """What was found in one bucket, whatever its label."""
+
+    failed: Annotated[int, Meta(description="frames of these that could not be analysed")]
+
+
 class LabelTimeline(Struct, frozen=True):
     """The buckets in which a label was found, by time."""
 
@@ -52,7 +58,7 @@ class Timeline(Struct, frozen=True):
     is_complete: Annotated[
         bool, Meta(description="false while predictions that an earlier version stored are still counted")
     ]
-    all: Annotated[list[BucketCount], Meta(description="all labels together, and frames without any")]
+    all: Annotated[list[FrameCount], Meta(description="all labels together, and frames without any")]
     labels: list[LabelTimeline]
 
 
@@ -95,15 +101,11 @@ async def read_timeline(predictions: Database, scenario_id: UUID, wish: Timeline
         else:
             counts = await _read_counts(connection, scenario_id, wish, width, first, last)
             is_complete = row["is_complete"]
-    found = {
-        label: [
-            BucketCount(time, frames, detections, confidence)
-            for _, time, frames, detections, confidence in group
-        ]
-        for label, group in groupby(counts, key=lambda count: count[0])
-    }
-    everything = found.pop("", [])
-    labels = [LabelTimeline(label, buckets) for label, buckets in found.items()]
+    found = {label: list(group) for label, group in groupby(counts, key=lambda count: count[0])}
+    everything = [FrameCount(*count[1:]) for count in found.pop("", [])]
+    labels = [
+        LabelTimeline(label, [BucketCount(*count[1:5]) for count in group]) for label, group in found.items()
+    ]
     return Timeline(width, first, last, is_complete, everything, labels)
 
 
@@ -127,7 +129,7 @@ _RANGE = """
      WHERE scenario_id = $1 AND NOT dropped
 """
 
-_Count = tuple[str, float, int, int, float]
+_Count = tuple[str, float, int, int, float, int]
 
 
 async def _read_counts(
@@ -136,7 +138,7 @@ async def _read_counts(
     rows = await connection.fetch(
         """
         SELECT label, bucket / $5 AS n, sum(frames)::bigint AS frames, sum(detections)::bigint AS detections,
-               max(max_confidence) AS confidence
+               max(max_confidence) AS confidence, sum(failed)::bigint AS failed
           FROM timeline_buckets
          WHERE scenario_id = $1 AND bucket BETWEEN $3 AND $4
            AND ($2::text IS NULL OR label IN ('', $2))
@@ -151,7 +153,14 @@ async def _read_counts(
     )
     _check_number(rows)
     return [
-        (row["label"], row["n"] * width, row["frames"], row["detections"], round(row["confidence"], 4))
+        (
+            row["label"],
+            row["n"] * width,
+            row["frames"],
+            row["detections"],
+            round(row["confidence"], 4),
+            row["failed"],
+        )
         for row in rows
     ]
 
@@ -174,13 +183,14 @@ async def _count_frames(
         )
     counts = await to_thread.run_sync(_count, rows, width)
     chosen = sorted(
-        (label, bucket * width, frames, detections, round(confidence, 4))
-        for label, bucket, frames, detections, confidence in zip(
+        (label, bucket * width, frames, detections, round(confidence, 4), failed)
+        for label, bucket, frames, detections, confidence, failed in zip(
             counts.labels,
             counts.buckets,
             counts.frames,
             counts.detections,
             counts.confidences,
+            counts.failed,
             strict=True,
         )
         if wish.label is None or label in ("", wish.label)

@@ -49,10 +49,11 @@ class TimelineQuery(Struct, frozen=True, forbid_unknown_fields=True):
         summary="Count what was found, over time",
         description=(
             "For each label and bucket of time: frames in which it was found, detections, and the best"
-            " confidence. A bucket begins at a multiple of its length. Buckets of at least 15 seconds are"
-            " counted while predictions are stored, so an answer takes milliseconds; at the two ends of a"
-            " range, they count 15 seconds as a whole. Shorter buckets are counted when asked for, exactly"
-            " from the first to the last frame of the range."
+            " confidence; `all` also has the frames that could not be analysed. A bucket begins at a multiple"
+            " of its length. Buckets of at least 15 seconds are counted while predictions are stored, so an"
+            " answer takes milliseconds; at the two ends of a range, they count 15 seconds as a whole."
+            " Shorter buckets are counted when asked for, exactly from the first to the last frame of the"
+            " range."
         ),
         query=TimelineQuery,
         responses={200: ResponseDoc("The timeline.", Timeline, examples.TIMELINE)},

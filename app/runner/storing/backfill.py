@@ -84,13 +84,15 @@ async def count_stored(connection: Connection, scenario_id: UUID, limit: int) ->
         """
         WITH counted AS (
             INSERT INTO timeline_buckets AS known
-            SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::integer[], $5::integer[], $6::real[])
+            SELECT $1, * FROM unnest(
+                $2::text[], $3::bigint[], $4::integer[], $5::integer[], $6::real[], $7::integer[])
             ON CONFLICT (scenario_id, label, bucket) DO UPDATE
                SET frames = known.frames + excluded.frames,
                    detections = known.detections + excluded.detections,
-                   max_confidence = greatest(known.max_confidence, excluded.max_confidence)
+                   max_confidence = greatest(known.max_confidence, excluded.max_confidence),
+                   failed = known.failed + excluded.failed
         )
-        UPDATE checkpoints SET timeline_frame = $7 WHERE scenario_id = $1
+        UPDATE checkpoints SET timeline_frame = $8 WHERE scenario_id = $1
         """,
         scenario_id,
         *structs.astuple(counts),

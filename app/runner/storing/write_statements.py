@@ -47,7 +47,7 @@ _PICTURES = f"""
     , pictured AS (
         INSERT INTO event_pictures AS known (scenario_id, event_id, frame, score, box)
         SELECT scenario_id, event_id, frame, score, box
-          FROM moved CROSS JOIN LATERAL json_to_recordset($50::text::json) AS p ({PICTURE_COLUMNS})
+          FROM moved CROSS JOIN LATERAL json_to_recordset($51::text::json) AS p ({PICTURE_COLUMNS})
         ON CONFLICT (scenario_id, event_id) DO UPDATE
            SET frame = excluded.frame, score = excluded.score, box = excluded.box
          WHERE excluded.score > {CLEARLY_BETTER} * known.score
@@ -56,7 +56,7 @@ _PICTURES = f"""
         INSERT INTO evidence (scenario_id, frame, time, width, height, bytes, picture)
         SELECT scenario_id, frame, time, width, height, octet_length(jpeg), jpeg
           FROM (SELECT DISTINCT scenario_id, frame FROM pictured) AS shown
-          JOIN unnest($51::bigint[], $52::double precision[], $53::integer[], $54::integer[], $55::bytea[])
+          JOIN unnest($52::bigint[], $53::double precision[], $54::integer[], $55::integer[], $56::bytea[])
                AS p (frame, time, width, height, jpeg) USING (frame)
         ON CONFLICT DO NOTHING
     )"""  # noqa: S608 - of the code's own constants
@@ -103,12 +103,14 @@ _ONE = """
     ), counted AS (
         INSERT INTO timeline_buckets AS known
         SELECT scenario_id, found.*
-          FROM moved, unnest($35::text[], $36::bigint[], $37::integer[], $38::integer[], $39::real[]) AS found
+          FROM moved, unnest($35::text[], $36::bigint[], $37::integer[], $38::integer[], $39::real[],
+                             $40::integer[]) AS found
          WHERE is_counted
         ON CONFLICT (scenario_id, label, bucket) DO UPDATE
            SET frames = known.frames + excluded.frames,
                detections = known.detections + excluded.detections,
-               max_confidence = greatest(known.max_confidence, excluded.max_confidence)
+               max_confidence = greatest(known.max_confidence, excluded.max_confidence),
+               failed = known.failed + excluded.failed
     ){write_events}
     SELECT count(*) FROM moved
 """
@@ -177,15 +179,16 @@ _SEVERAL = """
         DO UPDATE SET max_confidence = greatest(known.max_confidence, excluded.max_confidence)
     ), counted AS (
         INSERT INTO timeline_buckets AS known
-        SELECT scenario_id, label, bucket, frames, detections, confidence
+        SELECT scenario_id, label, bucket, frames, detections, confidence, failed
           FROM moved JOIN unnest($38::integer[], $39::text[], $40::bigint[], $41::integer[], $42::integer[],
-                                 $43::real[])
-               AS found (n, label, bucket, frames, detections, confidence) USING (n)
+                                 $43::real[], $44::integer[])
+               AS found (n, label, bucket, frames, detections, confidence, failed) USING (n)
          WHERE is_counted
         ON CONFLICT (scenario_id, label, bucket) DO UPDATE
            SET frames = known.frames + excluded.frames,
                detections = known.detections + excluded.detections,
-               max_confidence = greatest(known.max_confidence, excluded.max_confidence)
+               max_confidence = greatest(known.max_confidence, excluded.max_confidence),
+               failed = known.failed + excluded.failed
     ){write_events}
     SELECT n FROM moved
 """
@@ -205,9 +208,9 @@ WRITE = _ONE.format(set_analysis="", write_events="")
 
 _SET_ANALYSIS = "".join(
     f", {column} = coalesce({_one(number, kind)}::{to}, {column})"
-    for number, (column, kind, to) in enumerate(_ANALYSIS_COLUMNS, 40)
+    for number, (column, kind, to) in enumerate(_ANALYSIS_COLUMNS, 41)
 )
-_WRITE_EVENTS = _EVENTS.format(is_live="$17", events=_one(48, "text"), deliveries=_one(49, "text"))
+_WRITE_EVENTS = _EVENTS.format(is_live="$17", events=_one(49, "text"), deliveries=_one(50, "text"))
 
 WRITE_WITH_EVENTS = _ONE.format(set_analysis=_SET_ANALYSIS, write_events=_WRITE_EVENTS)
 """Has ten more parameters: those of `checkpoints.analysis_values`."""
@@ -221,10 +224,10 @@ WRITE_SEVERAL = _SEVERAL.format(set_analysis="", write_events="")
 WRITE_SEVERAL_WITH_EVENTS = _SEVERAL.format(
     set_analysis="".join(
         f", {column} = coalesce({_of_batch(number, kind)}::{to}, c.{column})"
-        for number, (column, kind, to) in enumerate(_ANALYSIS_COLUMNS, 44)
+        for number, (column, kind, to) in enumerate(_ANALYSIS_COLUMNS, 45)
     ),
     write_events=_EVENTS.format(
-        is_live=_of_batch(17, "boolean"), events=_of_batch(52, "text"), deliveries=_of_batch(53, "text")
+        is_live=_of_batch(17, "boolean"), events=_of_batch(53, "text"), deliveries=_of_batch(54, "text")
     ),
 )
 """Has ten more arrays, with one value for each batch."""

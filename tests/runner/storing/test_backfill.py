@@ -3,6 +3,7 @@
 from typing import Any
 
 from anyio import create_task_group
+from msgspec import structs
 
 from app.domain.prediction import Prediction
 from app.postgres import Database
@@ -17,7 +18,11 @@ FENCE = new_fence()
 
 
 def video(start: int, end: int) -> list[Prediction]:
-    return [prediction(frame, frame % 4) for frame in range(start, end)]
+    """Every hundredth frame could not be decoded."""
+    return [
+        prediction(frame, frame % 4) if frame % 100 else Prediction(frame, frame / 30, (), "it is damaged")
+        for frame in range(start, end)
+    ]
 
 
 async def add(predictions: Database, start: int, end: int) -> None:
@@ -28,7 +33,7 @@ async def add(predictions: Database, start: int, end: int) -> None:
 async def timeline(predictions: Database) -> list[tuple[Any, ...]]:
     async with predictions.connection() as connection:
         rows = await connection.fetch(
-            "SELECT label, bucket, frames, detections, max_confidence FROM timeline_buckets"
+            "SELECT label, bucket, frames, detections, max_confidence, failed FROM timeline_buckets"
             " WHERE scenario_id = $1",
             SCENARIO,
         )
@@ -36,9 +41,7 @@ async def timeline(predictions: Database) -> list[tuple[Any, ...]]:
 
 
 def as_rows(counts: TimelineCounts) -> list[tuple[Any, ...]]:
-    return sorted(
-        zip(counts.labels, counts.buckets, counts.frames, counts.detections, counts.confidences, strict=True)
-    )
+    return sorted(zip(*structs.astuple(counts), strict=True))
 
 
 async def forget(predictions: Database) -> None:

@@ -148,7 +148,7 @@ async def content_of(
         scenario_id,
     )
     counts = await connection.fetch(
-        "SELECT label, bucket, frames, detections, max_confidence FROM timeline_buckets"
+        "SELECT label, bucket, frames, detections, max_confidence, failed FROM timeline_buckets"
         " WHERE scenario_id = $1 ORDER BY label, bucket",
         scenario_id,
     )
