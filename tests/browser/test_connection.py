@@ -1,11 +1,14 @@
 """What a page does when the service is away, the computer slept, or many tabs are open."""
 
+from collections import Counter
+from datetime import timedelta
+
 import pytest
-from playwright.async_api import Page, Request, expect
+from playwright.async_api import Page, Request, Route, expect
 
 from tests.browser.looking import look
 from tests.browser.site import Site
-from tests.support.rows import add_scenario
+from tests.support.rows import BEGIN, add_scenario
 
 AWAY = "The service has not answered since"
 
@@ -78,3 +81,31 @@ async def test_many_tabs_share_one_stream_and_one_takes_over(site: Site, page: P
     await site.create("test:testsrc2?duration=1", {"type": "mock"})
     for tab in tabs:
         await expect(tab.locator(".scenario").get_by_text("completed")).to_have_count(2)
+
+
+async def test_a_service_that_fails_is_asked_ever_more_seldom(site: Site, page: Page) -> None:
+    """Two minutes of a page that reads every five seconds, and one after the service is well again."""
+    asked: Counter[str] = Counter()
+    is_well = False
+
+    async def fail(route: Route) -> None:
+        asked[route.request.url.removeprefix(site.url)] += 1
+        await (route.continue_() if is_well else route.fulfill(status=500))
+
+    async def wait(route: Route) -> None:
+        """Never answer: a stream that comes back would tell the page that the service is well again."""
+
+    await page.route("**/stream", wait)
+    await page.clock.install(time=BEGIN)
+    await page.goto(f"{site.url}#/system")
+    await expect(page.get_by_text("Everything answers")).to_be_visible()
+    await page.route("**/system", fail)
+    await page.route("**/runners", fail)
+    await page.clock.pause_at(BEGIN + timedelta(hours=1))
+    for _ in range(60):
+        await page.clock.run_for(2_000)
+    await expect(page.get_by_text("answered with status 500").first).to_be_visible()
+    assert 1 <= min(asked.values()) <= max(asked.values()) <= 8
+    is_well = True
+    await page.clock.run_for(60_000)
+    await expect(page.get_by_text("answered with status 500")).to_have_count(0)

@@ -4,7 +4,8 @@ import { Empty, ProblemSentence } from "./components/basics.js";
 import { StatusLine } from "./components/status.js";
 import { startHealth } from "./lib/health.js";
 import { pageKeys, useKeys } from "./lib/keys.js";
-import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./lib/preact.js";
+import { html, render, useComputed, useEffect, useErrorBoundary, useRef, useState } from "./lib/preact.js";
+import { Backoff } from "./lib/reading.js";
 import { go, link, route, setQuery } from "./lib/router.js";
 import { can, loadSession, logOut, session } from "./lib/session.js";
 import { connection, startStream, stopStream } from "./lib/stream.js";
@@ -121,7 +122,7 @@ function Page() {
   const { page, params, query } = route.value;
   const [loaded, setLoaded] = useState({ page: null, component: null, problem: null });
   const [tries, setTries] = useState(0);
-  const isOpen = connection.value.state === "open";
+  const isOpen = useComputed(() => connection.value.state === "open").value; // not for each word of the stream
   const main = useRef(null);
 
   useEffect(() => {
@@ -194,13 +195,14 @@ function watchSession() {
 }
 
 async function begin() {
+  const backoff = new Backoff();
   for (;;) {
     try {
       await loadSession();
       break;
     } catch {
       connection.value = { ...connection.value, state: "lost" };
-      await new Promise((resolve) => setTimeout(resolve, 2_000));
+      await new Promise((resolve) => setTimeout(resolve, backoff.next()));
     }
   }
 }

@@ -1,5 +1,5 @@
 /** A picture of the API, or the sentence that says why there is none. */
-import { request } from "../lib/api.js";
+import { blobOf, request } from "../lib/api.js";
 import { html, useEffect, useRef, useState } from "../lib/preact.js";
 import { pictureQueue } from "../lib/queue.js";
 
@@ -60,7 +60,7 @@ export function loadPicture(path, params, signal) {
     signal?.throwIfAborted();
     const response = await request("GET", path, { params, signal });
     if (response.status === 204) return { source: null, headers: response.headers };
-    const blob = await response.blob();
+    const blob = await blobOf(response);
     signal?.throwIfAborted();
     return { source: URL.createObjectURL(blob), headers: response.headers };
   });

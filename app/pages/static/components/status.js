@@ -1,12 +1,13 @@
 /** The line at the bottom, which is there only if something is wrong: what, since when, and what to do. */
 import { time } from "../lib/format.js";
 import { waitingFor } from "../lib/health.js";
-import { html } from "../lib/preact.js";
+import { html, useComputed } from "../lib/preact.js";
 import { link } from "../lib/router.js";
 import { connection } from "../lib/stream.js";
 
 export function StatusLine() {
-  const lines = [connectionText(connection.value), healthText(waitingFor.value)].filter(Boolean);
+  const lost = useComputed(() => connectionText(connection.value)); // seldom another text than before
+  const lines = [lost.value, healthText(waitingFor.value)].filter(Boolean);
   return html`<div class="status" role="status">${lines.map((line) => html`<p>${line}</p>`)}</div>`;
 }
 

@@ -6,6 +6,8 @@ export const ROOT = new URL("../../", import.meta.url);
 const NO_ANSWER =
   "The service does not answer. Check that it runs and that this computer reaches it; the page tries again by itself.";
 
+const PATIENCE = 60_000; // ms for an answer: a connection that died says nothing
+
 const listeners = new Set();
 
 /** Call `fn(problem)` for each request that failed. Returns a function that ends this. */
@@ -54,9 +56,16 @@ export function problemOf(status, text) {
   return new Problem({ status, title });
 }
 
-/** Send a request, and return the Response. Throws Problem; an aborted request throws AbortError. */
-export async function request(method, path, { params, body, headers = {}, signal } = {}) {
+/**
+ * Send a request, and return the Response. Throws Problem; an aborted request throws AbortError. What is read must
+ * arrive within a minute, unless `isEndless`.
+ */
+export async function request(method, path, { params, body, headers = {}, signal, isEndless = false } = {}) {
   const options = { method, headers: { ...headers }, signal, credentials: "same-origin" };
+  if (method === "GET" && !isEndless) {
+    const timeout = AbortSignal.timeout(PATIENCE);
+    options.signal = signal ? AbortSignal.any([signal, timeout]) : timeout;
+  }
   if (body instanceof Blob) {
     options.body = body;
   } else if (body !== undefined) {
@@ -67,11 +76,15 @@ export async function request(method, path, { params, body, headers = {}, signal
   try {
     response = await fetch(url(path, params), options);
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw told(new Problem({ status: 0, detail: NO_ANSWER }));
+    throw unanswered(error);
   }
   if (response.ok) return response;
   throw told(problemOf(response.status, await response.text().catch(() => "")));
+}
+
+/** Return what is thrown for a request or a body that did not arrive. */
+function unanswered(error) {
+  return error.name === "AbortError" ? error : told(new Problem({ status: 0, detail: NO_ANSWER }));
 }
 
 function told(problem) {
@@ -81,11 +94,16 @@ function told(problem) {
 
 async function parsed(response) {
   const text = await response.text().catch((error) => {
-    if (error.name === "AbortError") throw error;
-    throw told(new Problem({ status: 0, detail: NO_ANSWER }));
+    throw unanswered(error);
   });
   return text === "" ? null : JSON.parse(text);
 }
+
+/** Return the body of a response as a Blob. Throws Problem. */
+export const blobOf = (response) =>
+  response.blob().catch((error) => {
+    throw unanswered(error);
+  });
 
 /** Return the JSON at a path. `options.signal` aborts it. Throws Problem. */
 export const get = async (path, params, options) => parsed(await request("GET", path, { params, ...options }));

@@ -8,6 +8,7 @@
  */
 import { ROOT, request } from "./api.js";
 import { signal } from "./preact.js";
+import { Backoff } from "./reading.js";
 
 const SILENCE = 45_000; // ms without even a comment, which comes every 15 s, after which the connection is dead
 const DOUBTFUL = 20_000; // ms of silence after which a computer that woke up connects again
@@ -102,7 +103,7 @@ channel.onmessage = ({ data }) => {
 
 /** Hold the stream until this tab ends: connect again whenever the connection is lost. */
 async function hold(stopped) {
-  let delay = RETRY;
+  const backoff = new Backoff(RETRY, MOST_RETRY);
   let hasMissed = lastId !== null; // another tab held it before
   while (!stopped.aborted) {
     attempt = new AbortController();
@@ -113,7 +114,7 @@ async function hold(stopped) {
     }
     try {
       await read(attempt, () => {
-        delay = RETRY;
+        backoff.reset();
         setConnection({ state: "open", newest: Date.now(), problem: null }, true);
         if (hasMissed) tell([["resync", null]]);
       });
@@ -125,8 +126,7 @@ async function hold(stopped) {
       setConnection({ state, problem: problem.status ? problem : null }, true);
     }
     hasMissed = true;
-    await pause(delay);
-    delay = Math.min(delay * 1.5, MOST_RETRY);
+    await pause(backoff.next());
   }
   if (!started || started.signal === stopped) attempt = null;
 }
@@ -140,7 +140,7 @@ async function read(controller, opened) {
   controller.heardAt = () => heard;
   try {
     const headers = lastId === null ? {} : { "Last-Event-ID": lastId };
-    const response = await request("GET", "stream", { headers, signal: controller.signal });
+    const response = await request("GET", "stream", { headers, signal: controller.signal, isEndless: true });
     opened();
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";

@@ -8,7 +8,7 @@ import { plural } from "../lib/format.js";
 import { html, useState } from "../lib/preact.js";
 import { go, link } from "../lib/router.js";
 import { can } from "../lib/session.js";
-import { useGet, useRepeated } from "../lib/use_get.js";
+import { useGet } from "../lib/use_get.js";
 
 export const styles = ["batches", "overview"];
 
@@ -27,8 +27,8 @@ const EXPORTS = [
 ];
 
 export default function Batch({ params }) {
-  const { data: batch, problem, reload } = useGet(`batches/${params.id}`, {}, { on: (kind) => kind === "scenario" });
-  useRepeated(reload, EVERY);
+  const isNews = (kind) => kind === "scenario";
+  const { data: batch, problem, reload } = useGet(`batches/${params.id}`, {}, { on: isNews, every: EVERY });
   useTitle(batch ? batch.name || batch.sources : "Batch");
   return html`<div class="stack">
     <p class="small"><a href=${link("batches")}>All batches</a></p>

@@ -5,7 +5,7 @@ import { Empty, Pager, ProblemSentence, Time, usePages, useTitle } from "../comp
 import { html } from "../lib/preact.js";
 import { go, link } from "../lib/router.js";
 import { can } from "../lib/session.js";
-import { useGet, useRepeated } from "../lib/use_get.js";
+import { useGet } from "../lib/use_get.js";
 
 export const styles = ["batches"];
 
@@ -14,8 +14,7 @@ const EVERY = 3_000; // ms between reads: the stream tells of scenarios, not of 
 export default function Batches({ query }) {
   useTitle("Batches");
   const pages = usePages("batches");
-  const { data, problem, reload } = useGet("batches", { limit: 20, cursor: pages.cursor });
-  useRepeated(reload, EVERY);
+  const { data, problem, reload } = useGet("batches", { limit: 20, cursor: pages.cursor }, { every: EVERY });
   const isNew = query.new !== undefined && can.write;
   return html`<div class="stack">
     <div class="row row-between">

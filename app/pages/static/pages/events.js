@@ -157,8 +157,8 @@ const known = new Map();
 /** Return the scenarios of these events by their ids, as far as they are read; what is deleted stays unknown. */
 function useScenarios(events) {
   const [, tell] = useState(0);
-  const missing = [...new Set(events?.map((event) => event.scenario_id))].filter((id) => !known.has(id));
   useEffect(() => {
+    const missing = new Set(events?.map((event) => event.scenario_id).filter((id) => !known.has(id)));
     for (const id of missing) {
       known.set(id, null);
       get(`scenarios/${id}`).then(
@@ -166,9 +166,9 @@ function useScenarios(events) {
           known.set(id, scenario);
           tell((old) => old + 1);
         },
-        () => known.delete(id),
+        (problem) => problem.status !== 404 && known.delete(id), // asked again with the next events
       );
     }
-  }, [missing.join()]);
+  }, [events]);
   return Object.fromEntries([...known].filter(([, scenario]) => scenario));
 }

@@ -62,17 +62,10 @@ function Model({ name }) {
 
 export default function ModelsPage({ query }) {
   useTitle("Models");
-  const { data, problem, reload } = useGet("models");
-  const waits = data?.items.some((model) => model.state === "not_examined");
-  const [rounds, setRounds] = useState(0);
-  useEffect(() => {
-    if (!waits || rounds > 600) return undefined;
-    const timer = setTimeout(() => {
-      setRounds(rounds + 1);
-      reload();
-    }, EXAMINING);
-    return () => clearTimeout(timer);
-  }, [data]);
+  const [waits, setWaits] = useState(false);
+  const { data, problem, reload } = useGet("models", {}, { every: waits ? EXAMINING : null });
+  const hasUnexamined = data?.items.some((model) => model.state === "not_examined") ?? false;
+  useEffect(() => setWaits(hasUnexamined), [hasUnexamined]);
   const chosen = query.model;
   const hint = `Choose a model to see how it is understood${can.write ? ", and to try it on a picture" : ""}.`;
   if (!data) return html`<h1>Models</h1><${ProblemSentence}

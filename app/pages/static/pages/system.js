@@ -6,7 +6,7 @@ import { bytes, duration, plural } from "../lib/format.js";
 import { waitingFor } from "../lib/health.js";
 import { html } from "../lib/preact.js";
 import { link } from "../lib/router.js";
-import { useGet, useRepeated } from "../lib/use_get.js";
+import { useGet } from "../lib/use_get.js";
 
 export const styles = ["system"];
 
@@ -15,10 +15,9 @@ const LITTLE = 5e9; // bytes
 
 export default function System() {
   useTitle("System");
-  const system = useGet("system");
-  const runners = useGet("runners", {}, { on: (kind) => kind === "scenario" });
-  const channels = useGet("channels");
-  useRepeated(() => [system, runners, channels].forEach((each) => each.reload()), EVERY);
+  const system = useGet("system", {}, { every: EVERY });
+  const runners = useGet("runners", {}, { on: (kind) => kind === "scenario", every: EVERY });
+  const channels = useGet("channels", {}, { every: EVERY });
   return html`<div class="stack">
     <h1>System</h1>
     <${Verdict} system=${system.data} runners=${runners.data?.items} channels=${channels.data?.items} />

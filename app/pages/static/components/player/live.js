@@ -1,11 +1,18 @@
 /** The newest picture of a live source, with what was found in it; earlier moments by the pictures of events. */
+import { Backoff } from "../../lib/reading.js";
 import { fetchPicture, paint } from "./fetching.js";
 
 const STORED_WITHIN = 2000; // milliseconds for which a picture waits for its predictions
-const POLL = 100;
-const AGAIN = 2000; // milliseconds after a refusal
+const LEAST_POLL = 100; // milliseconds; each poll for one prediction waits twice as long as the one before
+const LEAST_FRUITLESS = 2000; // milliseconds that a request takes which brings no picture
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** Return when the page is visible. */
+function visible() {
+  if (!document.hidden) return Promise.resolve();
+  return new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+}
 
 /**
  * Follows a live source by long poll, or shows what is stored of an earlier moment.
@@ -35,18 +42,23 @@ export class LiveScreen {
     this.abort?.abort();
     const abort = (this.abort = new AbortController());
     this.tell.following(true);
+    const backoff = new Backoff();
     let after;
     while (isWanted()) {
-      if (document.hidden) {
-        await pause(POLL);
-        continue;
-      }
+      await visible();
+      const began = Date.now();
       try {
         const picture = await fetchPicture(`${this.path}/frame.jpg`, { after }, abort.signal);
         if (!isWanted()) return;
-        if (!picture) continue;
+        if (!picture || picture.frame === after) {
+          picture?.bitmap.close();
+          // The service waits for a picture before it says that there is none; a proxy may not.
+          await pause(Math.max(0, LEAST_FRUITLESS - (Date.now() - began)));
+          continue;
+        }
         const prediction = await this.predictionOf(picture.frame, isWanted);
         if (!isWanted()) return;
+        backoff.reset();
         after = picture.frame;
         paint(this.canvas, picture.bitmap);
         picture.bitmap.close();
@@ -58,17 +70,17 @@ export class LiveScreen {
         this.tell.refused(problem);
         if (problem.status === 409) this.stop(); // the scenario does not run any more
         after = undefined;
-        await pause(AGAIN);
+        await pause(backoff.next());
       }
     }
   }
 
   async predictionOf(frame, isWanted) {
     const until = Date.now() + STORED_WITHIN;
-    for (;;) {
+    for (let delay = LEAST_POLL; ; delay *= 2) {
       const found = await this.readFrame(frame).catch(() => null);
       if (found || !isWanted() || Date.now() > until) return found;
-      await pause(POLL);
+      await pause(delay);
     }
   }
 

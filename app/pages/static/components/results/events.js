@@ -2,7 +2,8 @@
 import { get } from "../../lib/api.js";
 import { KINDS, lengthText, whatText } from "../../lib/events.js";
 import { duration } from "../../lib/format.js";
-import { html, useEffect, useState } from "../../lib/preact.js";
+import { html, useState } from "../../lib/preact.js";
+import { useRepeater } from "../../lib/use_get.js";
 import { ProblemSentence, Time } from "../basics.js";
 import { Picture } from "../picture.js";
 
@@ -22,7 +23,7 @@ export function EventList({ path, scenario, isDated, chosen, onChoose, version }
   const query = { ...filter, order: isDated ? "desc" : "asc", limit: PAGE };
   const key = JSON.stringify(query);
 
-  const load = async (cursor, signal = undefined) => {
+  const load = async (cursor, signal) => {
     try {
       const page = await get(`${path}/events`, { ...query, cursor }, { signal });
       setState((old) => ({
@@ -33,14 +34,15 @@ export function EventList({ path, scenario, isDated, chosen, onChoose, version }
       }));
     } catch (problem) {
       if (problem.name !== "AbortError") setState((old) => ({ ...old, problem }));
+      throw problem;
     }
   };
-  useEffect(() => {
-    const aborter = new AbortController();
+  const read = async (signal) => {
     // What was added by "Show more" stays until the filter changes.
-    if (!state.items || state.items.length <= PAGE || state.key !== key) load(null, aborter.signal);
-    return () => aborter.abort();
-  }, [key, version]);
+    if (!state.items || state.items.length <= PAGE || state.key !== key) await load(null, signal);
+  };
+  const repeater = useRepeater(read, key, { version });
+  const more = () => load(state.cursor).catch(() => {}); // its sentence is shown
 
   const change = (name) => (event) => setFilter({ ...filter, [name]: event.target.value });
   const names = [...scenario.zones, ...scenario.lines, ...scenario.alerts].map((each) => each.name);
@@ -58,7 +60,7 @@ export function EventList({ path, scenario, isDated, chosen, onChoose, version }
       </select>`}
       <input type="search" aria-label="Label" placeholder="Label" value=${filter.label} onInput=${change("label")} />
     </div>
-    <${ProblemSentence} problem=${state.problem} retry=${() => load(null)} />
+    <${ProblemSentence} problem=${state.problem} retry=${() => repeater.now()} />
     ${state.items?.length === 0 && html`<p class="quiet">${emptyText(scenario, isFiltered)}</p>`}
     <ol class="events">
       ${state.items?.map(
@@ -71,7 +73,7 @@ export function EventList({ path, scenario, isDated, chosen, onChoose, version }
         />`,
       )}
     </ol>
-    ${state.cursor && html`<button type="button" onClick=${() => load(state.cursor)}>Show more</button>`}
+    ${state.cursor && html`<button type="button" onClick=${more}>Show more</button>`}
   `;
 }
 

@@ -1,46 +1,31 @@
 /** What happened to a scenario, oldest first, and why. */
 import { get } from "../../lib/api.js";
 import { count } from "../../lib/format.js";
-import { html, useEffect, useState } from "../../lib/preact.js";
-import { onChange } from "../../lib/stream.js";
+import { html, useState } from "../../lib/preact.js";
+import { useRepeater } from "../../lib/use_get.js";
 import { ProblemSentence, Time } from "../basics.js";
 
 const PAGE = 1000;
 const MOST_PAGES = 10;
-const SETTLE = 1000; // milliseconds after a change
 
 /** Return `{changes, problem}` of a scenario's whole history, oldest first, as it grows; `changes` is null at first. */
 export function useHistory(id) {
   const [state, setState] = useState({ changes: null, problem: null });
-  useEffect(() => {
-    const aborter = new AbortController();
-    let timer = null;
-    const read = async () => {
-      timer = null;
-      const changes = [];
-      try {
-        for (let page = 0, cursor = null; page < MOST_PAGES && (page === 0 || cursor !== null); page++) {
-          const query = { limit: PAGE, cursor };
-          const found = await get(`scenarios/${id}/history`, query, { signal: aborter.signal });
-          changes.push(...found.items);
-          cursor = found.next_cursor;
-        }
-        setState({ changes, problem: null });
-      } catch (problem) {
-        if (problem.name !== "AbortError") setState((old) => ({ ...old, problem }));
+  const read = async (signal) => {
+    const changes = [];
+    try {
+      for (let page = 0, cursor = null; page < MOST_PAGES && (page === 0 || cursor !== null); page++) {
+        const found = await get(`scenarios/${id}/history`, { limit: PAGE, cursor }, { signal });
+        changes.push(...found.items);
+        cursor = found.next_cursor;
       }
-    };
-    read();
-    const end = onChange((kind, data) => {
-      const isChange = kind === "resync" || ((kind === "scenario" || kind === "source") && data.scenario_id === id);
-      if (isChange && timer === null) timer = setTimeout(read, SETTLE);
-    });
-    return () => {
-      end();
-      clearTimeout(timer);
-      aborter.abort();
-    };
-  }, [id]);
+      setState({ changes, problem: null });
+    } catch (problem) {
+      if (problem.name !== "AbortError") setState((old) => ({ ...old, problem }));
+      throw problem;
+    }
+  };
+  useRepeater(read, id, { on: (kind, data) => ["scenario", "source"].includes(kind) && data.scenario_id === id });
   return state;
 }
 

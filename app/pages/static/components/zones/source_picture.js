@@ -2,16 +2,17 @@
 
 import { html, useEffect, useRef, useState } from "../../lib/preact.js";
 import { duration } from "../../lib/format.js";
+import { Backoff } from "../../lib/reading.js";
 import { ProblemSentence } from "../basics.js";
 import { loadPicture } from "../picture.js";
-
-const RETRY = 2_000; // ms after which a source that has no picture yet is asked again
 
 /** Return `{src, problem, isBusy, reload}` of the picture at `time`, in seconds; null: the newest one. */
 export function useSourcePicture(id, time) {
   const [state, setState] = useState({ src: null, problem: null, isBusy: true });
   const [version, setVersion] = useState(0);
   const shown = useRef(null);
+  const backoff = useRef(null);
+  backoff.current ??= new Backoff();
   useEffect(() => {
     const abort = new AbortController();
     setState((old) => ({ ...old, isBusy: true }));
@@ -19,6 +20,7 @@ export function useSourcePicture(id, time) {
       ({ source }) => {
         if (shown.current) URL.revokeObjectURL(shown.current);
         shown.current = source;
+        backoff.current.reset();
         setState({ src: source, problem: null, isBusy: false });
       },
       (problem) => problem.name !== "AbortError" && setState((old) => ({ ...old, problem, isBusy: false })),
@@ -26,8 +28,8 @@ export function useSourcePicture(id, time) {
     return () => abort.abort();
   }, [id, time, version]);
   useEffect(() => {
-    if (state.problem?.status !== 503) return undefined;
-    const timer = setTimeout(() => setVersion((old) => old + 1), RETRY);
+    if (state.problem?.status !== 503) return undefined; // a source that has no picture yet
+    const timer = setTimeout(() => setVersion((old) => old + 1), backoff.current.next());
     return () => clearTimeout(timer);
   }, [state.problem]);
   useEffect(() => () => shown.current && URL.revokeObjectURL(shown.current), []);
