@@ -1,16 +1,33 @@
-"""The modules of the player and the timeline that know nothing of a page."""
+"""The modules of pages that know nothing of a page: what they compute, and how often they ask."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from playwright.async_api import Page, Route
 
 from app.pages.files import STATIC
 
+_MORNING = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 _PLACE = "http://pages.example/"
 _MODULES = """
 const root = new URL("components/", location.href);
-const names = ["player/frames.js", "player/clock.js", "timeline/scale.js", "timeline/lanes.js"];
-const [frames, clock, scale, lanes] = await Promise.all(names.map((each) => import(root + each)));
+const names = [
+  "player/frames.js", "player/clock.js", "timeline/scale.js", "timeline/lanes.js", "../lib/reading.js",
+];
+const [frames, clock, scale, lanes, reading] =
+  await Promise.all(names.map((each) => import(root + each)));
+"""
+_ASKED = """
+const calls = [];
+const asks = (answer) => (...values) => (calls.push(Date.now()), answer(...values));
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+const gaps = () => calls.slice(1).map((time, n) => Math.round((time - calls[n]) / 1000));
+const nothing = () => {};
+const tell = Object.fromEntries(
+  ["ready", "shown", "playing", "waiting", "refused", "empty", "following", "live"].map(
+    (name) => [name, nothing]));
+const canvas = document.createElement("canvas");
 """
 _STORE = """
 const asked = [];
@@ -112,6 +129,8 @@ async def test_labels_are_ranked_and_gaps_have_reasons(page: Page) -> None:
         const label = (name, ...counts) => ({label: name, buckets: counts.map((frames) => ({frames}))});
         const found = [label("b10", 1), label("a", 2, 3), label("b9", 1)];
         const gaps = lanes.gapsOf([0, 1, 2, 8, 9].map((time) => ({time})), 1, 0.5, -4, 20);
+        const counted = [2, 30, 24, 25, 3, 1].map((frames, time) => ({time, frames}));
+        const thin = lanes.thinOf(counted, 1, 30, 0.1, 5.9);
         const state = (at, from, to, reason) => ({kind: "state", at: new Date(at * 1000), from, to, reason});
         const source = (at, to, reason) => ({kind: "source", at: new Date(at * 1000), state: to, reason});
         const outages = lanes.outagesOf([
@@ -122,6 +141,8 @@ async def test_labels_are_ranked_and_gaps_have_reasons(page: Page) -> None:
         return {
           ranked: lanes.rankLabels(found).map((each) => each.label),
           kept: lanes.keepOrder(found, ["b9", "a"]).map((each) => each.label),
+          thin: thin.map(({time}) => time),
+          unknown: lanes.thinOf(counted, 1, null, 0.1, 5.9),
           gaps: gaps.map(({from, to}) => [from, to]),
           reasons: gaps.map((gap) => lanes.reasonOf(gap, outages)),
         };
@@ -129,5 +150,68 @@ async def test_labels_are_ranked_and_gaps_have_reasons(page: Page) -> None:
     )
     assert found["ranked"] == ["a", "b9", "b10"]
     assert found["kept"] == ["b9", "a", "b10"]
+    assert (found["thin"], found["unknown"]) == ([2], [])  # the ends are counted in part
     assert found["gaps"] == [[-4, 0], [3, 8], [10, 20]]
     assert found["reasons"] == [None, "unplugged", "stopped by request"]
+
+
+async def during(page: Page, seconds: int, code: str) -> Any:
+    """Run code with the names of _ASKED for so long, and return the seconds between the calls of `asks`."""
+    await page.clock.install(time=_MORNING)
+    await page.clock.pause_at(_MORNING + timedelta(hours=1))
+    await evaluate(page, f"{_ASKED} window.gaps = gaps; {code}")
+    await page.clock.run_for(1000 * seconds)
+    return await page.evaluate("gaps()")
+
+
+@pytest.mark.parametrize(
+    ("read", "gaps"),
+    [
+        ("() => Promise.reject({status: 503})", [2, 4, 8, 16, 30, 30]),
+        ("() => pause(20_000)", [40, 40, 40]),  # it rests as long as a read takes
+        ("() => Promise.resolve()", [1] * 130),
+    ],
+)
+async def test_what_is_slow_or_fails_is_read_more_seldom(page: Page, read: str, gaps: list[int]) -> None:
+    repeated = f"""
+        const repeater = new reading.Repeater(asks({read}));
+        setInterval(() => repeater.ask(), 100);  // a page that is told of changes all the time
+        repeater.now();
+    """
+    assert (await during(page, 131, repeated))[: len(gaps)] == gaps
+
+
+@pytest.mark.parametrize(("status", "gaps"), [(204, [2] * 30), (500, [2, 4, 8, 16, 30])])
+async def test_a_player_is_patient_with_a_live_source(page: Page, status: int, gaps: list[int]) -> None:
+    """Also if a proxy answers at once that there is no later picture, as the service does after a while."""
+    follow = f"""
+        const {{LiveScreen}} = await import(root + "player/live.js");
+        window.fetch = asks(() => Promise.resolve(new Response(null, {{status: {status}}})));
+        new LiveScreen(canvas, "scenarios/1", null, tell).play();
+    """
+    assert await during(page, 61, follow) == gaps
+
+
+async def test_pictures_are_played_in_order_and_wait_for_the_service(page: Page) -> None:
+    """After a seek to an earlier frame, too. The service is away from the third picture on."""
+    play = """
+        const {PictureScreen} = await import(root + "player/pictures.js");
+        const stored = [0, 1, 2, 3, 4].map((time) => ({frame: time, time}));
+        const between = {
+          findBefore: async (time) => stored.findLast((each) => each.time <= time),
+          findAfter: async (time) => stored.find((each) => each.time > time) ?? null,
+        };
+        const screen = new PictureScreen(canvas, between, "scenarios/1/frame.jpg", tell);
+        window.shown = [];
+        screen.prefetch = nothing;
+        screen.picture = async (frame) => {
+          window.shown.push(frame);
+          if (frame !== 3) return null;
+          calls.push(Date.now());
+          throw {status: 503, sentence: "away"};
+        };
+        screen.play();
+        setTimeout(() => screen.seek(0), 2500);
+    """
+    assert await during(page, 70, play) == [2, 4, 8, 16, 30]
+    assert await page.evaluate("shown") == [1, 2, 0, 1, 2, *[3] * 6]

@@ -17,6 +17,7 @@ from tests.browser.site import Site, open_site
 from tests.support.clips import Encoding, marker_clip
 from tests.support.databases import Databases
 from tests.support.rows import MEDIA, SPEC, add_checkpoint, add_found, add_prediction, add_scenario, packed
+from tests.support.timelines import fill_timeline
 
 expect.set_options(timeout=30_000)
 
@@ -206,10 +207,12 @@ async def test_hostile_texts_are_shown_as_text(shown: Site, page: Page) -> None:
     zone = Zone(HOSTILE[:90], ((0.1, 0.1), (0.9, 0.1), (0.5, 0.9)))
     spec = replace(SPEC, name=HOSTILE, zones=(zone,), lines=(Line(HOSTILE[:80], (0.1, 0.9), (0.9, 0.1)),))
     scenario_id = await add_scenario(shown.scenarios, spec=spec, state="inactive", media=MEDIA)
-    await add_checkpoint(shown.predictions, scenario_id, next_frame=60, attempt=1)
-    for frame in range(0, 60, 15):
+    await add_checkpoint(shown.predictions, scenario_id, next_frame=60, attempt=1, frames_failed=1)
+    for frame in range(0, 45, 15):
         boxes = packed(300, 200, 700, 600)
         await add_prediction(shown.predictions, scenario_id, frame, (HOSTILE, 0.9), boxes=boxes)
+    await add_prediction(shown.predictions, scenario_id, 45, error=HOSTILE)
+    await fill_timeline(shown.predictions, scenario_id)
     await add_found(shown.predictions, scenario_id, 1, label=HOSTILE, kind="zone", name=HOSTILE[:90])
     await page.goto(f"{shown.url}#/scenarios/{scenario_id}?t=0.5")
     await expect(page.get_by_role("heading", name=HOSTILE[:60])).to_be_visible()
@@ -219,6 +222,8 @@ async def test_hostile_texts_are_shown_as_text(shown: Site, page: Page) -> None:
     await is_at(page, 15)
     assert await page.evaluate("document.images.length") <= 2
     await look(page, "scenario-hostile")
+    await page.get_by_role("button", name="1 frame failed").click()
+    await is_at(page, 45)
 
 
 async def test_a_live_source_is_followed_and_looked_back_at(shown: Site, page: Page) -> None:

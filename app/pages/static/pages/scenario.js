@@ -59,7 +59,6 @@ function Results({ scenario, footage, past, query, reload }) {
   const path = `scenarios/${scenario.id}`;
   const [tab, setTab] = useState(TABS[0]);
   const [chosen, setChosen] = useState(query.event ? Number(query.event) : null);
-  const [whole, setWhole] = useState(null);
   const [problem, setProblem] = useState(null);
   const { frames_sampled: sampled } = scenario.progress;
   const isOver = scenario.state === "inactive"; // then what it stored is shown at once
@@ -70,17 +69,15 @@ function Results({ scenario, footage, past, query, reload }) {
   const stage = useRef(null);
   const timeline = useRef({});
 
-  const domain = playback ? domainOf(scenario, playback, whole) : { from: 0, to: 1 };
-  const growsEvery = Math.min(60_000, Math.max(EVENTS_EVERY, ((domain.to - domain.from) / STEPS) * 1000));
+  // What is stored is counted again as it grows, and how often it is depends on how much there is.
+  const [growsEvery, setGrowsEvery] = useState(EVENTS_EVERY);
   const version = useSlow(sampled, isOver ? 0 : growsEvery);
+  const { data: whole } = useGet(`${path}/timeline`, { bucket: WHOLE }, { version });
+  const domain = playback ? domainOf(scenario, playback, whole) : { from: 0, to: 1 };
+  const step = Math.min(60_000, Math.max(EVENTS_EVERY, Math.round((domain.to - domain.from) / STEPS) * 1000));
+  useEffect(() => setGrowsEvery(step), [step]);
   const shownTo = useSlow(domain.to, playback?.isLive && !isOver ? growsEvery : 0);
   const shownDomain = { from: domain.from, to: Math.max(shownTo, domain.from + 0.1) };
-
-  useEffect(() => {
-    const aborter = new AbortController();
-    get(`${path}/timeline`, { bucket: WHOLE }, { signal: aborter.signal }).then(setWhole, () => {});
-    return () => aborter.abort();
-  }, [version]);
 
   const isRunning = scenario.state !== "inactive" && askedScenario(scenario) === null;
   if (playback) {
@@ -144,7 +141,8 @@ function Results({ scenario, footage, past, query, reload }) {
                 playback=${playback}
                 outages=${isDated ? outagesOf(past.changes ?? []) : [unread(scenario)]}
                 version=${version}
-                shortest=${shortestBucket(scenario)}
+                rate=${rateOf(scenario)}
+                progress=${scenario.progress}
                 expose=${(actions) => (timeline.current = actions)}
               />
             `
@@ -220,10 +218,10 @@ function useAddress(playback, chosen, query, goTo) {
   }, [query.t, query.event]);
 }
 
-/** Return how long a bucket of the timeline must be to have a frame: shorter ones would show gaps between frames. */
-function shortestBucket({ sampling, media }) {
-  const rate = { fps: sampling?.fps, all: media?.fps }[sampling?.mode];
-  return rate ? 2 / rate : 0;
+/** Return how many frames are sampled each second; null if that is not known. */
+function rateOf({ sampling, media }) {
+  const rates = [sampling?.mode === "fps" ? sampling.fps : null, media?.fps].filter(Boolean);
+  return rates.length && sampling?.mode !== "keyframes" ? Math.min(...rates) : null;
 }
 
 /** Return a value that follows another one, at most once in a while. */

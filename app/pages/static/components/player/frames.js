@@ -54,7 +54,6 @@ export class StoredFrames {
     this.seconds = seconds;
     this.windows = new Map(); // number → {frames, isFinal, readAt}
     this.loading = new Map(); // number → Promise
-    this.reads = 0;
     this.storedUntil = Infinity; // windows that end after it may still grow
   }
 
@@ -96,7 +95,6 @@ export class StoredFrames {
       if (page.next_cursor === null) break;
       query.cursor = page.next_cursor;
     }
-    this.reads += 1;
     this.windows.set(number, { frames, isFinal, readAt: Date.now() });
     this.evict(number);
     return frames;
@@ -147,16 +145,5 @@ export class StoredFrames {
     }
     const page = await this.readPage({ from_time: time + 2 * TOLERANCE, limit: 1 });
     return page.items[0] ?? null;
-  }
-
-  /** Return the loaded frames from one time to another that could not be analysed. */
-  failedBetween(from, to) {
-    const failed = [];
-    for (const { frames } of this.windows.values()) {
-      for (const frame of frames) {
-        if (frame.error !== undefined && frame.time >= from && frame.time <= to) failed.push(frame);
-      }
-    }
-    return failed;
   }
 }

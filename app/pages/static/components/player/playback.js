@@ -27,8 +27,6 @@ export class Playback {
   /** Whether an earlier moment of a live source is shown, of which no picture is kept. */
   isLookingBack = signal(false);
   rate = signal(1);
-  /** Counts what was loaded of the stored frames. */
-  loads = signal(0);
   /** "video", "pictures" or "live". */
   mode = signal("video");
   /** Why it is not the video itself that is shown. */
@@ -152,7 +150,6 @@ export class Playback {
     this.frames
       .load(time)
       .then(() => {
-        this.loads.value = this.frames.reads;
         if (this.time.value === time) this.resolve(time);
         const ahead = time + this.frames.seconds / 2;
         if (ahead <= this.domain.to) return this.frames.load(ahead);

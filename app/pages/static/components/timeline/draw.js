@@ -1,10 +1,11 @@
-/** Draws a timeline on a canvas: lanes of labels, alerts, gaps, failed frames and ticks. */
+/** Draws a timeline on a canvas: lanes of labels, alerts, gaps, lost frames and ticks. */
 import { colorOf } from "../../lib/colors.js";
 import { placeOf } from "./scale.js";
 
 export const ALERTS = 18; // CSS pixels: the height of the row of alerts
 export const LANE = 24;
 export const AXIS = 22;
+const LOST = 6; // of the marks of frames that failed or were dropped
 
 /** Return the height of a timeline with this number of lanes, in CSS pixels. */
 export const heightOf = (lanes) => ALERTS + LANE * lanes + AXIS;
@@ -15,8 +16,8 @@ export const heightOf = (lanes) => ALERTS + LANE * lanes + AXIS;
  * @param {CanvasRenderingContext2D} context whose unit is a CSS pixel
  * @param {{width: number, height: number}} size in CSS pixels
  * @param {object} what `view`, `lanes` (labels with buckets), `seconds` of a bucket, `all` (frames of each bucket by
- *   time), `gaps`, `alerts` and `failed` (times), `ticks`, `tickText`
- * @param {{quiet: string, grid: string, bad: string, gap: CanvasPattern|string}} colors
+ *   time), `gaps`, `alerts` (times), `failed` and `thin` (times of buckets), `ticks`, `tickText`
+ * @param {{quiet: string, grid: string, bad: string, gap: CanvasPattern, thin: CanvasPattern}} colors
  */
 export function drawTimeline(context, size, what, colors) {
   const { width, height } = size;
@@ -39,8 +40,11 @@ export function drawTimeline(context, size, what, colors) {
     context.fillText(text, Math.min(Math.max(0, x(tick) - wide / 2), width - wide), height - AXIS / 2 + 2);
   }
   what.lanes.forEach((lane, n) => drawLane(context, lane, n, what, x));
+  const long = (time) => x(time + what.seconds) - x(time);
+  context.fillStyle = colors.thin;
+  for (const time of what.thin) context.fillRect(x(time), floor - LOST, long(time), LOST);
   context.fillStyle = colors.bad;
-  for (const time of what.failed) context.fillRect(Math.round(x(time)), floor - 3, 2, 5);
+  for (const time of what.failed) context.fillRect(Math.round(x(time)), floor - LOST, Math.max(3, long(time)), LOST);
   for (const time of what.alerts) drawAlert(context, x(time), colors.bad);
 }
 

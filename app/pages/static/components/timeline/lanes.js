@@ -1,5 +1,7 @@
 /** What a timeline shows: labels by frequency, and the ranges in which nothing is stored. No DOM. */
 
+const FEWER = 0.8; // of the sampled frames
+
 /** Return the labels, the one that is found in the most frames first; equal ones by name. */
 export function rankLabels(labels) {
   const total = (each) => each.buckets.reduce((sum, bucket) => sum + bucket.frames, 0);
@@ -34,6 +36,20 @@ export function gapsOf(buckets, seconds, interval, from, to) {
   }
   if (to - end > shortest) gaps.push({ from: end, to });
   return gaps;
+}
+
+/**
+ * Return the buckets from one time to another that have clearly fewer frames than are sampled.
+ *
+ * Those at both ends are left out, because they may be counted in part.
+ *
+ * @param {{time: number, frames: number}[]} buckets those of all labels
+ * @param {number} seconds of a bucket
+ * @param {number|null} rate frames that are sampled each second; null if that is not known
+ */
+export function thinOf(buckets, seconds, rate, from, to) {
+  const most = Math.floor(FEWER * seconds * (rate ?? 0));
+  return buckets.filter(({ time, frames }) => frames <= most && time > from && time + 2 * seconds <= to);
 }
 
 /**

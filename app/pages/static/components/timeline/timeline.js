@@ -12,9 +12,13 @@ import {
   useState,
 } from "../../lib/preact.js";
 import { theme } from "../../lib/theme.js";
+import { useRepeater } from "../../lib/use_get.js";
+import { TOLERANCE } from "../player/frames.js";
 import { drawTimeline, heightOf } from "./draw.js";
 import { listenForGestures } from "./gestures.js";
-import { gapsOf, keepOrder, reasonOf } from "./lanes.js";
+import { findFailed } from "./failed.js";
+import { gapsOf, keepOrder, reasonOf, thinOf } from "./lanes.js";
+import { Legend } from "./legend.js";
 import { clampView, followView, isEnough, panView, placeOf, ticksOf, timeAt, wishOf, zoomView } from "./scale.js";
 import { momentText, tickTextOf } from "./texts.js";
 
@@ -33,10 +37,12 @@ const STILL_COUNTED = "Predictions of an earlier version are still counted.";
  * @param {import("../player/playback.js").Playback} props.playback
  * @param {{from: number, to: number, reason: string}[]} props.outages when a live source gave nothing
  * @param {number} props.version changes if more is stored
- * @param {number} props.shortest seconds of a bucket in which at least one frame is, as far as it is known
+ * @param {number|null} props.rate frames that are sampled each second, as far as it is known
+ * @param {{frames_failed: number, frames_dropped: number}} props.progress of the scenario
  * @param {(actions: {zoom: (factor: number) => void}) => void} props.expose is given what keys do
  */
-export function Timeline({ path, domain, isDated, playback, outages, version, shortest, expose }) {
+export function Timeline({ path, domain, isDated, playback, outages, version, rate, progress, expose }) {
+  const shortest = rate ? 2 / rate : 0; // seconds of a bucket: shorter ones would show gaps between frames
   const [view, setView] = useState(domain);
   const [isFit, setFit] = useState(true);
   const [read, setRead] = useState(null);
@@ -50,7 +56,6 @@ export function Timeline({ path, domain, isDated, playback, outages, version, sh
   const head = useRef(null);
   const order = useRef([]);
   const shown = isFit ? domain : clampView(view, domain);
-  const loads = playback.loads.value;
 
   const change = (next) => {
     setView(next);
@@ -102,35 +107,30 @@ export function Timeline({ path, domain, isDated, playback, outages, version, sh
   useLayoutEffect(() => moment.current(playback.time.peek()));
   useSignalEffect(() => moment.current(playback.time.value));
 
-  const latest = useRef({ version: null });
-  useEffect(() => {
-    if (latest.current.version === version && isEnough(read, shown, domain, least)) return undefined;
-    const aborter = new AbortController();
-    const timer = setTimeout(async () => {
-      const wish = wishOf(shown, domain, least);
-      const range = { from_time: wish.from, to_time: wish.to };
-      const options = { signal: aborter.signal };
-      try {
-        const [timeline, alerts] = await Promise.all([
-          get(`${path}/timeline`, { bucket: wish.bucket, ...range }, options),
-          get(`${path}/events`, { kind: "alert", limit: MOST_ALERTS, ...range }, options),
-        ]);
-        latest.current.version = version;
-        if (!order.current.length || isFit) order.current = keepOrder(timeline.labels, []).map((each) => each.label);
-        setRead({ ...wish, timeline, alerts: alerts.items });
-        setProblem(null);
-      } catch (error) {
-        if (error.name === "AbortError") return;
-        if (error.status === 400 && wish.bucket < MOST_BUCKET) setLeast(Math.max(COUNTED, 4 * wish.bucket));
-        else setProblem(error.sentence ?? String(error));
-      }
-    }, read ? SETTLE : 0);
-    return () => {
-      clearTimeout(timer);
-      aborter.abort();
-    };
-  }, [shown.from, shown.to, domain.from, domain.to, version, least, read]);
-  useEffect(() => setLeast(0), [Math.round(Math.log2(Math.max(1, shown.to - shown.from)))]);
+  const load = async (signal) => {
+    if (read?.version === version && isEnough(read, shown, domain, least)) return;
+    const wish = wishOf(shown, domain, least);
+    const range = { from_time: wish.from, to_time: wish.to };
+    try {
+      const [timeline, alerts] = await Promise.all([
+        get(`${path}/timeline`, { bucket: wish.bucket, ...range }, { signal }),
+        get(`${path}/events`, { kind: "alert", limit: MOST_ALERTS, ...range }, { signal }),
+      ]);
+      if (!order.current.length || isFit) order.current = keepOrder(timeline.labels, []).map((each) => each.label);
+      setRead({ ...wish, version, timeline, alerts: alerts.items });
+      setProblem(null);
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      if (error.status === 400 && wish.bucket < MOST_BUCKET) setLeast(Math.max(COUNTED, 4 * wish.bucket));
+      else setProblem(error.sentence ?? String(error));
+      throw error;
+    }
+  };
+  // Another view is read at once when it has settled; what is stored meanwhile, after the read that goes on.
+  const settled = useSettled(isFit ? "all" : `${view.from} ${view.to}`, SETTLE);
+  useRepeater(load, `${settled} ${least}`, { version: `${domain.from} ${domain.to} ${version}` });
+  const magnitude = Math.round(Math.log2(Math.max(1, shown.to - shown.from)));
+  useEffect(() => setLeast(shortest), [magnitude, shortest]);
 
   const all = useMemo(() => (read ? keepOrder(read.timeline.labels, order.current) : []), [read]);
   const lanes = isLong ? all : all.slice(0, FEW);
@@ -139,6 +139,23 @@ export function Timeline({ path, domain, isDated, playback, outages, version, sh
     const { bucket_seconds: seconds, all: buckets } = read.timeline;
     return gapsOf(buckets, seconds, playback.interval, read.from, read.to);
   }, [read]);
+  const { frames_failed: failed, frames_dropped: dropped } = progress;
+  const thin = useMemo(() => {
+    if (!read || !dropped) return [];
+    const { bucket_seconds: seconds, all: buckets } = read.timeline;
+    return thinOf(buckets, seconds, rate, read.timeline.from_time, read.timeline.to_time);
+  }, [read, dropped > 0]);
+  const showFailed = async () => {
+    try {
+      const { time } = playback;
+      const next =
+        (await findFailed(path, time.value + 2 * TOLERANCE, domain.to + 1)) ??
+        (await findFailed(path, domain.from, time.value + 2 * TOLERANCE));
+      if (next) playback.seek(next.time, true);
+    } catch (error) {
+      setProblem(error.sentence ?? String(error));
+    }
+  };
   const height = heightOf(lanes.length);
 
   useLayoutEffect(() => {
@@ -159,14 +176,15 @@ export function Timeline({ path, domain, isDated, playback, outages, version, sh
       all: new Map((read?.timeline.all ?? []).map((each) => [each.time, each.frames])),
       gaps,
       alerts: (read?.alerts ?? []).map((each) => each.start_time),
-      failed: playback.frames.failedBetween(shown.from, shown.to).map((each) => each.time),
+      failed: (read?.timeline.all ?? []).filter((each) => each.failed).map((each) => each.time),
+      thin: thin.map((each) => each.time),
       ticks: times,
       tickText: tickTextOf(isDated, step),
     };
     drawTimeline(context, { width, height }, what, colorsOf(box.current.querySelector(".timeline-probe"), context));
-  }, [shown.from, shown.to, read, lanes.length, width, loads, theme.value, redraws]);
+  }, [shown.from, shown.to, read, lanes.length, width, theme.value, redraws]);
 
-  const known = { isDated, lanes: all, gaps, read, outages };
+  const known = { isDated, lanes: all, gaps, thin, rate, read, outages };
   const tip = hover === null ? null : hoverText(timeAt(hover, shown, width), known);
   const tipLeft = Math.min(hover ?? 0, Math.max(0, width - 220));
   return html`
@@ -192,6 +210,10 @@ export function Timeline({ path, domain, isDated, playback, outages, version, sh
         <span class="timeline-head" ref=${head} hidden></span>
         ${tip && html`<p class="timeline-tip" style=${{ left: `${tipLeft}px` }}>${tip}</p>`}
       </div>
+      <${Legend}
+        counts=${{ alerts: read?.alerts.length ?? 0, failed, dropped, gaps: gaps.length }}
+        onFailed=${showFailed}
+      />
       <div class="timeline-foot">
         <span class="quiet" role=${problem ? "alert" : null}>
           ${problem ?? (read?.timeline.is_complete === false ? STILL_COUNTED : rangeText(shown, isDated))}
@@ -206,6 +228,16 @@ export function Timeline({ path, domain, isDated, playback, outages, version, sh
       </div>
     </section>
   `;
+}
+
+/** Return a value once it has not changed for so many milliseconds. */
+function useSettled(value, milliseconds) {
+  const [settled, settle] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => settle(value), milliseconds);
+    return () => clearTimeout(timer);
+  }, [value]);
+  return settled;
 }
 
 function slide(event, view, domain, playback) {
@@ -225,7 +257,7 @@ function rangeText({ from, to }, isDated) {
   return isDated ? `${fullTime(from)} to ${fullTime(to)}` : `${duration(from)} to ${duration(to)}`;
 }
 
-function hoverText(time, { isDated, lanes, gaps, read, outages }) {
+function hoverText(time, { isDated, lanes, gaps, thin, rate, read, outages }) {
   const when = momentText(time, isDated);
   const gap = gaps.find((each) => time >= each.from && time <= each.to);
   if (gap) return `${when}: nothing is stored here. ${reasonOf(gap, outages) ?? ""}`;
@@ -235,7 +267,15 @@ function hoverText(time, { isDated, lanes, gaps, read, outages }) {
     const bucket = buckets.find((each) => time >= each.time && time < each.time + seconds);
     return bucket ? [`${label} in ${plural(bucket.frames, "frame")}`] : [];
   });
-  return `${when}${found.length ? `: ${found.slice(0, 4).join(", ")}` : ""}`;
+  const isHere = (each) => time >= each.time && time < each.time + seconds;
+  const lost = read.timeline.all.filter((each) => isHere(each) && each.failed);
+  const few = thin.filter(isHere);
+  const texts = [
+    ...lost.map((each) => `${count(each.failed)} of ${plural(each.frames, "frame")} failed`),
+    ...few.map((each) => `${count(each.frames)} of about ${plural(Math.round(seconds * rate), "frame")}: the others were dropped, or not sent`),
+    ...found.slice(0, 4),
+  ];
+  return `${when}${texts.length ? `: ${texts.join(", ")}` : ""}`;
 }
 
 function colorsOf(probe, context) {
@@ -248,17 +288,18 @@ function colorsOf(probe, context) {
     grid: color("--line"),
     bad: color("--bad"),
     gap: hatched(context, color("--line")),
+    thin: hatched(context, color("--quiet"), 4),
   };
 }
 
 /** Return diagonal lines, by which gaps are told from empty lanes without colour. */
-function hatched(context, color) {
-  const tile = new OffscreenCanvas(8, 8);
+function hatched(context, color, size = 8) {
+  const tile = new OffscreenCanvas(size, size);
   const lines = tile.getContext("2d");
   lines.strokeStyle = color;
-  for (const at of [-8, 0, 8]) {
-    lines.moveTo(at, 8);
-    lines.lineTo(at + 8, 0);
+  for (const at of [-size, 0, size]) {
+    lines.moveTo(at, size);
+    lines.lineTo(at + size, 0);
   }
   lines.stroke();
   return context.createPattern(tile, "repeat");
