@@ -30,7 +30,7 @@ from .errors import (
     read_error,
 )
 from .files import find_file
-from .identity import identify
+from .identity import identify_open
 from .memory import VIDEO_MEMORY, decoder_size
 from .tracks import select_video
 from .transport.http_client import HttpClient
@@ -124,8 +124,9 @@ def open_container(
             match source.kind:
                 case "file":
                     path = find_file(source, media_root)
-                    identity = identify(path)
-                    container, index = formats.open_file(path, source.redacted, reserve)
+                    with path.open("rb") as file:
+                        identity = identify_open(file)
+                        container, index = formats.open_file(path, file, source.redacted, reserve)
                     stack.enter_context(container)
                     opened = replace(
                         _with_video(container, source, is_live=False),

@@ -4,6 +4,7 @@ FFmpeg limits each allocation, but not their sum: an mp4 of 5 KB with ten tracks
 it allocate 2.3 GiB. Other containers store their index entry by entry; of Matroska, the bytes are counted.
 """
 
+import re
 import struct
 from collections.abc import Iterator
 
@@ -43,6 +44,9 @@ _CONTAINERS = frozenset([b"mdia", b"minf", b"stbl", b"edts"])
 _TABLES = frozenset(
     [b"stts", b"ctts", b"stss", b"stco", b"co64", b"stsc", b"stsz", b"stz2", b"sdtp", b"sbgp"]
 )
+_SEARCHED = (*sorted(_TABLES), b"elst", b"hdlr", b"trun")
+_BOX_NAMES = re.compile(b"|".join([*_SEARCHED, b"trak", b"mvex", b"cmvd"]))
+_SHORT = 4096  # bytes in which one expression finds sooner that there is no name than a search for each
 _MAX_EDITS = 1000  # entries of an edit list that are looked at
 _NEEDED = {b"stsc": _MAX_HEADER, b"elst": 8 + 20 * _MAX_EDITS}
 """Bytes that are looked at behind the name of a box, if more than 16.
@@ -181,9 +185,12 @@ class _Track(Struct):
             case b"hdlr":
                 self.handlers.add(content[8:12])
             case b"stsc":
-                table = np.frombuffer(content[8:], ">u4", count=max(len(content) - 8, 0) // 12 * 3)
-                most = table.reshape(-1, 3)[:first, 1].max(initial=1)
-                self.chunk_samples = max(self.chunk_samples, int(most))
+                if first <= 1:  # the second of the only row
+                    most = third if first and len(content) >= 20 else 1
+                else:
+                    table = np.frombuffer(content[8:], ">u4", count=max(len(content) - 8, 0) // 12 * 3)
+                    most = int(table.reshape(-1, 3)[:first, 1].max(initial=1))
+                self.chunk_samples = max(self.chunk_samples, most)
             case b"elst":
                 self.edits = max(self.edits, _count_edits(content, first))
 
@@ -264,10 +271,12 @@ class _Mp4:
         if self._searched > _MAX_HEADER:
             raise self._size_error()
         data = self._file.read(start, end - start)
+        if len(data) < _SHORT and _BOX_NAMES.search(data) is None:
+            return
         self._odd_tracks += data.count(b"trak")
         self._is_fragmented = self._is_fragmented or b"mvex" in data
         self._is_packed = self._is_packed or b"cmvd" in data
-        self._add_all((*_TABLES, b"elst", b"hdlr", b"trun"), data, track)
+        self._add_all(_SEARCHED, data, track)
 
     def _add_all(self, kinds: tuple[bytes, ...], data: bytes, track: _Track) -> None:
         for kind in kinds:

@@ -80,8 +80,9 @@ class PictureDemuxer:
         is_raw = container.format.name in _RAW or not stream.time_base
         rate = frame_rate(container, stream) or Fraction(25)
         self.tick = 1 / rate if is_raw else Fraction(stream.time_base or 1)  # seconds
-        self._frame_ticks = max(1, round(1 / rate / self.tick))
-        self._second = int(1 / self.tick)  # in ticks, as the next
+        frame_ticks = Fraction(rate.denominator * self.tick.denominator, rate.numerator * self.tick.numerator)
+        self._frame_ticks = max(1, round(frame_ticks))
+        self._second = self.tick.denominator // self.tick.numerator  # in ticks, as the next
         self._longest_pause = int(_LONGEST_PAUSE / self.tick) if container.format.name in _CLOCKED else None
         lists_pictures = container.format.name == "avi" or stream.frames > 0
         self.loss_finder = None
@@ -89,9 +90,7 @@ class PictureDemuxer:
         if not is_raw and not lists_pictures and self.codec != _TEST_PATTERN:
             is_alone = len(container.streams) == 1
             has_tables = container.format.name in _CLOCKED
-            self.loss_finder = LossFinder(
-                float(1 / rate / self.tick), is_alone=is_alone, has_tables=has_tables
-            )
+            self.loss_finder = LossFinder(float(frame_ticks), is_alone=is_alone, has_tables=has_tables)
 
     @property
     def next_codec(self) -> str | None:

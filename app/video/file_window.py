@@ -24,6 +24,9 @@ class FileWindow:
 
     def read(self, offset: int, size: int) -> bytes:
         """Return `size` bytes from `offset` on, or fewer at the end of the file."""
+        begin = offset - self._start
+        if 0 <= begin <= len(self._data) - size:
+            return self._data[begin : begin + size]
         if not self._start <= offset <= self._start + len(self._data):
             self._file.seek(offset)
             self._start, self._data = offset, b""

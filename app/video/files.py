@@ -21,15 +21,15 @@ def find_file(source: Source, media_root: Path) -> Path:
         SourceError: the file does not exist, is no regular file, or lies outside `media_root`.
     """
     try:
-        root = media_root.resolve(strict=True)
+        root = os.path.realpath(media_root, strict=True)
     except OSError:
         raise SourceError("the media root does not exist: create it, or set VA_MEDIA_ROOT") from None
     try:
-        path = (root / source.address).resolve(strict=True)
-        mode = path.stat().st_mode
+        path = os.path.realpath(os.path.join(root, source.address), strict=True)  # noqa: PTH118 - faster
+        mode = os.stat(path).st_mode  # noqa: PTH116
     except (FileNotFoundError, NotADirectoryError):
         shorter = source.address.partition("/")[2]
-        if source.address.startswith(f"{media_root.name}/") and (root / shorter).is_file():
+        if source.address.startswith(f"{media_root.name}/") and (Path(root) / shorter).is_file():
             advice = f"paths begin below that folder, so write {shorter!r}"
         else:
             advice = "put it there, or set VA_MEDIA_ROOT"
@@ -37,13 +37,13 @@ def find_file(source: Source, media_root: Path) -> Path:
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "a loop of links"
         raise SourceError(f"the file {source.address!r} cannot be opened: {reason.lower()}") from None
-    if not path.is_relative_to(root):
+    if not path.startswith(root.rstrip(os.sep) + os.sep) and path != root:
         raise SourceError(
             f"{source.address!r} leads outside the media root: copy the file into it, or set VA_MEDIA_ROOT"
         )
     if not S_ISREG(mode):
         raise SourceError(f"{source.address!r} is not a file: name a video file below the media root")
-    return path
+    return Path(path)
 
 
 class WatchedFile:
@@ -100,6 +100,6 @@ class WatchedFile:
         if self._name is None:
             return None
         try:
-            return Path(self._name).stat()
+            return os.stat(self._name)  # noqa: PTH116
         except OSError:  # it was removed, and is still open
             return None

@@ -1,11 +1,11 @@
 """Open containers with FFmpeg: which formats and protocols are allowed, and how large a video may be."""
 
 import ctypes
+import os
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import av._core
@@ -15,7 +15,7 @@ from av.error import InvalidDataError
 
 from .declared_index import MAX_TRACKS, MAX_UNCOUNTED_TRACKS, BegunFile, Index, check_index
 from .errors import VideoError, cut_off_error
-from .stills import picture_format
+from .stills import BEGINNING, picture_format
 from .transport.http_file import HttpFile
 from .transport.jpeg_stream import JpegStream
 from .transport.playlist import Playlist
@@ -57,20 +57,23 @@ OPEN_TIMEOUT = 60.0
 _BUFFER = 256 * 1024  # bytes that PyAV reads from an HttpFile at once
 
 
-def open_file(path: Path, name: str, reserve: Callable[[int], object]) -> tuple[InputContainer, Index]:
+def open_file(
+    path: Path, file: BinaryIO, name: str, reserve: Callable[[int], object]
+) -> tuple[InputContainer, Index]:
     """Open a file, and return what was found of its index, too; `name` stands for it in messages.
 
-    `reserve` is called with the bytes that FFmpeg may take for it, before it does.
+    `file` is the same, open for reading. `reserve` is called with the bytes that FFmpeg may take for it,
+    before it does.
 
     Raises READ_ERRORS, or VideoError if its index is missing or would take too much memory, or if it is an
     animated WebP.
     """
-    if picture := picture_format(path, name):
+    file.seek(0)
+    if picture := picture_format(file.read(BEGINNING), path.suffix, name):
         options = {"format_whitelist": picture, "protocol_whitelist": "file"}
         return _open(str(path), options, format=picture), Index(is_mp4=False)
-    index = Index(is_mp4=False)
-    with suppress(OSError), path.open("rb") as file:  # FFmpeg reports what is wrong with the file
-        index = check_index(file, path.stat().st_size, name)
+    file.seek(0)
+    index = check_index(file, os.fstat(file.fileno()).st_size, name)
     reserve(index.memory)
     options = _options(FILE_OPTIONS, index)
     opened = partial(_open, str(path), timeout=(OPEN_TIMEOUT, None))

@@ -1,8 +1,5 @@
 """Files that are one picture, such as JPEG: recognised by their first bytes, not by their name."""
 
-from contextlib import suppress
-from pathlib import Path
-
 from .errors import VideoError
 
 # None of these formats opens another file.
@@ -13,20 +10,22 @@ _SIGNATURES = {
     b"MM\0*": "tiff_pipe",
 }
 _JPEG, _JPEG_SUFFIXES = b"\xff\xd8\xff", frozenset([".jpg", ".jpeg", ".jpe", ".jfif"])
-_BEGINNING = 64 * 1024  # bytes in which an animated PNG says that it is one
 
 
-def picture_format(path: Path, name: str) -> str | None:
-    """Return the format of a file that is a picture, None for all others. `name` is for messages.
+BEGINNING = 64 * 1024
+"""Bytes in which an animated PNG says that it is one."""
+
+
+def picture_format(beginning: bytes, suffix: str, name: str) -> str | None:
+    """Return the format of a file that is a picture, None for all others, given its first bytes.
+
+    `suffix` is that of the file's name, and `name` is for messages.
 
     Raises:
         VideoError: FFmpeg cannot decode this kind of picture.
     """
-    beginning = b""
-    with suppress(OSError), path.open("rb") as file:  # FFmpeg reports what is wrong with the file
-        beginning = file.read(_BEGINNING)
     if beginning.startswith(_JPEG):  # a motion JPEG without a container begins in the same way
-        return "jpeg_pipe" if path.suffix.lower() in _JPEG_SUFFIXES else None
+        return "jpeg_pipe" if suffix.lower() in _JPEG_SUFFIXES else None
     if beginning[:4] == b"RIFF" and beginning[8:12] == b"WEBP":
         if beginning[12:16] == b"VP8X" and len(beginning) > 20 and beginning[20] & 2:
             raise VideoError(

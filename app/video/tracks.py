@@ -18,7 +18,8 @@ _BRIEF, _FAR_LONGER = 1.0, 10  # seconds that a still picture may be shown; how 
 def tracks_of(container: InputContainer) -> tuple[VideoTrack, ...]:
     """Return the container's video tracks, in its order."""
     streams = container.streams.video
-    longest = max((_seconds(stream) or 0.0 for stream in streams), default=0.0)
+    is_alone = len(streams) == 1  # then no length and no codec makes it a still picture
+    longest = 0.0 if is_alone else max((_seconds(stream) or 0.0 for stream in streams), default=0.0)
     has_video = any(_codec(stream) not in PICTURE_CODECS for stream in streams)
     return tuple(
         VideoTrack(
@@ -26,7 +27,8 @@ def tracks_of(container: InputContainer) -> tuple[VideoTrack, ...]:
             codec=(codec := _codec(stream)),
             width=stream.width or None if codec else None,
             height=stream.height or None if codec else None,
-            still=_is_still(stream, longest, has_video=has_video),
+            still=_is_marked_as_still(stream)
+            or (not is_alone and _is_brief(stream, longest, has_video=has_video)),
         )
         for number, stream in enumerate(streams)
     )
@@ -41,7 +43,10 @@ def select_video(container: InputContainer, name: str, number: int | None = None
     Raises:
         VideoError: there is no such track, or it is not supported.
     """
-    streams, tracks = container.streams.video, tracks_of(container)
+    streams = container.streams.video
+    if number is None and len(streams) == 1 and not streams[0].disposition & Disposition.attached_pic:
+        return _ready(streams[0], name)
+    tracks = tracks_of(container)
     if number is None:
         ranks = [
             (track.still, not stream.disposition & Disposition.default, track.number)
@@ -77,9 +82,11 @@ def _ready(stream: VideoStream, name: str) -> VideoStream:
     return stream
 
 
-def _is_still(stream: VideoStream, longest: float, *, has_video: bool) -> bool:
-    if stream.disposition & _STILL or stream.frames == 1:
-        return True
+def _is_marked_as_still(stream: VideoStream) -> bool:
+    return bool(stream.disposition & _STILL) or stream.frames == 1
+
+
+def _is_brief(stream: VideoStream, longest: float, *, has_video: bool) -> bool:
     seconds = _seconds(stream)
     if seconds is None:
         return has_video and _codec(stream) in PICTURE_CODECS

@@ -58,11 +58,15 @@ def test_a_missing_file_says_where_to_put_it(root: Path) -> None:
 def test_links_are_followed_only_inside_the_root(root: Path) -> None:
     (root / "inside.mp4").symlink_to("gate/clip.mp4")
     (root / "outside.mp4").symlink_to("../secret.mp4")
+    (root.parent / "media2").mkdir()
+    (root.parent / "media2" / "clip.mp4").write_bytes(b"x")
+    (root / "beside.mp4").symlink_to("../media2/clip.mp4")
     (root / "up").symlink_to("..")
     (root / "loop.mp4").symlink_to("loop.mp4")
     assert find("inside.mp4", root).read_bytes() == b"x"
     assert "outside the media root" in rejection("outside.mp4", root)
     assert "outside the media root" in rejection("up/secret.mp4", root)
+    assert "outside the media root" in rejection("beside.mp4", root)
     assert "cannot be opened" in rejection("loop.mp4", root)
 
 

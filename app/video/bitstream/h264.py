@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from .bits import BitReader
@@ -70,7 +71,7 @@ class H264PictureReader:
             if unit[0] & 0x80:
                 raise ValueError("a damaged header")
             if kind == _SPS:
-                number, sequence_set = _read_sequence_set(bits)
+                number, sequence_set = _read_sequence_set(unit)
                 self._sequence_sets[number] = sequence_set
             elif kind == _PPS:
                 number, sequence_number = bits.read_golomb(), bits.read_golomb()
@@ -142,7 +143,9 @@ class _SequenceSet(NamedTuple):
     frames_only: int
 
 
-def _read_sequence_set(bits: BitReader) -> tuple[int, _SequenceSet]:
+@lru_cache(maxsize=32)  # recordings of one camera have the same
+def _read_sequence_set(unit: bytes) -> tuple[int, _SequenceSet]:
+    bits = BitReader(unit[1:])
     profile = bits.read(8)
     bits.read(16)  # constraints and level
     number = bits.read_golomb()
