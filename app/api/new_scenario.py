@@ -1,6 +1,7 @@
 """The body of POST /scenarios: its checks, and the id that it gives the scenario."""
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Annotated, TypeVar
 from uuid import UUID, uuid4, uuid5
 
@@ -117,9 +118,7 @@ class NewScenario(ScenarioSpec, frozen=True):
         if self.recorded_at is not None and source.live:
             detail = "What a live source shows happens now. Leave `recorded_at` out."
             raise ProblemError(INVALID, detail, field="recorded_at")
-        if self.recorded_at is not None and not is_plausible(self.recorded_at):
-            detail = f"`recorded_at` must be of a year from {FIRST_YEAR} to {LAST_YEAR}."
-            raise ProblemError(INVALID, detail, field="recorded_at")
+        check_date(self.recorded_at)
         if self.replaces is not None and self.replaces == self.id:
             detail = "A scenario cannot replace itself. Leave `id` out, or choose a new one."
             raise ProblemError(INVALID, detail, field="replaces")
@@ -185,6 +184,13 @@ def unknown_channel(names: Iterable[str], channels: Iterable[str]) -> str | None
     if not known:
         return f"There is no channel {unknown!r}: name a file with channels in VA_CHANNELS_FILE."
     return f"There is no channel {unknown!r}. The channels are: {', '.join(map(repr, known))}."
+
+
+def check_date(recorded_at: datetime | UnsetType | None) -> None:
+    """Raise ProblemError (422) if the date of a recording cannot be meant."""
+    if isinstance(recorded_at, datetime) and not is_plausible(recorded_at):
+        detail = f"`recorded_at` must be of a year from {FIRST_YEAR} to {LAST_YEAR}."
+        raise ProblemError(INVALID, detail, field="recorded_at")
 
 
 def check_tags(tags: Tags | None) -> None:

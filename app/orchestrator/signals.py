@@ -6,6 +6,8 @@ from ..messages import (
     DeleteScenario,
     Message,
     RunStarted,
+    UpdateScenario,
+    results_changes,
     results_commands,
     runner_commands,
 )
@@ -19,13 +21,15 @@ class Signals:
         self.leader = Wake()
         self.batches = Wake()
         self.scanner = Wake()
-        self.relays = {topic: Wake() for topic in (runner_commands, results_commands)}
+        self.relays = {topic: Wake() for topic in (runner_commands, results_commands, results_changes)}
 
     def after_message(self, message: Message) -> None:
         """Call when this process has handled a command or an event."""
         self.announcer.set()
         if isinstance(message, DeleteScenario):
             self.relays[results_commands].set()
+        elif isinstance(message, UpdateScenario):
+            self.relays[results_changes].set()
         elif isinstance(message, BatchCommand):
             self.batches.set()
             self.scanner.set()

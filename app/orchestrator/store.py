@@ -18,8 +18,9 @@ from ..scenarios.json_columns import decode_media
 from .lifecycle import Decision, ScenarioRecord
 
 _SELECT = (
-    "SELECT id, spec, needs, state, outcome, error, attempt, runner_id, boot_id, failures, next_frame,"
-    " progressed, media, deleted_at IS NOT NULL AS deleted, age(xmin) < 0 AS is_ahead FROM scenarios"
+    "SELECT id, spec || coalesce(dated, '{}') AS spec, needs, state, outcome, error, attempt, runner_id,"
+    " boot_id, failures, next_frame, progressed, media, deleted_at IS NOT NULL AS deleted,"
+    " age(xmin) < 0 AS is_ahead FROM scenarios"
 )
 
 

@@ -1,13 +1,16 @@
-"""Commands that create scenarios which have tags or name others, and that change names and tags.
+"""Commands that create scenarios which have tags or name others, and that change names, tags and dates.
 
 Each function runs in the transaction that also stores the answer.
 """
 
 import msgspec
+from msgspec import UNSET
 
 from ..domain.features import STORED
+from ..domain.source import SourceError, parse_source
+from ..domain.states import State
 from ..domain.stored_spec import same_specs
-from ..messages import CreateScenario, StopScenario, UpdateScenario
+from ..messages import CreateScenario, DateResults, StopScenario, UpdateScenario, results_changes
 from ..postgres import Connection
 from ..scenarios.command_answer import CommandAnswer
 from ..scenarios.successions import MAX_REPLACED
@@ -19,6 +22,8 @@ from .descriptions import (
     find_replacement,
     note,
     read_description,
+    read_requested_spec,
+    write_date,
     write_description,
 )
 from .footage import refuse_footage
@@ -29,6 +34,10 @@ Answer = tuple[CommandAnswer, str]
 
 class _Name(msgspec.Struct, frozen=True):
     name: str = ""
+
+
+class _Source(msgspec.Struct, frozen=True):
+    source: str
 
 
 async def create_one(connection: Connection, command: CreateScenario) -> Answer | None:
@@ -67,18 +76,44 @@ async def create_one(connection: Connection, command: CreateScenario) -> Answer 
 
 
 async def update(connection: Connection, scenario: ScenarioRecord, command: UpdateScenario) -> Answer:
-    """Change the name and the tags of a locked scenario, as far as they are others."""
+    """Change the name, the tags and the date of a locked scenario, as far as they are others."""
     before = await read_description(connection, scenario.id)
+    recorded_at = before.recorded_at if command.recorded_at is UNSET else command.recorded_at
     after = Description(
         before.name if command.name is None else command.name,
         before.tags if command.tags is None else command.tags,
         before.replaces,
+        recorded_at,
     )
-    changed = [what for what in ("name", "tags") if getattr(after, what) != getattr(before, what)]
+    names = ("name", "tags", "recorded_at")
+    changed = [what for what in names if getattr(after, what) != getattr(before, what)]
+    if "recorded_at" in changed and (refusal := _no_date(scenario)):
+        return "conflict", refusal
     if changed:
         await write_description(connection, scenario.id, after)
-        await note(connection, scenario, f"{' and '.join(changed)} changed")
+        number = await note(connection, scenario, f"{' and '.join(changed)} changed")
+        if "recorded_at" in changed:
+            await write_date(connection, scenario.id, recorded_at)
+            began = None if recorded_at is None else recorded_at.timestamp()
+            await store.send(
+                connection, scenario.id, results_changes, DateResults(scenario.id, number, began)
+            )
     return "done", ""
+
+
+def _no_date(scenario: ScenarioRecord) -> str | None:
+    """Return why the date of a scenario cannot be changed, or None if it can."""
+    try:
+        source = parse_source(msgspec.json.decode(scenario.spec, type=_Source).source)
+    except SourceError:
+        return "This version does not accept its source, so its date cannot be changed."
+    if source.kind == "scenario":
+        return "Its footage is that of another scenario: change `recorded_at` of that one."
+    if source.live or (scenario.media is not None and scenario.media.live):
+        return "What a live source shows has the time at which it was received: leave `recorded_at` out."
+    if scenario.state is not State.INACTIVE:
+        return "It runs: wait until its state is inactive, or stop it, then change `recorded_at`."
+    return None
 
 
 async def _refusal(connection: Connection, replaced: ScenarioRecord | None) -> Answer | None:
@@ -103,6 +138,7 @@ async def _answer_for_existing(
     if existing.is_deleted:
         return "conflict", "This id belonged to a deleted scenario: choose another."
     before = await read_description(connection, existing.id)
-    if not same_specs(existing.spec, command.spec) or before.replaces != command.replaces:
+    requested = await read_requested_spec(connection, existing.id)
+    if not same_specs(requested, command.spec) or before.replaces != command.replaces:
         return "mismatch", "This id belongs to a scenario with another specification: choose another."
     return "done", "The scenario existed already."

@@ -33,6 +33,7 @@ from ..messages import (
     StartRun,
     StopRun,
     Topic,
+    results_changes,
     results_commands,
     runner_commands,
     runner_events,
@@ -40,6 +41,7 @@ from ..messages import (
 )
 from . import metrics
 from .cleanup.abandoned_events import settle_abandoned
+from .cleanup.dates import Dates
 from .cleanup.evidence_cap import bound_evidence
 from .cleanup.old_deliveries import bound_deliveries
 from .cleanup.old_stream_entries import remove_old_entries
@@ -90,11 +92,14 @@ class Runner:
     async def run(self, leave: Event, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Execute the runs that are dispatched until `leave` is set; then release every run, and return."""
         purge = Purge(self._context.database)
+        dates = Dates(self._context.database)
         async with create_task_group() as group:
             handle = partial(self._handle, group)
             await group.start(partial(self._bus.consume, runner_commands, handle))
             await group.start(partial(self._bus.consume, results_commands, purge.handle, group=RESULTS))
+            await group.start(partial(self._bus.consume, results_changes, dates.handle, group=RESULTS))
             group.start_soon(purge.run)
+            group.start_soon(dates.run)
             group.start_soon(bound_deliveries, self._context.database)
             group.start_soon(publish_live_pictures, self._context.database, self._context.live)
             group.start_soon(settle_abandoned, self._context.database)

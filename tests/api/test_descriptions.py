@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from app.api.queries.filters import ScenarioFilter, count_scenarios
 from app.api.queries.scenarios import list_scenarios, list_succession
+from app.domain.media import Media
 from app.domain.states import State
 from app.postgres import Database
 from tests.api.conftest import FakeBus
@@ -118,6 +119,25 @@ async def test_a_patch_that_cannot_be_done_is_refused_and_changes_nothing(
     response = await http.patch(f"/scenarios/{scenario['id']}", json=change)
     assert response.status_code == 422
     assert len(bus.published) == 1
+
+
+async def test_the_date_of_a_recording_is_changed_and_shown(
+    http: httpx.AsyncClient, scenarios: Database
+) -> None:
+    scenario_id = await add_scenario(scenarios, state="inactive", media=Media(64, 48))
+    path = f"/scenarios/{scenario_id}"
+    assert (await http.get(path)).json()["recorded_at"] is None
+    for date in ("2026-01-31T09:30:00Z", None):
+        changed = await http.patch(path, json={"recorded_at": date})
+        assert (changed.status_code, changed.json()["recorded_at"]) == (200, date)
+        assert (await http.get(path)).json() == changed.json()  # of the cache, too
+        assert (await http.get("/scenarios")).json()["items"][0]["recorded_at"] == date
+    for wrong in ("2026-01-31T09:30:00", "0001-01-01T00:00:00Z"):
+        assert (await http.patch(path, json={"recorded_at": wrong})).status_code == 422
+    camera = await created(http, source="rtsp://camera.example/live")
+    refused = await http.patch(f"/scenarios/{camera['id']}", json={"recorded_at": "2026-01-31T09:30:00Z"})
+    assert refused.status_code == 409
+    assert "leave `recorded_at` out" in refused.json()["detail"]
 
 
 async def test_a_scenario_that_does_not_exist_is_not_changed(http: httpx.AsyncClient) -> None:

@@ -206,9 +206,11 @@ async def test_times_of_the_day_are_told_if_they_are_known(
 ) -> None:
     recorded = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
     spec = ScenarioSpec("yard/a.mp4", Marker(), recorded_at=recorded)
+    dated = {"recorded_at": "2026-01-31T10:30:00+00:00"}  # changed after its creation
     live = Media(640, 360, live=True)
     for scenario_id, frame, at in [
         (await add_scenario(scenarios, spec=spec, media=MEDIA), 15, "2026-01-31T09:30:00.500+00:00"),
+        (await add_scenario(scenarios, media=MEDIA, dated=dated), 30, "2026-01-31T10:30:01.000+00:00"),
         (await add_scenario(scenarios, media=live), 30, "1970-01-01T00:00:01.000+00:00"),
     ]:
         await add_checkpoint(predictions, scenario_id, next_frame=frame + 1)

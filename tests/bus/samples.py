@@ -35,6 +35,7 @@ SAMPLES: dict[Topic, tuple[Message, ...]] = {
             command_id=ID, scenario_id=ID, spec=encode_spec(SPEC), tags=('"ü" 🎥',), replaces=ID
         ),
         m.UpdateScenario(command_id=ID, scenario_id=ID, name="", tags=()),
+        m.UpdateScenario(command_id=ID, scenario_id=ID, recorded_at=None),
         m.CreateBatch(
             command_id=ID,
             batch_id=ID,
@@ -55,6 +56,7 @@ SAMPLES: dict[Topic, tuple[Message, ...]] = {
         m.StopRun(instance=INSTANCE, scenario_id=ID, attempt=2**31),
     ),
     m.results_commands: (m.DropResults(scenario_id=ID),),
+    m.results_changes: (m.DateResults(scenario_id=ID, number=2**31, recorded_at=1.5),),
     m.runner_events: (
         m.RunStarted(scenario_id=ID, attempt=1, next_frame=0, media=MEDIA),
         m.RunStopped(scenario_id=ID, attempt=1, next_frame=2**53),

@@ -1,5 +1,7 @@
 """Scenarios that replace others, and changes of names and tags."""
 
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID, uuid4
 
 import msgspec
@@ -8,10 +10,13 @@ from anyio import create_task_group
 from msgspec import Raw
 from msgspec.structs import replace
 
-from app.domain.stored_spec import encode_spec
+from app.domain.stored_spec import decode_spec, encode_spec
 from app.messages import (
+    RESULTS,
     CreateScenario,
+    DateResults,
     DeleteScenario,
+    Message,
     RunFailed,
     RunStopped,
     StartScenario,
@@ -19,10 +24,11 @@ from app.messages import (
     StopScenario,
     UpdateScenario,
     orchestrator_commands,
+    results_changes,
     scenario_changes,
     topic_of,
 )
-from app.orchestrator import succession
+from app.orchestrator import store, succession
 from app.orchestrator.handlers import handle_command
 from app.postgres import Database
 from app.scenarios.successions import MAX_REPLACED
@@ -42,7 +48,7 @@ async def reasons(world: World, scenario_id: UUID) -> list[str]:
     return [entry["reason"] for entry in await world.history(scenario_id)]
 
 
-async def answer(world: World, command: CreateScenario | StartScenario) -> tuple[str, str]:
+async def answer(world: World, command: CreateScenario | StartScenario | UpdateScenario) -> tuple[str, str]:
     await world.send(command)
     async with world.database.connection() as connection:
         row = await connection.fetchrow(
@@ -95,6 +101,58 @@ async def test_changing_a_name_does_not_end_the_pause_before_the_next_attempt(wo
         before = (await world.row(scenario_id))["not_before"]
         assert await world.send(UpdateScenario(uuid4(), scenario_id, "x")) == "done"
         assert (await world.row(scenario_id))["not_before"] == before
+
+
+async def test_a_date_is_changed_while_nothing_runs_and_its_events_follow(world: World) -> None:
+    date = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+    changes: list[DateResults] = []
+
+    async def take(message: Message) -> None:
+        assert isinstance(message, DateResults)
+        changes.append(message)
+
+    async with world.orchestrator(), create_task_group() as group:
+        await group.start(partial(world.bus.consume, results_changes, take, group=RESULTS))
+        first = creation(encode_spec(replace(SPEC, recorded_at=date)))
+        await world.send(first)
+        refused = await answer(world, UpdateScenario(uuid4(), first.scenario_id, "x", recorded_at=None))
+        assert refused == (
+            "conflict",
+            "It runs: wait until its state is inactive, or stop it, then change `recorded_at`.",
+        )
+        assert (await world.row(first.scenario_id))["name"] != "x"
+        await world.send(StopScenario(uuid4(), first.scenario_id))
+        for recorded_at in (date, date + timedelta(hours=1), None):
+            command = UpdateScenario(uuid4(), first.scenario_id, recorded_at=recorded_at)
+            assert await answer(world, command) == ("done", "")
+            assert await world.send(command) == "done"  # delivered again
+        assert await world.send(first) == "done", "its request is still what it was"
+        async with world.database.connection() as connection:
+            scenario = await store.lock(connection, first.scenario_id)
+        assert scenario is not None
+        assert decode_spec(scenario.spec).recorded_at is None, "with which it would be started again"
+        await until(lambda: len(changes) == 2)
+        group.cancel_scope.cancel()
+    assert [change.recorded_at for change in changes] == [(date + timedelta(hours=1)).timestamp(), None]
+    assert changes[0].number < changes[1].number
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("rtsp://camera.example/live", "has the time at which it was received"),
+        (f"scenario:{UUID(int=1)}", "is that of another scenario"),
+    ],
+)
+async def test_what_has_no_date_of_its_own_gets_none(world: World, source: str, reason: str) -> None:
+    async with world.orchestrator():
+        first = creation(encode_spec(replace(SPEC, source=source)))
+        await world.send(first)
+        await world.send(StopScenario(uuid4(), first.scenario_id))
+        date = datetime(2026, 1, 31, tzinfo=UTC)
+        kind, detail = await answer(world, UpdateScenario(uuid4(), first.scenario_id, recorded_at=date))
+        assert kind == "conflict"
+        assert reason in detail
 
 
 async def test_unknown_and_deleted_scenarios_are_not_changed(world: World) -> None:

@@ -22,6 +22,7 @@ from app.domain.spec import ScenarioSpec
 from app.domain.stored_spec import encode_spec
 from app.messages import (
     ORCHESTRATOR,
+    DateResults,
     Instance,
     Message,
     RunFailed,
@@ -31,6 +32,7 @@ from app.messages import (
     StartRun,
     StopRun,
     Topic,
+    results_changes,
     runner_commands,
     runner_events,
     runner_heartbeats,
@@ -46,6 +48,7 @@ from app.runner.run import Run
 from app.runner.service import Runner
 from app.runner.storing import claims
 from tests.support.proxy import proxied
+from tests.support.rows import add_checkpoint, add_found
 from tests.support.waiting import until
 
 INSTANCE = Instance("runner-1", uuid4())
@@ -308,3 +311,24 @@ async def test_old_predictions_of_live_sources_are_removed(
 
         await until(forgotten, timeout=40)
         assert (await frames(recorded))[0] == 0
+
+
+async def test_a_runner_changes_the_dates_of_stored_events(predictions: Database, tmp_path: Path) -> None:
+    scenario_id = uuid4()
+    await add_checkpoint(predictions, scenario_id)
+    await add_found(predictions, scenario_id, 1, start_time=2.0)
+
+    async def date() -> float | None:
+        async with predictions.connection() as connection:
+            found: float | None = await connection.fetchval(
+                "SELECT extract(epoch FROM at)::float8 FROM events"
+            )
+        return found
+
+    async def is_changed() -> bool:
+        return await date() == 102.0
+
+    async with world(predictions, tmp_path) as acting:
+        change = DateResults(scenario_id, 1, 100.0)
+        await acting.bus.publish(results_changes, change, str(scenario_id))
+        await until(is_changed)

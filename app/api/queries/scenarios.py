@@ -101,13 +101,14 @@ class ScenarioPage(Struct, frozen=True):
     next_cursor: str | None
 
 
+_SPEC = "spec || coalesce(dated, '{}') AS spec, "
 _COLUMNS = (
-    "id, spec, state, outcome, error, attempt, runner_id, media, created_at, updated_at, needs, failures,"
+    f"id, {_SPEC}state, outcome, error, attempt, runner_id, media, created_at, updated_at, needs, failures,"
     " not_before > clock_timestamp() AS is_backing_off, spec->'sampling' AS sampling,"
     " spec->'tracking' AS tracking"
 )
 _SHOWN = _COLUMNS + (  # noqa: S608
-    ", coalesce(name, spec->>'name', '') AS name, tags, replaces, batch_id,"
+    ", coalesce(name, spec->>'name', '') AS name, tags, replaces, batch_id, dated,"
     " (SELECT id FROM scenarios AS n WHERE n.replaces = s.id AND n.deleted_at IS NULL) AS replaced_by"
 )
 _SELECT = f"SELECT {_SHOWN} FROM scenarios AS s WHERE id = ANY($1) AND deleted_at IS NULL"  # noqa: S608
@@ -143,13 +144,13 @@ def with_space_reason(scenario: Scenario, full_since: datetime | None) -> Scenar
 
 async def list_of_batch(scenarios: Database, batch_id: UUID, after: UUID | None, limit: int) -> list[Record]:
     """Return rows of a batch's scenarios (id, spec, media, name), the oldest first, after that one."""
-    sql = """
-        SELECT id, spec, media, coalesce(name, spec->>'name', '') AS name FROM scenarios AS s
+    sql = f"""
+        SELECT id, {_SPEC}media, coalesce(name, spec->>'name', '') AS name FROM scenarios AS s
          WHERE batch_id = $1 AND deleted_at IS NULL
            AND ($2::uuid IS NULL
                 OR (created_at, id) > (SELECT created_at, id FROM scenarios WHERE id = $2))
          ORDER BY created_at, id LIMIT $3
-    """
+    """  # noqa: S608
     async with scenarios.connection() as connection:
         return await connection.fetch(sql, batch_id, after, limit)
 
@@ -228,7 +229,7 @@ async def find_unended(scenarios: Database, max_waiting: int) -> list[Record]:
 
     It is for each scenario that a runner holds, and for the `max_waiting` that have waited longest for one.
     """
-    columns = _COLUMNS.replace("spec, ", "")
+    columns = _COLUMNS.replace(_SPEC, "")
     sql = f"""
         SELECT {columns} FROM scenarios WHERE runner_id IS NOT NULL
         UNION ALL

@@ -1,6 +1,7 @@
 """Create, change, stop, start and delete scenarios."""
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated, Any
 from uuid import UUID, uuid4, uuid5
@@ -40,7 +41,7 @@ from ..http.problems import (
     no_scenario,
 )
 from ..http.requests import ApiRequest
-from ..new_scenario import IdempotencyKey, NewScenario, check_tags, choose_id
+from ..new_scenario import IdempotencyKey, NewScenario, check_date, check_tags, choose_id
 from ..queries.scenarios import Scenario, find_scenario
 
 
@@ -189,6 +190,10 @@ class ScenarioPatch(Struct, frozen=True, forbid_unknown_fields=True):
     tags: Annotated[
         Tags | UnsetType | None, Meta(description="all tags that it has from then on; null: none")
     ] = UNSET
+    recorded_at: Annotated[
+        Annotated[datetime, Meta(tz=True)] | UnsetType | None,
+        Meta(description="the date at which the recording begins; null: it is not known"),
+    ] = UNSET
 
 
 @patch(
@@ -196,15 +201,19 @@ class ScenarioPatch(Struct, frozen=True, forbid_unknown_fields=True):
     doc=OperationDoc(
         id="updateScenario",
         tag="scenarios",
-        summary="Change a scenario's name and tags",
+        summary="Change a scenario's name, tags and date",
         description=(
             "The body is a JSON merge patch (RFC 7396): a field that is left out stays, and null removes it."
-            " What a scenario analyses never changes: create another one that `replaces` it."
+            " What a scenario analyses never changes: create another one that `replaces` it.\n\n"
+            "`recorded_at` can be changed if the scenario is inactive and its source is not live. The dates"
+            " (`at`) of stored events follow within seconds, 1,000 events at a time; messages that were sent"
+            " keep theirs."
         ),
         body=ScenarioPatch,
         body_examples={
             "another name": ScenarioPatch(name="front door"),
             "other tags": ScenarioPatch(tags=("outside", "gate 2")),
+            "another date": ScenarioPatch(recorded_at=datetime(2026, 1, 31, 8, 30, tzinfo=UTC)),
         },
         responses={200: ResponseDoc("The scenario.", Scenario, examples.SCENARIO), 202: _ACCEPTED_DOC},
         problems={
@@ -213,6 +222,7 @@ class ScenarioPatch(Struct, frozen=True, forbid_unknown_fields=True):
             TOO_SLOW: "The body must arrive within 20 seconds. Send the request again.",
             TOO_LARGE: "A request body may have at most 1 MB.",
             UNSUPPORTED_MEDIA_TYPE: "Send the body as JSON with the header `Content-Type: application/json`.",
+            CONFLICT: "It runs: wait until its state is inactive, or stop it, then change `recorded_at`.",
             INVALID: "`source` is not known; check its spelling.",
             UNAVAILABLE: examples.COMMAND_LOST,
         },
@@ -226,7 +236,8 @@ async def update_scenario(
     name = None if change.name is UNSET else change.name or ""
     tags = None if change.tags is UNSET else distinct(change.tags or ())
     check_tags(tags)
-    return await _change(request, UpdateScenario(uuid4(), scenario_id, name, tags))
+    check_date(change.recorded_at)
+    return await _change(request, UpdateScenario(uuid4(), scenario_id, name, tags, change.recorded_at))
 
 
 @delete(

@@ -139,7 +139,7 @@ async def get_scenario(request: ApiRequest, scenario_id: FromPath[UUID]) -> Json
     row = await queries.find_row(deps.scenarios, scenario_id)
     if row is None:
         raise no_scenario(scenario_id)
-    parts = ("attempt", "updated_at", "name", "tags", "replaced_by")
+    parts = ("attempt", "updated_at", "name", "tags", "dated", "replaced_by")
     key = repr([row[part] for part in parts]).encode()
     body = cache.get(scenario_id, key)
     if body is None:

@@ -68,7 +68,9 @@ _ONE = """
                detections = $9, position_seconds = $10, frames_per_second = $11,
                eligible = coalesce(eligible, $12), replay_frame = $13, replay_sampled = $14,
                source_state = $15, finished = $16, live = $17, updated_at = now(),
-               pins = coalesce($30::text::jsonb, pins),
+               pins = coalesce($30::text::jsonb, pins)
+                   || CASE WHEN dated_by > 0 THEN jsonb_build_object('recorded_at', pins->'recorded_at')
+                           ELSE jsonb_build_object() END,
                pin_changes = pin_changes || $31::text::jsonb,
                warnings = coalesce($32::text::jsonb, warnings), sizes = sizes || $33::text::jsonb,
                timeline_frame = CASE WHEN timeline_frame = next_frame THEN $5 ELSE timeline_frame END
@@ -139,7 +141,10 @@ _SEVERAL = """
                frames_per_second = p.frames_per_second, eligible = coalesce(c.eligible, p.eligible),
                replay_frame = p.replay_frame, replay_sampled = p.replay_sampled,
                source_state = p.source_state, finished = p.finished, live = p.live, updated_at = now(),
-               pins = coalesce(p.pins::jsonb, c.pins), pin_changes = c.pin_changes || p.pin_changes::jsonb,
+               pins = coalesce(p.pins::jsonb, c.pins)
+                   || CASE WHEN c.dated_by > 0 THEN jsonb_build_object('recorded_at', c.pins->'recorded_at')
+                           ELSE jsonb_build_object() END,
+               pin_changes = c.pin_changes || p.pin_changes::jsonb,
                warnings = coalesce(p.warnings::jsonb, c.warnings), sizes = c.sizes || p.new_sizes::jsonb,
                timeline_frame = CASE WHEN c.timeline_frame = c.next_frame
                                      THEN p.stop ELSE c.timeline_frame END

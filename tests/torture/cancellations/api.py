@@ -14,11 +14,11 @@ from app.api.exports.writers import JsonLinesEvents, JsonLinesPredictions
 from app.api.http.problems import ProblemError
 from app.api.queries import commands as command_queries
 from app.api.queries import (
-    deliveries,
     events,
     evidence,
     filters,
     footage,
+    found_labels,
     health,
     history,
     live_pictures,
@@ -56,36 +56,6 @@ async def _send_command(world: World) -> None:
 @call(command_queries.find_command_result)
 async def _find_command_result(world: World) -> None:
     await command_queries.find_command_result(world.scenarios, uuid4())
-
-
-@call(deliveries.list_deliveries)
-async def _list_deliveries(world: World) -> None:
-    await deliveries.list_deliveries(world.predictions, deliveries.DeliveryFilter("ops"), None, 100)
-
-
-@call(deliveries.find_delivery)
-async def _find_delivery(world: World) -> None:
-    await deliveries.find_delivery(world.predictions, uuid4())
-
-
-@call(deliveries.retry_delivery)
-async def _retry_delivery(world: World) -> None:
-    await deliveries.retry_delivery(world.predictions, uuid4())
-
-
-@call(deliveries.add_test)
-async def _add_test(world: World) -> None:
-    await deliveries.add_test(world.predictions, "ops")
-
-
-@call(deliveries.withdraw_test)
-async def _withdraw_test(world: World) -> None:
-    await deliveries.withdraw_test(world.predictions, await deliveries.add_test(world.predictions, "ops"))
-
-
-@call(deliveries.list_channels)
-async def _list_channels(world: World) -> None:
-    await deliveries.list_channels(world.predictions, [("ops", "webhook")])
 
 
 @call(health.answers_within)
@@ -320,6 +290,12 @@ async def _is_completed(world: World) -> None:
 @call(scenarios.exists)
 async def _exists(world: World) -> None:
     await scenarios.exists(world.scenarios, world.any_scenario())
+
+
+@call(found_labels.find_ids_with)
+async def _find_ids_with(world: World) -> None:
+    wanted = filters.ScenarioFilter(found="aruco:0")
+    await found_labels.find_ids_with(world.scenarios, world.predictions, "aruco:0", wanted, None, 100)
 
 
 @call(scenarios.list_scenarios)

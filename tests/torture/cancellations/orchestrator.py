@@ -22,7 +22,6 @@ from app.messages import (
 )
 from app.orchestrator import (
     decisions,
-    descriptions,
     dispatcher,
     footage,
     handlers,
@@ -114,40 +113,6 @@ async def _update(world: World) -> None:
         scenario = await store.lock(connection, scenario_id)
         assert scenario is not None
         await succession.update(connection, scenario, UpdateScenario(uuid4(), scenario_id, str(uuid4())))
-
-
-@call(descriptions.read_description)
-async def _read_description(world: World) -> None:
-    async with world.scenarios.connection() as connection:
-        await descriptions.read_description(connection, world.any_scenario())
-
-
-@call(descriptions.write_description)
-async def _write_description(world: World) -> None:
-    description = descriptions.Description("front door", ("gate",), None)
-    async with world.scenarios.connection() as connection:
-        await descriptions.write_description(connection, world.any_scenario(), description)
-
-
-@call(descriptions.note)
-async def _note(world: World) -> None:
-    scenario_id = world.any_scenario()
-    async with world.scenarios.transaction() as connection:
-        scenario = await store.lock(connection, scenario_id)
-        assert scenario is not None
-        await descriptions.note(connection, scenario, "name changed")
-
-
-@call(descriptions.find_replacement)
-async def _find_replacement(world: World) -> None:
-    async with world.scenarios.connection() as connection:
-        await descriptions.find_replacement(connection, world.any_scenario())
-
-
-@call(descriptions.count_replaced)
-async def _count_replaced(world: World) -> None:
-    async with world.scenarios.connection() as connection:
-        await descriptions.count_replaced(connection, world.any_scenario(), 99)
 
 
 @call(prune)

@@ -7,10 +7,11 @@ from anyio import move_on_after
 from msgspec.structs import replace
 
 from app.domain.reason import DetectorWait
+from app.messages import DateResults
 from app.predictions.checkpoint import BatchWrite, NewSourceChange
 from app.predictions.codec import FRAMES_PER_BLOCK
 from app.runner import live_pictures
-from app.runner.cleanup import abandoned_events, evidence_cap, old_stream_entries, purge, retention
+from app.runner.cleanup import abandoned_events, dates, evidence_cap, old_stream_entries, purge, retention
 from app.runner.storing import backfill, claims, replay, stored_frames, waits
 from app.runner.storing import checkpoints as results
 from tests.support.batches import batch
@@ -113,6 +114,19 @@ async def _leave_tombstone(world: World) -> None:
         await claims.claim(connection, fence)
         await results.write(connection, fence, batch(0, 8))
         await purge.leave_tombstone(connection, fence.scenario_id)
+
+
+@call(dates.change_date)
+async def _change_date(world: World) -> None:
+    change = DateResults(world.chance.choice(world.recorded), world.chance.randrange(1000), 1e9)
+    async with world.predictions.connection() as connection:
+        await dates.change_date(connection, change)
+
+
+@call(dates.redate_events)
+async def _redate_events(world: World) -> None:
+    async with world.predictions.connection() as connection:
+        await dates.redate_events(connection, 5)
 
 
 @call(purge.next_deleted_scenario)

@@ -4,17 +4,20 @@ A message travels as one JSON object whose `type` is the name of its class. A re
 does not know, so that a newer version may add some. Frames never travel on the bus.
 """
 
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
-from .domain.features import FEATURES_OF_0_1_0, STORED
-from .domain.media import Media
-
-
-class Message(Struct, frozen=True, tag_field="type", tag=True):
-    """Base of everything that travels on the bus."""
+from ..domain.features import FEATURES_OF_0_1_0, STORED
+from ..domain.media import Media
+from .base import Message as Message
+from .batch_commands import CreateBatch as CreateBatch
+from .batch_commands import DeleteBatch as DeleteBatch
+from .batch_commands import StartBatch as StartBatch
+from .batch_commands import StopBatch as StopBatch
+from .batch_commands import UpdateBatch as UpdateBatch
 
 
 class Instance(Struct, frozen=True):
@@ -68,7 +71,7 @@ class DeleteScenario(Message, frozen=True):
 
 
 class UpdateScenario(Message, frozen=True):
-    """Change the name or the tags of a scenario; None leaves them.
+    """Change the name, the tags or the date of a scenario; None, or UNSET for the date, leaves them.
 
     The api sends it; an orchestrator handles it.
     """
@@ -77,62 +80,7 @@ class UpdateScenario(Message, frozen=True):
     scenario_id: UUID
     name: str | None = None
     tags: tuple[str, ...] | None = None
-
-
-class CreateBatch(Message, frozen=True):
-    """Store a batch; its files become scenarios. The api sends it; an orchestrator handles it.
-
-    `spec` is a BatchSpec as JSON. `needs` are features that its scenarios need.
-    """
-
-    command_id: UUID
-    batch_id: UUID
-    spec: Raw
-    needs: tuple[str, ...]
-    name: str
-    tags: tuple[str, ...]
-    watch: bool
-    at_once: int
-
-
-class UpdateBatch(Message, frozen=True):
-    """Change a batch; None leaves what it is. The api sends it; an orchestrator handles it."""
-
-    command_id: UUID
-    batch_id: UUID
-    name: str | None = None
-    tags: tuple[str, ...] | None = None
-    watch: bool | None = None
-    at_once: int | None = None
-
-
-class StopBatch(Message, frozen=True):
-    """Stop the scenarios of a batch, and make no more. The api sends it; an orchestrator handles it."""
-
-    command_id: UUID
-    batch_id: UUID
-
-
-class StartBatch(Message, frozen=True):
-    """Go on with a stopped batch; with `failed`, also with its scenarios that failed.
-
-    The api sends it; an orchestrator handles it.
-    """
-
-    command_id: UUID
-    batch_id: UUID
-    failed: bool = False
-
-
-class DeleteBatch(Message, frozen=True):
-    """Delete a batch with its scenarios; with `stop`, also one that is not stopped.
-
-    The api sends it; an orchestrator handles it.
-    """
-
-    command_id: UUID
-    batch_id: UUID
-    stop: bool = False
+    recorded_at: datetime | UnsetType | None = UNSET
 
 
 LifecycleCommand = CreateScenario | StartScenario | StopScenario | DeleteScenario
@@ -174,6 +122,18 @@ class DropResults(Message, frozen=True):
     """
 
     scenario_id: UUID
+
+
+class DateResults(Message, frozen=True):
+    """Give the events of a recording another date. `recorded_at` is Unix time in seconds; None: no date.
+
+    Of two changes, the one with the greater number is the later one. The leading orchestrator sends it; any
+    runner handles it.
+    """
+
+    scenario_id: UUID
+    number: int
+    recorded_at: float | None
 
 
 class _RunEvent(Message, frozen=True):
@@ -320,6 +280,8 @@ scenario_changes = Topic(
 Its orchestrators do not read this topic, so these commands wait for one that understands them."""
 runner_commands = Topic("runner_commands", (StartRun, StopRun))
 results_commands = Topic("results_commands", (DropResults,), groups=(RESULTS,))
+results_changes = Topic("results_changes", (DateResults,), groups=(RESULTS,))
+"""What runners of release 0.1.0 would send to the dead letters."""
 runner_events = Topic(
     "runner_events",
     (RunStarted, RunStopped, RunFinished, RunFailed, RunReleased, RunnerLeaving),
@@ -331,6 +293,7 @@ TOPICS = (
     scenario_changes,
     runner_commands,
     results_commands,
+    results_changes,
     runner_events,
     runner_heartbeats,
 )
