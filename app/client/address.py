@@ -22,11 +22,9 @@ class Address:
         try:
             parsed = httpx.URL(self.url)
         except httpx.InvalidURL as error:
-            raise ValueError(f"{self.url!r} is no address: {error}.") from error
+            raise ValueError(f"What is given for the service is no address: {error}.") from error
         if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise ValueError(
-                f"{self.url!r} is no address: write it as in {DEFAULT_URL} or https://example.org."
-            )
+            raise ValueError(f"{self.url!r} is no address of a service: write it as in {DEFAULT_URL}.")
         if not (key.isascii() and key.isprintable()):
             raise ValueError("The API key has characters that no key has.")
         self.shown = self.url if not parsed.userinfo else str(parsed.copy_with(userinfo=b"")).rstrip("/")

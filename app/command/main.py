@@ -17,7 +17,20 @@ class SubCommand(NamedTuple):
     summary: str
 
 
-COMMANDS: dict[str, SubCommand] = {}
+COMMANDS: dict[str, SubCommand] = {
+    "submit": SubCommand("submit", "Create a scenario and start it."),
+    "watch": SubCommand("watch", "Follow a scenario until it has ended."),
+    "ls": SubCommand("ls", "List scenarios, newest first."),
+    "show": SubCommand("show", "Show one scenario."),
+    "events": SubCommand("events", "List what happened in the videos."),
+    "export": SubCommand("export", "Write predictions or events to a file."),
+    "stop": SubCommand("lifecycle", "Stop scenarios."),
+    "start": SubCommand("lifecycle", "Start scenarios again, after their last stored frames."),
+    "rm": SubCommand("lifecycle", "Delete scenarios with all that they stored."),
+    "batches": SubCommand("batches", "Analyse folders of recordings."),
+    "models": SubCommand("models", "List the models of the service, and try them."),
+    "channels": SubCommand("channels", "List the channels for notifications, and test them."),
+}
 """In the order of the help. `summary` is the first sentence of the sub-command's docstring."""
 
 EXIT_CODES = {
@@ -25,6 +38,7 @@ EXIT_CODES = {
     1: "it failed, or the service refused it",
     2: "wrong usage",
     3: "the service was not reached",
+    4: "`watch`: it was stopped before its end, or has not ended within `--timeout`",
     130: "interrupted by Ctrl-C",
 }
 """What the exit codes of every sub-command mean."""
@@ -57,6 +71,7 @@ def load(name: str) -> click.Command:
 
 
 @click.group("videoanalysis", cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.rich_config(help_config=click.RichHelpConfiguration(text_paragraph_linebreaks="\n\n"))
 @click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
 def videoanalysis() -> None:
     """Analyse videos: run a service, analyse files without one, and use one that runs."""

@@ -58,13 +58,15 @@ def print_json(value: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows: as a table on a terminal; otherwise with tabs between the cells, and nothing cut off."""
-    cells = ([printable("" if cell is None else cell) for cell in row] for row in rows)
+    cells = [[printable("" if cell is None else cell) for cell in row] for row in rows]
     if not is_terminal():
         click.echo("\t".join(columns))
         for row in cells:
             click.echo("\t".join(row))
         return
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(column, no_wrap=number == 0, overflow="fold")  # the first, such as an id, is copied
     for row in cells:
         table.add_row(*map(Text, row))
     Console(highlight=False).print(table)

@@ -1,0 +1,229 @@
+"""The sub-commands that use a running service, piped and in a terminal."""
+
+import csv
+import json
+import os
+import pty
+import re
+import shlex
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import pytest
+
+from app.command.main import main
+from tests.support.clips import marker_clip
+from tests.support.models import yolov8
+from tests.support.paths import ROOT
+from tests.support.pictures import plain
+from tests.support.ports import free_port
+from tests.support.service import ServiceProcess, running_for_tests
+from tests.support.webhook_receiver import SECRET
+
+HOSTILE = "\x1b[2Jfront\u202e door\n"
+SHOWN = r"\x1b[2Jfront\u202e door\n"
+CHANNELS = f"""
+[channels.nobody]
+type = "webhook"
+url = "http://127.0.0.1:{free_port()}/"
+secret = "{SECRET}"
+"""
+ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class Done(NamedTuple):
+    """A call of the command: its exit code, and what it printed."""
+
+    code: object
+    out: str
+    err: str
+
+    def json(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Call = Callable[[str], Done]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    folder = tmp_path_factory.mktemp("service")
+    (folder / "models").mkdir()
+    yolov8(folder / "models" / "boxes.onnx")
+    channels = folder / "channels.toml"
+    channels.write_text(CHANNELS)
+    with running_for_tests(folder, channels_file=channels, model_root=folder / "models") as running:
+        marker_clip(running.media / "clip.mp4", frames=10)
+        (running.media / "broken.mp4").write_text("no video")
+        yield running
+
+
+@pytest.fixture
+def call(
+    service: ServiceProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> Call:
+    """Return a function that runs a command line in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VIDEOANALYSIS_URL", f"http://127.0.0.1:{service.port}")
+
+    def run(line: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["videoanalysis", *shlex.split(line)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        return Done(exit_.value.code, *capsys.readouterr())
+
+    return run
+
+
+def test_a_scenario_from_submit_to_rm(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "more.json").write_text('{"presence": {}, "tags": ["of the file"]}')
+    made = call(
+        f"submit clip.mp4 -d marker --all-frames --name {shlex.quote(HOSTILE)} --request more.json --watch"
+    )
+    assert (made.code, made.err) == (0, "")
+    first, *told = made.out.splitlines()
+    assert ID.fullmatch(first)
+    assert told[-1].startswith("completed  100 %  10 detections")
+
+    listed = call("ls --outcome completed --tag 'of the file'").out
+    assert listed == f"ID\tSTATE\tDONE\tNAME\n{first}\tcompleted\t100 %\t{SHOWN}\n"
+    (scenario,) = call("ls --json").json()
+    assert (scenario["id"], scenario["name"]) == (first, HOSTILE)
+    shown = call(f"show {shlex.quote(HOSTILE)}")
+    assert f"\nname        {SHOWN}\n" in shown.out
+    assert call(f"show {first} --json").json() == [scenario]
+
+    events = call(f"events {first} --label aruco:3")
+    assert events.out.splitlines()[1].split("\t")[2:4] == ["presence", "aruco:3"]
+    assert [event["label"] for event in call("events --newest -n 2 --json").json()] == ["aruco:9", "aruco:8"]
+    assert call("events --follow --newest").code == 2
+    assert "give seconds, or a date" in call("events --from yesterday").err
+
+    written = call(f"export {first} -o out.csv --label aruco:4")
+    assert written.out == f"out.csv  {(tmp_path / 'out.csv').stat().st_size} bytes\n"
+    with (tmp_path / "out.csv").open(newline="") as file:
+        assert [row["label"] for row in csv.DictReader(file)] == ["aruco:4"]
+    refused = call("export nobody -o out.xyz")
+    assert (refused.code, refused.out) == (2, "")
+    assert "The ending of 'out.xyz' tells no format: give --format." in refused.err
+    assert call(f"export {first} -o no/such/folder.csv").err.startswith("Error: no/such/")
+
+    (started,) = call(f"start {first} --json").json()
+    assert started["id"] == first
+    assert call(f"watch {first}").code == 0
+    assert call(f"stop {first}").out == f"{first}  completed\n"
+    asked = call(f"rm {first}")
+    assert (asked.code, asked.err) == (2, "Error: Nobody can be asked here: give --yes to delete.\n")
+    assert call(f"rm --yes --stop {first}").out == f"{first}  deleted\n"
+    gone = call(f"show {first}")
+    assert (gone.code, gone.err) == (
+        1,
+        f"Error: There is no scenario {first}. GET /scenarios lists those that exist.\n",
+    )
+    assert call("show nobody").err == (
+        "Error: There is no scenario named 'nobody': videoanalysis ls lists all.\n"
+    )
+
+
+def test_the_exit_code_tells_the_outcome(call: Call) -> None:
+    failed = call("submit broken.mp4 -d marker --name twin --watch --json")
+    assert failed.code == 1
+    assert failed.err.startswith("Error: It failed: ")
+    assert failed.json()[-1]["outcome"] == "failed"
+    endless = call("submit 'test:testsrc2?duration=3600' -d marker --name twin").out.strip()
+    late = call(f"watch {endless} --timeout 0.3")
+    assert (late.code, late.err) == (4, "Error: The scenario has not ended within 0.3 s. It goes on.\n")
+    several = call("stop twin")
+    assert several.code == 1
+    assert several.err.startswith("Error: Several have the name 'twin'. Give the id of one: ")
+    assert call(f"stop {endless}").code == 0
+    stopped = call(f"watch {endless}")
+    assert (stopped.code, stopped.err) == (
+        4,
+        "Error: It was stopped before its end. videoanalysis start resumes it.\n",
+    )
+    assert call("submit clip.mp4 -d nonsense").code == 1
+    wrong = call("submit clip.mp4 -O confidence")
+    assert (wrong.code, "'confidence' is not NAME=VALUE." in wrong.err) == (2, True)
+    away = call(f"ls --url http://127.0.0.1:{free_port()}")
+    assert (away.code, away.out) == (3, "")
+    assert away.err.startswith("Error: The service at http://127.0.0.1:")
+    assert call("ls --url localhost:8000").code == 2
+
+
+def test_batches_models_and_channels(call: Call, tmp_path: Path) -> None:
+    made = call("batches create '*.mp4' -d marker --name all --tag yard").out.strip()
+    watched = call("batches watch all")
+    assert watched.code == 1
+    assert watched.out.splitlines()[-1] == "done  1 of 2 completed, 1 failed"
+    assert watched.err == "Error: Failed: 1 of 2 files.\n"
+    assert call("batches ls").out.splitlines()[1] == f"{made}\tdone\t1 of 2 completed, 1 failed\tall"
+    assert "\nfailed   broken.mp4: " in call("batches show all").out
+    assert call("batches stop all").code == 0
+    assert call("batches start all --failed").code == 0
+    assert call(f"ls --batch {made} --json").json()[0]["batch"] == made
+    assert call("export --batch all -f coco -o - --min-confidence 0.5").out.startswith('{"info"')
+    assert call("batches rm all --stop --yes --json").json() == [{"id": made, "deleted": True}]
+
+    assert call("models ls").out.splitlines()[1].startswith("boxes.onnx\tunderstood\t")
+    assert "\nstate    understood\n" in call("models show boxes.onnx").out
+    (tmp_path / "plain.jpg").write_bytes(cv2.imencode(".jpg", plain())[1].tobytes())
+    assert call("models try boxes.onnx plain.jpg").out.startswith("LABEL\tCONFIDENCE\t")
+
+    assert call("channels ls").out.splitlines()[1].startswith("nobody\twebhook\t")
+    dead = call("channels test nobody --json")
+    assert (dead.code, dead.json()[0]["state"]) == (1, "dead")
+    assert dead.err.startswith("Error: The channel did not take the message: ")
+
+
+def test_in_a_terminal_there_is_a_table_of_its_width_and_a_progress_bar(
+    call: Call, service: ServiceProcess
+) -> None:
+    made = call(f"submit clip.mp4 -d marker --name {shlex.quote(HOSTILE * 10)}").out.strip()
+    said = in_terminal(service, f"watch {made}")
+    assert "Completed: " in said
+    assert "\x1b[?25l" in said  # the cursor is hidden while there is a bar
+    said = in_terminal(service, "ls -n 1")
+    lines = said.replace("\r", "").splitlines()
+    assert re.match(r"\x1b\[1mID +\x1b\[0m", lines[0])  # bold
+    assert lines[1].startswith(f"{made}  completed  100 %  ")
+    assert max(len(re.sub(r"\x1b\[[\d;]*m", "", line)) for line in lines) <= 80
+    assert "\x1b[2J" not in said
+    assert "\u202e" not in said
+    assert r"\x1b[2J" in said
+
+
+def in_terminal(service: ServiceProcess, line: str) -> str:
+    """Return what a command prints in a terminal of 80 columns, when it has exited with 0."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    environment = {
+        **{name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")},
+        "VIDEOANALYSIS_URL": f"http://127.0.0.1:{service.port}",
+        "TERM": "xterm-256color",
+    }
+    command = [sys.executable, "-m", "app.command", *shlex.split(line)]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as run:
+        os.close(theirs)
+        said = bytearray()
+        while True:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:  # what Linux says when the other end is closed
+                break
+            if not part:
+                break
+            said += part
+        assert run.wait(60) == 0, said.decode()
+    os.close(ours)
+    return said.decode()
