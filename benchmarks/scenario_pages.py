@@ -17,6 +17,7 @@ from app.api.queries.batches import find_batch
 from app.api.queries.filters import ScenarioFilter, count_scenarios
 from app.api.queries.scenarios import list_scenarios
 from app.domain.states import State
+from app.orchestrator.pruner import add_up_counts
 from app.postgres import migrate, open_database
 from app.postgres.embedded.server import embedded_server
 from benchmarks.event_pages import show_plans
@@ -107,7 +108,8 @@ async def measure(rounds: int, scenarios: int = SCENARIOS, *, plans: bool = Fals
                 {"sources": "*.mp4", "scenario": {}},
             )
             await connection.execute(FILL, scenarios, LIVE, BATCH, timeout=600)
-            await connection.execute("VACUUM ANALYZE scenarios", timeout=600)
+            await add_up_counts(connection)
+            await connection.execute("VACUUM ANALYZE scenarios, batch_counts", timeout=600)
             ids = await connection.fetchval("SELECT array_agg(id ORDER BY created_at) FROM scenarios")
             sizes = await connection.fetch(
                 "SELECT relname, pg_relation_size(oid) FROM pg_class WHERE relname LIKE 'scenarios%'"

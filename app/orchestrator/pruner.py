@@ -1,4 +1,4 @@
-"""The pruner deletes answers to commands and runner instances that are no longer needed."""
+"""The pruner deletes old answers and runner instances, and adds up the counts of batches."""
 
 import time
 
@@ -6,17 +6,24 @@ from ..postgres import Connection, Database
 
 _INTERVAL = 3600.0
 _BATCH = 5000
+_SUM_INTERVAL = 10.0
+_MANY = 200  # rows with counts of one batch
 
 
 class Pruner:
-    """Prunes once an hour, a batch at a time."""
+    """Prunes once an hour, 5,000 answers at a time; adds up the counts of batches every ten seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._next_run = 0.0
+        self._next_sum = 0.0
 
     async def run_once(self) -> None:
-        """Delete one batch, if it is time."""
+        """Do what it is time for."""
+        if time.monotonic() > self._next_sum:
+            async with self._database.connection() as connection:
+                await add_up_counts(connection)
+            self._next_sum = time.monotonic() + _SUM_INTERVAL
         if time.monotonic() > self._next_run:
             async with self._database.connection() as connection:
                 has_more = await prune(connection)
@@ -42,3 +49,19 @@ async def prune(connection: Connection, limit: int = _BATCH) -> bool:
         limit,
     )
     return done == f"DELETE {limit}"
+
+
+async def add_up_counts(connection: Connection, many: int = _MANY) -> None:
+    """Replace the rows with counts of each batch that has more than `many` by their sums."""
+    await connection.execute(
+        """
+        WITH removed AS (
+            DELETE FROM batch_counts WHERE batch_id IN (
+                SELECT batch_id FROM batch_counts GROUP BY batch_id HAVING count(*) > $1)
+            RETURNING *
+        )
+        INSERT INTO batch_counts
+        SELECT batch_id, state, outcome, sum(number) FROM removed GROUP BY 1, 2, 3 HAVING sum(number) <> 0
+        """,
+        many,
+    )

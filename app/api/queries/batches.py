@@ -217,13 +217,14 @@ SELECT b.id, name, tags, spec, watch, at_once, state, problem, scanned_at, creat
       FROM batch_files
      WHERE batch_id = b.id AND state IN ('growing', 'ready', 'gone', 'refused')) AS files
  CROSS JOIN LATERAL (
-    SELECT count(*) AS scenarios,
-           count(*) FILTER (WHERE state = 'init_startup') AS queued,
-           count(*) FILTER (WHERE state NOT IN ('init_startup', 'inactive')) AS running,
-           count(*) FILTER (WHERE outcome = 'completed') AS completed,
-           count(*) FILTER (WHERE outcome = 'stopped') AS stopped,
-           count(*) FILTER (WHERE outcome = 'failed') AS failed
-      FROM scenarios WHERE batch_id = b.id AND deleted_at IS NULL) AS made
+    SELECT coalesce(sum(number), 0)::bigint AS scenarios,
+           coalesce(sum(number) FILTER (WHERE state = 'init_startup'), 0)::bigint AS queued,
+           coalesce(sum(number) FILTER (WHERE state NOT IN ('init_startup', 'inactive')), 0)::bigint
+               AS running,
+           coalesce(sum(number) FILTER (WHERE outcome = 'completed'), 0)::bigint AS completed,
+           coalesce(sum(number) FILTER (WHERE outcome = 'stopped'), 0)::bigint AS stopped,
+           coalesce(sum(number) FILTER (WHERE outcome = 'failed'), 0)::bigint AS failed
+      FROM batch_counts WHERE batch_id = b.id) AS made
  CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE s.outcome = 'stopped') AS stopped,
            count(*) FILTER (WHERE s.outcome = 'failed') AS failed

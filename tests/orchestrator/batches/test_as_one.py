@@ -16,11 +16,31 @@ from app.messages import (
 )
 from app.orchestrator.batches.feeding import scenario_id_of
 from app.orchestrator.batches.keeper import BatchKeeper
+from app.orchestrator.pruner import add_up_counts
 from app.orchestrator.signals import Signals
 from app.video.identity import identify
 from tests.orchestrator.batches.yard import QUICK, Yard, creation, finish, source_of, started
 from tests.orchestrator.conftest import SPEC
 from tests.support.waiting import until
+
+
+async def assert_counts_are_kept(yard: Yard, batch_id: UUID) -> None:
+    """Compare the counts that are kept with those of the rows, before and after they are added up."""
+    kept = (
+        "SELECT state, outcome, sum(number)::bigint AS n FROM batch_counts WHERE batch_id = $1 GROUP BY 1, 2"
+    )
+    async with yard.world.database.connection() as connection:
+        counted = await connection.fetch(
+            "SELECT state, outcome, count(*) AS n FROM scenarios WHERE batch_id = $1 AND deleted_at IS NULL"
+            " GROUP BY 1, 2 ORDER BY 1, 2",
+            batch_id,
+        )
+        for many in (1_000_000, 0):
+            await add_up_counts(connection, many)
+            assert (
+                await connection.fetch(f"{kept} HAVING sum(number) <> 0 ORDER BY 1, 2", batch_id) == counted
+            )
+        assert await connection.fetchval("SELECT count(*) FROM batch_counts") == len(counted)
 
 
 async def is_deleted(yard: Yard, batch_id: UUID) -> bool:
@@ -48,6 +68,7 @@ async def test_a_batch_is_stopped_started_and_deleted_as_one(yard: Yard) -> None
         for start in (second, third):
             await runner.report(RunStopped(start.scenario_id, 1, 3), ends=True)
         await yard.is_in(batch, "stopped")
+        await assert_counts_are_kept(yard, batch)
         assert await world.send(StartBatch(uuid4(), batch)) == "done"
         again = [await runner.started(start.scenario_id, 2) for start in (second, third)]
         for start in again:
@@ -62,6 +83,7 @@ async def test_a_batch_is_stopped_started_and_deleted_as_one(yard: Yard) -> None
         assert await world.send(creation(batch_id=batch)) == "conflict"
         for start in (first, second, third):
             assert (await world.row(start.scenario_id))["deleted_at"] is not None
+        await assert_counts_are_kept(yard, batch)
 
 
 async def test_a_batch_that_runs_is_stopped_to_be_deleted(yard: Yard) -> None:

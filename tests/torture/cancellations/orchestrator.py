@@ -36,7 +36,7 @@ from app.orchestrator.announcer import announce
 from app.orchestrator.dispatcher import FreeSlot
 from app.orchestrator.elector import lead
 from app.orchestrator.lifecycle import AssignRun, LoseRun, TellRunner, create, decide
-from app.orchestrator.pruner import prune
+from app.orchestrator.pruner import add_up_counts, prune
 from app.orchestrator.signals import Signals
 from app.orchestrator.transactions import repeat
 from app.postgres import Connection
@@ -302,3 +302,9 @@ async def _apply(world: World) -> None:
     scenario_id = world.any_scenario()
     async with world.scenarios.transaction() as connection:
         await decisions.apply(connection, scenario_id, world.any_input(scenario_id))
+
+
+@call(add_up_counts)
+async def _add_up_counts(world: World) -> None:
+    async with world.scenarios.connection() as connection:
+        await add_up_counts(connection, 1)
