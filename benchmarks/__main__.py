@@ -37,6 +37,7 @@ MODULES = (
     "memory",
     "api_latency",
     "queries",
+    "exports",
     "pictures",
     "browsing",
     "decoding",

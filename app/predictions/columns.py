@@ -43,12 +43,13 @@ class DetectionColumns(Struct, frozen=True):
     def predictions(self) -> list[Prediction]:
         """Return the frames as `decode` does."""
         nothing = [None] * len(self.labels)
+        confidences, *sides = self.numbers.T.tolist()  # not a list for each row: each waits for collection
         detections = list(
             map(
                 Detection,
                 self.labels,
-                self.numbers[:, 0].tolist(),
-                map(tuple, self.numbers[:, 1:].tolist()),
+                confidences,
+                zip(*sides, strict=True),
                 self.track_ids or nothing,
                 self.class_ids or nothing,
             )

@@ -176,7 +176,7 @@ async def test_coco_has_each_picture_and_each_box(http: httpx.AsyncClient, scena
 
 async def test_mot_counts_frames_and_pixels_from_one(http: httpx.AsyncClient, scenario_id: UUID) -> None:
     lines = (await export(http, f"/scenarios/{scenario_id}", format="mot")).text.splitlines()
-    assert lines[0] == "1,4,11.10,21.00,19.90,20.25,0.7,-1,-1,-1"
+    assert lines[0] == "1,4,11.1,21.0,19.9,20.25,0.7,-1,-1,-1"
     assert lines[1].startswith("31,-1,")
     assert len(lines) == 6
 

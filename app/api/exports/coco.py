@@ -25,7 +25,7 @@ class _Annotation(Struct, frozen=True, omit_defaults=True, gc=False):
     id: int
     image_id: int
     category_id: int
-    bbox: list[float]
+    bbox: tuple[float, float, float, float]
     area: float
     iscrowd: int
     segmentation: list[float]
@@ -84,16 +84,16 @@ class CocoWriter:
         known = self._categories
         count = len(found.labels)
         first = self._written + 1
-        left_top = found.numbers[:, 1:3]
-        sides = np.round(found.numbers[:, 3:5] - left_top, 2)
+        left, top, right, bottom = found.numbers.T[1:]
+        width, height = np.round(right - left, 2), np.round(bottom - top, 2)
         return list(
             map(
                 _Annotation,
                 range(first, first + count),
                 found.of_detections([video.picture_id(frame) for frame in found.frames]),
                 [known.setdefault(label, len(known) + 1) for label in found.labels],
-                np.hstack((left_top, sides)).tolist(),
-                np.round(sides[:, 0] * sides[:, 1], 4).tolist(),
+                zip(*(side.tolist() for side in (left, top, width, height)), strict=True),
+                np.round(width * height, 4).tolist(),
                 [0] * count,
                 [[]] * count,  # CVAT's importer needs it
                 found.numbers[:, 0].tolist(),

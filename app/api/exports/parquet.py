@@ -16,7 +16,7 @@ from ..queries.events import StoredEvent
 from .exported import ExportedVideo
 from .tables import EVENT_COLUMNS, PREDICTION_COLUMNS
 
-ROW_GROUP = 100_000
+ROW_GROUP = 50_000
 """Rows that are held until they are written. The end of a file takes about 3 kB for each such group."""
 
 _TYPES: dict[str, pa.DataType] = {

@@ -43,6 +43,14 @@ def _field(text: str) -> bytes:
     return write_rows([(text, None)])[:-2]
 
 
+def number_texts(numbers: Sequence[float | None]) -> list[bytes]:
+    """Return each number as text; None is empty. There must be at least one.
+
+    They are encoded as one list of JSON, which takes a fifth of the time of `repr`.
+    """
+    return _encode(numbers)[1:-1].replace(b"null", b"").split(b",")
+
+
 class CsvPredictions:
     """A row for each detection."""
 
@@ -61,32 +69,28 @@ class CsvPredictions:
         if not found.labels:
             return b""
         fixed = _field(str(video.scenario_id)) + _field(video.name)
-        numbers = _number_fields(found)
-        labels = list(map(_field, found.labels))
-        rows: list[bytes] = []
-        for frame, time, width, height, (start, end) in zip(
-            found.frames, found.times, found.widths, found.heights, found.ranges(), strict=True
-        ):
-            if start < end:
-                head = b"%s%d,%s,%s," % (fixed, frame, _encode(time), (video.moment(time) or "").encode())
-                tail = b",,\r\n" if width is None or height is None else b",%d,%d\r\n" % (width, height)
-                for n in range(start, end):
-                    rows += (head, labels[n], numbers[n], tail)
-        return b"".join(rows)
+        moments = [(video.moment(time) or "").encode() for time in found.times]
+        columns = zip(found.frames, number_texts(found.times), moments, strict=True)
+        heads = [b"%b%d,%b,%b," % (fixed, *column) for column in columns]
+        tails = [
+            b",%b,%b\r\n" % size
+            for size in zip(number_texts(found.widths), number_texts(found.heights), strict=True)
+        ]
+        nothing = [b""] * len(found.labels)
+        rows = zip(
+            found.of_detections(heads),
+            map(_field, found.labels),
+            *map(number_texts, found.numbers.T.tolist()),
+            number_texts(found.track_ids) if found.track_ids else nothing,
+            number_texts(found.class_ids) if found.class_ids else nothing,
+            found.of_detections(tails),
+            strict=True,
+        )
+        return b"".join(map(b"%b%b%b,%b,%b,%b,%b,%b,%b%b".__mod__, rows))
 
     def end(self) -> bytes:
         """Return nothing."""
         return b""
-
-
-def _number_fields(found: DetectionColumns) -> list[bytes]:
-    """Return confidence, box, track and class of each detection as fields.
-
-    They are encoded as JSON, all at once, which writes numbers as CSV does, in a fifth of the time.
-    """
-    nothing = [None] * len(found.labels)
-    columns = [*found.numbers.T.tolist(), found.track_ids or nothing, found.class_ids or nothing]
-    return _encode(list(zip(*columns, strict=True)))[2:-2].replace(b"null", b"").split(b"],[")
 
 
 class CsvEvents:

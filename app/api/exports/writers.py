@@ -4,15 +4,16 @@ Labels are written as they are: quoted as the format says, and never changed.
 """
 
 from collections.abc import Sequence
-from itertools import repeat
 from typing import Protocol
 
 import msgspec
+import numpy as np
 
 from ...domain.event import Event
 from ...predictions.columns import DetectionColumns
 from ..queries.events import StoredEvent
 from .exported import ExportedVideo
+from .tables import number_texts
 
 _encode = msgspec.json.Encoder().encode
 
@@ -117,16 +118,18 @@ class MotWriter:
 
     def frames(self, video: ExportedVideo, found: DetectionColumns) -> bytes:  # noqa: ARG002
         """Return the lines of these frames."""
-        frames = found.of_detections([frame + 1 for frame in found.frames])
-        tracks = found.track_ids or repeat(None)
-        lines = [
-            f"{frame},{-1 if track is None else track},{x1 + 1:.2f},{y1 + 1:.2f},{x2 - x1:.2f},{y2 - y1:.2f},"
-            f"{confidence},-1,-1,-1\n"
-            for frame, track, (confidence, x1, y1, x2, y2) in zip(
-                frames, tracks, found.numbers.tolist(), strict=False
-            )
-        ]
-        return "".join(lines).encode()
+        if not found.labels:
+            return b""
+        confidence, x1, y1, x2, y2 = found.numbers.T
+        tracks = found.track_ids or [None] * len(found.labels)
+        rows = zip(
+            found.of_detections([frame + 1 for frame in found.frames]),
+            [-1 if track is None else track for track in tracks],
+            *[number_texts(np.round(each, 2).tolist()) for each in (x1 + 1, y1 + 1, x2 - x1, y2 - y1)],
+            number_texts(confidence.tolist()),
+            strict=True,
+        )
+        return b"".join(map(b"%d,%d,%b,%b,%b,%b,%b,-1,-1,-1\n".__mod__, rows))
 
     def end(self) -> bytes:
         """Return nothing."""
