@@ -24,6 +24,15 @@ _MAX_FILES = 65_536
 _SWITCH_INTERVAL = 0.0005  # seconds
 
 
+def require_utf8() -> None:
+    """Exit with one line if file names are not in UTF-8."""
+    if (encoding := sys.getfilesystemencoding()) != "utf-8":
+        sys.exit(
+            f"videoanalysis: file names are read as {encoding} here, so that not all can be opened: start it"
+            " with PYTHONUTF8=1, or in a UTF-8 locale (LC_ALL=C.UTF-8)"
+        )
+
+
 def configure_process() -> None:
     """Set what is true of the whole process. Call it once, before the service starts."""
     tune_malloc()

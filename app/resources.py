@@ -160,18 +160,23 @@ def _open_bus(settings: Settings) -> AbstractAsyncContextManager[Bus]:
     return open_kafka_bus(
         settings.kafka_bootstrap_servers,
         retry,
-        security=KafkaSecurity(
-            protocol=settings.kafka_security_protocol,
-            mechanism=settings.kafka_sasl_mechanism,
-            username=settings.kafka_username,
-            password=settings.kafka_password,
-            ca_file=_text(settings.kafka_ca_file),
-            certificate_file=_text(settings.kafka_certificate_file),
-            key_file=_text(settings.kafka_key_file),
-        ),
+        security=kafka_security(settings),
         prefix=settings.kafka_topic_prefix,
         partitions=settings.kafka_partitions,
         replication=settings.kafka_replication,
+    )
+
+
+def kafka_security(settings: Settings) -> KafkaSecurity:
+    """Return how to authenticate to Kafka."""
+    return KafkaSecurity(
+        protocol=settings.kafka_security_protocol,
+        mechanism=settings.kafka_sasl_mechanism,
+        username=settings.kafka_username,
+        password=settings.kafka_password,
+        ca_file=_text(settings.kafka_ca_file),
+        certificate_file=_text(settings.kafka_certificate_file),
+        key_file=_text(settings.kafka_key_file),
     )
 
 

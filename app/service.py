@@ -38,7 +38,7 @@ from .notifier.service import NotifiedChannel, Notifier
 from .orchestrator import run_orchestrator
 from .orchestrator.elector import AlreadyRunningError
 from .orchestrator.leases import LeaseTiming
-from .process import configure_process, set_on_termination
+from .process import configure_process, require_utf8, set_on_termination
 from .resources import PREDICTIONS, SCENARIOS, DatabaseSpec, Resources
 from .runner.context import RunContext
 from .runner.frames.workers import WorkerLanes, Workers
@@ -229,7 +229,7 @@ class Service:
             shutting_down=self._stopping,
             mounted=self._mounted() if "inference" in settings.roles else None,
         )
-        return create_app(options, lifespan=[self._lifespan], has_resources="api" in settings.roles)
+        return create_app(options, lifespan=[self.lifespan], has_resources="api" in settings.roles)
 
     def _mounted(self) -> MountedApp:
         key = self._settings.inference_key
@@ -242,7 +242,8 @@ class Service:
         )
 
     @asynccontextmanager
-    async def _lifespan(self, app: Litestar) -> AsyncGenerator[None, None]:
+    async def lifespan(self, app: Litestar) -> AsyncGenerator[None, None]:
+        """Run the roles during the block. Raises StartError."""
         with set_on_termination(self._stopping):
             async with create_task_group() as group:
                 work = partial(self._run, app)
@@ -316,18 +317,14 @@ class Service:
             log.error("a plug-in is left out", fault=fault)
 
 
-def create(roles: Iterable[RoleSpec] = ROLES) -> Asgi:
-    """Build the application from the environment and `.env`, and configure this process for it.
+def create(roles: Iterable[RoleSpec] = ROLES, dotenv: Path = Path(".env")) -> Asgi:
+    """Build the application from the environment and the file `dotenv`, and configure this process for it.
 
     Exits the process with one line if a setting is wrong, or file names are not in UTF-8.
     """
-    if (encoding := sys.getfilesystemencoding()) != "utf-8":
-        sys.exit(
-            f"videoanalysis: file names are read as {encoding} here, so that not all can be opened: start it"
-            " with PYTHONUTF8=1, or in a UTF-8 locale (LC_ALL=C.UTF-8)"
-        )
+    require_utf8()
     try:
-        settings = load(os.environ, Path(".env"))
+        settings = load(os.environ, dotenv)
         for folder in (settings.media_root, settings.model_root):
             folder.mkdir(parents=True, exist_ok=True)
         channels = _read_channels(settings)

@@ -271,7 +271,7 @@ def load(environ: Mapping[str, str], dotenv: Path | None = None) -> Settings:
         SettingsError: a value is wrong, a VA_* name is unknown (VA_TEST_* names are ignored), a line of
             `dotenv` sets nothing, or a folder that was set does not exist.
     """
-    given = {**_read(dotenv), **environ}
+    given = {**read_dotenv(dotenv), **environ}
     values: dict[str, Any] = {}
     for variable, text in given.items():
         if not variable.startswith("VA_") or variable.startswith("VA_TEST_"):
@@ -287,7 +287,7 @@ def load(environ: Mapping[str, str], dotenv: Path | None = None) -> Settings:
     return Settings(**values)
 
 
-def _read(dotenv: Path | None) -> dict[str, str]:
+def read_dotenv(dotenv: Path | None) -> dict[str, str]:
     if dotenv is None or not dotenv.exists() or dotenv.is_dir():  # may be the folder of a virtual environment
         return {}
     try:

@@ -32,7 +32,7 @@ def show_start_errors_in_one_line(app: Asgi) -> Asgi:
     async def wrapped(scope: dict[str, Any], receive: Any, send: Any) -> None:
         async def send_one_line(message: dict[str, Any]) -> None:
             if message["type"] == "lifespan.startup.failed":
-                fault = _unwrap(sys.exception())
+                fault = unwrap(sys.exception())
                 if isinstance(fault, StartError):
                     message["message"] = f"videoanalysis: {fault}"
             await send(message)
@@ -42,7 +42,7 @@ def show_start_errors_in_one_line(app: Asgi) -> Asgi:
     return wrapped
 
 
-def _unwrap(fault: Fault) -> Fault | Exception:
+def unwrap(fault: Fault) -> Fault | Exception:
     """Return the exception inside task groups' exception groups, if it is the only one."""
     only: Fault | Exception = fault
     while isinstance(only, ExceptionGroup) and len(only.exceptions) == 1:
@@ -71,7 +71,7 @@ async def start_part(group: TaskGroup, part: str, work: Work) -> None:
             await work(task_status=task_status)
         except Exception as fault:
             if not ready:
-                raise _unwrap(fault) from fault
+                raise unwrap(fault) from fault
             _end_process(part, fault)
 
     await group.start(run)
@@ -91,7 +91,7 @@ def start_part_in_background(group: TaskGroup, part: str, work: Work) -> None:
 
 
 def _end_process(part: str, fault: Exception) -> None:
-    only = _unwrap(fault)
+    only = unwrap(fault)
     if isinstance(only, StartError | BusError):
         log.critical("cannot go on", reason=str(only))
     else:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from hashlib import sha256
 from typing import Annotated, TypeVar
 from uuid import UUID, uuid4, uuid5
 
@@ -10,13 +11,15 @@ from msgspec.json import encode
 
 from ..domain.analysis import AnalysisRules, Presence, Tracking
 from ..domain.detector_config import Onnx, Remote, Stored
+from ..domain.features import needed_features
 from ..domain.rule_checks import RuleError, check_notify, check_rules
 from ..domain.sampling import FixedRate, Sampling
 from ..domain.source import Source, SourceError, parse_aspect, parse_source
 from ..domain.spec import ScenarioSpec, default_presence, default_tracking
-from ..domain.stored_spec import encode_spec
-from ..domain.tags import Tags, find_bad_tag
+from ..domain.stored_spec import encode_spec, summarize_spec
+from ..domain.tags import Tags, distinct, find_bad_tag
 from ..media.recording_times import FIRST_YEAR, LAST_YEAR, is_plausible
+from ..messages import CreateScenario
 from .http.problems import BAD_REQUEST, INVALID, MISMATCH, ProblemError
 
 T = TypeVar("T")
@@ -198,6 +201,18 @@ def check_tags(tags: Tags | None) -> None:
     if tags is not None and (bad := find_bad_tag(tags)) is not None:
         detail = "A tag must be one line of printable characters, without spaces around it."
         raise ProblemError(INVALID, detail, field=f"tags[{bad}]")
+
+
+def creation_of(new: NewScenario, scenario_id: UUID) -> CreateScenario:
+    """Return the command that creates the scenario: for the same request and id it is the same command."""
+    spec = encode_spec(new.spec())
+    # The same id with another body is another command, and a mismatch.
+    command_id = uuid5(scenario_id, sha256(spec).hexdigest())
+    if new.replaces is not None:  # a new command: one that was refused can be repeated with the same id
+        command_id = uuid4()
+    needs = tuple(sorted(needed_features(summarize_spec(spec))))
+    tags = None if new.tags is None else distinct(new.tags)
+    return CreateScenario(command_id, scenario_id, spec, needs, tags, new.replaces)
 
 
 def choose_id(caller: str, key: str | None, chosen: UUID | None) -> UUID:

@@ -2,20 +2,16 @@
 
 from contextlib import suppress
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Annotated, Any
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid4
 
 from anyio import CancelScope, current_time
 from litestar import Response, delete, patch, post
 from litestar.params import FromPath
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from ...domain.features import needed_features
-from ...domain.stored_spec import encode_spec, summarize_spec
 from ...domain.tags import Tags, distinct
 from ...messages import (
-    CreateScenario,
     DeleteScenario,
     ScenarioCommand,
     StartScenario,
@@ -41,7 +37,7 @@ from ..http.problems import (
     no_scenario,
 )
 from ..http.requests import ApiRequest
-from ..new_scenario import IdempotencyKey, NewScenario, check_date, check_tags, choose_id
+from ..new_scenario import IdempotencyKey, NewScenario, check_date, check_tags, choose_id, creation_of
 from ..queries.scenarios import Scenario, find_scenario
 
 
@@ -114,18 +110,11 @@ async def create_scenario(request: ApiRequest) -> Response[Scenario] | Response[
     new = await complete_login(request, new)
     key = request.headers.get("idempotency-key")
     scenario_id = choose_id(request.auth, key, new.id)
-    spec = encode_spec(new.spec())
-    tags = None if new.tags is None else distinct(new.tags)
-    # The same request is the same command; the same id with another body is another command, and a mismatch.
-    command_id = uuid5(scenario_id, sha256(spec).hexdigest())
-    if new.replaces is not None:  # a new command: one that was refused can be repeated with the same id
-        command_id = uuid4()
-    needs = tuple(sorted(needed_features(summarize_spec(spec))))
     is_repeatable = key is not None or new.id is not None
     how = "unchanged" if is_repeatable else f'with "id": "{scenario_id}" in its body'
     scenario = await _send_and_read(
         request,
-        CreateScenario(command_id, scenario_id, spec, needs, tags, new.replaces),
+        creation_of(new, scenario_id),
         repeat=f"Repeat the request {how}: at most one scenario is created.",
         missing=ProblemError(CONFLICT, _ID_DELETED, scenario_id=scenario_id),
     )

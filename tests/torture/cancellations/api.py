@@ -21,6 +21,7 @@ from app.api.queries import (
     found_labels,
     health,
     history,
+    label_counts,
     live_pictures,
     media,
     news,
@@ -135,6 +136,11 @@ async def _misses_old_rows(world: World) -> None:
 @call(stream_order.read_present)
 async def _read_present(world: World) -> None:
     await stream_order.read_present(world.predictions)
+
+
+@call(label_counts.count_labels)
+async def _count_labels(world: World) -> None:
+    await label_counts.count_labels(world.predictions, world.any_scenario())
 
 
 @call(live_pictures.mark_watched)
