@@ -18,6 +18,8 @@ class SubCommand(NamedTuple):
 
 
 COMMANDS: dict[str, SubCommand] = {
+    "run": SubCommand("run", "Start the service, with its pages, and run it until Ctrl-C."),
+    "analyze": SubCommand("analyze", "Analyse files without a service."),
     "submit": SubCommand("submit", "Create a scenario and start it."),
     "watch": SubCommand("watch", "Follow a scenario until it has ended."),
     "ls": SubCommand("ls", "List scenarios, newest first."),
@@ -30,6 +32,7 @@ COMMANDS: dict[str, SubCommand] = {
     "batches": SubCommand("batches", "Analyse folders of recordings."),
     "models": SubCommand("models", "List the models of the service, and try them."),
     "channels": SubCommand("channels", "List the channels for notifications, and test them."),
+    "doctor": SubCommand("doctor", "Check what the service of this folder needs."),
 }
 """In the order of the help. `summary` is the first sentence of the sub-command's docstring."""
 

@@ -1,4 +1,4 @@
-"""The service in processes that are forked from one which has imported its modules.
+"""The service and the command in processes that are forked from one which has imported their modules.
 
 Importing them takes a second of CPU time, which the tests would otherwise spend some 300 times.
 """
@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -19,18 +20,28 @@ from typing import Any
 
 from tests.support.paths import ROOT
 
-_PRELOADED = ["uvicorn.main", "app.service"]
+_PRELOADED = ["uvicorn.main", "app.service", "app.command.analyze"]
 
 
 class ForkedProcess:
-    """A process that runs `python -m uvicorn` with these options, used as `subprocess.Popen` is."""
+    """A process that runs `python -m uvicorn` with these options, used as `subprocess.Popen` is.
+
+    `main` is another module to run, by its function of that name. It writes to `log`, and errors to `errors`
+    if that is given.
+    """
 
     def __init__(
-        self, options: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path
+        self,
+        options: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        main: str = "uvicorn.main",
+        errors: Path | None = None,
     ) -> None:
-        self._process = _context().Process(
-            target=_run, args=(list(options), str(folder), dict(environment), str(log)), daemon=True
-        )
+        arguments = (main, list(options), str(folder), dict(environment), str(log), str(errors or log))
+        self._process = _context().Process(target=_run, args=arguments, daemon=True)
         self._lock = Lock()  # only one thread may read the exit status
         self._process.start()
         assert self._process.pid is not None
@@ -71,24 +82,24 @@ def _context() -> ForkServerContext:
     return context
 
 
-def _run(options: list[str], folder: str, environment: dict[str, str], log: str) -> None:
-    """Do in a new process what `python -m uvicorn` does in this folder and environment.
+def _run(
+    module: str, options: list[str], folder: str, environment: dict[str, str], log: str, errors: str
+) -> None:
+    """Do in a new process what `python -m` does with the module in this folder and environment.
 
     It ends with the process of the tests, however that ends: what it has open would keep others waiting.
     """
     Thread(target=_end_with_parent, daemon=True).start()
-    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(output)
+    for number, name in ((1, log), (2, errors)):
+        output = os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        os.dup2(output, number)
+        os.close(output)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
     sys.path[:] = [folder, str(ROOT), *(path for path in sys.path if path not in ("", folder, str(ROOT)))]
-    sys.argv = ["uvicorn", *options]
-    from uvicorn.main import main
-
-    main(options)
+    sys.argv = [module, *options]
+    import_module(module).main()
 
 
 def _end_with_parent() -> None:

@@ -1,0 +1,1 @@
+"""`videoanalysis analyze`: analyse files in this process, with a database in a folder of its own."""

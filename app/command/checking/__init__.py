@@ -1,0 +1,1 @@
+"""`videoanalysis doctor`: check what a service needs, one subject in each module."""

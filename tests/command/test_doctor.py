@@ -1,0 +1,67 @@
+"""`videoanalysis doctor`: what it finds, and what it says to do."""
+
+import json
+import re
+import socket
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tests.support.command import run_command
+from tests.support.databases import Databases
+from tests.support.ports import free_port
+
+
+@pytest.fixture
+def addresses(scenarios_dsn: str, predictions_dsn: str) -> dict[str, str]:
+    return {"scenarios_dsn": scenarios_dsn, "predictions_dsn": predictions_dsn}
+
+
+def test_a_sound_installation_is_told_as_such(tmp_path: Path, addresses: dict[str, str]) -> None:
+    ended = run_command(tmp_path, "doctor", "--json", port=str(free_port()), **addresses)
+    findings = [json.loads(line) for line in ended.output.splitlines()]
+    assert ended.code == 0, ended
+    assert {each["status"] for each in findings} <= {"ok", "warn"}  # the disk of the tests may be small
+    said = {each["subject"]: each["text"] for each in findings}
+    assert list(said) == [
+        "database scenarios", "clock", "database predictions", "bus", "port", "disk of uploads", "video",
+        "inference",
+    ]  # fmt: skip
+    assert re.fullmatch(r"PostgreSQL [\d.]+, all \d+ migrations", said["database scenarios"])
+    assert said["video"] == "a clip of h264 was encoded and decoded"
+    assert "the built-in model computed a picture" in said["inference"]
+
+
+async def test_what_is_wrong_is_told_with_what_to_do(
+    tmp_path: Path, addresses: dict[str, str], server: Databases
+) -> None:
+    connection = await asyncpg.connect(addresses["scenarios_dsn"])
+    await connection.execute("INSERT INTO schema_migrations (name) VALUES ('999_later.sql')")
+    await connection.close()
+    (tmp_path / "channels.toml").write_text("[channels.ops]\ntype = 'pigeon'\n")
+    addresses["predictions_dsn"] = server.dsn("no_such_database")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ended = run_command(
+            tmp_path,
+            "doctor",
+            bus="kafka",
+            kafka_bootstrap_servers="127.0.0.1:1",
+            channels_file=str(tmp_path / "channels.toml"),
+            inference="coreml",
+            port=str(port),
+            **addresses,
+        )
+    assert ended.code == 1
+    assert "Traceback" not in ended.output + ended.errors
+    for line in (
+        r"FAIL database scenarios: A newer version has converted it \(999_later\.sql\)\. Install that",
+        r"FAIL database predictions: .*no_such_database.* Check VA_PREDICTIONS_DSN, and that its server",
+        r"FAIL bus: No Kafka broker answers at 127\.0\.0\.1:1: ",
+        rf"FAIL port: Another program uses 127\.0\.0\.1:{port}\. Stop it, or set VA_PORT",
+        r"FAIL channels: .*channels\.toml.* Correct the file of VA_CHANNELS_FILE\.",
+        r"FAIL inference: VA_INFERENCE=coreml is not possible: ",
+        r"OK   video: ",
+    ):
+        assert re.search(f"^{line}", ended.output, re.MULTILINE), (line, ended.output)

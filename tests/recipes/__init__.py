@@ -1,0 +1,1 @@
+"""Recipes of docs/recipes, as a reader would follow them."""
