@@ -27,7 +27,7 @@ from .queries.stored_frames import FoundFrame
 MAX_WIDTH = 1920
 Width = Annotated[int, Meta(ge=16, le=MAX_WIDTH)]
 
-_VERSION = 1  # raise it if the same request gives another picture than before
+_VERSION = 2  # raise it if the same request gives another picture than before
 NO_MEDIA = (
     "This api process reads recordings below its own VA_MEDIA_ROOT: mount the folder of the runners there."
 )

@@ -10,9 +10,16 @@ from msgspec import Struct
 from ..domain.analysis import Line, Point, Zone
 from ..domain.picture import Image
 from ..domain.prediction import Detection
+from .labels import (
+    IGNORED_COLOUR,
+    LINE_COLOUR,
+    ZONE_COLOUR,
+    Rectangle,
+    colour_of,
+    place_text,
+)
 
-_COLOURS = ((60, 180, 255), (90, 220, 90), (255, 140, 80), (200, 90, 255), (80, 80, 255), (230, 220, 60))
-_ZONE, _IGNORED, _LINE, _TEXT = (255, 200, 0), (150, 150, 150), (0, 220, 255), (0, 0, 0)
+_TEXT = (0, 0, 0)
 _MOST_CHARACTERS = 60  # of a text
 _SHIFT = 4  # binary digits of a pixel's fraction that OpenCV draws
 _QUALITY = 80
@@ -35,22 +42,24 @@ def draw(image: Image, overlay: Overlay, scale: float = 1.0) -> Image:
     """
     canvas = _Canvas(np.ascontiguousarray(image).copy())
     for zone in overlay.zones:
-        colour = _IGNORED if zone.ignore else _ZONE
+        colour = _bgr(IGNORED_COLOUR if zone.ignore else ZONE_COLOUR)
         canvas.polygon([canvas.place(point) for point in zone.polygon], colour)
-        canvas.text(zone.name, canvas.place(zone.polygon[0]), colour)
+        canvas.text(zone.name, canvas.place(zone.polygon[0]) * 2, colour)
     for line in overlay.lines:
         begin, end = canvas.place(line.start), canvas.place(line.end)
-        canvas.arrow(begin, end, _LINE)
-        canvas.text(line.name, begin, _LINE)
-    for each in reversed(overlay.detections):  # the most confident on top
-        number = each.track_id if each.class_id is None else each.class_id
-        colour = _COLOURS[(number or 0) % len(_COLOURS)]
-        x1, y1, x2, y2 = (side * scale for side in each.box)
-        if not all(map(math.isfinite, (x1, y1, x2, y2))):
-            continue
-        canvas.box((x1, y1), (x2, y2), colour)
+        canvas.arrow(begin, end, _bgr(LINE_COLOUR))
+        canvas.text(line.name, begin * 2, _bgr(LINE_COLOUR))
+    found = [
+        (each, (x1 * scale, y1 * scale, x2 * scale, y2 * scale), _bgr(colour_of(each.label)))
+        for each in overlay.detections
+        for x1, y1, x2, y2 in (each.box,)
+        if all(map(math.isfinite, each.box))
+    ]
+    for _, box, colour in reversed(found):  # the most confident on top
+        canvas.box(box[:2], box[2:], colour)
+    for each, box, colour in found:
         track = "" if each.track_id is None else f"#{each.track_id} "
-        canvas.text(f"{track}{each.label[:_MOST_CHARACTERS]} {each.confidence:.2f}", (x1, y1), colour)
+        canvas.text(f"{track}{each.label[:_MOST_CHARACTERS]} {each.confidence:.2f}", box, colour)
     return canvas.image
 
 
@@ -97,6 +106,7 @@ class _Canvas:
         self.image = image
         self._height, self._width = image.shape[:2]
         self._thickness = max(1, round(max(self._width, self._height) / 640))
+        self._taken: list[Rectangle] = []  # by texts
 
     def place(self, point: Point) -> tuple[float, float]:
         return point[0] * self._width, point[1] * self._height
@@ -113,16 +123,21 @@ class _Canvas:
             self.image, _pixel(begin), _pixel(end), colour, self._thickness, cv2.LINE_AA, tipLength=0.05
         )
 
-    def text(self, text: str, corner: tuple[float, float], colour: Sequence[int]) -> None:
-        """Write a text on a coloured ground above a corner, or below it at the top of the picture."""
+    def text(self, text: str, box: Rectangle, colour: Sequence[int]) -> None:
+        """Write a text on a coloured ground beside a box, clear of the texts before it."""
         text = "".join(character if " " <= character <= "~" else "?" for character in text)
         font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.5 * self._thickness
         (width, height), base = cv2.getTextSize(text, font, scale, self._thickness)
-        x, y = _pixel(corner)
-        top = max(0, y - height - base)
-        ground = (x + width, top + height + base)
-        cv2.rectangle(self.image, (x, top), ground, colour, cv2.FILLED)
-        cv2.putText(self.image, text, (x, top + height), font, scale, _TEXT, self._thickness, cv2.LINE_AA)
+        place = place_text(box, (width, height + base), (self._width, self._height), self._taken)
+        self._taken.append(place)
+        left, top = _pixel(place[:2])
+        ground = (left + width, top + height + base)
+        cv2.rectangle(self.image, (left, top), ground, colour, cv2.FILLED)
+        cv2.putText(self.image, text, (left, top + height), font, scale, _TEXT, self._thickness, cv2.LINE_AA)
+
+
+def _bgr(colour: int) -> tuple[int, int, int]:
+    return colour & 255, colour >> 8 & 255, colour >> 16
 
 
 def _pixel(point: tuple[float, float]) -> tuple[int, int]:

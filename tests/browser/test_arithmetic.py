@@ -1,12 +1,15 @@
 """The modules of pages that know nothing of a page: what they compute, and how often they ask."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import pytest
 from playwright.async_api import Page, Route
 
 from app.pages.files import STATIC
+from app.video import labels
 
 _MORNING = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 _PLACE = "http://pages.example/"
@@ -215,3 +218,33 @@ async def test_pictures_are_played_in_order_and_wait_for_the_service(page: Page)
     """
     assert await during(page, 70, play) == [2, 4, 8, 16, 30]
     assert await page.evaluate("shown") == [1, 2, 0, 1, 2, *[3] * 6]
+
+
+async def test_pages_draw_boxes_as_the_api_does(page: Page) -> None:
+    """The same colours of labels, zones and lines, and texts at the same places, clear of each other."""
+    names = ["", "person", "car", "aruco:7", "Fußgänger", "漢字", "🚗", *map(str, range(40))]
+    chance = Random(16)
+    boxes: list[labels.Rectangle] = []
+    for _ in range(150):
+        x, y = chance.randrange(600), chance.randrange(440)
+        boxes.append((x, y, min(640, x + chance.randrange(90)), min(480, y + chance.randrange(90))))
+    found = await evaluate(
+        page,
+        f"""
+        const {{placeText}} = await import(root + "player/places.js");
+        const {{colorOf, ...fixed}} = await import(root + "../lib/colors.js");
+        const places = [];
+        for (const box of {json.dumps(boxes)}) places.push(placeText(box, [60, 18], [640, 480], places));
+        return {{places, colors: {json.dumps(names)}.map(colorOf), fixed}};
+        """,
+    )
+    assert found["colors"] == [f"#{labels.colour_of(name):06x}" for name in names]
+    assert found["fixed"] == {
+        "ZONE_COLOR": f"#{labels.ZONE_COLOUR:06x}",
+        "IGNORED_COLOR": f"#{labels.IGNORED_COLOUR:06x}",
+        "LINE_COLOR": f"#{labels.LINE_COLOUR:06x}",
+    }
+    places: list[labels.Rectangle] = []
+    for box in boxes:
+        places.append(labels.place_text(box, (60, 18), (640, 480), places))
+    assert found["places"] == [list(place) for place in places]

@@ -1,4 +1,7 @@
-/** A colour for each label, derived from its name, so that "person" looks the same on every page and day. */
+/**
+ * A colour for each label, derived from its name, so that "person" looks the same on every page and day. The API draws
+ * with the same ones: app/video/labels.py.
+ */
 
 // Of Okabe and Ito's set for the colour-blind, and shades of it that are bright enough on video.
 const COLORS = ["#e69f00", "#56b4e9", "#2fbf8f", "#f0e442", "#5b8def", "#f2713f", "#e58fc0", "#b9d44a", "#c58af9"];

@@ -1,5 +1,6 @@
 /** What is drawn over a picture: boxes with labels, confidences and track ids, and zones and lines. */
 import { IGNORED_COLOR, LINE_COLOR, ZONE_COLOR, colorOf } from "../../lib/colors.js";
+import { placeText } from "./places.js";
 
 const FONT = 12; // CSS pixels
 const MOST_CHARACTERS = 60; // of a text
@@ -31,28 +32,33 @@ export function drawOverlay(context, size, prediction, { zones, lines, fallback,
   context.textBaseline = "top";
   context.lineJoin = "round";
   const at = ([x, y]) => [x * width, y * height];
+  const taken = []; // by texts
   for (const zone of zones) {
     const color = zone.ignore ? IGNORED_COLOR : ZONE_COLOR;
     drawPath(context, zone.polygon.map(at), color, scale, true);
-    drawText(context, isolated(zone.name), at(zone.polygon[0]), color, size);
+    drawText(context, isolated(zone.name), pointBox(at(zone.polygon[0])), color, size, taken);
   }
   for (const line of lines) {
     drawArrow(context, at(line.from), at(line.to), scale);
-    drawText(context, isolated(line.name), at(line.from), LINE_COLOR, size);
+    drawText(context, isolated(line.name), pointBox(at(line.from)), LINE_COLOR, size, taken);
   }
   if (!prediction) return;
   const frame = prediction.width ? prediction : fallback;
   if (!frame?.width) return;
   const [sx, sy] = [width / frame.width, height / frame.height];
   context.globalAlpha = isHeld ? HELD_OPACITY : 1;
-  for (const each of [...prediction.detections].reverse()) {
-    const [x1, y1, x2, y2] = each.box;
-    const color = colorOf(each.label);
-    context.lineWidth = 2 * scale;
-    context.strokeStyle = color;
-    context.strokeRect(x1 * sx, y1 * sy, (x2 - x1) * sx, (y2 - y1) * sy);
-    drawText(context, labelText(each), [x1 * sx, y1 * sy], color, size);
+  const boxes = prediction.detections.map(({ box: [x1, y1, x2, y2] }) => [x1 * sx, y1 * sy, x2 * sx, y2 * sy]);
+  context.lineWidth = 2 * scale;
+  for (let n = boxes.length - 1; n >= 0; n--) {
+    // The most confident is drawn last, and its text is placed first.
+    const [x1, y1, x2, y2] = boxes[n];
+    context.strokeStyle = colorOf(prediction.detections[n].label);
+    context.strokeRect(x1, y1, x2 - x1, y2 - y1);
   }
+  prediction.detections.forEach((each, n) => {
+    const [x1, y1, x2, y2] = boxes[n];
+    drawText(context, labelText(each), [x1 - scale, y1, x2 + scale, y2], colorOf(each.label), size, taken);
+  });
   context.globalAlpha = 1;
 }
 
@@ -72,13 +78,16 @@ function drawArrow(context, from, to, scale) {
   drawPath(context, [tip(0.4), to, tip(-0.4)], LINE_COLOR, scale, false);
 }
 
-/** Write a text on a ground of its color, above a corner or below it at the top of the picture. */
-function drawText(context, text, [x, y], color, { width, scale }) {
+const pointBox = ([x, y]) => [x, y, x, y];
+
+/** Write a text on a ground of its color, beside a box and clear of the texts before it. */
+function drawText(context, text, box, color, { width, height, scale }, taken) {
   const pad = 3 * scale;
   const high = FONT * scale + 2 * pad;
   const wide = context.measureText(text).width + 2 * pad;
-  const left = Math.max(0, Math.min(x - scale, width - wide));
-  const top = y - high >= 0 ? y - high : y;
+  const place = placeText(box, [wide, high], [width, height], taken);
+  taken.push(place);
+  const [left, top] = place;
   context.fillStyle = color;
   context.fillRect(left, top, wide, high);
   context.fillStyle = "#000";
