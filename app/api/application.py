@@ -78,6 +78,7 @@ ROUTES: list[HTTPRouteHandler] = [
     pictures.stream_pictures,
     video.get_video,
     events.get_scenario_events,
+    events.get_event_counts,
     events.get_event,
     timeline.get_timeline,
     exports.export_scenario,

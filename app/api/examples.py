@@ -17,6 +17,7 @@ from .new_batch import BatchScenario, NewBatch
 from .new_scenario import NewScenario
 from .queries.batches import BatchCounts, BatchDetail, BatchInfo, BatchPage, FileNote
 from .queries.deliveries import ChannelInfo, ChannelList, DeliveryInfo, DeliveryPage
+from .queries.event_counts import EventCount, EventCounts
 from .queries.events import EventPage, EventPicture, StoredEvent
 from .queries.filters import ScenarioCounts
 from .queries.history import ChangePage, ScenarioChange, SourceChange
@@ -199,6 +200,10 @@ EVENT_PAGE = EventPage(
         )
     ],
     None,
+)
+
+EVENT_COUNTS = EventCounts(
+    [EventCount("alert", "visitor", "person", 2), EventCount("object", None, "person", 37)]
 )
 
 TIMELINE = Timeline(

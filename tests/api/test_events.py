@@ -125,6 +125,20 @@ async def test_events_are_filtered(
         assert own == list(expected)
 
 
+async def test_events_are_counted_by_kind_name_and_label(
+    http: httpx.AsyncClient, scenarios: Database, scenario_id: UUID
+) -> None:
+    path = f"/scenarios/{scenario_id}/events"
+    counts = (await http.get(f"{path}/counts")).json()["items"]
+    assert {"kind": "object", "name": None, "label": "person", "events": 2} in counts
+    assert {"kind": "line", "name": "door", "label": "car", "events": 1} in counts
+    assert sum(each["events"] for each in counts) == 20
+    assert (await http.get(f"/scenarios/{await add_scenario(scenarios)}/events/counts")).json() == {
+        "items": []
+    }
+    assert (await http.get(f"/scenarios/{uuid4()}/events/counts")).status_code == 404
+
+
 async def test_events_that_begin_at_one_time_are_neither_repeated_nor_skipped(
     http: httpx.AsyncClient, scenarios: Database, predictions: Database
 ) -> None:

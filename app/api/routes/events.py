@@ -13,6 +13,7 @@ from ..http.cursors import make_cursor, read_cursor
 from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.problems import BAD_CURSOR, GONE, NOT_FOUND, ProblemError, no_event, no_scenario
 from ..http.requests import ApiRequest
+from ..queries.event_counts import EventCounts, count_events
 from ..queries.events import (
     ClockPosition,
     EventFilter,
@@ -146,6 +147,28 @@ async def get_scenario_events(request: ApiRequest, scenario_id: FromPath[UUID]) 
     )
     items = await with_pictures(deps.predictions, items, request.options.path_prefix)
     return EventPage(items, None if more is None else make_cursor(more, bound))
+
+
+@get(
+    "/scenarios/{scenario_id:uuid}/events/counts",
+    doc=OperationDoc(
+        id="countEvents",
+        tag="results",
+        summary="Count what happened in a scenario's video",
+        description=(
+            "For each kind, name and label of events: how many there are. Those of kind `object` are the"
+            " objects that were followed: 3 persons who come and go are 3, in however many frames they are"
+            " seen. The events of scenarios that this one replaced are not counted."
+        ),
+        responses={200: ResponseDoc("The counts.", EventCounts, examples.EVENT_COUNTS)},
+        problems={NOT_FOUND: examples.NO_SCENARIO},
+    ),
+)
+async def get_event_counts(request: ApiRequest, scenario_id: FromPath[UUID]) -> EventCounts:
+    """Return the counts. Raises ProblemError (404) if there is no scenario."""
+    if not await exists(request.deps.scenarios, scenario_id):
+        raise no_scenario(scenario_id)
+    return await count_events(request.deps.predictions, scenario_id)
 
 
 @get(

@@ -14,6 +14,7 @@ from app.api.exports.writers import JsonLinesEvents, JsonLinesPredictions
 from app.api.http.problems import ProblemError
 from app.api.queries import commands as command_queries
 from app.api.queries import (
+    event_counts,
     events,
     evidence,
     filters,
@@ -62,6 +63,11 @@ async def _find_command_result(world: World) -> None:
 @call(health.answers_within)
 async def _answers_within(world: World) -> None:
     await health.answers_within(world.scenarios, 1.0)
+
+
+@call(event_counts.count_events)
+async def _count_events(world: World) -> None:
+    await event_counts.count_events(world.predictions, world.any_scenario())
 
 
 @call(events.find_event)

@@ -73,6 +73,7 @@ function Results({ scenario, footage, past, query, reload }) {
   const [growsEvery, setGrowsEvery] = useState(EVENTS_EVERY);
   const version = useSlow(sampled, isOver ? 0 : growsEvery);
   const { data: whole } = useGet(`${path}/timeline`, { bucket: WHOLE }, { version });
+  const { data: happened } = useGet(`${path}/events/counts`, {}, { version });
   const domain = playback ? domainOf(scenario, playback, whole) : { from: 0, to: 1 };
   const step = Math.min(60_000, Math.max(EVENTS_EVERY, Math.round((domain.to - domain.from) / STEPS) * 1000));
   useEffect(() => setGrowsEvery(step), [step]);
@@ -149,7 +150,7 @@ function Results({ scenario, footage, past, query, reload }) {
           : html`<p class="note">${notOpenedText(scenario)}</p>`}
       </div>
       <div class="scenario-side">
-        <${Summary} scenario=${scenario} labels=${labels}>
+        <${Summary} scenario=${scenario} labels=${labels} happened=${happened?.items ?? []}>
           <${Actions} scenario=${scenario} path=${path} playback=${playback} reload=${reload} />
         <//>
         <${ProblemSentence} problem=${problem} />

@@ -7,8 +7,11 @@ import { Bar, Since } from "../basics.js";
 
 const MOST_LABELS = 8;
 
-/** `labels`: what was found in all of the video, the most frequent first. */
-export function Summary({ scenario, labels, children }) {
+/**
+ * `labels`: what was found in all of the video, the most frequent first. `happened`: counts of events, of which those of
+ * objects tell how many were followed.
+ */
+export function Summary({ scenario, labels, happened, children }) {
   const { progress, reason } = scenario;
   const isRunning = scenario.state !== "inactive";
   const title = scenario.name || scenario.source;
@@ -40,8 +43,9 @@ export function Summary({ scenario, labels, children }) {
       ${scenario.warnings.map((warning) => html`<p class="note small">${warning.text}</p>`)}
       <p class="counts numbers">
         ${labels.slice(0, MOST_LABELS).map(
-          ({ label, frames }) =>
-            html`<span key=${label} class="break"><bdi><strong>${label}</strong></bdi> in ${plural(frames, "frame")}</span>`,
+          ({ label, frames }) => html`<span key=${label} class="break">
+            <bdi><strong>${label}</strong></bdi>${objectsText(happened, label)} in ${plural(frames, "frame")}
+          </span>`,
         )}
         <span class="quiet">${framesText(progress)}</span>
       </p>
@@ -52,6 +56,11 @@ export function Summary({ scenario, labels, children }) {
       ${children}
     </header>
   `;
+}
+
+function objectsText(happened, label) {
+  const objects = happened.find((each) => each.kind === "object" && each.label === label)?.events;
+  return objects ? html`: <span title="Each is followed from frame to frame, under its number">${plural(objects, "object")}</span>` : "";
 }
 
 function framesText(progress) {
