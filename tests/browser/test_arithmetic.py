@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from playwright.async_api import Page, Route
@@ -248,3 +249,39 @@ async def test_pages_draw_boxes_as_the_api_does(page: Page) -> None:
     for box in boxes:
         places.append(labels.place_text(box, (60, 18), (640, 480), places))
     assert found["places"] == [list(place) for place in places]
+
+
+LOGINS = {
+    "rtsp://admin:secret@cam/live": ("rtsp://cam/live", "admin", "secret"),
+    "rtsp://admin:p@ss:w%rd@192.168.1.5:554/live": ("rtsp://192.168.1.5:554/live", "admin", "p@ss:w%rd"),
+    "rtsp://admin:p%40s%2Fs@cam/live": ("rtsp://cam/live", "admin", "p@s/s"),
+    "rtsp://admin:a/b?c#d@192.168.1.5/live?x=1": ("rtsp://192.168.1.5/live?x=1", "admin", "a/b?c#d"),
+    "rtsp://admin:a1/2@3@[fe80::1%25eth0]:554/live": ("rtsp://[fe80::1%25eth0]:554/live", "admin", "a1/2@3"),
+    "rtsp://cam:80/2@3@[fe80::1]/live": None,  # perhaps a host with a port
+    "rtsp://admin:x#y@cam": ("rtsp://cam", "admin", "x#y"),
+    "https://viewer@cam/a@b.jpg": ("https://cam/a@b.jpg", "viewer", ""),
+    "rtsp://cam:554/stream@main": None,
+    "rtsp://cam/user@home": None,
+    "rtsp://[fe80::1]:554/a@b": None,
+    "admin:secret": None,
+}
+
+
+async def test_a_pasted_address_of_a_camera_is_taken_apart(page: Page) -> None:
+    """Also with a password that is not encoded, as cameras' manuals write it; the request has it encoded."""
+    found = await evaluate(
+        page,
+        f"""
+        const {{splitLogin, sourceOf}} = await import(root + "creation/address.js");
+        return {json.dumps(list(LOGINS))}.map((text) => {{
+          const parts = splitLogin(text);
+          return [parts, parts && sourceOf({{...parts, fingerprint: ""}})];
+        }});
+        """,
+    )
+    for (text, parts), (split, source) in zip(LOGINS.items(), found, strict=True):
+        assert split == (parts and dict(zip(("address", "user", "password"), parts, strict=True))), text
+        if parts is not None:
+            address = urlsplit(source)
+            assert (unquote(address.username or ""), unquote(address.password or "")) == parts[1:]
+            assert f"{address.scheme}://{source.rpartition('@')[2]}" == parts[0] or "a@b" in text

@@ -142,6 +142,8 @@ async def choose_file(page: Page, file: Path) -> None:
 async def test_a_camera_is_tested_before_it_is_created(site: Site, page: Page, camera: RtspServer) -> None:
     await open_form(site, page, "?kind=camera")
     # A pasted address gives its login to the fields.
+    await page.get_by_label("Address").press_sequentially("rtsp://admin:wr@ng@")
+    await expect(page.get_by_label("Address")).to_have_value("rtsp://admin:wr@ng@")  # while one types
     await page.get_by_label("Address").fill(f"rtsp://admin:wrong@127.0.0.1:{camera.port}/live")
     await expect(page.get_by_label("Address")).to_have_value(f"rtsp://127.0.0.1:{camera.port}/live")
     await expect(page.get_by_label("User", exact=True)).to_have_value("admin")
@@ -159,6 +161,7 @@ async def test_a_camera_is_tested_before_it_is_created(site: Site, page: Page, c
     await expect(page).to_have_url(f"{site.url}#/scenarios/{await only_id(site)}")
     scenario = await site.reaches(await only_id(site), "active")
     assert scenario["source"] == f"rtsp://***@127.0.0.1:{camera.port}/live"
+    assert scenario["restart"]["policy"] == "always"  # a camera that is off is waited for
 
 
 async def test_what_is_wrong_is_said_beside_its_field_and_warnings_before_going_on(

@@ -41,13 +41,19 @@ export function takesFingerprint(address) {
 /**
  * Return the parts of a pasted address with a login, or null if it has none.
  *
- * A "/" in a password ends the host for every program. The service refuses such an address and says why.
+ * A login ends at the last "@" before the host's end. Cameras' addresses are often written with a password that is not
+ * encoded: if it has "/", "?" or "#", it ends before what looks like a host, unless the host before is one with a port.
  */
 export function splitLogin(address) {
-  const [, scheme, login, rest] = /^([a-z][a-z0-9+.-]*:\/\/)([^/?#]*)@([^@]*)$/i.exec(address.trim()) ?? [];
-  if (login === undefined) return null;
+  const [, scheme, text] = /^([a-z][a-z0-9+.-]*:\/\/)(.*)$/i.exec(address.trim()) ?? [];
+  if (text === undefined) return null;
+  const authority = /^[^/?#]*/.exec(text)[0];
+  let end = authority.lastIndexOf("@");
+  if (end < 0 && /^[^:[]+:(?!\d*$)/.test(authority)) end = text.search(/@(\[[^\]@/]+\]|[\w.-]+)(:\d+)?([/?#]|$)/i);
+  if (end < 0) return null;
+  const login = text.slice(0, end);
   const colon = login.indexOf(":");
   const user = colon < 0 ? login : login.slice(0, colon);
   const password = colon < 0 ? "" : login.slice(colon + 1);
-  return { address: scheme + rest, user: decode(user), password: decode(password) };
+  return { address: scheme + text.slice(end + 1), user: decode(user), password: decode(password) };
 }

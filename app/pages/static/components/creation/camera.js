@@ -9,7 +9,9 @@ import { TextField } from "./fields.js";
  */
 export function CameraForm({ camera, onChange, problem }) {
   const set = (change) => onChange({ ...camera, ...change });
-  const takeAddress = (address) => set(splitLogin(address) ?? { address });
+  const split = (address) => set(splitLogin(address) ?? { address });
+  // While one types, a password with "@" is not complete at its first one.
+  const takeAddress = (address) => (Math.abs(address.length - camera.address.length) > 1 ? split(address) : set({ address }));
   return html`<div class="fields">
     <${TextField}
       label="Address"
@@ -17,6 +19,7 @@ export function CameraForm({ camera, onChange, problem }) {
       problem=${problem}
       value=${camera.address}
       onInput=${takeAddress}
+      onChange=${(event) => split(event.currentTarget.value)}
       placeholder="rtsp://192.168.1.20/stream"
       inputmode="url"
       hint="RTSP over TCP (rtsp://, rtsps://), or MJPEG, a snapshot or HLS over http:// or https://. The

@@ -124,10 +124,10 @@ export function TrackingForm({ form, set, problem }) {
 
 /** What few need: the track, the aspect and restarts. */
 export function RareForm({ form, set, problem }) {
+  const giveUp = "Try again, and give up after six attempts that stored nothing";
   const policies = [
-    ["", "Try again, and give up after six attempts that stored nothing"],
+    ...(form.kind === "camera" ? [["", "Try again for ever, at least every 30 seconds"], ["on_failure", giveUp]] : [["", giveUp]]),
     ["never", "Do not try again"],
-    ...(form.kind === "camera" ? [["always", "Never give up"]] : []),
   ];
   return html`<div class="fields">
     <${ChoiceField}

@@ -37,6 +37,11 @@ export function formSource(form, hidesPassword = false) {
   return sourceOf({ ...form.camera, ...shown });
 }
 
+/** Return whether the source is a camera in the network: one that is off is waited for until it is on. */
+function isCamera(form) {
+  return form.kind === "camera" && /^(rtsp|http)s?:/i.test(formSource(form));
+}
+
 /** Return whether the API tells by default from when to when labels are visible, if objects are not followed. */
 export function findsLabels({ detector }) {
   return !NOT_FOLLOWED.includes(detector.type);
@@ -75,7 +80,8 @@ export function bodyOf(form, hidesPassword = false) {
   if (form.track !== "") body.track = Number(form.track);
   if (form.aspect.trim()) body.aspect = form.aspect.trim();
   if (form.kind === "recording" && form.recordedAt) body.recorded_at = new Date(form.recordedAt).toISOString();
-  if (form.restart) body.restart = { policy: form.restart };
+  const restart = form.restart || (isCamera(form) ? "always" : "");
+  if (restart) body.restart = { policy: restart };
   return body;
 }
 
