@@ -285,3 +285,15 @@ async def test_a_pasted_address_of_a_camera_is_taken_apart(page: Page) -> None:
             address = urlsplit(source)
             assert (unquote(address.username or ""), unquote(address.password or "")) == parts[1:]
             assert f"{address.scheme}://{source.rpartition('@')[2]}" == parts[0] or "a@b" in text
+
+
+async def test_names_between_backticks_are_code(page: Page) -> None:
+    found = await evaluate(
+        page,
+        """
+        const {marked, plain} = await import(root + "../lib/marked.js");
+        const parts = marked("Use `<a>` or `b`, not `c.");
+        return [parts.map((each) => each.props?.children ?? each), parts[1].type, plain("Use `a`, not `b.")];
+        """,
+    )
+    assert found == [["Use ", "<a>", " or ", "b", ", not `c."], "code", "Use a, not `b."]

@@ -1,12 +1,13 @@
 /** Small parts that every page uses: sentences, times, empty states, text to copy, pages of a list. */
 import { duration, fullTime, secondsSince, time } from "../lib/format.js";
+import { marked } from "../lib/marked.js";
 import { html, useEffect, useState } from "../lib/preact.js";
 
 /** Why something failed: the API's sentence. `retry` adds a button. Nothing without a problem. */
 export function ProblemSentence({ problem, retry }) {
   if (!problem) return null;
   return html`<p class="problem" role="alert">
-    ${problem.sentence ?? String(problem)}
+    ${marked(problem.sentence ?? String(problem))}
     ${retry && html`${" "}<button type="button" class="link" onClick=${retry}>Try again</button>`}
   </p>`;
 }

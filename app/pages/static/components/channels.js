@@ -1,6 +1,7 @@
 /** The channels that are told of events, what came of it, and what to do about what did not arrive. */
 import { get, post } from "../lib/api.js";
 import { count, plural } from "../lib/format.js";
+import { marked } from "../lib/marked.js";
 import { html, useEffect, useState } from "../lib/preact.js";
 import { link } from "../lib/router.js";
 import { can } from "../lib/session.js";
@@ -60,7 +61,7 @@ function ChannelRow({ channel, changed }) {
     <td class="number">${count(channel.dead)}</td>
     <td><${Time} at=${channel.last_sent_at} /></td>
     <td class="break">
-      ${channel.error}
+      ${marked(channel.error)}
       <div role="status">${test.text}</div>
       <${ProblemSentence} problem=${test.problem} />
     </td>
@@ -133,7 +134,7 @@ function Deliveries({ channels, version, changed }) {
                 <td class="break">${delivery.channel}</td>
                 <td><${Badge} tone=${STATES[delivery.state]?.[0]} sign=${STATES[delivery.state]?.[1]}>${delivery.state === "dead" ? "given up" : delivery.state}<//></td>
                 <td class="number">${count(delivery.attempts)}</td>
-                <td class="break">${delivery.error}</td>
+                <td class="break">${marked(delivery.error)}</td>
                 <td>
                   ${delivery.state === "dead" &&
                   delivery.scenario_id &&

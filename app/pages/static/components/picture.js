@@ -1,5 +1,6 @@
 /** A picture of the API, or the sentence that says why there is none. */
 import { blobOf, request } from "../lib/api.js";
+import { marked, plain } from "../lib/marked.js";
 import { html, useEffect, useRef, useState } from "../lib/preact.js";
 import { pictureQueue } from "../lib/queue.js";
 
@@ -49,7 +50,9 @@ export function Picture({ path, params = {}, alt, width = 16, height = 9, onLoad
 
   return html`<div ref=${element} class="picture" style=${{ aspectRatio: `${width} / ${height}` }}>
     ${state.source && html`<img src=${state.source} alt=${alt} decoding="async" />`}
-    ${state.problem && !state.source && html`<p class="picture-problem" title=${state.problem.sentence}>${state.problem.sentence}</p>`}
+    ${state.problem && !state.source && html`<p class="picture-problem" title=${plain(state.problem.sentence)}>
+      ${marked(state.problem.sentence)}
+    </p>`}
     ${children}
   </div>`;
 }

@@ -1,5 +1,6 @@
 /** Scenarios as a list: state, progress, and why something does not go on. */
 import { count, duration, fps, percent, plural } from "../lib/format.js";
+import { marked, plain } from "../lib/marked.js";
 import { html } from "../lib/preact.js";
 import { link } from "../lib/router.js";
 import { isLive, nameOf } from "../lib/scenarios.js";
@@ -35,13 +36,13 @@ export function ScenarioRow({ scenario, selected, onSelect }) {
 export function Detail({ scenario }) {
   const { state, outcome, reason, progress, warnings } = scenario;
   const told = warnings.length
-    ? html`<span class="warned" title=${warnings.map((each) => each.text).join("\n")}>
+    ? html`<span class="warned" title=${warnings.map((each) => plain(each.text)).join("\n")}>
         <span aria-hidden="true">⚠</span> ${plural(warnings.length, "warning")}
       </span>`
     : null;
-  if (outcome === "failed") return html`<span class="failed break">${scenario.error}</span>`;
+  if (outcome === "failed") return html`<span class="failed break">${marked(scenario.error)}</span>`;
   if (state !== "inactive" && reason) {
-    return html`<span class="break">${reason.text}</span> <span class="quiet">for <${Since} at=${reason.since} /></span>`;
+    return html`<span class="break">${marked(reason.text)}</span> <span class="quiet">for <${Since} at=${reason.since} /></span>`;
   }
   if (state === "inactive") {
     return html`<span class="numbers">${stored(progress)}</span>${told}`;

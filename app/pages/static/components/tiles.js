@@ -1,5 +1,6 @@
 /** Live sources as tiles with their newest picture. They keep their place while they change. */
 import { plural } from "../lib/format.js";
+import { marked, plain } from "../lib/marked.js";
 import { html, useEffect, useRef, useState } from "../lib/preact.js";
 import { link } from "../lib/router.js";
 import { nameOf } from "../lib/scenarios.js";
@@ -30,7 +31,7 @@ function Tile({ scenario }) {
     <a href=${link(`scenarios/${scenario.id}`)} aria-label=${name}>
       <div class=${`picture ${isOpen ? "" : "stale"}`} style=${{ aspectRatio: shape }}>
         ${source && html`<img src=${source} alt=${`Newest picture of ${name}`} />`}
-        ${words && html`<p class="picture-problem" title=${words}>${words}</p>`}
+        ${words && html`<p class="picture-problem" title=${plain(words)}>${marked(words)}</p>`}
       </div>
     </a>
     <div class="tile-line">

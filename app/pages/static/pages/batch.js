@@ -5,6 +5,7 @@ import { Confirm } from "../components/dialog.js";
 import { ScenarioRow } from "../components/rows.js";
 import { del, patch, post, url } from "../lib/api.js";
 import { plural } from "../lib/format.js";
+import { marked } from "../lib/marked.js";
 import { html, useState } from "../lib/preact.js";
 import { go, link } from "../lib/router.js";
 import { can } from "../lib/session.js";
@@ -56,7 +57,7 @@ function Head({ batch, reload }) {
       Export predictions: ${EXPORTS.map(([format, text]) => html`<a href=${url(`batches/${batch.id}/export`, { format })}>${text}</a>, `)}
       events: <a href=${url(`batches/${batch.id}/export`, { format: "csv", what: "events" })}>CSV</a>
     </p>
-    ${batch.problem && html`<p class="note">${batch.problem}</p>`}
+    ${batch.problem && html`<p class="note">${marked(batch.problem)}</p>`}
     <dl class="facts">
       <dt>Files</dt>
       <dd><code class="break">${batch.sources}</code>${batch.watch ? ", watched" : ""}</dd>
@@ -131,7 +132,7 @@ function Notes({ title, notes, total = notes.length, tone }) {
           ${note.scenario_id
             ? html`<a class="break" href=${link(`scenarios/${note.scenario_id}`)}>${note.path}</a>`
             : html`<span class="break">${note.path}</span>`}
-          <span class=${`${tone} break`}>${note.text}</span>
+          <span class=${`${tone} break`}>${marked(note.text)}</span>
         </li>`,
       )}
     </ul>

@@ -2,6 +2,7 @@
 import { BatchForm } from "../components/batches/form.js";
 import { BatchProgress, BatchState, countsText } from "../components/batches/progress.js";
 import { Empty, Pager, ProblemSentence, Time, usePages, useTitle } from "../components/basics.js";
+import { marked } from "../lib/marked.js";
 import { html } from "../lib/preact.js";
 import { go, link } from "../lib/router.js";
 import { can } from "../lib/session.js";
@@ -52,7 +53,7 @@ function BatchRow({ batch }) {
     <div><${BatchState} batch=${batch} /></div>
     <div class="batch-detail">
       <${BatchProgress} batch=${batch} />
-      <span class="numbers break">${batch.problem ?? countsText(batch.counts)}</span>
+      <span class="numbers break">${marked(batch.problem ?? countsText(batch.counts))}</span>
     </div>
     <span class="quiet small"><${Time} at=${batch.created_at} /></span>
   </li>`;

@@ -1,5 +1,6 @@
 // The models of the model folder: how each is understood, or why not; and a try on one picture.
 
+import { marked } from "../lib/marked.js";
 import { html, useEffect, useState } from "../lib/preact.js";
 import { bytes, count, fullTime } from "../lib/format.js";
 import { link, setQuery } from "../lib/router.js";
@@ -42,7 +43,7 @@ function Model({ name }) {
   ];
   return html`<section class="stack model" aria-label=${name}>
     <h2 class="break">${name}</h2>
-    <p><${StateOf} model=${model} /> ${model.error}</p>
+    <p><${StateOf} model=${model} /> ${marked(model.error)}</p>
     <dl class="model-facts">
       ${facts
         .filter(([, text]) => text)
@@ -74,11 +75,11 @@ export default function ModelsPage({ query }) {
   />${!problem && html`<p class="quiet">Examining the models.</p>`}`;
   if (!data.items.length)
     return html`<${Empty} title="No model is here">
-      <p>${data.note}</p>
+      <p>${marked(data.note)}</p>
       <p>The detector objects brings its own model: <a href=${link("new")}>create a scenario</a> with it.</p>
     <//>`;
   return html`<h1>Models</h1>
-    <p class="quiet" role="status">${data.note?.replace(" Repeat the request.", " The page goes on by itself.")}</p>
+    <p class="quiet" role="status">${marked(data.note?.replace(" Repeat the request.", " The page goes on by itself."))}</p>
     <${ProblemSentence} problem=${problem} retry=${reload} />
     <div class="model-columns">
       <ul class="model-list">
@@ -94,7 +95,7 @@ export default function ModelsPage({ query }) {
                 <strong class="break">${model.name}</strong> <${StateOf} model=${model} />
               </span>
               <span class="quiet">
-                ${model.state === "rejected" ? model.error : `${describeModel(model)} · ${bytes(model.size)}`}
+                ${model.state === "rejected" ? marked(model.error) : `${describeModel(model)} · ${bytes(model.size)}`}
               </span>
             </button>
           </li>`,

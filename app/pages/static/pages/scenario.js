@@ -12,6 +12,7 @@ import { outagesOf, rankLabels } from "../components/timeline/lanes.js";
 import { Timeline } from "../components/timeline/timeline.js";
 import { get } from "../lib/api.js";
 import { useKeys } from "../lib/keys.js";
+import { marked } from "../lib/marked.js";
 import { html, useEffect, useMemo, useRef, useState } from "../lib/preact.js";
 import { go, link, setQuery } from "../lib/router.js";
 import { useGet } from "../lib/use_get.js";
@@ -147,7 +148,7 @@ function Results({ scenario, footage, past, query, reload }) {
                 expose=${(actions) => (timeline.current = actions)}
               />
             `
-          : html`<p class="note">${notOpenedText(scenario)}</p>`}
+          : html`<p class="note">${marked(notOpenedText(scenario))}</p>`}
       </div>
       <div class="scenario-side">
         <${Summary} scenario=${scenario} labels=${labels} happened=${happened?.items ?? []}>

@@ -4,6 +4,7 @@ import { Bar, ProblemSentence, useTitle } from "../components/basics.js";
 import { Channels } from "../components/channels.js";
 import { bytes, duration, plural } from "../lib/format.js";
 import { waitingFor } from "../lib/health.js";
+import { marked } from "../lib/marked.js";
 import { html } from "../lib/preact.js";
 import { link } from "../lib/router.js";
 import { useGet } from "../lib/use_get.js";
@@ -37,7 +38,7 @@ function Verdict({ system, runners, channels }) {
     return html`<p class="row"><${Badge} tone="done" sign="✓">ready<//> Everything answers.</p>`;
   }
   return html`<div class="stack faults" role="alert">
-    ${faults.map(([what, todo]) => html`<p class="problem"><strong>${what}</strong> ${todo}</p>`)}
+    ${faults.map(([what, todo]) => html`<p class="problem"><strong>${what}</strong> ${marked(todo)}</p>`)}
   </div>`;
 }
 

@@ -1,5 +1,6 @@
 // Alerts, and who is told of events.
 
+import { marked } from "../../lib/marked.js";
 import { html, useEffect, useState } from "../../lib/preact.js";
 import { get } from "../../lib/api.js";
 import { addAlert, change, removeShape, rename } from "../zones/draft.js";
@@ -91,7 +92,7 @@ function Alert({ draft, index, onChange, problem, labels }) {
         aria-label=${`Remove ${alert.name}`}
       >Remove</button>
     </div>
-    ${problem?.field === field && html`<p class="field-problem">${problem.sentence}</p>`}
+    ${problem?.field === field && html`<p class="field-problem">${marked(problem.sentence)}</p>`}
   </li>`;
 }
 
@@ -107,7 +108,7 @@ export function AlertsForm({ draft, onChange, problem, labels }) {
         ...${{ draft, index, onChange, problem, labels }}
       />`)}
     </ul>
-    ${problem?.field === "alerts" && html`<p class="field-problem">${problem.sentence}</p>`}
+    ${problem?.field === "alerts" && html`<p class="field-problem">${marked(problem.sentence)}</p>`}
     <button type="button" onClick=${() => onChange(addAlert(draft))}>Add an alert</button>
   </fieldset>`;
 }
@@ -130,7 +131,7 @@ export function NotifyForm({ notify, onChange, problem }) {
   return html`<fieldset class="group">
     <legend>Notifications</legend>
     ${channels.length === 0 &&
-    html`<p class="hint">${state.problem?.sentence ?? NO_CHANNEL}</p>`}
+    html`<p class="hint">${marked(state.problem?.sentence ?? NO_CHANNEL)}</p>`}
     ${channels.map(
       (name) => html`<${CheckField}
         key=${name}
@@ -158,6 +159,6 @@ export function NotifyForm({ notify, onChange, problem }) {
         onInput=${(isOn) => onChange({ ...notify, recordings: isOn })}
         hint="Otherwise only of live sources."
       />`}
-    ${isAbout(problem, "notify") && html`<p class="field-problem">${problem.sentence}</p>`}
+    ${isAbout(problem, "notify") && html`<p class="field-problem">${marked(problem.sentence)}</p>`}
   </fieldset>`;
 }

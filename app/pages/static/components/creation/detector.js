@@ -1,9 +1,10 @@
 // The detector and its options, as GET /detectors describes them.
 
+import { marked } from "../../lib/marked.js";
 import { html, useEffect, useState } from "../../lib/preact.js";
 import { get } from "../../lib/api.js";
 import { count } from "../../lib/format.js";
-import { ChoiceField, TextField, WordsField, marked } from "./fields.js";
+import { ChoiceField, TextField, WordsField } from "./fields.js";
 import { SchemaForm } from "./schema.js";
 
 /** Return how a model is understood, or why not, in one sentence. */
@@ -17,7 +18,7 @@ export function describeModel(model) {
 
 function ModelField({ models, value, onInput, problem, field }) {
   if (!models?.items.length) {
-    const hint = models ? (models.note ?? "") : "Reading the models.";
+    const hint = models ? marked(models.note ?? "") : "Reading the models.";
     return html`<${TextField}
       label="Model"
       field=${field}
@@ -39,7 +40,7 @@ function ModelField({ models, value, onInput, problem, field }) {
     value=${value ?? ""}
     choices=${choices}
     onInput=${(text) => onInput(text || undefined)}
-    hint=${chosen ? describeModel(chosen) : nothing}
+    hint=${chosen ? marked(describeModel(chosen)) : nothing}
   />`;
 }
 
@@ -76,7 +77,7 @@ export function DetectorForm({ detector, onChange, problem }) {
     );
     return () => abort.abort();
   }, [detector.type, detector.model, models]);
-  if (known.problem) return html`<p class="field-problem">${known.problem.sentence}</p>`;
+  if (known.problem) return html`<p class="field-problem">${marked(known.problem.sentence)}</p>`;
   const chosen = known.items.find(({ name }) => name === detector.type);
   if (!chosen) return html`<p class="quiet">Reading the detectors.</p>`;
   const own = {
@@ -110,7 +111,7 @@ export function DetectorForm({ detector, onChange, problem }) {
       field="detector"
       own=${own}
     />
-    ${known.faults.map((fault) => html`<p key=${fault} class="field-problem">${fault}</p>`)}
+    ${known.faults.map((fault) => html`<p key=${fault} class="field-problem">${marked(fault)}</p>`)}
   </div>`;
 }
 

@@ -1,11 +1,7 @@
 // A form's controls: each has a label, a hint, and the API's sentence if a problem names its field.
 
+import { marked } from "../../lib/marked.js";
 import { html, useEffect, useId, useRef } from "../../lib/preact.js";
-
-/** Return a text of the API with what is between backticks as code. */
-export function marked(text) {
-  return text && text.split("`").map((part, index) => (index % 2 ? html`<code>${part}</code>` : part));
-}
 
 /** Return whether the problem is about the field, or a part of it: `zones[1]` is a part of `zones`. */
 export function isAbout(problem, field) {
@@ -41,7 +37,7 @@ export function Field({ label, hint, field, problem, control }) {
     <label for=${id}>${label}</label>
     ${control(attributes)}
     ${hint && html`<p class="hint" id=${`${id}-hint`}>${hint}</p>`}
-    ${own && html`<p class="field-problem" id=${`${id}-problem`}>${own.sentence}</p>`}
+    ${own && html`<p class="field-problem" id=${`${id}-problem`}>${marked(own.sentence)}</p>`}
   </div>`;
 }
 
@@ -99,7 +95,7 @@ export function CheckField({ label, hint, field, problem, value, onInput, ...res
       <span>${label}</span>
     </label>
     ${hint && html`<p class="hint" id=${`${id}-hint`}>${hint}</p>`}
-    ${own && html`<p class="field-problem">${own.sentence}</p>`}
+    ${own && html`<p class="field-problem">${marked(own.sentence)}</p>`}
   </div>`;
 }
 

@@ -3,6 +3,7 @@
 import { html, useEffect, useId, useState } from "../../lib/preact.js";
 import { get } from "../../lib/api.js";
 import { bytes, fullTime, plural } from "../../lib/format.js";
+import { marked } from "../../lib/marked.js";
 import { link } from "../../lib/router.js";
 import { isAbout } from "./fields.js";
 import { Upload } from "./upload.js";
@@ -74,7 +75,7 @@ function Folder({ folder, onFolder, chosen, onChoose, listed }) {
           <button type="button" class="link" onClick=${() => onFolder(path)}>${name}</button>`,
       )}
     </nav>
-    ${problem && html`<p class="field-problem">${problem.sentence}</p>`}
+    ${problem && html`<p class="field-problem">${marked(problem.sentence)}</p>`}
     <ul class="media-items" aria-busy=${isBusy}>
       ${items.map((item) =>
         item.kind === "folder"
@@ -122,6 +123,6 @@ export function RecordingForm({ value, onChange, problem }) {
     <${Upload} most=${listed.most} onDone=${take} />
     <${Folder} folder=${folder} onFolder=${setFolder} chosen=${value} onChoose=${onChange} listed=${listed} />
     ${value && html`<p data-field="source" tabindex="-1">Chosen: <strong class="break">${plain(value)}</strong></p>`}
-    ${isAbout(problem, "source") && html`<p class="field-problem">${problem.sentence}</p>`}
+    ${isAbout(problem, "source") && html`<p class="field-problem">${marked(problem.sentence)}</p>`}
   </div>`;
 }

@@ -1,7 +1,8 @@
 // A form from a JSON schema, as GET /detectors has it. What is left empty stays out of the value.
 
+import { marked } from "../../lib/marked.js";
 import { html } from "../../lib/preact.js";
-import { CheckField, ChoiceField, NumberField, TextField, Field, Part, WordsField, isAbout, marked } from "./fields.js";
+import { CheckField, ChoiceField, NumberField, TextField, Field, Part, WordsField, isAbout } from "./fields.js";
 
 /** Options that few need. They are behind "More options". */
 const RARE = new Set(["iou", "layout", "input", "names", "more_urls", "timeout_seconds"]);

@@ -1,5 +1,6 @@
 // Try a source: its first picture, or the reason why it cannot be opened.
 
+import { marked } from "../../lib/marked.js";
 import { html, useEffect, useRef, useState } from "../../lib/preact.js";
 import { post } from "../../lib/api.js";
 import { duration } from "../../lib/format.js";
@@ -63,7 +64,7 @@ export function SourceTrial({ source, track, isAutomatic, tried, onTried }) {
     <button type="button" disabled=${!source || state.isBusy} onClick=${test}>Test</button>
     <div aria-live="polite">
       ${state.isBusy && html`<p class="quiet">Opening the source; this takes 10 seconds at most.</p>`}
-      ${state.problem && html`<p class="field-problem">${state.problem.sentence}</p>`}
+      ${state.problem && html`<p class="field-problem">${marked(state.problem.sentence)}</p>`}
       ${tried &&
       html`<figure class="first-picture">
         <img src=${`data:image/jpeg;base64,${tried.picture}`} alt="The first picture of the source" />

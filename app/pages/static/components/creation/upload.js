@@ -1,5 +1,6 @@
 // Upload a recording into the media folder, with progress.
 
+import { marked } from "../../lib/marked.js";
 import { html, useEffect, useRef, useState } from "../../lib/preact.js";
 import { Problem, problemOf, url } from "../../lib/api.js";
 import { bytes } from "../../lib/format.js";
@@ -42,7 +43,7 @@ function otherName(name) {
 
 function Refused({ file, name, problem, onAgain }) {
   const [other, setOther] = useState(otherName(name));
-  return html`<p class="field-problem">${name}: ${problem.sentence}</p>
+  return html`<p class="field-problem">${name}: ${marked(problem.sentence)}</p>
     ${problem.field === "name" &&
     html`<div class="row">
       <${TextField} label="Name of the file" value=${other} onInput=${setOther} />

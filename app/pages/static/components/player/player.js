@@ -1,5 +1,6 @@
 /** The picture with what was found in it, and the controls below it. */
 import { count, duration } from "../../lib/format.js";
+import { marked } from "../../lib/marked.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../../lib/preact.js";
 import { momentText } from "../timeline/texts.js";
 import { Icon } from "./icons.js";
@@ -34,7 +35,7 @@ export function Player({ playback, scenario, start, stepEvent, stage }) {
         <${Overlay} playback=${playback} scenario=${scenario} />
       </div>
       <${Controls} playback=${playback} stepEvent=${stepEvent} stage=${stage} />
-      ${playback.note.value && html`<figcaption class="quiet small player-note">${playback.note.value}</figcaption>`}
+      ${playback.note.value && html`<figcaption class="quiet small player-note">${marked(playback.note.value)}</figcaption>`}
     </figure>
   `;
 }
@@ -70,7 +71,7 @@ function Overlay({ playback, scenario }) {
   const message = playback.refusal.value ?? away ?? frameProblem(prediction) ?? emptyText(playback);
   return html`
     <canvas ref=${canvas} class="player-overlay" role="img" aria-label=${description(prediction)}></canvas>
-    ${message && html`<p class="player-message" role="status">${message}</p>`}
+    ${message && html`<p class="player-message" role="status">${marked(message)}</p>`}
     ${!message &&
     playback.isWaiting.value &&
     html`<p class="player-message player-late">The picture is on its way.</p>`}

@@ -11,6 +11,7 @@ import {
   useSignalEffect,
   useState,
 } from "../../lib/preact.js";
+import { marked } from "../../lib/marked.js";
 import { theme } from "../../lib/theme.js";
 import { useRepeater } from "../../lib/use_get.js";
 import { TOLERANCE } from "../player/frames.js";
@@ -208,7 +209,7 @@ export function Timeline({ path, domain, isDated, playback, outages, version, ra
         <canvas></canvas>
         <span class="timeline-probe" hidden></span>
         <span class="timeline-head" ref=${head} hidden></span>
-        ${tip && html`<p class="timeline-tip" style=${{ left: `${tipLeft}px` }}>${tip}</p>`}
+        ${tip && html`<p class="timeline-tip" style=${{ left: `${tipLeft}px` }}>${marked(tip)}</p>`}
       </div>
       <${Legend}
         counts=${{ alerts: read?.alerts.length ?? 0, failed, dropped, gaps: gaps.length }}
@@ -216,7 +217,7 @@ export function Timeline({ path, domain, isDated, playback, outages, version, ra
       />
       <div class="timeline-foot">
         <span class="quiet" role=${problem ? "alert" : null}>
-          ${problem ?? (read?.timeline.is_complete === false ? STILL_COUNTED : rangeText(shown, isDated))}
+          ${marked(problem) ?? (read?.timeline.is_complete === false ? STILL_COUNTED : rangeText(shown, isDated))}
         </span>
         ${all.length > FEW &&
         html`<button onClick=${() => setLong(!isLong)}>

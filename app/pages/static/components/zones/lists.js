@@ -1,5 +1,6 @@
 // Zones and lines as a list: names, options, and points as numbers for those who cannot drag.
 
+import { marked } from "../../lib/marked.js";
 import { html } from "../../lib/preact.js";
 import { CheckField, ChoiceField, TextField, isAbout } from "../creation/fields.js";
 import * as drafts from "./draft.js";
@@ -76,7 +77,7 @@ function Shape({ draft, place, onChange, problem, isSelected, onSelect, children
       >Remove</button>
     </div>
     <${Points} ...${{ draft, place, labels, onChange }} />
-    ${isOwn && html`<p class="field-problem" data-field=${field} tabindex="-1">${problem.sentence}</p>`}
+    ${isOwn && html`<p class="field-problem" data-field=${field} tabindex="-1">${marked(problem.sentence)}</p>`}
   </li>`;
 }
 

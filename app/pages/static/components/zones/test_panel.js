@@ -1,5 +1,6 @@
 // The button "Test", and what would have happened.
 
+import { marked } from "../../lib/marked.js";
 import { html, useEffect, useRef, useState } from "../../lib/preact.js";
 import { count, duration, fullTime, plural } from "../../lib/format.js";
 import { link } from "../../lib/router.js";
@@ -106,7 +107,7 @@ export function TestPanel({ scenario, draft, onProblem, onTime }) {
     </div>
     <div aria-live="polite">
       ${running &&
-      html`<p>${running.reason?.text ?? doing}</p>
+      html`<p>${marked(running.reason?.text ?? doing)}</p>
         <progress aria-label="Progress of the test" max="100" value=${percent ?? 0}></progress>`}
       ${problem && html`<${ProblemSentence} problem=${problem} />`}
       ${result && tested !== draft && html`<p class="quiet">The draft has changed since this test.</p>`}
