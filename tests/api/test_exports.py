@@ -11,7 +11,7 @@ import httpx
 import pytest
 from msgspec import Raw
 
-from app.api.exports import formats, streams
+from app.api.exports import formats, streams, videos
 from app.api.exports.streams import PAGE
 from app.domain.batch import BatchSpec, encode_batch
 from app.domain.detector_config import Marker
@@ -279,7 +279,7 @@ async def batch(scenarios: Database, predictions: Database) -> UUID:
         spec = ScenarioSpec(f"yard/{min(number, 100)}.mp4", Marker())
         scenario_id = await add_scenario(scenarios, spec=spec, age=1000 - number, batch_id=batch_id)
         if number in (0, 100):
-            await add_checkpoint(predictions, scenario_id, next_frame=8)
+            await add_checkpoint(predictions, scenario_id, next_frame=8, next_event_id=2)
             await add_prediction(predictions, scenario_id, 7, ("car", 0.5))
             await add_found(predictions, scenario_id, 1)
     return batch_id
@@ -298,6 +298,42 @@ async def test_a_batch_is_one_file(http: httpx.AsyncClient, batch: UUID) -> None
     refused = await http.get(f"{path}/export", params={"format": "mot"})
     assert refused.status_code == 400
     assert (await http.get(f"/batches/{uuid4()}/export", params={"format": "csv"})).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "read", "told"),
+    [
+        ({}, 2, 2),
+        ({"label": "car", "min_confidence": "0.5"}, 2, 2),
+        ({"label": "cat"}, 0, 0),
+        ({"min_confidence": "0.6"}, 0, 0),
+        ({"what": "events"}, 2, 2),
+    ],
+)
+async def test_scenarios_of_which_nothing_is_told_cost_no_query_each(
+    http: httpx.AsyncClient,
+    batch: UUID,
+    monkeypatch: pytest.MonkeyPatch,
+    query: dict[str, str],
+    read: int,
+    told: int,
+) -> None:
+    calls: list[str] = []
+    for module, name in (
+        (videos, "find_end"),
+        (videos, "locate_frames"),
+        (streams, "read_rows"),
+        (streams, "list_events"),
+    ):
+        function = getattr(module, name)
+
+        def counted(*arguments: object, name: str = name, function: Any = function) -> Any:
+            calls.append(name)
+            return function(*arguments)
+
+        monkeypatch.setattr(module, name, counted)
+    assert len(await rows(http, f"/batches/{batch}", **query)) == told
+    assert calls == ["list_events" if "what" in query else "read_rows"] * read
 
 
 async def test_half_an_export_is_not_taken_for_a_whole_one(

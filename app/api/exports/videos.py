@@ -8,14 +8,14 @@ from asyncpg import Record
 from msgspec import structs
 
 from ...domain.source import SourceError, parse_source
-from ..frame_range import locate_frames
+from ..frame_range import FrameRange, locate_frames
 from ..options import ApiDeps
-from ..queries.predictions import find_end
+from ..queries.predictions import PredictionFilter, find_end, find_ends, find_ends_with_events
 from ..queries.scenarios import list_of_batch
 from ..recorded_pictures import spec_of
 from .exported import ExportedVideo, describe_video
 
-_AT_ONCE = 100  # scenarios of a batch that are read at once
+_AT_ONCE = 500  # scenarios of a batch that are read at once
 
 
 class KnownVideos:
@@ -31,12 +31,18 @@ class KnownVideos:
 
 
 class BatchVideos:
-    """The videos of a batch, the oldest first. Each pass reads the same frames of the same ones."""
+    """The videos of a batch of which something is told, the oldest first. Each pass reads the same frames.
 
-    def __init__(self, deps: ApiDeps, batch_id: UUID) -> None:
+    `wanted`: which predictions; None if events are exported.
+    """
+
+    def __init__(self, deps: ApiDeps, batch_id: UUID, wanted: PredictionFilter | None) -> None:
         self._deps = deps
         self._batch_id = batch_id
+        self._wanted = wanted
         self._found: list[ExportedVideo] = []
+        self._read = 0  # scenarios, with those of which nothing is told
+        self._last: UUID | None = None
         self._is_complete = False
         self._names: Counter[str] = Counter()
 
@@ -44,29 +50,39 @@ class BatchVideos:
         """Yield them, and remember them for the next pass."""
         for video in self._found:
             yield video
-        after: UUID | None = self._found[-1].scenario_id if self._found else None
         while not self._is_complete:
-            rows = await list_of_batch(self._deps.scenarios, self._batch_id, after, _AT_ONCE)
+            rows = await list_of_batch(self._deps.scenarios, self._batch_id, self._last, _AT_ONCE)
+            # Of all at once: one query for each would send nothing for a minute if thousands have nothing.
+            ends = await self._find_ends([row["id"] for row in rows])
             for row in rows:
-                video = await read_video(self._deps, row, len(self._found) + 1, self._names)
-                self._found.append(video)
-                yield video
+                # The others have numbers and names, too, so that those of a video are always the same.
+                self._read += 1
+                source = _unique(_source_name(row), self._names)
+                if row["id"] in ends:
+                    frames = FrameRange(row["id"], end=ends[row["id"]])
+                    video = describe_video(row, frames, source, self._read)
+                    self._found.append(video)
+                    yield video
             self._is_complete = len(rows) < _AT_ONCE
-            after = rows[-1]["id"] if rows else None
+            self._last = rows[-1]["id"] if rows else None
+
+    async def _find_ends(self, scenario_ids: list[UUID]) -> dict[UUID, int]:
+        if self._wanted is None:
+            return await find_ends_with_events(self._deps.predictions, scenario_ids)
+        return await find_ends(self._deps.predictions, scenario_ids, self._wanted)
 
 
-async def read_video(
-    deps: ApiDeps, row: Record, number: int = 1, names: Counter[str] | None = None
-) -> ExportedVideo:
-    """Return the video of a row. `names` counts the sources so far, so that pictures have different names."""
+async def read_video(deps: ApiDeps, row: Record) -> ExportedVideo:
+    """Return the video of a row of scenarios."""
     frames = await locate_frames(deps, row)
     end = min(frames.end, await find_end(deps.predictions, frames.scenario_id))
-    source = _source_name(row)
-    if names is not None:
-        names[source] += 1
-        if names[source] > 1:
-            source = f"{source} ({names[source]})"
-    return describe_video(row, structs.replace(frames, end=end), source, number)
+    return describe_video(row, structs.replace(frames, end=end), _source_name(row))
+
+
+def _unique(source: str, names: Counter[str]) -> str:
+    """Return the name of a source, with a number if there is one of the same name before it."""
+    names[source] += 1
+    return source if names[source] == 1 else f"{source} ({names[source]})"
 
 
 def _source_name(row: Record) -> str:

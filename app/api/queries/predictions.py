@@ -116,6 +116,36 @@ async def find_end(predictions: Database, scenario_id: UUID) -> int:
     return end or 0
 
 
+async def find_ends(
+    predictions: Database, scenario_ids: list[UUID], wanted: PredictionFilter
+) -> dict[UUID, int]:
+    """Return `find_end` of those scenarios that have frames, with a label or confidence if one is wanted."""
+    has_found = wanted.label is not None or wanted.min_confidence is not None
+    found = """
+        AND EXISTS (SELECT FROM label_blocks AS l
+                     WHERE l.scenario_id = c.scenario_id AND label = $2 AND max_confidence >= $3)
+    """
+    sql = f"""
+        SELECT scenario_id, next_frame FROM checkpoints AS c
+         WHERE scenario_id = ANY($1) AND NOT dropped AND next_frame > 0 {found if has_found else ""}
+    """  # noqa: S608
+    values = (wanted.label or "", wanted.min_confidence or 0.0) if has_found else ()
+    async with predictions.connection() as connection:
+        rows = await connection.fetch(sql, scenario_ids, *values)
+    return {row["scenario_id"]: row["next_frame"] for row in rows}
+
+
+async def find_ends_with_events(predictions: Database, scenario_ids: list[UUID]) -> dict[UUID, int]:
+    """Return `find_end` of those scenarios that ever had an event."""
+    sql = """
+        SELECT scenario_id, next_frame FROM checkpoints
+         WHERE scenario_id = ANY($1) AND NOT dropped AND next_event_id > 1
+    """
+    async with predictions.connection() as connection:
+        rows = await connection.fetch(sql, scenario_ids)
+    return {row["scenario_id"]: row["next_frame"] for row in rows}
+
+
 # A detection takes 4 bytes of confidences, and about 80 of JSON besides its label. PostgreSQL knows the
 # length of a value that it stores apart (TOAST) without reading it.
 _PAGE = """

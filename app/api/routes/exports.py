@@ -177,7 +177,9 @@ async def export_batch(request: ApiRequest, batch_id: FromPath[UUID]) -> Stream:
     batch = await find_batch(request.deps.scenarios, batch_id)
     if batch is None:
         raise no_batch(batch_id)
-    return await _stream(request, query, BatchVideos(request.deps, batch_id), batch.name or "batch")
+    wanted = None if query.what == "events" else query.filter()
+    videos = BatchVideos(request.deps, batch_id, wanted)
+    return await _stream(request, query, videos, batch.name or "batch")
 
 
 async def _stream(

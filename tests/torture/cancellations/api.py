@@ -216,6 +216,17 @@ async def _read_rows(world: World) -> None:
     await predictions.read_rows(world.predictions, world.any_scenario(), predictions.PredictionFilter(), 10)
 
 
+@call(predictions.find_ends)
+async def _find_ends(world: World) -> None:
+    wanted = predictions.PredictionFilter(label="aruco:0")
+    await predictions.find_ends(world.predictions, world.known, wanted)
+
+
+@call(predictions.find_ends_with_events)
+async def _find_ends_with_events(world: World) -> None:
+    await predictions.find_ends_with_events(world.predictions, world.known)
+
+
 @call(predictions.find_end)
 async def _find_end(world: World) -> None:
     await predictions.find_end(world.predictions, world.any_scenario())
