@@ -1,7 +1,6 @@
 """Write what was found into files, in the formats of GET /scenarios/{id}/export."""
 
 import os
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -92,12 +91,12 @@ async def write_export(deps: ApiDeps, wanted: WantedExport, files: Sequence[Anal
 async def _videos(deps: ApiDeps, files: Sequence[AnalysedFile]) -> KnownVideos:
     """Return what is exported, under the names that the user gave to the files."""
     videos: list[ExportedVideo] = []
-    names: Counter[str] = Counter()
     for file in files:
         row = None if file.scenario is None else await find_row(deps.scenarios, file.scenario.id)
         if row is not None:
-            video = await read_video(deps, row, len(videos) + 1, names)
-            videos.append(replace(video, name=file.recording.shown, source=file.recording.shown))
+            video = await read_video(deps, row)
+            shown = file.recording.shown
+            videos.append(replace(video, number=len(videos) + 1, name=shown, source=shown))
     return KnownVideos(videos)
 
 
