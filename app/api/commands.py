@@ -4,6 +4,7 @@ from uuid import UUID
 
 import structlog
 from anyio import CancelScope, current_time, fail_after, sleep
+from msgspec import Struct
 
 from ..bus import BusUnavailableError
 from ..messages import BatchCommand, CreateScenario, OrchestratorCommand, subject_of, topic_of
@@ -22,6 +23,14 @@ from .options import ApiDeps, ApiOptions
 from .queries.commands import CommandResult, find_command_result
 
 log = structlog.get_logger(__name__)
+
+
+class Accepted(Struct, frozen=True):
+    """The command is safe and will be handled."""
+
+    id: UUID
+    detail: str
+
 
 _FIRST_PAUSE, _MAX_PAUSE = 0.02, 0.2  # seconds between queries for the result, growing
 

@@ -44,6 +44,14 @@ UNAVAILABLE = ProblemType("unavailable", 503, "The service cannot answer right n
 NO_ROOM = ProblemType("no-room", 507, "The disk has no room for the file")
 TOO_MANY_STREAMS = ProblemType("too-many-streams", 503, "Too many event streams are open")
 
+JSON_BODY = {
+    BAD_REQUEST: "The body is not valid JSON: trailing comma in object at line 1, column 23.",
+    TOO_SLOW: "The body must arrive within 20 seconds. Send the request again.",
+    TOO_LARGE: "A request body may have at most 1 MB.",
+    UNSUPPORTED_MEDIA_TYPE: "Send the body as JSON with the header `Content-Type: application/json`.",
+}
+"""The problems of every request with a body of JSON, with examples."""
+
 
 class Problem(Struct, frozen=True, kw_only=True):
     """What went wrong, and what to do about it (RFC 9457)."""

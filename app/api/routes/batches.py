@@ -15,20 +15,17 @@ from ...domain.tags import Tags, distinct
 from ...messages import BatchCommand, CreateBatch, DeleteBatch, StartBatch, StopBatch, UpdateBatch
 from ...postgres import TRANSIENT
 from .. import examples
-from ..commands import send_command
+from ..commands import Accepted, send_command
 from ..http.cursors import make_cursor, read_cursor
 from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.problems import (
     BAD_CURSOR,
-    BAD_REQUEST,
     BATCH_CONFLICT,
     INVALID,
+    JSON_BODY,
     MISMATCH,
     NOT_FOUND,
-    TOO_LARGE,
-    TOO_SLOW,
     UNAVAILABLE,
-    UNSUPPORTED_MEDIA_TYPE,
     ProblemError,
     no_batch,
 )
@@ -38,14 +35,6 @@ from ..new_scenario import IdempotencyKey, check_tags, choose_id
 from ..queries import batches as queries
 from ..queries.batches import BatchDetail, BatchFilter, BatchPage, BatchPosition
 
-
-class AcceptedBatch(Struct, frozen=True):
-    """The command is safe and will be handled."""
-
-    id: UUID
-    detail: str
-
-
 _ANSWER_TIMEOUT = 1.5  # seconds for a command and a query of what it did
 _ID_DELETED = "This id belonged to a deleted batch: choose another."
 _ACCEPTED = "Accepted. GET the batch to see when it is done."
@@ -54,16 +43,10 @@ _LOCATION_DOC = {"Location": "The path of the batch."}
 _ACCEPTED_DOC = ResponseDoc(
     "The command is safe, but was not handled, or its effect could not be read, within a short time. GET the"
     " batch to see it.",
-    AcceptedBatch,
-    AcceptedBatch(examples.BATCH.id, _ACCEPTED),
+    Accepted,
+    Accepted(examples.BATCH.id, _ACCEPTED),
     headers=_LOCATION_DOC,
 )
-_BODY_PROBLEMS = {
-    BAD_REQUEST: "The body is not valid JSON: trailing comma in object at line 1, column 23.",
-    TOO_SLOW: "The body must arrive within 20 seconds. Send the request again.",
-    TOO_LARGE: "A request body may have at most 1 MB.",
-    UNSUPPORTED_MEDIA_TYPE: "Send the body as JSON with the header `Content-Type: application/json`.",
-}
 
 
 class BatchQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,7 +82,7 @@ class BatchQuery(Struct, frozen=True, forbid_unknown_fields=True):
             ),
             202: _ACCEPTED_DOC,
         },
-        problems=_BODY_PROBLEMS
+        problems=JSON_BODY
         | {
             BATCH_CONFLICT: _ID_DELETED,
             INVALID: "`scenario.sampling.fps` must be a number greater than 0.",
@@ -109,7 +92,7 @@ class BatchQuery(Struct, frozen=True, forbid_unknown_fields=True):
         },
     ),
 )
-async def create_batch(request: ApiRequest) -> Response[BatchDetail] | Response[AcceptedBatch]:
+async def create_batch(request: ApiRequest) -> Response[BatchDetail] | Response[Accepted]:
     """Return 201 with the batch, or 202 if it cannot be read in time."""
     new = await request.content(NewBatch)
     spec, needs = new.check(request.options.channels)
@@ -196,7 +179,7 @@ async def get_batch(request: ApiRequest, batch_id: FromPath[UUID]) -> BatchDetai
 )
 async def stop_batch(
     request: ApiRequest, batch_id: FromPath[UUID]
-) -> Response[BatchDetail] | Response[AcceptedBatch]:
+) -> Response[BatchDetail] | Response[Accepted]:
     """Return 200 with the batch, or 202 if it cannot be read in time."""
     return await _change(request, StopBatch(uuid4(), batch_id))
 
@@ -226,7 +209,7 @@ class StartQuery(Struct, frozen=True, forbid_unknown_fields=True):
 )
 async def start_batch(
     request: ApiRequest, batch_id: FromPath[UUID]
-) -> Response[BatchDetail] | Response[AcceptedBatch]:
+) -> Response[BatchDetail] | Response[Accepted]:
     """Return 200 with the batch, or 202 if it cannot be read in time."""
     query = request.parameters(StartQuery)
     return await _change(request, StartBatch(uuid4(), batch_id, query.failed))
@@ -254,7 +237,7 @@ class BatchPatch(Struct, frozen=True, forbid_unknown_fields=True):
         body=BatchPatch,
         body_examples={"stop watching": BatchPatch(watch=False), "more at once": BatchPatch(at_once=8)},
         responses={200: ResponseDoc("The batch.", BatchDetail, examples.BATCH), 202: _ACCEPTED_DOC},
-        problems=_BODY_PROBLEMS
+        problems=JSON_BODY
         | {
             NOT_FOUND: examples.NO_BATCH,
             BATCH_CONFLICT: "The batch is being deleted.",
@@ -265,7 +248,7 @@ class BatchPatch(Struct, frozen=True, forbid_unknown_fields=True):
 )
 async def update_batch(
     request: ApiRequest, batch_id: FromPath[UUID]
-) -> Response[BatchDetail] | Response[AcceptedBatch]:
+) -> Response[BatchDetail] | Response[Accepted]:
     """Return 200 with the batch, or 202 if it cannot be read in time."""
     change = await request.content(BatchPatch)
     tags = None if change.tags is UNSET else distinct(change.tags or ())
@@ -298,8 +281,8 @@ class DeleteQuery(Struct, frozen=True, forbid_unknown_fields=True):
         responses={
             202: ResponseDoc(
                 "Its state is `deleting` until all of it is gone.",
-                AcceptedBatch,
-                AcceptedBatch(examples.BATCH.id, _DELETING),
+                Accepted,
+                Accepted(examples.BATCH.id, _DELETING),
                 headers=_LOCATION_DOC,
             ),
         },
@@ -310,7 +293,7 @@ class DeleteQuery(Struct, frozen=True, forbid_unknown_fields=True):
         },
     ),
 )
-async def delete_batch(request: ApiRequest, batch_id: FromPath[UUID]) -> Response[AcceptedBatch]:
+async def delete_batch(request: ApiRequest, batch_id: FromPath[UUID]) -> Response[Accepted]:
     """Return 202: the scenarios are deleted in the background."""
     query = request.parameters(DeleteQuery)
     command = DeleteBatch(uuid4(), batch_id, query.stop)
@@ -318,9 +301,7 @@ async def delete_batch(request: ApiRequest, batch_id: FromPath[UUID]) -> Respons
     return _accepted(request, batch_id, _DELETING)
 
 
-async def _change(
-    request: ApiRequest, command: BatchCommand
-) -> Response[BatchDetail] | Response[AcceptedBatch]:
+async def _change(request: ApiRequest, command: BatchCommand) -> Response[BatchDetail] | Response[Accepted]:
     missing = no_batch(command.batch_id)
     batch = await _send_and_read(request, command, repeat="Repeat the request.", missing=missing)
     return _accepted(request, command.batch_id, _ACCEPTED) if batch is None else Response(batch)
@@ -342,7 +323,7 @@ async def _send_and_read(
 
 
 def _accepted(request: ApiRequest, batch_id: UUID, detail: str) -> Response[Any]:
-    return Response(AcceptedBatch(batch_id, detail), status_code=202, headers=_location(request, batch_id))
+    return Response(Accepted(batch_id, detail), status_code=202, headers=_location(request, batch_id))
 
 
 def _location(request: ApiRequest, batch_id: UUID) -> dict[str, str]:

@@ -20,33 +20,22 @@ from ...messages import (
 )
 from ...postgres import TRANSIENT
 from .. import examples
-from ..commands import send_command
+from ..commands import Accepted, send_command
 from ..hidden_login import complete_login
 from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.problems import (
-    BAD_REQUEST,
     CONFLICT,
     INVALID,
+    JSON_BODY,
     MISMATCH,
     NOT_FOUND,
-    TOO_LARGE,
-    TOO_SLOW,
     UNAVAILABLE,
-    UNSUPPORTED_MEDIA_TYPE,
     ProblemError,
     no_scenario,
 )
 from ..http.requests import ApiRequest
 from ..new_scenario import IdempotencyKey, NewScenario, check_date, check_tags, choose_id, creation_of
 from ..queries.scenarios import Scenario, find_scenario
-
-
-class Accepted(Struct, frozen=True):
-    """The command is safe and will be handled."""
-
-    id: UUID
-    detail: str
-
 
 _ANSWER_TIMEOUT = 1.5  # seconds for a command and a query of what it did
 _REPEAT = "Repeat the request."
@@ -89,13 +78,10 @@ _ACCEPTED_DOC = ResponseDoc(
             ),
             202: _ACCEPTED_DOC,
         },
-        problems={
-            BAD_REQUEST: "The body is not valid JSON: trailing comma in object at line 1, column 23.",
+        problems=JSON_BODY
+        | {
             NOT_FOUND: "There is no scenario with the id in `source`. GET /scenarios lists all ids.",
             CONFLICT: _ID_DELETED,
-            TOO_SLOW: "The body must arrive within 20 seconds. Send the request again.",
-            TOO_LARGE: "A request body may have at most 1 MB.",
-            UNSUPPORTED_MEDIA_TYPE: "Send the body as JSON with the header `Content-Type: application/json`.",
             INVALID: "`sampling.fps` must be a number greater than 0.",
             MISMATCH: "This id belongs to a scenario with another source. Choose another id or key.",
             UNAVAILABLE: "The command may not have been received. Repeat the request unchanged: at most one"
@@ -205,12 +191,9 @@ class ScenarioPatch(Struct, frozen=True, forbid_unknown_fields=True):
             "another date": ScenarioPatch(recorded_at=datetime(2026, 1, 31, 8, 30, tzinfo=UTC)),
         },
         responses={200: ResponseDoc("The scenario.", Scenario, examples.SCENARIO), 202: _ACCEPTED_DOC},
-        problems={
-            BAD_REQUEST: "The body is not valid JSON: trailing comma in object at line 1, column 23.",
+        problems=JSON_BODY
+        | {
             NOT_FOUND: examples.NO_SCENARIO,
-            TOO_SLOW: "The body must arrive within 20 seconds. Send the request again.",
-            TOO_LARGE: "A request body may have at most 1 MB.",
-            UNSUPPORTED_MEDIA_TYPE: "Send the body as JSON with the header `Content-Type: application/json`.",
             CONFLICT: "It runs: wait until its state is inactive, or stop it, then change `recorded_at`.",
             INVALID: "`source` is not known; check its spelling.",
             UNAVAILABLE: examples.COMMAND_LOST,

@@ -10,16 +10,7 @@ from msgspec import Meta, Struct
 
 from ..http.auth import check_key
 from ..http.openapi import OperationDoc, ResponseDoc
-from ..http.problems import (
-    BAD_REQUEST,
-    FORBIDDEN,
-    INVALID,
-    KEY_NEEDED,
-    TOO_LARGE,
-    TOO_SLOW,
-    UNSUPPORTED_MEDIA_TYPE,
-    ProblemError,
-)
+from ..http.problems import FORBIDDEN, INVALID, JSON_BODY, KEY_NEEDED, ProblemError
 from ..http.requests import ApiRequest
 from ..http.sessions import COOKIE, LIFETIME, KeySession, make_cookie
 
@@ -90,13 +81,10 @@ async def get_session(request: ApiRequest) -> SessionInfo:
                 headers={"Set-Cookie": f"`{COOKIE}`: HttpOnly, SameSite=Strict, and Secure under https"},
             )
         },
-        problems={
-            BAD_REQUEST: "The body is not valid JSON: trailing comma in object at line 1, column 23.",
+        problems=JSON_BODY
+        | {
             KEY_NEEDED: "The API key is not valid. Send one of the keys in VA_API_KEYS.",
             FORBIDDEN: _FOREIGN,
-            TOO_SLOW: "The body must arrive within 20 seconds. Send the request again.",
-            TOO_LARGE: "A request body may have at most 1 MB.",
-            UNSUPPORTED_MEDIA_TYPE: "Send the body as JSON with the header `Content-Type: application/json`.",
             INVALID: "This service has no keys (VA_API_KEYS): clients on its own machine need none.",
         },
         open=True,

@@ -12,15 +12,7 @@ from ...domain.source import Source, SourceError, parse_source
 from ...video.lookup.protocol import TryJob
 from .. import examples
 from ..http.openapi import OperationDoc, ResponseDoc
-from ..http.problems import (
-    BAD_REQUEST,
-    INVALID,
-    TOO_LARGE,
-    TOO_SLOW,
-    UNSUPPORTED_MEDIA_TYPE,
-    ProblemError,
-    unavailable,
-)
+from ..http.problems import INVALID, JSON_BODY, ProblemError, unavailable
 from ..http.requests import ApiRequest
 
 SECONDS = 10.0
@@ -73,11 +65,8 @@ class TriedSource(Struct, frozen=True):
                 TriedSource("rtsp://***@camera.local/stream", examples.SCENARIO.media, b"\xff\xd8\xff\xe0"),
             )
         },
-        problems={
-            BAD_REQUEST: "The body is not valid JSON: trailing comma in object at line 1, column 23.",
-            TOO_SLOW: "The body must arrive within 20 seconds. Send the request again.",
-            TOO_LARGE: "A request body may have at most 1 MB.",
-            UNSUPPORTED_MEDIA_TYPE: "Send the body as JSON with the header `Content-Type: application/json`.",
+        problems=JSON_BODY
+        | {
             INVALID: "The source cannot be opened: no file 'clip.mp4' under the media root: put it there.",
         },
     ),
