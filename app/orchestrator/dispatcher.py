@@ -55,9 +55,10 @@ class Dispatcher:
         return scenario_id is not None
 
     async def _dispatch_batch(self, connection: Connection) -> bool:
-        has_batches = await batches_wait(connection)
+        runners = await find_free_runners(connection, self._grace)
+        has_batches = runners.batches_wait
         limit = _BATCH + (await count_expected(connection, FEATURES, ()) if has_batches else 0)
-        free = await free_slots(connection, self._grace, limit)
+        free = runners.free_slots(limit)
         # The first lock gives a transaction its place in the order in which event streams tell changes. So
         # the scenarios are locked first, and this one comes after the transactions that made them wait.
         waiting: dict[frozenset[str], list[ScenarioRecord]] = {}
@@ -128,16 +129,36 @@ async def next_stop(connection: Connection) -> UUID | None:
     return scenario_id
 
 
-async def free_slots(connection: Connection, grace: float, limit: int) -> list[FreeSlot]:
-    """Return up to `limit` free slots, in the order to take them. Nothing is locked.
+class FreeRunners(Struct, frozen=True):
+    """Instances with free slots, and whether scenarios of batches wait for one."""
 
-    The next slot is always one of the instance that has the largest share of its slots free. An instance
-    without a heartbeat for `grace` seconds has none, because it may be dead long before its leases end.
-    Used slots are counted in the scenarios: a heartbeat knows only the runs that have reached the runner.
+    rows: list[Record]
+
+    @property
+    def batches_wait(self) -> bool:
+        """Whether scenarios of batches wait; false if there is no slot that they could get."""
+        return bool(self.rows) and self.rows[0]["batches_wait"]
+
+    def free_slots(self, limit: int) -> list[FreeSlot]:
+        """Return up to `limit` free slots, in the order to take them.
+
+        The next slot is always one of the instance that has the largest share of its slots free.
+        """
+        return _spread(self.rows, limit)
+
+
+async def find_free_runners(connection: Connection, grace: float) -> FreeRunners:
+    """Return the instances that have free slots. Nothing is locked.
+
+    An instance without a heartbeat for `grace` seconds has none, because it may be dead long before its
+    leases end. Used slots are counted in the scenarios: a heartbeat knows only the runs that have reached the
+    runner.
     """
     rows = await connection.fetch(
         """
-        SELECT r.runner_id, r.boot_id, r.slots, r.features, count(s.id) AS used
+        SELECT r.runner_id, r.boot_id, r.slots, r.features, count(s.id) AS used,
+               EXISTS (SELECT FROM scenarios WHERE state = 'init_startup' AND batch_id IS NOT NULL)
+               AS batches_wait
           FROM runners r LEFT JOIN scenarios s USING (runner_id, boot_id)
          WHERE NOT r.superseded AND r.left_at IS NULL
            AND r.heartbeat_at > clock_timestamp() - make_interval(secs => $1)
@@ -146,16 +167,7 @@ async def free_slots(connection: Connection, grace: float, limit: int) -> list[F
         """,
         grace,
     )
-    return _spread(rows, limit)
-
-
-async def batches_wait(connection: Connection) -> bool:
-    """Return whether scenarios of batches wait for a slot."""
-    return bool(
-        await connection.fetchval(
-            "SELECT EXISTS (SELECT FROM scenarios WHERE state = 'init_startup' AND batch_id IS NOT NULL)"
-        )
-    )
+    return FreeRunners(rows)
 
 
 async def count_expected(connection: Connection, features: Collection[str], locked: Collection[UUID]) -> int:

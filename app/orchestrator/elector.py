@@ -16,6 +16,7 @@ from ..scenarios.notifications import CHANNEL
 log = structlog.get_logger(__name__)
 
 _RETRY = 1.0  # seconds
+_CHECK_EVERY = 0.1  # seconds
 _AWAY = (*LOST, *REFUSED)
 
 
@@ -28,9 +29,14 @@ class Leadership:
 
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         self._connection = connection
+        self._checked = time.monotonic()
 
     async def is_held(self) -> bool:
-        """Ask the server over the connection that holds the lock."""
+        """Ask the server over the connection that holds the lock, if it was not asked just now."""
+        now = time.monotonic()
+        if now - self._checked < _CHECK_EVERY and not self._connection.is_closed():
+            return True
+        self._checked = now
         try:
             await self._connection.execute("SELECT")
         except _AWAY as error:

@@ -53,7 +53,7 @@ async def relay(database: Database, publish: Publish, topic: Topic, wake: Wake, 
             log.warning("outbox relay will try again", error=str(error) or type(error).__name__)
             await sleep(poll)
             continue
-        if not count:
+        if count < BATCH:  # what was committed since has set the wake
             await wake.wait(poll)
 
 

@@ -20,6 +20,8 @@ class Signals:
         self.announcer = Wake()
         self.leader = Wake()
         self.batches = Wake()
+        self.has_batches = True
+        """Whether a batch may be going, so that ends of runs matter to the keeper of batches."""
         self.scanner = Wake()
         self.relays = {topic: Wake() for topic in (runner_commands, results_commands, results_changes)}
 
@@ -35,7 +37,8 @@ class Signals:
             self.scanner.set()
         elif not isinstance(message, RunStarted):
             self.leader.set()
-            self.batches.set()
+            if self.has_batches:
+                self.batches.set()
 
     def after_decision(self) -> None:
         """Call when the leader has decided about scenarios."""

@@ -20,7 +20,7 @@ from app.messages import (
     StopScenario,
 )
 from app.orchestrator import leases, store
-from app.orchestrator.dispatcher import free_slots
+from app.orchestrator.dispatcher import find_free_runners
 from app.orchestrator.heartbeats import note_instance
 from app.orchestrator.lifecycle import ScenarioRecord
 from app.postgres import Connection
@@ -91,7 +91,7 @@ async def test_a_runner_that_left_before_its_first_heartbeat_was_heard_gets_no_r
     async with world.database.connection() as connection:
         await leases.mark_leaving(connection, left)
         await note_instance(connection, RunnerHeartbeat(left, slots, ()))
-        assert await free_slots(connection, 30.0, 1) == []
+        assert (await find_free_runners(connection, 30.0)).free_slots(1) == []
 
 
 async def test_a_silent_runner_gets_no_more_runs_long_before_its_leases_end(world: World) -> None:

@@ -3,14 +3,15 @@
 from collections import defaultdict
 from uuid import UUID, uuid4
 
-from anyio import create_task_group
+import pytest
+from anyio import create_task_group, sleep
 
 from app.bus import BusUnavailableError
 from app.concurrency.wake import Wake
 from app.messages import Instance, Message, StopRun, Topic, runner_commands
-from app.orchestrator import store
+from app.orchestrator import outbox, store
 from app.orchestrator.outbox import relay
-from app.postgres import Database
+from app.postgres import Connection, Database
 from tests.support.waiting import until
 
 INSTANCE = Instance("runner-1", uuid4())
@@ -79,3 +80,32 @@ async def test_a_message_is_published_once_if_nothing_fails(scenarios: Database)
             await until(lambda: len(bus.published[SCENARIOS[0]]) == attempt)  # noqa: B023 - awaited here
         group.cancel_scope.cancel()
     assert bus.published[SCENARIOS[0]] == [1, 2, 3]
+
+
+async def test_nothing_is_asked_again_until_something_can_have_changed(
+    scenarios: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    async def counted(connection: Connection, topic: Topic, limit: int) -> list[outbox.OutboxMessage]:
+        nonlocal looks
+        looks += 1
+        return await pending(connection, topic, limit)
+
+    pending = outbox.pending
+    monkeypatch.setattr(outbox, "pending", counted)
+    async with scenarios.transaction() as connection:
+        await store.send(connection, SCENARIOS[0], runner_commands, StopRun(INSTANCE, SCENARIOS[0], 1))
+    bus, wake = FailingBus(fail_every=1000), Wake()
+    async with create_task_group() as group:
+        group.start_soon(relay, scenarios, bus.publish, runner_commands, wake, 3600)
+
+        async def empty() -> bool:
+            return await count_unpublished(scenarios) == 0
+
+        await until(empty)
+        await sleep(0.1)
+        assert looks == 1
+        wake.set()
+        await until(lambda: looks == 2)
+        group.cancel_scope.cancel()

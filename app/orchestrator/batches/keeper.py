@@ -118,6 +118,7 @@ class BatchKeeper:
     async def _make_all(self) -> None:
         async with self._database.connection() as connection:
             batches = await list_going(connection)
+        self._signals.has_batches = bool(batches)
         for batch in batches:
             match batch["state"]:
                 case BatchState.RUNNING:

@@ -115,12 +115,6 @@ async def _list_going(world: World) -> None:
         await keeper.list_going(connection)
 
 
-@call(dispatcher.batches_wait)
-async def _batches_wait(world: World) -> None:
-    async with world.scenarios.connection() as connection:
-        await dispatcher.batches_wait(connection)
-
-
 @call(dispatcher.count_expected)
 async def _count_expected(world: World) -> None:
     async with world.scenarios.connection() as connection:

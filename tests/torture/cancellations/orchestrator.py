@@ -180,10 +180,10 @@ async def _find_work(world: World) -> None:
         await dispatcher.find_work(connection)
 
 
-@call(dispatcher.free_slots)
-async def _free_slots(world: World) -> None:
+@call(dispatcher.find_free_runners)
+async def _find_free_runners(world: World) -> None:
     async with world.scenarios.connection() as connection:
-        await dispatcher.free_slots(connection, 3600, 3)
+        await dispatcher.find_free_runners(connection, 3600)
 
 
 @call(dispatcher.lock_slots)

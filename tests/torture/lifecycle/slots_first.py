@@ -3,7 +3,7 @@
 from app.domain.features import FEATURES
 from app.orchestrator import store
 from app.orchestrator.decisions import apply_each
-from app.orchestrator.dispatcher import Dispatcher, free_slots, lock_slots
+from app.orchestrator.dispatcher import Dispatcher, find_free_runners, lock_slots
 from app.orchestrator.lifecycle import AssignRun
 from app.orchestrator.transactions import repeat
 from app.postgres import Connection
@@ -17,7 +17,7 @@ async def dispatch(self: Dispatcher) -> None:
     """`Dispatcher.dispatch`, but it locks the slots first, and then takes whatever waits."""
 
     async def batch(connection: Connection) -> bool:
-        free = await free_slots(connection, self._grace, _MOST)
+        free = (await find_free_runners(connection, self._grace)).free_slots(_MOST)
         slots = await lock_slots(connection, free)
         unordered = rewriting(connection, {_AHEAD_OF_ITS_TRANSACTION: "false"})
         waiting = await store.lock_waiting(unordered, len(slots), FEATURES) if slots else []
