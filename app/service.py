@@ -36,6 +36,7 @@ from .messages import Instance
 from .notifier.senders.factory import make_sender
 from .notifier.service import NotifiedChannel, Notifier
 from .orchestrator import run_orchestrator
+from .orchestrator.databases import open_lifecycle_database
 from .orchestrator.elector import AlreadyRunningError
 from .orchestrator.leases import LeaseTiming
 from .process import configure_process, require_utf8, set_on_termination
@@ -79,7 +80,7 @@ async def _open_orchestrator(context: RoleContext) -> Work:
     return partial(
         run_orchestrator,
         resources.dsn(SCENARIOS),
-        await resources.pool(SCENARIOS),
+        await resources.pool(SCENARIOS, open_lifecycle_database),
         context.bus,
         LeaseTiming(settings.heartbeat_interval, settings.heartbeat_timeout),
         alone=settings.bus == "memory",

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager, redirect_stderr
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, redirect_stderr
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,6 +36,7 @@ from app.domain.spec import ScenarioSpec
 from app.domain.stored_spec import encode_spec
 from app.messages import CreateScenario, Instance, orchestrator_commands
 from app.orchestrator import run_orchestrator
+from app.orchestrator.databases import open_lifecycle_database
 from app.orchestrator.leases import LeaseTiming
 from app.postgres import TRANSIENT, Database, migrate, open_database
 from app.postgres.embedded.account import Account
@@ -62,7 +63,13 @@ async def through_the_service(folder: Path, server: EmbeddedServer, kind: str, b
     """Return the scenarios per second of a warm service, from the first command to the last end."""
     async with AsyncExitStack() as stack:
         names = [f"{kind}_{part}" for part in PARTS]
-        scenarios, predictions = [await stack.enter_async_context(_database(server, name)) for name in names]
+        scenarios, predictions = [
+            await stack.enter_async_context(_database(opened))
+            for opened in (
+                open_lifecycle_database(server.dsn(names[0])),
+                open_database(server.dsn(names[1]), size=POOL),
+            )
+        ]
         bus: Bus
         if broker is None:
             bus = await stack.enter_async_context(open_memory_bus(RetryPolicy(transient=TRANSIENT)))
@@ -83,8 +90,8 @@ async def through_the_service(folder: Path, server: EmbeddedServer, kind: str, b
 
 
 @asynccontextmanager
-async def _database(server: EmbeddedServer, name: str) -> AsyncGenerator[Database, None]:
-    async with open_database(server.dsn(name), size=POOL) as database, create_task_group() as group:
+async def _database(opened: AbstractAsyncContextManager[Database]) -> AsyncGenerator[Database, None]:
+    async with opened as database, create_task_group() as group:
         group.start_soon(database.watch)
         yield database
         group.cancel_scope.cancel()

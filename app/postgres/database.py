@@ -1,9 +1,10 @@
 """A connection pool in which every wait is bounded and a lost connection is a transient error."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 import asyncpg
@@ -188,12 +189,14 @@ async def open_database(
     command_timeout: float = 30.0,
     idle_timeout: float = 5.0,
     silence_timeout: float = 3.0,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncGenerator[Database, None]:
     """Open a pool of at most `size` connections to `dsn`, which connect when they are needed.
 
     Times are in seconds. The server cancels a statement after `command_timeout`. It rolls back a transaction
     that is idle for `idle_timeout`, so that a frozen process does not keep its locks. While `Database.watch`
     runs, a server that does not answer the health probe within `silence_timeout` is treated as down.
+    `settings` are those of the server for these connections.
     """
     probe = HealthProbe(dsn, silence_timeout)
 
@@ -210,6 +213,7 @@ async def open_database(
         server_settings={
             "statement_timeout": str(int(command_timeout * 1000)),
             "idle_in_transaction_session_timeout": str(int(idle_timeout * 1000)),
+            **settings,
         },
         init=init,
         reset=_skip_reset,
