@@ -13,7 +13,7 @@ import httpx
 from . import batches, resources, scenarios
 from .address import Address
 from .answers import StreamMessage
-from .errors import ClientError, not_reached, refused
+from .errors import ClientError, not_reached
 from .event_stream import StreamFollower
 from .procedures import Attempt, Listing, Pause, Procedure, Reply, Request, Step, exchange
 from .whole_file import written_whole
@@ -47,7 +47,7 @@ class AsyncTransport:
             result = fault = None
             try:
                 result = await self._perform(step)
-            except (httpx.TransportError, ClientError) as error:
+            except (httpx.HTTPError, ClientError) as error:
                 fault = error
 
     async def items(self, listing: Listing[T]) -> AsyncIterator[T]:
@@ -66,13 +66,12 @@ class AsyncTransport:
             pause = 0.25
             try:
                 async with self._open(request) as response:
-                    if response.status_code != httpx.codes.OK:
-                        body = await response.aread()
-                        raise refused(self._shown(request), response.status_code, response.headers, body)
+                    body = b"" if response.is_success else await response.aread()
+                    follower.check(self._shown(request), response.status_code, response.headers, body)
                     async for part in response.aiter_bytes():
                         for message in follower.feed(part):
                             yield message
-            except httpx.TransportError as error:
+            except httpx.HTTPError as error:
                 pause = follower.pause(not_reached(self._address.shown, error))
             except ClientError as error:
                 pause = follower.pause(error)

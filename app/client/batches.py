@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, BinaryIO
-from uuid import uuid4
 
 from .answers import AcceptedCommand, BatchStatus, FramesOfScenario, Page, ToldBatch
 from .procedures import (
@@ -13,6 +12,7 @@ from .procedures import (
     Procedure,
     Request,
     ask,
+    creation_headers,
     decoded,
     get,
     join,
@@ -30,9 +30,9 @@ def create(
     """Analyse the recordings that match a pattern. `options` are the other fields of POST /batches.
 
     It is sent again if the connection is lost, and then creates at most one, as a scenario is created.
-    Raises ClientError.
+    Raises ClientError, and ValueError for a key that no header can have.
     """
-    headers = {} if "id" in options else {"Idempotency-Key": idempotency_key or uuid4().hex}
+    headers = creation_headers(options, idempotency_key)
     body = {"sources": sources, "scenario": scenario, **options}
     reply = yield send_json("POST", "batches", body, headers=headers, is_repeatable=True)
     made = get("batches", decoded(reply, AcceptedCommand).id)

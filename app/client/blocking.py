@@ -13,7 +13,7 @@ import httpx
 from . import batches, resources, scenarios
 from .address import Address
 from .answers import StreamMessage
-from .errors import ClientError, not_reached, refused
+from .errors import ClientError, not_reached
 from .event_stream import StreamFollower
 from .procedures import Attempt, Listing, Pause, Procedure, Reply, Request, Step, exchange
 from .whole_file import written_whole
@@ -45,7 +45,7 @@ class BlockingTransport:
             result = fault = None
             try:
                 result = self._perform(step)
-            except (httpx.TransportError, ClientError) as error:
+            except (httpx.HTTPError, ClientError) as error:
                 fault = error
 
     def items(self, listing: Listing[T]) -> Iterator[T]:
@@ -63,12 +63,11 @@ class BlockingTransport:
             pause = 0.25
             try:
                 with self._open(request) as response:
-                    if response.status_code != httpx.codes.OK:
-                        body = response.read()
-                        raise refused(self._shown(request), response.status_code, response.headers, body)
+                    body = b"" if response.is_success else response.read()
+                    follower.check(self._shown(request), response.status_code, response.headers, body)
                     for part in response.iter_bytes():
                         yield from follower.feed(part)
-            except httpx.TransportError as error:
+            except httpx.HTTPError as error:
                 pause = follower.pause(not_reached(self._address.shown, error))
             except ClientError as error:
                 pause = follower.pause(error)

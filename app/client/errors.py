@@ -60,13 +60,13 @@ def not_reached(url: str, error: Exception) -> ClientError:
     )
 
 
-def not_understood(url: str, error: Exception) -> ClientError:
+def not_understood(url: str, status: int, error: object) -> ClientError:
     """Return the error for an answer that has another form than the API's."""
     detail = (
         f"The answer of {url} was not understood ({error}). Is that the address of a videoanalysis service,"
         " and is the client as new as the service?"
     )
-    return ClientError(detail)
+    return ClientError(detail, status=status)
 
 
 def _no_problem(url: str, status: int, headers: httpx.Headers) -> ClientError:

@@ -3,11 +3,12 @@
 from time import monotonic
 from typing import Any
 
+import httpx
 import msgspec
 
 from .answers import StreamMessage
-from .errors import ClientError
-from .procedures import Request, pauses
+from .errors import ClientError, not_understood, refused
+from .procedures import AWAY, Request, pauses
 
 SILENCE = 60.0
 """Seconds without a byte after which a stream is lost: the service writes a comment every 15."""
@@ -39,23 +40,33 @@ class StreamFollower:
         self._rest, self._fields = b"", {}
         return Request(path="stream", parameters=parameters, headers=headers, timeout=SILENCE)
 
+    def check(self, url: str, status: int, headers: httpx.Headers, body: bytes) -> None:
+        """Raise ClientError for an answer that is no event stream. `body` is only needed of a refusal."""
+        if status != httpx.codes.OK:
+            raise refused(url, status, headers, body)
+        if not headers.get("content-type", "").startswith("text/event-stream"):
+            raise not_understood(url, status, "it is no event stream")
+
     def feed(self, received: bytes) -> list[StreamMessage]:
         """Return the messages that are whole with these bytes. A line ends with a line feed alone.
 
-        Other ends of lines, such as U+2028, may be in the texts of a message.
+        Other ends of lines, such as U+2028, may be in the texts of a message. Raises ClientError.
         """
         self._pauses = pauses(_TRIES)
         *lines, self._rest = (self._rest + received).split(b"\n")
         found = []
         for line in lines:
             if line:
-                name, _, value = line.decode().partition(": ")
+                name, _, value = line.decode(errors="replace").partition(": ")
                 self._fields[name] = value  # of a comment, the name is empty
                 continue
             message, self._fields = self._fields, {}
             self.last_id = message.get("id", self.last_id)
             if "data" in message:
-                data: dict[str, Any] = msgspec.json.decode(message["data"])
+                try:
+                    data = msgspec.json.decode(message["data"], type=dict[str, Any])
+                except msgspec.MsgspecError as error:
+                    raise not_understood("/stream", httpx.codes.OK, error) from error
                 found.append(StreamMessage(message.get("event", ""), message.get("id"), data))
         return found
 
@@ -64,6 +75,7 @@ class StreamFollower:
 
         Raises `error` if to wait does not help, or did not.
         """
-        if not self._pauses or (error.status is not None and error.status not in (429, 502, 503, 504)):
+        is_passing = error.status is None or error.status in AWAY
+        if not self._pauses or not is_passing:
             raise error
         return self._pauses.pop(0)

@@ -11,7 +11,7 @@ from random import uniform
 from time import monotonic
 from typing import Any, BinaryIO, Generic, TypeAlias, TypeVar
 from urllib.parse import quote
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import msgspec
@@ -25,7 +25,9 @@ FilePath: TypeAlias = Path | str
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0  # seconds, doubled after each failure
 _BUSY = (429, 503)  # the same request can succeed later
-_AWAY = (429, 502, 503, 504)  # of the service, or of a proxy before it
+AWAY = (429, 502, 503, 504)
+"""What the service, or a proxy before it, answers for a while only."""
+
 _UNREACHED_FOR = 60.0  # seconds for which a service may be away while something is waited for
 _ACCEPTED = 202
 _EXPORT_TIMEOUT = 120.0  # seconds between two parts of a file
@@ -59,7 +61,7 @@ class Reply(Struct, frozen=True):
 
 
 class Attempt(Struct, frozen=True):
-    """A step: send a request once. It is answered with a Reply; httpx.TransportError is thrown in."""
+    """A step: send a request once. It is answered with a Reply; httpx.HTTPError is thrown in."""
 
     request: Request
 
@@ -126,6 +128,18 @@ def send_json(
     )
 
 
+def creation_headers(options: Mapping[str, object], key: str | None) -> dict[str, str]:
+    """Return the header by which a creation can be repeated; none if the options have an id for that.
+
+    Raises ValueError if the key cannot be in a header.
+    """
+    if key is None:
+        return {} if "id" in options else {"Idempotency-Key": uuid4().hex}
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError("An idempotency key has letters of ASCII, digits, spaces and signs only.")
+    return {"Idempotency-Key": key}
+
+
 def join(*path: object) -> str:
     """Return a path of these parts, each quoted, so that a part with a slash stays one."""
     return "/".join(quote(str(part), safe="") for part in path)
@@ -147,7 +161,7 @@ def decoded(reply: Reply, answer: type[T]) -> T:
     try:
         return msgspec.json.decode(reply.body, type=answer)
     except msgspec.MsgspecError as error:
-        raise not_understood(reply.url, error) from error
+        raise not_understood(reply.url, reply.status, error) from error
 
 
 def settle(reply: Reply, request: Request, answer: type[T]) -> Procedure[T]:
@@ -185,7 +199,7 @@ def wait_for(
         try:
             found = yield from read()
         except ClientError as error:
-            is_away = error.status is None or error.status in _AWAY
+            is_away = error.status is None or error.status in AWAY
             if not is_away or monotonic() - reached > _UNREACHED_FOR:
                 raise
         else:
@@ -208,7 +222,7 @@ def exchange(url: str, request: Request, retries: int) -> Generator[Attempt | Pa
         wait = pause
         try:
             reply: Reply = yield Attempt(request)
-        except httpx.TransportError as error:
+        except httpx.HTTPError as error:
             never_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
             if wait is None or not (request.is_repeatable or never_sent):
                 raise not_reached(url, error) from error

@@ -3,8 +3,6 @@
 from pathlib import Path
 from urllib.parse import quote
 
-import msgspec
-
 from .answers import (
     ChannelStatus,
     ChannelTrial,
@@ -97,6 +95,5 @@ def describe() -> Procedure[ServiceInfo]:
 
 def read_raw(path: str, **parameters: object) -> Procedure[object]:
     """Return the JSON of any other GET, such as `read("runners")`. Raises ClientError."""
-    reply = yield Request(path=path.strip("/"), parameters=written(parameters), is_repeatable=True)
-    answer: object = msgspec.json.decode(reply.body)
-    return answer
+    request = Request(path=path.strip("/"), parameters=written(parameters), is_repeatable=True)
+    return (yield from ask(request, object))

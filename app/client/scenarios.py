@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any, BinaryIO
-from uuid import uuid4
 
 from ..domain.prediction import Prediction
 from .answers import AcceptedCommand, EventRecord, Page, ScenarioStatus, ToldScenario
@@ -15,6 +14,7 @@ from .procedures import (
     Procedure,
     Request,
     ask,
+    creation_headers,
     decoded,
     get,
     join,
@@ -31,9 +31,9 @@ def create(
     """Create a scenario and start it. `options` are the other fields of POST /scenarios.
 
     It is sent again if the connection is lost, and then creates at most one: the key is random if none is
-    given, unless `id` is. Raises ClientError.
+    given, unless `id` is. Raises ClientError, and ValueError for a key that no header can have.
     """
-    headers = {} if "id" in options else {"Idempotency-Key": idempotency_key or uuid4().hex}
+    headers = creation_headers(options, idempotency_key)
     body = {"source": source, "detector": detector, **options}
     reply = yield send_json("POST", "scenarios", body, headers=headers, is_repeatable=True)
     made = get("scenarios", decoded(reply, AcceptedCommand).id)

@@ -2,6 +2,7 @@
 
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import NamedTuple, NoReturn
 
 import rich_click as click
@@ -82,6 +83,9 @@ def videoanalysis() -> None:
 
 def main() -> NoReturn:
     """Run the command with the process's arguments, and exit with one of EXIT_CODES."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that is not UTF-8 shows a name as far as it can
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = videoanalysis.main(prog_name="videoanalysis", standalone_mode=False)
     except click.ClickException as error:

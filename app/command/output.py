@@ -53,7 +53,10 @@ def print_error(sentence: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value that msgspec can encode as one line of JSON."""
-    click.echo("".join(_escaped(c) for c in msgspec.json.encode(value).decode()))
+    text = msgspec.json.encode(value).decode()
+    if not (text.isprintable() and _can_be_written(text)):
+        text = "".join(c if c.isprintable() and _can_be_written(c) else _json_escape(c) for c in text)
+    click.echo(text)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -80,13 +83,14 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
         make_console().print(Text.assemble((f"{name:{width}}", "bold"), "  ", value))
 
 
-def _escaped(character: str) -> str:
-    """Return a character of a JSON document as it is, or as JSON's escape if a terminal might obey it."""
-    if character.isprintable():
-        return character
-    return msgspec.json.encode(character).decode()[1:-1] if character < " " else _json_escape(character)
+def _can_be_written(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # of a terminal that is not UTF-8
+        return False
+    return True
 
 
 def _json_escape(character: str) -> str:
-    units = character.encode("utf-16-be", "surrogatepass")
+    units = character.encode("utf-16-be")
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))

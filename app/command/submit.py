@@ -80,7 +80,10 @@ def submit(
     }
     fields |= {field: value for field, value in given.items() if value is not None}
     fields["source"] = client.upload(source).source if upload else source
-    made = client.scenarios.create(idempotency_key=key, **fields)
+    try:
+        made = client.scenarios.create(idempotency_key=key, **fields)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--key") from error
     if as_json:
         print_json(made)
     else:

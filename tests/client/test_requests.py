@@ -106,6 +106,21 @@ def test_an_answer_of_something_else_is_told(tmp_path: Path) -> None:
         client.system()
 
 
+def test_a_page_is_no_event_stream(tmp_path: Path) -> None:
+    (tmp_path / "stream").write_text("<html>Welcome to a router</html>")
+    with (
+        web_server(tmp_path) as server,
+        Client(server.url) as client,
+        pytest.raises(ClientError, match="it is no event stream"),
+    ):
+        list(client.changes())
+
+
+def test_a_key_that_no_header_can_have_is_refused() -> None:
+    with Client("http://127.0.0.1:1") as client, pytest.raises(ValueError, match="An idempotency key has"):
+        client.scenarios.create("clip.mp4", {}, idempotency_key="Nacht für Nacht")
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_a_file_that_breaks_off_is_not_left_behind(tmp_path: Path, *, is_async: bool) -> None:
     served = tmp_path / "scenarios" / "one" / "export"

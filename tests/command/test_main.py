@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
+from io import BytesIO, TextIOWrapper
 
 import pytest
 
 from app.command import main as command_module
 from app.command.main import COMMANDS, load, main
-from app.command.output import CommandError, print_error, print_json, printable
+from app.command.output import CommandError, print_error, print_json, print_line, printable
 from tests.support.paths import ROOT
 
 HOSTILE = "cam \x1b[2J\x9b31m\u202e\ud800\U000e0041 ü 🚗\n"
@@ -98,3 +99,18 @@ def test_json_means_what_it_meant_and_does_not_drive_the_terminal(
     assert json.loads(printed) == value
     assert printed.rstrip("\n").isprintable()
     assert "ü 🚗" in printed
+
+
+def test_a_terminal_that_is_not_utf_8_shows_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = BytesIO()
+    monkeypatch.setattr(sys, "stdout", TextIOWrapper(written, "latin-1", write_through=True))
+
+    def say(**_: object) -> None:
+        print_json({"name": "ü 🚗"})
+        print_line("ü 🚗")
+
+    monkeypatch.setattr(command_module.videoanalysis, "main", say)
+    assert called([], monkeypatch) == 0
+    in_json, in_line = written.getvalue().decode("latin-1").splitlines()
+    assert json.loads(in_json) == {"name": "ü 🚗"}
+    assert in_line == r"ü \U0001f697"
