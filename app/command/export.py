@@ -30,7 +30,7 @@ _ENDINGS = {
     "--format",
     "file_format",
     metavar="FORMAT",
-    help="csv, jsonl, coco, mot or parquet; else by FILE's ending.",
+    help="csv, jsonl, coco, mot or parquet; by default what FILE ends in.",
 )
 @click.option("--events", is_flag=True, help="Events, in place of predictions.")
 @click.option("--label", metavar="LABEL", help="Only detections or events of this label.")
@@ -69,10 +69,10 @@ def export(
     """
     if (scenario is None) == (batch is None):
         raise click.UsageError("Give a SCENARIO or --batch.")
-    chosen = file_format or _ENDINGS.get(Path(output).suffix.lower())
+    is_stream = output == "-"
+    chosen = file_format or ("csv" if is_stream else _ENDINGS.get(Path(output).suffix.lower()))
     if chosen is None:
         raise click.UsageError(f"The ending of {output!r} tells no format: give --format.")
-    is_stream = output == "-"
     if is_stream and as_json:
         raise click.UsageError("--json tells what was written to a file, so FILE cannot be -.")
     to: Path | BinaryIO = sys.stdout.buffer if is_stream else Path(output)

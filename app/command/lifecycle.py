@@ -79,10 +79,11 @@ def rm(client: Client, scenarios: tuple[str, ...], *, stop_first: bool, yes: boo
 
 
 def confirm(question: str) -> None:
-    """Return if the user agrees. Raises CommandError if nobody can be asked, click.Abort if not agreed."""
+    """Return if the user agrees. Raises CommandError if not, or if nobody can be asked."""
     if not sys.stdin.isatty():
         raise CommandError("Nobody can be asked here: give --yes to delete.", 2)
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        raise CommandError("Nothing was deleted.")
 
 
 def _told(scenario: ScenarioStatus, *, as_json: bool) -> None:

@@ -40,6 +40,9 @@ def follow(client: Client, scenario_id: str, *, timeout: float | None = None, as
         raise CommandError(
             f"The scenario has not ended within {timeout:g} s. It goes on.", _STOPPED
         ) from error
+    except KeyboardInterrupt:
+        click.echo(f"The scenario goes on. videoanalysis stop {scenario_id}  stops it.", err=True)
+        raise
     if ended.outcome == "failed":
         raise CommandError(f"It failed: {ended.error or 'no reason is known'}")
     if ended.outcome != "completed":

@@ -109,6 +109,7 @@ def test_a_scenario_from_submit_to_rm(call: Call, tmp_path: Path) -> None:
 
     written = call(f"export {first} -o out.csv --label aruco:4")
     assert written.out == f"out.csv  {(tmp_path / 'out.csv').stat().st_size} bytes\n"
+    assert call(f"export {first} -o -").out.splitlines()[0].startswith("scenario_id,")
     with (tmp_path / "out.csv").open(newline="") as file:
         assert [row["label"] for row in csv.DictReader(file)] == ["aruco:4"]
     refused = call("export nobody -o out.xyz")
@@ -133,7 +134,7 @@ def test_a_scenario_from_submit_to_rm(call: Call, tmp_path: Path) -> None:
     )
 
 
-def test_the_exit_code_tells_the_outcome(call: Call) -> None:
+def test_the_exit_code_tells_the_outcome(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = call("submit broken.mp4 -d marker --name twin --watch --json")
     assert failed.code == 1
     assert failed.err.startswith("Error: It failed: ")
@@ -141,6 +142,11 @@ def test_the_exit_code_tells_the_outcome(call: Call) -> None:
     endless = call("submit 'test:testsrc2?duration=3600' -d marker --name twin").out.strip()
     late = call(f"watch {endless} --timeout 0.3")
     assert (late.code, late.err) == (4, "Error: The scenario has not ended within 0.3 s. It goes on.\n")
+    with monkeypatch.context() as patch:
+        patch.setattr("app.client.blocking.sleep", interrupt)
+        left = call(f"watch {endless}")
+    assert left.code == 130
+    assert left.err.strip() == f"The scenario goes on. videoanalysis stop {endless}  stops it."
     several = call("stop twin")
     assert several.code == 1
     assert several.err.startswith("Error: Several have the name 'twin'. Give the id of one: ")
@@ -199,6 +205,10 @@ def test_in_a_terminal_there_is_a_table_of_its_width_and_a_progress_bar(
     assert "\x1b[2J" not in said
     assert "\u202e" not in said
     assert r"\x1b[2J" in said
+
+
+def interrupt(_seconds: float) -> None:
+    raise KeyboardInterrupt
 
 
 def in_terminal(service: ServiceProcess, line: str) -> str:
