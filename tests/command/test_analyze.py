@@ -15,13 +15,14 @@ from fcntl import ioctl
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
 
 from app.command.analysing.engine import locked_folder
-from app.command.analysing.plan import PlanError, make_scenario, read_options
-from app.command.analysing.recordings import find_recordings
+from app.command.analysing.plan import Plan, PlanError, locate_model, make_scenario, read_options
+from app.command.analysing.recordings import RecordedFile, find_recordings
 from app.command.output import CommandError
 from app.domain.detector_config import Objects
 from tests.support.clips import marker_clip, text_as_mp4
@@ -301,6 +302,32 @@ def test_folders_patterns_and_odd_names_are_found(tmp_path: Path, monkeypatch: p
         "none/*.mp4": "No file matches this pattern.",
         "empty": "The folder has no files.",
     }
+
+
+def test_the_id_of_a_scenario_stands_for_all_that_its_results_depend_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    clip, model = tmp_path / "clip.mp4", tmp_path / "best.onnx"
+    clip.write_bytes(b"first")
+    model.write_bytes(b"a model")
+
+    def id_of(*options: str) -> UUID:
+        new, folder, version = locate_model(
+            make_scenario("onnx", ["model=best.onnx", *options], {}), tmp_path / "models"
+        )
+        assert folder == tmp_path  # not below the model folder, but where the command is called
+        return Plan(new, version).of(RecordedFile(clip, "clip.mp4")).id
+
+    first = id_of()
+    clip.touch()
+    assert id_of() == first
+    ids = {first, id_of("confidence=0.7")}
+    model.write_bytes(b"another")
+    ids.add(id_of())
+    clip.write_bytes(b"other")
+    ids.add(id_of())
+    assert len(ids) == 4
 
 
 def test_options_of_a_detector_are_read_as_its_configuration_says() -> None:

@@ -39,6 +39,7 @@ class ServiceProcess:
         self._options = [app] if app.endswith(":app") else ["--factory", app]
         self._code = code
         self.python: Path | str = sys.executable  # of the environment in which it runs
+        self.command: tuple[str | Path, ...] = ()  # another way to start it, with options of its own
         self.is_forked = self.may_fork and code == ROOT
         self.folder = folder
         self.media = folder / "media"
@@ -74,12 +75,17 @@ class ServiceProcess:
         environment = {name: text for name, text in os.environ.items() if not name.startswith("VA_")}
         environment |= {"PYTHONPATH": str(self._code)} | self._variables
         options = [*self._options, "--port", str(self.port)]
-        if self.is_forked and self.python == sys.executable and "LD_PRELOAD" not in environment:
+        if (
+            self.is_forked
+            and not self.command
+            and self.python == sys.executable
+            and "LD_PRELOAD" not in environment
+        ):
             self._process = ForkedProcess(options, self.folder, environment, self.log)
             return
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [self.python, "-m", "uvicorn", *options],
+                [*self.command] or [self.python, "-m", "uvicorn", *options],
                 cwd=self.folder,
                 env=environment,
                 stdout=log,

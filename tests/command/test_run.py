@@ -1,0 +1,83 @@
+"""`videoanalysis run`: the settings that it takes, and that it starts the service as `make run` does."""
+
+import re
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import uvicorn
+from uvicorn.main import main as uvicorn_command
+
+from app.command import run as module
+from app.command.output import CommandError
+from tests.support.paths import ROOT
+
+OPTIONS = ("lifespan", "access_log", "log_level", "timeout_graceful_shutdown")
+
+
+class _Server:
+    """Takes the place of uvicorn's server, and keeps with what it would serve."""
+
+    started = True
+    made: ClassVar[list[uvicorn.Config]] = []
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        self.made.append(config)
+
+    def run(self) -> None:
+        """Return at once."""
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files of settings with which a service was made, in an empty folder."""
+    made: list[Path] = []
+
+    def create(dotenv: Path) -> str:
+        made.append(dotenv)
+        return "app"
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("VA_HOST", "VA_PORT"):
+        monkeypatch.setenv(name, "")  # so that what the command sets is undone
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(module, "create", create)
+    monkeypatch.setattr(uvicorn, "Server", _Server)
+    monkeypatch.setattr(_Server, "made", [])
+    return made
+
+
+def test_flags_win_over_the_file_and_the_file_over_defaults(files: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "yard.env").write_text("VA_HOST=127.0.0.2\nVA_PORT=9000\n")
+    module.run.main(["--env-file", "yard.env", "--port", "9001"], standalone_mode=False)
+    (config,) = _Server.made
+    assert (config.host, config.port, files) == ("127.0.0.2", 9001, [Path("yard.env")])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--port", "99999"], "VA_PORT='99999' is wrong: it must be a port number"),
+        (["--env-file", "none.env"], "There is no file 'none.env'"),
+    ],
+)
+@pytest.mark.usefixtures("files")
+def test_a_wrong_setting_is_a_sentence(arguments: list[str], said: str) -> None:
+    with pytest.raises(CommandError, match=said):
+        module.run.main(arguments, standalone_mode=False)
+    assert _Server.made == []
+
+
+@pytest.mark.parametrize("file", ["Makefile", "Dockerfile"])
+@pytest.mark.usefixtures("files")
+def test_the_service_is_started_as_elsewhere(file: str) -> None:
+    text = (ROOT / file).read_text()
+    words = re.findall(
+        r"[\w.:-]+", text[text.index("app.main:app") :].replace("\\\n", " ").partition("\n")[0]
+    )
+    wanted: dict[str, Any] = uvicorn_command.make_context(
+        "uvicorn", [w for w in words if w != "options"]
+    ).params
+    module.run.main([], standalone_mode=False)
+    (config,) = _Server.made
+    assert {name: getattr(config, name) for name in OPTIONS} == {name: wanted[name] for name in OPTIONS}
