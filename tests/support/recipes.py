@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from textwrap import dedent
 
 from tests.support.paths import ROOT
 
@@ -14,6 +15,7 @@ def commands_of(recipe: str) -> list[list[str]]:
 
 
 def blocks_of(recipe: str, language: str) -> list[str]:
-    """Return the blocks of a recipe that are in this language."""
+    """Return the blocks of a recipe that are in this language, also those in lists."""
     page = (ROOT / "docs" / "recipes" / f"{recipe}.md").read_text()
-    return re.findall(rf"^```{language}\n(.+?)^```", page, re.DOTALL | re.MULTILINE)
+    blocks = re.findall(rf"^ *```{language}\n(.+?)^ *```", page, re.DOTALL | re.MULTILINE)
+    return [dedent(block) for block in blocks]

@@ -30,7 +30,14 @@ _TOGETHER: Sequence[tuple[str, Sequence[str]]] = [
 ]
 """Tests with a Kafka broker. Each group runs in one process, so three brokers are enough."""
 
-_SHARED = ("tests/browser/", "tests/client/", "tests/command/", "tests/packaging/", "tests/service/")
+_SHARED = (
+    "tests/browser/",
+    "tests/client/",
+    "tests/command/",
+    "tests/packaging/",
+    "tests/recipes/",
+    "tests/service/",
+)
 """Tests whose files start a browser or a service, or build a wheel, for several of them."""
 
 _FIRST = (
