@@ -1,15 +1,17 @@
 /** The channels that are told of events, what came of it, and what to do about what did not arrive. */
-import { get, post } from "../lib/api.js";
+import { post } from "../lib/api.js";
 import { count, plural } from "../lib/format.js";
 import { marked } from "../lib/marked.js";
-import { html, useEffect, useState } from "../lib/preact.js";
+import { html, useState } from "../lib/preact.js";
 import { link } from "../lib/router.js";
 import { can } from "../lib/session.js";
+import { useGet } from "../lib/use_get.js";
 import { Badge } from "./badge.js";
 import { Pager, ProblemSentence, Since, Time, usePages } from "./basics.js";
 
 const LIMIT = 50;
-const STATES = { pending: ["wait", "…"], sent: ["done", "✓"], dead: ["bad", "✕"] };
+const EVERY = 5_000; // ms
+const STATES = { pending: ["wait", "…", "waiting"], sent: ["done", "✓", "sent"], dead: ["bad", "✕", "given up"] };
 
 export function Channels({ channels, reload }) {
   const [version, setVersion] = useState(0);
@@ -72,19 +74,18 @@ function ChannelRow({ channel, changed }) {
   </tr>`;
 }
 
+function StateOf({ delivery }) {
+  const [tone, sign, word] = STATES[delivery.state] ?? ["idle", "?", delivery.state];
+  return html`<${Badge} tone=${tone} sign=${sign}>${word}<//>`;
+}
+
 function Deliveries({ channels, version, changed }) {
+  const [isOpen, setOpen] = useState(false);
   const [filter, setFilter] = useState({ channel: "", state: "" });
   const pages = usePages(JSON.stringify(filter));
-  const [{ page, problem }, setState] = useState({ page: null, problem: null });
+  const query = { ...filter, limit: LIMIT, cursor: pages.cursor };
+  const { data: page, problem } = useGet(isOpen ? "deliveries" : null, query, { version, every: isOpen ? EVERY : null });
   const [refused, setRefused] = useState(null);
-  useEffect(() => {
-    const aborter = new AbortController();
-    get("deliveries", { ...filter, limit: LIMIT, cursor: pages.cursor }, { signal: aborter.signal }).then(
-      (found) => setState({ page: found, problem: null }),
-      (error) => error.name !== "AbortError" && setState((old) => ({ ...old, problem: error })),
-    );
-    return () => aborter.abort();
-  }, [JSON.stringify(filter), pages.cursor, version]);
   const retry = async (delivery) => {
     try {
       setRefused(null);
@@ -95,7 +96,7 @@ function Deliveries({ channels, version, changed }) {
     }
   };
   const change = (name) => (event) => setFilter({ ...filter, [name]: event.target.value });
-  return html`<details class="deliveries">
+  return html`<details class="deliveries" onToggle=${(event) => setOpen(event.currentTarget.open)}>
     <summary>Deliveries</summary>
     <div class="filter-form">
       <label class="filter">
@@ -109,9 +110,7 @@ function Deliveries({ channels, version, changed }) {
         <span>State</span>
         <select value=${filter.state} onChange=${change("state")}>
           <option value="">All</option>
-          <option value="pending">waiting</option>
-          <option value="sent">sent</option>
-          <option value="dead">given up</option>
+          ${Object.entries(STATES).map(([state, [, , word]]) => html`<option value=${state}>${word}</option>`)}
         </select>
       </label>
     </div>
@@ -126,13 +125,13 @@ function Deliveries({ channels, version, changed }) {
             ${page.items.map(
               (delivery) => html`<tr key=${delivery.id}>
                 <td><${Time} at=${delivery.created_at} /></td>
-                <td>
+                <td class="one-line">
                   ${delivery.scenario_id
                     ? html`<a href=${link(`scenarios/${delivery.scenario_id}`, { event: delivery.event_id })}>${delivery.kind} ${delivery.event_id}</a>`
                     : "test"}
                 </td>
                 <td class="break">${delivery.channel}</td>
-                <td><${Badge} tone=${STATES[delivery.state]?.[0]} sign=${STATES[delivery.state]?.[1]}>${delivery.state === "dead" ? "given up" : delivery.state}<//></td>
+                <td><${StateOf} delivery=${delivery} /></td>
                 <td class="number">${count(delivery.attempts)}</td>
                 <td class="break">${marked(delivery.error)}</td>
                 <td>
@@ -146,7 +145,7 @@ function Deliveries({ channels, version, changed }) {
         </table>
       </div>
       <${Pager} label="Pages of deliveries" previous=${pages.previous} next=${pages.next(page.next_cursor)}>
-        ${plural(page.items.length, "delivery", "deliveries")}
+        page ${pages.page}: ${plural(page.items.length, "delivery", "deliveries")}
       <//>`}
   </details>`;
 }

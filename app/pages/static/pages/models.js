@@ -28,11 +28,18 @@ function describeInput({ width, height, is_dynamic: isDynamic, fit, colours, ran
   return `${width} × ${height}${isDynamic ? " or smaller" : ""}, ${fit}, ${colours}, 0 to ${range}, ${dtype}`;
 }
 
+/** On a narrow screen the model that is chosen is below the whole list. */
+function reveal(section) {
+  if (section && section.getBoundingClientRect().top > innerHeight / 2) section.scrollIntoView();
+}
+
 function Model({ name }) {
   const { data: model, problem, isLoading } = useGet(`models/${pathOf(name)}`);
   if (problem) return html`<${ProblemSentence} problem=${problem} />`;
   if (!model || isLoading) return html`<p class="quiet">Examining ${name}.</p>`;
   const labels = Object.entries(model.labels ?? {});
+  const create = link("new", { model: name });
+  const isStated = model.state === "rejected" && /`(layout|input)`/.test(model.error ?? ""); // a scenario can say it
   const facts = [
     ["Layout", model.layout],
     ["Input", model.input && describeInput(model.input)],
@@ -41,7 +48,7 @@ function Model({ name }) {
     ["File", `${bytes(model.size)}, ${fullTime(model.modified)}`],
     ["SHA-256", model.digest],
   ];
-  return html`<section class="stack model" aria-label=${name}>
+  return html`<section class="stack model" aria-label=${name} ref=${reveal}>
     <h2 class="break">${name}</h2>
     <p><${StateOf} model=${model} /> ${marked(model.error)}</p>
     <dl class="model-facts">
@@ -55,9 +62,8 @@ function Model({ name }) {
       <p class="model-labels break">${labels.map(([, label]) => label).join(", ")}</p>
     </details>`}
     ${can.write && model.state === "understood" && html`<${ModelTrial} key=${name} name=${name} />`}
-    ${can.write &&
-    model.state === "understood" &&
-    html`<p><a href=${link("new", { model: name })}>Create a scenario with this model</a></p>`}
+    ${can.write && model.state === "understood" && html`<p><a href=${create}>Create a scenario with this model</a></p>`}
+    ${can.write && isStated && html`<p><a href=${create}>Create a scenario, and state it there</a></p>`}
   </section>`;
 }
 
