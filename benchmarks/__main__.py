@@ -36,6 +36,7 @@ MODULES = (
     "first_prediction",
     "memory",
     "api_latency",
+    "viewers",
     "queries",
     "exports",
     "pictures",
