@@ -3,7 +3,7 @@ import { post } from "../../lib/api.js";
 import { html, useRef, useState } from "../../lib/preact.js";
 import { Copyable, ProblemSentence } from "../basics.js";
 import { DetectorForm } from "../creation/detector.js";
-import { CheckField, NumberField, Part, TextField } from "../creation/fields.js";
+import { CheckField, NumberField, Part, TextField, tie } from "../creation/fields.js";
 import { SamplingForm, TrackingForm } from "../creation/options.js";
 import { bodyOf, curlOf, emptyForm, idsOfBodies } from "../creation/request.js";
 
@@ -37,7 +37,8 @@ export function BatchForm({ onCreated, onCancel }) {
   const [isBusy, setBusy] = useState(false);
   const idOf = useRef(null);
   idOf.current ??= idsOfBodies();
-  const change = (name) => (value) => (setBatch((old) => ({ ...old, [name]: value })), setProblem(null));
+  const change = (changed) => (setBatch((old) => ({ ...old, ...changed })), setProblem(null));
+  const tied = tie(batch, change, problem);
   const set = (changed) => (setForm((old) => ({ ...old, ...changed })), setProblem(null));
   const body = batchBody(batch, form);
   const inner = ofScenario(problem);
@@ -55,48 +56,33 @@ export function BatchForm({ onCreated, onCancel }) {
   return html`<form class="new-scenario stack" aria-label="A new batch" onSubmit=${create} noValidate>
     <${TextField}
       label="Files"
-      field="sources"
-      problem=${problem}
-      value=${batch.sources}
-      onInput=${change("sources")}
+      ...${tied("sources")}
       placeholder="yard/**/*.mp4"
       hint=${html`Below the media folder. <code>*</code> stands for any part of a name, <code>**</code> for any number of folders.`}
     />
     <${CheckField}
       label="Watch the folder"
-      field="watch"
-      problem=${problem}
-      value=${batch.watch}
-      onInput=${change("watch")}
+      ...${tied("watch")}
       hint="Recordings that come later follow once they stop growing."
     />
     <${DetectorForm} detector=${form.detector} onChange=${(detector) => set({ detector })} problem=${inner} />
     <${SamplingForm} ...${{ form, set }} problem=${inner} />
     <${TextField}
       label="Name of the batch"
-      field="name"
-      problem=${problem}
-      value=${batch.name}
+      ...${tied("name")}
       maxlength="200"
-      onInput=${change("name")}
     />
     <${Part} title="Dates in the files' names" isOpen=${DATES.test(problem?.field ?? "")}>
       <div class="row">
         <${TextField}
           label="Pattern"
-          field="recorded_at"
-          problem=${problem}
-          value=${batch.recorded_at}
-          onInput=${change("recorded_at")}
+          ...${tied("recorded_at")}
           placeholder="cam1_%Y%m%d-%H%M%S"
           hint="Of the name without its ending. Events then have a date."
         />
         <${TextField}
           label="Time zone of the dates"
-          field="timezone"
-          problem=${problem}
-          value=${batch.timezone}
-          onInput=${change("timezone")}
+          ...${tied("timezone")}
         />
       </div>
     <//>
@@ -104,13 +90,10 @@ export function BatchForm({ onCreated, onCancel }) {
       <div class="stack">
         <${NumberField}
           label="Scenarios at once"
-          field="at_once"
-          problem=${problem}
-          value=${batch.at_once}
+          ...${tied("at_once")}
           min="1"
           max="1000"
           step="1"
-          onInput=${change("at_once")}
           hint="The others wait. Cameras come first in any case."
         />
         <${TrackingForm} ...${{ form, set }} problem=${inner} />

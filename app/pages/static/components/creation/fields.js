@@ -10,6 +10,14 @@ export function isAbout(problem, field) {
   return named === field || named.startsWith(`${field}.`) || named.startsWith(`${field}[`);
 }
 
+/**
+ * Return a function that ties a control to a value of a form, by its name there and in the API:
+ * `<${TextField} label="Name" ...${tied("name")} />`.
+ */
+export function tie(form, set, problem) {
+  return (name, field = name) => ({ field, problem, value: form[name], onInput: (value) => set({ [name]: value }) });
+}
+
 /** A part that is closed at first. It opens when `isOpen` becomes true, and closes only by hand. */
 export function Part({ title, isOpen, children }) {
   const details = useRef(null);

@@ -2,7 +2,7 @@
 
 import { html } from "../../lib/preact.js";
 import { zone } from "../../lib/format.js";
-import { CheckField, ChoiceField, NumberField, TextField } from "./fields.js";
+import { CheckField, ChoiceField, NumberField, TextField, tie } from "./fields.js";
 import { findsLabels, findsObjects, trackingOf } from "./request.js";
 
 const MODES = {
@@ -46,22 +46,17 @@ export function SamplingForm({ form, set, problem }) {
 
 /** Name and tags. */
 export function NameForm({ form, set, problem }) {
+  const tied = tie(form, set, problem);
   return html`<div class="row">
     <${TextField}
       label="Name"
-      field="name"
-      problem=${problem}
-      value=${form.name}
+      ...${tied("name")}
       maxlength="200"
-      onInput=${(name) => set({ name })}
       hint="For people; two scenarios may have the same."
     />
     <${TextField}
       label="Tags"
-      field="tags"
-      problem=${problem}
-      value=${form.tags}
-      onInput=${(tags) => set({ tags })}
+      ...${tied("tags")}
       placeholder="outside, gate 2"
       hint="With commas between."
     />
@@ -124,6 +119,7 @@ export function TrackingForm({ form, set, problem }) {
 
 /** What few need: the track, the aspect and restarts. */
 export function RareForm({ form, set, problem }) {
+  const tied = tie(form, set, problem);
   const giveUp = "Try again, and give up after six attempts that stored nothing";
   const policies = [
     ...(form.kind === "camera" ? [["", "Try again for ever, at least every 30 seconds"], ["on_failure", giveUp]] : [["", giveUp]]),
@@ -132,21 +128,15 @@ export function RareForm({ form, set, problem }) {
   return html`<div class="fields">
     <${ChoiceField}
       label="If it fails"
-      field="restart.policy"
-      problem=${problem}
-      value=${form.restart}
+      ...${tied("restart", "restart.policy")}
       choices=${policies}
-      onInput=${(restart) => set({ restart })}
     />
     ${form.kind === "recording" &&
     html`<${TextField}
       label="Recorded at"
       type="datetime-local"
       step="1"
-      field="recorded_at"
-      problem=${problem}
-      value=${form.recordedAt}
-      onInput=${(recordedAt) => set({ recordedAt })}
+      ...${tied("recordedAt", "recorded_at")}
       hint=${`The time of its first frame, in your time zone (${zone()}). Events then have dates.`}
     />`}
     <div class="row">
@@ -163,11 +153,8 @@ export function RareForm({ form, set, problem }) {
       />
       <${TextField}
         label="Display aspect"
-        field="aspect"
-        problem=${problem}
-        value=${form.aspect}
+        ...${tied("aspect")}
         placeholder="16:9"
-        onInput=${(aspect) => set({ aspect })}
         hint="Only if the source declares a wrong one."
       />
     </div>
