@@ -33,6 +33,7 @@ from ..domain.states import SourceState
 from ..postgres import TRANSIENT
 from ..scenarios.json_columns import decode_media
 from ..scenarios.notifications import CHANNEL
+from .batch_news import BatchNews
 from .http.problems import BAD_REQUEST, GONE, TOO_MANY_STREAMS, ProblemError
 from .options import ApiDeps, ApiOptions
 from .queries.history import ScenarioChange, SourceChange, read_changes
@@ -230,6 +231,7 @@ class ChangeStream:
                     await connection.remove_listener(CHANNEL, on_notification)
 
     async def _follow_progress(self) -> None:
+        batches = BatchNews(self._scenarios)
         while self._clients:
             async with self._predictions.connection() as connection:
                 newest = await read_newest(connection, "stream_entries")
@@ -250,9 +252,11 @@ class ChangeStream:
                 )
                 for row in rows
             ]
-            self._progress = b"".join(b"event: progress\ndata: %b\n\n" % _json(event) for event in events)
-            self._progress_count += bool(rows)
-            if rows or has_news:
+            parts = [b"event: progress\ndata: %b\n\n" % _json(event) for event in events]
+            parts += await batches.read()
+            self._progress = b"".join(parts)
+            self._progress_count += bool(parts)
+            if parts or has_news:
                 self._wake_clients()
             await sleep(_POLL)
 

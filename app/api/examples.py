@@ -262,6 +262,9 @@ data: {"event_id":7,"kind":"zone","state":"open","label":"person","name":"door",
 event: progress
 data: {"scenario_id":"0198f1c2-…","attempt":1,"source_state":"open","progress":{"percent":41.5,…}}
 
+event: batch
+data: {"batch_id":"0198f1c2-…","state":"running","counts":{"files":40,"completed":12,…},"percent":30.0,…}
+
 """
 
 MODEL = ModelInfo(

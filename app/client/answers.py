@@ -264,9 +264,9 @@ class ServiceInfo(Struct, frozen=True, kw_only=True):
 
 
 class StreamMessage(Struct, frozen=True):
-    """What GET /stream tells: `kind` is scenario, source, event or progress, and `data` what it says.
+    """What GET /stream tells: `kind` is scenario, source, event, progress or batch, and `data` what it says.
 
-    A stream that begins with `id` as its last one misses nothing. Messages of progress have none.
+    A stream that begins with `id` as its last one misses nothing. Those of progress and batches have none.
     """
 
     kind: str

@@ -20,7 +20,7 @@ class EventReader:
     async def next(self, kind: str = "scenario") -> dict[str, Any]:
         """Return the next event of a kind; skip others."""
         event: dict[str, str] = {}
-        with fail_after(10):
+        with fail_after(30):
             async for line in self._lines:
                 name, _, value = line.partition(": ")
                 if name == "id":

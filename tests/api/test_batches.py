@@ -18,6 +18,7 @@ from app.messages import CreateScenario
 from app.orchestrator.handlers import handle_command
 from app.postgres import Database
 from tests.api.conftest import Start, connected
+from tests.api.event_reader import EventReader, reading
 from tests.support.batches import batch as stored_batch
 from tests.support.checkpoints import claim, new_fence, write
 
@@ -302,3 +303,36 @@ async def test_predictions_of_a_batch_are_read_page_by_page(
     missing = await http.get("/predictions")
     assert (missing.status_code, missing.json()["field"]) == (400, "batch")
     assert (await http.get(f"/predictions?batch={other}")).json() == {"items": [], "next_cursor": None}
+
+
+async def test_streams_tell_how_far_batches_are_and_that_they_end(
+    http: httpx.AsyncClient, url: str, scenarios: Database
+) -> None:
+    batch = await create(http)
+    path = f"/batches/{batch['id']}"
+
+    async def told(reader: EventReader, **wanted: object) -> dict[str, Any]:
+        while True:
+            news = await reader.next("batch")
+            assert news["batch_id"] == batch["id"]
+            if {name: news[name] for name in wanted} == wanted:
+                return news
+
+    async with reading(url) as reader:
+        before = reader.last_id
+        news = await told(reader, state="running", deleted=False)
+        assert news["counts"] == batch["counts"]
+        assert reader.last_id == before, "it has no id"
+        await add_file(scenarios, batch["id"], "a.mp4", "growing")
+        await add_scenario(scenarios, batch["id"], outcome="completed")
+        shown = (await http.get(path)).json()
+        assert (shown["counts"]["files"], shown["percent"]) == (2, 50.0)
+        news = await told(reader, counts=shown["counts"], percent=50.0)
+        async with reading(url) as later:
+            await told(later, counts=shown["counts"])  # which has missed the change
+        async with scenarios.connection() as connection:
+            await connection.execute("UPDATE batches SET state = 'done', updated_at = now()")
+        await told(reader, state="done")
+        async with scenarios.connection() as connection:
+            await connection.execute("UPDATE batches SET deleted_at = now(), updated_at = now()")
+        await told(reader, deleted=True)

@@ -87,6 +87,28 @@ class BatchPage(Struct, frozen=True):
     next_cursor: str | None
 
 
+class BatchNewsItem(Struct, frozen=True):
+    """How far a batch is, in `batch` events of GET /stream."""
+
+    batch_id: UUID
+    state: BatchState
+    problem: str | None
+    counts: BatchCounts
+    percent: float | None
+    scanned_at: datetime | None
+    deleted: bool
+
+    @property
+    def is_going(self) -> bool:
+        """Whether there may be news without a command."""
+        return not self.deleted and self.state in _GOING
+
+
+_GOING = (BatchState.RUNNING, BatchState.STOPPING, BatchState.DELETING)
+_MOST_NEWS = 100
+"""Batches that an event stream tells of."""
+
+
 class BatchFilter(Struct, frozen=True):
     """Which batches are listed: those that all of these fit which are not None."""
 
@@ -127,6 +149,32 @@ async def list_batches(
     items = [BatchInfo(**_fields(row)) for row in rows[:limit]]
     more = BatchPosition(items[-1].created_at, items[-1].id) if len(rows) > limit else None
     return items, more
+
+
+async def list_batch_news(scenarios: Database, others: list[UUID]) -> list[BatchNewsItem]:
+    """Return the newest 100 batches that go on or changed in the last 3 seconds, and these others."""
+    sql = f"""
+        {_SELECT} JOIN (
+            SELECT id FROM batches WHERE id = ANY($1)
+            UNION
+            (SELECT id FROM batches
+              WHERE deleted_at IS NULL AND state = ANY($2) OR updated_at > now() - interval '3 seconds'
+              ORDER BY created_at DESC, id DESC LIMIT $3)) AS wanted USING (id)
+    """  # noqa: S608
+    async with scenarios.connection() as connection:
+        rows = await connection.fetch(sql, others, list(_GOING), _MOST_NEWS)
+    return [
+        BatchNewsItem(
+            row["id"],
+            row["state"],
+            _problem_of(row),
+            counts := _counts_of(row),
+            _percent_of(row, counts),
+            row["scanned_at"],
+            row["is_deleted"],
+        )
+        for row in rows
+    ]
 
 
 async def list_scenarios_of(
@@ -175,8 +223,7 @@ async def _page(
 
 def _fields(row: Record) -> dict[str, Any]:
     spec = decode_batch(row["spec"])
-    counts = BatchCounts(*(row[name] for name in BatchCounts.__struct_fields__))
-    problem = _NOBODY_LOOKS if row["is_overdue"] else row["problem"]
+    counts = _counts_of(row)
     return {
         "id": row["id"],
         "name": row["name"],
@@ -188,13 +235,25 @@ def _fields(row: Record) -> dict[str, Any]:
         "watch": row["watch"],
         "at_once": row["at_once"],
         "state": row["state"],
-        "problem": problem,
+        "problem": _problem_of(row),
         "counts": counts,
-        "percent": round(100 * row["analysed"] / counts.files, 1) if counts.files else None,
+        "percent": _percent_of(row, counts),
         "scanned_at": row["scanned_at"],
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
     }
+
+
+def _counts_of(row: Record) -> BatchCounts:
+    return BatchCounts(*(row[name] for name in BatchCounts.__struct_fields__))
+
+
+def _problem_of(row: Record) -> str | None:
+    return _NOBODY_LOOKS if row["is_overdue"] else row["problem"]
+
+
+def _percent_of(row: Record, counts: BatchCounts) -> float | None:
+    return round(100 * row["analysed"] / counts.files, 1) if counts.files else None
 
 
 def _note(row: Record) -> FileNote:
@@ -207,7 +266,8 @@ SELECT b.id, name, tags, spec, watch, at_once, state, problem, scanned_at, creat
        made.stopped - again.stopped AS stopped, made.failed - again.failed + lost AS failed,
        completed + made.failed - again.failed + lost + partly AS analysed,
        state = 'running' AND (watch OR listed_at IS NULL)
-       AND coalesce(scanned_at, created_at) < now() - interval '{SCAN_PATIENCE} seconds' AS is_overdue
+       AND coalesce(scanned_at, created_at) < now() - interval '{SCAN_PATIENCE} seconds' AS is_overdue,
+       b.deleted_at IS NOT NULL AS is_deleted
   FROM batches AS b
  CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE state = 'growing') AS growing,

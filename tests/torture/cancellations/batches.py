@@ -126,6 +126,11 @@ async def _find_batch(world: World) -> None:
     await queries.find_batch(world.scenarios, uuid4())
 
 
+@call(queries.list_batch_news)
+async def _list_batch_news(world: World) -> None:
+    await queries.list_batch_news(world.scenarios, [])
+
+
 @call(queries.list_batches)
 async def _list_batches(world: World) -> None:
     await queries.list_batches(world.scenarios, queries.BatchFilter(), None, 10)

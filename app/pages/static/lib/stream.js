@@ -30,7 +30,7 @@ let wakeUp = () => {};
 let lastId = null;
 
 /**
- * Call `fn(kind, data)` for each change: kind is "scenario", "source", "event" or "progress" with the data of GET
+ * Call `fn(kind, data)` for each change: kind is "scenario", "source", "event", "progress" or "batch" with the data of GET
  * /stream, or "resync" without data: changes may have been missed, so read again what is shown. Returns a function
  * that ends this.
  */

@@ -13,7 +13,6 @@ import { useGet } from "../lib/use_get.js";
 
 export const styles = ["batches", "overview"];
 
-const EVERY = 3_000; // ms
 const OUTCOMES = [
   ["", "All"],
   ["completed", "Completed"],
@@ -28,8 +27,8 @@ const EXPORTS = [
 ];
 
 export default function Batch({ params }) {
-  const isNews = (kind) => kind === "scenario";
-  const { data: batch, problem, reload } = useGet(`batches/${params.id}`, {}, { on: isNews, every: EVERY });
+  const isNews = (kind, data) => kind === "batch" && data.batch_id === params.id;
+  const { data: batch, problem, reload } = useGet(`batches/${params.id}`, {}, { on: isNews });
   useTitle(batch ? batch.name || batch.sources : "Batch");
   return html`<div class="stack">
     <p class="small"><a href=${link("batches")}>All batches</a></p>

@@ -10,12 +10,12 @@ import { useGet } from "../lib/use_get.js";
 
 export const styles = ["batches"];
 
-const EVERY = 3_000; // ms between reads: the stream tells of scenarios, not of batches
+const changes = (kind) => kind === "batch";
 
 export default function Batches({ query }) {
   useTitle("Batches");
   const pages = usePages("batches");
-  const { data, problem, reload } = useGet("batches", { limit: 20, cursor: pages.cursor }, { every: EVERY });
+  const { data, problem, reload } = useGet("batches", { limit: 20, cursor: pages.cursor }, { on: changes });
   const isNew = query.new !== undefined && can.write;
   return html`<div class="stack">
     <div class="row row-between">
