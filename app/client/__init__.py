@@ -1,4 +1,4 @@
-"""A client of a running service, for Python programs: `Client`, and `AsyncClient` for asyncio and trio."""
+"""A client of a running service, for Python programs: `Client`, and `AsyncClient` for asyncio."""
 
 from ..domain.prediction import Detection, Prediction
 from .answers import (

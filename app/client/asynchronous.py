@@ -1,4 +1,4 @@
-"""The client whose calls are awaited, in asyncio or trio."""
+"""The client whose calls are awaited."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager

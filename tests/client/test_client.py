@@ -200,14 +200,20 @@ async def test_a_stream_that_is_lost_goes_on_where_it_was(client: AsyncClient, s
             if (each.kind, each.scenario_id, each.data.get("to")) == ("scenario", scenario_id, "inactive")
         ]
 
+    def happened(scenario_id: str) -> list[StreamMessage]:
+        return [each for each in messages if each.kind == "event" and each.scenario_id == scenario_id]
+
     with fail_after(120):
         async with create_task_group() as tasks:
             tasks.start_soon(follow)
+            while not any(each.kind == "progress" for each in messages):  # it has begun
+                await client.wait(
+                    (await client.scenarios.create("clip.mp4", MARKER, **OPTIONS)).id, every=0.1
+                )
             first = await client.scenarios.create("clip.mp4", MARKER, **OPTIONS)
-            while not ends(first.id):
+            while not (ends(first.id) and happened(first.id)):
                 await client.wait(first.id, every=0.1)
-            told = next(each for each in messages if each.kind == "event" and each.scenario_id == first.id)
-            assert told.event().label.startswith("aruco:")
+            assert happened(first.id)[0].event().label.startswith("aruco:")
             await site.stop()
             await site.start()
             second = await client.scenarios.create("clip.mp4", MARKER, **OPTIONS)

@@ -11,11 +11,13 @@ import sys
 import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event, Thread
 from typing import NamedTuple
 
 import cv2
 import pytest
 
+from app.client import Client, EventRecord
 from app.command.main import main
 from tests.support.clips import marker_clip
 from tests.support.models import yolov8
@@ -163,6 +165,32 @@ def test_the_exit_code_tells_the_outcome(call: Call, monkeypatch: pytest.MonkeyP
     assert (away.code, away.out) == (3, "")
     assert away.err.startswith("Error: The service at http://127.0.0.1:")
     assert call("ls --url localhost:8000").code == 2
+
+
+def test_events_are_followed_as_they_happen(
+    call: Call, service: ServiceProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[EventRecord] = []
+    may_end = Event()
+
+    def tell(event: EventRecord) -> None:
+        told.append(event)
+        raise KeyboardInterrupt
+
+    def keep_happening() -> None:
+        with Client(f"http://127.0.0.1:{service.port}") as client:
+            while not may_end.wait(0.3):  # the stream may begin after the first
+                client.scenarios.create("clip.mp4", {"type": "marker"}, sampling={"mode": "all"}, presence={})
+
+    monkeypatch.setattr("app.command.events.print_json", tell)
+    thread = Thread(target=keep_happening)
+    thread.start()
+    try:
+        assert call("events --follow --json --label aruco:6 --kind presence").code == 130
+    finally:
+        may_end.set()
+        thread.join()
+    assert [(event.label, event.start_frame) for event in told] == [("aruco:6", 6)]
 
 
 def test_batches_models_and_channels(call: Call, tmp_path: Path) -> None:
