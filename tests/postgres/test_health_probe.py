@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import pytest
@@ -12,7 +13,7 @@ from tests.support.proxy import Proxy, proxied
 
 
 @asynccontextmanager
-async def watched(proxy: Proxy, **bounds: float) -> AsyncIterator[Database]:
+async def watched(proxy: Proxy, **bounds: Any) -> AsyncIterator[Database]:
     """A pool with long time-outs whose health probe runs."""
     async with (
         open_database(proxy.dsn, size=1, command_timeout=60, silence_timeout=0.5, **bounds) as database,
