@@ -192,9 +192,9 @@ def _run_engine(asked: _Asked) -> list[FileReport]:
     with _interruptible() as interrupted:
         try:
             reports = anyio.run(partial(_analyse, asked), backend_options={"use_uvloop": True})
-        except ExceptionGroup as group:
+        except (CommandError, ExceptionGroup) as fault:
             if not interrupted:
-                raise unwrap(group) from group
+                raise unwrap(fault) from fault
             reports = None
     if reports is None:
         code = 130 if signal.SIGINT in interrupted else 1

@@ -15,16 +15,12 @@ from fcntl import ioctl
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 import pytest
 
 from app.command.analysing.engine import locked_folder
-from app.command.analysing.plan import Plan, PlanError, locate_model, make_scenario, read_options
-from app.command.analysing.recordings import RecordedFile, find_recordings
 from app.command.output import CommandError
-from app.domain.detector_config import Objects
 from tests.support.clips import marker_clip, text_as_mp4
 from tests.support.command import command_environment, run_command
 from tests.support.paths import ROOT
@@ -272,6 +268,14 @@ def test_what_cannot_be_is_told_before_anything_is_analysed(
     assert not (tmp_path / ".videoanalysis").exists()
 
 
+def test_why_its_database_does_not_start_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_text("x")
+    ended = run_command(tmp_path, "analyze", "clip.mp4", postgres_bin=str(tmp_path))
+    assert ended.code == 1
+    assert ended.errors.startswith(f"Error: {tmp_path} has no executable postgres: set VA_POSTGRES_BIN ")
+    assert "Traceback" not in ended.errors
+
+
 def test_a_folder_that_another_command_uses_is_refused(tmp_path: Path) -> None:
     with (
         locked_folder(tmp_path / "data"),
@@ -279,71 +283,3 @@ def test_a_folder_that_another_command_uses_is_refused(tmp_path: Path) -> None:
         locked_folder(tmp_path / "data"),
     ):
         pass
-
-
-def test_folders_patterns_and_odd_names_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("a/b/1.MP4", "./a/2.mkv", "a/[x].mp4", "a/c.jpg", "b/1.mp4", ".h/1.mp4", "a/.h.mp4"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    Path(os.fsdecode(b"b/\xff.mp4")).touch()
-    (tmp_path / "a" / "round").symlink_to(tmp_path / "a")
-    (tmp_path / "empty").mkdir()
-    found = find_recordings(["./a", "a/[x].mp4", "**/*.*", "none/*.mp4", "empty", "./a"])
-    assert [each.shown for each in found.recordings] == [
-        "./a/2.mkv",
-        "./a/[x].mp4",
-        "./a/b/1.MP4",
-        "b/1.mp4",
-        r"b/\udcff.mp4",
-    ]
-    assert found.skipped == ["./a/c.jpg"]
-    assert found.problems == {
-        "none/*.mp4": "No file matches this pattern.",
-        "empty": "The folder has no files.",
-    }
-
-
-def test_the_id_of_a_scenario_stands_for_all_that_its_results_depend_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    clip, model = tmp_path / "clip.mp4", tmp_path / "best.onnx"
-    clip.write_bytes(b"first")
-    model.write_bytes(b"a model")
-
-    def id_of(*options: str) -> UUID:
-        new, folder, version = locate_model(
-            make_scenario("onnx", ["model=best.onnx", *options], {}), tmp_path / "models"
-        )
-        assert folder == tmp_path  # not below the model folder, but where the command is called
-        return Plan(new, version).of(RecordedFile(clip, "clip.mp4")).id
-
-    first = id_of()
-    clip.touch()
-    assert id_of() == first
-    ids = {first, id_of("confidence=0.7")}
-    model.write_bytes(b"another")
-    ids.add(id_of())
-    clip.write_bytes(b"other")
-    ids.add(id_of())
-    assert len(ids) == 4
-
-
-def test_options_of_a_detector_are_read_as_its_configuration_says() -> None:
-    assert read_options("objects", ["labels=person,car", "confidence=0.6", '{"tiles": 2}']) == {
-        "labels": ["person", "car"],
-        "confidence": 0.6,
-        "tiles": 2,
-    }
-    assert read_options("objects", ["labels=person"]) == {"labels": ["person"]}
-    assert read_options("onnx", ["model=a,b.onnx", "input.size=640"]) == {
-        "model": "a,b.onnx",
-        "input": {"size": 640},
-    }
-    with pytest.raises(PlanError, match=r"`detector.typo` is not known"):
-        make_scenario("objects", ["typo=1"], {})
-    with pytest.raises(PlanError, match="There is no detector 'stored': choose from objects, "):
-        make_scenario(None, (), {"detector": {"type": "stored"}})
-    new = make_scenario(None, ["tiles=3"], {"detector": {"type": "objects", "confidence": 0.9}})
-    assert new.detector == Objects(confidence=0.9, tiles=3)

@@ -70,10 +70,12 @@ async def running_engine(settings: Settings) -> AsyncGenerator[Engine, None]:
     try:
         async with Service(settings, roles).lifespan(Litestar(openapi_config=None, logging_config=None)):
             yield engines[0]
-    except* StartError as group:
-        error = unwrap(group)
+    except (StartError, ExceptionGroup) as fault:
+        error = unwrap(fault)
+        if not isinstance(error, StartError):
+            raise
         reason = str(error).replace("(VA_DATA_DIR)", "(--data)")
-        raise CommandError(f"{reason[:1].upper()}{reason[1:]}.") from None
+        raise CommandError(f"{reason[:1].upper()}{reason[1:]}.") from error
 
 
 async def _wait(*, task_status: TaskStatus[None]) -> None:

@@ -1,0 +1,1 @@
+"""Tests of what `videoanalysis analyze` is made of."""

@@ -1,0 +1,55 @@
+"""What is done with each file, and the id of its scenario."""
+
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from app.command.analysing.plan import Plan, PlanError, locate_model, make_scenario, read_options
+from app.command.analysing.recordings import RecordedFile
+from app.domain.detector_config import Objects
+
+
+def test_the_id_of_a_scenario_stands_for_all_that_its_results_depend_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    clip, model = tmp_path / "clip.mp4", tmp_path / "best.onnx"
+    clip.write_bytes(b"first")
+    model.write_bytes(b"a model")
+
+    def id_of(*options: str) -> UUID:
+        new, folder, version = locate_model(
+            make_scenario("onnx", ["model=best.onnx", *options], {}), tmp_path / "models"
+        )
+        assert folder == tmp_path  # not below the model folder, but where the command is called
+        return Plan(new, version).of(RecordedFile(clip, "clip.mp4")).id
+
+    first = id_of()
+    clip.touch()
+    assert id_of() == first
+    ids = {first, id_of("confidence=0.7")}
+    model.write_bytes(b"another")
+    ids.add(id_of())
+    clip.write_bytes(b"other")
+    ids.add(id_of())
+    assert len(ids) == 4
+
+
+def test_options_of_a_detector_are_read_as_its_configuration_says() -> None:
+    assert read_options("objects", ["labels=person,car", "confidence=0.6", '{"tiles": 2}']) == {
+        "labels": ["person", "car"],
+        "confidence": 0.6,
+        "tiles": 2,
+    }
+    assert read_options("objects", ["labels=person"]) == {"labels": ["person"]}
+    assert read_options("onnx", ["model=a,b.onnx", "input.size=640"]) == {
+        "model": "a,b.onnx",
+        "input": {"size": 640},
+    }
+    with pytest.raises(PlanError, match=r"`detector.typo` is not known"):
+        make_scenario("objects", ["typo=1"], {})
+    with pytest.raises(PlanError, match="There is no detector 'stored': choose from objects, "):
+        make_scenario(None, (), {"detector": {"type": "stored"}})
+    new = make_scenario(None, ["tiles=3"], {"detector": {"type": "objects", "confidence": 0.9}})
+    assert new.detector == Objects(confidence=0.9, tiles=3)
