@@ -49,6 +49,24 @@ def test_a_sub_command_is_listed_with_the_first_sentence_of_its_help(name: str) 
 
 
 @pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("videoanalysis ba", ["batches"]),
+        ("videoanalysis batches st", ["start", "stop"]),
+        ("videoanalysis ls --ou", ["--outcome"]),
+    ],
+)
+def test_a_shell_completes_commands_and_options(
+    words: str, completed: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_VIDEOANALYSIS_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    assert called([], monkeypatch) == 0
+    assert capsys.readouterr().out.splitlines() == [f"plain,{each}" for each in completed]
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [(["nonsense"], "No such command 'nonsense'"), (["--nonsense"], "No such option '--nonsense'")],
 )
