@@ -144,6 +144,8 @@ def _read(
     databases = {"VA_SCENARIOS_DSN": scenarios_dsn, "VA_PREDICTIONS_DSN": predictions_dsn}
     wanted = [wanted_export(path, of_events=False, has_bom=bom) for path in exports]
     wanted += [wanted_export(path, of_events=True, has_bom=bom) for path in events]
+    if len({each.path.resolve() for each in wanted}) < len(wanted):
+        raise CommandError("Two exports have the same name: give each a file of its own.", _WRONG_USAGE)
     if fps is not None and all_frames:
         raise click.UsageError("Give --fps or --all-frames, not both.")
     try:

@@ -231,6 +231,7 @@ async def test_ctrl_c_stops_and_the_same_command_goes_on_after_the_last_stored_f
     terminals.append(again)
     await until(lambda: again.process.poll() is not None, timeout=120)
     await until(lambda: again.shows("Written: found.csv"))
+    assert "An earlier command was interrupted: its runs are ended first." in again.shown
     assert again.process.returncode == 0
     assert re.search(r"clip\.mp4 +seen +\d+ +300 +300 of 300", again.shown)
     (ended,) = await connection.fetch("SELECT scenario_id, next_frame, attempt FROM checkpoints")
@@ -248,6 +249,7 @@ async def test_ctrl_c_stops_and_the_same_command_goes_on_after_the_last_stored_f
         (["clip.mp4", "--export", "found.doc"], "The ending of 'found.doc' names no format"),
         (["clip.mp4", "--export", "no/found.csv"], "is in a folder that does not exist: create no"),
         (["clip.mp4", "--events", "found.json"], "Events are exported as"),
+        (["clip.mp4", "--export", "a.csv", "--events", "./a.csv"], "Two exports have the same name"),
         (["clip.mp4", "clip2.mp4", "--export", "found.txt"], "is of one video"),
         (["clip.mp4", "--detector", "onnx", "--option", "model=x.onnx"], "There is no model 'x.onnx'"),
         (["clip.mp4", "--recorded-at", "%Y%m%d"], "need a time zone"),

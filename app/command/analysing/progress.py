@@ -22,21 +22,22 @@ class Lines:
         self._ended = 0
         self._reasons: dict[RecordedFile, str] = {}
 
+    def note(self, text: str) -> None:
+        """Print a sentence."""
+        sys.stderr.write(f"{printable(text)}\n")
+        sys.stderr.flush()
+
     def update(self, recording: RecordedFile, scenario: Scenario) -> None:
         """Print why a file does not go on, once for each reason."""
         if scenario.reason is not None and scenario.reason.code != "no_slot":
             if self._reasons.get(recording) != scenario.reason.code:
-                self._print(f"{recording.shown}: {scenario.reason.text}")
+                self.note(f"{recording.shown}: {scenario.reason.text}")
             self._reasons[recording] = scenario.reason.code
 
     def end(self, file: AnalysedFile) -> None:
         """Print how a file ended."""
         self._ended += 1
-        self._print(f"[{self._ended}/{self._total}] {file.recording.shown}: {outcome_of(file)}")
-
-    def _print(self, line: str) -> None:
-        sys.stderr.write(f"{printable(line)}\n")
-        sys.stderr.flush()
+        self.note(f"[{self._ended}/{self._total}] {file.recording.shown}: {outcome_of(file)}")
 
 
 class Bars:
@@ -46,6 +47,10 @@ class Bars:
         self._progress = progress
         self._all = progress.add_task("all files", total=total, detail="")
         self._bars: dict[RecordedFile, TaskID] = {}
+
+    def note(self, text: str) -> None:
+        """Print a sentence above the bars."""
+        self._progress.console.print(printable(text))
 
     def update(self, recording: RecordedFile, scenario: Scenario) -> None:
         """Move a file's bar."""
@@ -71,7 +76,7 @@ class Bars:
             self._progress.remove_task(bar)
         self._progress.advance(self._all)
         if file.ending == "failed":
-            self._progress.console.print(printable(f"{file.recording.shown}: {outcome_of(file)}"))
+            self.note(f"{file.recording.shown}: {outcome_of(file)}")
 
 
 @contextmanager

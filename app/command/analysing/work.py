@@ -48,6 +48,9 @@ class AnalysedFile(Struct, frozen=True):
 class ProgressShown(Protocol):
     """What is told while files are analysed."""
 
+    def note(self, text: str) -> None:
+        """Show a sentence."""
+
     def update(self, recording: RecordedFile, scenario: Scenario) -> None:
         """Show how far a file is."""
 
@@ -94,7 +97,10 @@ class FileAnalysis:
 
         Of this command's own files, those are started again when it is their turn.
         """
-        for row in await self._unended(_ALL):
+        left = await self._unended(_ALL)
+        if left:
+            self._progress.note("An earlier command was interrupted: its runs are ended first.")
+        for row in left:
             await self._send(StopScenario(uuid4(), row["id"]))
         while await self._unended(1):  # noqa: ASYNC110  nothing tells of it in this process
             await sleep(_POLL)

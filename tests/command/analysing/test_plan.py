@@ -36,6 +36,13 @@ def test_the_id_of_a_scenario_stands_for_all_that_its_results_depend_on(
     assert len(ids) == 4
 
 
+def test_a_name_that_no_source_can_have_is_told(tmp_path: Path) -> None:
+    clip = tmp_path / "two\nlines.mp4"
+    clip.write_bytes(b"first")
+    with pytest.raises(PlanError, match="control characters: remove them"):
+        Plan(make_scenario("objects", (), {})).of(RecordedFile(clip, "clip.mp4"))
+
+
 def test_options_of_a_detector_are_read_as_its_configuration_says() -> None:
     assert read_options("objects", ["labels=person,car", "confidence=0.6", '{"tiles": 2}']) == {
         "labels": ["person", "car"],
