@@ -35,7 +35,7 @@ from benchmarks.services import predictions_of
 from benchmarks.table import Row, alternate, at_least, at_most, command
 from tests.support.service import ServiceProcess, running
 
-DETECTIONS = 600_000
+DETECTIONS = 300_000
 PER_FRAME = 4
 SIZES = [FrameSize(0, 1280, 720)]
 FORMATS: tuple[Format, ...] = ("csv", "jsonl", "parquet", "coco", "mot")

@@ -19,7 +19,6 @@ from anyio import fail_after, run_process
 from anyio.from_thread import start_blocking_portal
 from standardwebhooks import Webhook
 
-from app.settings import load
 from tests.support import models
 from tests.support.clips import marker_clip
 from tests.support.missing import skip_or_fail
@@ -225,23 +224,3 @@ def test_the_proxies_are_configured_as_the_page_of_operations_shows() -> None:
     for language in "caddyfile", "nginx":
         [block] = re.findall(rf"^   ```{language}\n(.+?)^   ```", page, re.DOTALL | re.MULTILINE)
         assert f"```{language}\n{re.sub('^   ', '', block, flags=re.MULTILINE)}```" in operations
-
-
-def test_the_processes_of_the_fleet_share_every_role_and_no_port() -> None:
-    lines = [
-        line for line in "".join(blocks_of("one-process-to-fleet", "sh")).splitlines() if "make run" in line
-    ]
-    processes = [
-        load(dict(word.split("=", 1) for word in line.split() if word.startswith("VA_"))) for line in lines
-    ]
-    assert {role for each in processes for role in each.roles} == {
-        "api",
-        "orchestrator",
-        "notifier",
-        "runner",
-    }
-    assert len({each.port for each in processes}) == len(processes) == 4
-    assert {(each.bus, each.kafka_bootstrap_servers) for each in processes} == {
-        ("kafka", ("127.0.0.1:9092",))
-    }
-    assert "kafka:" in (ROOT / "Makefile").read_text()
