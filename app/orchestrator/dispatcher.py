@@ -109,10 +109,13 @@ class PendingWork(Struct, frozen=True):
 
 
 async def find_work(connection: Connection) -> PendingWork:
-    """Return what there is to do, without locking anything."""
+    """Return what there is to do, without locking anything.
+
+    None of these is deleted, which an index needs to be told.
+    """
     row = await connection.fetchrow(
         """
-        SELECT EXISTS (SELECT FROM scenarios WHERE runner_id IS NOT NULL AND state = 'init_shutdown'),
+        SELECT EXISTS (SELECT FROM scenarios WHERE state = 'init_shutdown' AND deleted_at IS NULL),
                EXISTS (SELECT FROM scenarios WHERE state = 'init_startup' AND not_before <= clock_timestamp())
         """
     )
@@ -123,7 +126,7 @@ async def find_work(connection: Connection) -> PendingWork:
 async def next_stop(connection: Connection) -> UUID | None:
     """Return a scenario whose runner must still be told to stop, locked until the transaction ends."""
     scenario_id: UUID | None = await connection.fetchval(
-        "SELECT id FROM scenarios WHERE runner_id IS NOT NULL AND state = 'init_shutdown'"
+        "SELECT id FROM scenarios WHERE state = 'init_shutdown' AND deleted_at IS NULL"
         " LIMIT 1 FOR UPDATE SKIP LOCKED"
     )
     return scenario_id
