@@ -150,6 +150,11 @@ class Batch(Struct, frozen=True):
     analysis: AnalysisUpdate | None = None  # None: as before
 
     @property
+    def has_events(self) -> bool:
+        """Whether events or deliveries are stored with it."""
+        return self.analysis is not None and bool(self.analysis.events or self.analysis.deliveries)
+
+    @property
     def has_pictures(self) -> bool:
         """Whether pictures of events are stored with it."""
         return self.analysis is not None and bool(self.analysis.pictures)

@@ -49,6 +49,7 @@ class BatchBuilder:
         self._replay_at = {checkpoint.replay_sampled: checkpoint.replay_frame}
         self._carried = checkpoint.carried
         self._open_events = {one.event_id: one for one in checkpoint.open_events}
+        self._stored_analysis = checkpoint.carried, checkpoint.open_events
         self._changed_events: dict[int, Event] = {}
         self._best_frames: dict[int, int] = {}  # of open events, as this run has stored them
         self._pictures: dict[int, NewPicture] = {}  # of events
@@ -187,6 +188,9 @@ class BatchBuilder:
         saved, self.saved_analysis = self.saved_analysis, None
         self._is_analysis_changed = False
         open_events = tuple(self._open_events.values())
+        before, self._stored_analysis = self._stored_analysis, (self._carried, open_events)
+        if before == self._stored_analysis and not (events or pictures or saved):
+            return None  # nothing is in the picture
         return AnalysisUpdate(self._carried, events, open_events, saved, pictures=pictures)
 
     def _to_store(self, changed: Iterable[Event]) -> tuple[Event, ...]:

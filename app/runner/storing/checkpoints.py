@@ -27,7 +27,9 @@ from ...predictions.timeline import TimelineCounts, count_timeline
 from .write_statements import (
     WRITE,
     WRITE_SEVERAL,
+    WRITE_SEVERAL_WITH_ANALYSIS,
     WRITE_SEVERAL_WITH_EVENTS,
+    WRITE_WITH_ANALYSIS,
     WRITE_WITH_EVENTS,
     WRITE_WITH_PICTURES,
 )
@@ -100,6 +102,7 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
         rows.box_size,
         *structs.astuple(count_timeline(batch.predictions)),
         *([] if batch.analysis is None else analysis_values(batch.analysis)),
+        *(event_values(batch.analysis) if batch.has_events or batch.has_pictures else []),
         *_pictures(batch),
     )
     return moved == 1
@@ -108,7 +111,15 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
 def _statement(batch: Batch) -> str:
     if batch.has_pictures:
         return WRITE_WITH_PICTURES
-    return WRITE if batch.analysis is None else WRITE_WITH_EVENTS
+    if batch.has_events:
+        return WRITE_WITH_EVENTS
+    return WRITE if batch.analysis is None else WRITE_WITH_ANALYSIS
+
+
+def _statement_for_several(has_analysis: bool, has_events: bool) -> str:
+    if has_events:
+        return WRITE_SEVERAL_WITH_EVENTS
+    return WRITE_SEVERAL_WITH_ANALYSIS if has_analysis else WRITE_SEVERAL
 
 
 def _pictures(batch: Batch) -> tuple[object, ...]:
@@ -120,7 +131,7 @@ def _pictures(batch: Batch) -> tuple[object, ...]:
 def analysis_values(update: AnalysisUpdate | None) -> tuple[object, ...]:
     """Return what a batch changes of the analysis, as parameters; each is None if it changes nothing."""
     if update is None:
-        return (None,) * 10
+        return (None,) * 8
     saved, carried = update.saved, update.carried
     return (
         None if saved is None else saved.state,
@@ -129,9 +140,14 @@ def analysis_values(update: AnalysisUpdate | None) -> tuple[object, ...]:
         carried.next_event_id,
         _json(carried.cooldowns),
         *_open_events(update.open_events),
-        encode_events(update.events),
-        _json(update.deliveries),
     )
+
+
+def event_values(update: AnalysisUpdate | None) -> tuple[str | None, str | None]:
+    """Return the events and deliveries of a batch, as parameters; each is None if it has none."""
+    if update is None:
+        return None, None
+    return encode_events(update.events), _json(update.deliveries)
 
 
 async def _write_several(connection: Connection, writes: Sequence[BatchWrite]) -> set[int]:
@@ -144,8 +160,9 @@ async def _write_several(connection: Connection, writes: Sequence[BatchWrite]) -
     counts = [count_timeline(batch.predictions) for batch in batches]
     ends = list(accumulate(len(rows.frames) for rows in encoded))
     has_analysis = any(batch.analysis is not None for batch in batches)
+    has_events = any(batch.has_events for batch in batches)
     moved = await connection.fetch(
-        WRITE_SEVERAL_WITH_EVENTS if has_analysis else WRITE_SEVERAL,
+        _statement_for_several(has_analysis, has_events),
         [fence.scenario_id for fence in fences],
         [fence.attempt for fence in fences],
         [fence.run_token for fence in fences],
@@ -186,6 +203,7 @@ async def _write_several(connection: Connection, writes: Sequence[BatchWrite]) -
         [n for n, each in enumerate(counts, 1) for _ in each.labels],
         *[_joined([getattr(each, name) for each in counts]) for name in TimelineCounts.__struct_fields__],
         *(zip(*[analysis_values(batch.analysis) for batch in batches], strict=True) if has_analysis else []),
+        *(zip(*[event_values(batch.analysis) for batch in batches], strict=True) if has_events else []),
     )
     return {row["n"] for row in moved}
 

@@ -217,8 +217,11 @@ _SET_ANALYSIS = "".join(
 )
 _WRITE_EVENTS = _EVENTS.format(is_live="$17", events=_one(49, "text"), deliveries=_one(50, "text"))
 
+WRITE_WITH_ANALYSIS = _ONE.format(set_analysis=_SET_ANALYSIS, write_events="")
+"""Has eight more parameters: those of `checkpoints.analysis_values`."""
+
 WRITE_WITH_EVENTS = _ONE.format(set_analysis=_SET_ANALYSIS, write_events=_WRITE_EVENTS)
-"""Has ten more parameters: those of `checkpoints.analysis_values`."""
+"""Has two more parameters: those of `checkpoints.event_values`."""
 
 WRITE_WITH_PICTURES = _ONE.format(set_analysis=_SET_ANALYSIS, write_events=_WRITE_EVENTS + _PICTURES)
 """Has six more parameters: those of `evidence.encode_pictures`."""
@@ -226,13 +229,17 @@ WRITE_WITH_PICTURES = _ONE.format(set_analysis=_SET_ANALYSIS, write_events=_WRIT
 WRITE_SEVERAL = _SEVERAL.format(set_analysis="", write_events="")
 """Its parameters are arrays over the batches, or over all their rows."""
 
+_SET_ANALYSIS_OF_SEVERAL = "".join(
+    f", {column} = coalesce({_of_batch(number, kind)}::{to}, c.{column})"
+    for number, (column, kind, to) in enumerate(_ANALYSIS_COLUMNS, 45)
+)
+WRITE_SEVERAL_WITH_ANALYSIS = _SEVERAL.format(set_analysis=_SET_ANALYSIS_OF_SEVERAL, write_events="")
+"""Has eight more arrays, with one value for each batch."""
+
 WRITE_SEVERAL_WITH_EVENTS = _SEVERAL.format(
-    set_analysis="".join(
-        f", {column} = coalesce({_of_batch(number, kind)}::{to}, c.{column})"
-        for number, (column, kind, to) in enumerate(_ANALYSIS_COLUMNS, 45)
-    ),
+    set_analysis=_SET_ANALYSIS_OF_SEVERAL,
     write_events=_EVENTS.format(
         is_live=_of_batch(17, "boolean"), events=_of_batch(53, "text"), deliveries=_of_batch(54, "text")
     ),
 )
-"""Has ten more arrays, with one value for each batch."""
+"""Has two more arrays, with one value for each batch."""

@@ -14,7 +14,7 @@ from app.detectors.warm_up import RebuiltDetector
 from app.domain.event import Carried, Event
 from app.domain.picture import Picture
 from app.domain.prediction import Detection, Prediction
-from app.predictions.checkpoint import Batch, Checkpoint, Counters, OpenEvent
+from app.predictions.checkpoint import Batch, Checkpoint, Counters, OpenEvent, SavedAnalysis
 from app.runner.frames.tasks import AnalysedFrame, FrameTask
 from app.runner.storing.batches import BatchBuilder
 from app.video.reading import Watermark
@@ -193,3 +193,25 @@ def test_the_row_of_an_open_event_is_written_only_if_more_than_its_end_has_chang
     assert written == [[(10, "open")], [], [(12, "open")], [], [(14, "ended")]]
     other = OpenEvent(2, 4, 0.4)
     assert ends == [*[(OpenEvent(1, frame, frame / 10), other) for frame in range(10, 14)], (other,)]
+
+
+def test_nothing_is_stored_of_analysis_while_nothing_happens() -> None:
+    carried = Carried(8, 3, {"visitor": 0.5})
+    builder = BatchBuilder(replace(BEGINNING, carried=carried, open_events=(OpenEvent(2, 4, 0.4),)), None)
+    ended = Event(2, "object", "ended", "car", 7, None, None, 3, 0.1, 4, 0.4, 4, 0.4, (0, 0, 9, 9), 1.0)
+    steps: list[tuple[tuple[Event, ...], Carried, SavedAnalysis | None]] = [
+        ((), carried, None),
+        ((ended,), carried, None),
+        ((), carried, None),
+        ((), replace(carried, next_track_id=9), None),
+        ((), replace(carried, next_track_id=9), None),
+        ((), replace(carried, next_track_id=9), SavedAnalysis(16, b"state")),
+    ]
+    stored = []
+    for frame, analysed in enumerate(steps, start=10):
+        task = FrameTask(frame, frame / 10, None, None, detections=())
+        task.analysed = AnalysedFrame(*analysed)
+        batch = builder.build([task], source_state="open")
+        assert batch is not None
+        stored.append(batch.analysis is not None)
+    assert stored == [False, True, False, True, False, True]
