@@ -112,14 +112,17 @@ def test_what_is_named_is_analysed_once_told_and_written(tmp_path: Path, databas
     assert "yard/cam 1/a.mp4: was analysed before: 4 frames, 4 detections\n" in second.errors
     assert len(rows_of(tmp_path / "found.csv")) == 11
     lines = second.output.splitlines()
-    assert lines[0] == "file\tlabel\tobjects\tdetections\tframes"
-    assert "yard/a.mp4\taruco:4\t\t1\t1 of 5" in lines
+    assert lines[0] == "OBJECTS\tDETECTIONS\tFRAMES\tLABEL\tFILE"
+    assert "\t1\t1 of 5\taruco:4\tyard/a.mp4" in lines
     assert "Written: found.csv" in lines
     assert (
         "1 file was skipped, because the ending is not that of a video (.txt): name a file itself"
         in second.output
     )
-    assert lines[-4:-2] == ["Failed: 2 of 5", "file\treason"]
+    assert lines[-3] == "Failed: 2 of 5"
+    assert lines[-2].startswith("  yard/broken.mp4 is not a video")
+    assert lines[-1] == "  nowhere.mp4: There is no such file or folder."
+    assert "] yard/broken.mp4 is not a video, or is incomplete" in second.errors
 
 
 SLOW = '''
@@ -233,7 +236,7 @@ async def test_ctrl_c_stops_and_the_same_command_goes_on_after_the_last_stored_f
     await until(lambda: again.shows("Written: found.csv"))
     assert "An earlier command was interrupted: its runs are ended first." in again.shown
     assert again.process.returncode == 0
-    assert re.search(r"clip\.mp4 +seen +\d+ +300 +300 of 300", again.shown)
+    assert re.search(r"\d+ +300 +300 of 300 +seen +clip\.mp4", again.shown)
     (ended,) = await connection.fetch("SELECT scenario_id, next_frame, attempt FROM checkpoints")
     await connection.close()
     assert (ended["scenario_id"], ended["next_frame"]) == (stored["scenario_id"], 300)

@@ -37,7 +37,7 @@ class Lines:
     def end(self, file: AnalysedFile) -> None:
         """Print how a file ended."""
         self._ended += 1
-        self.note(f"[{self._ended}/{self._total}] {file.recording.shown}: {outcome_of(file)}")
+        self.note(f"[{self._ended}/{self._total}] {sentence_of(file)}")
 
 
 class Bars:
@@ -76,7 +76,7 @@ class Bars:
             self._progress.remove_task(bar)
         self._progress.advance(self._all)
         if file.ending == "failed":
-            self.note(f"{file.recording.shown}: {outcome_of(file)}")
+            self.note(sentence_of(file))
 
 
 @contextmanager
@@ -96,15 +96,21 @@ def shown_progress(total: int) -> Iterator[ProgressShown]:
         yield Bars(progress, total)
 
 
-def outcome_of(file: AnalysedFile) -> str:
-    """Return how a file ended, in a few words."""
+def sentence_of(file: AnalysedFile) -> str:
+    """Return how a file ended."""
+    name = file.recording.shown
     if file.ending == "failed":
-        return f"failed. {file.error}"
+        return named_reason(name, file.error or "it gives no reason")
     if file.scenario is None:
-        return "analysed"
+        return f"{name}: analysed"
     frames, found = file.scenario.progress.frames_sampled, file.scenario.progress.detections
     before = "was analysed before" if file.was_done else "analysed"
-    return f"{before}: {frames:,} frames, {found:,} detections"
+    return f"{name}: {before}: {frames:,} frames, {found:,} detections"
+
+
+def named_reason(name: str, reason: str) -> str:
+    """Return why a file failed, in a sentence that names it once."""
+    return reason if reason.startswith(name) else f"{name}: {reason}"
 
 
 def _short(recording: RecordedFile) -> str:

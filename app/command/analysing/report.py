@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from ...api.options import ApiDeps
 from ...api.queries.label_counts import LabelCount, count_labels
 from ..output import print_line, print_table
+from .progress import named_reason
 from .recordings import FoundRecordings, endings_of
 from .work import AnalysedFile, until_answered
 
@@ -74,13 +75,13 @@ def print_report(report: AnalysisReport) -> None:
     rows: list[tuple[object, ...]] = []
     for file in report.files:
         if file.outcome == "completed" and not file.labels:
-            rows.append((file.file, "(nothing found)", None, 0, file.frames))
+            rows.append((None, 0, f"0 of {file.frames}", "(nothing found)", file.file))
         rows += [
-            (file.file, each.label, each.objects, each.detections, f"{each.frames} of {file.frames}")
+            (each.objects, each.detections, f"{each.frames} of {file.frames}", each.label, file.file)
             for each in file.labels
         ]
-    if rows:
-        print_table(("file", "label", "objects", "detections", "frames"), rows)
+    if rows:  # numbers first, because long labels and names take what is left of the width
+        print_table(("OBJECTS", "DETECTIONS", "FRAMES", "LABEL", "FILE"), rows)
     for file in report.files:
         for warning in file.warnings:
             print_line(f"Warning: {file.file}: {warning}")
@@ -94,4 +95,5 @@ def print_report(report: AnalysisReport) -> None:
         print_line(f"Written: {path}")
     if report.failed:
         print_line(f"Failed: {len(report.failed)} of {len(report.files)}")
-        print_table(("file", "reason"), [(file.file, file.error) for file in report.failed])
+    for file in report.failed:
+        print_line(f"  {named_reason(file.file, file.error or '')}")
