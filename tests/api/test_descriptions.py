@@ -268,6 +268,12 @@ async def test_filters_read_an_index_however_many_scenarios_there_are(
         items, more = await list_scenarios(scenarios, predictions, wanted, None, 100, 10)
         assert ([item.id for item in items], more) == ([found], None)
         assert await _tuples_read(scenarios) - before < 100, wanted
+    for order in ("name", "name-desc"):
+        before = await _tuples_read(scenarios)
+        items, after = await list_scenarios(scenarios, predictions, ScenarioFilter(order=order), None, 10, 10)
+        await list_scenarios(scenarios, predictions, ScenarioFilter(order=order), after, 10, 10)
+        assert len(items) == 10
+        assert await _tuples_read(scenarios) - before < 100, order
     before = await _tuples_read(scenarios)
     assert (await count_scenarios(scenarios)).total == 20_002
     assert await _tuples_read(scenarios) - before < 100

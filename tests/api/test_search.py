@@ -110,6 +110,29 @@ async def test_lists_of_live_and_ended_scenarios_in_both_orders(
     assert await found(http, named, order="asc") == list(named.values())
 
 
+async def test_a_list_by_name_has_what_has_none_by_its_source(
+    http: httpx.AsyncClient, scenarios: Database, predictions: Database, named: dict[str, str]
+) -> None:
+    long = f"m{'ü' * 900}.mp4"
+    more = [("Yard", "z.mp4"), ("", "cams/Yard_2.mp4"), ("", WITH_LOGIN), ("", CAMERA), ("", long)]
+    for number, (name, source) in enumerate(more):
+        spec = ScenarioSpec(source, Marker(), name=name)
+        named[str(await add_scenario(scenarios, spec=spec))] = name or f"{number}: {source[:4]}"
+    names = await found(http, named, order="name")
+    assert len(names) == len(set(named)) == 11
+    assert [name.lower() for name in names] == [
+        "2: rtsp", "100 %", "camera", "1: cams", "gate", "http", "live test", "4: mü" + "ü" * 2, "3: rtsp",
+        "yard", "yard",
+    ]  # fmt: skip
+    assert await found(http, named, order="name-desc") == names[::-1]
+    yards = [name for name in names if name in ("Yard", "yard", "1: cams")]
+    assert await found(http, named, order="name", text="yard") == yards
+    for name in ("camera", "gate"):
+        scenario_id = next(UUID(each) for each, own in named.items() if own == name)
+        await add_prediction(predictions, scenario_id, 0, ("person", 0.5))
+    assert await found(http, named, order="name", found="person") == ["camera", "gate"]
+
+
 async def test_a_cursor_belongs_to_its_order(http: httpx.AsyncClient, named: dict[str, str]) -> None:
     cursor = (await http.get("/scenarios", params={"limit": "2", "order": "asc"})).json()["next_cursor"]
     answer = await http.get("/scenarios", params={"limit": "2", "cursor": cursor})

@@ -6,14 +6,20 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
+from asyncpg import Record
 from msgspec import Meta, Struct
 
 from ...domain.states import Outcome, State
 from ...postgres import Database
 
-Order = Literal["asc", "desc"]
+Order = Literal["asc", "desc", "name", "name-desc"]
 
-ORDERS: dict[Order, str] = {"asc": "created_at ASC, id ASC", "desc": "created_at DESC, id DESC"}
+ORDERS: dict[Order, str] = {
+    "asc": "created_at ASC, id ASC",
+    "desc": "created_at DESC, id DESC",
+    "name": "sort_name ASC, id ASC",
+    "name-desc": "sort_name DESC, id DESC",
+}
 """What a list is ordered by."""
 
 
@@ -37,11 +43,28 @@ class ScenarioFilter(Struct, frozen=True):
     found: str | None = None
 
 
-class ScenarioPosition(Struct, frozen=True, array_like=True):
-    """The last scenario of a page."""
+class AgePosition(Struct, frozen=True, array_like=True):
+    """The last scenario of a page of a list by age."""
 
     created_at: Annotated[datetime, Meta(tz=True)]
     id: UUID
+
+
+class NamePosition(Struct, frozen=True, array_like=True):
+    """The last scenario of a page of a list by name."""
+
+    sort_name: str
+    id: UUID
+
+
+ScenarioPosition = AgePosition | NamePosition
+
+
+def position_of(row: Record, order: Order) -> ScenarioPosition:
+    """Return the position of a row of scenarios in a list of this order."""
+    if order in ("asc", "desc"):
+        return AgePosition(row["created_at"], row["id"])
+    return NamePosition(row["sort_name"], row["id"])
 
 
 class ScenarioCounts(Struct, frozen=True):
@@ -93,8 +116,13 @@ def condition_of(
     if wanted.ended is not None:
         conditions.append(f"state {'=' if wanted.ended else '<>'} 'inactive'")
     if after is not None:
-        position = f"({parameter(after.created_at)}::timestamptz, {parameter(after.id)}::uuid)"
-        conditions.append(f"(created_at, id) {'>' if wanted.order == 'asc' else '<'} {position}")
+        sign = "<" if wanted.order.endswith("desc") else ">"
+        if isinstance(after, AgePosition):
+            position = f"({parameter(after.created_at)}::timestamptz, {parameter(after.id)}::uuid)"
+            conditions.append(f"(created_at, id) {sign} {position}")
+        else:
+            position = f"({parameter(after.sort_name)}::text, {parameter(after.id)}::uuid)"
+            conditions.append(f"(sort_name, id) {sign} {position}")
     if wanted.text is not None:
         pattern = "%" + re.sub(r"([\\%_])", r"\\\1", wanted.text) + "%"
         conditions.append(f"searched LIKE lower({parameter(pattern)})")
@@ -103,9 +131,10 @@ def condition_of(
         return condition, values
     # First the ids: an index has all that this reads, and the table's rows are large.
     parts = [
-        f"(SELECT id FROM scenarios WHERE {condition} AND length(searched) {size}"  # noqa: S608
+        f"(SELECT id FROM scenarios WHERE {condition}"  # noqa: S608
+        f" AND octet_length(searched) + octet_length(sort_name) {size}"
         f" ORDER BY {ORDERS[wanted.order]} LIMIT $1 + 1)"
-        for size in ("<= 600", "> 600")
+        for size in ("<= 2400", "> 2400")
     ]
     return f"id IN ({' UNION ALL '.join(parts)})", values
 

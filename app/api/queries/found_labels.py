@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from ...postgres import Database
-from .filters import ORDERS, ScenarioFilter, ScenarioPosition, condition_of
+from .filters import ORDERS, ScenarioFilter, ScenarioPosition, condition_of, position_of
 
 FEW: Final = 1_000
 """Scenarios with a label that are looked up at once. If there are more, the list is searched for them."""
@@ -35,7 +35,8 @@ async def find_ids_with(
     while len(found) < limit:
         condition, values = condition_of(wanted, after, first_parameter=2)
         sql = f"""
-            SELECT created_at, id FROM scenarios WHERE {condition} ORDER BY {ORDERS[wanted.order]} LIMIT $1
+            SELECT created_at, sort_name, id FROM scenarios
+             WHERE {condition} ORDER BY {ORDERS[wanted.order]} LIMIT $1
         """  # noqa: S608
         async with scenarios.connection() as connection:
             rows = await connection.fetch(sql, size, *values)
@@ -43,7 +44,7 @@ async def find_ids_with(
         found += [row["id"] for row in rows if row["id"] in known]
         if len(rows) < size:
             break
-        after = ScenarioPosition(*rows[-1])
+        after = position_of(rows[-1], wanted.order)
         size = min(2 * size, _MAX_PART)
     return found[:limit]
 

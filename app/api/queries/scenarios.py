@@ -21,7 +21,7 @@ from ...domain.stored_spec import decode_spec
 from ...postgres import Database
 from ...scenarios.json_columns import decode_media
 from ...scenarios.successions import MAX_REPLACED
-from .filters import ORDERS, ScenarioFilter, ScenarioPosition, condition_of
+from .filters import ORDERS, ScenarioFilter, ScenarioPosition, condition_of, position_of
 from .found_labels import find_ids_with
 from .progress import (
     Inference,
@@ -108,7 +108,7 @@ _COLUMNS = (
     " spec->'tracking' AS tracking"
 )
 _SHOWN = _COLUMNS + (  # noqa: S608
-    ", coalesce(name, spec->>'name', '') AS name, tags, replaces, batch_id, dated,"
+    ", coalesce(name, spec->>'name', '') AS name, tags, replaces, batch_id, dated, sort_name,"
     " (SELECT id FROM scenarios AS n WHERE n.replaces = s.id AND n.deleted_at IS NULL) AS replaced_by"
 )
 _SELECT = f"SELECT {_SHOWN} FROM scenarios AS s WHERE id = ANY($1) AND deleted_at IS NULL"  # noqa: S608
@@ -205,14 +205,14 @@ async def list_scenarios(
     order = ORDERS[wanted.order]
     sql = f"""
         SELECT {_SHOWN}, next IS NOT NULL AS has_next
-          FROM (SELECT *, lead(id) OVER by_age AS next,
+          FROM (SELECT *, lead(id) OVER in_order AS next,
                        sum(octet_length(spec::text) + octet_length(tags::text)
                            + coalesce(octet_length(error), 0)
-                           + coalesce(octet_length(media::text), 0)) OVER (by_age
+                           + coalesce(octet_length(media::text), 0)) OVER (in_order
                          ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
                   FROM (SELECT * FROM scenarios WHERE {condition}
                          ORDER BY {order} LIMIT $1 + 1) AS found
-                WINDOW by_age AS (ORDER BY {order})) AS s
+                WINDOW in_order AS (ORDER BY {order})) AS s
          WHERE before IS NULL OR before < $2
          ORDER BY {order} LIMIT $1
     """  # noqa: S608
@@ -220,7 +220,7 @@ async def list_scenarios(
         page = await connection.fetch(sql, limit, MAX_PAGE, *values)
     stored = await list_stored_progress(predictions, [row["id"] for row in page])
     waiting = await list_waiting_reasons(scenarios, page, heartbeat_timeout)
-    more = ScenarioPosition(page[-1]["created_at"], page[-1]["id"]) if page and page[-1]["has_next"] else None
+    more = position_of(page[-1], wanted.order) if page and page[-1]["has_next"] else None
     return [_scenario(row, stored[row["id"]], waiting) for row in page], more
 
 

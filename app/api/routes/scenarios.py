@@ -17,7 +17,15 @@ from ..http.problems import BAD_CURSOR, BAD_REQUEST, NOT_FOUND, ProblemError, no
 from ..http.requests import ApiRequest
 from ..http.responses import JsonResponse
 from ..queries import scenarios as queries
-from ..queries.filters import Order, ScenarioCounts, ScenarioFilter, ScenarioPosition, count_scenarios
+from ..queries.filters import (
+    AgePosition,
+    NamePosition,
+    Order,
+    ScenarioCounts,
+    ScenarioFilter,
+    ScenarioPosition,
+    count_scenarios,
+)
 from ..queries.scenarios import Scenario, ScenarioPage
 
 
@@ -44,7 +52,13 @@ class ScenarioQuery(Struct, frozen=True, forbid_unknown_fields=True):
     ended: Annotated[
         bool | None, Meta(description="only scenarios that have ended, or only those that have not")
     ] = None
-    order: Annotated[Order, Meta(description="desc: newest first; asc: oldest first")] = "desc"
+    order: Annotated[
+        Order,
+        Meta(
+            description="desc: newest first; asc: oldest first; name, name-desc: by name, in small letters,"
+            " and those without one by the path of their file or the host of their address"
+        ),
+    ] = "desc"
     batch: Annotated[UUID | None, Meta(description="only scenarios of this batch")] = None
     found: Annotated[
         Annotated[str, Meta(min_length=1, max_length=1000)] | None,
@@ -56,6 +70,13 @@ class ScenarioQuery(Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=1000, description="the largest number of items in a page")] = 100
     cursor: Annotated[str | None, Meta(description="`next_cursor` of the previous page")] = None
 
+
+_POSITIONS: dict[Order, type[ScenarioPosition]] = {
+    "asc": AgePosition,
+    "desc": AgePosition,
+    "name": NamePosition,
+    "name-desc": NamePosition,
+}
 
 # Else one could find out the password of a source by trying.
 _NO_LOGIN = "`source` must have no password: list scenarios by `name` or `tag` instead."
@@ -95,7 +116,7 @@ async def list_scenarios(request: ApiRequest) -> ScenarioPage:
         query.found,
     )
     bound = ("scenarios", wanted)
-    after = None if query.cursor is None else read_cursor(query.cursor, bound, ScenarioPosition)
+    after = None if query.cursor is None else read_cursor(query.cursor, bound, _POSITIONS[query.order])
     deps = request.deps
     items, more = await queries.list_scenarios(
         deps.scenarios,

@@ -33,6 +33,7 @@ const KINDS = [
 const ORDERS = [
   ["", "Newest first", {}],
   ["oldest", "Oldest first", { order: "asc" }],
+  ["name", "By name", { order: "name" }],
 ];
 
 const changes = (kind) => kind === "scenario";
