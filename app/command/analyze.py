@@ -23,7 +23,7 @@ from .analysing.engine import engine_settings, locked_folder, running_engine
 from .analysing.exporting import WantedExport, wanted_export, write_export
 from .analysing.plan import CONFIGS, Plan, PlanError, locate_model, make_scenario
 from .analysing.progress import shown_progress
-from .analysing.recordings import FoundRecordings, find_recordings
+from .analysing.recordings import FoundRecordings, find_recordings, readable
 from .analysing.report import AnalysisReport, FileReport, print_report, report_of, report_of_problems
 from .analysing.work import FileAnalysis
 from .output import CommandError, json_option, print_json
@@ -186,7 +186,7 @@ def _run(asked: _Asked, data: Path) -> AnalysisReport:
     if found.recordings:
         with locked_folder(data):
             reports = _run_engine(asked)
-        written = [str(export.path) for export in asked.exports]
+        written = [readable(str(export.path)) for export in asked.exports]
     return AnalysisReport([*reports, *report_of_problems(found)], found.skipped, written)
 
 

@@ -66,7 +66,7 @@ def test_what_is_named_is_analysed_once_told_and_written(tmp_path: Path, databas
         "--export",
         "found.json",
         "--events",
-        "events.jsonl",
+        os.fsdecode(b"\xff.jsonl"),
         "--json",
     )
     assert first.code == 1
@@ -91,7 +91,7 @@ def test_what_is_named_is_analysed_once_told_and_written(tmp_path: Path, databas
     assert files["yard/broken.mp4"]["error"].startswith("yard/broken.mp4 is not a video")
     assert files["nowhere.mp4"]["error"] == "There is no such file or folder."
     assert report["skipped"] == ["yard/notes.txt"]
-    assert report["exports"] == ["found.csv", "found.json", "events.jsonl"]
+    assert report["exports"] == ["found.csv", "found.json", r"\udcff.jsonl"]
     assert "yard/a.mp4: analysed: 6 frames, 6 detections\n" in first.errors
     assert "Traceback" not in first.errors
     assert Counter((row["scenario"], row["label"]) for row in rows_of(tmp_path / "found.csv")) == Counter(

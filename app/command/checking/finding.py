@@ -21,5 +21,6 @@ def gigabytes(count: float) -> str:
 
 def sentence(error: object) -> str:
     """Return the text of an error as a sentence."""
-    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    nothing = "it does not answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+    text = " ".join(str(error).split()).rstrip(".") or nothing
     return f"{text[:1].upper()}{text[1:]}."
