@@ -41,6 +41,7 @@ MODULES = (
     "exports",
     "pictures",
     "browsing",
+    "short_files",
     "decoding",
     "scaling",
 )
