@@ -45,6 +45,17 @@ def what_happened(events: list[Json]) -> list[Json]:
     return found
 
 
+async def pictures_of(service: ServiceProcess, scenario_id: str) -> dict[str, bytes]:
+    """Return the picture of the last event of each kind: a JPEG, decoded from the recording."""
+    last = {event["kind"]: event for event in await service.events(scenario_id)}
+    found = {}
+    for kind, event in last.items():
+        answer = await service.http.get(event["picture"]["path"], params={"width": 320})
+        assert answer.status_code == 200, answer.text
+        found[kind] = answer.content
+    return found
+
+
 async def test_every_frame_of_a_clip_is_stored_with_what_is_in_it(tmp_path: Path, clips: Path) -> None:
     async with running(tmp_path, media_root=clips) as service:
         scenario_id = await service.create("minute.mp4", MARKER, sampling={"mode": "all"})
@@ -97,6 +108,9 @@ async def test_what_is_stored_is_the_same_after_ten_kills(tmp_path: Path, clips:
             assert what_happened(await service.events(scenario_id)) == expected_events
         kinds = {event["kind"] for event in expected_events}
         assert kinds == {"object", "zone", "line", "presence", "alert"}
+        pictures = await pictures_of(service, undisturbed[-1])
+        assert set(pictures) == kinds
+        assert await pictures_of(service, disturbed[-1]) == pictures
         assert_markers(await service.predictions(disturbed[0]), 1800)
         assert max([(await service.get(scenario_id))["attempt"] for scenario_id in disturbed]) > 3
 
