@@ -55,10 +55,13 @@ async def evaluate(page: Page, code: str) -> Any:
     """Run code with the modules by name, and return what it returns. They need no service."""
 
     async def answer(route: Route) -> None:
-        await route.fulfill(path=STATIC / route.request.url.removeprefix(_PLACE))
+        if path := route.request.url.removeprefix(_PLACE):
+            await route.fulfill(path=STATIC / path)
+        else:
+            await route.fulfill(body="<!doctype html>", content_type="text/html")
 
     await page.route(f"{_PLACE}**", answer)
-    await page.goto(f"{_PLACE}icon.svg")
+    await page.goto(_PLACE)
     return await page.evaluate(f"(async () => {{ {_MODULES} {code} }})()")
 
 
@@ -194,6 +197,26 @@ async def test_a_player_is_patient_with_a_live_source(page: Page, status: int, g
         new LiveScreen(canvas, "scenarios/1", null, tell).play();
     """
     assert await during(page, 61, follow) == gaps
+
+
+async def test_a_tile_is_patient_with_a_live_source(page: Page) -> None:
+    show = """
+        const {Tiles} = await import(root + "tiles.js");
+        const {html, render} = await import(root + "../lib/preact.js");
+        window.IntersectionObserver = class {
+          constructor(seen) { this.seen = seen; }
+          observe() { this.seen([{isIntersecting: true}]); }
+          disconnect() {}
+        };
+        window.fetch = asks(() => Promise.resolve(new Response(null, {status: 503})));
+        const scenario = {id: "1", name: "door", state: "active", source_state: "open"};
+        let sampled = 0;
+        setInterval(() => {
+          const now = {...scenario, progress: {frames_sampled: ++sampled, detections: 0}};
+          render(html`<${Tiles} scenarios=${[now]} />`, document.body);
+        }, 100);  // which is often: the stream tells of progress once a second
+    """
+    assert await during(page, 62, show) == [2, 4, 8, 16, 30]
 
 
 async def test_pictures_are_played_in_order_and_wait_for_the_service(page: Page) -> None:

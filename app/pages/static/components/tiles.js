@@ -2,6 +2,7 @@
 import { plural } from "../lib/format.js";
 import { marked, plain } from "../lib/marked.js";
 import { html, useEffect, useRef, useState } from "../lib/preact.js";
+import { Backoff } from "../lib/reading.js";
 import { link } from "../lib/router.js";
 import { nameOf } from "../lib/scenarios.js";
 import { StateBadge } from "./badge.js";
@@ -56,7 +57,8 @@ function waitingText(scenario) {
 function useLivePicture(scenario) {
   const [element, isVisible] = useVisible();
   const [state, setState] = useState({ source: null, problem: null });
-  const last = useRef({ source: null, at: 0, isBusy: false });
+  const last = useRef({ source: null, notBefore: 0, isBusy: false });
+  last.current.backoff ??= new Backoff();
   const { id, source_state, progress } = scenario;
 
   useEffect(() => {
@@ -67,22 +69,26 @@ function useLivePicture(scenario) {
     };
   }, [isVisible]);
   useEffect(() => {
-    const { at, isBusy } = last.current;
-    const interval = Math.max(LEAST_INTERVAL, (visibleTiles / MOST_A_SECOND) * 1_000);
-    if (!isVisible || document.hidden || isBusy || source_state !== "open" || Date.now() - at < interval) return;
+    const { notBefore, isBusy } = last.current;
+    if (!isVisible || document.hidden || isBusy || source_state !== "open" || Date.now() < notBefore) return;
     last.current.isBusy = true;
     loadPicture(`scenarios/${id}/frame.jpg`, { annotated: true, width: 480 })
       .then(
         ({ source }) => {
           if (last.current.source) URL.revokeObjectURL(last.current.source);
           last.current.source = source;
+          last.current.backoff.reset();
           setState({ source, problem: null });
+          return Math.max(LEAST_INTERVAL, (visibleTiles / MOST_A_SECOND) * 1_000);
         },
-        (problem) => setState({ source: last.current.source, problem }),
+        (problem) => {
+          setState({ source: last.current.source, problem });
+          return last.current.backoff.next();
+        },
       )
-      .finally(() => {
+      .then((pause) => {
         last.current.isBusy = false;
-        last.current.at = Date.now();
+        last.current.notBefore = Date.now() + pause;
       });
   }, [isVisible, source_state, progress.frames_sampled]);
   useEffect(() => () => last.current.source && URL.revokeObjectURL(last.current.source), []);
