@@ -72,8 +72,8 @@ class Findings(Struct):
             f"{self.missing:,} missing, {self.doubled:,} doubled, {self.wrong:,} wrong of {self.frames:,}"
             f" frames; {self.stuck:,} stuck of {self.scenarios:,} scenarios;"
             f" {len(self.illegal):,} illegal histories, {self.disordered:,} told out of order;"
-            f" {self.idle:,} runners idle; {self.differing:,} scenarios with other events or pictures than another"
-            f" of the same specification ({self.events:,} events)"
+            f" {self.idle:,} runners idle; {self.differing:,} scenarios with other events or pictures than"
+            f" another of the same specification ({self.events:,} events)"
         )
 
 
