@@ -55,18 +55,18 @@ class WatchedFile:
         self._warnings = warnings
         self._first = self._status()
         self._is_told = False
-        self._checked = time.monotonic()
+        self.due = time.monotonic() + _CHECK_EVERY
+        """When to look at the file again, of `time.monotonic()`."""
 
-    def check(self, frame: int, *, is_last: bool = False) -> None:
-        """Look at the file, but at most once a second unless it `is_last`. `frame` is the next one read.
+    def check(self, frame: int) -> None:
+        """Look at the file. `frame` is the next one read.
 
         Raises:
             VideoError: the file became shorter.
         """
-        now = time.monotonic()
-        if self._first is None or (now - self._checked < _CHECK_EVERY and not is_last):
+        self.due = time.monotonic() + _CHECK_EVERY
+        if self._first is None:
             return
-        self._checked = now
         status = self._status()
         if status is None or (status.st_dev, status.st_ino) != (self._first.st_dev, self._first.st_ino):
             return

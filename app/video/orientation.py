@@ -49,7 +49,8 @@ AS_STORED = Orientation()
 def orientation_of(frame: av.VideoFrame) -> Orientation | None:
     """Return how a frame is shown, None if its display matrix is none of the eight orientations."""
     # `frame.side_data` refers back to the frame, which would keep its memory until garbage is collected.
-    data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # type: ignore[call-arg]
+    found = SideDataContainer(frame)  # type: ignore[call-arg]
+    data = found.get(Type.DISPLAYMATRIX) if len(found) else None
     if data is None:
         return AS_STORED
     # A point (x, y) of the stored picture is shown at (a·x + c·y, b·x + d·y), apart from a shift.

@@ -180,10 +180,12 @@ class Recording:
                     yield entry
                     sampled += 1
                     marked = time.monotonic()
-            if time.monotonic() - marked >= _WATERMARK_EVERY:
+            now = time.monotonic()
+            if now - marked >= _WATERMARK_EVERY:
                 yield watermark()
                 marked = time.monotonic()
-            self._file.check(end)
+            if now >= self._file.due:
+                self._file.check(end)
         for shown in order.flush():
             settle(shown)
         decoder.flush()
@@ -192,7 +194,7 @@ class Recording:
             has_pictures = has_pictures or entry.picture is not None
             yield entry
             sampled += 1
-        self._file.check(end, is_last=True)
+        self._file.check(end)
         self._warn_of_missing(missing, first_missing, end)
         early = self._length.early_end(self._file, self._demuxer, received, whole, _seconds(ticks, tick))
         if early is not None and end:

@@ -24,7 +24,7 @@ class FieldJoiner:
         held: tuple[VideoPacket, H264Picture | None] | None = None  # a first field
         first_parity: str | None = None  # of the last pair
         for packet in packets:
-            picture = self._reader.read_field(bytes(packet))
+            picture = self._reader.read_field(packet)
             is_field = (
                 (picture.field is not None) if picture else packet.size > 0 and first_parity is not None
             )

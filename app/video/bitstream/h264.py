@@ -5,6 +5,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from ..coded import VideoPacket
 from .bits import BitReader
 from .nal_units import PictureOrder, find_units, length_size
 
@@ -31,6 +32,7 @@ class H264PictureReader:
         self._previous_msb = self._previous_lsb = 0
         self._previous_frame_num = self._frame_num_offset = 0
         self._length_size = length_size("h264", extradata)
+        self._has_only_frames = True
         for unit in _parameter_sets(extradata or b"", self._length_size):
             with suppress(ValueError):
                 self._read_unit(unit)
@@ -48,16 +50,17 @@ class H264PictureReader:
         picture = self.read_picture(data)
         return picture.order if picture else None
 
-    def read_field(self, data: bytes) -> H264Picture | None:
+    def read_field(self, packet: VideoPacket) -> H264Picture | None:
         """Return as `read_picture` does, but None for every picture of a stream that has only frames.
 
         This saves most of the work.
         """
+        data = memoryview(packet) if self._length_size and packet.size else bytes(packet)
         for start in find_units(data, self._length_size):
-            if data[start] & 0x1F in _SLICES and all(s.frames_only for s in self._sequence_sets.values()):
+            if self._has_only_frames and data[start] & 0x1F in _SLICES:
                 return None
             with suppress(ValueError):
-                if (picture := self._read_unit(data[start : start + _MAX_HEADER])) is not None:
+                if (picture := self._read_unit(bytes(data[start : start + _MAX_HEADER]))) is not None:
                     return picture
         return None
 
@@ -73,6 +76,7 @@ class H264PictureReader:
             if kind == _SPS:
                 number, sequence_set = _read_sequence_set(unit)
                 self._sequence_sets[number] = sequence_set
+                self._has_only_frames = all(each.frames_only for each in self._sequence_sets.values())
             elif kind == _PPS:
                 number, sequence_number = bits.read_golomb(), bits.read_golomb()
                 bits.read(1)  # entropy_coding_mode_flag
