@@ -289,6 +289,9 @@ async def test_a_batch_is_one_file(http: httpx.AsyncClient, batch: UUID) -> None
     path = f"/batches/{batch}"
     assert [row["scenario"] for row in await rows(http, path)] == ["yard/0.mp4", "yard/100.mp4"]
     assert len(await rows(http, path, what="events")) == 2
+    for what in "predictions", "events":
+        found = opened(await export(http, path, format="parquet", what=what))
+        assert [row["scenario"] for row in found] == ["yard/0.mp4", "yard/100.mp4"]
     coco = (await export(http, path, format="coco")).json()
     assert [(picture["id"], picture["file_name"]) for picture in coco["images"]] == [
         (8, "yard/0.mp4/000000007.jpg"),
