@@ -78,7 +78,7 @@ def start(scenario_id: Id) -> Procedure[ScenarioStatus]:
 
 
 def patch(scenario_id: Id, **changes: Any) -> Procedure[ScenarioStatus]:
-    """Change `name` or `tags`; what is left out stays. Raises ClientError."""
+    """Change `name`, `tags` or `recorded_at`; what is left out stays. Raises ClientError."""
     reply = yield send_json("PATCH", join("scenarios", scenario_id), changes, is_repeatable=True)
     return (yield from settle(reply, get("scenarios", scenario_id), ScenarioStatus))
 
