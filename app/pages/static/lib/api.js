@@ -64,7 +64,8 @@ export async function request(method, path, { params, body, headers = {}, signal
   const options = { method, headers: { ...headers }, signal, credentials: "same-origin" };
   if (method === "GET" && !isEndless) {
     const timeout = AbortSignal.timeout(PATIENCE);
-    options.signal = signal ? AbortSignal.any([signal, timeout]) : timeout;
+    if (!signal) options.signal = timeout;
+    else if (AbortSignal.any) options.signal = AbortSignal.any([signal, timeout]); // older browsers do not have it
   }
   if (body instanceof Blob) {
     options.body = body;
