@@ -1,13 +1,15 @@
 """What analysis knows between two frames, and how it is saved."""
 
+from dataclasses import dataclass, field
+from typing import Any
 from zlib import crc32
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ..domain.analysis import Point
 from .lines import Passage
-from .stays import Stay
+from .stays import SavedStay, Stay
 from .tracking.state import TrackerState
 
 VERSION = 2
@@ -20,16 +22,35 @@ class UnreadableStateError(ValueError):
     """A saved state of analysis is damaged, or of a version that is not known."""
 
 
-class ObservedObject(Struct, array_like=True):
-    """One object: its stay in the picture, its open visits by zone, its passages by line, its last place."""
+class SavedObject(Struct, array_like=True):
+    """An object as it is saved: the arguments of `ObservedObject`."""
 
     stay: Stay
-    visits: dict[str, Stay] = {}
-    passages: dict[str, Passage] = {}
-    place: Point | None = None
+    visits: dict[str, Stay]
+    passages: dict[str, Passage]
+    place: Point | None
 
 
-class AnalysisState(Struct):
+class ObservedObject:
+    """One object: its stay in the picture, its open visits by zone, its passages by line, its last place."""
+
+    __slots__ = SavedObject.__struct_fields__
+
+    def __init__(
+        self,
+        stay: Stay,
+        visits: dict[str, Stay] | None = None,
+        passages: dict[str, Passage] | None = None,
+        place: Point | None = None,
+    ) -> None:
+        self.stay = stay
+        self.visits = visits or {}
+        self.passages = passages or {}
+        self.place = place
+
+
+@dataclass(slots=True)
+class AnalysisState:
     """Everything on which the next frame's result depends, besides the rules.
 
     `unseen`: for objects with stored track ids, the seconds for which each was not found. The last three say
@@ -41,16 +62,28 @@ class AnalysisState(Struct):
     cooldowns: dict[str, float]
     time: float | None = None
     tracker: TrackerState | None = None
-    unseen: dict[int, float] = {}
-    objects: dict[int, ObservedObject] = {}
-    presences: dict[str, Stay] = {}
+    unseen: dict[int, float] = field(default_factory=dict)
+    objects: dict[int, ObservedObject] = field(default_factory=dict)
+    presences: dict[str, Stay] = field(default_factory=dict)
     had_too_many_tracks: bool = False
     had_too_many_labels: bool = False
     had_unknown_size: bool = False
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(AnalysisState)
+_SAVED: dict[type, type[Struct]] = {Stay: SavedStay, ObservedObject: SavedObject}
+"""How msgspec saves what it does not know."""
+
+
+def _encode(value: Any) -> list[Any]:
+    return [getattr(value, name) for name in _SAVED[type(value)].__struct_fields__]
+
+
+def _decode(kind: type, values: Any) -> Any:
+    return kind(*structs.astuple(msgspec.convert(values, _SAVED[kind], dec_hook=_decode)))
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_encode)
+_decoder = msgspec.msgpack.Decoder(AnalysisState, dec_hook=_decode)
 
 
 def encode_state(state: AnalysisState) -> bytes:

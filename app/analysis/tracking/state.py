@@ -1,8 +1,8 @@
 """What a tracker knows between two frames. msgspec encodes it without loss."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from ...domain.prediction import Box
 from .kalman import Filter
@@ -34,20 +34,22 @@ class Track:
     missed: int = 0
 
 
-class Swing(Struct):
+@dataclass(slots=True)
+class Swing:
     """How much the camera moves from frame to frame: mean squares, in pixels."""
 
     x_x: float = 0.0
     y_y: float = 0.0
 
 
-class TrackerState(Struct):
+@dataclass(slots=True)
+class TrackerState:
     """The objects that are followed, and the last frame's time (seconds) and size (width, height).
 
     The size is (0, 0) as long as none was known.
     """
 
-    tracks: list[Track] = []
+    tracks: list[Track] = field(default_factory=list)
     time: float | None = None
     size: tuple[int, int] = (0, 0)
     swing: Swing = field(default_factory=Swing)
