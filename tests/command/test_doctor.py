@@ -8,6 +8,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from app.command.checking.surroundings import check_port
+from app.settings import Settings
 from tests.support.command import run_command
 from tests.support.databases import Databases
 from tests.support.ports import free_port
@@ -31,6 +33,21 @@ def test_a_sound_installation_is_told_as_such(tmp_path: Path, addresses: dict[st
     assert re.fullmatch(r"PostgreSQL [\d.]+, all \d+ migrations", said["database scenarios"])
     assert said["video"] == "a clip of h264 was encoded and decoded"
     assert "the built-in model computed a picture" in said["inference"]
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("203.0.113.1", r"Nothing can listen on 203\.0\.113\.1:80: .*\."),  # of no machine
+        ("no host", r"Nothing can listen on no host:80: .*\."),
+    ],
+)
+async def test_a_host_that_is_not_of_this_machine_is_told_as_such(host: str, said: str) -> None:
+    (finding,) = [each async for each in check_port(Settings(host=host, port=80))]
+    assert finding.status == "fail"
+    assert re.fullmatch(said, finding.text)
+    assert finding.advice
+    assert "VA_HOST" in finding.advice
 
 
 async def test_what_is_wrong_is_told_with_what_to_do(

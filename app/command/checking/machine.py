@@ -73,7 +73,7 @@ def _check_disk(what: str, folder: Path, variable: str, least: float) -> Finding
 def _existing(folder: Path) -> Path:
     """Return the folder, or the one in which it will be made."""
     folder = folder.absolute()
-    return next(each for each in (folder, *folder.parents) if each.exists())
+    return next(each for each in (folder, *folder.parents) if os.path.exists(each))  # noqa: PTH110
 
 
 def _free(folder: Path) -> int:

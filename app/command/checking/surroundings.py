@@ -1,8 +1,8 @@
 """What the service talks to besides its databases: the bus, its port, and who is told of events."""
 
+import errno
 import socket
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import httpx
 import msgspec
@@ -37,8 +37,14 @@ async def check_bus(settings: Settings) -> AsyncIterator[Finding]:
 
 async def check_port(settings: Settings) -> AsyncIterator[Finding]:
     """Yield whether the service can listen, or does already."""
-    if not await to_thread.run_sync(_is_used, settings):
+    fault = await to_thread.run_sync(_try_to_listen, settings)
+    if fault is None:
         yield Finding("port", "ok", f"{settings.host}:{settings.port} is free")
+        return
+    if fault.errno != errno.EADDRINUSE:
+        text = f"Nothing can listen on {settings.host}:{settings.port}: {fault.strerror}."
+        advice = "Set VA_HOST to an address of this machine, and VA_PORT to a port that this user may use."
+        yield Finding("port", "fail", text, advice)
         return
     readiness = await _ask(settings)
     if readiness is None:
@@ -51,20 +57,24 @@ async def check_port(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding("port", "warn", text, "See its log.")
 
 
-def _is_used(settings: Settings) -> bool:
-    """Return whether something listens there. A host that is not of this machine is not looked at."""
-    with suppress(OSError):
-        for family, kind, protocol, _, address in socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM
-        ):
+def _try_to_listen(settings: Settings) -> OSError | None:
+    """Return why the service cannot listen; None if it can, on an address of its host at least."""
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        return error
+    faults = []
+    for family, kind, protocol, _, address in found:
+        try:
             with socket.socket(family, kind, protocol) as listener:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    listener.bind(address)
-                    listener.listen(1)
-                except OSError:
-                    return True
-    return False
+                listener.bind(address)
+                listener.listen(1)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return error
+            faults.append(error)
+    return faults[0] if len(faults) == len(found) else None
 
 
 async def _ask(settings: Settings) -> Readiness | None:
