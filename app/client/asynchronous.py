@@ -13,9 +13,9 @@ import httpx
 from . import batches, resources, scenarios
 from .address import Address
 from .answers import StreamMessage
-from .errors import ClientError, not_reached
+from .errors import ClientError, not_reached, stream_ended
 from .event_stream import StreamFollower
-from .procedures import Attempt, Listing, Pause, Procedure, Reply, Request, Step, exchange
+from .procedures import IDLE, Attempt, Listing, Pause, Procedure, Reply, Request, Step, exchange
 from .whole_file import written_whole
 
 P = ParamSpec("P")
@@ -31,7 +31,12 @@ class AsyncTransport:
         self._address = address
         self._timeout = timeout
         self._retries = retries
-        self._http = httpx.AsyncClient(headers=address.headers, timeout=timeout, trust_env=address.uses_proxy)
+        self._http = httpx.AsyncClient(
+            headers=address.headers,
+            timeout=timeout,
+            limits=httpx.Limits(keepalive_expiry=IDLE),
+            trust_env=address.uses_proxy,
+        )
         self.close = self._http.aclose
 
     async def run(self, procedure: Procedure[T]) -> T:
@@ -63,7 +68,6 @@ class AsyncTransport:
     async def messages(self, follower: StreamFollower) -> AsyncIterator[StreamMessage]:
         """Return the messages of an event stream, which is opened again when it is lost."""
         while (request := follower.request()) is not None:
-            pause = 0.25
             try:
                 async with self._open(request) as response:
                     body = b"" if response.is_success else await response.aread()
@@ -71,11 +75,12 @@ class AsyncTransport:
                     async for part in response.aiter_bytes():
                         for message in follower.feed(part):
                             yield message
+                lost = stream_ended(self._address.shown)
             except httpx.HTTPError as error:
-                pause = follower.pause(not_reached(self._address.shown, error))
+                lost = not_reached(self._address.shown, error)
             except ClientError as error:
-                pause = follower.pause(error)
-            await anyio.sleep(pause)
+                lost = error
+            await anyio.sleep(follower.pause(lost))
 
     async def _perform(self, step: Step) -> Reply | None:
         match step:

@@ -13,9 +13,9 @@ import httpx
 from . import batches, resources, scenarios
 from .address import Address
 from .answers import StreamMessage
-from .errors import ClientError, not_reached
+from .errors import ClientError, not_reached, stream_ended
 from .event_stream import StreamFollower
-from .procedures import Attempt, Listing, Pause, Procedure, Reply, Request, Step, exchange
+from .procedures import IDLE, Attempt, Listing, Pause, Procedure, Reply, Request, Step, exchange
 from .whole_file import written_whole
 
 P = ParamSpec("P")
@@ -29,7 +29,12 @@ class BlockingTransport:
         self._address = address
         self._timeout = timeout
         self._retries = retries
-        self._http = httpx.Client(headers=address.headers, timeout=timeout, trust_env=address.uses_proxy)
+        self._http = httpx.Client(
+            headers=address.headers,
+            timeout=timeout,
+            limits=httpx.Limits(keepalive_expiry=IDLE),
+            trust_env=address.uses_proxy,
+        )
         self.close = self._http.close
 
     def run(self, procedure: Procedure[T]) -> T:
@@ -60,18 +65,18 @@ class BlockingTransport:
     def messages(self, follower: StreamFollower) -> Iterator[StreamMessage]:
         """Return the messages of an event stream, which is opened again when it is lost."""
         while (request := follower.request()) is not None:
-            pause = 0.25
             try:
                 with self._open(request) as response:
                     body = b"" if response.is_success else response.read()
                     follower.check(self._shown(request), response.status_code, response.headers, body)
                     for part in response.iter_bytes():
                         yield from follower.feed(part)
+                lost = stream_ended(self._address.shown)
             except httpx.HTTPError as error:
-                pause = follower.pause(not_reached(self._address.shown, error))
+                lost = not_reached(self._address.shown, error)
             except ClientError as error:
-                pause = follower.pause(error)
-            sleep(pause)
+                lost = error
+            sleep(follower.pause(lost))
 
     def _perform(self, step: Step) -> Reply | None:
         match step:

@@ -42,7 +42,7 @@ def refused(url: str, status: int, headers: httpx.Headers, body: bytes) -> Clien
     """Return the error for an answer that is none of success."""
     try:
         problem = msgspec.json.decode(body, type=_ProblemDocument)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return _no_problem(url, status, headers)
     return ClientError(
         problem.detail, status=status, title=problem.title, type=problem.type, field=problem.field
@@ -58,6 +58,11 @@ def not_reached(url: str, error: Exception) -> ClientError:
     return ClientError(
         f"The service at {url} was not reached: {said}. Is it running, and is that its address?"
     )
+
+
+def stream_ended(url: str) -> ClientError:
+    """Return the error for an event stream that has ended. It is followed again, unless it had no byte."""
+    return ClientError(f"The event stream of {url} ends as soon as it is opened. Is a proxy between?")
 
 
 def not_understood(url: str, status: int, error: object) -> ClientError:

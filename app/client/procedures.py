@@ -6,6 +6,7 @@ one with blocking calls, the other with `await`.
 
 from collections.abc import Callable, Generator, Mapping
 from datetime import datetime
+from math import inf
 from pathlib import Path
 from random import uniform
 from time import monotonic
@@ -18,6 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from .errors import ClientError, not_reached, not_understood, refused
+from .whole_file import is_stream
 
 T = TypeVar("T")
 Id: TypeAlias = UUID | str
@@ -27,6 +29,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0  # seconds, doubled after each failure
 _BUSY = (429, 503)  # the same request can succeed later
 AWAY = (429, 502, 503, 504)
 """What the service, or a proxy before it, answers for a while only."""
+
+IDLE = 2.0
+"""Seconds for which an unused connection is kept: fewer than the service's 5, or it might close one that is
+just used again, and a command is not sent twice."""
 
 _UNREACHED_FOR = 60.0  # seconds for which a service may be away while something is waited for
 _ACCEPTED = 202
@@ -105,7 +111,7 @@ def save(to: FilePath | BinaryIO, *path: object, **parameters: object) -> Reques
         path=join(*path),
         parameters=written(parameters),
         to=to,
-        is_repeatable=isinstance(to, Path),  # what was written to a stream cannot be taken back
+        is_repeatable=isinstance(to, Path) and not is_stream(to),  # what a stream got cannot be taken back
         timeout=_EXPORT_TIMEOUT,
     )
 
@@ -160,7 +166,7 @@ def decoded(reply: Reply, answer: type[T]) -> T:
     """Return what an answer of success holds. Raises ClientError if it is not of that form."""
     try:
         return msgspec.json.decode(reply.body, type=answer)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise not_understood(reply.url, reply.status, error) from error
 
 
@@ -208,9 +214,10 @@ def wait_for(
                 told(found)
             if has_ended(found):
                 return found
-        if timeout is not None and monotonic() - began + every > timeout:
+        left = inf if timeout is None else began + timeout - monotonic()
+        if left <= 0:
             raise TimeoutError(f"It has not ended within {timeout:g} s.")
-        yield Pause(every)
+        yield Pause(min(every, left))
 
 
 def exchange(url: str, request: Request, retries: int) -> Generator[Attempt | Pause, Any, Reply]:

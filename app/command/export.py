@@ -9,16 +9,8 @@ import rich_click as click
 
 from ..client import Client
 from .connection import find_batch, find_scenario, parse_time, with_client
-from .output import CommandError, is_terminal, json_option, print_json, print_line
-
-_ENDINGS = {
-    ".csv": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "coco",
-    ".txt": "mot",
-    ".parquet": "parquet",
-}
+from .file_formats import FORMATS
+from .output import CommandError, is_terminal, json_option, print_json, print_line, readable
 
 
 @click.command("export")
@@ -70,7 +62,7 @@ def export(
     if (scenario is None) == (batch is None):
         raise click.UsageError("Give a SCENARIO or --batch.")
     is_stream = output == "-"
-    chosen = file_format or ("csv" if is_stream else _ENDINGS.get(Path(output).suffix.lower()))
+    chosen = file_format or ("csv" if is_stream else FORMATS.get(Path(output).suffix.lower()))
     if chosen is None:
         raise click.UsageError(f"The ending of {output!r} tells no format: give --format.")
     if is_stream and as_json:
@@ -94,9 +86,9 @@ def export(
     else:
         found = find_scenario(client, scenario or "")
         client.export(found.id, chosen, to, **filters)  # type: ignore[arg-type]
-    if isinstance(to, Path):
+    if isinstance(to, Path) and to.is_file():  # not /dev/stdout, which has the file itself
         size = to.stat().st_size
         if as_json:
-            print_json({"file": str(to), "format": chosen, "bytes": size})
+            print_json({"file": readable(str(to)), "format": chosen, "bytes": size})
         else:
             print_line(f"{to}  {size:,} bytes")

@@ -25,6 +25,11 @@ class CommandError(Exception):
         self.exit_code = exit_code
 
 
+def not_utf_8(error: UnicodeEncodeError) -> CommandError:
+    """Return the error for an argument that is no text."""
+    return CommandError(f"{error.object!r} is not in UTF-8: give it another name.", 2)
+
+
 def make_console(*, stderr: bool = False) -> Console:
     """Return a console that shows text as it is: colours on a terminal only, none if NO_COLOR is set."""
     return Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=True)
@@ -38,6 +43,11 @@ def is_terminal() -> bool:
 def printable(value: object) -> str:
     r"""Return a value's text, in which what could drive a terminal or reorder text is escaped: \x1b."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(value))
+
+
+def readable(name: str) -> str:
+    """Return the name of a file as text, also if it is not in UTF-8."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def print_line(value: object) -> None:

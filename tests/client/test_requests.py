@@ -1,21 +1,30 @@
 """What is sent again and when, what errors say, and how an event stream is read: without a service."""
 
 import json
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 
 from app.client import AsyncClient, Client, ClientError
 from app.client.address import DEFAULT_URL, Address
 from app.client.event_stream import StreamFollower
-from app.client.procedures import Attempt, Pause, Reply, Request, exchange, get
+from app.client.procedures import IDLE, Attempt, Pause, Reply, Request, exchange, get, save
+from app.client.scenarios import wait
+from app.client.whole_file import written_whole
 from tests.support.web_server import web_server
 
 URL = "http://service"
 READ = Request(path="system", is_repeatable=True)
+RUNNING = (
+    b'{"id": "one", "state": "active", "source": "a.mp4", "created_at": "2026-01-31T09:30:00Z",'
+    b' "updated_at": "2026-01-31T09:30:00Z"}'
+)
 COMMAND = Request(path="system", method="POST")
 
 
@@ -80,6 +89,10 @@ def test_repeating_ends() -> None:
     [
         (reply(404, b'{"status": 404, "title": "Not found", "detail": "There is none."}'), "There is none."),
         (
+            reply(403, b'{"detail": "verweigert f\xfcr alle"}'),  # not in UTF-8
+            "http://service/system answered with status 403 Forbidden and no explanation, as a proxy does,",
+        ),
+        (
             reply(502, b"<html>nginx</html>"),
             "http://service/system answered with status 502 Bad Gateway and no explanation, as a proxy does,",
         ),
@@ -114,6 +127,70 @@ def test_a_page_is_no_event_stream(tmp_path: Path) -> None:
         pytest.raises(ClientError, match="it is no event stream"),
     ):
         list(client.changes())
+
+
+def test_a_stream_that_ends_at_once_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("app.client.blocking.sleep", waited.append)
+    (tmp_path / "stream").touch()
+    with web_server(tmp_path) as server, Client(server.url) as client:
+        server.headers = {"Content-Type": "text/event-stream"}
+        with pytest.raises(ClientError, match="ends as soon as it is opened"):
+            list(client.changes())
+    assert len(waited) == 8
+
+
+def test_to_wait_takes_no_longer_than_it_may_and_not_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    paused: list[float] = []
+    monkeypatch.setattr("app.client.procedures.monotonic", lambda: 1000 + sum(paused))
+
+    def run() -> None:
+        waiting = wait("one", every=5, timeout=12)
+        step = next(waiting)
+        while True:
+            if isinstance(step, Pause):
+                paused.append(step.seconds)
+            step = waiting.send(None if isinstance(step, Pause) else reply(200, RUNNING))
+
+    with pytest.raises(TimeoutError, match="not ended within 12 s"):
+        run()
+    assert paused == [5, 5, 2]
+
+
+def test_connections_are_left_before_the_service_closes_them() -> None:
+    assert uvicorn.Config("app.main:app").timeout_keep_alive > IDLE
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_file_stays_as_it_was_until_a_new_one_is_whole(tmp_path: Path, *, is_link: bool) -> None:
+    target, file = tmp_path / "out.csv", tmp_path / ("車" * 80 + ".csv")
+    if is_link:
+        target.symlink_to(file)
+    else:
+        file = target
+    file.write_text("of before")
+    with suppress(KeyError), written_whole(target) as unfinished:
+        unfinished.write(b"half")
+        raise KeyError
+    assert file.read_text() == "of before"
+    with written_whole(target) as unfinished:
+        unfinished.write(b"whole")
+    assert file.read_text() == "whole"
+    assert target.is_symlink() == is_link
+    assert set(tmp_path.iterdir()) == {target, file}
+
+
+def test_what_is_no_file_is_written_to_as_it_is(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with written_whole(pipe) as stream:
+        stream.write(b"sent")
+    assert os.read(reading, 100) == b"sent"
+    os.close(reading)
+    assert pipe.is_fifo()
+    assert not save(pipe, "export").is_repeatable
+    assert save(tmp_path / "out.csv", "export").is_repeatable
 
 
 def test_a_key_that_no_header_can_have_is_refused() -> None:

@@ -4,7 +4,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from anyio import CapacityLimiter, open_file
+from anyio import CapacityLimiter, to_thread
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -16,14 +16,11 @@ from ...api.options import ApiDeps
 from ...api.queries.events import EventFilter
 from ...api.queries.predictions import MAX_FRAME, PredictionFilter
 from ...api.queries.scenarios import find_row
+from ...client.whole_file import written_whole
 from ...postgres import TRANSIENT
+from ..file_formats import FORMATS
 from ..output import CommandError
 from .work import AnalysedFile
-
-FORMATS: dict[str, Format] = {
-    ".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".json": "coco", ".txt": "mot",
-}  # fmt: skip
-"""The format of a file, by the ending of its name."""
 
 _FAULTS: tuple[type[Exception], ...] = (OSError, *TRANSIENT)
 _EVERYTHING = PredictionFilter(to_frame=MAX_FRAME)
@@ -71,21 +68,17 @@ async def write_export(deps: ApiDeps, wanted: WantedExport, files: Sequence[Anal
 
     It has what is stored of all files, also of those that failed. Raises CommandError.
     """
-    videos = await _videos(deps, files)
-    hidden = wanted.path.with_name(f".{wanted.path.name}.{os.getpid()}.part")
     try:
-        async with await open_file(hidden, "wb") as file:
+        videos = await _videos(deps, files)
+        with written_whole(wanted.path) as file:
             async for part in _parts(deps, wanted, videos):
-                await file.write(part)
-        hidden.replace(wanted.path)
+                await to_thread.run_sync(file.write, part)
     except _FAULTS as error:
         reason = str(getattr(error, "strerror", None) or error).lower()
         raise CommandError(
             f"The export {str(wanted.path)!r} cannot be written: {reason}. The same command writes it"
             " without analysing anything again."
         ) from error
-    finally:
-        hidden.unlink(missing_ok=True)
 
 
 async def _videos(deps: ApiDeps, files: Sequence[AnalysedFile]) -> KnownVideos:

@@ -6,6 +6,8 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import NamedTuple
 
+from ..output import readable
+
 ENDINGS = frozenset({
     ".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".dav", ".divx", ".dv", ".f4v", ".flv", ".h264",
     ".h265", ".hevc", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpe",
@@ -94,11 +96,6 @@ class _Search:
                     self.take(os.path.join(place, name), is_named=False)  # noqa: PTH118 - as above
         if not has_files:
             self.found.problems.setdefault(readable(folder), "The folder has no files.")
-
-
-def readable(name: str) -> str:
-    """Return a name as text, also if it is not in UTF-8."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,13 @@
+"""The formats of files that commands write."""
+
+from typing import Literal
+
+FORMATS: dict[str, Literal["csv", "jsonl", "parquet", "coco", "mot"]] = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".json": "coco",
+    ".txt": "mot",
+}
+"""The format of a file, by the ending of its name."""
