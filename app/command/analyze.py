@@ -23,10 +23,10 @@ from .analysing.engine import engine_settings, locked_folder, running_engine
 from .analysing.exporting import WantedExport, wanted_export, write_export
 from .analysing.plan import CONFIGS, Plan, PlanError, locate_model, make_scenario
 from .analysing.progress import shown_progress
-from .analysing.recordings import FoundRecordings, find_recordings, readable
+from .analysing.recordings import FoundRecordings, find_recordings
 from .analysing.report import AnalysisReport, FileReport, print_report, report_of, report_of_problems
 from .analysing.work import FileAnalysis
-from .output import CommandError, json_option, print_json
+from .output import CommandError, json_option, not_utf_8, print_json, readable
 
 _Files = click.Path(path_type=Path)
 _WRONG_USAGE = 2
@@ -148,6 +148,8 @@ def _read(
         raise CommandError("Two exports have the same name: give each a file of its own.", _WRONG_USAGE)
     if fps is not None and all_frames:
         raise click.UsageError("Give --fps or --all-frames, not both.")
+    if timezone is not None and recorded_at is None:
+        raise click.UsageError("--timezone is of the dates in names: give --recorded-at, too.")
     try:
         settings = engine_settings(data, {name: dsn for name, dsn in databases.items() if dsn})
         fields = _fields_in(request)
@@ -156,6 +158,8 @@ def _read(
         scenario = make_scenario(detector, options, fields)
         scenario, model_root, version = locate_model(scenario, settings.model_root)
         times = None if recorded_at is None else RecordingTimes(recorded_at, timezone)
+    except UnicodeEncodeError as error:
+        raise not_utf_8(error) from error
     except (SettingsError, PlanError, RecordingTimeError) as error:
         raise CommandError(str(error), _WRONG_USAGE) from error
     found = find_recordings(paths)

@@ -11,7 +11,7 @@ import rich_click as click
 
 from ..client import BatchStatus, Client, ClientError, ScenarioStatus
 from ..client.address import DEFAULT_URL, URL_VARIABLE
-from .output import CommandError
+from .output import CommandError, not_utf_8
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,6 +38,8 @@ def with_client(function: Callable[Concatenate[Client, P], T]) -> Callable[P, T]
             raise CommandError(str(error), 3 if error.status is None else 1) from error
         except BrokenPipeError:
             raise
+        except UnicodeEncodeError as error:
+            raise not_utf_8(error) from error
         except OSError as error:
             what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             raise CommandError(f"{what}.") from error
@@ -73,7 +75,7 @@ def parse_time(
         pass
     try:
         return datetime.fromisoformat(text).astimezone()
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise click.BadParameter(
             "give seconds, or a date such as 2026-01-31T09:30:00 or 2026-01-31T09:30:00Z"
         ) from error

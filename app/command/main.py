@@ -60,6 +60,14 @@ class LazyGroup(click.RichGroup):
         entry = COMMANDS.get(cmd_name)
         return click.Command(cmd_name, short_help=entry.summary) if entry else None
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the sub-command. It is done once whoever reads its output has read enough, such as `head`."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # with which click would exit with 1
+            sys.stdout = sys.stderr  # do not flush it again at exit
+            return None
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -98,7 +106,4 @@ def main() -> NoReturn:
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         status = 130
-    except BrokenPipeError:  # whoever reads the output has read enough, such as `head`
-        sys.stdout = sys.stderr  # do not flush it again at exit
-        status = 0
     sys.exit(status if isinstance(status, int) else 0)

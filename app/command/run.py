@@ -46,4 +46,4 @@ def run(host: str | None, port: int | None, env_file: Path) -> None:
     except KeyboardInterrupt:  # uvicorn repeats the signal when it has stopped
         return
     if not server.started:
-        sys.exit(3)  # as uvicorn does
+        sys.exit(1)  # uvicorn has said why

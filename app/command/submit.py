@@ -70,6 +70,8 @@ def submit(
         raise click.UsageError("Give --fps or --all-frames, not both.")
     fields = _read(request) if request is not None else {}
     chosen = fields.get("detector", {"type": "objects"}) if detector is None else {"type": detector}
+    if not isinstance(chosen, dict):
+        raise click.BadParameter("its detector is no JSON object.", param_hint="--request")
     given = {
         "detector": {**chosen, **dict(map(_pair, options))},
         "sampling": {"mode": "all"} if all_frames else {"mode": "fps", "fps": fps} if fps else None,
@@ -81,7 +83,9 @@ def submit(
     fields |= {field: value for field, value in given.items() if value is not None}
     fields["source"] = client.upload(source).source if upload else source
     try:
-        made = client.scenarios.create(idempotency_key=key, **fields)
+        made = client.scenarios.create(**fields | {"idempotency_key": key})
+    except UnicodeEncodeError:  # of which the client's sub-commands tell
+        raise
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--key") from error
     if as_json:

@@ -18,6 +18,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+import rich_click as click
 
 from app.command.analysing.engine import locked_folder
 from app.command.output import CommandError
@@ -175,16 +176,27 @@ class Terminal:
 
     def shows(self, pattern: str) -> bool:
         """Return whether it has shown what the pattern matches. Raises AssertionError if it never will."""
+        is_closed = self._read()
+        is_shown = re.search(pattern, self.shown) is not None
+        assert is_shown or not is_closed, self.shown[-3000:]
+        return is_shown
+
+    def has_ended(self) -> bool:
+        """Return whether the command has ended. It could not if nobody read what it shows."""
+        self._read()
+        return self.process.poll() is not None
+
+    def _read(self) -> bool:
+        """Read what is there, and return whether nothing can come any more."""
         while select.select([self._master], [], [], 0)[0]:
             try:
                 part = os.read(self._master, 65_536)
             except OSError:  # nobody has the other end open
-                part = b""
+                return True
             if not part:
-                assert re.search(pattern, self.shown), self.shown[-3000:]
                 return True
             self.shown += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", part.decode(errors="replace"))
-        return re.search(pattern, self.shown) is not None
+        return False
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -221,7 +233,7 @@ async def test_ctrl_c_stops_and_the_same_command_goes_on_after_the_last_stored_f
     terminals.append(terminal)
     await until(lambda: terminal.shows(r"clip\.mp4 .* [1-9]\d* frames"), timeout=120)
     terminal.type("\x03")
-    await until(lambda: terminal.process.poll() is not None, timeout=60)
+    await until(terminal.has_ended, timeout=60)
     assert terminal.process.returncode == 130
     await until(lambda: terminal.shows(r"Error: Stopped\. The same command goes on with what is left\."))
     assert not (slow_folder / "found.csv").exists()
@@ -232,7 +244,7 @@ async def test_ctrl_c_stops_and_the_same_command_goes_on_after_the_last_stored_f
     (slow_folder / "go").touch()
     again = Terminal(slow_folder, [*asked, "--export", "found.csv"])
     terminals.append(again)
-    await until(lambda: again.process.poll() is not None, timeout=120)
+    await until(again.has_ended, timeout=120)
     await until(lambda: again.shows("Written: found.csv"))
     assert "An earlier command was interrupted: its runs are ended first." in again.shown
     assert again.process.returncode == 0
@@ -256,7 +268,9 @@ async def test_ctrl_c_stops_and_the_same_command_goes_on_after_the_last_stored_f
         (["clip.mp4", "clip2.mp4", "--export", "found.txt"], "is of one video"),
         (["clip.mp4", "--detector", "onnx", "--option", "model=x.onnx"], "There is no model 'x.onnx'"),
         (["clip.mp4", "--recorded-at", "%Y%m%d"], "need a time zone"),
+        (["clip.mp4", "--timezone", "Europe/Berlin"], "give --recorded-at, too"),
         (["clip.mp4", "--request", "notes.txt"], "'notes.txt' is no JSON object"),
+        (["clip.mp4", "-d", "onnx", "-O", os.fsdecode(b"model=\xff.onnx")], r"\udcff.onnx' is not in UTF-8"),
     ],
 )
 def test_what_cannot_be_is_told_before_anything_is_analysed(
@@ -267,8 +281,9 @@ def test_what_cannot_be_is_told_before_anything_is_analysed(
     for name in ("clip.mp4", "clip2.mp4", "notes.txt"):
         (tmp_path / name).write_text("x")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CommandError, match=re.escape(said)) as caught:
+    with pytest.raises((CommandError, click.UsageError), match=re.escape(said)) as caught:
         analyze.main(arguments, standalone_mode=False)
+    assert isinstance(caught.value, CommandError | click.UsageError)
     assert caught.value.exit_code == 2
     assert not (tmp_path / ".videoanalysis").exists()
 

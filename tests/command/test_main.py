@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
-from io import BytesIO, TextIOWrapper
+from errno import EPIPE
+from io import BytesIO, StringIO, TextIOWrapper
 
 import pytest
+import rich_click as click
 
 from app.command import main as command_module
 from app.command.main import COMMANDS, load, main
@@ -82,7 +84,6 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     [
         (CommandError("The disk is full.", 3), 3, "Error: The disk is full.\n"),
         (KeyboardInterrupt(), 130, ""),
-        (BrokenPipeError(), 0, ""),
     ],
 )
 def test_what_a_sub_command_raises_is_a_sentence_and_an_exit_code(
@@ -96,9 +97,23 @@ def test_what_a_sub_command_raises_is_a_sentence_and_an_exit_code(
         raise raised
 
     monkeypatch.setattr(command_module.videoanalysis, "main", fail)
-    monkeypatch.setattr(sys, "stdout", sys.stdout)  # which a broken pipe replaces
     assert called([], monkeypatch) == code
     assert capsys.readouterr().err == said
+
+
+def test_who_reads_no_more_of_the_output_has_read_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed(StringIO):
+        def write(self, _text: str) -> int:
+            raise BrokenPipeError(EPIPE, "nobody reads")
+
+    @click.command("ls")
+    def ls() -> None:
+        print_line("a line")
+
+    monkeypatch.setattr(command_module, "load", lambda _name: ls)
+    monkeypatch.setattr(sys, "stdout", Closed())
+    assert called(["ls"], monkeypatch) == 0
+    assert sys.stdout is sys.stderr  # so that nothing is written at exit
 
 
 def test_text_of_a_service_does_not_drive_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,6 +68,14 @@ def test_a_wrong_setting_is_a_sentence(arguments: list[str], said: str) -> None:
     assert _Server.made == []
 
 
+@pytest.mark.usefixtures("files")
+def test_a_service_that_does_not_start_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Server, "started", False)
+    with pytest.raises(SystemExit) as ended:
+        module.run.main([], standalone_mode=False)
+    assert ended.value.code == 1
+
+
 @pytest.mark.parametrize("file", ["Makefile", "Dockerfile"])
 @pytest.mark.usefixtures("files")
 def test_the_service_is_started_as_elsewhere(file: str) -> None:

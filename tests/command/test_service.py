@@ -23,7 +23,6 @@ from tests.support.clips import marker_clip
 from tests.support.models import yolov8
 from tests.support.paths import ROOT
 from tests.support.pictures import plain
-from tests.support.ports import free_port
 from tests.support.service import ServiceProcess, running_for_tests
 from tests.support.webhook_receiver import SECRET
 
@@ -32,7 +31,7 @@ SHOWN = r"\x1b[2Jfront\u202e door\n"
 CHANNELS = f"""
 [channels.nobody]
 type = "webhook"
-url = "http://127.0.0.1:{free_port()}/"
+url = "http://127.0.0.1:1/"
 secret = "{SECRET}"
 """
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -97,7 +96,7 @@ def test_a_scenario_from_submit_to_rm(call: Call, tmp_path: Path) -> None:
 
     listed = call("ls --outcome completed --tag 'of the file'").out
     assert listed == f"ID\tSTATE\tDONE\tNAME\n{first}\tcompleted\t100 %\t{SHOWN}\n"
-    (scenario,) = call("ls --json").json()
+    (scenario,) = call("ls --tag 'of the file' --json").json()
     assert (scenario["id"], scenario["name"]) == (first, HOSTILE)
     shown = call(f"show {shlex.quote(HOSTILE)}")
     assert f"\nname        {SHOWN}\n" in shown.out
@@ -105,7 +104,8 @@ def test_a_scenario_from_submit_to_rm(call: Call, tmp_path: Path) -> None:
 
     events = call(f"events {first} --label aruco:3")
     assert events.out.splitlines()[1].split("\t")[2:4] == ["presence", "aruco:3"]
-    assert [event["label"] for event in call("events --newest -n 2 --json").json()] == ["aruco:9", "aruco:8"]
+    newest = call(f"events {first} --newest -n 2 --json").json()
+    assert [event["label"] for event in newest] == ["aruco:9", "aruco:8"]
     assert call("events --follow --newest").code == 2
     assert "give seconds, or a date" in call("events --from yesterday").err
 
@@ -136,7 +136,8 @@ def test_a_scenario_from_submit_to_rm(call: Call, tmp_path: Path) -> None:
     )
 
 
-def test_the_exit_code_tells_the_outcome(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_exit_code_tells_the_outcome(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "detector.json").write_text('{"detector": "marker"}')
     failed = call("submit broken.mp4 -d marker --name twin --watch --json")
     assert failed.code == 1
     assert failed.err.startswith("Error: It failed: ")
@@ -161,7 +162,14 @@ def test_the_exit_code_tells_the_outcome(call: Call, monkeypatch: pytest.MonkeyP
     assert call("submit clip.mp4 -d nonsense").code == 1
     wrong = call("submit clip.mp4 -O confidence")
     assert (wrong.code, "'confidence' is not NAME=VALUE." in wrong.err) == (2, True)
-    away = call(f"ls --url http://127.0.0.1:{free_port()}")
+    for source, options in (
+        ("clip.mp4", "--request detector.json"),
+        (os.fsdecode(b"'\xff.mp4'"), "-d marker"),
+        ("clip.mp4", "-d marker --key 'Nacht für Nacht'"),
+    ):
+        wrong = call(f"submit {source} {options}")
+        assert (wrong.code, wrong.out, "Traceback" in wrong.err) == (2, "", False)
+    away = call("ls --url http://127.0.0.1:1")
     assert (away.code, away.out) == (3, "")
     assert away.err.startswith("Error: The service at http://127.0.0.1:")
     assert call("ls --url localhost:8000").code == 2
@@ -179,8 +187,11 @@ def test_events_are_followed_as_they_happen(
 
     def keep_happening() -> None:
         with Client(f"http://127.0.0.1:{service.port}") as client:
-            while not may_end.wait(0.3):  # the stream may begin after the first
-                client.scenarios.create("clip.mp4", {"type": "marker"}, sampling={"mode": "all"}, presence={})
+            while not may_end.is_set():  # the stream may begin after the first
+                made = client.scenarios.create(
+                    "clip.mp4", {"type": "marker"}, sampling={"mode": "all"}, presence={}
+                )
+                client.wait(made.id, every=0.1)
 
     monkeypatch.setattr("app.command.events.print_json", tell)
     thread = Thread(target=keep_happening)
