@@ -65,10 +65,12 @@ async def test_the_first_example_analyses_a_recording_and_takes_its_results_away
 
 async def test_the_second_example_ends_in_a_table_of_pandas(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("pandas", reason="needs pandas, which is in requirements-dev.lock")
+    await ran(EXAMPLES[0], capsys)  # so that there is a scenario
     assert re.search(r"\naruco:7 +0\.23\d* +0\.23\d* +1\n", await ran(EXAMPLES[1], capsys))
 
 
 async def test_the_third_example_ends_in_detections_of_supervision(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    await ran(EXAMPLES[0], capsys)
     assert re.search(r"\[\[ *\d+\. +\d+\. +\d+\. +\d+\.\]\]\n$", await ran(EXAMPLES[2], capsys))
