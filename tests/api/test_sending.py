@@ -71,11 +71,19 @@ async def _is_free(url: str) -> bool:
 async def test_a_client_that_reads_nothing_loses_its_connection(
     application: RequestMiddleware, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    closed = asyncio.Event()
+    close_connection = sending.close_connection
+
+    async def close(send: Send) -> None:
+        await close_connection(send)
+        closed.set()
+
     monkeypatch.setattr(sending, "SEND_TIMEOUT", 0.5)
+    monkeypatch.setattr(sending, "close_connection", close)
     async with listening(application) as url:
         with ask_and_never_read(url) as connection:
-            await asyncio.sleep(1.5)
-            connection.settimeout(10)
+            await closed.wait()
+            connection.settimeout(60)
             received = 0
             with suppress(ConnectionResetError):
                 while part := await asyncio.to_thread(connection.recv, 2**20):

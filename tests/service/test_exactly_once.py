@@ -80,11 +80,11 @@ async def test_every_frame_of_a_clip_is_stored_with_what_is_in_it(tmp_path: Path
         assert_markers(await service.predictions(scenario_id), 1800)
 
 
-async def next_attempt(service: ServiceProcess, ids: list[str], before: int) -> int | None:
-    """Return how many runs these scenarios have had if that is more than before, or if all have ended."""
+async def next_attempt(service: ServiceProcess, ids: list[str], before: int) -> int:
+    """Return how many runs these scenarios have had, and 0 if that is as before and some have not ended."""
     scenarios = [await service.get(scenario_id) for scenario_id in ids]
-    attempts = sum(scenario["attempt"] for scenario in scenarios)
-    return attempts if attempts > before or all(scenario["outcome"] for scenario in scenarios) else None
+    attempts: int = sum(scenario["attempt"] for scenario in scenarios)
+    return attempts if attempts > before or all(scenario["outcome"] for scenario in scenarios) else 0
 
 
 @pytest.mark.timeout(600)
@@ -105,7 +105,7 @@ async def test_what_is_stored_is_the_same_after_ten_kills(tmp_path: Path, clips:
         disturbed = [await service.create("minute.mp4", **each) for each in asked]
         attempts = 0
         for _ in range(KILLS):
-            attempts = await until(partial(next_attempt, service, disturbed, attempts)) or attempts
+            attempts = await until(partial(next_attempt, service, disturbed, attempts))
             await sleep(chance.uniform(0, 0.8))
             service.kill()
             await service.start()

@@ -83,13 +83,21 @@ def resolve(host: str, port: int, *_: Any, **__: Any) -> list[tuple[Any, ...]]:
     return [found for address in NAMES[host] for found in resolve(address, port)]
 
 
-def follow(site: AttackSite, attack: Attack) -> str:
-    """Open a source as a run does, and read all of it. Returns how that ended."""
+def follow(site: AttackSite, attack: Attack, timeout: float = 1) -> str:
+    """Open a source as a run does, and read all of it. Returns how that ended.
+
+    Opening it, and each read, may take `timeout` seconds.
+    """
     stop = Event()
     try:
         source = parse_source(attack.source) if isinstance(attack.source, str) else attack.source
         with open_video(
-            source, site.media_root, attack.networks, stop=stop, open_timeout=1, read_timeout=1
+            source,
+            site.media_root,
+            attack.networks,
+            stop=stop,
+            open_timeout=timeout,
+            read_timeout=timeout,
         ) as video:
             if isinstance(video, Camera):
                 for entry in video.frames(EveryFrame()):
@@ -172,7 +180,7 @@ def test_a_guard_that_is_taken_out_is_missed(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         attack = without(patch, site)
-        said = follow(site, attack)
+        said = follow(site, attack, timeout=10)
         assert not site.is_untouched(), f"{attack}: {said}"
     read, hits = len(site.files.opened), len(site.canary.hits)
     guard = without.__name__.replace("_", " ").removeprefix("without ").replace("with ", "refusing ")
