@@ -60,6 +60,12 @@ def not_reached(url: str, error: Exception) -> ClientError:
     )
 
 
+def not_handled(path: str) -> ClientError:
+    """Return the error for a command that the service accepted, half a minute after that."""
+    detail = f"The service accepted the command and has not handled it yet: read {path} later."
+    return ClientError(detail, status=HTTPStatus.ACCEPTED)
+
+
 def stream_ended(url: str) -> ClientError:
     """Return the error for an event stream that has ended. It is followed again, unless it had no byte."""
     return ClientError(f"The event stream of {url} ends as soon as it is opened. Is a proxy between?")

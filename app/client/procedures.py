@@ -18,7 +18,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from .errors import ClientError, not_reached, not_understood, refused
+from .errors import ClientError, not_handled, not_reached, not_understood, refused
 from .whole_file import is_stream
 
 T = TypeVar("T")
@@ -184,8 +184,25 @@ def settle(reply: Reply, request: Request, answer: type[T]) -> Procedure[T]:
         except ClientError as error:
             if error.status != httpx.codes.NOT_FOUND:
                 raise
-    detail = f"The service accepted the command and has not handled it yet: read {request.path} later."
-    raise ClientError(detail, status=reply.status)
+    raise not_handled(request.path)
+
+
+def vanish(reply: Reply, request: Request) -> Procedure[None]:
+    """Return once what was deleted is gone: if the service only accepted that, `request` finds it until then.
+
+    Raises ClientError, also if it still is there after half a minute.
+    """
+    if reply.status != _ACCEPTED:
+        return
+    for pause in _SETTLE_PAUSES:
+        yield Pause(pause)
+        try:
+            yield request
+        except ClientError as error:
+            if error.status == httpx.codes.NOT_FOUND:
+                return
+            raise
+    raise not_handled(request.path)
 
 
 def wait_for(

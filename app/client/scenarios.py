@@ -21,6 +21,7 @@ from .procedures import (
     save,
     send_json,
     settle,
+    vanish,
     wait_for,
 )
 
@@ -85,7 +86,8 @@ def patch(scenario_id: Id, **changes: Any) -> Procedure[ScenarioStatus]:
 
 def delete(scenario_id: Id) -> Procedure[None]:
     """Delete a scenario that has ended, with all that it stored. Raises ClientError."""
-    yield Request(method="DELETE", path=join("scenarios", scenario_id))
+    reply = yield Request(method="DELETE", path=join("scenarios", scenario_id))
+    yield from vanish(reply, get("scenarios", scenario_id))
 
 
 def predictions(

@@ -15,7 +15,7 @@ from app.client import AsyncClient, Client, ClientError
 from app.client.address import DEFAULT_URL, Address
 from app.client.event_stream import StreamFollower
 from app.client.procedures import IDLE, Attempt, Pause, Reply, Request, exchange, get, save
-from app.client.scenarios import wait
+from app.client.scenarios import delete, wait
 from app.client.whole_file import written_whole
 from tests.support.web_server import web_server
 
@@ -155,6 +155,19 @@ def test_to_wait_takes_no_longer_than_it_may_and_not_less(monkeypatch: pytest.Mo
     with pytest.raises(TimeoutError, match="not ended within 12 s"):
         run()
     assert paused == [5, 5, 2]
+
+
+def test_a_deletion_that_is_only_accepted_is_waited_for() -> None:
+    deletion = delete("one")
+    gone = ClientError("There is none.", status=404)
+    steps = [next(deletion), *map(deletion.send, (reply(202), None, reply(200), None))]
+    with pytest.raises(StopIteration):
+        deletion.throw(gone)
+    assert [type(each) for each in steps] == [Request, Pause, Request, Pause, Request]
+    done = delete("one")
+    next(done)
+    with pytest.raises(StopIteration):
+        done.send(reply(204))
 
 
 def test_connections_are_left_before_the_service_closes_them() -> None:
