@@ -26,6 +26,7 @@ from .analysing.progress import shown_progress
 from .analysing.recordings import FoundRecordings, find_recordings
 from .analysing.report import AnalysisReport, FileReport, print_report, report_of, report_of_problems
 from .analysing.work import FileAnalysis
+from .detector_options import detector_option
 from .output import CommandError, json_option, not_utf_8, print_json, readable
 
 _Files = click.Path(path_type=Path)
@@ -46,14 +47,7 @@ class _Asked(NamedTuple):
 @click.option(
     "-d", "--detector", type=click.Choice(list(CONFIGS)), help="What to find things with.  [default: objects]"
 )
-@click.option(
-    "-O",
-    "--option",
-    "options",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="An option of the detector, or several as a JSON object.",
-)
+@detector_option
 @click.option(
     "--fps", type=click.FloatRange(0, min_open=True), help="Frames a second to analyse; 2 if left out."
 )

@@ -9,6 +9,7 @@ import rich_click as click
 
 from ..client import Client
 from .connection import with_client
+from .detector_options import OptionError, detector_option, read_options
 from .output import is_terminal, json_option, print_json, print_line
 from .watch import follow
 
@@ -16,9 +17,7 @@ from .watch import follow
 @click.command("submit")
 @click.argument("source")
 @click.option("-d", "--detector", help="What to find things with.  [default: objects]")
-@click.option(
-    "-O", "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the detector."
-)
+@detector_option
 @click.option(
     "--fps", type=click.FloatRange(0, min_open=True), help="Frames a second to analyse; 2 if left out."
 )
@@ -72,8 +71,12 @@ def submit(
     chosen = fields.get("detector", {"type": "objects"}) if detector is None else {"type": detector}
     if not isinstance(chosen, dict):
         raise click.BadParameter("its detector is no JSON object.", param_hint="--request")
+    try:
+        chosen = {**chosen, **read_options(options)}
+    except OptionError as error:
+        raise click.UsageError(str(error)) from error
     given = {
-        "detector": {**chosen, **dict(map(_pair, options))},
+        "detector": chosen,
         "sampling": {"mode": "all"} if all_frames else {"mode": "fps", "fps": fps} if fps else None,
         "name": name,
         "tags": list(tags) or None,
@@ -96,17 +99,6 @@ def submit(
         follow(client, made.id, as_json=as_json)
     elif is_terminal() and not as_json:
         click.echo(f"videoanalysis watch {made.id}  follows it.", err=True)
-
-
-def _pair(option: str) -> tuple[str, Any]:
-    """Return an option's name, and its value: as JSON if it is that, else as text."""
-    name, separator, text = option.partition("=")
-    if not separator or not name:
-        raise click.BadParameter(f"{option!r} is not NAME=VALUE.", param_hint="--option")
-    try:
-        return name, msgspec.json.decode(text)
-    except msgspec.MsgspecError:
-        return name, text
 
 
 def _read(request: str) -> dict[str, Any]:

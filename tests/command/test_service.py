@@ -161,7 +161,7 @@ def test_the_exit_code_tells_the_outcome(call: Call, tmp_path: Path, monkeypatch
     )
     assert call("submit clip.mp4 -d nonsense").code == 1
     wrong = call("submit clip.mp4 -O confidence")
-    assert (wrong.code, "'confidence' is not NAME=VALUE." in wrong.err) == (2, True)
+    assert (wrong.code, "The option 'confidence' has no value: write it" in wrong.err) == (2, True)
     for source, options in (
         ("clip.mp4", "--request detector.json"),
         (os.fsdecode(b"'\xff.mp4'"), "-d marker"),

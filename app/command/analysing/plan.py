@@ -25,6 +25,7 @@ from ...domain.stored_spec import encode_spec
 from ...media.recording_times import RecordingTimes
 from ...media.scanning import source_of
 from ...video.identity import identify
+from ..detector_options import OptionError, read_options
 from .recordings import RecordedFile
 
 _NAMESPACE = UUID("0b8c1d5e-6f0e-4a53-9d1b-6d9b6f2b9a41")
@@ -85,56 +86,24 @@ def make_scenario(detector: str | None, options: Sequence[str], fields: Mapping[
     asked for. Raises PlanError if something is wrong.
     """
     given = fields.get("detector", {})
-    if not isinstance(given, Mapping) or detector is not None:
-        given = {}
-    name = detector or given.get("type", "objects")
-    if name not in CONFIGS:
+    if detector is not None:
+        given = {"type": detector}
+    if not isinstance(given, Mapping):
+        raise PlanError('`detector` must be an object, as in {"type": "objects"}.')
+    name = given.get("type", "objects")
+    if not isinstance(name, str) or name not in CONFIGS:
         raise PlanError(f"There is no detector {name!r}: choose from {', '.join(CONFIGS)}.")
-    body = {**fields, "detector": {**given, "type": name, **read_options(name, options)}}
     try:
+        chosen = read_options(options, _list_fields(CONFIGS[name]))
+        body = {**fields, "detector": {**given, "type": name, **chosen}}
         each = decode_body(msgspec.json.encode(body), BatchScenario)
         new = NewScenario(
-            source="recording.mp4", **{name: getattr(each, name) for name in each.__struct_fields__}
+            source="recording.mp4", **{field: getattr(each, field) for field in each.__struct_fields__}
         )
         new.check(())
-    except ProblemError as error:
+    except (OptionError, ProblemError) as error:
         raise PlanError(str(error)) from error
     return new
-
-
-def read_options(detector: str, texts: Sequence[str]) -> dict[str, object]:
-    """Return the options of a detector: each text is `name=value`, or an object of JSON.
-
-    A value is JSON, or else text; commas separate the items of a list. Raises PlanError.
-    """
-    options: dict[str, Any] = {}
-    lists = _list_fields(CONFIGS[detector])
-    for text in texts:
-        if text.lstrip().startswith("{"):
-            try:
-                options |= msgspec.json.decode(text, type=dict[str, Any])
-            except msgspec.DecodeError as error:
-                raise PlanError(f"The option {text!r} is not valid JSON: {error}.") from error
-            continue
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise PlanError(f"The option {text!r} has no value: write it as confidence=0.6.")
-        holder = options
-        *outer, name = key.split(".")
-        for each in outer:
-            holder = holder.setdefault(each, {})
-            if not isinstance(holder, dict):
-                raise PlanError(f"The option {text!r} contradicts another one: give {each!r} once.")
-        holder[name] = _value(value, is_list=not outer and name in lists)
-    return options
-
-
-def _value(text: str, *, is_list: bool) -> object:
-    try:
-        value: object = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        value = [part.strip() for part in text.split(",")] if is_list else text
-    return [value] if is_list and not isinstance(value, list) else value
 
 
 def _list_fields(config: type[Struct]) -> set[str]:

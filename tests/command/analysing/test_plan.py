@@ -5,8 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from app.command.analysing.plan import Plan, PlanError, locate_model, make_scenario, read_options
+from app.command.analysing.plan import Plan, PlanError, locate_model, make_scenario
 from app.command.analysing.recordings import RecordedFile
+from app.command.detector_options import OptionError, read_options
 from app.domain.detector_config import Objects
 
 
@@ -44,19 +45,23 @@ def test_a_name_that_no_source_can_have_is_told(tmp_path: Path) -> None:
 
 
 def test_options_of_a_detector_are_read_as_its_configuration_says() -> None:
-    assert read_options("objects", ["labels=person,car", "confidence=0.6", '{"tiles": 2}']) == {
-        "labels": ["person", "car"],
-        "confidence": 0.6,
-        "tiles": 2,
-    }
-    assert read_options("objects", ["labels=person"]) == {"labels": ["person"]}
-    assert read_options("onnx", ["model=a,b.onnx", "input.size=640"]) == {
+    for text in "labels=person", "labels=person,car", 'labels=["person","car"]':
+        found = make_scenario("objects", [text, "confidence=0.6", '{"tiles": 2}'], {}).detector
+        assert isinstance(found, Objects)
+        assert found.labels == (("person", "car") if "car" in text else ("person",))
+        assert (found.confidence, found.tiles) == (0.6, 2)
+    assert read_options(["model=a,b.onnx", "input.width=640", "input.colours=bgr"]) == {
         "model": "a,b.onnx",
-        "input": {"size": 640},
+        "input": {"width": 640, "colours": "bgr"},
     }
+    for wrong in (["input=1", "input.width=640"], ["confidence"], ["=1"], ["{"]):
+        with pytest.raises(OptionError):
+            read_options(wrong)
     with pytest.raises(PlanError, match=r"`detector.typo` is not known"):
         make_scenario("objects", ["typo=1"], {})
     with pytest.raises(PlanError, match="There is no detector 'stored': choose from objects, "):
         make_scenario(None, (), {"detector": {"type": "stored"}})
+    with pytest.raises(PlanError, match="`detector` must be an object"):
+        make_scenario(None, (), {"detector": "marker"})
     new = make_scenario(None, ["tiles=3"], {"detector": {"type": "objects", "confidence": 0.9}})
     assert new.detector == Objects(confidence=0.9, tiles=3)
