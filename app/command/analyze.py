@@ -1,11 +1,8 @@
 """`videoanalysis analyze`: analyse files without a service."""
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any, NamedTuple
 
 import anyio
@@ -21,6 +18,7 @@ from ..settings import Settings, SettingsError
 from ..supervision import unwrap
 from .analysing.engine import engine_settings, locked_folder, running_engine
 from .analysing.exporting import WantedExport, wanted_export, write_export
+from .analysing.interruption import interruptible
 from .analysing.plan import CONFIGS, Plan, PlanError, locate_model, make_scenario
 from .analysing.progress import shown_progress
 from .analysing.recordings import FoundRecordings, find_recordings
@@ -61,14 +59,14 @@ class _Asked(NamedTuple):
 @click.option(
     "--export",
     "exports",
-    type=_Files,
+    type=click.Path(),
     multiple=True,
     metavar="FILE",
     help="Write what was found in each frame: .csv, .jsonl, .parquet, .json (COCO) or .txt (MOT).",
 )
 @click.option(
     "--events",
-    type=_Files,
+    type=click.Path(),
     multiple=True,
     metavar="FILE",
     help="Write who came and went, and when: .csv, .jsonl or .parquet.",
@@ -125,8 +123,8 @@ def _read(
     fps: float | None,
     all_frames: bool,
     request: Path | None,
-    exports: tuple[Path, ...],
-    events: tuple[Path, ...],
+    exports: tuple[str, ...],
+    events: tuple[str, ...],
     bom: bool,
     recorded_at: str | None,
     timezone: str | None,
@@ -136,8 +134,8 @@ def _read(
 ) -> _Asked:
     """Check everything before the first file is analysed. Raises CommandError."""
     databases = {"VA_SCENARIOS_DSN": scenarios_dsn, "VA_PREDICTIONS_DSN": predictions_dsn}
-    wanted = [wanted_export(path, of_events=False, has_bom=bom) for path in exports]
-    wanted += [wanted_export(path, of_events=True, has_bom=bom) for path in events]
+    wanted = [wanted_export(name, of_events=False, has_bom=bom) for name in exports]
+    wanted += [wanted_export(name, of_events=True, has_bom=bom) for name in events]
     if len({each.path.resolve() for each in wanted}) < len(wanted):
         raise CommandError("Two exports have the same name: give each a file of its own.", _WRONG_USAGE)
     if fps is not None and all_frames:
@@ -156,6 +154,12 @@ def _read(
         raise not_utf_8(error) from error
     except (SettingsError, PlanError, RecordingTimeError) as error:
         raise CommandError(str(error), _WRONG_USAGE) from error
+    rules = scenario.spec().rules
+    if events and rules.tracking is None and rules.presence is None:
+        raise CommandError(
+            "--events has nothing to write if --request turns tracking and presence off: leave one out.",
+            _WRONG_USAGE,
+        )
     found = find_recordings(paths)
     if len(found.recordings) > 1 and any(each.format == "mot" for each in wanted):
         raise CommandError(
@@ -189,7 +193,7 @@ def _run(asked: _Asked, data: Path) -> AnalysisReport:
 
 
 def _run_engine(asked: _Asked) -> list[FileReport]:
-    with _interruptible() as interrupted:
+    with interruptible() as interrupted:
         try:
             reports = anyio.run(partial(_analyse, asked), backend_options={"use_uvloop": True})
         except (CommandError, ExceptionGroup) as fault:
@@ -220,24 +224,3 @@ async def _analyse(asked: _Asked) -> list[FileReport] | None:
 async def _cancel_when_set(stopping: Event, scope: CancelScope) -> None:
     await stopping.wait()
     scope.cancel()
-
-
-@contextmanager
-def _interruptible() -> Iterator[set[int]]:
-    """Inside the block, SIGINT and SIGTERM are only noted, in the set; the second one ends the process.
-
-    The engine handles them first, and stops in good order.
-    """
-    noted: set[int] = set()
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        if noted:
-            raise KeyboardInterrupt
-        noted.add(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield noted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

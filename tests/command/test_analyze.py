@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import sys
 import termios
@@ -13,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from fcntl import ioctl
 from pathlib import Path
-from subprocess import Popen
+from subprocess import PIPE, Popen, TimeoutExpired
 from typing import Any
 
 import asyncpg
@@ -104,6 +105,8 @@ def test_what_is_named_is_analysed_once_told_and_written(tmp_path: Path, databas
     assert "yard/cam 1/a.mp4/000000003.jpg" in {each["file_name"] for each in coco["images"]}
     assert len(coco["annotations"]) == 12
     assert not list(tmp_path.glob(".*.part"))
+    events = (tmp_path / os.fsdecode(b"\xff.jsonl")).read_text().splitlines()
+    assert len(events) == 12  # a label each, although this detector's objects are not followed
 
     marker_clip(yard / "a.mp4", frames=5)
     (yard / "cam 1" / "a.mp4").touch()
@@ -263,12 +266,15 @@ async def test_ctrl_c_stops_and_the_same_command_goes_on_after_the_last_stored_f
         (["clip.mp4", "--option", "confidence=2"], "`detector.confidence` must be a number at most 1"),
         (["clip.mp4", "--export", "found.doc"], "The ending of 'found.doc' names no format"),
         (["clip.mp4", "--export", "no/found.csv"], "is in a folder that does not exist: create no"),
+        (["clip.mp4", "--export", "found.csv/"], "leave out the '/' at its end"),
+        (["clip.mp4", "--export", "/proc/found.csv"], "'/proc/found.csv' cannot be written: "),
         (["clip.mp4", "--events", "found.json"], "Events are exported as"),
         (["clip.mp4", "--export", "a.csv", "--events", "./a.csv"], "Two exports have the same name"),
         (["clip.mp4", "clip2.mp4", "--export", "found.txt"], "is of one video"),
         (["clip.mp4", "--detector", "onnx", "--option", "model=x.onnx"], "There is no model 'x.onnx'"),
         (["clip.mp4", "--recorded-at", "%Y%m%d"], "need a time zone"),
         (["clip.mp4", "--timezone", "Europe/Berlin"], "give --recorded-at, too"),
+        (["clip.mp4", "--request", "none.json", "--events", "a.csv"], "--events has nothing to write"),
         (["clip.mp4", "--request", "notes.txt"], "'notes.txt' is no JSON object"),
         (["clip.mp4", "-d", "onnx", "-O", os.fsdecode(b"model=\xff.onnx")], r"\udcff.onnx' is not in UTF-8"),
     ],
@@ -280,12 +286,34 @@ def test_what_cannot_be_is_told_before_anything_is_analysed(
 
     for name in ("clip.mp4", "clip2.mp4", "notes.txt"):
         (tmp_path / name).write_text("x")
+    (tmp_path / "none.json").write_text('{"tracking": null, "presence": null}')
     monkeypatch.chdir(tmp_path)
     with pytest.raises((CommandError, click.UsageError), match=re.escape(said)) as caught:
         analyze.main(arguments, standalone_mode=False)
     assert isinstance(caught.value, CommandError | click.UsageError)
     assert caught.value.exit_code == 2
     assert not (tmp_path / ".videoanalysis").exists()
+
+
+def test_a_second_ctrl_c_ends_the_command_though_a_call_of_the_system_hangs() -> None:
+    script = """
+from os import pipe, read
+from threading import Thread
+from app.command.analysing.interruption import interruptible
+waiting = Thread(target=read, args=(pipe()[0], 1))
+with interruptible():
+    waiting.start()
+    print("ready", flush=True)
+    waiting.join()
+"""
+    with Popen([sys.executable, "-c", script], stdout=PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(TimeoutExpired):
+            process.wait(1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
 
 
 def test_why_its_database_does_not_start_is_a_sentence(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Write what was found into files, in the formats of GET /scenarios/{id}/export."""
 
-import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from anyio import CapacityLimiter, to_thread
 from msgspec import Struct
@@ -16,7 +16,7 @@ from ...api.options import ApiDeps
 from ...api.queries.events import EventFilter
 from ...api.queries.predictions import MAX_FRAME, PredictionFilter
 from ...api.queries.scenarios import find_row
-from ...client.whole_file import written_whole
+from ...client.whole_file import is_stream, written_whole
 from ...postgres import TRANSIENT
 from ..file_formats import FORMATS
 from ..output import CommandError
@@ -40,10 +40,15 @@ class WantedExport(Struct, frozen=True):
         if path.is_dir() or not folder.is_dir():
             fault = "is a folder" if path.is_dir() else f"is in a folder that does not exist: create {folder}"
             raise CommandError(f"The export {str(path)!r} {fault}.", exit_code=2)
-        if not os.access(folder, os.W_OK):
+        try:
+            if not is_stream(path):
+                with NamedTemporaryFile(dir=path.resolve().parent, prefix=".", suffix=".part"):
+                    pass
+        except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
+            reason = str(getattr(error, "strerror", None) or error).lower()
             raise CommandError(
-                f"The export {str(path)!r} cannot be written: {folder} is read-only.", exit_code=2
-            )
+                f"The export {str(path)!r} cannot be written: {reason}. Choose another folder.", exit_code=2
+            ) from error
         make = event_writer if self.of_events else prediction_writer
         try:
             make(self.format)
@@ -51,8 +56,11 @@ class WantedExport(Struct, frozen=True):
             raise CommandError(str(error), exit_code=2) from error
 
 
-def wanted_export(path: Path, *, of_events: bool, has_bom: bool) -> WantedExport:
+def wanted_export(name: str, *, of_events: bool, has_bom: bool) -> WantedExport:
     """Return the export to a file, by the ending of its name. Raises CommandError if there is none."""
+    if name.endswith("/"):
+        raise CommandError(f"The export {name!r} names a folder: leave out the '/' at its end.", exit_code=2)
+    path = Path(name)
     form = FORMATS.get(path.suffix.lower())
     if form is None:
         raise CommandError(

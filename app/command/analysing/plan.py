@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, get_args
 from uuid import UUID, uuid5
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.inspect import ListType, UnionType, VarTupleType, type_info
 from msgspec.structs import replace
 
@@ -17,6 +17,7 @@ from ...api.new_batch import BatchScenario
 from ...api.new_scenario import NewScenario
 from ...detectors.base import DetectorError
 from ...detectors.onnx.files import digest, find_weights, read_weights, weight_names
+from ...domain.analysis import Presence
 from ...domain.detector_config import PLUGINS, DetectorConfig, Onnx
 from ...domain.pins import RULES
 from ...domain.source import SourceError
@@ -100,6 +101,9 @@ def make_scenario(detector: str | None, options: Sequence[str], fields: Mapping[
         new = NewScenario(
             source="recording.mp4", **{field: getattr(each, field) for field in each.__struct_fields__}
         )
+        if new.presence is UNSET and new.spec().tracking is None:
+            # --events would have nothing to write, and a later --events must not analyse everything again
+            new = replace(new, presence=Presence())
         new.check(())
     except (OptionError, ProblemError) as error:
         raise PlanError(str(error)) from error

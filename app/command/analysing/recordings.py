@@ -1,6 +1,7 @@
 """Find the recordings that paths, folders and patterns on the command line name."""
 
 import os
+import stat
 from collections.abc import Sequence
 from glob import glob, has_magic
 from pathlib import Path
@@ -68,6 +69,7 @@ class _Search:
         """Take a file or what is in a folder. A file that is not named itself must be a video by its name."""
         try:
             path = Path(name).resolve(strict=True)
+            kind = path.stat().st_mode
         except FileNotFoundError:
             return self.note(name, "There is no such file or folder.")
         except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
@@ -75,9 +77,12 @@ class _Search:
         if path in self._seen:
             return None
         self._seen.add(path)
-        if path.is_dir():
+        if stat.S_ISDIR(kind):
             return self._look_through(name)
-        if is_named or os.path.splitext(name)[1].lower() in ENDINGS:  # noqa: PTH122 - in a loop over all files
+        is_wanted = is_named or os.path.splitext(name)[1].lower() in ENDINGS  # noqa: PTH122 - of all files
+        if not stat.S_ISREG(kind):  # such as a named pipe: to open it would wait for a writer
+            return self.note(name, "It is not a file: name a video file.") if is_wanted else None
+        if is_wanted:
             self.found.recordings.append(RecordedFile(path, readable(name)))
         else:
             self.found.skipped.append(readable(name))
