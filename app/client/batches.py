@@ -15,6 +15,7 @@ from .procedures import (
     creation_headers,
     decoded,
     get,
+    has_changed,
     join,
     save,
     send_json,
@@ -54,20 +55,23 @@ def find(
 def stop(batch_id: Id) -> Procedure[BatchStatus]:
     """Stop a batch and its scenarios. Returns it as it is then. Raises ClientError."""
     reply = yield Request(method="POST", path=join("batches", batch_id, "stop"), is_repeatable=True)
-    return (yield from settle(reply, get("batches", batch_id), BatchStatus))
+    request = get("batches", batch_id)
+    return (yield from settle(reply, request, BatchStatus, lambda found: found.state != "running"))
 
 
 def start(batch_id: Id, *, failed: bool = False) -> Procedure[BatchStatus]:
     """Go on with a batch; with `failed`, also with its scenarios that failed. Raises ClientError."""
     path = join("batches", batch_id, "start")
     reply = yield Request(method="POST", path=path, parameters=written({"failed": failed}))
-    return (yield from settle(reply, get("batches", batch_id), BatchStatus))
+    request = get("batches", batch_id)
+    return (yield from settle(reply, request, BatchStatus, lambda found: not found.state.startswith("stop")))
 
 
 def patch(batch_id: Id, **changes: Any) -> Procedure[BatchStatus]:
     """Change `name`, `tags`, `watch` or `at_once`; what is left out stays. Raises ClientError."""
     reply = yield send_json("PATCH", join("batches", batch_id), changes, is_repeatable=True)
-    return (yield from settle(reply, get("batches", batch_id), BatchStatus))
+    request = get("batches", batch_id)
+    return (yield from settle(reply, request, BatchStatus, partial(has_changed, changes)))
 
 
 def delete(batch_id: Id, *, stop: bool = False) -> Procedure[None]:

@@ -170,21 +170,36 @@ def decoded(reply: Reply, answer: type[T]) -> T:
         raise not_understood(reply.url, reply.status, error) from error
 
 
-def settle(reply: Reply, request: Request, answer: type[T]) -> Procedure[T]:
+def settle(
+    reply: Reply, request: Request, answer: type[T], is_done: Callable[[T], bool] | None = None
+) -> Procedure[T]:
     """Return what an answer holds; if the service only accepted the command, read it by `request`.
 
-    Raises ClientError, also if it still cannot be read after half a minute.
+    That is repeated until `is_done`, half a minute at most. Without it, something was created, which is
+    missing until the command was handled. Raises ClientError.
     """
     if reply.status != _ACCEPTED:
         return decoded(reply, answer)
+    found: T | None = None
     for pause in _SETTLE_PAUSES:
         yield Pause(pause)
         try:
-            return (yield from ask(request, answer))
+            found = yield from ask(request, answer)
         except ClientError as error:
-            if error.status != httpx.codes.NOT_FOUND:
+            if is_done is not None or error.status != httpx.codes.NOT_FOUND:
                 raise
-    raise not_handled(request.path)
+        else:
+            if is_done is None or is_done(found):
+                return found
+    if found is None:
+        raise not_handled(request.path)
+    return found
+
+
+def has_changed(changes: Mapping[str, object], found: object) -> bool:
+    """Return whether what was found has these changes, as far as they are read back as they are given."""
+    names = changes.keys() & {"name", "watch", "at_once"}
+    return all(getattr(found, name) == (changes[name] or type(getattr(found, name))()) for name in names)
 
 
 def vanish(reply: Reply, request: Request) -> Procedure[None]:

@@ -17,6 +17,7 @@ from .procedures import (
     creation_headers,
     decoded,
     get,
+    has_changed,
     join,
     save,
     send_json,
@@ -70,18 +71,23 @@ def find(
 
 def stop(scenario_id: Id) -> Procedure[ScenarioStatus]:
     """Stop a scenario; what it stored stays. Returns it as it is then. Raises ClientError."""
-    return (yield from _change("POST", scenario_id, "stop"))
+    path = join("scenarios", scenario_id, "stop")
+    reply = yield Request(method="POST", path=path, is_repeatable=True)
+    return (yield from settle(reply, get("scenarios", scenario_id), ScenarioStatus, _stops))
 
 
 def start(scenario_id: Id) -> Procedure[ScenarioStatus]:
     """Start a scenario again, after its last stored frame. Returns it as it is then. Raises ClientError."""
-    return (yield from _change("POST", scenario_id, "start"))
+    reply = yield Request(method="POST", path=join("scenarios", scenario_id, "start"))
+    request = get("scenarios", scenario_id)
+    return (yield from settle(reply, request, ScenarioStatus, lambda found: not found.has_ended))
 
 
 def patch(scenario_id: Id, **changes: Any) -> Procedure[ScenarioStatus]:
     """Change `name`, `tags` or `recorded_at`; what is left out stays. Raises ClientError."""
     reply = yield send_json("PATCH", join("scenarios", scenario_id), changes, is_repeatable=True)
-    return (yield from settle(reply, get("scenarios", scenario_id), ScenarioStatus))
+    request = get("scenarios", scenario_id)
+    return (yield from settle(reply, request, ScenarioStatus, partial(has_changed, changes)))
 
 
 def delete(scenario_id: Id) -> Procedure[None]:
@@ -162,7 +168,5 @@ def export(
     yield save(to, "scenarios", scenario_id, "export", format=file_format, what=what, **filters)
 
 
-def _change(method: str, scenario_id: Id, command: str) -> Procedure[ScenarioStatus]:
-    path = join("scenarios", scenario_id, command)
-    reply = yield Request(method=method, path=path, is_repeatable=command == "stop")
-    return (yield from settle(reply, get("scenarios", scenario_id), ScenarioStatus))
+def _stops(found: ScenarioStatus) -> bool:
+    return found.has_ended or found.state in ("init_shutdown", "in_shutdown_processing")

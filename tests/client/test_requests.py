@@ -15,7 +15,7 @@ from app.client import AsyncClient, Client, ClientError
 from app.client.address import DEFAULT_URL, Address
 from app.client.event_stream import StreamFollower
 from app.client.procedures import IDLE, Attempt, Pause, Reply, Request, exchange, get, save
-from app.client.scenarios import delete, wait
+from app.client.scenarios import delete, patch, start, stop, wait
 from app.client.whole_file import written_whole
 from tests.support.web_server import web_server
 
@@ -155,6 +155,28 @@ def test_to_wait_takes_no_longer_than_it_may_and_not_less(monkeypatch: pytest.Mo
     with pytest.raises(TimeoutError, match="not ended within 12 s"):
         run()
     assert paused == [5, 5, 2]
+
+
+def test_a_change_that_is_only_accepted_is_read_until_it_is_there() -> None:
+    ended = RUNNING.replace(b"active", b"inactive")
+    for change, before, after in (
+        (start("one"), ended, RUNNING),
+        (stop("one"), RUNNING, ended),
+        (patch("one", name="b", tags=[]), RUNNING, RUNNING[:-1] + b', "name": "b"}'),
+    ):
+        steps = [next(change), *map(change.send, (reply(202), None, reply(200, before), None))]
+        with pytest.raises(StopIteration) as end:
+            change.send(reply(200, after))
+        assert [type(each) for each in steps] == [Request, Pause, Request, Pause, Request]
+        assert (end.value.value.state, end.value.value.name) == (
+            "inactive" if after is ended else "active",
+            "b" if b"name" in after else "",
+        )
+    unknown = start("one")
+    for answer in None, reply(202), None:
+        unknown.send(answer)
+    with pytest.raises(ClientError, match="There is none"):
+        unknown.throw(ClientError("There is none.", status=404))
 
 
 def test_a_deletion_that_is_only_accepted_is_waited_for() -> None:

@@ -117,7 +117,7 @@ async def test_changes_wait_for_an_orchestrator_that_understands_them(
         assert (await api.get(old))["replaced_by"] is None
         await mixed.add("newer", "orchestrator").ready(60)
         new = created.json()["id"]
-        await until(lambda: api._exists(new), 60)
+        await until(lambda: api.exists(new), 60)
         ended = await api.ends(new)
         assert (ended["outcome"], ended["tags"], ended["replaces"]) == ("completed", ["gate"], old)
         assert (await api.ends(old))["replaced_by"] == new

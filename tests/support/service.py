@@ -130,10 +130,11 @@ class ServiceProcess:
         assert answer.status_code in (201, 202), answer.text
         scenario_id: str = answer.json()["id"]
         if answer.status_code == 202:  # a busy machine needed longer than a request waits
-            await until(lambda: self._exists(scenario_id), timeout=60, poll=0.1)
+            await until(lambda: self.exists(scenario_id), timeout=60, poll=0.1)
         return scenario_id
 
-    async def _exists(self, scenario_id: str) -> bool:
+    async def exists(self, scenario_id: str) -> bool:
+        """Return whether the API finds the scenario."""
         return (await self.http.get(f"/scenarios/{scenario_id}")).status_code == 200
 
     async def get(self, scenario_id: str) -> Json:
