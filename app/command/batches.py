@@ -80,7 +80,7 @@ def ls(client: Client, *, limit: int, as_json: bool) -> None:
             print_json(each)
     else:
         rows = ((each.id, each.state, counts_of(each), each.name or each.sources) for each in chosen)
-        print_table(("ID", "STATE", "FILES", "NAME"), rows)
+        print_table(("ID", "STATE", "FILES", "NAME"), rows, droppable=("FILES",))
 
 
 @batches.command("show")

@@ -31,7 +31,11 @@ def ls(client: Client, *, as_json: bool) -> None:
             (each.name, each.type, each.waiting, each.dead, moment(each.last_sent_at), each.error)
             for each in found
         )
-        print_table(("NAME", "TYPE", "WAITING", "DEAD", "LAST SENT", "ERROR"), rows)
+        print_table(
+            ("NAME", "TYPE", "WAITING", "DEAD", "LAST SENT", "ERROR"),
+            rows,
+            droppable=("LAST SENT", "TYPE", "WAITING"),
+        )
 
 
 @channels.command("test")

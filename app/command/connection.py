@@ -11,7 +11,7 @@ import rich_click as click
 
 from ..client import BatchStatus, Client, ClientError, ScenarioStatus
 from ..client.address import DEFAULT_URL, URL_VARIABLE
-from .output import CommandError, not_utf_8
+from .output import CommandError, not_utf_8, not_written
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,13 +36,12 @@ def with_client(function: Callable[Concatenate[Client, P], T]) -> Callable[P, T]
                 return function(client, *args, **kwargs)
         except ClientError as error:
             raise CommandError(str(error), 3 if error.status is None else 1) from error
-        except BrokenPipeError:
-            raise
         except UnicodeEncodeError as error:
             raise not_utf_8(error) from error
         except OSError as error:
-            what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-            raise CommandError(f"{what}.") from error
+            if error.filename is None:
+                raise not_written(error) from error
+            raise CommandError(f"{error.filename}: {error.strerror}.") from error
 
     return run
 

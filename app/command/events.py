@@ -79,7 +79,7 @@ def events(
         for event in chosen:
             print_json(event)
     else:
-        print_table(_COLUMNS, map(_cells, chosen))
+        print_table(_COLUMNS, map(_cells, chosen), droppable=("STATE", "LASTS", "KIND"))
 
 
 def _following(client: Client, scenario_id: str | None) -> Iterator[EventRecord]:

@@ -63,4 +63,5 @@ def ls(
     print_table(
         ("ID", "STATE", "DONE", "NAME"),
         ((each.id, state_of(each), progress_of(each), name_of(each)) for each in chosen),
+        droppable=("DONE",),
     )

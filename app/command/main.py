@@ -2,13 +2,13 @@
 
 import sys
 from importlib import import_module
-from io import TextIOWrapper
 from typing import NamedTuple, NoReturn
 
 import rich_click as click
 
 from .. import __version__
 from .output import CommandError, print_error
+from .streams import prepare_streams
 
 
 class SubCommand(NamedTuple):
@@ -60,14 +60,6 @@ class LazyGroup(click.RichGroup):
         entry = COMMANDS.get(cmd_name)
         return click.Command(cmd_name, short_help=entry.summary) if entry else None
 
-    def invoke(self, ctx: click.Context) -> object:
-        """Run the sub-command. It is done once whoever reads its output has read enough, such as `head`."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:  # with which click would exit with 1
-            sys.stdout = sys.stderr  # do not flush it again at exit
-            return None
-
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -91,19 +83,24 @@ def videoanalysis() -> None:
 
 def main() -> NoReturn:
     """Run the command with the process's arguments, and exit with one of EXIT_CODES."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a terminal that is not UTF-8 shows a name as far as it can
-            stream.reconfigure(errors="backslashreplace")
+    prepare_streams()
     try:
         status = videoanalysis.main(prog_name="videoanalysis", standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         context = error.ctx if isinstance(error, click.UsageError) else None
         hint = f" See: {context.command_path} --help" if context else ""
-        print_error(f"{error.format_message()}{hint}")
+        said = error.format_message()
+        print_error(f"{said}{'' if said.endswith(('.', '?')) else '.'}{hint}")
         status = error.exit_code
     except CommandError as error:
-        print_error(str(error))
+        if str(error):
+            print_error(str(error))
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         status = 130
+    try:
+        sys.stdout.flush()
+    except (CommandError, OSError):
+        sys.stdout = sys.stderr  # do not flush it again at exit
     sys.exit(status if isinstance(status, int) else 0)

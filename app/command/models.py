@@ -30,7 +30,7 @@ def ls(client: Client, *, as_json: bool) -> None:
             print_json(each)
     else:
         rows = ((each.name, each.state, each.layout, each.error) for each in found)
-        print_table(("NAME", "STATE", "LAYOUT", "WHY"), rows)
+        print_table(("NAME", "STATE", "LAYOUT", "WHY"), rows, droppable=("LAYOUT",))
 
 
 @models.command("show")
@@ -74,4 +74,4 @@ def try_picture(client: Client, name: str, picture: str, *, confidence: float | 
         (each.label, f"{each.confidence:.2f}", *(f"{edge:.0f}" for edge in each.box))
         for each in tried.detections
     )
-    print_table(("LABEL", "CONFIDENCE", "LEFT", "TOP", "RIGHT", "BOTTOM"), rows)
+    print_table(("LABEL", "CONFIDENCE", "LEFT", "TOP", "RIGHT", "BOTTOM"), rows, droppable=("CONFIDENCE",))

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import rich_click as click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
+
+from .table import print_aligned
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, and lists as JSON Lines.")
 """The option `--json`, which every sub-command has: it is given as `as_json`."""
@@ -17,7 +18,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 class CommandError(Exception):
     """A sub-command cannot go on. The text is a sentence that says why and what to do.
 
-    `exit_code` is one of those in EXIT_CODES.
+    `exit_code` is one of those in EXIT_CODES. Without a text, nobody is told.
     """
 
     def __init__(self, sentence: str, exit_code: int = 1) -> None:
@@ -28,6 +29,13 @@ class CommandError(Exception):
 def not_utf_8(error: UnicodeEncodeError) -> CommandError:
     """Return the error for an argument that is no text."""
     return CommandError(f"{error.object!r} is not in UTF-8: give it another name.", 2)
+
+
+def not_written(error: OSError) -> CommandError:
+    """Return the error for output that cannot be written; one without a text if nobody reads more of it."""
+    if isinstance(error, BrokenPipeError):  # as `head` does, which has read enough
+        return CommandError("", 0)
+    return CommandError(f"The output cannot be written: {(error.strerror or str(error)).lower()}.")
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -69,20 +77,20 @@ def print_json(value: Any) -> None:
     click.echo(text)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows: as a table on a terminal; otherwise with tabs between the cells, and nothing cut off."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, droppable: Sequence[str] = ()
+) -> None:
+    """Print rows: as a table on a terminal; otherwise with tabs between the cells, and nothing cut off.
+
+    `droppable`: columns that a narrow terminal does not show, the least important first.
+    """
     cells = [[printable("" if cell is None else cell) for cell in row] for row in rows]
-    if not is_terminal():
-        click.echo("\t".join(columns))
-        for row in cells:
-            click.echo("\t".join(row))
+    if is_terminal():
+        print_aligned(columns, cells, droppable)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, column in enumerate(columns):
-        table.add_column(column, no_wrap=number == 0, overflow="fold")  # the first, such as an id, is copied
+    click.echo("\t".join(columns))
     for row in cells:
-        table.add_row(*map(Text, row))
-    Console(highlight=False).print(table)
+        click.echo("\t".join(row))
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:

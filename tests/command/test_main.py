@@ -1,15 +1,18 @@
 """The command as a whole: its help, its exit codes, and what its output does to a terminal."""
 
 import json
+import os
+import shlex
 import subprocess
 import sys
-from errno import EPIPE
-from io import BytesIO, StringIO, TextIOWrapper
+from errno import ENOSPC, EPIPE
+from io import BufferedWriter, BytesIO, RawIOBase, TextIOWrapper
 
 import pytest
 import rich_click as click
 
 from app.command import main as command_module
+from app.command import output
 from app.command.main import COMMANDS, load, main
 from app.command.output import CommandError, print_error, print_json, print_line, printable
 from tests.support.paths import ROOT
@@ -101,19 +104,78 @@ def test_what_a_sub_command_raises_is_a_sentence_and_an_exit_code(
     assert capsys.readouterr().err == said
 
 
-def test_who_reads_no_more_of_the_output_has_read_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Closed(StringIO):
-        def write(self, _text: str) -> int:
-            raise BrokenPipeError(EPIPE, "nobody reads")
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (EPIPE, 0, ""),  # whoever reads the output has read enough, such as `head`
+        (ENOSPC, 1, "Error: The output cannot be written: no space left on device.\n"),
+    ],
+)
+def test_output_that_cannot_be_written_ends_the_command(
+    number: int, code: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Refusing(RawIOBase):
+        def writable(self) -> bool:
+            return True
+
+        def write(self, _content: object) -> int:
+            raise OSError(number, os.strerror(number))
 
     @click.command("ls")
     def ls() -> None:
         print_line("a line")
+        raise AssertionError
 
     monkeypatch.setattr(command_module, "load", lambda _name: ls)
-    monkeypatch.setattr(sys, "stdout", Closed())
-    assert called(["ls"], monkeypatch) == 0
+    monkeypatch.setattr(sys, "stdout", TextIOWrapper(BufferedWriter(Refusing())))
+    assert called(["ls"], monkeypatch) == code
     assert sys.stdout is sys.stderr  # so that nothing is written at exit
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(
+    ("streams", "code", "said"),
+    [(">&-", 1, "Error: The output cannot be written: bad file descriptor.\n"), ("<&- 2>&-", 0, "")],
+)
+def test_streams_that_are_closed_are_no_traceback(streams: str, code: int, said: str) -> None:
+    line = f"{shlex.quote(sys.executable)} -m app.command --version {streams}"
+    done = subprocess.run(["sh", "-c", line], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, said)
+    assert done.stdout.startswith("videoanalysis ") == (code == 0)
+
+
+TABLES: list[tuple[list[str], list[list[object]], list[str]]] = [
+    (
+        ["ID", "STATE", "DONE", "NAME"],
+        [["d6d5646c-83d1-420d-9705-5bad11a36921", "completed", "12,345 frames", "front door"]],
+        ["DONE"],
+    ),
+    (
+        ["OBJECTS", "DETECTIONS", "FRAMES", "LABEL", "FILE"],
+        [[3, 1234, "12 of 1200", "person", "recordings/yard.mp4"]],
+        ["FRAMES", "OBJECTS"],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        ("80", ["d6d5646c-83d1-420d-9705-5bad11a36921", "3        1234        12 of 1200  person"]),
+        ("40", ["d6d5646c…  completed  front door", "3        1234        person  recordings/"]),
+    ],
+)
+def test_a_narrow_terminal_shows_less_and_no_letters_one_below_the_other(
+    columns: str, shown: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", columns)
+    for (names, rows, droppable), row in zip(TABLES, shown, strict=True):
+        output.print_table(names, rows, droppable=droppable)
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) <= 3
+        assert lines[1].startswith(row)
+        assert max(map(len, lines)) <= int(columns)
 
 
 def test_text_of_a_service_does_not_drive_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

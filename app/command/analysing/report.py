@@ -81,7 +81,9 @@ def print_report(report: AnalysisReport) -> None:
             for each in file.labels
         ]
     if rows:  # numbers first, because long labels and names take what is left of the width
-        print_table(("OBJECTS", "DETECTIONS", "FRAMES", "LABEL", "FILE"), rows)
+        print_table(
+            ("OBJECTS", "DETECTIONS", "FRAMES", "LABEL", "FILE"), rows, droppable=("FRAMES", "OBJECTS")
+        )
     for file in report.files:
         for warning in file.warnings:
             print_line(f"Warning: {file.file}: {warning}")
