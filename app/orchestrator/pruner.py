@@ -52,12 +52,16 @@ async def prune(connection: Connection, limit: int = _BATCH) -> bool:
 
 
 async def add_up_counts(connection: Connection, many: int = _MANY) -> None:
-    """Replace the rows with counts of each batch that has more than `many` by their sums."""
+    """Replace the rows with counts of each batch that has more than `many` by their sums.
+
+    Those of a batch without scenarios, as of one that was deleted, are removed.
+    """
     await connection.execute(
         """
         WITH removed AS (
             DELETE FROM batch_counts WHERE batch_id IN (
-                SELECT batch_id FROM batch_counts GROUP BY batch_id HAVING count(*) > $1)
+                SELECT batch_id FROM batch_counts GROUP BY batch_id
+                HAVING count(*) > $1 OR sum(number) = 0)
             RETURNING *
         )
         INSERT INTO batch_counts

@@ -96,6 +96,9 @@ async def test_a_batch_that_runs_is_stopped_to_be_deleted(yard: Yard) -> None:
         await runner.report(RunStopped(start.scenario_id, 1, 0), ends=True)
         await until(lambda: is_deleted(yard, batch))
         assert (await yard.world.row(start.scenario_id))["deleted_at"] is not None
+        async with yard.world.database.connection() as connection:
+            await add_up_counts(connection)
+            assert await connection.fetchval("SELECT count(*) FROM batch_counts") == 0
         assert await yard.files(batch) == {}
 
 
