@@ -13,8 +13,9 @@ from app.domain.analysis import Presence
 from app.domain.detector_config import Onnx
 from app.domain.pins import PinChange, Pins
 from app.domain.spec import ExpectedFile
-from app.messages import RunFailed, RunFinished, RunStopped
+from app.messages import DateResults, RunFailed, RunFinished, RunStopped
 from app.postgres import Database
+from app.runner.cleanup.dates import change_date
 from app.video.identity import identify
 from tests.runner.runs import World, executing, spec
 from tests.support.clips import marker_clip
@@ -108,9 +109,13 @@ async def test_only_the_file_that_is_meant_is_analysed(world: World, folder: Pat
     assert (failed.retryable, failed.next_frame) == (False, 0)
     assert failed.error.startswith("the recording is another one")
     assert await world.stored() == []
+    async with world.database.connection() as connection:
+        await change_date(connection, DateResults(world.scenario_id, 1, 9.0))  # before anything is pinned
+    await world.run(wanted, attempt=2).execute()
+    assert isinstance(world.events[-1], RunFailed)
     shutil.copy2(made / "clip.mp4", folder / "clip.mp4")
     os.utime(folder / "clip.mp4", ns=(1, 1))
-    await world.run(wanted, attempt=2).execute()
+    await world.run(wanted, attempt=3).execute()
     assert isinstance(world.events[-1], RunFinished)
     assert (await pins(world)).file == identify(folder / "clip.mp4")
 

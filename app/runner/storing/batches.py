@@ -60,7 +60,8 @@ class BatchBuilder:
 
     def expect(self, file: ExpectedFile) -> None:
         """Compare the recording with the one that is meant, if none was pinned yet."""
-        self._pinned = self._pinned or Pins(FileIdentity(size=file.size, digest=file.digest))
+        pinned = self._pinned or Pins()
+        self._pinned = replace(pinned, file=pinned.file or FileIdentity(size=file.size, digest=file.digest))
 
     def pin(self, found: Pins) -> None:
         """Note what the results depend on, to be stored with the next batch.
