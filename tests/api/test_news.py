@@ -1,15 +1,16 @@
-"""What streams tell of live sources and of events in the videos, and how they are resumed."""
+"""What streams tell of live sources, of events in the videos and of batches, and how they are resumed."""
 
 from datetime import timedelta
 from random import Random
-from uuid import UUID
+from types import SimpleNamespace
+from uuid import UUID, uuid4
 
 import httpx
 import msgspec
 import pytest
 from anyio import create_task_group
 
-from app.api import ApiDeps
+from app.api import ApiDeps, batch_news
 from app.api.databases import open_request_database
 from app.api.queries.events import StoredEvent
 from app.api.queries.news import read_news
@@ -269,3 +270,33 @@ async def test_old_entries_are_removed_except_the_one_that_shows_it(
     assert removed == [2, 1, 0]
     assert await misses_old_rows(predictions, "stream_entries", third, day)
     assert not await misses_old_rows(predictions, "stream_entries", last, day)
+
+
+async def test_the_end_of_a_batch_is_told_twice_and_a_slow_read_misses_no_change(
+    scenarios: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 0.0
+    monkeypatch.setattr(batch_news, "time", SimpleNamespace(monotonic=lambda: clock))
+    async with scenarios.connection() as connection:
+        await connection.execute(
+            "INSERT INTO batches (id, spec, name, watch, at_once) VALUES ($1, '{}', '', false, 1)", uuid4()
+        )
+    news = batch_news.BatchNews(scenarios)
+
+    async def change(what: str) -> None:
+        """Change the batch a minute ago."""
+        async with scenarios.connection() as connection:
+            await connection.execute(
+                f"UPDATE batches SET {what}, updated_at = now() - interval '1 minute'"  # noqa: S608
+            )
+
+    async def told() -> list[tuple[str, bool]]:
+        items = [msgspec.json.decode(each.partition(b"data: ")[2]) for each in await news.read()]
+        return [(item["state"], item["deleted"]) for item in items]
+
+    assert [await told() for _ in range(3)] == [[("running", False)], [], []]
+    await change("state = 'done'")
+    assert [await told() for _ in range(10)] == [[("done", False)], *[[]] * 6, [("done", False)], [], []]
+    await change("deleted_at = now()")
+    clock += 60
+    assert [await told() for _ in range(2)] == [[("done", True)], []]

@@ -151,18 +151,18 @@ async def list_batches(
     return items, more
 
 
-async def list_batch_news(scenarios: Database, others: list[UUID]) -> list[BatchNewsItem]:
-    """Return the newest 100 batches that go on or changed in the last 3 seconds, and these others."""
+async def list_batch_news(scenarios: Database, others: list[UUID], seconds: float) -> list[BatchNewsItem]:
+    """Return the newest 100 batches that go on or changed in the last `seconds`, and these others."""
     sql = f"""
         {_SELECT} JOIN (
             SELECT id FROM batches WHERE id = ANY($1)
             UNION
             (SELECT id FROM batches
-              WHERE deleted_at IS NULL AND state = ANY($2) OR updated_at > now() - interval '3 seconds'
+              WHERE deleted_at IS NULL AND state = ANY($2) OR updated_at > now() - make_interval(secs => $4)
               ORDER BY created_at DESC, id DESC LIMIT $3)) AS wanted USING (id)
     """  # noqa: S608
     async with scenarios.connection() as connection:
-        rows = await connection.fetch(sql, others, list(_GOING), _MOST_NEWS)
+        rows = await connection.fetch(sql, others, list(_GOING), _MOST_NEWS, seconds)
     return [
         BatchNewsItem(
             row["id"],

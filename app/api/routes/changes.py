@@ -104,9 +104,9 @@ class StreamQuery(Struct, frozen=True, forbid_unknown_fields=True):
             " come about once a second for each scenario that a runner holds, and for the 100 that have"
             " waited longest for one; they have no id, and tell `reason` and `warnings`, too. `batch` events"
             " tell `state`, `counts`, `percent` and `problem` of each batch that goes on: a second after a"
-            " change, every 10 seconds, and when it ends; they have no id either. Kinds may be added: leave"
-            " out those that you do not know. Without an id the stream begins now. An id is refused once what"
-            " it would tell is older than a day."
+            " change, every 10 seconds, and twice when it ends; they have no id either. Kinds may be added:"
+            " leave out those that you do not know. Without an id the stream begins now. An id is refused"
+            " once what it would tell is older than a day."
         ),
         headers={"Last-Event-ID": EventId},
         query=StreamQuery,

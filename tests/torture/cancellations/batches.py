@@ -128,7 +128,7 @@ async def _find_batch(world: World) -> None:
 
 @call(queries.list_batch_news)
 async def _list_batch_news(world: World) -> None:
-    await queries.list_batch_news(world.scenarios, [])
+    await queries.list_batch_news(world.scenarios, [], 3.0)
 
 
 @call(queries.list_batches)
