@@ -27,6 +27,7 @@ from app.orchestrator.handlers import create_scenarios, handle_command, handle_r
 from app.orchestrator.lifecycle import AssignRun, ScenarioRecord
 from app.postgres import Connection
 from tests.orchestrator.conftest import SPEC, World
+from tests.support.databases import blocks_another
 from tests.support.waiting import until
 
 MEDIA = Media(640, 360, frames=1)
@@ -123,16 +124,11 @@ async def test_event_streams_never_tell_of_an_event_before_a_change_between_its_
             )
         )
 
-    async def waits() -> bool:
-        async with world.database.connection() as connection:
-            sql = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
-            return bool(await connection.fetchval(sql))
-
     monkeypatch.setattr(store, "lock_available", one_by_one)
     async with create_task_group() as group, world.database.transaction() as gate:
         await gate.execute("SELECT pg_advisory_xact_lock(hashtext($1))", str(second))
         group.start_soon(handle)
-        await until(waits)
+        await until(lambda: blocks_another(gate))
         await handle_command(world.database, StopScenario(uuid4(), second))
     assert await world.states_in_streams(second) == await world.states(second)
     assert handled == [True, None]

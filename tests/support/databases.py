@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 from anyio.from_thread import start_blocking_portal
 
-from app.postgres import migrate
+from app.postgres import Connection, migrate
 from app.postgres.embedded.locks import FileLock
 from app.postgres.embedded.server import EmbeddedServer, embedded_server
 from tests.support.temporary import MEMORY, fast_folder
@@ -94,3 +94,15 @@ def _remove_left() -> None:
                 with FileLock(lock) as users:
                     if users.try_exclusive():
                         shutil.rmtree(lock.parent.parent, ignore_errors=True)
+
+
+async def blocks_another(connection: Connection) -> bool:
+    """Return whether a statement of another connection waits for a lock of this one.
+
+    Asking also keeps a transaction alive, which the server ends if it is idle for five seconds.
+    """
+    waiting: bool = await connection.fetchval(
+        "SELECT EXISTS ("
+        "SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
+    )
+    return waiting

@@ -17,6 +17,7 @@ from app.runner.cleanup import purge
 from app.runner.storing import checkpoints, claims
 from tests.support.batches import as_batch, batch, prediction
 from tests.support.checkpoints import claim, frames, new_fence, write
+from tests.support.databases import blocks_another
 from tests.support.waiting import until
 
 
@@ -195,11 +196,11 @@ async def test_a_statement_holds_its_locks_no_longer_than_it_runs(
                     [BatchWrite(second, batch(0, 5)), BatchWrite(first, batch(0, 5))],
                 )
             )
-            await until(lambda: is_waiting(predictions))
+            await until(lambda: blocks_another(blocking))
             successor = asyncio.create_task(claim(predictions, new_fence(2, first.scenario_id)))
             await asyncio.sleep(0.1)
             assert not successor.done()
-        checkpoint = await asyncio.wait_for(successor, 5)
+        checkpoint = await asyncio.wait_for(successor, 30)
         assert checkpoint is not None
         assert checkpoint.next_frame == 5
         assert await sent == ["stored", "stored"]
@@ -220,11 +221,11 @@ async def test_a_client_that_is_gone_leaves_no_lock(predictions: Database, predi
                 [BatchWrite(first, batch(0, 5)), BatchWrite(second, batch(0, 5))],
             )
         )
-        await until(lambda: is_waiting(predictions))
+        await until(lambda: blocks_another(blocking))
         sent.cancel()  # the server is told to cancel the statement
         with pytest.raises(asyncio.CancelledError):
             await sent
-        checkpoint = await asyncio.wait_for(claim(predictions, new_fence(2, first.scenario_id)), 5)
+        checkpoint = await asyncio.wait_for(claim(predictions, new_fence(2, first.scenario_id)), 30)
         assert checkpoint is not None
         assert checkpoint.next_frame == 0
     client.terminate()
@@ -233,10 +234,3 @@ async def test_a_client_that_is_gone_leaves_no_lock(predictions: Database, predi
 
 def _id(fence: Fence) -> UUID:
     return fence.scenario_id
-
-
-async def is_waiting(database: Database) -> bool:
-    """Whether a statement waits for a lock."""
-    async with database.connection() as connection:
-        waiting: bool = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
-    return waiting

@@ -20,6 +20,7 @@ from app.runner.storing import checkpoints
 from app.runner.storing.shared_statements import SharedStatements
 from tests.support.batches import batch
 from tests.support.checkpoints import claim, new_fence, write
+from tests.support.databases import blocks_another
 from tests.support.deliveries import event as alert
 from tests.support.waiting import until
 
@@ -307,17 +308,8 @@ async def test_a_shared_picture_goes_with_the_last_of_two_events_that_are_remove
     async with create_task_group() as tasks, predictions.transaction() as connection:
         await connection.execute("DELETE FROM events WHERE event_id = 1")
         tasks.start_soon(remove, 2)  # waits for the picture, which the first has locked
-        await until(lambda: waits_for_a_lock(predictions))
+        await until(lambda: blocks_another(connection))
     assert await frames_with_pictures(predictions, fence) == []
-
-
-async def waits_for_a_lock(database: Database) -> bool:
-    async with database.connection() as connection:
-        waiting: int = await connection.fetchval(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-    return waiting > 0
 
 
 async def test_no_picture_is_stored_of_a_batch_that_is_fenced_off_or_deleted(predictions: Database) -> None:
