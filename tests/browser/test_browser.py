@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -16,9 +17,12 @@ async def test_no_thread_of_the_browser_raises_its_priority(browser: Browser) ->
 
 def nicenesses() -> list[int]:
     """Return the niceness of each thread of the browser (the 17th field after its name: proc_pid_stat(5))."""
-    return [
-        int(stat.read_text().rpartition(")")[2].split()[16])
-        for process in psutil.Process().children(recursive=True)
-        if process.name().startswith("chrom")
-        for stat in Path(f"/proc/{process.pid}/task").glob("*/stat")
-    ]
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if not process.name().startswith("chrom"):
+                continue
+        for stat in Path(f"/proc/{process.pid}/task").glob("*/stat"):
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+                found.append(int(stat.read_text().rpartition(")")[2].split()[16]))
+    return found
