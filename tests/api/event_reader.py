@@ -20,7 +20,7 @@ class EventReader:
     async def next(self, kind: str = "scenario") -> dict[str, Any]:
         """Return the next event of a kind; skip others."""
         event: dict[str, str] = {}
-        with fail_after(30):
+        with fail_after(60):
             async for line in self._lines:
                 name, _, value = line.partition(": ")
                 if name == "id":
@@ -38,7 +38,7 @@ class EventReader:
 
     async def until_begun(self) -> None:
         """Wait for the position that the stream begins with."""
-        with fail_after(10):
+        with fail_after(60):
             async for line in self._lines:
                 if line.startswith("id: "):
                     self.last_id = line.removeprefix("id: ")
@@ -49,7 +49,7 @@ class EventReader:
 async def reading(url: str, last_event_id: str | None = None) -> AsyncIterator[EventReader]:
     headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
     async with (
-        httpx.AsyncClient(timeout=10) as http,
+        httpx.AsyncClient(timeout=60) as http,
         http.stream("GET", f"{url}/stream", headers=headers) as response,
     ):
         assert response.status_code == 200, await response.aread()

@@ -181,7 +181,7 @@ async def read_bytes(url: str, last_id: str | None, size: int) -> tuple[list[tup
     """Return the kind and number of the events in the first bytes of a stream, and the last id."""
     received = b""
     async with (
-        httpx.AsyncClient(timeout=10) as http,
+        httpx.AsyncClient(timeout=60) as http,
         http.stream("GET", f"{url}/stream?seconds=0.3", headers={"Last-Event-ID": last_id or ""}) as response,
     ):
         assert response.status_code == 200

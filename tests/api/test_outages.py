@@ -5,7 +5,7 @@ import time
 import pytest
 from anyio import create_task_group
 
-from app.api import ApiDeps
+from app.api import ApiDeps, databases
 from app.api.databases import open_request_database
 from app.api.queries import scenarios as queries
 from app.postgres import Database, open_database
@@ -17,9 +17,10 @@ from tests.support.rows import add_scenario
 BODY = {"source": "clip.mp4", "detector": {"type": "marker"}}
 
 
-async def test_a_silent_database_is_answered_with_503_within_two_seconds(
-    start: Start, deps: ApiDeps, scenarios_dsn: str
+async def test_a_silent_database_is_answered_with_503_long_before_a_query_is_cancelled(
+    start: Start, deps: ApiDeps, scenarios_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(databases, "QUERY_TIMEOUT", 120.0)
     async with (
         proxied(scenarios_dsn) as proxy,
         open_request_database(proxy.dsn) as distant,
@@ -33,15 +34,16 @@ async def test_a_silent_database_is_answered_with_503_within_two_seconds(
         for path in ("/scenarios", "/runners", "/stream"):
             began = time.monotonic()
             assert_problem(await http.get(path), 503, "unavailable")
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 30
         await proxy.open()
         assert (await http.get("/scenarios")).status_code == 200
         tasks.cancel_scope.cancel()
 
 
-async def test_requests_that_share_a_query_all_fail_within_two_seconds(
-    start: Start, deps: ApiDeps, scenarios: Database, scenarios_dsn: str
+async def test_requests_that_share_a_query_all_fail_long_before_it_is_cancelled(
+    start: Start, deps: ApiDeps, scenarios: Database, scenarios_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(databases, "QUERY_TIMEOUT", 120.0)
     path = f"/scenarios/{await add_scenario(scenarios, state='inactive', outcome='completed')}"
     async with (
         proxied(scenarios_dsn) as proxy,
@@ -58,7 +60,7 @@ async def test_requests_that_share_a_query_all_fail_within_two_seconds(
             for _ in range(3):
                 began = time.monotonic()
                 assert_problem(await http.get(path), 503, "unavailable")
-                assert time.monotonic() - began < 2
+                assert time.monotonic() - began < 30
 
         async with create_task_group() as askers:
             for _ in range(30):

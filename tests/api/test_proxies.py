@@ -88,7 +88,7 @@ async def proxied(
                 return True
             return False
 
-        await until(answers, 20)
+        await until(answers)
         yield
     finally:
         with suppress(ProcessLookupError):

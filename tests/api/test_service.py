@@ -106,11 +106,11 @@ async def test_a_process_whose_database_is_silent_is_not_ready(
     start: Start, deps: ApiDeps, silent: str
 ) -> None:
     async with (
-        open_database(silent) as away,
+        open_database(silent, acquire_timeout=120) as away,
         start(ApiDeps(deps.scenarios, away, deps.bus)) as app,
         connected(app) as http,
     ):
-        with fail_after(8):
+        with fail_after(60):
             ready = await http.get("/health/ready")
         assert ready.status_code == 503
         assert ready.json()["waiting_for"] == ["the predictions database does not answer"]
@@ -151,11 +151,11 @@ async def test_unknown_methods_share_one_metric_label(http: httpx.AsyncClient) -
 
 async def test_metrics_are_returned_without_a_database(start: Start, deps: ApiDeps, silent: str) -> None:
     async with (
-        open_database(silent) as away,
+        open_database(silent, acquire_timeout=120) as away,
         start(ApiDeps(away, away, deps.bus)) as app,
         connected(app) as http,
     ):
-        with fail_after(8):
+        with fail_after(60):
             told = await samples(http)
         assert not any(name == "videoanalysis_scenarios" for name, _ in told)
 

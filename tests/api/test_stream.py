@@ -9,6 +9,7 @@ import httpx
 import pytest
 from anyio import Event, create_task_group, fail_after, move_on_after
 
+from app.api import change_stream
 from app.postgres import Database
 from tests.api.conftest import Start, listening
 from tests.api.event_reader import reading
@@ -51,15 +52,14 @@ async def test_a_stream_sends_each_change_from_now_on(url: str, scenarios: Datab
         assert reader.last_id.startswith(f"{change['id']}-")
 
 
-async def test_a_change_is_sent_at_once(url: str) -> None:
+async def test_a_change_is_sent_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(change_stream, "_POLL", 3600.0)  # so that notifications alone tell of changes
     body = {"source": "clip.mp4", "detector": {"type": "marker"}}
     async with reading(url) as reader, httpx.AsyncClient() as http:
-        with move_on_after(4) as enough:  # without notifications each would take a second
-            for _ in range(8):
-                created = (await http.post(f"{url}/scenarios", json=body)).json()
-                change = await reader.next()
-                assert (change["scenario_id"], change["reason"]) == (created["id"], "created")
-        assert not enough.cancelled_caught
+        for _ in range(3):
+            created = (await http.post(f"{url}/scenarios", json=body)).json()
+            change = await reader.next()
+            assert (change["scenario_id"], change["reason"]) == (created["id"], "created")
 
 
 async def test_a_stream_can_be_resumed_on_any_process(start: Start, url: str, scenarios: Database) -> None:
@@ -226,7 +226,7 @@ async def test_an_old_event_id_is_accepted_if_nothing_happened_since(url: str, s
 
 
 async def test_a_stream_can_end_after_a_time(url: str, scenarios: Database) -> None:
-    async with httpx.AsyncClient(timeout=10) as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         response = await http.get(f"{url}/stream", params={"seconds": 0.5})
         assert response.text.startswith("retry:")
         assert (await http.get(f"{url}/stream", params={"seconds": 0})).status_code == 400

@@ -42,7 +42,7 @@ async def test_secrets_show_nowhere(tmp_path: Path, secure: tuple[LocalBroker, S
         async with AIOKafkaProducer(bootstrap_servers=broker.address) as neighbour:
             for data in (f'{{"type": "StartScenario", "source": "{source}"}}', source):
                 await neighbour.send_and_wait("orchestrator_commands", data.encode(), key=b"a")
-        await until(lambda: service.log.read_text().count("message given up") == 2, 20)
+        await until(lambda: service.log.read_text().count("message given up") == 2)
         answer = await service.http.get(f"/scenarios/{scenario}")
         metrics = await service.http.get("/metrics")
     log = service.log.read_text()

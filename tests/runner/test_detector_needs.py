@@ -118,7 +118,7 @@ async def test_one_that_waits_for_a_network_needs_no_core(
 
     def occupy() -> bool:
         busy.append(True)
-        go.wait(20)
+        go.wait(120)
         return False
 
     monkeypatch.setattr(run_module, "make_detector", lambda *_: detector)
@@ -128,7 +128,7 @@ async def test_one_that_waits_for_a_network_needs_no_core(
         cores.submit(occupy)
     await until(lambda: len(busy) == cores.count)
     try:
-        with fail_after(15):
+        with fail_after(60):
             async with executing(run):
                 pass
         assert isinstance(threaded.events[-1], RunFinished)

@@ -72,7 +72,7 @@ async def test_a_runner_frozen_at_any_moment_does_not_hold_up_its_successor(
             await sleep(chance.uniform(0, 0.01))
             os.kill(process.pid, signal.SIGSTOP)
             async with predictions.connection() as connection:
-                with fail_after(20):
+                with fail_after(60):
                     checkpoint = await claims.claim(connection, Fence(scenario_id, 2, uuid4()))
             os.kill(process.pid, signal.SIGCONT)
             settled[scenario_id] = checkpoint.next_frame

@@ -250,7 +250,7 @@ async def test_a_runner_that_leaves_releases_every_run(predictions: Database, tm
             await acting.start()
         await until(lambda: acting.kinds() == 3 * ["RunStarted"])
         acting.leave.set()
-        with fail_after(20):
+        with fail_after(60):
             await acting.left.wait()
         assert acting.kinds()[3:].count("RunReleased") == 3
         assert RunnerLeaving(INSTANCE) in acting.events
@@ -266,7 +266,7 @@ async def test_a_runner_that_leaves_while_the_bus_is_away_stores_what_it_has_in_
         before = ended("RunReleased")
         acting.bus.is_away = True
         acting.leave.set()
-        with fail_after(20):
+        with fail_after(60):
             await acting.left.wait()
         assert ended("RunReleased") == before + 1
 
@@ -286,7 +286,7 @@ async def test_a_runner_leaves_in_time_though_its_database_is_silent(
         await until(lambda: acting.kinds() == 4 * ["RunStarted"])
         proxy.silence()
         acting.leave.set()
-        with fail_after(20):
+        with fail_after(60):
             await acting.left.wait()
 
 

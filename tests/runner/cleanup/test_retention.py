@@ -62,7 +62,7 @@ async def test_what_is_removed_is_logged_and_counted(predictions: Database) -> N
     assert await write(predictions, fence, live(0, 3 * block, time.time() - 3 * block))
     before = EXPIRED._value.get()
     days = 0.5 * block / retention.DAY
-    with capture_logs() as logs, move_on_after(10) as scope:
+    with capture_logs() as logs, move_on_after(60) as scope:
         async with create_task_group() as tasks:
             tasks.start_soon(retention.remove_old, predictions, days)
             await until(lambda: any(line["event"] == "old predictions removed" for line in logs))
