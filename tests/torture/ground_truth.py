@@ -35,11 +35,8 @@ _NEXT: dict[str | None, set[str]] = {
 """The lifecycle as the design has it: state → what may follow."""
 _EVENTS = """
     SELECT event_id, kind, state, label, track_id, name, direction, start_frame, start_time, end_frame,
-           end_time, best_frame, best_time, best_confidence, best_box, frame AS picture_frame, box, score,
-           md5(picture)
-      FROM events LEFT JOIN event_pictures USING (scenario_id, event_id)
-      LEFT JOIN evidence USING (scenario_id, frame)
-     WHERE scenario_id = $1 ORDER BY event_id
+           end_time, best_frame, best_time, best_confidence, best_box
+      FROM events WHERE scenario_id = $1 ORDER BY event_id
 """
 
 
@@ -59,7 +56,7 @@ class Findings(Struct):
     """Runners that get no more runs although they were not told to leave."""
     events: int = 0
     differing: int = 0
-    """Scenarios with other events, ids or pictures than the first one of the same specification."""
+    """Scenarios with other events, or other ids of them, than the first one of the same specification."""
 
     @property
     def damage(self) -> bool:
@@ -72,8 +69,8 @@ class Findings(Struct):
             f"{self.missing:,} missing, {self.doubled:,} doubled, {self.wrong:,} wrong of {self.frames:,}"
             f" frames; {self.stuck:,} stuck of {self.scenarios:,} scenarios;"
             f" {len(self.illegal):,} illegal histories, {self.disordered:,} told out of order;"
-            f" {self.idle:,} runners idle; {self.differing:,} scenarios with other events or pictures than"
-            f" another of the same specification ({self.events:,} events)"
+            f" {self.idle:,} runners idle; {self.differing:,} scenarios with other events than another of the"
+            f" same specification ({self.events:,} events)"
         )
 
 
