@@ -127,7 +127,7 @@ export function Timeline({ path, domain, isDated, playback, outages, version, ra
       throw error;
     }
   };
-  // Another view is read at once when it has settled; what is stored meanwhile, after the read that goes on.
+  // Another view is read at once when it has settled; what is stored during a read, after it.
   const settled = useSettled(isFit ? "all" : `${view.from} ${view.to}`, SETTLE);
   useRepeater(load, `${settled} ${least}`, { version: `${domain.from} ${domain.to} ${version}` });
   const magnitude = Math.round(Math.log2(Math.max(1, shown.to - shown.from)));
