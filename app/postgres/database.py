@@ -203,6 +203,8 @@ async def open_database(
     async def init(connection: Connection) -> None:
         cast("_Connection", connection).generation = probe.generation
         await prepare(connection)
+        if settings:  # not when it connects: a pooler refuses parameters that it does not know
+            await connection.execute("".join(f"SET {name} = '{value}';" for name, value in settings.items()))
 
     pool = await asyncpg.create_pool(
         dsn,
@@ -213,7 +215,6 @@ async def open_database(
         server_settings={
             "statement_timeout": str(int(command_timeout * 1000)),
             "idle_in_transaction_session_timeout": str(int(idle_timeout * 1000)),
-            **settings,
         },
         init=init,
         reset=_skip_reset,
