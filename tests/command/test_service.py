@@ -255,7 +255,7 @@ def in_terminal(service: ServiceProcess, line: str) -> str:
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
     environment = {
-        **{name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")},
+        **os.environ,
         "VIDEOANALYSIS_URL": f"http://127.0.0.1:{service.port}",
         "TERM": "xterm-256color",
     }
