@@ -1,7 +1,7 @@
 """What a client does with models, channels, deliveries, recordings, and the service itself."""
 
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from .answers import (
     ChannelStatus,
@@ -95,5 +95,7 @@ def describe() -> Procedure[ServiceInfo]:
 
 def read_raw(path: str, **parameters: object) -> Procedure[object]:
     """Return the JSON of any other GET, such as `read("runners")`. Raises ClientError."""
-    request = Request(path=path.strip("/"), parameters=written(parameters), is_repeatable=True)
+    path, _, query = path.partition("?")
+    asked = {**dict(parse_qsl(query)), **written(parameters)}
+    request = Request(path=path.strip("/"), parameters=asked, is_repeatable=True)
     return (yield from ask(request, object))

@@ -15,6 +15,7 @@ from app.client import AsyncClient, Client, ClientError
 from app.client.address import DEFAULT_URL, Address
 from app.client.event_stream import StreamFollower
 from app.client.procedures import IDLE, Attempt, Pause, Reply, Request, exchange, get, save
+from app.client.resources import read_raw
 from app.client.scenarios import delete, patch, start, stop, wait
 from app.client.whole_file import written_whole
 from tests.support.web_server import web_server
@@ -330,6 +331,8 @@ def test_parameters_are_written_as_the_api_reads_them() -> None:
     at = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
     request = get("scenarios", "../x", live=True, name=None, from_time=at, limit=3)
     assert request.path == "scenarios/..%2Fx"
+    asked = next(read_raw("/scenarios?limit=3&text=a%20b", limit=4))
+    assert asked == Request(path="scenarios", parameters={"limit": "4", "text": "a b"}, is_repeatable=True)
     assert request.parameters == {"live": "true", "from_time": "2026-01-31T09:30:00+00:00", "limit": "3"}
     with pytest.raises(ValueError, match="`from_time` needs a time zone"):
         get("events", from_time=at.replace(tzinfo=None))
