@@ -8,7 +8,9 @@ import rich_click as click
 import uvicorn
 
 from ..service import create
+from .checking.listening import find_listen_fault
 from .environment import env_file_option, read_settings
+from .output import CommandError
 
 
 @click.command()
@@ -30,6 +32,9 @@ def run(host: str | None, port: int | None, env_file: Path) -> None:
         name: str(value) for name, value in (("VA_HOST", host), ("VA_PORT", port)) if value is not None
     }
     settings = read_settings(env_file)
+    fault = find_listen_fault(settings)
+    if fault is not None:  # uvicorn would tell only when all else runs
+        raise CommandError(f"{fault.text} {fault.advice}")
     server = uvicorn.Server(
         uvicorn.Config(
             create(dotenv=env_file),

@@ -1,14 +1,18 @@
 """`videoanalysis doctor`: what it finds, and what it says to do."""
 
+import asyncio
 import json
 import re
 import socket
+from asyncio import StreamReader, StreamWriter
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from app.command.checking import machine
 from app.command.checking.surroundings import check_port
+from app.orchestrator.elector import lead
 from app.settings import Settings
 from tests.support.command import run_command
 from tests.support.databases import Databases
@@ -48,6 +52,36 @@ async def test_a_host_that_is_not_of_this_machine_is_told_as_such(host: str, sai
     assert re.fullmatch(said, finding.text)
     assert finding.advice
     assert "VA_HOST" in finding.advice
+
+
+async def test_a_service_of_other_settings_on_the_port_is_told_as_such(addresses: dict[str, str]) -> None:
+    async def answer(reader: StreamReader, writer: StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = b'{"ready": true, "waiting_for": []}'
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as other:
+        settings = Settings(port=other.sockets[0].getsockname()[1], scenarios_dsn=addresses["scenarios_dsn"])
+        (finding,) = [each async for each in check_port(settings)]
+        assert (finding.status, finding.advice) == ("fail", "Stop it, or set VA_PORT to another port.")
+        assert "is another one: none runs on the database of this one." in finding.text
+        async with lead(addresses["scenarios_dsn"], lambda: None, silence=60):
+            (finding,) = [each async for each in check_port(settings)]
+        assert finding.status == "ok"
+
+
+def test_a_disk_without_room_for_the_first_database_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_free", lambda _: 60_000_000)
+    settings = Settings(data_dir=tmp_path, evidence_max_gb=0, uploads=False)
+    (finding,) = machine.check_disks(settings)
+    assert (finding.status, finding.text) == ("fail", f"60 MB free in {tmp_path}.")
+    assert finding.advice == "Make room for 80 MB, or name another folder in VA_DATA_DIR."
+    (tmp_path / "postgres" / "data").mkdir(parents=True)
+    (finding,) = machine.check_disks(settings)
+    assert finding.status == "warn"
 
 
 async def test_what_is_wrong_is_told_with_what_to_do(

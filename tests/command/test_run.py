@@ -1,6 +1,7 @@
 """`videoanalysis run`: the settings that it takes, and that it starts the service as `make run` does."""
 
 import re
+import socket
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,6 +10,7 @@ import uvicorn
 from uvicorn.main import main as uvicorn_command
 
 from app.command import run as module
+from app.command.checking.listening import find_listen_fault
 from app.command.output import CommandError
 from tests.support.paths import ROOT
 
@@ -42,6 +44,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         monkeypatch.setenv(name, "")  # so that what the command sets is undone
         monkeypatch.delenv(name)
     monkeypatch.setattr(module, "create", create)
+    monkeypatch.setattr(module, "find_listen_fault", lambda _: None)
     monkeypatch.setattr(uvicorn, "Server", _Server)
     monkeypatch.setattr(_Server, "made", [])
     return made
@@ -66,6 +69,20 @@ def test_a_wrong_setting_is_a_sentence(arguments: list[str], said: str) -> None:
     with pytest.raises(CommandError, match=said):
         module.run.main(arguments, standalone_mode=False)
     assert _Server.made == []
+
+
+def test_a_port_that_is_in_use_is_told_before_anything_starts(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "find_listen_fault", find_listen_fault)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        with pytest.raises(CommandError, match=rf"uses 127\.0\.0\.1:{port}\. Stop it, or set") as caught:
+            module.run.main(["--port", port], standalone_mode=False)
+    assert caught.value.exit_code == 1
+    with pytest.raises(CommandError, match=r"Nothing can listen on 203\.0\.113\.1:8000: "):
+        module.run.main(["--host", "203.0.113.1", "--port", "8000"], standalone_mode=False)
+    assert files == []
 
 
 @pytest.mark.usefixtures("files")

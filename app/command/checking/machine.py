@@ -27,6 +27,7 @@ from ...video.sample import write_sample
 from .finding import Finding, gigabytes, sentence
 
 _LITTLE = 1e9  # bytes
+_NEW_DATABASE = 80e6  # bytes: an empty one takes 55 MB, and MIN_FREE must be left
 _WIDTH = 640
 _SLOWEST = 60.0  # seconds for one picture
 _TIMEOUT = 5.0  # seconds
@@ -38,7 +39,9 @@ def check_disks(settings: Settings) -> Iterator[Finding]:
         return
     stores = "runner" in settings.roles and settings.predictions_dsn is None
     if settings.scenarios_dsn is None or stores:
-        yield _check_disk("data", settings.data_dir, "VA_DATA_DIR", 0.0)
+        is_there = (settings.data_dir / "postgres" / "data").exists()
+        needed = MIN_FREE if is_there else _NEW_DATABASE
+        yield _check_disk("data", settings.data_dir, "VA_DATA_DIR", needed)
     if stores and settings.evidence_max_gb:
         free = _free(settings.data_dir)
         most = settings.evidence_max_gb * 1e9
@@ -50,18 +53,22 @@ def check_disks(settings: Settings) -> Iterator[Finding]:
             yield Finding("disk of evidence", "ok", text)
     if "api" in settings.roles and settings.takes_uploads:
         least = settings.upload_min_free_gb * 1e9
-        yield _check_disk("uploads", settings.media_root, "VA_MEDIA_ROOT", least)
+        yield _check_disk("uploads", settings.media_root, "VA_MEDIA_ROOT", least=least)
 
 
-def _check_disk(what: str, folder: Path, variable: str, least: float) -> Finding:
+def _check_disk(
+    what: str, folder: Path, variable: str, needed: float = MIN_FREE, least: float = 0.0
+) -> Finding:
+    """Return whether `needed` bytes are free, without which nothing works, and the `least` of uploads."""
     subject, place = f"disk of {what}", _existing(folder)
     if not os.access(place, os.W_OK):
         advice = f"Allow this user to write there, or name another folder in {variable}."
         return Finding(subject, "fail", f"The folder {place} cannot be written.", advice)
     free = _free(folder)
     text = f"{gigabytes(free)} free in {folder.absolute()}"
-    if free < MIN_FREE:
-        return Finding(subject, "fail", sentence(text), f"Make room, or name another folder in {variable}.")
+    if free < needed:
+        advice = f"Make room for {gigabytes(needed)}, or name another folder in {variable}."
+        return Finding(subject, "fail", sentence(text), advice)
     if free < least:
         advice = f"Uploads must leave {gigabytes(least)} (VA_UPLOAD_MIN_FREE_GB): make room."
         return Finding(subject, "warn", sentence(text), advice)

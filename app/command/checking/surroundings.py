@@ -1,9 +1,8 @@
 """What the service talks to besides its databases: the bus, its port, and who is told of events."""
 
-import errno
-import socket
 from collections.abc import AsyncIterator
 
+import asyncpg
 import httpx
 import msgspec
 from anyio import to_thread
@@ -12,11 +11,20 @@ from ...api.routes.health import Readiness
 from ...bus import BusError
 from ...bus.kafka.connection import client_options, connect_admin
 from ...domain.channels import ChannelFileError, parse_channels
-from ...resources import kafka_security
+from ...postgres import TRANSIENT
+from ...postgres.connections import open_connection
+from ...postgres.embedded.errors import EmbeddedServerError
+from ...postgres.embedded.server import embedded_server
+from ...resources import SCENARIOS, kafka_security
+from ...scenarios.leadership import LOCK
 from ...settings import Settings
 from .finding import Finding, sentence
+from .listening import find_listen_fault
 
 _TIMEOUT = 5.0  # seconds
+_FAULTS: tuple[type[Exception], ...] = (
+    OSError, ValueError, EmbeddedServerError, asyncpg.PostgresError, *TRANSIENT,
+)  # fmt: skip
 
 
 async def check_bus(settings: Settings) -> AsyncIterator[Finding]:
@@ -37,44 +45,53 @@ async def check_bus(settings: Settings) -> AsyncIterator[Finding]:
 
 async def check_port(settings: Settings) -> AsyncIterator[Finding]:
     """Yield whether the service can listen, or does already."""
-    fault = await to_thread.run_sync(_try_to_listen, settings)
+    fault = await to_thread.run_sync(find_listen_fault, settings)
     if fault is None:
         yield Finding("port", "ok", f"{settings.host}:{settings.port} is free")
         return
-    if fault.errno != errno.EADDRINUSE:
-        text = f"Nothing can listen on {settings.host}:{settings.port}: {fault.strerror}."
-        advice = "Set VA_HOST to an address of this machine, and VA_PORT to a port that this user may use."
-        yield Finding("port", "fail", text, advice)
-        return
-    readiness = await _ask(settings)
+    readiness = await _ask(settings) if fault.is_in_use else None
     if readiness is None:
-        text = f"Another program uses {settings.host}:{settings.port}."
-        yield Finding("port", "fail", text, "Stop it, or set VA_PORT to another port.")
-    elif readiness.ready:
-        yield Finding("port", "ok", f"a service runs at {settings.address}, and is ready")
-    else:
+        yield Finding("port", "fail", fault.text, fault.advice)
+    elif not readiness.ready:
         text = f"The service at {settings.address} waits for {', '.join(readiness.waiting_for)}."
         yield Finding("port", "warn", text, "See its log.")
+    elif await _has_leader(settings) is False:
+        text = f"The service at {settings.address} is another one: none runs on the database of this one."
+        yield Finding("port", "fail", text, fault.advice)
+    else:
+        yield Finding("port", "ok", f"a service runs at {settings.address}, and is ready")
 
 
-def _try_to_listen(settings: Settings) -> OSError | None:
-    """Return why the service cannot listen; None if it can, on an address of its host at least."""
+async def _has_leader(settings: Settings) -> bool | None:
+    """Return whether a service runs on the database of these settings, None if it cannot be told."""
+    if "orchestrator" not in settings.roles:
+        return None
     try:
-        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        return error
-    faults = []
-    for family, kind, protocol, _, address in found:
-        try:
-            with socket.socket(family, kind, protocol) as listener:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                listener.bind(address)
-                listener.listen(1)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return error
-            faults.append(error)
-    return faults[0] if len(faults) == len(found) else None
+        if settings.scenarios_dsn is not None:
+            return await _is_led(settings.scenarios_dsn)
+        folder = settings.data_dir / "postgres"
+        if not await to_thread.run_sync((folder / "data").exists):
+            return False
+        async with embedded_server(folder, databases=(), binaries=settings.postgres_bin) as server:
+            return await _is_led(server.dsn(SCENARIOS.name))
+    except asyncpg.InvalidCatalogNameError:  # it was never started
+        return False
+    except _FAULTS:  # of which the database's own check tells
+        return None
+
+
+async def _is_led(dsn: str) -> bool:
+    sql = """
+        SELECT EXISTS (
+            SELECT FROM pg_locks
+             WHERE locktype = 'advisory' AND granted AND objsubid = 1
+               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+               AND (classid::bigint << 32 | objid::bigint) = $1
+        )
+    """
+    async with open_connection(dsn, timeout=_TIMEOUT) as connection:
+        found: bool = await connection.fetchval(sql, LOCK)
+    return found
 
 
 async def _ask(settings: Settings) -> Readiness | None:

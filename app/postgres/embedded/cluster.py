@@ -1,5 +1,6 @@
 """A PostgreSQL data folder: create it, and start a server on it."""
 
+import errno
 import os
 import shutil
 import sys
@@ -24,6 +25,7 @@ SUPERUSER = "postgres"
 PORT = 5432  # part of the socket's name; the server does not listen on TCP
 _PID_FILE = "postmaster.pid"
 _WATCHDOG = Path(__file__).with_name("watchdog.py")
+_NO_SPACE = os.strerror(errno.ENOSPC)
 _LOG_LIMIT = 4 * 2**20
 _SETTINGS = {
     "listen_addresses": "",
@@ -258,8 +260,9 @@ class Cluster:
 def _error_line(output: str) -> str:
     """Return the line of the output that says what is wrong."""
     lines = [line for line in output.splitlines() if line.strip()]
+    full = [line for line in lines if _NO_SPACE in line]  # what follows is only what came of it
     for mark in ("PANIC:", "FATAL:", "error:"):
-        for line in reversed(lines):
+        for line in reversed(full or lines):
             if mark in line:
                 return line.split(mark, 1)[1].strip()
     return lines[-1].strip() if lines else "it gives no reason"
