@@ -108,7 +108,7 @@ def _no_date(scenario: ScenarioRecord) -> str | None:
     except SourceError:
         return "This version does not accept its source, so its date cannot be changed."
     if source.kind == "scenario":
-        return "Its footage is that of another scenario: change `recorded_at` of that one."
+        return "Its footage is another scenario's, and it has no date of its own: leave `recorded_at` out."
     if source.live or (scenario.media is not None and scenario.media.live):
         return "What a live source shows has the time at which it was received: leave `recorded_at` out."
     if scenario.state is not State.INACTIVE:

@@ -141,7 +141,7 @@ async def test_a_date_is_changed_while_nothing_runs_and_its_events_follow(world:
     ("source", "reason"),
     [
         ("rtsp://camera.example/live", "has the time at which it was received"),
-        (f"scenario:{UUID(int=1)}", "is that of another scenario"),
+        (f"scenario:{UUID(int=1)}", "it has no date of its own"),
     ],
 )
 async def test_what_has_no_date_of_its_own_gets_none(world: World, source: str, reason: str) -> None:
