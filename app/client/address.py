@@ -5,6 +5,8 @@ from ipaddress import ip_address
 
 import httpx
 
+from .errors import ClientError
+
 URL_VARIABLE, KEY_VARIABLE = "VIDEOANALYSIS_URL", "VIDEOANALYSIS_API_KEY"
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -13,7 +15,7 @@ class Address:
     """The service's address, without a slash at its end, and what each request to it has.
 
     Raises:
-        ValueError: it is no http address, or the key cannot be in a header
+        ClientError: it is no http address, or the key cannot be in a header
     """
 
     def __init__(self, url: str | None, api_key: str | None) -> None:
@@ -22,11 +24,11 @@ class Address:
         try:
             parsed = httpx.URL(self.url)
         except httpx.InvalidURL as error:
-            raise ValueError(f"What is given for the service is no address: {error}.") from error
+            raise ClientError(f"What is given for the service is no address: {error}.") from error
         if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise ValueError(f"{self.url!r} is no address of a service: write it as in {DEFAULT_URL}.")
+            raise ClientError(f"{self.url!r} is no address of a service: write it as in {DEFAULT_URL}.")
         if not (key.isascii() and key.isprintable()):
-            raise ValueError("The API key has characters that no key has.")
+            raise ClientError("The API key has characters that no key has.")
         self.shown = self.url if not parsed.userinfo else str(parsed.copy_with(userinfo=b"")).rstrip("/")
         """The address without a login, for people."""
         self.headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})

@@ -217,7 +217,7 @@ class AsyncClient(AsyncResource):
     how often a request is sent again that failed and may be repeated. Threads may share a client.
 
     Raises:
-        ValueError: the address or the key is none
+        ClientError: the address or the key is none
     """
 
     def __init__(

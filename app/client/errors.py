@@ -55,6 +55,8 @@ def not_reached(url: str, error: Exception) -> ClientError:
         said = "it did not answer in time"
     else:
         said = str(error) or type(error).__name__
+    if "WRONG_VERSION_NUMBER" in said:
+        return ClientError(f"The service at {url} does not use TLS: write http:// in its address.")
     return ClientError(
         f"The service at {url} was not reached: {said}. Is it running, and is that its address?"
     )
@@ -88,5 +90,6 @@ def _no_problem(url: str, status: int, headers: httpx.Headers) -> ClientError:
         detail = (
             f"{url} answered with status {status} {title}".rstrip()
             + " and no explanation, as a proxy does, or a server of something else."
+            + " Is that the address of a videoanalysis service?"
         )
     return ClientError(detail, status=status, title=title)

@@ -147,7 +147,13 @@ def creation_headers(options: Mapping[str, object], key: str | None) -> dict[str
 
 
 def join(*path: object) -> str:
-    """Return a path of these parts, each quoted, so that a part with a slash stays one."""
+    """Return a path of these parts, each quoted, so that a part with a slash stays one.
+
+    Raises ClientError for a part that would lead to another path.
+    """
+    for part in map(str, path):
+        if part in ("", ".", ".."):
+            raise ClientError(f"{part!r} is no id and no name.")
     return "/".join(quote(str(part), safe="") for part in path)
 
 

@@ -1,7 +1,7 @@
 """What a client does with models, channels, deliveries, recordings, and the service itself."""
 
 from pathlib import Path
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl
 
 from .answers import (
     ChannelStatus,
@@ -26,7 +26,7 @@ def list_models() -> Listing[ModelSummary]:
 
 def read_model(name: str) -> Procedure[ModelSummary]:
     """Return how a model is understood, with its labels. Raises ClientError (404 if there is none)."""
-    request = Request(path=f"models/{quote(name)}", is_repeatable=True, timeout=_SLOW)
+    request = Request(path=join("models", *name.split("/")), is_repeatable=True, timeout=_SLOW)
     return (yield from ask(request, ModelSummary))
 
 
@@ -38,7 +38,7 @@ def try_model(name: str, picture: bytes | FilePath, **options: object) -> Proced
     content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
     request = Request(
         method="POST",
-        path=f"models/{quote(name)}/try",
+        path=join("models", *name.split("/"), "try"),
         parameters=written(options),
         headers={"Content-Type": "image/png" if content.startswith(_PNG) else "image/jpeg"},
         body=content,

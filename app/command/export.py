@@ -62,6 +62,8 @@ def export(
     if (scenario is None) == (batch is None):
         raise click.UsageError("Give a SCENARIO or --batch.")
     is_stream = output == "-"
+    if not is_stream:
+        _check_place(output)
     chosen = file_format or ("csv" if is_stream else FORMATS.get(Path(output).suffix.lower()))
     if chosen is None:
         raise click.UsageError(f"The ending of {output!r} tells no format: give --format.")
@@ -92,3 +94,20 @@ def export(
             print_json({"file": readable(str(to)), "format": chosen, "bytes": size})
         else:
             print_line(f"{to}  {size:,} bytes")
+
+
+def _check_place(output: str) -> None:
+    """Raise a usage error if no file can be at this path."""
+    path = Path(output)
+    if not output:
+        raise click.BadParameter("it is empty: give the name of a file.", param_hint="--output")
+    try:
+        if path.is_dir():
+            raise click.BadParameter(
+                f"{readable(output)!r} is a folder: give the name of a file in it.", param_hint="--output"
+            )
+        if not path.parent.is_dir():
+            folder = readable(str(path.parent))
+            raise click.BadParameter(f"there is no folder {folder!r}: make it first.", param_hint="--output")
+    except ValueError as error:  # a null byte
+        raise click.BadParameter(f"{error}.", param_hint="--output") from error

@@ -25,7 +25,7 @@ def stop(client: Client, scenarios: tuple[str, ...], *, as_json: bool) -> None:
     videoanalysis stop "front door"
     videoanalysis ls --running --json | jq -r .id | xargs videoanalysis stop
     """
-    for found in [find_scenario(client, each) for each in scenarios]:
+    for found in _found(client, scenarios):
         _told(client.scenarios.stop(found.id), as_json=as_json)
 
 
@@ -42,7 +42,7 @@ def start(client: Client, scenarios: tuple[str, ...], *, as_json: bool) -> None:
     videoanalysis start "front door"
     videoanalysis ls --outcome failed --json | jq -r .id | xargs videoanalysis start
     """
-    for found in [find_scenario(client, each) for each in scenarios]:
+    for found in _found(client, scenarios):
         _told(client.scenarios.start(found.id), as_json=as_json)
 
 
@@ -61,7 +61,7 @@ def rm(client: Client, scenarios: tuple[str, ...], *, stop_first: bool, yes: boo
     videoanalysis rm "front door"
     videoanalysis rm --stop --yes "front door" "back door"
     """
-    found = [find_scenario(client, each) for each in scenarios]
+    found = _found(client, scenarios)
     if not yes:
         confirm(f"Delete {', '.join(repr(name_of(each)) for each in found)} with all that was stored?")
     for each in found:
@@ -84,6 +84,12 @@ def confirm(question: str) -> None:
         raise CommandError("Nobody can be asked here: give --yes to delete.", 2)
     if not click.confirm(question, err=True):
         raise CommandError("Nothing was deleted.")
+
+
+def _found(client: Client, scenarios: tuple[str, ...]) -> list[ScenarioStatus]:
+    """Return the scenarios of these ids and names, each once."""
+    found = [find_scenario(client, each) for each in dict.fromkeys(scenarios)]
+    return list({each.id: each for each in found}.values())
 
 
 def _told(scenario: ScenarioStatus, *, as_json: bool) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import rich_click as click
 
-from ..client import Client
+from ..client import Client, ClientError
 from .connection import with_client
 from .detector_options import OptionError, detector_option, read_options
-from .output import is_terminal, json_option, print_json, print_line
+from .output import CommandError, is_terminal, json_option, print_json, print_line
 from .watch import follow
 
 
@@ -91,6 +91,14 @@ def submit(
         raise
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--key") from error
+    except ClientError as error:
+        if key is not None and error.type.endswith("/mismatch"):
+            raise CommandError(
+                "This key belongs to a scenario of other content. Give another --key, or the same as then."
+            ) from error
+        if error.field == "source" and not upload and _is_file(source):
+            raise CommandError(f"{error} Or give --upload, because the file is on this machine.") from error
+        raise
     if as_json:
         print_json(made)
     else:
@@ -107,3 +115,10 @@ def _read(request: str) -> dict[str, Any]:
         return msgspec.json.decode(content, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise click.BadParameter(f"it is no JSON object: {error}", param_hint="--request") from error
+
+
+def _is_file(source: str) -> bool:
+    try:
+        return Path(source).is_file()
+    except ValueError:  # a null byte
+        return False

@@ -67,6 +67,7 @@ async def test_the_second_example_ends_in_a_table_of_pandas(capsys: pytest.Captu
     pytest.importorskip("pandas", reason="needs pandas, which is in requirements-dev.lock")
     await ran(EXAMPLES[0], capsys)  # so that there is a scenario
     assert re.search(r"\naruco:7 +0\.23\d* +0\.23\d* +1\n", await ran(EXAMPLES[1], capsys))
+    assert "Empty DataFrame" in await ran(EXAMPLES[1].replace("in frame.detections", "in ()"), capsys)
 
 
 async def test_the_third_example_ends_in_detections_of_supervision(

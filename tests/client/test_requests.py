@@ -80,9 +80,19 @@ def test_a_command_is_repeated_only_if_it_was_never_sent() -> None:
     assert (str(error.value), error.value.title, error.value.field) == ("Repeat it.", "Busy", "x")
 
 
+def test_what_is_no_id_is_not_sent() -> None:
+    with Client("http://127.0.0.1:1") as client:
+        for read in (client.scenarios.get, client.batches.get, client.models.get):
+            for wrong in ("", ".."):
+                with pytest.raises(ClientError, match="is no id and no name"):
+                    read(wrong)
+
+
 def test_repeating_ends() -> None:
     with pytest.raises(ClientError, match="not reached: refused"):
         exchanged(READ, [httpx.ConnectError("refused")] * 3)
+    with pytest.raises(ClientError, match="does not use TLS: write http:// in its address"):
+        exchanged(READ, [httpx.ConnectError("[SSL: WRONG_VERSION_NUMBER] wrong version number")] * 3)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +118,8 @@ def test_a_refusal_is_a_sentence_and_is_not_repeated(answer: Reply, said: str) -
         exchanged(READ, [answer])
     assert str(error.value).startswith(said)
     assert error.value.status == answer.status
+    if "no explanation" in said:
+        assert str(error.value).endswith("Is that the address of a videoanalysis service?")
 
 
 def test_an_answer_of_something_else_is_told(tmp_path: Path) -> None:
@@ -323,7 +335,7 @@ def test_a_password_in_the_address_is_in_no_error() -> None:
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://example.org", "http://", "http://host:port"])
 def test_what_is_no_address_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="no address"):
+    with pytest.raises(ClientError, match="no address"):
         Client(url)
 
 

@@ -11,6 +11,7 @@ from io import BufferedWriter, BytesIO, RawIOBase, TextIOWrapper
 import pytest
 import rich_click as click
 
+from app.client import ClientError
 from app.command import main as command_module
 from app.command import output
 from app.command.main import COMMANDS, load, main
@@ -102,6 +103,37 @@ def test_what_a_sub_command_raises_is_a_sentence_and_an_exit_code(
     monkeypatch.setattr(command_module.videoanalysis, "main", fail)
     assert called([], monkeypatch) == code
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(
+    ("key", "status", "detail", "said"),
+    [
+        ("", 401, "Send a key of VA_API_KEYS.", "needs an API key. Set the environment variable VIDEOAN"),
+        ("wrong", 401, "Send a key of VA_API_KEYS.", "does not accept that key. Set the environment variabl"),
+        (
+            "viewer",
+            403,
+            "A key of VA_VIEWER_KEYS may only look.",
+            "The key in VIDEOANALYSIS_API_KEY may only",
+        ),
+        ("", 404, "GET /batches lists those that exist.", "Error: videoanalysis batches ls lists those that"),
+    ],
+)
+def test_a_refusal_names_what_users_of_the_command_have(
+    key: str,
+    status: int,
+    detail: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ClientError(detail, status=status)
+
+    monkeypatch.setattr("app.client.blocking.BlockingTransport.run", refuse)
+    monkeypatch.setenv("VIDEOANALYSIS_API_KEY", key)
+    assert called(["ls"], monkeypatch) == 1
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

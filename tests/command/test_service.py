@@ -107,7 +107,7 @@ def test_a_scenario_from_submit_to_rm(call: Call, tmp_path: Path) -> None:
     newest = call(f"events {first} --newest -n 2 --json").json()
     assert [event["label"] for event in newest] == ["aruco:9", "aruco:8"]
     assert call("events --follow --newest").code == 2
-    assert "give seconds, or a date" in call("events --from yesterday").err
+    assert "2026-01-31T09:30:00Z. See: videoanalysis events" in call("events --from yesterday").err
 
     written = call(f"export {first} -o out.csv --label aruco:4")
     assert written.out == f"out.csv  {(tmp_path / 'out.csv').stat().st_size} bytes\n"
@@ -117,7 +117,14 @@ def test_a_scenario_from_submit_to_rm(call: Call, tmp_path: Path) -> None:
     refused = call("export nobody -o out.xyz")
     assert (refused.code, refused.out) == (2, "")
     assert "The ending of 'out.xyz' tells no format: give --format." in refused.err
-    assert call(f"export {first} -o no/such/folder.csv").err.startswith("Error: no/such/")
+    for place, said in (
+        ("no/such/folder.csv", "there is no folder 'no/such': make it first."),
+        (".", "'.' is a folder: give the name of a file in it."),
+        ("..", "'..' is a folder: give the name of a file in it."),
+        ("''", "it is empty: give the name of a file."),
+    ):
+        refused = call(f"export nobody -o {place} --url http://127.0.0.1:1")  # so it is not asked
+        assert (refused.code, said in refused.err) == (2, True)
 
     (started,) = call(f"start {first} --json").json()
     assert started["id"] == first
@@ -125,15 +132,25 @@ def test_a_scenario_from_submit_to_rm(call: Call, tmp_path: Path) -> None:
     assert call(f"stop {first}").out == f"{first}  completed\n"
     asked = call(f"rm {first}")
     assert (asked.code, asked.err) == (2, "Error: Nobody can be asked here: give --yes to delete.\n")
-    assert call(f"rm --yes --stop {first}").out == f"{first}  deleted\n"
+    assert call(f"rm --yes --stop {first} {first}").out == f"{first}  deleted\n"
     gone = call(f"show {first}")
     assert (gone.code, gone.err) == (
         1,
-        f"Error: There is no scenario {first}. GET /scenarios lists those that exist.\n",
+        f"Error: There is no scenario {first}. videoanalysis ls lists those that exist.\n",
     )
     assert call("show nobody").err == (
         "Error: There is no scenario named 'nobody': videoanalysis ls lists all.\n"
     )
+
+    unnamed = call("submit test:testsrc2?duration=1 -d marker").out.strip()
+    assert call("ls").out.splitlines()[1].split("\t")[3] == "test:testsrc2?duration=1"
+    assert call("show test:testsrc2?duration=1").out.startswith(f"id          {unnamed}\n")
+    empty = call("show ''")
+    assert (empty.code, "is empty: give its name or its id" in empty.err) == (2, True)
+    named = call(
+        f"submit test:testsrc2?duration=1 -d marker --name {first}"
+    ).out.strip()  # as no id is any more
+    assert call(f"show {first}").out.startswith(f"id          {named}\n")
 
 
 def test_the_exit_code_tells_the_outcome(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
