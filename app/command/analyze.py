@@ -1,6 +1,7 @@
 """`videoanalysis analyze`: analyse files without a service."""
 
 import signal
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -195,7 +196,7 @@ def _run(asked: _Asked, data: Path) -> AnalysisReport:
 def _run_engine(asked: _Asked) -> list[FileReport]:
     with interruptible() as interrupted:
         try:
-            reports = anyio.run(partial(_analyse, asked), backend_options={"use_uvloop": True})
+            reports = anyio.run(partial(_analyse, asked, interrupted), backend_options={"use_uvloop": True})
         except (CommandError, ExceptionGroup) as fault:
             if not interrupted:
                 raise unwrap(fault) from fault
@@ -206,10 +207,12 @@ def _run_engine(asked: _Asked) -> list[FileReport]:
     return reports
 
 
-async def _analyse(asked: _Asked) -> list[FileReport] | None:
+async def _analyse(asked: _Asked, interrupted: Collection[int]) -> list[FileReport] | None:
     """Return what became of each recording, or None if the process was asked to stop."""
     reports = None
     async with running_engine(asked.settings) as engine, create_task_group() as group:
+        if interrupted:  # before the engine listened to signals
+            return None
         group.start_soon(_cancel_when_set, engine.stopping, group.cancel_scope)
         with shown_progress(len(asked.found.recordings)) as progress:
             analysis = FileAnalysis(engine.deps, asked.plan, asked.settings.runner_slots, progress)
