@@ -6,7 +6,6 @@ import os
 import pty
 import re
 import select
-import signal
 import struct
 import sys
 import termios
@@ -14,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from fcntl import ioctl
 from pathlib import Path
-from subprocess import PIPE, Popen, TimeoutExpired
+from subprocess import Popen
 from typing import Any
 
 import asyncpg
@@ -22,6 +21,7 @@ import pytest
 import rich_click as click
 
 from app.command.analysing.engine import locked_folder
+from app.command.analyze import analyze
 from app.command.output import CommandError
 from tests.support.clips import marker_clip, text_as_mp4
 from tests.support.command import command_environment, run_command
@@ -282,8 +282,6 @@ async def test_ctrl_c_stops_and_the_same_command_goes_on_after_the_last_stored_f
 def test_what_cannot_be_is_told_before_anything_is_analysed(
     tmp_path: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from app.command.analyze import analyze
-
     for name in ("clip.mp4", "clip2.mp4", "notes.txt"):
         (tmp_path / name).write_text("x")
     (tmp_path / "none.json").write_text('{"tracking": null, "presence": null}')
@@ -293,27 +291,6 @@ def test_what_cannot_be_is_told_before_anything_is_analysed(
     assert isinstance(caught.value, CommandError | click.UsageError)
     assert caught.value.exit_code == 2
     assert not (tmp_path / ".videoanalysis").exists()
-
-
-def test_a_second_ctrl_c_ends_the_command_though_a_call_of_the_system_hangs() -> None:
-    script = """
-from os import pipe, read
-from threading import Thread
-from app.command.analysing.interruption import interruptible
-waiting = Thread(target=read, args=(pipe()[0], 1))
-with interruptible():
-    waiting.start()
-    print("ready", flush=True)
-    waiting.join()
-"""
-    with Popen([sys.executable, "-c", script], stdout=PIPE, text=True, cwd=ROOT) as process:
-        assert process.stdout
-        assert process.stdout.readline() == "ready\n"
-        process.send_signal(signal.SIGINT)
-        with pytest.raises(TimeoutExpired):
-            process.wait(1)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
 
 
 def test_why_its_database_does_not_start_is_a_sentence(tmp_path: Path) -> None:
