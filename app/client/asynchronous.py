@@ -34,6 +34,7 @@ class AsyncTransport:
         self._http = httpx.AsyncClient(
             headers=address.headers,
             timeout=timeout,
+            verify=address.uses_tls,
             limits=httpx.Limits(keepalive_expiry=IDLE),
             trust_env=address.uses_proxy,
         )

@@ -32,6 +32,7 @@ class BlockingTransport:
         self._http = httpx.Client(
             headers=address.headers,
             timeout=timeout,
+            verify=address.uses_tls,
             limits=httpx.Limits(keepalive_expiry=IDLE),
             trust_env=address.uses_proxy,
         )

@@ -319,9 +319,9 @@ def test_the_address_and_the_key_come_from_the_environment(monkeypatch: pytest.M
     address = Address(None, None)
     assert address.join("system") == "https://example.org/videos/system"
     assert address.headers["Authorization"] == "Bearer a key"
-    assert address.uses_proxy
-    assert not Address("http://localhost:8000", None).uses_proxy
-    assert not Address("http://[::1]:8000", None).uses_proxy
+    assert (address.uses_proxy, address.uses_tls) == (True, True)
+    for here in (Address("http://localhost:8000", None), Address("http://[::1]:8000", None)):
+        assert (here.uses_proxy, here.uses_tls) == (False, False)
 
 
 def test_a_password_in_the_address_is_in_no_error() -> None:
