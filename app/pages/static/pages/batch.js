@@ -6,7 +6,7 @@ import { ScenarioRow } from "../components/rows.js";
 import { del, patch, post, url } from "../lib/api.js";
 import { plural } from "../lib/format.js";
 import { marked } from "../lib/marked.js";
-import { html, useState } from "../lib/preact.js";
+import { html, useRef, useState } from "../lib/preact.js";
 import { go, link } from "../lib/router.js";
 import { can } from "../lib/session.js";
 import { useGet } from "../lib/use_get.js";
@@ -27,8 +27,11 @@ const EXPORTS = [
 ];
 
 export default function Batch({ params }) {
-  const isNews = (kind, data) => kind === "batch" && data.batch_id === params.id;
+  const hasEnded = useRef(false); // then the stream tells of its scenarios alone, such as one that is deleted
+  const isNews = (kind, data) =>
+    kind === "batch" ? data.batch_id === params.id : kind === "scenario" && hasEnded.current;
   const { data: batch, problem, reload } = useGet(`batches/${params.id}`, {}, { on: isNews });
+  hasEnded.current = ["done", "stopped"].includes(batch?.state);
   useTitle(batch ? batch.name || batch.sources : "Batch");
   return html`<div class="stack">
     <p class="small"><a href=${link("batches")}>All batches</a></p>

@@ -10,12 +10,13 @@ import { useGet } from "../lib/use_get.js";
 
 export const styles = ["batches"];
 
+const EVERY = 30_000; // ms: the stream does not tell that a scenario of a batch that has ended is deleted
 const changes = (kind) => kind === "batch";
 
 export default function Batches({ query }) {
   useTitle("Batches");
   const pages = usePages("batches");
-  const { data, problem, reload } = useGet("batches", { limit: 20, cursor: pages.cursor }, { on: changes });
+  const { data, problem, reload } = useGet("batches", { limit: 20, cursor: pages.cursor }, { on: changes, every: EVERY });
   const isNew = query.new !== undefined && can.write;
   return html`<div class="stack">
     <div class="row row-between">
