@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 _RETRIES = 2  # a person waits: 1 s at most, if there is no service
 _MOST_NAMED = 5  # scenarios of one name that an error lists
-_MOST_ALIKE = 1000  # scenarios of similar sources that are looked at
+_MOST_ALIKE = 1000  # newest scenarios or batches that are looked at for a source
 
 
 def with_client(function: Callable[Concatenate[Client, P], T]) -> Callable[P, T]:
@@ -72,12 +72,20 @@ def find_scenario(client: Client, named: str) -> ScenarioStatus:
 
 
 def find_batch(client: Client, named: str) -> BatchStatus:
-    """Return the batch of an id or a name. Raises ClientError, or CommandError if it is not one."""
+    """Return the batch of an id or a name, or the only one without a name that has these sources.
+
+    Raises ClientError, or CommandError if it is not one.
+    """
     _check_given(named, "batch")
     if _is_id(named):
-        return client.batches.get(named)
-    listed = list(islice(client.batches.list(name=named), _MOST_NAMED + 1))
-    return client.batches.get(_only(listed, named, "batch", "videoanalysis batches ls").id)
+        try:
+            return client.batches.get(named)
+        except ClientError as error:
+            if error.status != httpx.codes.NOT_FOUND or not (found := _batches(client, named)):
+                raise
+    else:
+        found = _batches(client, named)
+    return client.batches.get(_only(found, named, "batch", "videoanalysis batches ls").id)
 
 
 def parse_time(
@@ -110,9 +118,18 @@ def _named(client: Client, named: str) -> list[ScenarioStatus]:
     return list(islice(client.scenarios.list(name=named, limit=_MOST_NAMED + 1), _MOST_NAMED + 1))
 
 
+def _batches(client: Client, named: str) -> list[BatchStatus]:
+    found = list(islice(client.batches.list(name=named), _MOST_NAMED + 1))
+    if not found:
+        newest = islice(client.batches.list(), _MOST_ALIKE)
+        found = [each for each in newest if not each.name and each.sources == named]
+    return found
+
+
 def _unnamed(client: Client, source: str) -> list[ScenarioStatus]:
     """Return the scenarios without a name for which `ls` shows this, or that have this source."""
-    alike = client.scenarios.list(text=source, limit=_MOST_ALIKE)
+    text = None if "://" in source else source  # addresses with a login cannot be searched for
+    alike = client.scenarios.list(text=text, limit=_MOST_ALIKE)
     found = chain(client.scenarios.list(source=source), islice(alike, _MOST_ALIKE))
     fitting = (each for each in found if not each.name and source in (each.source, name_of(each)))
     return list(islice({each.id: each for each in fitting}.values(), _MOST_NAMED + 1))

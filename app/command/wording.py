@@ -19,8 +19,9 @@ def state_of(scenario: ScenarioStatus) -> str:
 
 
 def name_of(scenario: ScenarioStatus) -> str:
-    """Return its name, or the last part of its source."""
-    return scenario.name or PurePath(scenario.source).name or scenario.source
+    """Return its name, or its source: the last part of a path, because lines are short, or an address."""
+    source = scenario.source
+    return scenario.name or (source if "://" in source else PurePath(source).name) or source
 
 
 def progress_of(scenario: ScenarioStatus) -> str:

@@ -151,6 +151,9 @@ def test_a_scenario_from_submit_to_rm(call: Call, tmp_path: Path) -> None:
         f"submit test:testsrc2?duration=1 -d marker --name {first}"
     ).out.strip()  # as no id is any more
     assert call(f"show {first}").out.startswith(f"id          {named}\n")
+    camera = call("submit rtsp://user:secret@127.0.0.1:1/stream -d marker").out.strip()
+    shown = call("ls").out.splitlines()[1].split("\t")[3]
+    assert call(f"show {shlex.quote(shown)}").out.startswith(f"id          {camera}\n")
 
 
 def test_the_exit_code_tells_the_outcome(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,6 +232,8 @@ def test_batches_models_and_channels(call: Call, tmp_path: Path) -> None:
     assert watched.err == "Error: Failed: 1 of 2 files.\n"
     assert call("batches ls").out.splitlines()[1] == f"{made}\tdone\t1 of 2 completed, 1 failed\tall"
     assert "\nfailed   broken.mp4: " in call("batches show all").out
+    unnamed = call("batches create 'nothing*.mp4' -d marker").out.strip()
+    assert call("batches show 'nothing*.mp4'").out.startswith(f"id       {unnamed}\n")
     assert call("batches stop all").code == 0
     assert call("batches start all --failed").code == 0
     assert call(f"ls --batch {made} --json").json()[0]["batch"] == made
