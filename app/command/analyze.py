@@ -1,52 +1,55 @@
 """`videoanalysis analyze`: analyse files without a service."""
 
-import signal
-from collections.abc import Collection
-from functools import partial
+import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import anyio
-import msgspec
 import rich_click as click
-from anyio import CancelScope, Event, create_task_group
-from msgspec.structs import replace
 
-from .. import logs
-from ..media.recording_times import RecordingTimeError, RecordingTimes
-from ..process import configure_process, require_utf8
-from ..settings import Settings, SettingsError
-from ..supervision import unwrap
-from .analysing.engine import engine_settings, locked_folder, running_engine
-from .analysing.exporting import WantedExport, wanted_export, write_export
-from .analysing.interruption import interruptible
-from .analysing.plan import CONFIGS, Plan, PlanError, locate_model, make_scenario
-from .analysing.progress import shown_progress
-from .analysing.recordings import FoundRecordings, find_recordings
-from .analysing.report import AnalysisReport, FileReport, print_report, report_of, report_of_problems
-from .analysing.work import FileAnalysis
+from .analysing.detectors import CONFIGS, description_of, options_of
 from .detector_options import detector_option
-from .output import CommandError, json_option, not_utf_8, print_json, readable
+from .output import json_option, print_json, print_line, print_table
 
 _Files = click.Path(path_type=Path)
-_WRONG_USAGE = 2
 
 
-class _Asked(NamedTuple):
-    """What the command line asks for."""
+class _FilesCommand(click.RichCommand):
+    """A command whose arguments are files."""
 
-    found: FoundRecordings
-    plan: Plan
-    exports: list[WantedExport]
-    settings: Settings
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Explain how a file is named whose name looks like an option."""
+        named = [each for each in args if each.startswith("-") and os.path.lexists(each)]
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if not named:
+                raise
+            hint = f"A file whose name begins with '-' is written ./{named[0]}."
+            raise click.UsageError(f"{error.format_message()} {hint}", ctx) from error
 
 
-@click.command()
+def _print_options(ctx: click.Context, _param: click.Parameter, detector: str | None) -> None:
+    if detector is None or ctx.resilient_parsing:
+        return
+    print_line(f"{detector}: {description_of(detector)}")
+    print_table(("OPTION", "DEFAULT", "MEANING OR VALUES"), options_of(detector))
+    ctx.exit()
+
+
+@click.command(cls=_FilesCommand)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option(
     "-d", "--detector", type=click.Choice(list(CONFIGS)), help="What to find things with.  [default: objects]"
 )
 @detector_option
+@click.option(
+    "--options-of",
+    type=click.Choice(list(CONFIGS)),
+    is_eager=True,
+    expose_value=False,
+    callback=_print_options,
+    help="Show what --option can say of a detector, and exit.",
+)
 @click.option(
     "--fps", type=click.FloatRange(0, min_open=True), help="Frames a second to analyse; 2 if left out."
 )
@@ -103,127 +106,17 @@ def analyze(context: click.RichContext, /, paths: tuple[str, ...], as_json: bool
     videoanalysis analyze clip.mkv --fps 5 -d onnx -O model=best.onnx
     videoanalysis analyze yard --request zones.json --events visits.csv
     """
+    # Imported after --help, because the engine takes a second to import.
+    from ..process import require_utf8
+    from .analysing.asked import read_arguments
+    from .analysing.report import print_report
+    from .analysing.running import run_analysis
+
     require_utf8()
-    asked = _read(paths, **given)
-    configure_process()
-    logs.configure(asked.settings.log_format, asked.settings.log_level, asked.settings.secrets())
-    report = _run(asked, given["data"])
+    report = run_analysis(read_arguments(paths, **given), given["data"])
     if as_json:
         print_json(report)
     else:
         print_report(report)
     if report.failed:
         context.exit(1)
-
-
-def _read(
-    paths: tuple[str, ...],
-    *,
-    detector: str | None,
-    options: tuple[str, ...],
-    fps: float | None,
-    all_frames: bool,
-    request: Path | None,
-    exports: tuple[str, ...],
-    events: tuple[str, ...],
-    bom: bool,
-    recorded_at: str | None,
-    timezone: str | None,
-    data: Path,
-    scenarios_dsn: str | None,
-    predictions_dsn: str | None,
-) -> _Asked:
-    """Check everything before the first file is analysed. Raises CommandError."""
-    databases = {"VA_SCENARIOS_DSN": scenarios_dsn, "VA_PREDICTIONS_DSN": predictions_dsn}
-    wanted = [wanted_export(name, of_events=False, has_bom=bom) for name in exports]
-    wanted += [wanted_export(name, of_events=True, has_bom=bom) for name in events]
-    if len({each.path.resolve() for each in wanted}) < len(wanted):
-        raise CommandError("Two exports have the same name: give each a file of its own.", _WRONG_USAGE)
-    if fps is not None and all_frames:
-        raise click.UsageError("Give --fps or --all-frames, not both.")
-    if timezone is not None and recorded_at is None:
-        raise click.UsageError("--timezone is of the dates in names: give --recorded-at, too.")
-    try:
-        settings = engine_settings(data, {name: dsn for name, dsn in databases.items() if dsn})
-        fields = _fields_in(request)
-        if fps is not None or all_frames:
-            fields["sampling"] = {"mode": "all"} if all_frames else {"mode": "fps", "fps": fps}
-        scenario = make_scenario(detector, options, fields)
-        scenario, model_root, version = locate_model(scenario, settings.model_root)
-        times = None if recorded_at is None else RecordingTimes(recorded_at, timezone)
-    except UnicodeEncodeError as error:
-        raise not_utf_8(error) from error
-    except (SettingsError, PlanError, RecordingTimeError) as error:
-        raise CommandError(str(error), _WRONG_USAGE) from error
-    rules = scenario.spec().rules
-    if events and rules.tracking is None and rules.presence is None:
-        raise CommandError(
-            "--events has nothing to write if --request turns tracking and presence off: leave one out.",
-            _WRONG_USAGE,
-        )
-    found = find_recordings(paths)
-    if len(found.recordings) > 1 and any(each.format == "mot" for each in wanted):
-        raise CommandError(
-            "A file of the MOT Challenge (.txt) is of one video: name one recording, or another ending.",
-            _WRONG_USAGE,
-        )
-    if not found.recordings and not found.problems:
-        raise CommandError(
-            f"None of the {len(found.skipped)} files has the ending of a video: name files themselves to"
-            " analyse them."
-        )
-    return _Asked(found, Plan(scenario, version, times), wanted, replace(settings, model_root=model_root))
-
-
-def _fields_in(file: Path | None) -> dict[str, Any]:
-    """Return the fields in a file. Raises PlanError."""
-    try:
-        return {} if file is None else msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise PlanError(f"{str(file)!r} is no JSON object: {error}.") from error
-
-
-def _run(asked: _Asked, data: Path) -> AnalysisReport:
-    """Analyse the files. Raises CommandError if it cannot, or was interrupted."""
-    found, reports, written = asked.found, list[FileReport](), list[str]()
-    if found.recordings:
-        with locked_folder(data):
-            reports = _run_engine(asked)
-        written = [readable(str(export.path)) for export in asked.exports]
-    return AnalysisReport([*reports, *report_of_problems(found)], found.skipped, written)
-
-
-def _run_engine(asked: _Asked) -> list[FileReport]:
-    with interruptible() as interrupted:
-        try:
-            reports = anyio.run(partial(_analyse, asked, interrupted), backend_options={"use_uvloop": True})
-        except (CommandError, ExceptionGroup) as fault:
-            if not interrupted:
-                raise unwrap(fault) from fault
-            reports = None
-    if reports is None:
-        code = 130 if signal.SIGINT in interrupted else 1
-        raise CommandError("Stopped. The same command goes on with what is left.", code)
-    return reports
-
-
-async def _analyse(asked: _Asked, interrupted: Collection[int]) -> list[FileReport] | None:
-    """Return what became of each recording, or None if the process was asked to stop."""
-    reports = None
-    async with running_engine(asked.settings) as engine, create_task_group() as group:
-        if interrupted:  # before the engine listened to signals
-            return None
-        group.start_soon(_cancel_when_set, engine.stopping, group.cancel_scope)
-        with shown_progress(len(asked.found.recordings)) as progress:
-            analysis = FileAnalysis(engine.deps, asked.plan, asked.settings.runner_slots, progress)
-            files = await analysis.run(asked.found.recordings)
-        for export in asked.exports:
-            await write_export(engine.deps, export, files)
-        reports = [await report_of(engine.deps, file) for file in files]
-        group.cancel_scope.cancel()
-    return reports
-
-
-async def _cancel_when_set(stopping: Event, scope: CancelScope) -> None:
-    await stopping.wait()
-    scope.cancel()

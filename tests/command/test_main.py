@@ -47,6 +47,18 @@ def test_help_imports_no_sub_command_and_nothing_heavy() -> None:
         assert f"'app.command.{COMMANDS[name].module}'" not in loaded
 
 
+def test_the_help_of_analyze_imports_no_engine_and_lists_the_options_of_a_detector(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    script = "import sys, app.command.analyze; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert not {"cv2", "av", "litestar", "asyncpg", "onnxruntime"} & set(done.stdout.split())
+    load("analyze").main(["--options-of", "marker"], standalone_mode=False)
+    assert "\ncodes\taruco\taruco, qr\ndictionary\t5x5_1000\t4x4_100, " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_a_sub_command_is_listed_with_the_first_sentence_of_its_help(name: str) -> None:
     command = load(name)

@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.support.paths import ROOT
 
-_PRELOADED = ["uvicorn.main", "app.service", "app.command.analyze"]
+_PRELOADED = ["uvicorn.main", "app.service", "app.command.analysing.running"]
 
 
 class ForkedProcess:

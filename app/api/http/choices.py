@@ -1,7 +1,7 @@
 """The values that a field of a request may have, so that an error can list them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 from msgspec import inspect
@@ -16,6 +16,29 @@ def choices_of(model: type, field: str) -> list[str]:
     for name in re.findall(r"[^.\[\]]+", field):
         kinds = [inner for kind in kinds for inner in _inside(kind, name)]
     return [value for kind in kinds for value in _values(kind)]
+
+
+def fields_of(model: type, field: str, given: Mapping[str, object]) -> list[str]:
+    """Return the names beside the field at this path; [] if they are not certain.
+
+    `given` is the object that holds it, whose tag tells which of several Structs it is.
+    """
+    kinds = [_type_of(model)]
+    for name in re.findall(r"[^.\[\]]+", field)[:-1]:
+        kinds = [inner for kind in kinds for inner in _inside(kind, name)]
+    structs = {each.cls: each for kind in kinds for each in _structs(kind)}
+    chosen = [each for each in structs.values() if given.get(each.tag_field or "") == each.tag]
+    return [each.encode_name for each in chosen[0].fields] if len(chosen) == 1 else []
+
+
+def _structs(kind: inspect.Type) -> Iterator[inspect.StructType]:
+    if isinstance(kind, inspect.Metadata):
+        yield from _structs(kind.type)
+    elif isinstance(kind, inspect.UnionType):
+        for each in kind.types:
+            yield from _structs(each)
+    elif isinstance(kind, inspect.StructType):
+        yield kind
 
 
 @cache

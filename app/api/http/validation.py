@@ -2,13 +2,13 @@
 
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from ...domain.redaction import redact
-from .choices import choices_of
+from .choices import choices_of, fields_of
 from .problems import BAD_REQUEST, INVALID, ProblemError, ProblemType
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ def decode_body(body: bytes, model: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=model)
     except msgspec.ValidationError as error:
-        raise _to_problem(error, model, INVALID) from error
+        raise _to_problem(error, model, INVALID, body) from error
     except msgspec.DecodeError as error:
         raise ProblemError(
             BAD_REQUEST, f"The body is not valid JSON: {_with_place(str(error), body)}."
@@ -97,12 +97,16 @@ def decode_query(query: bytes, model: type[T]) -> T:
         raise _to_problem(error, model, BAD_REQUEST) from error
 
 
-def _to_problem(error: msgspec.ValidationError, model: type, kind: ProblemType) -> ProblemError:
+def _to_problem(
+    error: msgspec.ValidationError, model: type, kind: ProblemType, body: bytes = b""
+) -> ProblemError:
     message, _, place = str(error).partition(" - at `$")
     field = place.rstrip("`").removeprefix(".")
     if name := re.fullmatch(r"Object (?:missing required|contains unknown) field `(.+)`", message):
         field = f"{field}.{name[1]}" if field else name[1]
         sentence = "is missing" if "missing" in message else "is not known; check its spelling"
+        if "unknown" in message and "." in field and (known := fields_of(model, field, _holder(body, field))):
+            sentence = f"is not known; choose from {', '.join(known)}"
     else:
         sentence = _sentence(message)
     # A client's input may contain a password in an address, or be a megabyte long.
@@ -113,6 +117,15 @@ def _to_problem(error: msgspec.ValidationError, model: type, kind: ProblemType) 
     elif message.startswith("Invalid enum value") and (choices := choices_of(model, field)):
         sentence = f"{sentence}; it must be one of {', '.join(choices)}"
     return ProblemError(kind, f"`{field}` {sentence}." if field else f"The body {sentence}.", field=field)
+
+
+def _holder(body: bytes, field: str) -> dict[str, Any]:
+    """Return the object that holds the field at this path."""
+    value: Any = msgspec.json.decode(body) if body else None
+    for name in re.findall(r"[^.\[\]]+", field)[:-1]:
+        inner = value.get(name) if isinstance(value, dict) else None
+        value = value[int(name)] if isinstance(value, list) and name.isdigit() else inner
+    return value if isinstance(value, dict) else {}
 
 
 def _quoted(text: str) -> str:

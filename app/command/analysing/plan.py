@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
 import msgspec
 from msgspec import UNSET, Struct
-from msgspec.inspect import ListType, UnionType, VarTupleType, type_info
 from msgspec.structs import replace
 
 from ...analysis.state import VERSION
@@ -18,7 +17,7 @@ from ...api.new_scenario import NewScenario
 from ...detectors.base import DetectorError
 from ...detectors.onnx.files import digest, find_weights, read_weights, weight_names
 from ...domain.analysis import Presence
-from ...domain.detector_config import PLUGINS, DetectorConfig, Onnx
+from ...domain.detector_config import PLUGINS, Onnx
 from ...domain.pins import RULES
 from ...domain.source import SourceError
 from ...domain.spec import ExpectedFile
@@ -27,15 +26,10 @@ from ...media.recording_times import RecordingTimes
 from ...media.scanning import source_of
 from ...video.identity import identify
 from ..detector_options import OptionError, read_options
+from .detectors import CONFIGS, list_fields
 from .recordings import RecordedFile
 
 _NAMESPACE = UUID("0b8c1d5e-6f0e-4a53-9d1b-6d9b6f2b9a41")
-CONFIGS: dict[str, type[Struct]] = {
-    config.__struct_config__.tag: config
-    for config in get_args(DetectorConfig)
-    if config.__struct_config__.tag != "stored"
-}
-"""The configuration of each detector that looks at pictures, by name."""
 
 
 class PlanError(Exception):
@@ -95,7 +89,7 @@ def make_scenario(detector: str | None, options: Sequence[str], fields: Mapping[
     if not isinstance(name, str) or name not in CONFIGS:
         raise PlanError(f"There is no detector {name!r}: choose from {', '.join(CONFIGS)}.")
     try:
-        chosen = read_options(options, _list_fields(CONFIGS[name]))
+        chosen = read_options(options, list_fields(CONFIGS[name]))
         body = {**fields, "detector": {**given, "type": name, **chosen}}
         each = decode_body(msgspec.json.encode(body), BatchScenario)
         new = NewScenario(
@@ -108,17 +102,6 @@ def make_scenario(detector: str | None, options: Sequence[str], fields: Mapping[
     except (OptionError, ProblemError) as error:
         raise PlanError(str(error)) from error
     return new
-
-
-def _list_fields(config: type[Struct]) -> set[str]:
-    return {field.name for field in msgspec.structs.fields(config) if _is_list(type_info(field.type))}
-
-
-def _is_list(info: Any) -> bool:
-    info = getattr(info, "type", info) if type(info).__name__ == "Metadata" else info
-    if isinstance(info, UnionType):
-        return any(map(_is_list, info.types))
-    return isinstance(info, ListType | VarTupleType)
 
 
 def locate_model(new: NewScenario, model_root: Path) -> tuple[NewScenario, Path, str]:

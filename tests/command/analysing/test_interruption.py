@@ -35,9 +35,9 @@ def test_ctrl_c_before_the_engine_listens_stops_it_too(
 
     (tmp_path / "clip.mp4").write_text("x")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("app.command.analyze.running_engine", early)
-    monkeypatch.setattr("app.command.analyze.FileAnalysis", NothingToDo)
-    monkeypatch.setattr("app.command.analyze.configure_process", lambda: None)
+    monkeypatch.setattr("app.command.analysing.running.running_engine", early)
+    monkeypatch.setattr("app.command.analysing.running.FileAnalysis", NothingToDo)
+    monkeypatch.setattr("app.command.analysing.running.configure_process", lambda: None)
     monkeypatch.setattr("app.logs.configure", lambda *_: None)
     with pytest.raises(CommandError, match="Stopped") as caught:
         analyze.main(["clip.mp4"], standalone_mode=False)

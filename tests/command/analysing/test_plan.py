@@ -57,8 +57,14 @@ def test_options_of_a_detector_are_read_as_its_configuration_says() -> None:
     for wrong in (["input=1", "input.width=640"], ["confidence"], ["=1"], ["{"]):
         with pytest.raises(OptionError):
             read_options(wrong)
-    with pytest.raises(PlanError, match=r"`detector.typo` is not known"):
+    with pytest.raises(
+        PlanError, match=r"`detector.typo` is not known; choose from labels, confidence, tiles\."
+    ):
         make_scenario("objects", ["typo=1"], {})
+    with pytest.raises(PlanError, match=r"`zones\[0\].nam` is not known; choose from name, polygon, "):
+        make_scenario(None, (), {"zones": [{"nam": "yard"}]})
+    with pytest.raises(PlanError, match=r"`sampling.rate` is not known; choose from fps\."):
+        make_scenario(None, (), {"sampling": {"mode": "fps", "rate": 3}})
     with pytest.raises(PlanError, match="There is no detector 'stored': choose from objects, "):
         make_scenario(None, (), {"detector": {"type": "stored"}})
     with pytest.raises(PlanError, match="`detector` must be an object"):
