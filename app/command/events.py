@@ -54,7 +54,7 @@ def events(
     videoanalysis events --label person --from 2026-01-31T08:00 --newest
     videoanalysis events --follow --json | jq .label
     """
-    scenario_id = find_scenario(client, scenario).id if scenario else None
+    scenario_id = find_scenario(client, scenario).id if scenario is not None else None
     if follow:
         if newest or from_time is not None or to_time is not None:
             raise click.UsageError(

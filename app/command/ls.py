@@ -52,7 +52,7 @@ def ls(
         tag=tag,
         text=text,
         found=found,
-        batch=find_batch(client, batch).id if batch else None,
+        batch=find_batch(client, batch).id if batch is not None else None,
         limit=min(limit, 1000),
     )
     chosen = islice(scenarios, limit)

@@ -145,15 +145,16 @@ def test_a_scenario_from_submit_to_rm(call: Call, tmp_path: Path) -> None:
     unnamed = call("submit test:testsrc2?duration=1 -d marker").out.strip()
     assert call("ls").out.splitlines()[1].split("\t")[3] == "test:testsrc2?duration=1"
     assert call("show test:testsrc2?duration=1").out.startswith(f"id          {unnamed}\n")
-    empty = call("show ''")
-    assert (empty.code, "is empty: give its name or its id" in empty.err) == (2, True)
+    for line in ("show ''", "events ''", "ls --batch ''"):
+        empty = call(line)
+        assert (empty.code, "is empty: give its name or its id" in empty.err) == (2, True)
     named = call(
         f"submit test:testsrc2?duration=1 -d marker --name {first}"
     ).out.strip()  # as no id is any more
     assert call(f"show {first}").out.startswith(f"id          {named}\n")
     camera = call("submit rtsp://user:secret@127.0.0.1:1/stream -d marker").out.strip()
-    shown = call("ls").out.splitlines()[1].split("\t")[3]
-    assert call(f"show {shlex.quote(shown)}").out.startswith(f"id          {camera}\n")
+    listed_as = call("ls").out.splitlines()[1].split("\t")[3]
+    assert call(f"show {shlex.quote(listed_as)}").out.startswith(f"id          {camera}\n")
 
 
 def test_the_exit_code_tells_the_outcome(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
