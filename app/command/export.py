@@ -98,16 +98,20 @@ def export(
 
 def _check_place(output: str) -> None:
     """Raise a usage error if no file can be at this path."""
-    path = Path(output)
     if not output:
         raise click.BadParameter("it is empty: give the name of a file.", param_hint="--output")
+    path, shown = Path(output), readable(output)
     try:
-        if path.is_dir():
-            raise click.BadParameter(
-                f"{readable(output)!r} is a folder: give the name of a file in it.", param_hint="--output"
-            )
-        if not path.parent.is_dir():
-            folder = readable(str(path.parent))
-            raise click.BadParameter(f"there is no folder {folder!r}: make it first.", param_hint="--output")
-    except ValueError as error:  # a null byte
-        raise click.BadParameter(f"{error}.", param_hint="--output") from error
+        path.stat()
+    except FileNotFoundError:
+        folder = (path.resolve() if path.is_symlink() else path).parent
+        if not folder.is_dir():
+            folder_shown = readable(str(folder))
+            reason = f"there is no folder {folder_shown!r}: make it first."
+            raise click.BadParameter(reason, param_hint="--output") from None
+    except (OSError, ValueError) as error:  # such as links that lead to each other, and a null byte
+        reason = f"no file can be {shown!r}: {(getattr(error, 'strerror', None) or str(error)).lower()}."
+        raise click.BadParameter(reason, param_hint="--output") from error
+    if path.is_dir():
+        reason = f"{shown!r} is a folder: give the name of a file in it."
+        raise click.BadParameter(reason, param_hint="--output")

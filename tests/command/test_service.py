@@ -117,11 +117,15 @@ def test_a_scenario_from_submit_to_rm(call: Call, tmp_path: Path) -> None:
     refused = call("export nobody -o out.xyz")
     assert (refused.code, refused.out) == (2, "")
     assert "The ending of 'out.xyz' tells no format: give --format." in refused.err
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    (tmp_path / "away.csv").symlink_to("away/out.csv")
     for place, said in (
         ("no/such/folder.csv", "there is no folder 'no/such': make it first."),
         (".", "'.' is a folder: give the name of a file in it."),
         ("..", "'..' is a folder: give the name of a file in it."),
         ("''", "it is empty: give the name of a file."),
+        ("loop.csv", "no file can be 'loop.csv': "),
+        ("away.csv", "/away': make it first."),
     ):
         refused = call(f"export nobody -o {place} --url http://127.0.0.1:1")  # so it is not asked
         assert (refused.code, said in refused.err) == (2, True)
@@ -148,9 +152,8 @@ def test_a_scenario_from_submit_to_rm(call: Call, tmp_path: Path) -> None:
     for line in ("show ''", "events ''", "ls --batch ''"):
         empty = call(line)
         assert (empty.code, "is empty: give its name or its id" in empty.err) == (2, True)
-    named = call(
-        f"submit test:testsrc2?duration=1 -d marker --name {first}"
-    ).out.strip()  # as no id is any more
+    # A name is looked for if no id fits.
+    named = call(f"submit clip.mp4 -d marker --name {first}").out.strip()
     assert call(f"show {first}").out.startswith(f"id          {named}\n")
     camera = call("submit rtsp://user:secret@127.0.0.1:1/stream -d marker").out.strip()
     listed_as = call("ls").out.splitlines()[1].split("\t")[3]
