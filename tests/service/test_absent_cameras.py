@@ -128,6 +128,6 @@ async def test_a_scenario_that_waits_for_a_slot_says_so_and_goes_on_when_one_is_
         assert reason is not None
         assert reason["code"] == "no_slot"
         assert "1 of 1 slots are in use" in reason["text"]
-        assert (await service.http.post(f"/scenarios/{holder}/stop")).status_code == 200
+        await service.ask_to("stop", holder)
         ended = await service.ends(waiting)
         assert (ended["outcome"], ended["reason"]) == ("completed", None)

@@ -41,7 +41,7 @@ async def test_a_camera_that_dies_and_returns_loses_only_the_gap(tmp_path: Path,
             camera.start()
             await until(lambda: shows(service, scenario_id, "open"))
             await until(lambda: more(service, scenario_id, before + 10))
-            assert (await service.http.post(f"/scenarios/{scenario_id}/stop")).status_code == 200
+            await service.ask_to("stop", scenario_id)
             ended = await service.ends(scenario_id)
         assert (ended["outcome"], ended["attempt"]) == ("stopped", 1)
         predictions = await service.predictions(scenario_id)
@@ -74,7 +74,7 @@ async def test_a_camera_that_says_nothing_can_be_stopped_and_deleted_at_once(tmp
         with silent_camera() as url:
             scenario_id = await service.create(url, MARKER)
             await until(lambda: shows(service, scenario_id, "opening"))
-            assert (await service.http.post(f"/scenarios/{scenario_id}/stop")).status_code == 200
+            await service.ask_to("stop", scenario_id)
             assert (await service.ends(scenario_id, timeout=6))["outcome"] == "stopped"
             assert (await service.http.delete(f"/scenarios/{scenario_id}")).status_code == 204
 
@@ -84,14 +84,14 @@ async def test_a_camera_that_is_started_again_numbers_its_frames_on(tmp_path: Pa
         source = "test:testsrc2?size=320x180&rate=50&live=true"
         scenario_id = await service.create(source, {"type": "motion"}, sampling=ALL)
         await until(lambda: more(service, scenario_id, 10))
-        assert (await service.http.post(f"/scenarios/{scenario_id}/stop")).status_code == 200
+        await service.ask_to("stop", scenario_id)
         stopped = await service.ends(scenario_id)
-        assert (await service.http.post(f"/scenarios/{scenario_id}/start")).status_code == 200
+        await service.ask_to("start", scenario_id)
         before = stopped["progress"]["frames_sampled"]
         await until(lambda: more(service, scenario_id, before + 10))
-        assert (await service.http.post(f"/scenarios/{scenario_id}/stop")).status_code == 200
+        await service.ask_to("stop", scenario_id)
         ended = (await service.ends(scenario_id))["progress"]
         frames = [prediction["frame"] for prediction in await service.predictions(scenario_id)]
     assert frames == sorted(set(frames))
     assert len(frames) == ended["frames_sampled"] == ended["frames_read"] - ended["frames_dropped"]
-    assert stopped["progress"]["frames_read"] in frames
+    assert len([frame for frame in frames if frame < stopped["progress"]["frames_read"]]) == before

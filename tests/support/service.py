@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 from anyio import to_thread
@@ -143,6 +143,11 @@ class ServiceProcess:
         assert answer.status_code == 200, answer.text
         scenario: Json = answer.json()
         return scenario
+
+    async def ask_to(self, command: Literal["start", "stop"], scenario_id: str) -> None:
+        """Ask for a start or a stop, which a busy service may do after its answer."""
+        answer = await self.http.post(f"/scenarios/{scenario_id}/{command}")
+        assert answer.status_code in (200, 202), answer.text
 
     async def ends(self, scenario_id: str, timeout: float = 120.0) -> Json:
         """Wait until the scenario is inactive."""
