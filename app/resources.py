@@ -16,6 +16,7 @@ from .bus.delivery import RetryPolicy
 from .bus.kafka.bus import open_kafka_bus
 from .bus.kafka.connection import KafkaSecurity
 from .bus.memory import open_memory_bus
+from .domain.redaction import redact
 from .postgres import TRANSIENT, Database, MigrationError, migrate, open_database, wait_for_schema
 from .postgres.embedded.disk_space import DiskSpace
 from .postgres.embedded.errors import EmbeddedServerError
@@ -125,7 +126,10 @@ class Resources:
             else:
                 await wait_for_schema(dsn, spec.package, patience=_DATABASE_PATIENCE)
         except TRANSIENT as error:
-            raise StartError(f"the database of {spec.variable} does not answer: {error}") from error
+            raise StartError(
+                f"the database of {spec.variable} ({redact(dsn)}) does not answer: {error}; check the"
+                " address, and that its server runs"
+            ) from error
         except (asyncpg.PostgresError, MigrationError) as error:
             raise StartError(f"the database of {spec.variable} cannot be used: {error}") from error
         except ValueError as error:

@@ -57,6 +57,7 @@ from .supervision import (
 
 log = structlog.get_logger(__name__)
 
+_ELSEWHERE = "start it in a folder that you may write to, or set VA_MEDIA_ROOT, VA_MODEL_ROOT and VA_DATA_DIR"
 SERVED_MODELS = 8  # that an inference server keeps loaded, the last that were asked for
 
 
@@ -305,13 +306,8 @@ class Service:
         where = {"pages": f"{settings.address}/"} if "api" in settings.roles else {}
         if settings.roles != {"inference"}:  # which has neither
             where |= {"bus": settings.bus, "data": str(settings.data_dir.resolve())}
-        log.info(
-            "ready",
-            **where,
-            roles=",".join(sorted(settings.roles)),
-            cores=usable_cores(),
-            seconds=round(seconds, 1),
-        )
+        roles = ",".join(sorted(settings.roles))
+        log.info("ready", **where, roles=roles, cores=usable_cores(), seconds=round(seconds, 1))
         if self._channels and settings.bus == "memory" and "notifier" not in settings.roles:
             log.warning("nothing is sent to channels by this process: VA_ROLES lacks notifier")
         for fault in PLUGINS.faults.values():
@@ -329,8 +325,10 @@ def create(roles: Iterable[RoleSpec] = ROLES, dotenv: Path = Path(".env")) -> As
         for folder in (settings.media_root, settings.model_root):
             folder.mkdir(parents=True, exist_ok=True)
         channels = _read_channels(settings)
-    except (SettingsError, ChannelFileError, OSError) as error:
+    except (SettingsError, ChannelFileError) as error:
         sys.exit(f"videoanalysis: {error}")
+    except OSError as error:
+        sys.exit(f"videoanalysis: the folder {error.filename} cannot be made: {error.strerror}; {_ELSEWHERE}")
     configure_process()
     secrets = [secret for channel in channels.values() for secret in channel.secrets()]
     logs.configure(settings.log_format, settings.log_level, [*settings.secrets(), *secrets])

@@ -75,6 +75,8 @@ def source_of(path: str) -> str:
             path.encode()
         except UnicodeEncodeError:
             raise SourceError("the name is not in UTF-8: rename the file") from None
+    if any(character < " " or character in "\\\x7f" for character in path):
+        raise SourceError("the path contains a backslash or control characters: rename the file")
     if len(path) > MAX_PATH - 2:
         raise SourceError(f"the path is longer than {MAX_PATH:,} characters: move or rename the file")
     return parse_source(f"./{path}").redacted

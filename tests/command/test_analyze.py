@@ -57,7 +57,7 @@ def test_what_is_named_is_analysed_once_told_and_written(tmp_path: Path, databas
     marker_clip(yard / ".hidden" / "a.mp4", frames=4)
     asked = [
         *("analyze", "yard", "yard/a.mp4", "elsewhere/x-*", "nowhere.mp4", "--detector", "marker"),
-        *("--all-frames", *databases),
+        *("--all-frames", "--recorded-at", "a_%Y%m%d", "--timezone", "UTC", *databases),
     ]
 
     first = run_command(
@@ -93,6 +93,7 @@ def test_what_is_named_is_analysed_once_told_and_written(tmp_path: Path, databas
     assert files["yard/broken.mp4"]["error"].startswith("yard/broken.mp4 is not a video")
     assert files["nowhere.mp4"]["error"] == "There is no such file or folder."
     assert report["skipped"] == ["yard/notes.txt"]
+    assert report["undated"] == ["yard/a.mp4", "yard/broken.mp4", "yard/cam 1/a.mp4", "elsewhere/x-1.avi"]
     assert report["exports"] == ["found.csv", "found.json", r"\udcff.jsonl"]
     assert "yard/a.mp4: analysed: 6 frames, 6 detections\n" in first.errors
     assert "Traceback" not in first.errors
@@ -272,7 +273,12 @@ async def test_ctrl_c_stops_and_the_same_command_goes_on_after_the_last_stored_f
         (["clip.mp4", "--export", "a.csv", "--events", "./a.csv"], "Two exports have the same name"),
         (["clip.mp4", "clip2.mp4", "--export", "found.txt"], "is of one video"),
         (["clip.mp4", "--detector", "onnx", "--option", "model=x.onnx"], "There is no model 'x.onnx'"),
-        (["clip.mp4", "--recorded-at", "%Y%m%d"], "need a time zone"),
+        (["clip.mp4", "--recorded-at", "%Y%m%d"], "need a time zone, as in --timezone Europe/Berlin."),
+        (["clip.mp4", "--fps", "nan"], "--fps must be a number of frames"),
+        (
+            ["clip.mp4", "--request", "no.json"],
+            "The file 'no.json' of --request cannot be read: no such file",
+        ),
         (["clip.mp4", "--timezone", "Europe/Berlin"], "give --recorded-at, too"),
         (["clip.mp4", "--request", "none.json", "--events", "a.csv"], "--events has nothing to write"),
         (["clip.mp4", "--request", "notes.txt"], "'notes.txt' is no JSON object"),

@@ -78,7 +78,7 @@ def test_a_disk_without_room_for_the_first_database_is_told(
     settings = Settings(data_dir=tmp_path, evidence_max_gb=0, uploads=False)
     (finding,) = machine.check_disks(settings)
     assert (finding.status, finding.text) == ("fail", f"60 MB free in {tmp_path}.")
-    assert finding.advice == "Make room for 80 MB, or name another folder in VA_DATA_DIR."
+    assert finding.advice == "Make room for 100 MB, or name another folder in VA_DATA_DIR."
     (tmp_path / "postgres" / "data").mkdir(parents=True)
     (finding,) = machine.check_disks(settings)
     assert finding.status == "warn"

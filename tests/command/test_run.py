@@ -2,6 +2,7 @@
 
 import re
 import socket
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,9 +10,13 @@ import pytest
 import uvicorn
 from uvicorn.main import main as uvicorn_command
 
+from app import resources
 from app.command import run as module
 from app.command.checking.listening import find_listen_fault
 from app.command.output import CommandError
+from app.service import create
+from app.settings import Settings
+from app.supervision import StartError
 from tests.support.paths import ROOT
 
 OPTIONS = ("lifespan", "access_log", "log_level", "timeout_graceful_shutdown")
@@ -91,6 +96,26 @@ def test_a_service_that_does_not_start_ends_with_1(monkeypatch: pytest.MonkeyPat
     with pytest.raises(SystemExit) as ended:
         module.run.main([], standalone_mode=False)
     assert ended.value.code == 1
+
+
+def test_a_folder_that_cannot_be_made_is_told_with_what_to_do(files: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "media").write_text("no folder")
+    with pytest.raises(SystemExit, match="the folder media cannot be made: File exists; start it in a"):
+        create()
+    assert files == []
+
+
+async def test_a_database_that_does_not_answer_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resources, "_DATABASE_PATIENCE", 0.0)
+    settings = Settings(scenarios_dsn="postgresql://va:secret@127.0.0.1:1/va")
+    async with AsyncExitStack() as stack:
+        prepared = resources.Resources(settings, stack, lambda _: None)
+        with pytest.raises(StartError, match=r"VA_SCENARIOS_DSN \(.*@127\.0\.0\.1:1/va\)") as caught:
+            await prepared.prepare_databases([resources.SCENARIOS])
+    assert "check the address, and that its server runs" in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("file", ["Makefile", "Dockerfile"])

@@ -98,8 +98,8 @@ def test_odd_names_become_sources(tmp_path: Path, name: str, source: str) -> Non
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        (b"a\nb.mp4", "The source contains control characters: remove them."),
-        (b"a\\b.mp4", "The path contains a backslash: separate folders by '/'."),
+        (b"a\nb.mp4", "The path contains a backslash or control characters: rename the file."),
+        (b"a\\b.mp4", "The path contains a backslash or control characters: rename the file."),
         (b"\xff.mp4", "The name is not in UTF-8: rename the file."),
     ],
 )

@@ -1,5 +1,6 @@
 """What a command line asks for, checked before the first file is analysed."""
 
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from ...settings import Settings, SettingsError
 from ..output import CommandError, not_utf_8
 from .engine import engine_settings
 from .exporting import WantedExport, wanted_export
+from .options import with_options
 from .plan import Plan, PlanError, locate_model, make_scenario
 from .recordings import FoundRecordings, find_recordings
 
@@ -54,6 +56,8 @@ def read_arguments(
         raise click.UsageError("Give --fps or --all-frames, not both.")
     if timezone is not None and recorded_at is None:
         raise click.UsageError("--timezone is of the dates in names: give --recorded-at, too.")
+    if fps is not None and not isfinite(fps):
+        raise click.UsageError("--fps must be a number of frames, as in --fps 5.")
     try:
         settings = engine_settings(data, {name: dsn for name, dsn in databases.items() if dsn})
         fields = _fields_in(request)
@@ -65,7 +69,7 @@ def read_arguments(
     except UnicodeEncodeError as error:
         raise not_utf_8(error) from error
     except (SettingsError, PlanError, RecordingTimeError) as error:
-        raise CommandError(str(error), _WRONG_USAGE) from error
+        raise CommandError(with_options(str(error)), _WRONG_USAGE) from error
     rules = scenario.spec().rules
     if events and rules.tracking is None and rules.presence is None:
         raise CommandError(
@@ -90,5 +94,8 @@ def _fields_in(file: Path | None) -> dict[str, Any]:
     """Return the fields in a file. Raises PlanError."""
     try:
         return {} if file is None else msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise PlanError(f"The file {str(file)!r} of --request cannot be read: {reason}.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PlanError(f"{str(file)!r} is no JSON object: {error}.") from error

@@ -17,6 +17,7 @@ from ...service import ROLES, RoleContext, RoleSpec, Service
 from ...settings import Settings, load, read_dotenv
 from ...supervision import StartError, Work, unwrap
 from ..output import CommandError
+from .options import with_options
 
 _USED = (
     "VA_INFERENCE", "VA_INFERENCE_PRECISION", "VA_INFERENCE_URLS", "VA_INFERENCE_KEY", "VA_MODEL_ROOT",
@@ -74,7 +75,7 @@ async def running_engine(settings: Settings) -> AsyncGenerator[Engine, None]:
         error = unwrap(fault)
         if not isinstance(error, StartError):
             raise
-        reason = str(error).replace("(VA_DATA_DIR)", "(--data)")
+        reason = with_options(str(error))
         raise CommandError(f"{reason[:1].upper()}{reason[1:]}.") from error
 
 

@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from ...api.queries.scenarios import Scenario
 from ..output import make_console, printable
+from .options import with_options
 from .recordings import RecordedFile
 from .work import AnalysedFile, ProgressShown
 
@@ -28,11 +29,12 @@ class Lines:
         sys.stderr.flush()
 
     def update(self, recording: RecordedFile, scenario: Scenario) -> None:
-        """Print why a file does not go on, once for each reason."""
+        """Print why a file does not go on, once for all that wait for the same."""
         if scenario.reason is not None and scenario.reason.code != "no_slot":
-            if self._reasons.get(recording) != scenario.reason.code:
-                self.note(f"{recording.shown}: {scenario.reason.text}")
-            self._reasons[recording] = scenario.reason.code
+            text = with_options(scenario.reason.text)
+            if text not in self._reasons.values():  # several files may wait for the same
+                self.note(f"{recording.shown}: {text}")
+            self._reasons[recording] = text
 
     def end(self, file: AnalysedFile) -> None:
         """Print how a file ended."""
@@ -61,7 +63,7 @@ class Bars:
         found = scenario.progress
         detail = f"{found.frames_sampled:,} frames, {found.detections:,} found"
         if scenario.reason is not None and scenario.reason.code != "no_slot":
-            detail = scenario.reason.text
+            detail = with_options(scenario.reason.text)
         self._progress.update(
             self._bars[recording],
             completed=found.percent or 0.0,

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from ...api.options import ApiDeps
 from ...api.queries.label_counts import LabelCount, count_labels
 from ..output import print_line, print_table
+from .options import with_options
 from .progress import named_reason
 from .recordings import FoundRecordings, endings_of
 from .work import AnalysedFile, until_answered
@@ -30,11 +31,12 @@ class FileReport(Struct, frozen=True, kw_only=True):
 
 
 class AnalysisReport(Struct, frozen=True):
-    """What is printed with `--json`."""
+    """What is printed with `--json`. `undated` are files in whose names `--recorded-at` finds no date."""
 
     files: list[FileReport]
     skipped: list[str]
     exports: list[str]
+    undated: list[str] = []
 
     @property
     def failed(self) -> list[FileReport]:
@@ -65,7 +67,7 @@ async def report_of(deps: ApiDeps, file: AnalysedFile) -> FileReport:
         frames=scenario.progress.frames_sampled,
         duration_seconds=None if scenario.media is None else scenario.media.duration_seconds,
         labels=labels,
-        warnings=[each.text for each in scenario.warnings],
+        warnings=[with_options(each.text) for each in scenario.warnings],
         error=file.error,
     )
 
@@ -84,9 +86,17 @@ def print_report(report: AnalysisReport) -> None:
         print_table(
             ("OBJECTS", "DETECTIONS", "FRAMES", "LABEL", "FILE"), rows, droppable=("FRAMES", "OBJECTS")
         )
+    warned: dict[str, list[str]] = {}
     for file in report.files:
         for warning in file.warnings:
-            print_line(f"Warning: {file.file}: {warning}")
+            warned.setdefault(warning, []).append(file.file)
+    for warning, names in warned.items():
+        print_line(f"Warning: {_some(names)}: {warning}")
+    if report.undated:
+        print_line(
+            f"Warning: {_some(report.undated)}: --recorded-at finds no date in the name, so that events have"
+            " only times from the beginning."
+        )
     if report.skipped:
         count = "1 file was" if len(report.skipped) == 1 else f"{len(report.skipped)} files were"
         print_line(
@@ -99,3 +109,8 @@ def print_report(report: AnalysisReport) -> None:
         print_line(f"Failed: {len(report.failed)} of {len(report.files)}")
     for file in report.failed:
         print_line(f"  {named_reason(file.file, file.error or '')}")
+
+
+def _some(names: list[str]) -> str:
+    """Return a name, or the number of names with the first of them."""
+    return names[0] if len(names) == 1 else f"{len(names):,} files, such as {names[0]}"

@@ -30,7 +30,9 @@ def run_analysis(asked: Asked, data: Path) -> AnalysisReport:
         with locked_folder(data):
             reports = _run_engine(asked)
         written = [readable(str(export.path)) for export in asked.exports]
-    return AnalysisReport([*reports, *report_of_problems(found)], found.skipped, written)
+    times = asked.plan.times
+    undated = [each.shown for each in found.recordings if times and times.find(str(each.path)) is None]
+    return AnalysisReport([*reports, *report_of_problems(found)], found.skipped, written, undated)
 
 
 def _run_engine(asked: Asked) -> list[FileReport]:

@@ -23,4 +23,5 @@ def sentence(error: object) -> str:
     """Return the text of an error as a sentence."""
     nothing = "it does not answer in time" if isinstance(error, TimeoutError) else type(error).__name__
     text = " ".join(str(error).split()).rstrip(".") or nothing
-    return f"{text[:1].upper()}{text[1:]}."
+    first = text.partition(" ")[0].rstrip(":,")
+    return f"{text[:1].upper() if first.isalpha() else text[:1]}{text[1:]}."  # channels.toml keeps its name

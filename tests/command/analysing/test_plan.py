@@ -40,7 +40,7 @@ def test_the_id_of_a_scenario_stands_for_all_that_its_results_depend_on(
 def test_a_name_that_no_source_can_have_is_told(tmp_path: Path) -> None:
     clip = tmp_path / "two\nlines.mp4"
     clip.write_bytes(b"first")
-    with pytest.raises(PlanError, match="control characters: remove them"):
+    with pytest.raises(PlanError, match="control characters: rename the file"):
         Plan(make_scenario("objects", (), {})).of(RecordedFile(clip, "clip.mp4"))
 
 
