@@ -118,7 +118,8 @@ class _ApiDescription:
         contents = answer.get("content", {})
         if not contents:
             return not exchange.content
-        schema = contents.get(exchange.media_type, {}).get("schema")
+        any_subtype = f"{exchange.media_type.partition('/')[0]}/*"
+        schema = contents.get(exchange.media_type, contents.get(any_subtype, {})).get("schema")
         if schema is None or not exchange.media_type.endswith(("/json", "+json")):
             return schema is not None
         if schema.get("format") == "binary":  # a file to download, whatever is in it
