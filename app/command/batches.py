@@ -9,6 +9,7 @@ from ..client import BatchStatus, Client
 from .connection import find_batch, with_client
 from .lifecycle import confirm
 from .output import CommandError, json_option, print_fields, print_json, print_line, print_table
+from .sampling import sampling_of
 from .wording import counts_of, moment
 
 
@@ -56,8 +57,8 @@ def create(
     videoanalysis batches create "yard/*.mp4" --name yard --at-once 8
     """
     scenario: dict[str, Any] = {"detector": {"type": detector}}
-    if fps is not None:
-        scenario["sampling"] = {"mode": "fps", "fps": fps}
+    if (sampling := sampling_of(fps)) is not None:
+        scenario["sampling"] = sampling
     options = {name: value for name, value in given.items() if value is not None}
     made = client.batches.create(pattern, scenario, tags=list(tags), watch=watched, **options)
     if as_json:

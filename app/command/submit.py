@@ -11,6 +11,7 @@ from ..client import Client, ClientError
 from .connection import with_client
 from .detector_options import OptionError, detector_option, read_options
 from .output import CommandError, is_terminal, json_option, print_json, print_line
+from .sampling import sampling_of
 from .watch import follow
 
 
@@ -77,7 +78,7 @@ def submit(
         raise click.UsageError(str(error)) from error
     given = {
         "detector": chosen,
-        "sampling": {"mode": "all"} if all_frames else {"mode": "fps", "fps": fps} if fps else None,
+        "sampling": sampling_of(fps, all_frames=all_frames),
         "name": name,
         "tags": list(tags) or None,
         "restart": {"policy": restart} if restart else None,

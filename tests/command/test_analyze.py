@@ -150,7 +150,7 @@ class SlowDetector:
     def detect(self, picture, frame):
         import pathlib
         if frame > 20 and not pathlib.Path("go").exists():
-            time.sleep(1)
+            time.sleep(1)  # what a slow detector takes, so that Ctrl-C comes in the middle
         yield "seen", 0.5, 1, 1, 9, 9
 '''
 

@@ -26,18 +26,20 @@ def fields_of(model: type, field: str, given: Mapping[str, object]) -> list[str]
     kinds = [_type_of(model)]
     for name in re.findall(r"[^.\[\]]+", field)[:-1]:
         kinds = [inner for kind in kinds for inner in _inside(kind, name)]
-    structs = {each.cls: each for kind in kinds for each in _structs(kind)}
+    singles = [each for kind in kinds for each in _single(kind)]
+    structs = {each.cls: each for each in singles if isinstance(each, inspect.StructType)}
     chosen = [each for each in structs.values() if given.get(each.tag_field or "") == each.tag]
     return [each.encode_name for each in chosen[0].fields] if len(chosen) == 1 else []
 
 
-def _structs(kind: inspect.Type) -> Iterator[inspect.StructType]:
+def _single(kind: inspect.Type) -> Iterator[inspect.Type]:
+    """Return the types of a union, each without what is said of it."""
     if isinstance(kind, inspect.Metadata):
-        yield from _structs(kind.type)
+        yield from _single(kind.type)
     elif isinstance(kind, inspect.UnionType):
         for each in kind.types:
-            yield from _structs(each)
-    elif isinstance(kind, inspect.StructType):
+            yield from _single(each)
+    else:
         yield kind
 
 
@@ -48,24 +50,16 @@ def _type_of(model: type) -> inspect.Type:
 
 def _inside(kind: inspect.Type, name: str) -> Iterator[inspect.Type]:
     """Return the types that the field or the item of this name can have."""
-    if isinstance(kind, inspect.Metadata):
-        yield from _inside(kind.type, name)
-    elif isinstance(kind, inspect.UnionType):
-        for each in kind.types:
-            yield from _inside(each, name)
-    elif isinstance(kind, inspect.StructType):
-        yield from (field.type for field in kind.fields if field.encode_name == name)
-    elif isinstance(kind, inspect.CollectionType):
-        yield kind.item_type
+    for each in _single(kind):
+        if isinstance(each, inspect.StructType):
+            yield from (field.type for field in each.fields if field.encode_name == name)
+        elif isinstance(each, inspect.CollectionType):
+            yield each.item_type
 
 
 def _values(kind: inspect.Type) -> Iterator[str]:
-    if isinstance(kind, inspect.Metadata):
-        yield from _values(kind.type)
-    elif isinstance(kind, inspect.UnionType):
-        for each in kind.types:
-            yield from _values(each)
-    elif isinstance(kind, inspect.LiteralType):
-        yield from map(str, kind.values)
-    elif isinstance(kind, inspect.EnumType):
-        yield from (str(member.value) for member in kind.cls)
+    for each in _single(kind):
+        if isinstance(each, inspect.LiteralType):
+            yield from map(str, each.values)
+        elif isinstance(each, inspect.EnumType):
+            yield from (str(member.value) for member in each.cls)

@@ -1,6 +1,5 @@
 """What a command line asks for, checked before the first file is analysed."""
 
-from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ from msgspec.structs import replace
 from ...media.recording_times import RecordingTimeError, RecordingTimes
 from ...settings import Settings, SettingsError
 from ..output import CommandError, not_utf_8
+from ..sampling import sampling_of
 from .engine import engine_settings
 from .exporting import WantedExport, wanted_export
 from .options import with_options
@@ -52,17 +52,14 @@ def read_arguments(
     wanted += [wanted_export(name, of_events=True, has_bom=bom) for name in events]
     if len({each.path.resolve() for each in wanted}) < len(wanted):
         raise CommandError("Two exports have the same name: give each a file of its own.", _WRONG_USAGE)
-    if fps is not None and all_frames:
-        raise click.UsageError("Give --fps or --all-frames, not both.")
+    sampling = sampling_of(fps, all_frames=all_frames)
     if timezone is not None and recorded_at is None:
         raise click.UsageError("--timezone is of the dates in names: give --recorded-at, too.")
-    if fps is not None and not isfinite(fps):
-        raise click.UsageError("--fps must be a number of frames, as in --fps 5.")
     try:
         settings = engine_settings(data, {name: dsn for name, dsn in databases.items() if dsn})
         fields = _fields_in(request)
-        if fps is not None or all_frames:
-            fields["sampling"] = {"mode": "all"} if all_frames else {"mode": "fps", "fps": fps}
+        if sampling is not None:
+            fields["sampling"] = sampling
         scenario = make_scenario(detector, options, fields)
         scenario, model_root, version = locate_model(scenario, settings.model_root)
         times = None if recorded_at is None else RecordingTimes(recorded_at, timezone)
