@@ -15,6 +15,7 @@ from app.analysis.analysis import Analysis
 from app.domain.analysis import Alert, AnalysisRules, Presence
 from app.domain.prediction import Detection, FrameSize, Prediction
 from app.predictions.codec import as_stored, decode
+from app.predictions.columns import decode_frames
 from benchmarks.table import Goal, Row, alternate, command
 from tests.support.footage import stored_row
 
@@ -120,8 +121,7 @@ def asking_again(rows: Sequence[Mapping[str, Any]], has_stored_tracks: bool) -> 
     analysis = Analysis(RULES, has_stored_tracks=has_stored_tracks)
     began = time.thread_time()
     for first in range(0, len(rows), PAGE):
-        for row in rows[first : first + PAGE]:
-            one = decode(row, sizes=SIZES)
+        for one in decode_frames(rows[first : first + PAGE], SIZES):
             analysis.see(one.frame, one.time, SIZE, one.detections)
         analysis.take_events()
         analysis.save()

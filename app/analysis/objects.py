@@ -32,7 +32,8 @@ class ObjectWatcher:
             (zone.left, zone.right, zone.contains, zone.name, alerts.watches(zone.name)) for zone in zones
         ]
         self._has_alerts = alerts.watches(None)
-        self._lines = [WatchedLine(line) for line in rules.lines]
+        lines = [WatchedLine(line) for line in rules.lines]
+        self._lines = [(line.name, line.x, line.y, line.across, line.down, line) for line in lines]
         self._max_gap = max_gap
         self._state = state
         self._alerts = alerts
@@ -137,11 +138,11 @@ class ObjectWatcher:
         self, one: ObservedObject, x: float, y: float, size: Size, frame: int, time: float, seen: Seen
     ) -> None:
         passages = one.passages
-        for line in self._lines:
-            passage = passages.get(line.name)
+        for name, line_x, line_y, across, down, line in self._lines:
+            passage = passages.get(name)
             if passage is None:
-                passage = passages[line.name] = Passage()
-            cross = line.across * (y - line.y) - line.down * (x - line.x)
+                passage = passages[name] = Passage()
+            cross = across * (y - line_y) - down * (x - line_x)
             side = (cross > 0.0) - (cross < 0.0)
             if side == passage.last_side == passage.clear_side:  # nothing changes, as in most frames
                 continue
@@ -150,5 +151,5 @@ class ObjectWatcher:
             crossed = line.follow(passage, one.place, x, y, width, height)
             if crossed is not None:
                 sighting = Sighting(frame, time, one.stay.label, seen.confidence, seen.box)
-                self._recorder.crossed(line.name, crossed, one.stay, sighting)
-                self._alerts.check_crossing(line.name, crossed, one.stay, sighting, self._frame, self._time)
+                self._recorder.crossed(name, crossed, one.stay, sighting)
+                self._alerts.check_crossing(name, crossed, one.stay, sighting, self._frame, self._time)

@@ -1,6 +1,6 @@
 """Decode many stored rows at once, as columns: several times faster than to decode each detection."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain, compress, pairwise
 from typing import Any
 
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from ..domain.prediction import Detection, FrameSize, Prediction
 from .codec import BOX_SIZE, CLASS_SIZE, NO_CLASS, Row, size_at
+
+_AT_ONCE = 100
+"""Frames that are decoded at once if each is looked at alone: more take as long, and more memory."""
 
 
 class DetectionColumns(Struct, frozen=True):
@@ -58,6 +61,12 @@ class DetectionColumns(Struct, frozen=True):
         return list(map(Prediction, self.frames, self.times, parts, self.errors, self.widths, self.heights))
 
 
+def decode_frames(rows: Sequence[Row], sizes: Sequence[FrameSize] = ()) -> Iterator[Prediction]:
+    """Yield stored rows as `decode` returns them, in half the time if they are many."""
+    for first in range(0, len(rows), _AT_ONCE):
+        yield from decode_columns(rows[first : first + _AT_ONCE], sizes).predictions()
+
+
 def decode_columns(
     rows: Sequence[Row],
     sizes: Sequence[FrameSize] = (),
@@ -101,8 +110,8 @@ def decode_columns(
 
 
 def _rounded(stored: NDArray[np.float32], scale: int) -> NDArray[np.float64]:
-    """Return numbers of single precision, rounded to as many decimals as `scale` has zeros."""
-    numbers: NDArray[np.float64] = np.rint(stored.astype(np.float64) * scale) / scale
+    """Return numbers of single precision, rounded to as many decimals as `scale` has zeros; never -0.0."""
+    numbers: NDArray[np.float64] = np.rint(stored.astype(np.float64) * scale) / scale + 0.0
     return numbers
 
 

@@ -18,7 +18,7 @@ from ..domain.reason import ScenarioWarning
 from ..domain.spec import ScenarioSpec
 from ..postgres import TRANSIENT, Database
 from ..predictions.checkpoint import Checkpoint, Counters, Fence, Footage, SavedAnalysis
-from ..predictions.codec import decode
+from ..predictions.columns import decode_frames
 from ..video.reading import Watermark
 from .analysing.step import end_of_events
 from .storing.batches import BatchBuilder
@@ -158,8 +158,7 @@ class _Page(Struct, frozen=True):
 def _analyse_page(analysis: Analysis, rows: Sequence[Record], sizes: tuple[FrameSize, ...]) -> _Page:
     """Return the events that are new or changed after these frames, each as it is then."""
     detections = 0
-    for row in rows:
-        frame = decode(row, sizes=sizes)
+    for frame in decode_frames(rows, sizes):
         detections += len(frame.detections)
         size = frame.width or 0, frame.height or 0
         analysis.see(frame.frame, frame.time, size, frame.detections)

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import struct
+from random import Random
 from uuid import uuid4
 
 import pytest
@@ -14,7 +15,7 @@ from app.domain.prediction import MAX_CLASS_ID, Detection, FrameSize, Prediction
 from app.postgres import Database, open_connection
 from app.predictions.checkpoint import Fence
 from app.predictions.codec import FRAMES_PER_BLOCK, EncodedRows, as_stored, decode, encode
-from app.predictions.columns import decode_columns
+from app.predictions.columns import decode_columns, decode_frames
 from app.runner.storing import checkpoints as store
 from app.runner.storing import claims
 from tests.support.batches import as_batch
@@ -70,6 +71,21 @@ def test_each_prediction_is_decoded_from_the_database_as_it_was_encoded(
     for sizes in [], [FrameSize(0, 640, 360)], [FrameSize(0, 640, 360), FrameSize(900, 0, 0)]:
         expected = [decode(row, sizes=sizes) for row in rows]
         assert decode_columns(rows, sizes).predictions() == expected
+        assert list(decode_frames(rows, sizes)) == expected
+
+
+def test_many_frames_are_decoded_as_each_of_them_alone_to_the_last_digit_and_sign() -> None:
+    """Analysis of stored frames has the results of the run that stored them."""
+    chance = Random(1)
+    frames = []
+    for frame in range(250):  # more than are decoded at once
+        found = []
+        for most in chance.choices((0.01, 5000.0), k=chance.randrange(6)):
+            box = (chance.uniform(-0.01, most), chance.uniform(-0.01, most), most, most)
+            found.append(Detection("car", chance.random(), box))
+        frames.append(Prediction(frame, frame / 30, tuple(found)))
+    rows = split(encode(frames))
+    assert repr(list(decode_frames(rows))) == repr([decode(row) for row in rows])
 
 
 @given(recording=recordings())

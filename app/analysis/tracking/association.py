@@ -17,6 +17,7 @@ OTHER_LABEL = 6.0
 """What it costs besides if the detection has another label than the object: -2 ln of 0.05."""
 SURPRISE = 0.05
 """Standard deviation of what the filter does not know of, such as steps, in sizes of the object."""
+_SURPRISE_SQUARED = SURPRISE * SURPRISE
 
 Pair = tuple[int, int]
 """The index of a track, and that of the detection that shows it."""
@@ -26,18 +27,21 @@ _Near = tuple[int, float, float, float]
 
 
 def associate(
-    tracks: Sequence[Track], detections: Sequence[Detection], seen: Sequence[Measured], min_confidence: float
+    tracks: Sequence[Track],
+    detections: Sequence[Detection],
+    seen: Sequence[Measured],
+    confident: Sequence[int],
 ) -> list[Pair]:
     """Return which detection shows which track, each at most once. The filters must be predicted.
 
-    First, confident detections are given to all tracks. Then weak ones are given to confirmed tracks that are
-    left, because an object that is hidden in part is found with little confidence.
+    First, the `confident` detections are given to all tracks. Then the others are given to confirmed tracks
+    that are left, because an object that is hidden in part is found with little confidence.
     """
-    confident = [number for number, one in enumerate(detections) if one.confidence >= min_confidence]
     pairs = _closest(tracks, range(len(tracks)), detections, seen, confident)
     if len(confident) == len(detections):
         return pairs
-    weak = [number for number, one in enumerate(detections) if one.confidence < min_confidence]
+    others = set(confident)
+    weak = [number for number in range(len(detections)) if number not in others]
     found = {track for track, _ in pairs}
     left = [n for n, track in enumerate(tracks) if n not in found and track.track_id is not None]
     return pairs + _closest(tracks, left, detections, seen, weak)
@@ -60,10 +64,11 @@ def _closest(
     rows: list[list[_Near]] = []
     is_obvious, taken = True, set[int]()
     for track in left:
-        label, motion = tracks[track].label, tracks[track].filter
+        followed = tracks[track]
+        label, motion = followed.label, followed.filter
         track_x, track_y, width, height = motion.x, motion.y, motion.width, motion.height
         var_x, var_y = motion.x_x, motion.y_y
-        surprise = SURPRISE * SURPRISE * width * height
+        surprise = _SURPRISE_SQUARED * width * height
         reach = sqrt(MAX_DISTANCE * (var_x + widest + surprise))
         row: list[_Near] = []
         for number in across[bisect_left(places, track_x - reach) : bisect_right(places, track_x + reach)]:

@@ -26,42 +26,46 @@ def follow_camera(
     tracks: Sequence[Track],
     detections: Sequence[Detection],
     seen: Sequence[Measured],
-    min_confidence: float,
+    confident: Sequence[int],
 ) -> None:
     """Move all tracks as the picture has moved. The filters must be predicted.
+
+    `confident`: the indexes of the detections that may tell it.
 
     The movement is the median of how far confirmed objects are from where they should be. As much of it is
     believed as is usual lately, beyond the median's error: next to nothing if the camera stands still.
     """
     if len(tracks) < LEAST_TRACKS:
         return
-    confident: dict[str, list[Measured]] = {}
-    for one, measured in zip(detections, seen, strict=True):
-        if one.confidence >= min_confidence:
-            if one.label in confident:
-                confident[one.label].append(measured)
-            else:
-                confident[one.label] = [measured]
+    of_label: dict[str, list[Measured]] = {}
+    for number in confident:
+        label = detections[number].label
+        if label in of_label:
+            of_label[label].append(seen[number])
+        else:
+            of_label[label] = [seen[number]]
     across: list[float] = []
     down: list[float] = []
     x_x = y_y = 0.0
     for track in tracks:
         if track.track_id is None or track.missed or len(across) == MOST_TRACKS:
             continue
+        found = of_label.get(track.label)
+        if found is None:
+            continue
         motion = track.filter
         middle_x, middle_y = motion.x, motion.y
-        least, is_near = REACH * REACH * motion.width * motion.height, False
-        for x, y, _, _, var_x, var_y, _, _ in confident.get(track.label, ()):
-            off_x, off_y = x - middle_x, y - middle_y
+        least, nearest = REACH * REACH * motion.width * motion.height, None
+        for one in found:
+            off_x, off_y = one[0] - middle_x, one[1] - middle_y
             distance = off_x * off_x + off_y * off_y
             if distance < least:
-                least, is_near = distance, True
-                move_x, move_y, error_x, error_y = off_x, off_y, var_x, var_y
-        if is_near:
-            across.append(move_x)
-            down.append(move_y)
-            x_x += motion.x_x + error_x
-            y_y += motion.y_y + error_y
+                least, nearest = distance, one
+        if nearest is not None:
+            across.append(nearest[0] - middle_x)
+            down.append(nearest[1] - middle_y)
+            x_x += motion.x_x + nearest[4]
+            y_y += motion.y_y + nearest[5]
     count = len(across)
     if count < LEAST_TRACKS:
         return

@@ -90,9 +90,11 @@ class Tracker:
         ended = self._predict(elapsed)
         tracks = state.tracks
         seen = [measure(one.box) for one in detections]
-        follow_camera(state.swing, tracks, detections, seen, self._min_confidence)
+        least = self._min_confidence
+        confident = [n for n, one in enumerate(detections) if one.confidence >= least]
+        follow_camera(state.swing, tracks, detections, seen, confident)
         shown: list[Track | None] = [None] * len(detections)
-        pairs = associate(tracks, detections, seen, self._min_confidence)
+        pairs = associate(tracks, detections, seen, confident)
         for number, detection in pairs:
             shown[detection] = tracks[number]
         if len(pairs) < len(tracks):

@@ -18,7 +18,7 @@ from ...domain.event import Carried, Event, EventState
 from ...domain.prediction import FrameSize
 from ...postgres import TRANSIENT, Connection, Database
 from ...predictions.checkpoint import Checkpoint, SavedAnalysis
-from ...predictions.codec import decode
+from ...predictions.columns import decode_frames
 from ...predictions.events import decode_event
 from .fenced_store import backoffs
 from .stored_frames import PAGE, read_footage, read_frames
@@ -154,8 +154,7 @@ def _compare(found: Carried, stored: Carried) -> None:
 
 
 def _take_rows(analysis: Analysis, rows: Sequence[Record], sizes: tuple[FrameSize, ...]) -> None:
-    for row in rows:
-        frame = decode(row, sizes=sizes)
+    for frame in decode_frames(rows, sizes):
         size = frame.width or 0, frame.height or 0
         analysis.see(frame.frame, frame.time, size, frame.detections)
     analysis.take_events()  # they are stored
