@@ -52,7 +52,8 @@ FILL_LABELS = """
     INSERT INTO label_blocks (scenario_id, label, block, max_confidence)
     SELECT id, label, block, 0.5
       FROM unnest($1::uuid[]) WITH ORDINALITY AS scenarios (id, n)
-     CROSS JOIN LATERAL (VALUES ('', true), ('person', true), ('car', n % 1000 = 0), ('cat', n <= $2))
+     CROSS JOIN LATERAL (VALUES ('', true), ('person', true), ('car', n % 1000 = 0), ('cat', n <= $2),
+                         ('dog', n <= 19 * $2))
            AS found (label, is_found)
      CROSS JOIN generate_series(0, 2) AS block
      WHERE is_found
@@ -79,6 +80,7 @@ PAGES = {
     "in which a label was found that all have": ScenarioFilter(found="person"),
     "in which a label was found that one in 1,000 has": ScenarioFilter(found="car"),
     "in which a label was found that the oldest 5 % have": ScenarioFilter(found="cat"),
+    "in which a label was found that all but the newest 5 % have": ScenarioFilter(found="dog"),
     "in which a label was found that none has": ScenarioFilter(found="nothing"),
     "of a batch, in which a label was found that all have": ScenarioFilter(found="person", batch=BATCH),
     "that failed, in which a label was found that the oldest 5 % have": ScenarioFilter(
@@ -122,8 +124,12 @@ async def measure(rounds: int, scenarios: int = SCENARIOS, *, plans: bool = Fals
             if plans:
                 await show_plans(connection)
         async with databases[1].connection() as connection:
+            await connection.execute("ALTER TABLE label_blocks DISABLE TRIGGER USER")  # as fast as possible
             await connection.execute(FILL_LABELS, ids, scenarios // 20, timeout=600)
-            await connection.execute("VACUUM ANALYZE label_blocks", timeout=600)
+            await connection.execute(
+                "INSERT INTO found_labels SELECT DISTINCT label, scenario_id FROM label_blocks"
+            )
+            await connection.execute("VACUUM ANALYZE label_blocks, found_labels", timeout=600)
             if plans:
                 await show_plans(connection)
         base = 0.0

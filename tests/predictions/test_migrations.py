@@ -54,6 +54,8 @@ async def test_stored_predictions_are_carried_over(server: Databases) -> None:
                 ("car", 1, 0.25),
                 ("traffic light", 1, 0.75),
             ]
+            known = await connection.fetch("SELECT * FROM found_labels ORDER BY label")
+            assert [tuple(row) for row in known] == [("car", scenario_id), ("traffic light", scenario_id)]
 
 
 async def test_pictures_that_were_stored_for_each_event_are_stored_for_each_frame(server: Databases) -> None:

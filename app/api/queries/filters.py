@@ -82,10 +82,12 @@ def condition_of(
     *,
     first_parameter: int,
     ids: Sequence[UUID] | None = None,
+    among: Sequence[UUID] | None = None,
 ) -> tuple[str, list[object]]:
     """Return a condition and the values of its parameters, which are counted from `first_parameter`.
 
-    If `ids` are given, only these fit. The condition does not look at `wanted.found`.
+    If `ids` are given, only these fit; they are looked up. Of `among`, which may be many, each scenario in
+    the order of the list is looked for. The condition does not look at `wanted.found`.
 
     `$1` must be the number of scenarios that are wanted. Only what is asked for is in the condition: with
     `$3 IS NULL OR …` the plan would be one for all filters, and use the index of none.
@@ -98,6 +100,8 @@ def condition_of(
 
     if ids is not None:
         conditions.append(f"id = ANY({parameter(ids)}::uuid[])")
+    if among is not None:  # IS TRUE: no condition for an index, which would look up each of them
+        conditions.append(f"(id = ANY({parameter(among)}::uuid[])) IS TRUE")
     if wanted.state is not None:
         conditions.append(f"state = {parameter(wanted.state)}")
     if wanted.name is not None:

@@ -64,7 +64,7 @@ async def test_no_row_of_a_purged_scenario_is_left(predictions: Database) -> Non
     while await remove_rows(predictions, 700) is not None:
         pass
     async with predictions.connection() as connection:
-        for table in ("label_blocks", "timeline_buckets"):
+        for table in ("label_blocks", "found_labels", "timeline_buckets"):
             left = await connection.fetch(f"SELECT DISTINCT scenario_id FROM {table}")  # noqa: S608
             assert [row["scenario_id"] for row in left] == [other.scenario_id]
     assert await frames(predictions) == []

@@ -6,6 +6,7 @@ from anyio import create_task_group, move_on_after
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
+from app.domain.prediction import Detection
 from app.postgres import Database
 from app.predictions.checkpoint import Batch
 from app.predictions.codec import FRAMES_PER_BLOCK
@@ -54,6 +55,26 @@ async def test_old_predictions_of_a_live_source_are_removed_block_by_block(predi
     assert await write(predictions, fence, live(3 * block, 3 * block + 5, now - 3 * block))
     assert await remove_old(predictions, 0.5 * block) == 1
     assert (await frames(predictions))[0] == 2 * block
+
+
+async def test_a_label_is_forgotten_with_its_last_block(predictions: Database) -> None:
+    block, now = FRAMES_PER_BLOCK, time.time()
+    fence = new_fence()
+    await claim(predictions, fence)
+    for number, labels in enumerate([("cat", "dog"), ("cat",), ("dog", "cat")]):
+        found = tuple(Detection(label, 0.5, (1.0, 2.0, 3.0, 4.0)) for label in labels)
+        alive = live(number * block, (number + 1) * block, now - 3 * block)
+        rows = [replace(each, detections=found) for each in alive.predictions]
+        assert await write(predictions, fence, replace(alive, predictions=rows))
+        if number == 1:
+            assert await remove_old(predictions, 1.5 * block) == 1
+            assert await known_labels(predictions) == ["cat"]
+    assert await known_labels(predictions) == ["cat", "dog"]
+
+
+async def known_labels(database: Database) -> list[str]:
+    async with database.connection() as connection:
+        return [row["label"] for row in await connection.fetch("SELECT label FROM found_labels ORDER BY 1")]
 
 
 async def test_what_is_removed_is_logged_and_counted(predictions: Database) -> None:
