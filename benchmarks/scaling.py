@@ -1,9 +1,9 @@
 """Cost of 1 to 16 scenarios at two sampled frames per second, in one process and in three runners.
 
 Recordings are read as fast as the machine allows: their throughput, in seconds of video per second, is the
-number of cameras that could be followed. Live cameras cost more database work per frame, because each frame
-is stored immediately: eight of them are measured for some time. `--rounds` repeats each measurement, and the
-medians are shown. tools/sizing.py computes with these figures.
+number of cameras that could be followed. Live cameras cost more database work per frame, because their frames
+are stored within a fraction of a second: eight of them are measured for some time. `--rounds` repeats each
+measurement, and the medians are shown. tools/sizing.py computes with these figures.
 """
 
 from collections.abc import AsyncGenerator, Sequence

@@ -12,8 +12,8 @@ from typing import Any
 
 DAY = 86_400
 GIB = 2**30
-MAX_BATCHES = 4.0
-"""Batches per second and camera, at most: frames are collected for up to a quarter of a second."""
+MAX_BATCHES = 5.0
+"""Batches per second and camera, at most: frames are collected for a fifth of a second."""
 
 
 def _option(default: float, text: str) -> Any:

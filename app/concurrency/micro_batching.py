@@ -50,10 +50,18 @@ class MicroBatcher(Generic[Item, Answer]):
     task that leads a batch is cancelled, another task of the batch runs the work again.
     """
 
-    def __init__(self, work: Work[Item, Answer], *, patience: float = math.inf) -> None:
-        """`patience` bounds in seconds how long a batch waits for the one before it, which may hang."""
+    def __init__(
+        self, work: Work[Item, Answer], *, patience: float = math.inf, interval: float = 0.0
+    ) -> None:
+        """`patience` bounds in seconds how long a batch waits for the one before it, which may hang.
+
+        `interval`: seconds from the beginning of a batch in which further items are collected.
+        """
         self._work = work
         self._patience = patience
+        self._interval = interval
+        self._began = -math.inf  # the last batch, by the event loop's clock
+        self._is_urgent = Event()
         self._collecting: _Batch[Item, Answer] = _Batch()
         self._running: _Batch[Item, Answer] | None = None
 
@@ -76,13 +84,21 @@ class MicroBatcher(Generic[Item, Answer]):
         assert batch.answers is not None  # noqa: S101 - mypy cannot know that the loop saw to it
         return batch.answers[ticket]
 
+    def hurry(self) -> None:
+        """Begin the batch that is collected now, or else the next one, without waiting for the interval."""
+        self._is_urgent.set()
+
     async def _lead(self, batch: _Batch[Item, Answer]) -> None:
         batch.has_leader = True
         try:
+            if self._interval:
+                with CancelScope(deadline=self._began + self._interval):
+                    await self._is_urgent.wait()
             await self._wait_for_the_batch_before()
             if batch is self._collecting:
                 self._collecting = _Batch()
             self._running = batch
+            self._began, self._is_urgent = current_time(), Event()
             items = dict(batch.items)
             answers = await self._work(list(items.values()))
             batch.answers = dict(zip(items, answers, strict=True))

@@ -46,8 +46,8 @@ from .storing.stored_frames import FootageError
 
 log = structlog.get_logger(__name__)
 
-PACE = 0.25
-"""Seconds between batches: the first is stored at once, later frames gather."""
+PACE, LIVE_PACE = 0.25, 1.0
+"""Seconds between batches of a recording, and of a live source while none of its frames is sampled."""
 
 KEEP_EVERY = 60.0
 """Seconds without a batch after which a run tells that its open events still are."""
@@ -296,7 +296,7 @@ class Run:
             if stored != (status.state, status.loss) and await self._store.try_to_note(status):
                 stored = status.state, status.loss
             if len(taken.entries) < MAX_TAKEN:
-                await self._wake.wait(PACE)
+                await self._wake.wait(LIVE_PACE if status.is_live else PACE)
             else:
                 await checkpoint()
 

@@ -125,6 +125,7 @@ class Runner:
         log.info("leaving", runs=len(self._runs))
         for run in self._runs.values():
             run.stop("release")
+        self._shared.hurry()
         with move_on_after(DRAIN_SECONDS) as deadline:
             leaving = RunnerLeaving(self._instance)
             await self._publish(runner_events, leaving, self._instance.runner_id)
@@ -157,6 +158,7 @@ class Runner:
         if isinstance(message, StopRun):
             if key in self._runs:
                 self._runs[key].stop("stop")
+                self._shared.hurry()
         elif key not in self._runs:
             # That it started, that its source changed, and how it ended.
             send, events = create_memory_object_stream[RunEvent](3)

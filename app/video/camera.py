@@ -36,6 +36,7 @@ _FROZEN = 4.5  # seconds of an unchanged key frame; noticed within 9 s if key fr
 _COMPARE_EVERY = 0.5  # seconds
 _MAX_AHEAD = 60.0  # seconds; a timestamp further ahead is a jump, which is not waited for
 _TELL_SIZE_EVERY = 1.0  # seconds, in which a size that changes all the time is told once
+_TELL_POSITION_EVERY = 1.0  # seconds without a sampled frame
 _MICROSECOND = Fraction(1, 1_000_000)
 
 
@@ -91,14 +92,15 @@ class Camera:
     ) -> Iterator[SampledFrame | Watermark | CameraStatus]:
         """Yield what is received until `stop` is set, reconnecting with a backoff of 0.25 to 4 s.
 
-        Call it once. A CameraStatus comes first. Frames are numbered from `first_frame` on as they come. One
-        that is not sampled gives a Watermark; one that comes damaged is not counted. Their time is
-        `time.monotonic()` on arrival plus `unix_offset`, in seconds.
+        Call it once. A CameraStatus comes first. Frames are numbered from `first_frame` on as they come; one
+        that comes damaged is not counted. If none was sampled for a second, a Watermark tells their number.
+        Their time is `time.monotonic()` on arrival plus `unix_offset`, in seconds.
 
         Raises:
             VideoError: it failed before the first picture, and is not persistent.
         """
-        number = first_frame
+        number = told = first_frame
+        position_at = -math.inf  # the last entry
         sampler = Sampler(sampling, _MICROSECOND)
         keys_only = isinstance(sampling, KeyframesOnly)
         begin: float | None = None
@@ -135,14 +137,19 @@ class Camera:
                     if begin is None:
                         begin = arrived
                     ticks = int((arrived - begin) / _MICROSECOND)
-                    if frame is not None and (takes_all or sampler.take(ticks)):
-                        yield SampledFrame(number, arrived + unix_offset, picture=AvPicture(frame))
-                    else:
-                        yield Watermark(number + 1, arrived + unix_offset)
                     number += 1
+                    if frame is not None and (takes_all or sampler.take(ticks)):
+                        yield SampledFrame(number - 1, arrived + unix_offset, picture=AvPicture(frame))
+                        told, position_at = number, arrived
+                    elif arrived - position_at >= _TELL_POSITION_EVERY:
+                        yield Watermark(number, arrived + unix_offset)
+                        told, position_at = number, arrived
             except VideoError as error:
                 fault = error.without_traceback()
             self._stack.close()
+            if number > told:
+                yield Watermark(number, arrived + unix_offset)
+                told, position_at = number, arrived
             if is_open:
                 self._patience = rhythm.patience(self._read_timeout, self._patience)
             lost_at, tries = (time.monotonic(), 0) if is_open else (lost_at, tries + 1)

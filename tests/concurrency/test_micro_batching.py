@@ -251,3 +251,46 @@ async def test_a_batch_that_hangs_holds_up_only_itself() -> None:
         await until(lambda: readers.told == {"b": 0})
         hang.set()
     assert readers.told == {"a": 0, "b": 0}
+
+
+async def test_items_that_come_within_an_interval_are_one_batch_that_can_be_hurried() -> None:
+    work = Doubling()
+    work.may_go_on.set()
+    batcher = MicroBatcher(work, interval=3600)
+    assert await batcher.ask(1) == 2
+    async with create_task_group() as tasks:
+        for number in (2, 3, 4):
+            tasks.start_soon(batcher.ask, number)
+            await wait_all_tasks_blocked()
+        assert work.batches == [[1]]
+        batcher.hurry()
+    assert work.batches == [[1], [2, 3, 4]]
+
+
+async def test_who_hurries_while_nothing_is_collected_hurries_the_next_batch_alone() -> None:
+    work = Doubling()
+    work.may_go_on.set()
+    batcher = MicroBatcher(work, interval=3600)
+    assert await batcher.ask(1) == 2
+    batcher.hurry()
+    assert await batcher.ask(2) == 4
+    async with create_task_group() as tasks:
+        tasks.start_soon(batcher.ask, 3)
+        await wait_all_tasks_blocked()
+        assert work.batches == [[1], [2]]
+        tasks.cancel_scope.cancel()
+
+
+async def test_batches_begin_no_sooner_than_an_interval_after_the_one_before() -> None:
+    began: list[float] = []
+
+    async def note(numbers: Sequence[int]) -> Sequence[int]:
+        began.append(anyio.current_time())
+        return numbers
+
+    batcher = MicroBatcher(note, interval=0.05)
+    asked = anyio.current_time()
+    for number in range(4):
+        await batcher.ask(number)
+    assert len(began) == 4
+    assert began[-1] - asked >= 3 * 0.05

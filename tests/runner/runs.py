@@ -25,6 +25,7 @@ from app.postgres import Database
 from app.runner.context import Decoding, RunContext
 from app.runner.frames.workers import WorkerLanes, Workers
 from app.runner.run import Run
+from app.runner.storing.shared_statements import SharedStatements
 from tests.support.waiting import until
 
 INSTANCE = Instance("runner-1", uuid4())
@@ -46,7 +47,14 @@ class World:
         self.servers = InferenceServers(Networks("loopback"))
         self.keeps_evidence = True
 
-    def run(self, spec: ScenarioSpec, *, attempt: int = 1, database: Database | None = None) -> Run:
+    def run(
+        self,
+        spec: ScenarioSpec,
+        *,
+        attempt: int = 1,
+        database: Database | None = None,
+        shared: SharedStatements | None = None,
+    ) -> Run:
         """An attempt that is still to be executed."""
         database = database or self.database
         workers = WorkerLanes(Workers(2))
@@ -61,7 +69,7 @@ class World:
             self.keeps_evidence,
         )
         command = StartRun(INSTANCE, self.scenario_id, attempt, encode_spec(spec))
-        return Run(command, context, self.events.append)
+        return Run(command, context, self.events.append, shared=shared)
 
     async def stored(self) -> list[asyncpg.Record]:
         async with self.database.connection() as connection:

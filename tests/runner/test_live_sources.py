@@ -1,8 +1,17 @@
-"""Runs of live sources that are away: before the first picture, and when they are resumed."""
+"""Runs of live sources: many of them, and those that are away at first or when they are resumed."""
 
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
+
 from app.messages import RunFailed, RunStarted
+from app.postgres import Connection, Database
+from app.predictions.checkpoint import BatchWrite, WriteResult
+from app.runner.storing import checkpoints
+from app.runner.storing.shared_statements import LIVE_INTERVAL, SharedStatements
 from tests.runner.runs import World, executing, spec
 from tests.support import clips
 from tests.support.rtsp_server import RtspServer
@@ -38,6 +47,40 @@ async def test_an_http_source_that_was_live_before_is_waited_for(world: World, t
             run.stop("stop")
     frames = [row["frame"] for row in await world.stored()]
     assert frames == sorted(set(frames))
+
+
+async def test_all_live_sources_of_a_runner_are_stored_by_a_few_statements(
+    predictions: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements = 0
+    write_batches = checkpoints.write_batches
+
+    async def counted(connection: Connection, writes: Sequence[BatchWrite]) -> list[WriteResult]:
+        nonlocal statements
+        statements += 1
+        return await write_batches(connection, writes)
+
+    async def all_stored() -> bool:
+        return all([len(await world.stored()) >= 20 for world in worlds])
+
+    monkeypatch.setattr(checkpoints, "write_batches", counted)
+    worlds = [World(predictions, tmp_path) for _ in range(8)]
+    shared = SharedStatements(predictions)
+    camera = spec("test:testsrc2?size=64x36&rate=20&live=true")
+    runs = [world.run(camera, shared=shared) for world in worlds]
+    began = time.monotonic()
+    async with AsyncExitStack() as stack:
+        for run in runs:
+            await stack.enter_async_context(executing(run))
+        await until(all_stored)
+        at_most = (time.monotonic() - began) / LIVE_INTERVAL + 2
+        assert statements <= at_most  # each source alone would have as many
+        for run in runs:
+            run.stop("stop")
+    for world in worlds:
+        stored, checkpoint = await world.stored(), await world.checkpoint()
+        assert checkpoint["frames_sampled"] == len(stored)
+        assert checkpoint["next_frame"] == checkpoint["frames_sampled"] + checkpoint["frames_dropped"]
 
 
 async def test_a_camera_that_never_sends_a_picture_is_a_failure_that_counts(

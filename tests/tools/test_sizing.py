@@ -20,7 +20,7 @@ def test_a_runner_has_at_least_one_camera_whatever_it_costs() -> None:
 
 
 def test_the_batches_of_a_camera_are_limited() -> None:
-    assert size(Load(cameras=1, fps=30)).batches_per_second == 4
+    assert size(Load(cameras=1, fps=30)).batches_per_second == 5
 
 
 def test_the_bottleneck_depends_on_the_costs() -> None:

@@ -163,6 +163,27 @@ async def test_the_event_loop_is_woken_once_there_is_something_to_take(held: Hel
         assert len(woken) == 1
 
 
+async def test_frames_of_a_live_source_that_are_not_sampled_do_not_wake_the_event_loop(
+    held: HeldDetector,
+) -> None:
+    woken: list[bool] = []
+    pipeline = Pipeline(held.detect, workers=Workers(1), parallel=1, wake=lambda: woken.append(True))
+    pipeline.note(LIVE)
+    woken.clear()
+    for end in (5, 10):
+        pipeline.put(Watermark(end, 0.1))
+    pipeline.put(sampled(10))
+    await until(lambda: held.begun == [10])
+    assert woken == []
+    held.release(10)
+    await until(lambda: woken)
+    assert frames_of(pipeline.take().entries) == [-10, 10]
+    pipeline.put(sampled(11))
+    held.release(11)
+    await until(lambda: len(woken) == 2)  # although the last `take` gave something
+    assert frames_of(pipeline.take().entries) == [11]
+
+
 async def test_the_event_loop_is_woken_at_the_end_even_if_it_does_not_wait(held: HeldDetector) -> None:
     woken: list[bool] = []
     pipeline = Pipeline(held.detect, workers=Workers(1), parallel=1, wake=lambda: woken.append(True))

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from uuid import uuid4
 
 import pytest
-from anyio import create_task_group
+from anyio import create_task_group, wait_all_tasks_blocked
+from msgspec.structs import replace
 
 from app.postgres import Connection, Database
 from app.predictions.checkpoint import Batch, BatchWrite, Fence, WriteResult
 from app.runner.storing import checkpoints, claims
+from app.runner.storing import shared_statements as shared_module
 from app.runner.storing.shared_statements import MAX_SHARED_FRAMES, SharedStatements
 from tests.support.batches import batch
 
@@ -96,3 +98,29 @@ async def test_if_the_statement_fails_each_is_to_be_stored_alone(
     written.fails = True
     first, second = await claimed(predictions, 2)
     assert await written.write((first, batch(0, 3)), (second, batch(0, 3))) == [None, None]
+
+
+async def test_batches_of_live_sources_gather_and_nothing_else_waits_for_them(
+    predictions: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_module, "LIVE_INTERVAL", 3600.0)
+    written = Written(predictions, monkeypatch)
+    fences = await claimed(predictions, 6)
+    live = replace(batch(0, 1), is_live=True)
+    assert await written.write((fences[0], live)) == ["stored"]  # the first one need not wait
+    results: list[WriteResult | None] = []
+
+    async def ask(fence: Fence) -> None:
+        results.append(await written.shared.write(BatchWrite(fence, live)))
+
+    async with create_task_group() as group:
+        for fence in fences[1:4]:
+            group.start_soon(ask, fence)
+        await wait_all_tasks_blocked()
+        assert await written.write((fences[4], batch(0, 3))) == ["stored"]
+        assert await written.write((fences[5], replace(live, source_state="closed"))) == ["stored"]
+        assert written.sizes == [1, 1, 1]
+        assert results == []
+        written.shared.hurry()  # as a stop and a shutdown do
+    assert results == ["stored"] * 3
+    assert written.sizes == [1, 1, 1, 3]
