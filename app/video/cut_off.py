@@ -1,8 +1,10 @@
 """Tell by a file's own headers whether its end is missing."""
 
 from collections.abc import Callable
+from functools import partial
 
 from .file_window import ReadableFile
+from .nut import NutFrames, has_index
 from .unfinished import LIVE_RIFFS
 
 _MAX_BOXES = 500_000  # of an mp4 that are looked at: two a second of a recording of 69 hours
@@ -13,7 +15,8 @@ _TS_PACKETS = {188: 188, 192: 188, 204: 204}  # bytes from one packet to the nex
 _TS_TAIL = 204 * 10  # bytes with enough packets
 _OGG_PAGE = 27 + 255 + 255 * 255  # bytes of the longest page (RFC 3533, 6)
 _PACK, _END, _TAIL = b"\0\0\1\xba", b"\0\0\1\xb9", 256 * 1024  # of MPEG-PS: codes, and bytes to look at
-_NUT_INDEX = bytes.fromhex("4e58dd672f23e64e")
+_NUT_HEAD = 64 * 1024  # bytes in which the main header is
+_NUT_TAILS = 256 * 1024, 4 * 2**20, 64 * 2**20  # bytes in which to look for a syncpoint
 _MXF_PARTITION = bytes.fromhex("060e2b34020501010d01020101")  # before the kind of a partition
 _MXF_RUN_IN = 64 * 1024  # bytes that may be before the header
 _GIF_TAIL = 4096
@@ -134,9 +137,19 @@ def _ogg(file: ReadableFile, size: int) -> bool:
 
 
 def _nut(file: ReadableFile, size: int) -> bool:
-    """Return whether there is no index at the end, which tells in its last 12 bytes where it begins."""
-    length = int.from_bytes(_read(file, max(size - 12, 0), 8))
-    return not 0 < length <= size or _read(file, size - length, 8) != _NUT_INDEX
+    """Return whether the index at the end, or the last frame of a file that never had one, is incomplete."""
+    read = partial(_read, file)
+    if has_index(read, size):
+        return False
+    try:
+        frames = NutFrames(read(0, _NUT_HEAD))
+    except IndexError:
+        return True  # not even the main header is whole
+    for tail in _NUT_TAILS:
+        ends_within = frames.end_within(read(max(size - tail, 0), tail), is_whole=tail >= size)
+        if ends_within is not None:
+            return ends_within
+    return False
 
 
 def _mxf(file: ReadableFile, size: int) -> bool:

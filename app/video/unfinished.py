@@ -4,6 +4,7 @@ FFmpeg guesses the length of the others from their bit rate, and may be wrong by
 """
 
 from .file_window import FileWindow
+from .nut import ID, has_index
 
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
@@ -16,10 +17,12 @@ LIVE_RIFFS = (0, 0xFFFFFFFF)
 
 
 def is_unfinished(file: FileWindow, size: int) -> bool:
-    """Return whether an AVI or ASF of `size` bytes does not tell how long it is; False for other files."""
+    """Return whether an AVI, ASF or NUT of `size` bytes does not tell its length; False for other files."""
     head = file.read(0, 16)
     if head[:4] == b"RIFF":
         return int.from_bytes(head[4:8], "little") in LIVE_RIFFS
+    if head == ID[:16]:  # FFmpeg then takes the time of the last syncpoint for the end
+        return not has_index(file.read, size)
     if head != _ASF:
         return False
     beginning = file.read(0, _BEGINNING)

@@ -1,12 +1,15 @@
 """A recording that was cut off completes with a warning, if anything in it tells that its end is missing."""
 
+from io import BytesIO
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from app.domain.reason import ScenarioWarning
 from app.domain.sampling import EveryFrame
+from app.video.cut_off import is_cut_off
 from app.video.errors import VideoError
 from app.video.reading import SampledFrame
 from tests.support import clips
@@ -30,6 +33,7 @@ KINDS: dict[str, clips.Encoding] = {
     "a.mpg": {"codec": "mpeg2"},
     "a.ogv": {"codec": "vp8"},
     "a.nut": {},
+    "plain.nut": {"muxer_options": {"write_index": "0"}},
     "a.ivf": {"codec": "vp8"},
     "fine.ivf": {"codec": "vp8", "first_time": 5.0},  # ticks shorter than a frame
     "a.mxf": {"codec": "mpeg2"},
@@ -122,6 +126,30 @@ def test_a_resumed_read_says_the_same(media: Path) -> None:
         entries = list(video.frames(EveryFrame(), "all", len(frames) - 5, has_pictures=True))
         assert len([entry for entry in entries if isinstance(entry, SampledFrame)]) == 5
         assert video.warnings == warnings
+
+
+def test_a_nut_without_index_is_cut_off_if_its_last_frame_is(tmp_path: Path) -> None:
+    path = clips.marker_clip(tmp_path / "a.nut", frames=FRAMES, size=SIZE, muxer_options={"write_index": "0"})
+    data = path.read_bytes()
+    with av.open(str(path)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.pos is not None]
+    for end in (len(data) - 1, len(data) // 2, *(place + 1 for place in places[-20:])):
+        assert is_cut_off(BytesIO(data[:end]), end, "nut")
+    assert not is_cut_off(BytesIO(data), len(data), "nut")
+
+
+def test_the_end_of_a_nut_is_found_behind_frames_of_any_size(tmp_path: Path) -> None:
+    """Frames without compression: the last syncpoint is far from the end."""
+    with av.open(str(tmp_path / "raw.nut"), "w", options={"write_index": "0"}) as target:
+        stream = target.add_stream("rawvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 640, 480, "bgr24"
+        for _ in range(3):
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((480, 640, 3), np.uint8), "bgr24")))
+    data = (tmp_path / "raw.nut").read_bytes()
+    assert [is_cut_off(BytesIO(data[:end]), end, "nut") for end in (len(data), len(data) - 1)] == [
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("name", ["a.h264", "a.ts"])
