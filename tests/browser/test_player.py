@@ -18,6 +18,7 @@ from tests.support.clips import Encoding, marker_clip
 from tests.support.databases import Databases
 from tests.support.rows import MEDIA, SPEC, add_checkpoint, add_found, add_prediction, add_scenario, packed
 from tests.support.timelines import fill_timeline
+from tests.support.waiting import until
 
 expect.set_options(timeout=30_000)
 
@@ -201,6 +202,32 @@ async def test_predictions_history_and_request_are_shown(shown: Site, page: Page
     download = await started.value
     assert download.suggested_filename.endswith("-predictions.csv")
     assert (await download.path()).read_text().startswith("scenario_id,")
+
+
+async def test_the_date_of_a_recording_is_given_changed_and_removed(shown: Site, page: Page) -> None:
+    scenario_id = await opened(shown, page, WITH_EVENTS)
+
+    async def date_is(date: str | None) -> None:
+        async def is_so() -> bool:
+            return bool((await shown.http.get(f"scenarios/{scenario_id}")).json()["recorded_at"] == date)
+
+        await until(is_so)
+
+    field = page.get_by_label("Recorded at")
+    await page.get_by_role("button", name="Give it a date").click()
+    await field.fill("2026-01-31T09:30:04")
+    await look(page, "scenario-date")
+    await page.get_by_role("button", name="Save").click()
+    await date_is("2026-01-31T08:30:04Z")  # the browser is in Berlin
+    await expect(page.get_by_text("Recorded at")).to_contain_text("2026")
+    await page.get_by_role("button", name="Change the date").click()
+    await expect(field).to_have_value("2026-01-31T09:30:04")
+    await field.fill("1700-01-31T09:30:00")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator(".field-problem")).to_contain_text("1900")
+    await page.get_by_role("button", name="Remove the date").click()
+    await expect(page.get_by_text("It is not known when it was recorded.")).to_be_visible()
+    await date_is(None)
 
 
 async def test_hostile_texts_are_shown_as_text(shown: Site, page: Page) -> None:

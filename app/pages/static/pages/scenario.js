@@ -3,6 +3,7 @@ import { ProblemSentence, useTitle } from "../components/basics.js";
 import { Player, toggleFullScreen } from "../components/player/player.js";
 import { WHOLE, askedScenario, domainOf, makePlayback } from "../components/player/prepare.js";
 import { Actions } from "../components/results/actions.js";
+import { RecordedAt } from "../components/results/date.js";
 import { EventList } from "../components/results/events.js";
 import { History, useHistory } from "../components/results/history.js";
 import { PredictionTable } from "../components/results/predictions.js";
@@ -130,6 +131,7 @@ function Results({ scenario, footage, past, query, reload }) {
   useKeys(playback ? keysOf(playback, stage, timeline, stepEvent) : {}, KEYS);
   const labels = rankLabels(whole?.labels ?? []);
   const isDated = playback?.isLive ?? false;
+  const isRecording = playback !== null && !isDated && askedScenario(scenario) === null;
   return html`
     <div class="scenario-page">
       <div class="scenario-video">
@@ -152,6 +154,7 @@ function Results({ scenario, footage, past, query, reload }) {
       </div>
       <div class="scenario-side">
         <${Summary} scenario=${scenario} labels=${labels} happened=${happened?.items ?? []}>
+          ${isRecording && html`<${RecordedAt} ...${{ scenario, path, reload }} />`}
           <${Actions} scenario=${scenario} path=${path} playback=${playback} reload=${reload} />
         <//>
         <${ProblemSentence} problem=${problem} />
