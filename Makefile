@@ -18,8 +18,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(STAMP) ## start the service
-	@options=$$($(BIN)/python -m app.settings) && exec $(BIN)/uvicorn app.main:app $$options \
-		--lifespan on --no-access-log --log-level warning --timeout-graceful-shutdown 5
+	@exec $(BIN)/python -m app.command run
 
 kafka: $(STAMP) ## run an Apache Kafka broker for development, on 127.0.0.1 and VA_KAFKA_PORT
 	@exec $(BIN)/python -m tools.kafka

@@ -1,4 +1,4 @@
-"""The application for an ASGI server: `uvicorn app.main:app`; `make run` is that with set-up."""
+"""The application for an ASGI server: `uvicorn app.main:app`; `make run` is `videoanalysis run`."""
 
 from .service import create
 

@@ -1,8 +1,6 @@
 """Settings: every VA_* variable, in one frozen Struct."""
 
-import os
 import re
-import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
 from itertools import chain
@@ -340,11 +338,3 @@ def _parse(variable: str, text: str) -> object:
 
 def _decode(type_: type[Any], text: str) -> object:
     return Path(text).expanduser() if type_ is Path else type_(text)
-
-
-if __name__ == "__main__":  # prints the options that `make run` passes to uvicorn
-    try:
-        settings = load(os.environ, Path(".env"))
-    except SettingsError as error:
-        sys.exit(str(error))
-    sys.stdout.write(f"--host {settings.host} --port {settings.port}\n")

@@ -1,9 +1,6 @@
 """Settings: where they come from, and the error of a wrong one."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -323,24 +320,3 @@ def test_the_example_file_lists_every_variable_with_its_default(tmp_path: Path) 
     dotenv = tmp_path / ".env"
     dotenv.write_text("\n".join(line for _, line in found))
     assert load({}, dotenv) == Settings()
-
-
-def test_the_options_for_uvicorn_come_from_the_settings(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("VA_HOST=0.0.0.0\nVA_PORT=9000\n")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("VA_")}
-
-    def run(**environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "app.settings"],
-            cwd=tmp_path,
-            env={**clean, "PYTHONPATH": str(ROOT), **environ},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    assert run(VA_PORT="8123").stdout == "--host 0.0.0.0 --port 8123\n"
-    refused = run(VA_PORT="x")
-    assert refused.returncode == 1
-    assert refused.stdout == ""
-    assert refused.stderr == "VA_PORT='x' is wrong: it must be a port number from 1 to 65535\n"
