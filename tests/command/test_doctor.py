@@ -6,9 +6,11 @@ import re
 import socket
 from asyncio import StreamReader, StreamWriter
 from pathlib import Path
+from socket import gethostname
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from app.command.checking import machine
 from app.command.checking.surroundings import check_port
@@ -68,6 +70,22 @@ async def test_a_service_of_other_settings_on_the_port_is_told_as_such(addresses
         assert "is another one: none runs on the database of this one." in finding.text
         async with lead(addresses["scenarios_dsn"], lambda: None, silence=60):
             (finding,) = [each async for each in check_port(settings)]
+            assert finding.status == "ok"
+            # The runner of a service is named after its machine and port.
+            connection = await asyncpg.connect(addresses["scenarios_dsn"])
+            await connection.execute(
+                "INSERT INTO runners (runner_id, boot_id, slots) VALUES ($1, gen_random_uuid(), 4)",
+                f"{gethostname()}:8123",
+            )
+            await connection.close()
+            (finding,) = [each async for each in check_port(settings)]
+            assert finding.status == "fail"
+            assert "is another one: that of these settings runs on port 8123." in finding.text
+            free = replace(settings, port=free_port())
+            (finding,) = [each async for each in check_port(free)]
+            assert finding.status == "warn"
+            assert "is free, but the service of these settings runs on port 8123." in finding.text
+        (finding,) = [each async for each in check_port(free)]
         assert finding.status == "ok"
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 
-import asyncpg
 import httpx
 import msgspec
 from anyio import to_thread
@@ -11,20 +10,13 @@ from ...api.routes.health import Readiness
 from ...bus import BusError
 from ...bus.kafka.connection import client_options, connect_admin
 from ...domain.channels import ChannelFileError, parse_channels
-from ...postgres import TRANSIENT
-from ...postgres.connections import open_connection
-from ...postgres.embedded.errors import EmbeddedServerError
-from ...postgres.embedded.server import embedded_server
-from ...resources import SCENARIOS, kafka_security
-from ...scenarios.leadership import LOCK
+from ...resources import kafka_security
 from ...settings import Settings
 from .finding import Finding, sentence
 from .listening import find_listen_fault
+from .own_service import find_own_service
 
 _TIMEOUT = 5.0  # seconds
-_FAULTS: tuple[type[Exception], ...] = (
-    OSError, ValueError, EmbeddedServerError, asyncpg.PostgresError, *TRANSIENT,
-)  # fmt: skip
 
 
 async def check_bus(settings: Settings) -> AsyncIterator[Finding]:
@@ -45,53 +37,36 @@ async def check_bus(settings: Settings) -> AsyncIterator[Finding]:
 
 async def check_port(settings: Settings) -> AsyncIterator[Finding]:
     """Yield whether the service can listen, or does already."""
+    place = f"{settings.host}:{settings.port}"
     fault = await to_thread.run_sync(find_listen_fault, settings)
-    if fault is None:
-        yield Finding("port", "ok", f"{settings.host}:{settings.port} is free")
-        return
-    readiness = await _ask(settings) if fault.is_in_use else None
-    if readiness is None:
+    if fault is not None and not fault.is_in_use:
         yield Finding("port", "fail", fault.text, fault.advice)
-    elif not readiness.ready:
+        return
+    readiness = None if fault is None else await _ask(settings)
+    if fault is not None and readiness is None:
+        yield Finding("port", "fail", fault.text, fault.advice)
+        return
+    if readiness is not None and not readiness.ready:
         text = f"The service at {settings.address} waits for {', '.join(readiness.waiting_for)}."
         yield Finding("port", "warn", text, "See its log.")
-    elif await _has_leader(settings) is False:
+        return
+    own = await find_own_service(settings)
+    elsewhere = own.port if own is not None and own.port != settings.port else None
+    if fault is None:
+        if elsewhere is None:
+            yield Finding("port", "ok", f"{place} is free")
+        else:
+            text = f"{place} is free, but the service of these settings runs on port {elsewhere}."
+            yield Finding("port", "warn", text, "Use it there, or stop it before you start one here.")
+    elif elsewhere is not None:
+        here = f"The service at {settings.address} is another one"
+        text = f"{here}: that of these settings runs on port {elsewhere}."
+        yield Finding("port", "fail", text, "Use it there, or stop it and set VA_PORT to another port.")
+    elif own is not None and not own.is_running:
         text = f"The service at {settings.address} is another one: none runs on the database of this one."
         yield Finding("port", "fail", text, fault.advice)
     else:
         yield Finding("port", "ok", f"a service runs at {settings.address}, and is ready")
-
-
-async def _has_leader(settings: Settings) -> bool | None:
-    """Return whether a service runs on the database of these settings, None if it cannot be told."""
-    if "orchestrator" not in settings.roles:
-        return None
-    try:
-        if settings.scenarios_dsn is not None:
-            return await _is_led(settings.scenarios_dsn)
-        folder = settings.data_dir / "postgres"
-        if not await to_thread.run_sync((folder / "data").exists):
-            return False
-        async with embedded_server(folder, databases=(), binaries=settings.postgres_bin) as server:
-            return await _is_led(server.dsn(SCENARIOS.name))
-    except asyncpg.InvalidCatalogNameError:  # it was never started
-        return False
-    except _FAULTS:  # of which the database's own check tells
-        return None
-
-
-async def _is_led(dsn: str) -> bool:
-    sql = """
-        SELECT EXISTS (
-            SELECT FROM pg_locks
-             WHERE locktype = 'advisory' AND granted AND objsubid = 1
-               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-               AND (classid::bigint << 32 | objid::bigint) = $1
-        )
-    """
-    async with open_connection(dsn, timeout=_TIMEOUT) as connection:
-        found: bool = await connection.fetchval(sql, LOCK)
-    return found
 
 
 async def _ask(settings: Settings) -> Readiness | None:
