@@ -1,6 +1,6 @@
 """CPU time of reading: a scenario whose detector does nothing, compared with a bare FFmpeg.
 
-The reference decodes every frame in one thread, which costs the least CPU time.
+The reference decodes every frame, or nothing but key frames, in one thread, which costs the least CPU time.
 """
 
 import shutil
@@ -23,12 +23,13 @@ SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
 NOTHING = {"type": "mock", "max_detections": 0}
 
 
-def ffmpeg(clip: Path) -> float:
-    """Return the CPU milliseconds per second of video."""
+def ffmpeg(clip: Path, skipped: str) -> float:
+    """Return the CPU milliseconds per second of video; `skipped`: what its decoder skips."""
     program = shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
     began = own_cpu()
-    options = ["-v", "error", "-nostdin", "-threads", "1", "-i", str(clip), "-f", "null", "-"]
-    subprocess.run([program, *options], check=True)
+    decoder = ["-threads", "1", "-skip_frame", skipped]
+    options = ["-v", "error", "-nostdin", *decoder, "-i", str(clip), "-fps_mode", "passthrough"]
+    subprocess.run([program, *options, "-f", "null", "-"], check=True)
     return 1000 * (own_cpu() - began) / SECONDS
 
 
@@ -48,15 +49,17 @@ async def measure(rounds: int) -> list[Row]:
         async with running(folder, media_root=folder) as service:
             for label, size in SIZES.items():
                 clip = camera_clip(folder / f"{label}.mp4", seconds=SECONDS, size=size)
-                full, every, keys = await alternate(
+                full, only_keys, every, keys = await alternate(
                     rounds,
-                    partial(to_thread.run_sync, ffmpeg, clip),
+                    partial(to_thread.run_sync, ffmpeg, clip, "none"),
+                    partial(to_thread.run_sync, ffmpeg, clip, "nokey"),
                     partial(in_the_service, service, clip, "all"),
                     partial(in_the_service, service, clip, "keyframes"),
                 )
-                unit = "CPU ms/s"
+                unit, what = "CPU ms/s", f"{label}, key frames, no detection"
                 rows.append(Row("1", f"{label}, every frame, no detection", unit, every, full, at_most(1.05)))
-                rows.append(Row("6", f"{label}, key frames, no detection", unit, keys, full, at_most(1 / 15)))
+                rows.append(Row("6", what, unit, keys, only_keys, at_most(1.1)))
+                rows.append(Row("", f"{what}, against decoding all", unit, keys, full))
     return rows
 
 
