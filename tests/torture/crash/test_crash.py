@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from anyio import create_task_group
 
+from tests.support.chaos_fleet import ChaosFleet
 from tests.support.fleet import fleet
+from tests.support.ground_truth import make_clips
 from tests.support.waiting import until
 from tests.torture.battery import Battery, size
-from tests.torture.chaos_fleet import ChaosFleet
 from tests.torture.crash.fatal_detectors import (
     ABORTS,
     ABORTS_LATER,
@@ -26,7 +27,6 @@ from tests.torture.crash.fatal_detectors import (
 )
 from tests.torture.crash.supervision import APP, RESTARTS, create, mock, one_process, supervise
 from tests.torture.crash.verifier import FRAMES, Found, Verifier
-from tests.torture.ground_truth import make_clips
 
 pytestmark = pytest.mark.timeout(size(400, 900))
 

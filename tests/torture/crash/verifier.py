@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from tests.torture.ground_truth import idle_runners
+from tests.support.ground_truth import idle_runners
 
 FRAMES = 300
 CLIP = f"{FRAMES}.mp4"

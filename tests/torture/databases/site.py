@@ -19,12 +19,12 @@ from anyio import create_task_group, sleep
 from app.postgres import TRANSIENT, Connection, open_connection
 from app.postgres.embedded.server import embedded_server
 from tests.support.databases import temporary_folder
+from tests.support.ground_truth import make_clips
 from tests.support.proxy import Proxy, proxied
 from tests.support.service import ServiceProcess, running
 from tests.support.waiting import until
 from tests.torture.battery import size
 from tests.torture.databases.answers import Answers
-from tests.torture.ground_truth import make_clips
 
 FRAMES = 150
 CLIP: dict[str, Any] = {

@@ -17,11 +17,11 @@ import pytest
 from anyio import to_thread
 from msgspec import Struct
 
+from tests.support.ground_truth import idle_runners, make_clips
 from tests.support.service import ServiceProcess, running
 from tests.support.waiting import until
 from tests.torture.battery import Battery, size
 from tests.torture.decoder.fragile_decoder import FRAME
-from tests.torture.ground_truth import idle_runners, make_clips
 
 pytestmark = [
     pytest.mark.timeout(size(240, 1800)),

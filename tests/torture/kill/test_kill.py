@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from anyio import Event, create_task_group, move_on_after, sleep
 
+from tests.support.chaos_fleet import chaos_fleet
 from tests.support.fleet import SETTINGS
+from tests.support.ground_truth import Interruption, interruptions, make_clips, percentile, verify
 from tests.support.waiting import until
 from tests.torture.battery import LONG, Battery, size
-from tests.torture.chaos_fleet import chaos_fleet
-from tests.torture.ground_truth import Interruption, interruptions, make_clips, percentile, verify
 from tests.torture.kill.follower import Follower, changes
 
 pytestmark = pytest.mark.timeout(size(600, 6000))

@@ -11,10 +11,10 @@ import httpx
 import pytest
 from anyio import create_task_group, sleep
 
+from tests.support.chaos_fleet import ChaosFleet, chaos_fleet
+from tests.support.ground_truth import make_clips
 from tests.support.waiting import until
 from tests.torture.battery import Battery, size
-from tests.torture.chaos_fleet import ChaosFleet, chaos_fleet
-from tests.torture.ground_truth import make_clips
 from tests.torture.kill.folder import WatchedFolder, is_settled, verify_folder
 
 pytestmark = pytest.mark.timeout(size(400, 3000))

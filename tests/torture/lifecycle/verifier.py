@@ -21,7 +21,7 @@ from app.messages import (
     StopScenario,
 )
 from app.postgres import Connection
-from tests.torture.ground_truth import is_disordered
+from tests.support.ground_truth import is_disordered
 
 LEGAL = {
     None: {"init_startup"},

@@ -15,10 +15,10 @@ from anyio import CapacityLimiter, Event, create_task_group
 
 from app.postgres import open_connection, open_database
 from app.runner.storing import checkpoints as store
+from tests.support.chaos_fleet import ChaosFleet, chaos_fleet
+from tests.support.ground_truth import Findings, make_clips, verify
 from tests.support.waiting import until
 from tests.torture.battery import Battery, size
-from tests.torture.chaos_fleet import ChaosFleet, chaos_fleet
-from tests.torture.ground_truth import Findings, make_clips, verify
 from tests.torture.zombies import witness
 from tests.torture.zombies.faulty_store import write_late
 from tests.torture.zombies.unguarded import write_without_fence

@@ -14,9 +14,9 @@ import httpx
 from anyio import Event, create_task_group, current_time, move_on_after, sleep
 
 from tests.support.fleet import Fleet
+from tests.support.ground_truth import Kill
 from tests.support.service import ServiceProcess
 from tests.support.waiting import until
-from tests.torture.ground_truth import Kill
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -52,6 +52,11 @@ class ChaosFleet:
         self.kills: list[Kill] = []
         self.posted = 0
         self.created: set[str] = set()
+
+    @property
+    def members(self) -> dict[str, ServiceProcess]:
+        """Its processes, by name."""
+        return self._fleet.members
 
     @property
     def apis(self) -> list[ServiceProcess]:
@@ -183,8 +188,8 @@ class ChaosFleet:
             await sleep(0.2)
 
     async def settled(self, timeout: float) -> bool:
-        """Whether every scenario ends within `timeout` seconds."""
-        going = "SELECT count(*) FROM scenarios WHERE state <> 'inactive'"
+        """Whether every scenario of a recording ends within `timeout` seconds."""
+        going = "SELECT count(*) FROM scenarios WHERE state <> 'inactive' AND NOT is_live"
         with move_on_after(timeout):
             async with self.database("scenarios") as connection:
                 while await connection.fetchval(going):  # noqa: ASYNC110 - no event tells of it

@@ -6,6 +6,7 @@ the service is asked or used: neither its API and counters, nor its lifecycle an
 
 import json
 import struct
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from fractions import Fraction
@@ -57,6 +58,10 @@ class Findings(Struct):
     events: int = 0
     differing: int = 0
     """Scenarios with other events, or other ids of them, than the first one of the same specification."""
+    missing_events: int = 0
+    doubled_events: int = 0
+    wrong_events: int = 0
+    """Of these scenarios, compared with that one, whatever their ids."""
 
     @property
     def damage(self) -> bool:
@@ -92,10 +97,12 @@ def expected_frames(spec: dict[str, Any]) -> list[int]:
 
 
 async def verify(scenarios: "Connection", predictions: "Connection") -> Findings:
-    """Compare everything that is stored with what was asked for, before any runner is told to leave."""
+    """Compare all that is stored of recordings with what was asked for, before a runner is told to leave."""
     found = Findings(idle=await idle_runners(scenarios))
     happened: dict[str, list[asyncpg.Record]] = {}
-    for scenario in await scenarios.fetch("SELECT id, spec, state, outcome FROM scenarios"):
+    for scenario in await scenarios.fetch(
+        "SELECT id, spec, state, outcome FROM scenarios WHERE NOT is_live ORDER BY created_at, id"
+    ):
         found.scenarios += 1
         found.stuck += (scenario["state"], scenario["outcome"]) != ("inactive", "completed")
         events = await scenarios.fetch(
@@ -113,7 +120,10 @@ async def verify(scenarios: "Connection", predictions: "Connection") -> Findings
         _judge_rows(found, expected_frames(json.loads(scenario["spec"])), rows)
         what = await predictions.fetch(_EVENTS, scenario["id"])
         found.events += len(what)
-        found.differing += happened.setdefault(scenario["spec"], what) != what
+        first = happened.setdefault(scenario["spec"], what)
+        if first != what:
+            found.differing += 1
+            _judge_events(found, first, what)
     return found
 
 
@@ -127,6 +137,16 @@ async def idle_runners(scenarios: "Connection") -> int:
     """How many instances are taken to be leaving, and get nothing more."""
     found: int = await scenarios.fetchval("SELECT count(*) FROM runners WHERE left_at IS NOT NULL")
     return found
+
+
+def _judge_events(
+    found: Findings, expected: Sequence[asyncpg.Record], stored: Sequence[asyncpg.Record]
+) -> None:
+    before, after = (Counter(repr(tuple(event)[1:]) for event in events) for events in (expected, stored))
+    more = after - before
+    found.missing_events += (before - after).total()
+    found.doubled_events += sum(count for event, count in more.items() if event in before)
+    found.wrong_events += sum(count for event, count in more.items() if event not in before)
 
 
 def _judge_rows(found: Findings, expected: list[int], rows: Sequence[asyncpg.Record]) -> None:
@@ -173,15 +193,21 @@ class Kill(NamedTuple):
 
 
 class Interruption(NamedTuple):
-    """A run that a kill interrupted, and when it was dispatched again; None if it was not."""
+    """A run that a kill interrupted; when it was dispatched again, and active or at its end: None if not."""
 
     killed: datetime
     dispatched: datetime | None
+    back: datetime | None
 
     @property
     def seconds(self) -> float:
         """Return for how long no instance had the run."""
         return inf if self.dispatched is None else (self.dispatched - self.killed).total_seconds()
+
+    @property
+    def seconds_away(self) -> float:
+        """Return for how long it was not active, whatever was killed in between."""
+        return inf if self.back is None else (self.back - self.killed).total_seconds()
 
 
 async def interruptions(scenarios: "Connection", kills: Sequence[Kill]) -> list[Interruption]:
@@ -193,13 +219,14 @@ async def interruptions(scenarios: "Connection", kills: Sequence[Kill]) -> list[
     for kill in kills:
         deaths.setdefault(kill.runner_id, []).append(kill.at)
     found = []
-    for dispatched, ended, again in await _dispatches(scenarios):
+    for dispatched, ended, again, back in await _dispatches(scenarios):
         died = _died(
             dispatched["at"], deaths.get(dispatched["runner_id"], []), boots[dispatched["runner_id"]]
         )
         if died is None or (ended is not None and (ended["at"] < died or ended["to_state"] == "inactive")):
             continue
-        found.append(Interruption(died, None if again is None else again["at"]))
+        times = [None if event is None else event["at"] for event in (again, back)]
+        found.append(Interruption(died, *times))
     return found
 
 
@@ -213,18 +240,20 @@ def _died(dispatched: datetime, deaths: list[datetime], boots: list[datetime]) -
 
 async def _dispatches(
     scenarios: "Connection",
-) -> list[tuple[asyncpg.Record, asyncpg.Record | None, asyncpg.Record | None]]:
-    """Each time a run was dispatched: how it ended, and when it was dispatched again."""
+) -> list[tuple[asyncpg.Record, asyncpg.Record | None, asyncpg.Record | None, asyncpg.Record | None]]:
+    """Each time a run was dispatched: how it ended, when it was dispatched again, and active after that."""
     events = await scenarios.fetch(
         "SELECT scenario_id, at, to_state, runner_id FROM scenario_events ORDER BY scenario_id, id"
     )
     found = []
     for place, event in enumerate(events):
         if event["to_state"] == "in_startup_processing":
-            later = [each for each in events[place + 1 : place + 8] if each[0] == event[0]]
+            later = [each for each in events[place + 1 : place + 24] if each[0] == event[0]]
             ended = next((each for each in later if each["to_state"] in ("init_startup", "inactive")), None)
             again = next((each for each in later if each["to_state"] == "in_startup_processing"), None)
-            found.append((event, ended, again))
+            after = later[later.index(again) :] if again is not None else []
+            back = next((each for each in after if each["to_state"] in ("active", "inactive")), None)
+            found.append((event, ended, again, back))
     return found
 
 
