@@ -32,6 +32,7 @@ NO_CLASS = MAX_CLASS_ID + 1
 
 _frame_of = attrgetter("frame")
 _NO_SIZE = FrameSize(0, 0, 0)
+_NO_BOX = (0.0, 0.0, 0.0, 0.0)
 _pack_box = struct.Struct(">4f").pack
 
 
@@ -185,6 +186,15 @@ def decode(
     if not size.width:
         return Prediction(frame, row["time"], detections, row["error"])
     return Prediction(frame, row["time"], detections, row["error"], size.width, size.height)
+
+
+def decode_labels(row: Row) -> Prediction:
+    """Return a stored row whose detections have only a label and a confidence, which is not rounded."""
+    confidences = _unpack(row["confidences"])
+    detections: tuple[Detection, ...] = ()
+    if confidences:
+        detections = tuple(map(Detection, row["labels"].split("\n"), confidences, repeat(_NO_BOX)))
+    return Prediction(row["frame"], row["time"], detections, row["error"])
 
 
 def size_at(sizes: Sequence[FrameSize], frame: int) -> FrameSize:

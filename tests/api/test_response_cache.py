@@ -8,9 +8,16 @@ import pytest
 from app.api.http.middleware import RequestMiddleware
 from app.api.http.response_cache import ResponseCache
 from app.postgres import Database
-from tests.support.rows import add_checkpoint, add_prediction, add_scenario
+from tests.support.rows import add_checkpoint, add_found, add_prediction, add_scenario
 
-PATHS = ("", "/predictions", "/predictions?label=cat&limit=1")
+PATHS = (
+    "",
+    "/predictions",
+    "/predictions?label=cat&limit=1",
+    "/timeline",
+    "/timeline?bucket=1",
+    "/events/counts",
+)
 
 
 async def read(http: httpx.AsyncClient, scenario_id: UUID) -> list[bytes]:
@@ -30,9 +37,11 @@ async def test_responses_about_a_completed_scenario_are_cached(
     scenario_id = await add_scenario(scenarios, state="inactive", outcome="completed")
     await add_checkpoint(predictions, scenario_id, next_frame=1, finished=True)
     await add_prediction(predictions, scenario_id, 0, ("cat", 0.5))
+    await add_found(predictions, scenario_id, 1)
     before = await read(http, scenario_id)
     async with predictions.connection() as connection:
         await connection.execute("DELETE FROM predictions")
+        await connection.execute("DELETE FROM events")
     assert await read(http, scenario_id) == before
 
 
@@ -66,6 +75,7 @@ async def test_responses_about_other_scenarios_are_not_cached(
     before = await read(http, scenario_id)
     await add_checkpoint(predictions, scenario_id, next_frame=1)
     await add_prediction(predictions, scenario_id, 0, ("cat", 0.5))
+    await add_found(predictions, scenario_id, 1)
     after = await read(http, scenario_id)
     assert all(now != then for now, then in zip(after, before, strict=True))
 

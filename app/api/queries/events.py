@@ -289,8 +289,8 @@ class _Page:
                 LATERAL (SELECT * FROM current_events WHERE scenario_id = unended.scenario_id
                             AND event_id = unended.event_id AND {self._scope} OFFSET 0) AS e
             """  # noqa: S608
-        elif track:
-            source = f"(SELECT * FROM current_events WHERE {self._scope} AND {track} OFFSET 0) AS e"  # noqa: S608
+        elif track:  # of which the index has them in their order
+            source = f"(SELECT * FROM current_events WHERE {self._scope} AND {track}) AS e"  # noqa: S608
         elif groups:
             return self._grouped(groups, [*self._conditions, *state])
         else:

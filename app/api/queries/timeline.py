@@ -10,7 +10,7 @@ from asyncpg import Record
 from msgspec import Meta, Struct
 
 from ...postgres import Connection, Database
-from ...predictions.codec import decode
+from ...predictions.codec import decode_labels
 from ...predictions.timeline import BUCKET_SECONDS, TimelineCounts, count_timeline
 from .predictions import MAX_FRAME
 
@@ -169,7 +169,7 @@ async def _count_frames(
     connection: Connection, scenario_id: UUID, wish: TimelineWish, found: Record, width: float
 ) -> list[_Count]:
     rows = await connection.fetch(
-        "SELECT frame, time, labels, confidences, boxes, track_ids, error FROM predictions"
+        "SELECT frame, time, labels, confidences, error FROM predictions"
         " WHERE scenario_id = $1 AND frame BETWEEN $2 AND $3 ORDER BY frame LIMIT $4",
         scenario_id,
         found["first_frame"],
@@ -200,7 +200,7 @@ async def _count_frames(
 
 
 def _count(rows: Iterable[Record], width: float) -> TimelineCounts:
-    return count_timeline([decode(row) for row in rows], width)
+    return count_timeline([decode_labels(row) for row in rows], width)
 
 
 def _check_number(counts: list[Record] | list[_Count]) -> None:

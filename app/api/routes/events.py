@@ -5,7 +5,7 @@ from uuid import UUID
 
 from litestar import get
 from litestar.params import FromPath
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, json
 
 from ...domain.event import EventKind, EventState
 from .. import examples
@@ -13,6 +13,7 @@ from ..http.cursors import make_cursor, read_cursor
 from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.problems import BAD_CURSOR, GONE, NOT_FOUND, ProblemError, no_event, no_scenario
 from ..http.requests import ApiRequest
+from ..http.responses import JsonResponse
 from ..queries.event_counts import EventCounts, count_events
 from ..queries.events import (
     ClockPosition,
@@ -164,11 +165,20 @@ async def get_scenario_events(request: ApiRequest, scenario_id: FromPath[UUID]) 
         problems={NOT_FOUND: examples.NO_SCENARIO},
     ),
 )
-async def get_event_counts(request: ApiRequest, scenario_id: FromPath[UUID]) -> EventCounts:
+async def get_event_counts(request: ApiRequest, scenario_id: FromPath[UUID]) -> JsonResponse:
     """Return the counts. Raises ProblemError (404) if there is no scenario."""
-    if not await exists(request.deps.scenarios, scenario_id):
+    deps, cache = request.deps, request.response_cache
+    row = await find_row(deps.scenarios, scenario_id)
+    if row is None:
         raise no_scenario(scenario_id)
-    return await count_events(request.deps.predictions, scenario_id)
+    # Events of a scenario that asks the footage of another one can become too old.
+    is_final = row["outcome"] == "completed" and asked_scenario(row) is None
+    body = cache.get(scenario_id, b"event counts") if is_final else None
+    if body is None:
+        body = json.encode(await count_events(deps.predictions, scenario_id))
+        if is_final:
+            cache.put(scenario_id, b"event counts", body)
+    return JsonResponse(body)
 
 
 @get(

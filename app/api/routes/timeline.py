@@ -14,7 +14,7 @@ from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.problems import BAD_REQUEST, GONE, NOT_FOUND, ProblemError, no_scenario
 from ..http.requests import ApiRequest
 from ..http.responses import JsonResponse
-from ..queries.scenarios import find_row
+from ..queries.scenarios import find_row, is_completed
 from ..queries.timeline import Timeline, TimelineWish, TooMuchError, read_timeline
 from ..video_times import Time, check_times, to_seconds
 
@@ -66,6 +66,18 @@ class TimelineQuery(Struct, frozen=True, forbid_unknown_fields=True):
 )
 async def get_timeline(request: ApiRequest, scenario_id: FromPath[UUID]) -> JsonResponse:
     """Return the counts. Raises ProblemError: 404: no such scenario, 400: too many buckets or counts."""
+    deps, cache = request.deps, request.response_cache
+    key = b"timeline " + request.scope["query_string"]
+    body = cache.get(scenario_id, key)
+    if body is None or not await is_completed(deps.scenarios, scenario_id):
+        body, is_final = await _timeline(request, scenario_id)
+        if is_final:
+            cache.put(scenario_id, key, body)
+    return JsonResponse(body)
+
+
+async def _timeline(request: ApiRequest, scenario_id: UUID) -> tuple[bytes, bool]:
+    """Return the timeline as JSON, and whether it is final."""
     query = request.parameters(TimelineQuery)
     bucket = query.bucket
     if bucket is not None and bucket >= BUCKET_SECONDS and bucket % BUCKET_SECONDS:
@@ -88,4 +100,6 @@ async def get_timeline(request: ApiRequest, scenario_id: FromPath[UUID]) -> Json
         timeline = await read_timeline(deps.predictions, stored.scenario_id, wish)
     except TooMuchError as error:
         raise ProblemError(BAD_REQUEST, str(error)) from None
-    return JsonResponse(json.encode(timeline))
+    # That of another scenario can be deleted with it, or become too old.
+    is_final = row["outcome"] == "completed" and stored.scenario_id == scenario_id and timeline.is_complete
+    return json.encode(timeline), is_final

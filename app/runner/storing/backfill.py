@@ -9,7 +9,7 @@ from asyncpg import Record
 from msgspec import structs
 
 from ...postgres import TRANSIENT, Connection, Database
-from ...predictions.codec import decode
+from ...predictions.codec import decode_labels
 from ...predictions.timeline import TimelineCounts, count_timeline
 from ..cleanup.purge import repeat_with_pauses
 
@@ -72,7 +72,7 @@ async def count_stored(connection: Connection, scenario_id: UUID, limit: int) ->
     if checkpoint is None:
         return 0
     rows = await connection.fetch(
-        "SELECT frame, time, labels, confidences, boxes, track_ids, error FROM predictions"
+        "SELECT frame, time, labels, confidences, error FROM predictions"
         " WHERE scenario_id = $1 AND frame >= $2 AND frame < $3 ORDER BY frame LIMIT $4",
         scenario_id,
         checkpoint["timeline_frame"],
@@ -102,4 +102,4 @@ async def count_stored(connection: Connection, scenario_id: UUID, limit: int) ->
 
 
 def _count(rows: Sequence[Record]) -> TimelineCounts:
-    return count_timeline([decode(row) for row in rows])
+    return count_timeline([decode_labels(row) for row in rows])
