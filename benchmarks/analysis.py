@@ -4,8 +4,9 @@ Objects wander through 4 zones and over 2 lines, with 2 alerts and presence. Pro
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import count, islice
 from random import Random
 from typing import Any
 
@@ -58,7 +59,12 @@ LABELS_ONLY = AnalysisRules(presence=Presence(), alerts=(Alert("seen", min_secon
 
 
 def footage(objects: int, fps: float = FPS) -> list[Prediction]:
-    """Return frames of objects that turn round at the edges, each found in each frame."""
+    """Return FRAMES frames of objects that turn round at the edges, each found in each frame."""
+    return list(islice(endless_footage(objects, fps), FRAMES))
+
+
+def endless_footage(objects: int, fps: float) -> Iterator[Prediction]:
+    """Yield frames of objects that turn round at the edges, each found in each frame."""
     rng = Random(1)
     width, height = SIZE
     actors = [
@@ -70,8 +76,7 @@ def footage(objects: int, fps: float = FPS) -> list[Prediction]:
         ]
         for _ in range(objects)
     ]
-    frames = []
-    for frame in range(FRAMES):
+    for frame in count():
         found = []
         for number, actor in enumerate(actors):
             x, y, across, down = actor
@@ -81,8 +86,7 @@ def footage(objects: int, fps: float = FPS) -> list[Prediction]:
             x, y = actor[0] + rng.gauss(0, 2), actor[1] + rng.gauss(0, 2)
             box = (x - 30, y - 120, x + 30, y)
             found.append(Detection("person" if number % 2 else "car", rng.uniform(0.5, 0.95), box))
-        frames.append(Prediction(frame, frame / fps, as_stored(found)))
-    return frames
+        yield Prediction(frame, frame / fps, as_stored(found))
 
 
 def rows(frames: Sequence[Prediction]) -> list[dict[str, Any]]:

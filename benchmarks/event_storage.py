@@ -6,8 +6,8 @@ without analysis. A recording has 100 frames in a batch, a camera one frame, twi
 """
 
 import gc
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -52,15 +52,15 @@ class Case(NamedTuple):
     scenarios: int = 1
 
 
-def batches(frames: Sequence[Prediction], size: int, pace: float, *, with_events: bool) -> list[Batch]:
-    """Return the frames in batches of `size`, as a run stores them that takes `pace` frames a second."""
+def batches(frames: Iterable[Prediction], size: int, pace: float, *, with_events: bool) -> Iterator[Batch]:
+    """Yield the frames in batches of `size`, as a run stores them that takes `pace` frames a second."""
     analysis = Analysis(RULES) if with_events else None
     builder = BatchBuilder(BEGINNING, None)
-    made: list[Batch] = []
     saved_at = 0.0
-    for start, end in pairwise([*range(0, len(frames), size), len(frames)]):
+    coming = iter(frames)
+    while part := list(islice(coming, size)):
         tasks = []
-        for one in frames[start:end]:
+        for one in part:
             task = FrameTask(one.frame, one.time, None, None, detections=one.detections)
             if analysis is not None:
                 step = analysis.step(one.frame, one.time, SIZE, one.detections)
@@ -72,8 +72,7 @@ def batches(frames: Sequence[Prediction], size: int, pace: float, *, with_events
             tasks.append(task)
         batch = builder.build(tasks, source_state="open")
         assert batch is not None
-        made.append(batch)
-    return made
+        yield batch
 
 
 async def store(database: Database, server: list[Process], ready: Sequence[Batch], scenarios: int) -> Written:
@@ -122,7 +121,7 @@ async def measure(rounds: int) -> list[Row]:
 
 async def compare(case: Case, database: Database, processes: list[Process], rounds: int) -> list[Row]:
     """Return the rows of one case."""
-    ready = [batches(case.frames, case.size, case.pace, with_events=one) for one in (True, False)]
+    ready = [list(batches(case.frames, case.size, case.pace, with_events=one)) for one in (True, False)]
     gc.freeze()  # a service does not hold all of these objects for the garbage collector to scan
     written: list[list[Written]] = [[], []]
     for number in range(2 * (rounds + 1)):
