@@ -142,7 +142,7 @@ def _problem(result: PictureResult, frame: int) -> ProblemError:
             return ProblemError(NOT_FOUND, f"{text}. {NO_MEDIA}")
         case "slow":
             return unavailable(
-                f"Frame {frame} was not found and decoded within 5 seconds. Repeat the request when the"
+                f"Frame {frame} was not found and decoded within 6 seconds. Repeat the request when the"
                 " service is less busy: MPEG-TS is read on where this try ended. Recordings other than MP4,"
                 " MOV, Matroska, WebM, MPEG-TS and AVI are read from their beginning: convert a long one"
                 " to MP4."

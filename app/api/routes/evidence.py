@@ -75,7 +75,7 @@ class EventPictureQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only
             NOT_FOUND: "This event has no picture yet. Repeat the request in a moment.",
             GONE: FOOTAGE_GONE,
             NO_PICTURE: "Frame 7 has no picture: the frame could not be decoded.",
-            UNAVAILABLE: "Frame 7 was not found and decoded within 5 seconds.",
+            UNAVAILABLE: "Frame 7 was not found and decoded within 6 seconds.",
         },
     ),
 )

@@ -104,7 +104,7 @@ class LiveQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             BAD_REQUEST: "Give one of `frame`, `time` and `after`.",
             NOT_FOUND: "Frame 7 is not stored; the nearest ones are 0 and 15.",
             NO_PICTURE: "Frame 7 has no picture: the frame could not be decoded.",
-            UNAVAILABLE: "Frame 7 was not found and decoded within 5 seconds.",
+            UNAVAILABLE: "Frame 7 was not found and decoded within 6 seconds.",
         },
     ),
 )

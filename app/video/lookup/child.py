@@ -2,10 +2,13 @@
 
 import os
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from ...domain.networks import Networks
 from ...domain.redaction import redact
@@ -14,13 +17,14 @@ from ..drawing import Overlay, draw, encode_jpeg
 from ..errors import VideoError
 from ..pictures import AvPicture
 from .finder import MissingFileError, OtherRecordingError, TooSlowError, find_frame
-from .protocol import PictureJob, PictureResult, TryJob
+from .protocol import FrameJob, PictureJob, PictureResult, TryJob
 from .trial import try_source
 
 IDLE = 60.0
 """Seconds without a job after which the process ends."""
 
 _NICE = 19  # decoding for scenarios comes first
+_IDLE_SECONDS = 1.0  # in which a frame is looked for with what scenarios leave of the processors
 _QUALITY = 85
 
 
@@ -62,10 +66,30 @@ def serve(link: socket.socket) -> None:
     """Answer jobs until the other end is closed, or none comes for IDLE seconds."""
     link.settimeout(IDLE)
     link.sendall(b"\n")  # ready
-    with link.makefile("rb") as lines:
+    with ThreadPoolExecutor(1, initializer=_yield_to_all) as idle, link.makefile("rb") as lines:
         while line := lines.readline():
-            result, jpeg = answer(msgspec.json.decode(line, type=PictureJob))
+            result, jpeg = _answer_soon(msgspec.json.decode(line, type=PictureJob), idle)
             link.sendall(msgspec.json.encode(result) + b"\n" + jpeg)
+
+
+def _answer_soon(job: PictureJob, idle: ThreadPoolExecutor) -> tuple[PictureResult, bytes]:
+    """Answer a job in an idle thread, and in this one if scenarios leave that too little time.
+
+    A thread cannot raise its own priority again without privileges.
+    """
+    began = time.monotonic()
+    if isinstance(job, FrameJob):  # a camera is not connected to twice
+        quiet = replace(job, seconds=min(_IDLE_SECONDS, job.seconds / 2))
+        result, jpeg = idle.submit(answer, quiet).result()
+        if result.fault != "slow":
+            return result, jpeg
+    return answer(replace(job, seconds=max(job.seconds - (time.monotonic() - began), 0.0)))
+
+
+def _yield_to_all() -> None:
+    """Let this thread run only on processors that nobody else wants."""
+    if hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def main() -> None:

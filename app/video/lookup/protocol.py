@@ -22,7 +22,8 @@ Fault = Literal["missing", "replaced", "unreadable", "slow"]
 class FrameJob(Struct, frozen=True, tag=True):
     """Which frame to show, and how: with an overlay, and not wider than `width` pixels.
 
-    `media_root` is an absolute path, `networks` is what `Networks` is made from. `seconds` is its deadline.
+    `media_root` is an absolute path, `networks` is what `Networks` is made from. `seconds` is its deadline,
+    of which one second may be lost because scenarios use the processors.
     """
 
     source: Source
@@ -31,7 +32,7 @@ class FrameJob(Struct, frozen=True, tag=True):
     wanted: WantedFrame
     width: int
     overlay: Overlay | None = None
-    seconds: float = 5.0
+    seconds: float = 6.0
 
 
 class TryJob(Struct, frozen=True, tag=True):

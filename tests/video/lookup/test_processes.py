@@ -4,10 +4,11 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
-from socket import SHUT_WR
+from socket import SHUT_WR, socketpair
 
 import anyio
 import cv2
+import msgspec
 import numpy as np
 import psutil
 import pytest
@@ -16,6 +17,7 @@ from app.domain.picture import Image
 from app.domain.prediction import Detection
 from app.domain.source import parse_source
 from app.video.drawing import Overlay
+from app.video.lookup import child
 from app.video.lookup.finder import StoredFrame, WantedFrame
 from app.video.lookup.processes import PictureProcesses
 from app.video.lookup.protocol import FrameJob, PictureResult
@@ -99,6 +101,33 @@ async def test_an_overlay_is_drawn_at_the_scale_of_the_picture(
     assert abs(columns.min() - box[0] // 2) <= 2
     assert abs(columns.max() - box[2] // 2) <= 4
     assert abs(rows.max() - box[3] // 2) <= 2
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="needs Linux's idle scheduling")
+@pytest.mark.parametrize("is_starved", [False, True])
+def test_frames_take_what_scenarios_leave_of_the_processors_and_then_a_little_more(
+    media: Path, monkeypatch: pytest.MonkeyPatch, *, is_starved: bool
+) -> None:
+    tries: list[tuple[int, float]] = []
+
+    def answer(tried: FrameJob) -> tuple[PictureResult, bytes]:
+        tries.append((os.sched_getscheduler(0), tried.seconds))
+        is_slow = is_starved and len(tries) == 1
+        return (PictureResult(fault="slow"), b"") if is_slow else (PictureResult(size=1), b"x")
+
+    monkeypatch.setattr(child, "answer", answer)
+    near, far = socketpair()
+    with near, far:
+        near.sendall(msgspec.json.encode(job(media, seconds=50.0)) + b"\n")
+        near.shutdown(SHUT_WR)
+        child.serve(far)
+        far.shutdown(SHUT_WR)
+        assert near.makefile("rb").read() == b"\n" + msgspec.json.encode(PictureResult(size=1)) + b"\nx"
+    assert tries[0] == (os.SCHED_IDLE, child._IDLE_SECONDS)
+    if is_starved:
+        assert tries[1][0] == os.sched_getscheduler(0) != os.SCHED_IDLE
+        assert 0 < tries[1][1] <= 50
+    assert len(tries) == 1 + is_starved
 
 
 async def test_what_takes_too_long_is_given_up(media: Path, processes: PictureProcesses) -> None:
