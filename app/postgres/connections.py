@@ -77,11 +77,16 @@ def terminated_on_failure(connection: Connection) -> Iterator[None]:
 
 
 async def roll_back(connection: Connection, transaction: Transaction) -> None:
-    """Roll back, even if this task is cancelled. If that fails, terminate the connection."""
-    with move_on_after(CLEANUP_TIMEOUT, shield=True), suppress(*LOST):
+    """Roll back, even if this task is cancelled. If that fails, terminate the connection.
+
+    A shield is no help against `asyncio.Task.cancel`, after which the transaction may still be open.
+    """
+    with (
+        move_on_after(CLEANUP_TIMEOUT, shield=True),
+        suppress(*LOST),
+        terminated_on_failure(connection),
+    ):
         await transaction.rollback()
-        return
-    terminate(connection)
 
 
 def terminate(connection: Connection) -> None:

@@ -1,5 +1,6 @@
 """Connection pools on a real server that loses connections, stops answering and refuses logins."""
 
+import asyncio
 import os
 import random
 import signal
@@ -165,6 +166,27 @@ async def test_cancelled_waits_and_statements_leak_no_connection(scenarios_dsn: 
         async with database.connection() as a, database.connection() as b, database.connection() as c:
             for connection in (a, b, c):
                 assert await connection.fetchval("SELECT pg_try_advisory_lock(1)") is (connection is a)
+
+
+async def test_a_cancelled_rollback_returns_no_connection_in_a_transaction(scenarios: Database) -> None:
+    complaints = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: complaints.append(fault["message"]))
+    has_failed = asyncio.Event()
+
+    async def fail() -> None:
+        async with scenarios.transaction() as connection:
+            with suppress(TimeoutError):  # the rollback waits until the server has ended this statement
+                await connection.execute("SELECT pg_sleep(60)", timeout=0.01)
+            has_failed.set()
+            raise RuntimeError
+
+    task = asyncio.create_task(fail())
+    await has_failed.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert complaints == []
+    assert await works(scenarios)
 
 
 async def test_a_cancelled_statement_releases_its_locks(scenarios: Database) -> None:

@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -33,6 +34,8 @@ WORKERS = 6
 CANCELLATIONS = size(600, 10_000)
 UNGUARDED = size(150, 600)
 LATENCY = 0.002  # seconds one way, half of the time: so that every wait of a call is met
+
+_CALL: ContextVar[str] = ContextVar("call", default="no call")
 
 COMMANDS = ("app.orchestrator.handlers.handle_command", "app.api.commands.send_command")
 
@@ -168,6 +171,7 @@ class Rig:
         return scope.cancelled_caught
 
     async def _call(self, name: str) -> None:
+        _CALL.set(name)
         try:
             await CALLS[name](self.world)
         except (asyncpg.DeadlockDetectedError, asyncpg.QueryCanceledError):
@@ -189,8 +193,9 @@ class Rig:
         rig = self
 
         class Counting(logging.Handler):
-            def emit(self, _: logging.LogRecord) -> None:
+            def emit(self, record: logging.LogRecord) -> None:
                 rig._complaints += 1
+                print(f"during {_CALL.get()}: {record.getMessage()}")
 
         handler = Counting(logging.WARNING)
         logger = logging.getLogger("asyncio")
