@@ -44,6 +44,7 @@ MODULES = (
     "short_files",
     "decoding",
     "scaling",
+    "cameras",
 )
 
 

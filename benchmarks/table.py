@@ -60,7 +60,8 @@ class Row(Struct, frozen=True):
         return "met" if met else "missed"
 
 
-Measure = Callable[[int], Iterable[Row] | Awaitable[Iterable[Row]]]
+Measure = Callable[..., Iterable[Row] | Awaitable[Iterable[Row]]]
+"""Takes the number of alternations, and by name what `command` was given as options."""
 
 
 def at_least(ratio: float) -> Goal:
@@ -96,14 +97,20 @@ def show(rows: Sequence[Row]) -> None:
             print(f"{'':4}  {row.note}")
 
 
-def command(description: str | None, measure: Measure, rounds: int = 3) -> None:
-    """Do what `python -m benchmarks.<name>` does: measure, print a table, write it to the file of --json."""
+def command(description: str | None, measure: Measure, rounds: int = 3, **others: float) -> None:
+    """Do what `python -m benchmarks.<name>` does: measure, print a table, write it to the file of --json.
+
+    `others`: further options and their defaults.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=rounds, help="alternations (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
+    for name, default in others.items():
+        parser.add_argument(f"--{name}", type=type(default), default=default, help="default: %(default)s")
     options = parser.parse_args()
+    given = {name: getattr(options, name) for name in others}
     try:
-        rows = list(anyio.run(partial(_measured, measure, options.rounds)))
+        rows = list(anyio.run(partial(_measured, partial(measure, **given), options.rounds)))
     except KafkaToolError as reason:  # no Java, for example
         sys.exit(str(reason))
     show(rows)

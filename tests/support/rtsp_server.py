@@ -32,6 +32,8 @@ class RtspServer:
     - `interval`: seconds between pictures. `pictures`: how many it sends before it closes a connection.
     - `speedup`: how many pictures come at once at the beginning.
     - `has_key_frames`: without them, no picture can be decoded.
+    - `groups`: so many groups of clients are sent the same packets by one thread, one group after the other
+      in each interval; none: each client has a thread, and begins with the first picture.
 
     `requests` are the method and address of each request, `logins` counts those with a log-in.
     """
@@ -53,9 +55,11 @@ class RtspServer:
         self.pictures: int | None = None
         self.has_key_frames = True
         self.speedup = 0
+        self.groups = 0
         self.requests: list[tuple[str, str]] = []
         self.logins = 0
         self._clients: list[socket.socket] = []
+        self._viewers: list[socket.socket] = []
         self.load(clip)
 
     def load(self, clip: Path) -> None:
@@ -72,10 +76,52 @@ class RtspServer:
 
     def __enter__(self) -> Self:
         Thread(target=self._serve, daemon=True).start()
+        if self.groups:
+            Thread(target=self._send_to_groups, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._listener.close()
+
+    def play(self, client: socket.socket) -> None:
+        """Send the clip to this client, too, from where it is."""
+        self._viewers.append(client)
+
+    def packets(self, tick: int, number: int) -> list[bytes]:
+        """Return the interleaved packets of a picture, of which the first one has this number."""
+        units = self._frames[tick % len(self._frames)]
+        if not self.has_key_frames:
+            units = [unit for unit in units if unit[0] & 31 != 5]
+        packets = []
+        for place, unit in enumerate(units, 1):
+            marker = 0x80 * (place == len(units))
+            when = int(90_000 * self.interval * tick) & 0xFFFFFFFF
+            packet = struct.pack(">BBHII", 0x80, 96 | marker, number + place - 1 & 0xFFFF, when, 1) + unit
+            packets.append(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
+        return packets
+
+    def _send_to_groups(self) -> None:
+        began = time.monotonic()
+        number = tick = 0
+        while self._listener.fileno() != -1:
+            packets = self.packets(tick, number)
+            number += len(packets)
+            for group in range(self.groups):
+                time.sleep(max(0.0, began + self.interval * (tick + group / self.groups) - time.monotonic()))
+                for client in self._viewers[group :: self.groups]:
+                    self._send(client, b"".join(packets))
+            tick += 1
+
+    def _send(self, client: socket.socket, data: bytes) -> None:
+        """Send without waiting; a client that does not read is hung up on."""
+        try:
+            is_sent = client.send(data, socket.MSG_DONTWAIT) == len(data)
+        except OSError:
+            is_sent = False
+        if not is_sent:
+            self._viewers.remove(client)
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
 
     def hang_up(self) -> None:
         """Close the connections of all clients."""
@@ -174,7 +220,10 @@ class _Client:
         head = "\r\n".join([f"RTSP/1.0 {status} -", *headers, f"Content-Length: {len(body)}"])
         self._connection.sendall(f"{head}\r\n\r\n{body}".encode())
         if method == "PLAY" and status == 200:
-            Thread(target=self._play, daemon=True).start()
+            if server.groups:
+                server.play(self._connection)
+            else:
+                Thread(target=self._play, daemon=True).start()
         return True
 
     def _success(self, method: str) -> tuple[list[str], str]:
@@ -197,14 +246,8 @@ class _Client:
         number = tick = 0
         with suppress(OSError):
             while server.pictures is None or tick < server.pictures:
-                units = server.frames[tick % len(server.frames)]
-                if not server.has_key_frames:
-                    units = [unit for unit in units if unit[0] & 31 != 5]
-                for place, unit in enumerate(units, 1):
-                    marker = 0x80 * (place == len(units))
-                    when = int(90_000 * server.interval * tick) & 0xFFFFFFFF
-                    packet = struct.pack(">BBHII", 0x80, 96 | marker, number & 0xFFFF, when, 1) + unit
-                    self._connection.sendall(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
+                for packet in server.packets(tick, number):
+                    self._connection.sendall(packet)
                     number += 1
                 tick += 1
                 if tick >= server.speedup:
