@@ -114,6 +114,8 @@ class Camera:
             fault = VideoError(f"{self._source.redacted} ended", retryable=True)
             try:
                 opened = self._open()
+                if opened.proxy is not None:
+                    opened.proxy.gather_for(sampling)
                 takes_all = isinstance(opened.remote, Snapshots) and opened.remote.poll_at(sampling)
                 for arrived, frame in self._arrivals(opened, keys_only=keys_only):
                     rhythm.note(arrived)

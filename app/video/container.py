@@ -51,6 +51,7 @@ class OpenContainer(Struct, frozen=True):
 
     `remote` is what the container is read from over HTTP, None for other sources. Each packet of it has
     `packet_timeout` seconds to arrive. `is_bursty`: packets arrive in bursts, which must be spread over time.
+    `proxy` is what it is read from over RTSP.
     """
 
     container: InputContainer
@@ -65,6 +66,7 @@ class OpenContainer(Struct, frozen=True):
     warnings: tuple[ScenarioWarning, ...] = ()  # what opening found that a user should know
     index: Index = Index(is_mp4=False)  # what was found of it before opening
     aspect: float | None = None  # width by height on a screen, if the user gave it
+    proxy: RtspProxy | None = None
 
     def demux(self, *streams: _Stream) -> "Iterator[Packet[_Stream]]":
         """Yield the packets of the given streams. Raises READ_ERRORS, or VideoError if `remote` failed."""
@@ -168,7 +170,7 @@ def _open_rtsp(
     except READ_ERRORS as error:
         raise (proxy.fault.without_traceback() if proxy.fault else error) from error
     stack.enter_context(container)
-    return _with_video(container, source, is_live=True)
+    return replace(_with_video(container, source, is_live=True), proxy=proxy)
 
 
 def _open_http(

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ....concurrency.threads import start_thread
 from ....domain.networks import Networks
+from ....domain.sampling import EveryFrame, FixedRate, Sampling
 from ...errors import VideoError, connection_error
 from .. import connecting
 from ..login import Login
@@ -25,6 +26,7 @@ from .messages import RtspReply, RtspRequest
 _MAX_REDIRECTS = 5
 _MAX_HEAD, _MAX_BODY = 16 * 2**10, 2**18  # bytes of a reply
 _CHUNK = 64 * 2**10  # bytes
+_MAX_GATHERED = 0.1  # seconds
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 
 
@@ -44,6 +46,7 @@ class RtspProxy:
         self._timeout = timeout
         self._userinfo: str | None = None
         self._is_closed = False
+        self._gathered = 0.0
         self._camera = self._connect(address)
         self._client: socket.socket | None = None
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -58,6 +61,15 @@ class RtspProxy:
         if self._fault is None and self._conversation.is_waiting:
             return VideoError(f"{self._name} did not answer in time", retryable=True)
         return self._fault
+
+    def gather_for(self, sampling: Sampling) -> None:
+        """Forward packets together, so that frames are late by at most a fifth of the time between samples.
+
+        To wake two threads for each packet costs a tenth of decoding 720p (measured).
+        """
+        if not isinstance(sampling, EveryFrame):
+            fps = sampling.fps if isinstance(sampling, FixedRate) else 1.0
+            self._gathered = min(_MAX_GATHERED, 0.2 / fps)
 
     def close(self) -> None:
         """End the thread, which then closes all connections."""
@@ -120,11 +132,14 @@ class RtspProxy:
 
     def _exchange(self, client: socket.socket) -> None:
         asked, answered = bytearray(), bytearray()  # what is not forwarded yet
-        with DefaultSelector() as selector:
+        with DefaultSelector() as both, DefaultSelector() as asking:
             for connection in (client, self._camera):
-                selector.register(connection, EVENT_READ)
+                both.register(connection, EVENT_READ)
+            asking.register(client, EVENT_READ)
             while True:
-                for key, _ in selector.select():
+                if self._gathered and self._conversation.is_playing:
+                    asking.select(self._gathered)
+                for key, _ in both.select():
                     connection = cast("socket.socket", key.fileobj)
                     data = _receive(connection)
                     if data is None:
@@ -207,12 +222,14 @@ def _frames_end(data: bytearray) -> int:
 
 def _receive(connection: socket.socket) -> bytes | None:
     """Return the received bytes: `b""` at EOF, None if only TLS control data arrived."""
+    if not isinstance(connection, ssl.SSLSocket):
+        return connection.recv(_CHUNK)  # there are some
     timeout = connection.gettimeout()
     connection.settimeout(0)
     try:
         data = connection.recv(_CHUNK)
         # A selector does not see bytes that TLS has already decrypted.
-        while isinstance(connection, ssl.SSLSocket) and (pending := connection.pending()):
+        while pending := connection.pending():
             data += connection.recv(pending)
     except ssl.SSLWantReadError:
         return None

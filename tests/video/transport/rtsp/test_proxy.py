@@ -1,16 +1,22 @@
 """The RTSP proxy: redirects, TLS, and replies of every kind."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from socket import socket
 
 import pytest
 
+from app.domain.sampling import FixedRate
+from app.video.transport.rtsp import proxy
 from tests.support import cameras, clips
 from tests.support.hostile_servers import RTSP_OK, hostile_camera
+from tests.support.rtsp_server import RtspServer
 from tests.support.tls_front import in_tls
 from tests.support.waiting import until
 from tests.video.transport.rtsp.reading import fault, received
+from tests.video.watching import take, watched
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +114,28 @@ async def test_no_proxy_outlives_its_camera(camera: cameras.RtspCamera) -> None:
         fault(camera.url.replace("clip.mp4", "none.mp4"))
     await until(lambda: all(thread.name != "camera" for thread in threading.enumerate()))
     assert open_files() == before
+
+
+def test_packets_are_forwarded_together_if_few_frames_are_sampled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+    receive = proxy._receive
+
+    def counted(connection: socket) -> bytes | None:
+        nonlocal reads
+        reads += 1
+        return receive(connection)
+
+    monkeypatch.setattr(proxy, "_receive", counted)
+    clip = clips.marker_clip(tmp_path / "clip.mp4", frames=60, size=(256, 192), bframes=0)
+    with RtspServer(clip) as server:
+        server.interval = 0.005
+        with watched(server.url(), threading.Event()) as video:
+            frames = video.frames(FixedRate(2))
+            take(frames, 1)
+            began, before = time.monotonic(), reads
+            take(frames, 4)
+            # FFmpeg sends reports, which are forwarded at once. Each picture alone: 400 reads in 2 seconds.
+            at_most = 4 * (time.monotonic() - began) / 0.1 + 10
+    assert reads - before <= at_most
