@@ -6,6 +6,7 @@ from typing import Any
 import rich_click as click
 
 from ..client import BatchStatus, Client
+from .completion import BATCHES
 from .connection import find_batch, with_client
 from .lifecycle import confirm
 from .output import CommandError, json_option, print_fields, print_json, print_line, print_table
@@ -85,7 +86,7 @@ def ls(client: Client, *, limit: int, as_json: bool) -> None:
 
 
 @batches.command("show")
-@click.argument("batch")
+@click.argument("batch", shell_complete=BATCHES)
 @json_option
 @with_client
 def show(client: Client, batch: str, *, as_json: bool) -> None:
@@ -94,7 +95,7 @@ def show(client: Client, batch: str, *, as_json: bool) -> None:
 
 
 @batches.command("watch")
-@click.argument("batch")
+@click.argument("batch", shell_complete=BATCHES)
 @click.option("--timeout", type=click.FloatRange(0), metavar="SECONDS", help="Give up after this time.")
 @json_option
 @with_client
@@ -125,7 +126,7 @@ def watch(client: Client, batch: str, *, timeout: float | None, as_json: bool) -
 
 
 @batches.command("stop")
-@click.argument("batch")
+@click.argument("batch", shell_complete=BATCHES)
 @json_option
 @with_client
 def stop(client: Client, batch: str, *, as_json: bool) -> None:
@@ -134,7 +135,7 @@ def stop(client: Client, batch: str, *, as_json: bool) -> None:
 
 
 @batches.command("start")
-@click.argument("batch")
+@click.argument("batch", shell_complete=BATCHES)
 @click.option("--failed", is_flag=True, help="Also start scenarios that failed.")
 @json_option
 @with_client
@@ -144,7 +145,7 @@ def start(client: Client, batch: str, *, failed: bool, as_json: bool) -> None:
 
 
 @batches.command("rm")
-@click.argument("batch")
+@click.argument("batch", shell_complete=BATCHES)
 @click.option("--stop", "stop_first", is_flag=True, help="Stop it if it runs.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @json_option

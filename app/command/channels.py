@@ -3,6 +3,7 @@
 import rich_click as click
 
 from ..client import Client
+from .completion import CHANNELS
 from .connection import with_client
 from .output import CommandError, json_option, print_json, print_line, print_table
 from .wording import moment
@@ -39,7 +40,7 @@ def ls(client: Client, *, as_json: bool) -> None:
 
 
 @channels.command("test")
-@click.argument("name")
+@click.argument("name", shell_complete=CHANNELS)
 @json_option
 @with_client
 def test(client: Client, name: str, *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from itertools import islice
 import rich_click as click
 
 from ..client import Client, EventRecord
+from .completion import SCENARIOS
 from .connection import find_scenario, parse_time, with_client
 from .output import json_option, print_json, print_line, print_table
 from .wording import moment, seconds
@@ -15,7 +16,7 @@ _COLUMNS = ("BEGAN", "LASTS", "KIND", "LABEL", "NAME", "STATE")
 
 
 @click.command("events")
-@click.argument("scenario", required=False)
+@click.argument("scenario", required=False, shell_complete=SCENARIOS)
 @click.option("--kind", metavar="KIND", help="object, zone, line, presence or alert.")
 @click.option("--label", metavar="LABEL", help="Only events of this label.")
 @click.option("--name", metavar="NAME", help="Only events of the zone, line or alert of this name.")

@@ -8,14 +8,17 @@ from typing import BinaryIO
 import rich_click as click
 
 from ..client import Client
+from .completion import BATCHES, SCENARIOS
 from .connection import find_batch, find_scenario, parse_time, with_client
 from .file_formats import FORMATS
 from .output import CommandError, is_terminal, json_option, print_json, print_line, readable
 
 
 @click.command("export")
-@click.argument("scenario", required=False)
-@click.option("--batch", metavar="BATCH", help="All scenarios of this batch: its id or name.")
+@click.argument("scenario", required=False, shell_complete=SCENARIOS)
+@click.option(
+    "--batch", metavar="BATCH", shell_complete=BATCHES, help="All scenarios of this batch: its id or name."
+)
 @click.option("-o", "--output", metavar="FILE", required=True, help="What to write; - is standard output.")
 @click.option(
     "-f",

@@ -5,6 +5,7 @@ import sys
 import rich_click as click
 
 from ..client import Client, ScenarioStatus
+from .completion import SCENARIOS
 from .connection import find_scenario, with_client
 from .output import CommandError, json_option, print_json, print_line
 from .wording import name_of, state_of
@@ -13,7 +14,7 @@ _PATIENCE = 60.0  # seconds for a scenario to stop before it is deleted
 
 
 @click.command("stop")
-@click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO…")
+@click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO…", shell_complete=SCENARIOS)
 @json_option
 @with_client
 def stop(client: Client, scenarios: tuple[str, ...], *, as_json: bool) -> None:
@@ -30,7 +31,7 @@ def stop(client: Client, scenarios: tuple[str, ...], *, as_json: bool) -> None:
 
 
 @click.command("start")
-@click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO…")
+@click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO…", shell_complete=SCENARIOS)
 @json_option
 @with_client
 def start(client: Client, scenarios: tuple[str, ...], *, as_json: bool) -> None:
@@ -47,7 +48,7 @@ def start(client: Client, scenarios: tuple[str, ...], *, as_json: bool) -> None:
 
 
 @click.command("rm")
-@click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO…")
+@click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO…", shell_complete=SCENARIOS)
 @click.option("--stop", "stop_first", is_flag=True, help="Stop those that run.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @json_option

@@ -5,6 +5,7 @@ from itertools import islice
 import rich_click as click
 
 from ..client import Client
+from .completion import BATCHES
 from .connection import find_batch, with_client
 from .output import json_option, print_json, print_table
 from .wording import name_of, progress_of, state_of
@@ -19,7 +20,9 @@ from .wording import name_of, progress_of, state_of
 @click.option("--tag", metavar="TAG", help="Only those that have this tag.")
 @click.option("--text", metavar="TEXT", help="Only those with this in their name, tags or source.")
 @click.option("--found", metavar="LABEL", help="Only those in which this was found.")
-@click.option("--batch", metavar="BATCH", help="Only those of this batch: its id or name.")
+@click.option(
+    "--batch", metavar="BATCH", shell_complete=BATCHES, help="Only those of this batch: its id or name."
+)
 @click.option(
     "-n", "--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many."
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 import rich_click as click
 
 from ..client import Client
+from .completion import MODELS
 from .connection import with_client
 from .output import json_option, print_fields, print_json, print_table
 
@@ -34,7 +35,7 @@ def ls(client: Client, *, as_json: bool) -> None:
 
 
 @models.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=MODELS)
 @json_option
 @with_client
 def show(client: Client, name: str, *, as_json: bool) -> None:
@@ -57,7 +58,7 @@ def show(client: Client, name: str, *, as_json: bool) -> None:
 
 
 @models.command("try")
-@click.argument("name")
+@click.argument("name", shell_complete=MODELS)
 @click.argument("picture", type=click.Path())
 @click.option(
     "--confidence", type=click.FloatRange(0, 1), help="Leave weaker detections out; 0.25 if left out."

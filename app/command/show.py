@@ -3,13 +3,14 @@
 import rich_click as click
 
 from ..client import Client, ScenarioStatus
+from .completion import SCENARIOS
 from .connection import find_scenario, with_client
 from .output import json_option, print_fields, print_json
 from .wording import moment, progress_of, seconds, state_of
 
 
 @click.command("show")
-@click.argument("scenario")
+@click.argument("scenario", shell_complete=SCENARIOS)
 @json_option
 @with_client
 def show(client: Client, scenario: str, *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 import rich_click as click
 
 from ..client import Client, ScenarioStatus
+from .completion import SCENARIOS
 from .connection import find_scenario, with_client
 from .output import CommandError, is_terminal, json_option, make_console, print_json, print_line, printable
 from .wording import name_of, progress_of, seconds, state_of
@@ -11,7 +12,7 @@ _STOPPED = 4  # the exit code, also if it has not ended in time
 
 
 @click.command("watch")
-@click.argument("scenario")
+@click.argument("scenario", shell_complete=SCENARIOS)
 @click.option("--timeout", type=click.FloatRange(0), metavar="SECONDS", help="Give up after this time.")
 @json_option
 @with_client

@@ -302,3 +302,33 @@ def in_terminal(service: ServiceProcess, line: str) -> str:
         assert run.wait(60) == 0, said.decode()
     os.close(ours)
     return said.decode()
+
+
+def test_shells_complete_names_and_ids(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    (scenario_id,) = call("submit clip.mp4 -d marker --name 'gate; rm'").out.split()
+    call("submit clip.mp4 -d marker --name 'gate, wide'")
+    batch = call("batches create none/*.mp4 --name 'gate batch'").out.strip()
+
+    def completed(shell: str, *words: str, url: str | None = None) -> str:
+        monkeypatch.setenv("_VIDEOANALYSIS_COMPLETE", f"{shell}_complete")
+        separator = "\n" if shell == "bash" else " "
+        monkeypatch.setenv("COMP_WORDS", separator.join(["videoanalysis", *words]))
+        monkeypatch.setenv("COMP_CWORD", words[-1] if shell == "fish" else str(len(words)))
+        if url is not None:
+            monkeypatch.setenv("VIDEOANALYSIS_URL", url)
+        done = call("")
+        assert (done.code, done.err) == (0, "")
+        return done.out
+
+    assert completed("zsh", "show", "gat") == "plain\ngate, wide\nclip.mp4\nplain\ngate; rm\nclip.mp4\n"
+    assert completed("fish", "show", "gat") == "plain,gate; rm\tclip.mp4\n"  # it would cut at the comma
+    assert completed("bash", "show", "'gate; ") == "plain,gate; rm\n"
+    # bash reads one of two backslashes.
+    assert completed("bash", "stop", "gat") == r"plain,gate,\\ wide" + "\n" + r"plain,gate\\;\\ rm" + "\n"
+    assert completed("bash", "stop", "gate\\;\\ rm", "gat") == r"plain,gate,\\ wide" + "\n"
+    assert completed("bash", "show", scenario_id[:8]) == f"plain,{scenario_id}\n"
+    assert completed("bash", "export", "--batch", batch[:8]) == f"plain,{batch}\n"
+    assert completed("zsh", "batches", "show", "gate") == "plain\ngate batch\nnone/*.mp4\n"
+    assert completed("bash", "channels", "test", "") == "plain,nobody\n"
+    assert completed("bash", "models", "try", "b") == "plain,boxes.onnx\n"
+    assert completed("bash", "show", "gat", url="http://127.0.0.1:1").strip() == ""
