@@ -25,7 +25,7 @@ from .output import CommandError, is_terminal, json_option, print_json, print_li
     "--format",
     "file_format",
     metavar="FORMAT",
-    help="csv, jsonl, coco, mot or parquet; by default what FILE ends in.",
+    help="csv, jsonl, coco, mot, mot_zip or parquet; by default what FILE ends in.",
 )
 @click.option("--events", is_flag=True, help="Events, in place of predictions.")
 @click.option("--label", metavar="LABEL", help="Only detections or events of this label.")
@@ -55,7 +55,7 @@ def export(
     """Write predictions or events to a file.
 
     SCENARIO is an id, or a name that one scenario has. FILE is replaced once all of it is there; if the
-    export fails, it stays as it was. `.json` means coco, and `.txt` mot.
+    export fails, it stays as it was. `.json` means coco, `.txt` mot, and `.zip` mot_zip.
 
     \b
     videoanalysis export "front door" -o found.csv

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from zipfile import ZipFile
 
 Columns = dict[str, Sequence[Any]]
 
@@ -173,6 +174,22 @@ def trackers_file(sample: Sample) -> None:
         same("HOTA", round(float(result.HOTA.HOTA), 6), 1.0)
 
 
+def trackers_folders(sample: Sample) -> None:
+    """Unpack the folders of both videos, and evaluate the tracks of one against themselves."""
+    from trackers.eval import evaluate_mot_sequences
+
+    with TemporaryDirectory() as folder, ZipFile(sample.path("predictions.mot.zip")) as archive:
+        archive.extractall(folder)
+        sequences = sorted(Path(folder).glob("*/gt/gt.txt"))
+        same("sequences", len(sequences), 2)
+        tracks = Path(folder, "tracks")
+        tracks.mkdir()
+        for each in sequences:
+            shutil.copy(each, tracks / f"{each.parent.parent.name}.txt")
+        result = evaluate_mot_sequences(folder, tracks, metrics=["HOTA"])
+        same("HOTA", round(float(result.aggregate.HOTA.HOTA), 6), 1.0)
+
+
 def datumaro_file(sample: Sample) -> None:
     """Import as CVAT does: it looks for `annotations/instances_….json` and keeps what it understands."""
     import datumaro as dm
@@ -218,6 +235,7 @@ READERS: dict[str, Callable[[Sample], None]] = {
     "Polars": polars_files,
     "faster-coco-eval": faster_coco_eval_file,
     "trackers": trackers_file,
+    "trackers, of folders": trackers_folders,
     "datumaro": datumaro_file,
     "LibreOffice": libreoffice_file,
 }

@@ -22,7 +22,7 @@ from app.predictions.columns import DetectionColumns, decode_columns
 
 LABELS = ["car", '=cmd|"/C calc"!A0', "a;b,c", 'says "hi"', "ほげ 🚗", "<b>&amp;", "NA", "007", "it's  two"]
 RECORDED = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
-FORMATS: tuple[Format, ...] = ("csv", "jsonl", "parquet", "coco", "mot")
+FORMATS: tuple[Format, ...] = ("csv", "jsonl", "parquet", "coco", "mot", "mot_zip")
 EVENT_FORMATS: tuple[Format, ...] = ("csv", "jsonl", "parquet")
 
 

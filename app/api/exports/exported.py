@@ -20,7 +20,8 @@ class ExportedVideo(Struct, frozen=True):
 
     `frames`: which are exported, and of which scenario. `clock`: Unix time at which its times begin, in
     seconds: 0 if they are Unix time themselves, None if it is not known. `name` is the scenario's, or its
-    source; `source` has no passwords.
+    source; `source` has no passwords. `is_followed`: whether its objects have
+    numbers, None if it is not known.
     """
 
     number: int
@@ -30,6 +31,7 @@ class ExportedVideo(Struct, frozen=True):
     frames: FrameRange
     clock: float | None
     media: Media | None
+    is_followed: bool | None = None
 
     def moment(self, time: float) -> str | None:
         """Return a time of the video as RFC 3339 in UTC; None if its clock is not known."""
@@ -49,7 +51,9 @@ class ExportedVideo(Struct, frozen=True):
 def describe_video(row: Record, frames: FrameRange, source: str, number: int = 1) -> ExportedVideo:
     """Return the video of a row of scenarios (id, spec, media, name)."""
     media = decode_media(row["media"])
-    recorded_at = spec_of(row).recorded_at
+    spec = spec_of(row)
+    recorded_at = spec.recorded_at
     is_dated = frames.is_dated if frames.is_dated is not None else media is not None and media.live
     clock = 0.0 if is_dated else None if recorded_at is None else recorded_at.timestamp()
-    return ExportedVideo(number, row["id"], row["name"] or source, source, frames, clock, media)
+    is_followed = None if frames.scenario_id != row["id"] else spec.rules.tracking is not None
+    return ExportedVideo(number, row["id"], row["name"] or source, source, frames, clock, media, is_followed)

@@ -4,13 +4,15 @@ from importlib.util import find_spec
 from typing import Literal
 
 from .coco import CocoWriter
+from .mot_folders import MotFoldersWriter
 from .tables import CsvEvents, CsvPredictions
 from .writers import EventWriter, JsonLinesEvents, JsonLinesPredictions, MotWriter, PredictionWriter
 
-Format = Literal["csv", "jsonl", "parquet", "coco", "mot"]
+Format = Literal["csv", "jsonl", "parquet", "coco", "mot", "mot_zip"]
 
 ENDINGS: dict[Format, str] = {
     "csv": "csv", "jsonl": "jsonl", "parquet": "parquet", "coco": "coco.json", "mot": "txt",
+    "mot_zip": "mot.zip",
 }  # fmt: skip
 """How the name of a file ends."""
 
@@ -33,6 +35,8 @@ def prediction_writer(name: Format, *, has_bom: bool = False) -> PredictionWrite
             return CocoWriter()
         case "mot":
             return MotWriter()
+        case "mot_zip":
+            return MotFoldersWriter()
         case "parquet":
             _check_parquet()
             from .parquet import ParquetPredictions
@@ -52,7 +56,7 @@ def event_writer(name: Format, *, has_bom: bool = False) -> EventWriter:
             from .parquet import ParquetEvents
 
             return ParquetEvents()
-        case "coco" | "mot":
+        case "coco" | "mot" | "mot_zip":
             raise FormatError(EVENTS_AS)
 
 

@@ -27,7 +27,13 @@ from ..queries.predictions import MAX_FRAME, PredictionFilter
 from ..queries.scenarios import find_row, list_succession
 from ..video_times import Time, check_times, to_seconds
 
-_OTHER_TYPES = ("application/jsonl", "application/vnd.apache.parquet", "application/json", "text/plain")
+_OTHER_TYPES = (
+    "application/jsonl",
+    "application/vnd.apache.parquet",
+    "application/json",
+    "text/plain",
+    "application/zip",
+)
 _MAX_NAME = 100  # characters of a scenario's name in that of its file
 
 
@@ -39,7 +45,8 @@ class ExportQuery(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             description="csv: a row for each detection or event; jsonl: a line of JSON for each sampled frame"
             " or event; parquet: the columns of csv with their types; coco: one JSON object with pictures,"
-            " annotations and categories; mot: a line for each detection as in the MOT Challenge"
+            " annotations and categories; mot: a line for each detection as in the MOT Challenge; mot_zip:"
+            " a zip with a folder for each video as in the MOT Challenge"
         ),
     ]
     what: Annotated[
@@ -137,7 +144,7 @@ class BatchExportQuery(ExportQuery, frozen=True, forbid_unknown_fields=True):
         """Raise ProblemError (400) for what has no meaning together, or for several videos."""
         super().check()
         if self.format == "mot":
-            detail = "A file of the MOT Challenge is of one video: export each scenario of the batch."
+            detail = "A file of the MOT Challenge is of one video: export as mot_zip, a folder for each."
             raise ProblemError(BAD_REQUEST, detail, field="format")
         for name, time in (("from_time", self.from_time), ("to_time", self.to_time)):
             if isinstance(time, datetime):

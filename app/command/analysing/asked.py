@@ -76,7 +76,8 @@ def read_arguments(
     found = find_recordings(paths)
     if len(found.recordings) > 1 and any(each.format == "mot" for each in wanted):
         raise CommandError(
-            "A file of the MOT Challenge (.txt) is of one video: name one recording, or another ending.",
+            "A file of the MOT Challenge (.txt) is of one video: name one recording, or"
+            " a .zip with a folder for each.",
             _WRONG_USAGE,
         )
     if not found.recordings and not found.problems:

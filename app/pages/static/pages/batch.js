@@ -24,6 +24,7 @@ const EXPORTS = [
   ["csv", "CSV"],
   ["jsonl", "JSON Lines"],
   ["coco", "COCO"],
+  ["mot_zip", "MOT"],
 ];
 
 export default function Batch({ params }) {
