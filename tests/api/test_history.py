@@ -56,6 +56,16 @@ async def test_the_history_is_returned_oldest_first_in_pages(
     assert {i["scenario_id"] for i in items} == {str(scenario_id)}
 
 
+async def test_the_id_of_a_change_is_written_in_digits(http: httpx.AsyncClient, scenarios: Database) -> None:
+    scenario_id = await add_scenario(scenarios)
+    await add_event(scenarios, scenario_id, "init_startup")
+    async with scenarios.connection() as connection:
+        await connection.execute("UPDATE scenario_events SET xid = '60000'")
+        stored = await connection.fetchval("SELECT id FROM scenario_events")
+    (item,) = (await http.get(f"/scenarios/{scenario_id}/history")).json()["items"]
+    assert item["id"] == f"60000-{stored}"
+
+
 async def test_only_the_latest_end_has_an_outcome(http: httpx.AsyncClient, scenarios: Database) -> None:
     scenario_id = await add_scenario(scenarios, attempt=2)
     await add_event(scenarios, scenario_id, "inactive", attempt=1)

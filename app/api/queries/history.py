@@ -164,7 +164,7 @@ def _page(condition: str, *order: str) -> str:
 
 def _change(row: Record) -> ScenarioChange:
     return ScenarioChange(
-        id=f"{row['xid']}-{row['id']}",
+        id=str(position_of(row)),  # a numeric would write 60000 as 6E+4
         scenario_id=row["scenario_id"],
         at=row["at"],
         from_=row["from_state"],
