@@ -88,6 +88,10 @@ class MqttChannel(_Table, frozen=True, kw_only=True, tag="mqtt"):
     ] = "videoanalysis"
     username: Annotated[_Text | None, Meta(description="a user name")] = None
     password: Annotated[_Text | None, Meta(description="a password")] = None
+    home_assistant: Annotated[
+        Annotated[str, Meta(pattern=r"^[^#+\x00-\x1f\x7f]{1,200}$")] | None,
+        Meta(description='its discovery prefix, "homeassistant" unless changed there'),
+    ] = None
 
 
 class KafkaChannel(_Table, frozen=True, kw_only=True, tag="kafka"):

@@ -67,6 +67,7 @@ class OutgoingMessage(Struct, frozen=True):
     type: NotificationType
     scenario_id: UUID | None
     body: bytes
+    scenario_name: str = ""
 
 
 def make_message(claimed: Claimed, public_url: str) -> OutgoingMessage:
@@ -83,7 +84,9 @@ def make_message(claimed: Claimed, public_url: str) -> OutgoingMessage:
     )
     kind = _TYPES[None if event is None else event.kind]
     body = msgspec.json.encode(Notification(kind, 1, claimed.created_at, data))
-    return OutgoingMessage(claimed.id, kind, None if event is None else scenario_id, body)
+    if event is None:
+        return OutgoingMessage(claimed.id, kind, None, body)
+    return OutgoingMessage(claimed.id, kind, scenario_id, body, told.scenario_name)
 
 
 def _links(scenario_id: UUID, event: Event, public_url: str, told: Told) -> NotificationLinks:

@@ -1,6 +1,7 @@
 """MQTT and Kafka channels, with real brokers."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -9,6 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from anyio import fail_after
+from msgspec.structs import replace
 
 from app.domain.channels import KafkaChannel, MqttChannel
 from app.domain.networks import Networks
@@ -48,6 +50,39 @@ async def test_mqtt_messages_arrive_in_order_below_the_topic(broker: int) -> Non
                 assert str(received.topic) == f"videoanalysis/{YARD}/alert"
                 assert (received.payload, received.retain) == (message(number).body, False)
     await sender.close()
+
+
+async def test_home_assistant_is_told_of_each_scenario_and_kind_once(
+    broker: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aiomqtt = pytest.importorskip("aiomqtt")
+    from app.notifier.senders import mqtt
+
+    monkeypatch.setattr(mqtt, "_SUBSCRIBE_SECONDS", 0.0)
+    channel = MqttChannel(url=f"mqtt://localhost:{broker}", home_assistant="ha")
+    sender = mqtt.MqttSender(channel, LOOPBACK)
+    async with aiomqtt.Client("127.0.0.1", broker) as client:
+        await client.subscribe("#", qos=1)
+        for each in (
+            message(0),
+            message(1),
+            replace(message(2), type="event.line", scenario_name='"yard" {{'),
+        ):
+            await sender.send(each)
+        await sender.send(OutgoingMessage(uuid4(), "channel.test", None, b"{}"))
+        with fail_after(30):
+            received = [await anext(client.messages) for _ in range(6)]
+    await sender.close()
+    device = f"ha/device/videoanalysis_{YARD}"
+    assert [str(each.topic) for each in received] == [
+        f"{device}_alert/config", f"videoanalysis/{YARD}/alert", f"videoanalysis/{YARD}/alert",
+        f"{device}_line/config", f"videoanalysis/{YARD}/line", "videoanalysis/test",
+    ]  # fmt: skip
+    alert, line = [json.loads(received[n].payload) for n in (0, 3)]
+    assert (alert["device"]["name"], line["device"]["name"]) == (str(YARD), '"yard" {{')
+    assert alert["device"]["identifiers"] == line["device"]["identifiers"]  # one device
+    assert (sorted(alert["components"]), sorted(line["components"])) == (["event", "seen"], ["event"])
+    assert line["state_topic"] == f"videoanalysis/{YARD}/line"
 
 
 async def test_an_mqtt_broker_that_is_away_or_not_allowed_is_an_error() -> None:

@@ -120,30 +120,37 @@ async def test_home_assistant_finds_the_device_and_understands_its_alerts(
     import aiomqtt
 
     _, port = around
-    scenario, device = blocks_of("home-assistant", "json")
-    created = (await service.http.post("/scenarios", json=json.loads(scenario))).json()
-    topics = re.findall(r"-t (\S+)", "".join(blocks_of("home-assistant", "sh")))
-    assert topics == ["homeassistant/device/videoanalysis_SCENARIO/config"] * 2
-    topic = topics[0].replace("SCENARIO", created["id"])
-    found: dict[str, Any] = json.loads(device.replace("SCENARIO", created["id"]))
-    async with aiomqtt.Client("127.0.0.1", port) as publisher:
-        await publisher.publish(topic, json.dumps(found), qos=1, retain=True)
-    async with aiomqtt.Client("127.0.0.1", port) as client:  # as Home Assistant, started later
+    (scenario,) = blocks_of("home-assistant", "json")
+    async with aiomqtt.Client("127.0.0.1", port) as client:
         await client.subscribe("homeassistant/#", qos=1)
-        await client.subscribe(found["state_topic"], qos=1)
+        created = (await service.http.post("/scenarios", json=json.loads(scenario))).json()
+        (topic,) = re.findall(r"-t (\S+)", "".join(blocks_of("home-assistant", "sh")))
+        topic = topic.replace("SCENARIO", created["id"])
         with fail_after(LONG):
             message = await anext(client.messages)
-            assert (str(message.topic), message.retain) == (topic, True)
+            assert str(message.topic) == topic
+            found: dict[str, Any] = json.loads(str(message.payload, "utf-8"))
+            await client.subscribe(
+                found["state_topic"], qos=1
+            )  # as Home Assistant, in time for the first alert
             message = await anext(client.messages)
             assert str(message.topic) == found["state_topic"]
     await service.http.post(f"/scenarios/{created['id']}/stop")
+    async with aiomqtt.Client("127.0.0.1", port) as later:  # as Home Assistant that is started again
+        await later.subscribe("homeassistant/#", qos=1)
+        with fail_after(LONG):
+            retained = await anext(later.messages)
+        assert (str(retained.topic), retained.retain) == (topic, True)
+        await later.publish(topic, None, qos=1, retain=True)
     event = json.loads(str(message.payload, "utf-8"))["data"]["event"]
-    alert = found["components"]["alert"]
+    alert = found["components"]["event"]
+    assert found["device"]["name"] == "front door"
     assert event["kind"] in alert["event_types"]
     for path in re.findall(r"value_json\.data\.event\.(\w+)", alert["value_template"]):
         assert isinstance(event[path], str)
     assert {"device", "origin", "components"} <= found.keys()
     assert all({"platform", "unique_id"} <= each.keys() for each in found["components"].values())
+    assert found["components"].keys() == {"event", "seen"}
 
 
 async def test_a_model_of_your_own_is_checked_on_a_picture(service: ServiceProcess, tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiomqtt
-from anyio import CancelScope, Lock, move_on_after
+from anyio import CancelScope, Lock, move_on_after, sleep
 
 from ...domain.channels import MqttChannel
 from ...domain.networks import Networks
 from ..notification import OutgoingMessage
 from .base import SendError
+from .home_assistant import discovery_message, discovery_topic
 from .targets import resolve
 from .tls import tls_fault
 
@@ -20,12 +21,14 @@ _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _CLOSE_SECONDS = 1.0
 _HANDSHAKE_SECONDS = 5.0
 _ACKNOWLEDGE_SECONDS = 8.0
+_SUBSCRIBE_SECONDS = 1.0  # in which Home Assistant subscribes to what it was told of: events are not retained
 
 
 class MqttSender:
     """Publishes over one connection, which is opened when it is needed and replaced after any failure.
 
-    Topics are `<topic>/<scenario>/<kind of event>`, and `<topic>/test`.
+    Topics are `<topic>/<scenario>/<kind of event>`, and `<topic>/test`. If the channel names Home Assistant's
+    prefix, the first message of each scenario and kind follows the retained one by which that finds it.
     """
 
     def __init__(self, channel: MqttChannel, networks: Networks) -> None:
@@ -38,6 +41,7 @@ class MqttSender:
         self._opening = Lock()
         self._client: aiomqtt.Client | None = None
         self._abandoned: set[asyncio.Future[None]] = set()
+        self._announced: set[str] = set()
 
     async def send(self, message: OutgoingMessage) -> None:
         """Publish the message, and wait for the broker's acknowledgement. Raises SendError."""
@@ -46,6 +50,7 @@ class MqttSender:
             if client is None:
                 client = self._client = await self._connect()
         try:
+            await self._announce(client, message)
             await client.publish(self._topic(message), message.body, qos=1)
         except aiomqtt.MqttError as error:
             await self._retire(client)
@@ -58,6 +63,20 @@ class MqttSender:
         """Disconnect."""
         if self._client is not None:
             await self._retire(self._client)
+
+    async def _announce(self, client: aiomqtt.Client, message: OutgoingMessage) -> None:
+        """Tell Home Assistant of the scenario, unless it was told since this process started."""
+        prefix = self._channel.home_assistant
+        if prefix is None or message.scenario_id is None:
+            return
+        kind, state_topic = message.type.partition(".")[2], self._topic(message)
+        topic = discovery_topic(prefix, message.scenario_id, kind)
+        if topic in self._announced:
+            return
+        found = discovery_message(message.scenario_id, message.scenario_name, kind, state_topic)
+        await client.publish(topic, found, qos=1, retain=True)
+        await sleep(_SUBSCRIBE_SECONDS)
+        self._announced.add(topic)
 
     async def _connect(self) -> aiomqtt.Client:
         fault: Exception | None = None
