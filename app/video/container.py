@@ -30,6 +30,7 @@ from .errors import (
     read_error,
 )
 from .files import find_file
+from .fragments import FragmentMemory
 from .identity import identify_open
 from .memory import VIDEO_MEMORY, decoder_size
 from .tracks import select_video
@@ -185,7 +186,9 @@ def _open_http(
     file = stack.enter_context(closing(HttpFile(source.address, source.redacted, client, stop)))
     if file.kind == "playlist":
         file.close()
-        playlist = stack.enter_context(closing(Playlist(source.redacted, client, stop, source.track)))
+        playlist = stack.enter_context(
+            closing(Playlist(source.redacted, client, stop, source.track, FragmentMemory(reserve)))
+        )
         return _open_playlist(file.url, playlist, source, stack, open_timeout, read_timeout)
     if file.kind in ("mjpeg", "snapshot"):
         return _open_jpeg_stream(file, source, stack, stop, open_timeout, read_timeout)

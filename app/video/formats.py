@@ -15,6 +15,7 @@ from av.error import InvalidDataError
 
 from .declared_index import MAX_TRACKS, MAX_UNCOUNTED_TRACKS, BegunFile, Index, check_index
 from .errors import VideoError, cut_off_error
+from .fragments import FragmentMemory, FragmentScanner
 from .stills import BEGINNING, picture_format
 from .transport.http_file import HttpFile
 from .transport.jpeg_stream import JpegStream
@@ -37,7 +38,8 @@ FILE_OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
 _INDEXED_OPTIONS = {"skip_frame": "all", "probesize": "32"}
 _HTTP_OPTIONS = {"format_whitelist": f"{_FORMATS},mpjpeg", "protocol_whitelist": "none"}
 _HLS_OPTIONS = {
-    "format_whitelist": f"{_FORMATS},hls,aac,mp3,webvtt",
+    # What RFC 8216 names: the lists of other containers are not counted.
+    "format_whitelist": f"{_MP4},mpegts,hls,aac,mp3,webvtt",
     "protocol_whitelist": "none",
     "http_persistent": "0",  # FFmpeg keeps only its own connections open between segments
     "http_multiple": "0",
@@ -113,6 +115,8 @@ def open_http_file(file: HttpFile, reserve: Callable[[int], object]) -> tuple[In
     if size is not None and file.seekable():
         index = check_index(file, size, file.name, is_remote=True)
         reserve(index.memory)
+        if index.has_fragments:
+            file.scan = FragmentScanner(FragmentMemory(reserve)).scan
         try:
             return _open(file, _options(_HTTP_OPTIONS, index), buffer_size=_BUFFER), index
         except InvalidDataError as error:
@@ -121,6 +125,8 @@ def open_http_file(file: HttpFile, reserve: Callable[[int], object]) -> tuple[In
             raise
     begun = BegunFile(file, file.name)
     index = begun.index()
+    if index.is_mp4:
+        file.scan = FragmentScanner(FragmentMemory(reserve)).scan
     container = _open(begun, _options(_HTTP_OPTIONS, index), buffer_size=_BUFFER)
     begun.is_open = True
     if container.format.name == "matroska,webm" and len(container.streams) >= index.tracks:

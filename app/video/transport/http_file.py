@@ -7,6 +7,7 @@ to any address.
 
 import io
 import re
+from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse
 from threading import Event
 from typing import Literal
@@ -34,13 +35,15 @@ class HttpFile:
     `kind` is `stream` if the file has no end, `mjpeg` if that is a stream of JPEG pictures, `snapshot` if
     each request is answered with one JPEG picture, and `playlist` if the file names other files. A `file`
     that `is_jpegs` holds nothing but JPEG pictures. `url` is the address after redirects. PyAV loses what
-    `read` raises: after a failure `read` returns `b""`, and `fault` is the reason.
+    `read` raises: after a failure `read` returns `b""`, and `fault` is the reason. `scan`, if it is set, gets
+    the bytes that are read, and their place; it may raise VideoError.
     """
 
     def __init__(self, url: str, name: str, client: HttpClient, stop: Event) -> None:
         """Send the first request; `name` stands for the file in messages. Raises VideoError."""
         self.name = name
         self.fault: VideoError | None = None
+        self.scan: Callable[[bytes, int], None] | None = None
         self._requested_url = url
         self._client = client
         self._stop = stop
@@ -77,6 +80,8 @@ class HttpFile:
                 break
             try:
                 data = self._read(size)
+                if self.scan is not None:
+                    self.scan(data, self._position)
             except VideoError as fault:
                 self.fault = fault.without_traceback()
                 return b""

@@ -10,6 +10,7 @@ from msgspec.structs import asdict, replace
 
 from ...domain.media import VideoTrack
 from ..errors import VideoError
+from ..fragments import FragmentMemory, FragmentScanner
 from .http_client import HttpClient
 from .http_file import HttpFile
 from .m3u8 import HEAD, HEAD_BYTES, count_lines, parse_m3u8
@@ -40,8 +41,12 @@ class Playlist:
     playlist is a list of variants, `variants` are these, and number `variant` is read.
     """
 
-    def __init__(self, name: str, client: HttpClient, stop: Event, chosen: int | None = None) -> None:
+    def __init__(
+        self, name: str, client: HttpClient, stop: Event, chosen: int | None, memory: FragmentMemory
+    ) -> None:
         """Number `chosen` of several variants is read, None: the best one."""
+        self.memory = memory
+        """What FFmpeg takes for the fragments of its segments."""
         self.name = name
         self.fault: VideoError | None = None
         self.target_duration: int | None = None
@@ -136,6 +141,7 @@ class _PlaylistFile(HttpFile):
     def __init__(self, url: str, name: str, playlist: Playlist, client: HttpClient, stop: Event) -> None:
         super().__init__(url, name, client, stop)
         self._playlist = playlist
+        self.scan = FragmentScanner(playlist.memory).scan
         self._opened_url = url
         self._text: BytesIO | None = None
 

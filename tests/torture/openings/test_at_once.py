@@ -4,6 +4,8 @@ To keep it small, the limits are lowered: each file takes about 70 MiB. The guar
 """
 
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Condition, Event, Thread
 
@@ -12,13 +14,14 @@ import pytest
 from app.domain.networks import Networks
 from app.domain.sampling import EveryFrame
 from app.domain.source import parse_source
-from app.video import memory, tracks
+from app.video import formats, memory, tracks
 from app.video.decoder.parent import ProcessReader
 from app.video.errors import VideoError
 from app.video.memory import ALLOWANCE, SHARED, VIDEO_MEMORY, VideoMemory
 from app.video.open import open_video
 from app.video.reading import ReadRequest, SampledFrame, StartingPoint
 from app.video.recording import Recording
+from tests.support.web_server import web_server
 from tests.torture.battery import Battery
 from tests.torture.media import bombs
 from tests.torture.media.mutations import measured
@@ -30,12 +33,13 @@ TEN = 10
 
 
 class _Openings:
-    """Opens a file ten times at once, and counts how many are open."""
+    """Opens a source ten times at once, and counts how many are open."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, source: str, folder: Path) -> None:
         self.failed: list[str] = []
         self.most = 0
-        self._path = path
+        self._source = parse_source(source)
+        self._folder = folder
         self._count = 0
         self._changed = Condition()
 
@@ -50,7 +54,7 @@ class _Openings:
     def _hold(self, together: int) -> None:
         stop = Event()
         try:
-            with open_video(parse_source(f"./{self._path.name}"), self._path.parent, Networks(""), stop=stop):
+            with open_video(self._source, self._folder, Networks("loopback"), stop=stop):
                 with self._changed:
                     self._count += 1
                     self.most = max(self.most, self._count)
@@ -63,31 +67,85 @@ class _Openings:
             self.failed.append(str(error))
 
 
+def matroska(folder: Path) -> str:
+    (folder / "a.mkv").write_bytes(files.matroska_encodings(2**21 // 3))
+    return "./a.mkv"
+
+
+def fragments(folder: Path) -> str:
+    return bombs.fragments(folder / "a.mp4", samples=600_000, tracks=3).name
+
+
+def playlist(folder: Path) -> str:
+    """One of a segment of fragmented mp4."""
+    data = bombs.fragments(folder / "all.mp4", samples=600_000, tracks=3).read_bytes()
+    place = data.index(b"moof") - 4
+    (folder / "begin.mp4").write_bytes(data[:place])
+    (folder / "1.m4s").write_bytes(data[place:])
+    lines = (
+        "#EXTM3U",
+        "#EXT-X-VERSION:7",
+        "#EXT-X-TARGETDURATION:1",
+        '#EXT-X-MAP:URI="begin.mp4"',
+        "#EXTINF:1,",
+    )
+    (folder / "a.m3u8").write_text("\n".join([*lines, "1.m4s", "#EXT-X-ENDLIST", ""]))
+    return "a.m3u8"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's way to measure memory")
 @pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    ("what", "build"),
+    [
+        ("ten Matroska files of 2 MB at once", matroska),
+        ("ten fragmented mp4 of 1 MB over HTTP at once", fragments),
+        ("ten playlists of a fragmented mp4 of 1 MB at once", playlist),
+    ],
+)
 def test_ten_hostile_recordings_have_turns(
-    tmp_path: Path, battery: Battery, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    battery: Battery,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+    build: Callable[[Path], str],
 ) -> None:
     """How many are open is exact. The memory is not, because the allocator keeps some of each thread's."""
-    path = tmp_path / "a.mkv"
-    path.write_bytes(files.matroska_encodings(2**21 // 3))
+    source = build(tmp_path)
     monkeypatch.setattr(memory, "ALLOWANCE", 2**20)
     monkeypatch.setattr(memory, "_PATIENCE", 120.0)
     openings = []
     peaks = []
     for total, together in ((160 * 2**20, 2), (2**40, TEN)):
         monkeypatch.setattr(VIDEO_MEMORY, "_total", total)
-        with measured() as peak:
-            openings.append(_Openings(path))
+        with web_server(tmp_path) as server, measured() as peak:
+            openings.append(_Openings(source if source[:1] == "." else f"{server.url}/{source}", tmp_path))
             openings[-1].run(together)
         peaks.append(peak())
     assert [each.failed for each in openings] == [[], []]
     assert [each.most for each in openings] == [2, TEN]
     most, unbounded = peaks
     assert most < 0.8 * unbounded
-    what = "ten Matroska files of 2 MB at once, with 160 MiB for all"
-    battery.passed(ROW, what, "10 files", f"2 open at once, {most:.0f} MiB")
+    battery.passed(ROW, f"{what}, with 160 MiB for all", "10 files", f"2 open at once, {most:.0f} MiB")
     battery.unguarded(ROW, "a bound for all", "10 files", f"{TEN} open at once, {unbounded:.0f} MiB")
+
+
+def test_segments_whose_lists_are_not_counted_are_refused(
+    tmp_path: Path, battery: Battery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "1.ts").write_bytes(files.matroska_tags(10))
+    (tmp_path / "a.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n1.ts\n#EXT-X-ENDLIST\n")
+    monkeypatch.setitem(formats._HLS_OPTIONS, "extension_picky", "0")  # FFmpeg's own guard
+    opened = []
+    for formats_of_segments in (formats._HLS_OPTIONS["format_whitelist"], f"{formats._FORMATS},hls"):
+        monkeypatch.setitem(formats._HLS_OPTIONS, "format_whitelist", formats_of_segments)
+        with web_server(tmp_path) as server, suppress(VideoError):
+            source = parse_source(f"{server.url}/a.m3u8")
+            with open_video(source, tmp_path, Networks("loopback"), stop=Event()):
+                opened.append(formats_of_segments)
+    assert opened == [f"{formats._FORMATS},hls"]
+    battery.passed(ROW, "a Matroska file as the segment of a playlist", "1 playlist", "refused")
+    battery.unguarded(ROW, "the formats of segments", "1 playlist", "opened")
 
 
 def test_who_waits_too_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from app.domain.networks import Networks
 from app.domain.sampling import EveryFrame
 from app.domain.source import parse_source
 from app.video.errors import VideoError
+from app.video.fragments import FragmentMemory
 from app.video.open import open_video
 from app.video.reading import SampledFrame
 from app.video.recording import Recording
@@ -182,7 +183,7 @@ def reduced(playlist: Playlist, text: str) -> bytes:
 
 def new_playlist() -> Playlist:
     client = HttpClient(Networks("loopback"), silence_timeout=1.0, timeout=1.0)
-    return Playlist("the list", client, Event())
+    return Playlist("the list", client, Event(), None, FragmentMemory(lambda _: None))
 
 
 def test_a_live_playlist_counts_once_however_often_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
