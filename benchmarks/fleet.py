@@ -12,6 +12,7 @@ import argparse
 import random
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,6 +39,7 @@ ROLES = {"front1": "api,orchestrator", "front2": "api,orchestrator"} | {
 CAMERAS, FPS = 600, 0.2
 CALM, TROUBLE, KILLS = 60.0, 120.0, 12
 GOING = 2  # recordings at the same time
+DATABASES = ("scenarios", "predictions")
 BACK = 30.0  # seconds within which each interrupted run must be active again
 SOURCE = "test:color?size=64x48&rate=1&live=true"
 POSTS = 8  # requests at the same time
@@ -54,11 +56,15 @@ class Load(Struct, frozen=True):
 
 
 class Spent(Struct, frozen=True):
-    """CPU seconds of each member and of the database server, and what is stored and committed, so far."""
+    """CPU seconds of each member and of the database server, and what is stored and committed, so far.
+
+    `of_backends`: the part of the database server for each database.
+    """
 
     at: float
     members: dict[str, float]
     database: float
+    of_backends: dict[str, float]
     frames: int
     commits: int
 
@@ -119,7 +125,9 @@ class Site(Struct, frozen=True):
             "SELECT sum(xact_commit) FROM pg_stat_database WHERE datname IN ('scenarios', 'predictions')"
         )
         members = {name: cpu(of_service(member)) for name, member in self.fleet.members.items()}
-        return Spent(current_time(), members, cpu(of_server(self.folder)), int(frames or 0), int(commits))
+        server = of_server(self.folder)
+        backends = {name: cpu(_backends(server, name)) for name in DATABASES}
+        return Spent(current_time(), members, cpu(server), backends, int(frames or 0), int(commits))
 
     async def disturb(self, load: Load) -> None:
         """Kill processes while recordings begin and end, and wait until all goes on."""
@@ -131,6 +139,16 @@ class Site(Struct, frozen=True):
         assert await self.fleet.settled(300), "recordings do not end"
         await until(partial(self.all_active, load.cameras), timeout=120, poll=0.5)
         self.fleet.assert_all_run()
+
+
+def _backends(server: list[psutil.Process], database: str) -> list[psutil.Process]:
+    """Return those of the server's processes that serve clients of a database."""
+    found = []
+    for process in server:
+        with suppress(psutil.NoSuchProcess):
+            if f" {database} " in " ".join(process.cmdline()):
+                found.append(process)
+    return found
 
 
 async def measure(_: int, load: Load) -> list[Row]:
@@ -186,13 +204,17 @@ def calm_rows(load: Load, before: Spent, after: Spent, dropped: int) -> list[Row
     commits = (after.commits - before.commits) / seconds
     runners = sum(spent for name, spent in members.items() if ROLES[name] == "runner")
     each = ", ".join(f"{name} {spent / seconds:.2f}" for name, spent in members.items())
+    backends = ", ".join(
+        f"{name} {ms * (after.of_backends[name] - before.of_backends[name]):.2f}" for name in DATABASES
+    )
     what = f"{load.cameras} cameras at {load.fps:g} frames/s"
     asked = load.cameras * load.fps
     return [
         Row("", f"{what}: stored", "frames/s", frames, asked, note=f"{dropped} frames dropped"),
         Row("", f"{what}: commits of both databases, against frames", "1/s", commits, frames),
         Row("", f"{what}: all runners, of all CPU", "ms/camera-s", ms * runners, ms * total),
-        Row("", f"{what}: database server, of all CPU", "ms/camera-s", ms * database, ms * total),
+        Row("", f"{what}: database server, of all CPU", "ms/camera-s", ms * database, ms * total,
+            note=backends),
         Row("", f"{what}: cores used, of two", "cores", total / seconds, 2, note=f"{each}; database server"
             f" {database / seconds:.2f}"),
     ]  # fmt: skip

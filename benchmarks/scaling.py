@@ -19,10 +19,14 @@ from msgspec import Struct
 
 from app.messages import Instance, RunReport
 from app.orchestrator import heartbeats
-from app.postgres import migrate, open_database
+from app.postgres import Connection, migrate, open_database
 from app.postgres.embedded.server import embedded_server
+from app.predictions.checkpoint import BatchWrite, Fence
+from app.runner.storing import checkpoints, claims
+from benchmarks.analysis import footage
 from benchmarks.clips import camera_clip
-from benchmarks.processes import cpu, memory, of_server, of_service
+from benchmarks.event_storage import batches
+from benchmarks.processes import cpu, exact_cpu, memory, of_server, of_service
 from benchmarks.services import POLL, busy_seconds
 from benchmarks.table import Row, command
 from tests.support.cameras import RtspCamera
@@ -36,6 +40,7 @@ SECONDS = 60
 SIZE = (1280, 720)
 CAMERAS, WATCHED = 8, 15.0
 LEASES, RENEWALS = 100, 200
+SHARING, STATEMENTS = 100, 300
 MOTION = {"type": "motion"}
 
 
@@ -150,6 +155,35 @@ async def renewing(folder: Path) -> float:
             return 1000 * (cpu(of_server(folder)) - began) / LEASES / RENEWALS
 
 
+async def storing(folder: Path) -> tuple[float, float]:
+    """Return the database server's CPU milliseconds for a statement, and for each camera's frame in it.
+
+    A frame has two detections. They are computed from statements of one frame and of SHARING.
+    """
+    async with embedded_server(folder / "data" / "postgres", databases=["predictions"]) as server:
+        dsn = server.dsn("predictions")
+        await migrate(dsn, "app.predictions")
+        async with open_database(dsn) as database, database.connection() as connection:
+            few, many = [await _stored(connection, folder, count) for count in (1, SHARING)]
+    frame = (many - few) / (SHARING - 1)
+    return few - frame, frame
+
+
+async def _stored(connection: Connection, folder: Path, count: int) -> float:
+    """Return the server's CPU milliseconds for a statement with a frame of each of `count` cameras."""
+    fences = [Fence(uuid4(), 1, uuid4()) for _ in range(count)]
+    for fence in fences:
+        await claims.claim(connection, fence)
+    server, began = of_server(folder), 0.0
+    for number, batch in enumerate(batches(footage(2, 2), 1, 2.0, with_events=False)):
+        if number == STATEMENTS // 10:  # the first ones plan
+            began = exact_cpu(server)
+        if number == STATEMENTS:
+            break
+        await checkpoints.write_batches(connection, [BatchWrite(fence, batch) for fence in fences])
+    return 1000 * (exact_cpu(server) - began) / (STATEMENTS - STATEMENTS // 10)
+
+
 async def _look(site: Site, sizes: list[int]) -> None:
     """Record the used memory, until cancelled."""
     while True:
@@ -188,6 +222,12 @@ async def measure(rounds: int) -> list[Row]:
         renewal = median([await renewing(place) for _ in range(rounds)])
         batch = first.database / 2
         rows.append(Row("", "a lease renewed, against a recording's half second", "CPU ms", renewal, batch))
+        place = folder / "statements"
+        place.mkdir()
+        each = [await storing(place) for _ in range(rounds)]
+        statement, frame = (median(costs) for costs in zip(*each, strict=True))
+        what = "a camera's frame in a statement of many, against the statement"
+        rows.append(Row("", what, "CPU ms", frame, statement))
     return rows
 
 

@@ -8,10 +8,14 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from math import ceil
+from operator import itemgetter
 from typing import Any
 
 DAY = 86_400
 GIB = 2**30
+CONNECTIONS = 11
+"""Connections of a runner or an API to the predictions database, at most (docs/fleet.md)."""
+
 MAX_BATCHES = 5.0
 """Batches per second and camera, at most: frames are collected for a fifth of a second."""
 
@@ -34,10 +38,13 @@ class Load:
     )
     runner_mib: float = _option(41.0, "memory of a runner for each camera")
     process_mib: float = _option(150.0, "memory of a runner without cameras")
-    batch_ms: float = _option(1.05, "CPU time of the predictions database for each batch")
+    statement_ms: float = _option(0.7, "CPU time of the predictions database for each statement of a runner")
+    frame_ms: float = _option(0.042, "the same for each camera's frame in a statement")
     renewal_ms: float = _option(0.013, "CPU time of the scenarios database for each renewed lease")
     heartbeat: float = _option(1.0, "seconds between heartbeats (VA_HEARTBEAT_INTERVAL)")
     orchestrators: int = _option(2, "orchestrators; each of them renews every lease")
+    apis: int = _option(2, "processes that answer requests")
+    max_connections: int = _option(1000, "connections that the predictions database allows")
     frame_bytes: float = _option(125.0, "disk space of each stored frame, with its index entries")
     detection_bytes: float = _option(28.0, "disk space of each detection in a frame")
     starts: float = _option(150.0, "scenarios that start per second")
@@ -52,18 +59,20 @@ class Fleet:
     runner_gib: float
     partitions: int
     batches_per_second: float
+    statements_per_second: float
     prediction_cores: float
+    prediction_connections: int
     renewals_per_second: float
     scenario_cores: float
     gib_per_day: float
     start_seconds: float
+    limits: dict[str, float]
+    """Cameras at which a part reaches its limit, if their runners are added."""
 
     @property
     def bottleneck(self) -> str:
-        """Return which part reaches its limit first when cameras and their runners are added."""
-        if self.prediction_cores >= self.scenario_cores:
-            return "predictions database, by its batches per second"
-        return "scenarios database, by its lease renewals per second"
+        """Return which part reaches its limit first."""
+        return min(self.limits, key=self.limits.__getitem__)
 
 
 def size(load: Load) -> Fleet:
@@ -72,19 +81,31 @@ def size(load: Load) -> Fleet:
     each = max(1, int(usable * 1000 / load.runner_ms))
     runners = ceil(load.cameras / each)
     batches = load.cameras * min(load.fps, MAX_BATCHES)
+    statements = runners * min(MAX_BATCHES, batches / runners)
     renewals = load.cameras / load.heartbeat * load.orchestrators
     stored = load.fps * DAY * (load.frame_bytes + load.detection_bytes * load.detections)
+    prediction_cores = (statements * load.statement_ms + batches * load.frame_ms) / 1000
+    scenario_cores = renewals * load.renewal_ms / 1000
+    limits = {
+        "connections of the predictions database (max_connections)": each
+        * (load.max_connections // CONNECTIONS - load.apis),
+        "predictions database, by its frames per second": load.cameras * usable / prediction_cores,
+        "scenarios database, by its lease renewals per second": load.cameras * usable / scenario_cores,
+    }
     return Fleet(
         cameras_per_runner=each,
         runners=runners,
         runner_gib=(load.process_mib + min(each, load.cameras) * load.runner_mib) / 1024,
         partitions=max(12, 2 * load.orchestrators),
         batches_per_second=batches,
-        prediction_cores=batches * load.batch_ms / 1000,
+        statements_per_second=statements,
+        prediction_cores=prediction_cores,
+        prediction_connections=CONNECTIONS * (runners + load.apis),
         renewals_per_second=renewals,
-        scenario_cores=renewals * load.renewal_ms / 1000,
+        scenario_cores=scenario_cores,
         gib_per_day=load.cameras * stored / GIB,
         start_seconds=load.cameras / load.starts,
+        limits=limits,
     )
 
 
@@ -92,6 +113,7 @@ def describe(load: Load, fleet: Fleet) -> str:
     """Return a description of the fleet for people."""
     usable = load.cores * load.utilization
     servers = fleet.prediction_cores / usable
+    limits = fleet.limits.items()
     lines = [
         f"{load.cameras:,} cameras at {load.fps:g} frames/s, {load.detections:g} detections in each",
         (
@@ -103,14 +125,16 @@ def describe(load: Load, fleet: Fleet) -> str:
             f" {fleet.runners / load.heartbeat:,.0f} heartbeats/s"
         ),
         (
-            f"predictions        {fleet.batches_per_second:,.0f} batches/s:"
-            f" {fleet.prediction_cores:.1f} cores, {servers:.2f} of a server with {load.cores}"
+            f"predictions        {fleet.batches_per_second:,.0f} batches/s"
+            f" in {fleet.statements_per_second:,.0f} statements: {fleet.prediction_cores:.1f} cores,"
+            f" {servers:.2f} of a server with {load.cores}"
         ),
+        f"connections        up to {fleet.prediction_connections:,} to the predictions database",
         f"scenarios          {fleet.renewals_per_second:,.0f} renewals/s: {fleet.scenario_cores:.1f} cores",
         f"disk               {fleet.gib_per_day:,.1f} GiB per day",
         f"start of all       {fleet.start_seconds:,.0f} s",
-        f"bottleneck         {fleet.bottleneck}"
-        + (f", at {load.cameras / servers:,.0f} cameras" if servers else ""),
+        "limits",
+        *(f"{cameras:>12,.0f} cameras  {part}" for part, cameras in sorted(limits, key=itemgetter(1))),
     ]
     return "\n".join(lines)
 

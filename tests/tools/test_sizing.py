@@ -23,14 +23,26 @@ def test_the_batches_of_a_camera_are_limited() -> None:
     assert size(Load(cameras=1, fps=30)).batches_per_second == 5
 
 
+def test_the_cameras_of_a_runner_share_statements() -> None:
+    few = size(Load(cameras=10_000, cores=64))
+    many = size(Load(cameras=10_000, cores=4))
+    assert few.statements_per_second == 5 * few.runners < many.statements_per_second
+    assert few.prediction_cores < many.prediction_cores
+    assert few.prediction_connections == 11 * (few.runners + 2)
+    assert size(Load(cameras=1, fps=0.5)).statements_per_second == 0.5
+
+
 def test_the_bottleneck_depends_on_the_costs() -> None:
-    load = Load(cameras=100)
-    assert "predictions" in size(load).bottleneck
-    assert "scenarios" in size(replace(load, fps=0.01)).bottleneck
+    load = Load(cameras=100, max_connections=1_000_000)
+    assert size(load).bottleneck.startswith("predictions")
+    assert size(replace(load, fps=0.01)).bottleneck.startswith("scenarios")
+    assert size(replace(load, max_connections=100)).bottleneck.startswith("connections")
 
 
 def test_the_output_begins_with_the_load(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--cameras", "10000", "--cores", "16"])
     page = capsys.readouterr().out
     assert page.startswith("10,000 cameras at 2 frames/s")
-    assert "bottleneck         predictions database" in page
+    limits = page.partition("limits\n")[2].splitlines()
+    assert "predictions database, by its frames per second" in limits[1]
+    assert [len(limits), "cameras  connections" in limits[0]] == [3, True]
