@@ -226,7 +226,7 @@ async def measure(rounds: int, hours: float = HOURS, *, plans: bool = False) -> 
             worst = max(costs, key=lambda cost: cost[0] / cost[1])
             note = "" if len(costs) < 2 else "ratios: " + ", ".join(f"{a / b:.2f}" for a, b in costs)
             goal = None if name in MORE else at_most(2)
-            rows.append(Row("14" if goal else "", f"a day's {name}", "CPU ms", *worst, goal, note))
+            rows.append(Row("17" if goal else "", f"a day's {name}", "CPU ms", *worst, goal, note))
     what = f"{int(long.seconds * FPS):,} frames with {long.events:,} events of {long.objects:,} objects"
     print(f"{what}; the minute has {short.events} events of {short.objects}")
     return rows
