@@ -40,7 +40,7 @@ class Load:
     process_mib: float = _option(150.0, "memory of a runner without cameras")
     statement_ms: float = _option(0.7, "CPU time of the predictions database for each statement of a runner")
     frame_ms: float = _option(0.042, "the same for each camera's frame in a statement")
-    renewal_ms: float = _option(0.013, "CPU time of the scenarios database for each renewed lease")
+    renewal_ms: float = _option(0.046, "CPU time of the scenarios database for each renewed lease")
     heartbeat: float = _option(1.0, "seconds between heartbeats (VA_HEARTBEAT_INTERVAL)")
     orchestrators: int = _option(2, "orchestrators; each of them renews every lease")
     apis: int = _option(2, "processes that answer requests")
