@@ -178,19 +178,30 @@ async def measure(_: int, load: Load) -> list[Row]:
             fleet.chance.seed(seed)
             site = Site(fleet, folder, scenarios, predictions)
             await site.record()
-            started = await site.add_cameras(load)
-            print(f"all cameras active after {started:.0f} s", flush=True)
+            rows = [await starting_row(site, load)]
             await sleep(10)
             before = await site.spent()
             await sleep(load.calm)
             after = await site.spent()
             dropped = await predictions.fetchval("SELECT sum(frames_dropped) FROM checkpoints WHERE live")
-            rows = calm_rows(load, before, after, int(dropped))
+            rows += calm_rows(load, before, after, int(dropped))
             await site.disturb(load)
             away = [each.seconds_away for each in await interruptions(scenarios, fleet.kills)]
             found = await verify(scenarios, predictions)
             attempts = await scenarios.fetchval("SELECT sum(attempt - 1) FROM scenarios")
         return [*rows, *disturbed_rows(load, fleet, away, found, attempts)]
+
+
+async def starting_row(site: Site, load: Load) -> Row:
+    """Start the cameras; return what each of them costs."""
+    before = await site.spent()
+    seconds = await site.add_cameras(load)
+    after = await site.spent()
+    members = sum(after.members.values()) - sum(before.members.values())
+    database = after.database - before.database
+    ms = 1000 / load.cameras
+    return Row("", f"{load.cameras} cameras started: of all processes, of the database", "ms/camera",
+        ms * members, ms * database, note=f"all active after {seconds:.0f} s")  # fmt: skip
 
 
 def calm_rows(load: Load, before: Spent, after: Spent, dropped: int) -> list[Row]:
