@@ -1,6 +1,7 @@
 """Logging in from a page: a key becomes a cookie, which only this service's own pages can use."""
 
 import asyncio
+import hmac
 from datetime import UTC, datetime, timedelta
 from time import time
 from typing import cast
@@ -110,6 +111,30 @@ async def test_who_logs_out_is_out() -> None:
             "needs_key": True,
             "expires_at": None,
         }
+
+
+async def test_a_copy_of_a_cookie_is_valid_until_it_ends_although_its_owner_logged_out() -> None:
+    """Nothing is stored of sessions: SECURITY.md says so, and how to end them all."""
+    service = application()
+    async with browser(service) as http:
+        await http.post("/session", json={"key": KEY}, headers=OWN)
+        copy = http.cookies[COOKIE]
+        await http.delete("/session", headers=OWN)
+        assert (await http.get("/detectors")).status_code == 401
+    async with browser(service, cookie=copy) as http:
+        assert (await http.get("/detectors")).status_code == 200
+    async with browser(service, cookie=cookie_of(KEY, ends_in=-1)) as http:
+        assert (await http.get("/detectors")).status_code == 401
+
+
+def test_who_has_a_cookie_can_try_keys_without_the_service() -> None:
+    """So keys must be made by chance."""
+    expires_at, _, code = cookie_of(KEY).partition(".")
+    codes = {
+        key: hmac.digest(key.encode(), f"videoanalysis session until {expires_at}".encode(), "sha256").hex()
+        for key in (VIEWER, KEY)
+    }
+    assert [key for key, made in codes.items() if made == code] == [KEY]
 
 
 async def test_a_client_is_told_what_it_may_do() -> None:
