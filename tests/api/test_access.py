@@ -1,9 +1,10 @@
 """What viewers may do, and the table of it in SECURITY.md."""
 
+import asyncio
 import re
 from hmac import compare_digest
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import msgspec
@@ -169,3 +170,18 @@ async def test_a_refused_viewer_is_told_why(start: Start) -> None:
 def test_viewers_need_keys_of_their_own_beside_api_keys(keys: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match="VA_VIEWER_KEYS needs VA_API_KEYS: set both, to different keys"):
         load({"VA_VIEWER_KEYS": VIEWER} | keys)
+
+
+async def test_a_request_needs_no_thread_to_be_let_in(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of runs hold the interpreter's lock, and a request would wait for it twice."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a thread was asked for")
+
+    async with start(api_keys=(KEY,), viewer_keys=(VIEWER,)) as app, connected(app) as client:
+        monkeypatch.setattr(asyncio.get_running_loop(), "run_in_executor", refuse)
+        for key in (KEY, VIEWER):
+            answer = await client.get("/scenarios/counts", headers={"Authorization": f"Bearer {key}"})
+            assert answer.status_code == 200, answer.text
+        refused = await client.delete(f"/scenarios/{uuid4()}", headers={"Authorization": f"Bearer {VIEWER}"})
+        assert refused.status_code == 403

@@ -100,10 +100,13 @@ def admit(
     raise _key_needed(f"Send a key of {variable} as `Authorization: Bearer …`.")
 
 
-def check_access(connection: AnyConnection, handler: BaseRouteHandler) -> None:
+async def check_access(connection: AnyConnection, handler: BaseRouteHandler) -> None:
     """Guard of all routes: a viewer's key may read what is not for administrators only.
 
-    Raises ProblemError (403) if it may not.
+    It awaits nothing, but Litestar calls other functions in a thread, for which a request waits behind runs.
+
+    Raises:
+        ProblemError: it may not (403)
     """
     caller = connection.scope.get("auth")
     if isinstance(caller, str) and caller.startswith("viewer:") and is_for_admins(handler):
