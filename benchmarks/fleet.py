@@ -26,7 +26,7 @@ from msgspec import Struct
 from benchmarks.processes import cpu, of_server, of_service
 from benchmarks.table import Row, at_most, command
 from tests.support.chaos_fleet import ChaosFleet, chaos_fleet
-from tests.support.ground_truth import Findings, interruptions, make_clips, percentile, verify
+from tests.support.ground_truth import Findings, Interruption, interruptions, make_clips, percentile, verify
 from tests.support.kafka import any_broker
 from tests.support.waiting import until
 
@@ -186,10 +186,10 @@ async def measure(_: int, load: Load) -> list[Row]:
             dropped = await predictions.fetchval("SELECT sum(frames_dropped) FROM checkpoints WHERE live")
             rows += calm_rows(load, before, after, int(dropped))
             await site.disturb(load)
-            away = [each.seconds_away for each in await interruptions(scenarios, fleet.kills)]
+            broken = await interruptions(scenarios, fleet.kills)
             found = await verify(scenarios, predictions)
             attempts = await scenarios.fetchval("SELECT sum(attempt - 1) FROM scenarios")
-        return [*rows, *disturbed_rows(load, fleet, away, found, attempts)]
+        return [*rows, *disturbed_rows(load, fleet, broken, found, attempts)]
 
 
 async def starting_row(site: Site, load: Load) -> Row:
@@ -232,18 +232,23 @@ def calm_rows(load: Load, before: Spent, after: Spent, dropped: int) -> list[Row
 
 
 def disturbed_rows(
-    load: Load, fleet: ChaosFleet, away: list[float], found: Findings, attempts: int
+    load: Load, fleet: ChaosFleet, broken: list[Interruption], found: Findings, attempts: int
 ) -> list[Row]:
     """Return the rows of the time in which processes were killed."""
     kinds: Mapping[str, int] = {
         role: sum(kill.role == role for kill in fleet.kills) for role in sorted(set(ROLES.values()))
     }
     killed = ", ".join(f"{number} of {role}" for role, number in kinds.items())
+    last = {(each.scenario_id, each.back): each for each in sorted(broken, key=lambda each: each.killed)}
+    away = [each.seconds_away for each in last.values()]
+    longest = max((each.seconds_away for each in broken), default=0.0)
+    twice = len(broken) - len(last)
+    again = f"{twice} runs were killed again before; counted from the first kill: {longest:.1f} s"
     lost = found.missing_events + found.doubled_events + found.wrong_events
     return [
         Row("", f"a run active again after {load.kills} kills, p50", "s", percentile(away, 0.5), BACK,
-            at_most(1), f"kills: {killed}; {len(away)} runs interrupted, {attempts} later attempts"),
-        Row("", "the same, the longest", "s", max(away, default=0.0), BACK, at_most(1)),
+            at_most(1), f"kills: {killed}; {len(broken)} runs interrupted, {attempts} later attempts"),
+        Row("", "the same, the longest", "s", max(away, default=0.0), BACK, at_most(1), again),
         Row("", "events of recordings missing, doubled or wrong", "of all", lost, found.events, at_most(0),
             f"{found.missing_events} missing, {found.doubled_events} doubled, {found.wrong_events} wrong"),
         Row("", "frames of recordings missing, doubled or wrong", "of all",

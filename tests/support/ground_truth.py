@@ -14,6 +14,7 @@ from itertools import pairwise
 from math import ceil, floor, inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
 
 import asyncpg
 from msgspec import Struct, field
@@ -195,6 +196,7 @@ class Kill(NamedTuple):
 class Interruption(NamedTuple):
     """A run that a kill interrupted; when it was dispatched again, and active or at its end: None if not."""
 
+    scenario_id: UUID
     killed: datetime
     dispatched: datetime | None
     back: datetime | None
@@ -226,7 +228,7 @@ async def interruptions(scenarios: "Connection", kills: Sequence[Kill]) -> list[
         if died is None or (ended is not None and (ended["at"] < died or ended["to_state"] == "inactive")):
             continue
         times = [None if event is None else event["at"] for event in (again, back)]
-        found.append(Interruption(died, *times))
+        found.append(Interruption(dispatched["scenario_id"], died, *times))
     return found
 
 
