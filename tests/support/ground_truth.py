@@ -7,7 +7,7 @@ the service is asked or used: neither its API and counters, nor its lifecycle an
 import json
 import struct
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from fractions import Fraction
 from itertools import pairwise
@@ -124,7 +124,7 @@ async def verify(scenarios: "Connection", predictions: "Connection") -> Findings
         first = happened.setdefault(scenario["spec"], what)
         if first != what:
             found.differing += 1
-            _judge_events(found, first, what)
+            judge_events(found, first, what)
     return found
 
 
@@ -140,9 +140,10 @@ async def idle_runners(scenarios: "Connection") -> int:
     return found
 
 
-def _judge_events(
-    found: Findings, expected: Sequence[asyncpg.Record], stored: Sequence[asyncpg.Record]
+def judge_events(
+    found: Findings, expected: Sequence[Iterable[object]], stored: Sequence[Iterable[object]]
 ) -> None:
+    """Count the events that are missing, doubled or wrong, whatever their ids, which come first."""
     before, after = (Counter(repr(tuple(event)[1:]) for event in events) for events in (expected, stored))
     more = after - before
     found.missing_events += (before - after).total()
