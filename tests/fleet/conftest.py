@@ -15,6 +15,6 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     folder = tmp_path_factory.mktemp("media")
     marker_clip(folder / "90.mp4", frames=90, size=(256, 192))
-    for frames in (300, 700, 1800):
+    for frames in (300, 1800):
         marker_clip(folder / f"{frames}.mp4", frames=frames)
     return folder

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from uuid import uuid4
 
 from anyio import create_task_group
@@ -57,13 +58,20 @@ class Fleet:
 
 @asynccontextmanager
 async def fleet(
-    folder: Path, media: Path, broker: str, code: Mapping[str, Path] | None = None, /, **members: str
+    folder: Path,
+    media: Path,
+    broker: str,
+    code: Mapping[str, Path] = MappingProxyType({}),
+    apps: Mapping[str, str] = MappingProxyType({}),
+    /,
+    **members: str,
 ) -> AsyncIterator[Fleet]:
-    """Run a fleet during the block: `members` maps names to roles, `code` is that of `Fleet.add`."""
+    """Run a fleet during the block: `members` maps names to roles, `code` and `apps` to those of `add`."""
     started = Fleet(folder, media, broker)
     try:
         for name, roles in members.items():
-            started.add(name, roles, code=(code or {}).get(name, ROOT))
+            app = apps.get(name, "app.main:app")
+            started.add(name, roles, app=app, code=code.get(name, ROOT))
         for member in started.members.values():
             await member.ready(120)
         yield started
