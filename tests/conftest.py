@@ -18,11 +18,12 @@ from tests.support.missing import broker_or_skip
 from tests.support.scheduling import Scheduling, rank
 from tests.support.secure_listener import SecureListener
 from tests.support.service import ServiceProcess
-from tests.support.temporary import fast_folder
+from tests.support.temporary import MEMORY, fast_folder, has_room
 from tests.torture.battery import table
 
 cv2.setNumThreads(1)  # as app.process does: OpenCV's threads would change the order of detections
 
+_ROOM = 8 * 2**30  # bytes
 SHARE = 0.8
 """The share of its time limit after which an async test is cancelled, which shows what it waited for.
 
@@ -31,8 +32,13 @@ At the limit itself the whole process is ended, and every thread's stack is show
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Fork services; keep clips for the whole session, in a folder that the processes of `-n` share."""
+    """Fork services; keep clips for the whole session, in a folder that the processes of `-n` share.
+
+    Temporary folders are in memory if there is room for those of a whole session.
+    """
     ServiceProcess.may_fork = True
+    if has_room(_ROOM):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     if FOLDER not in os.environ:
         stack = ExitStack()
         os.environ[FOLDER] = str(stack.enter_context(fast_folder("videoanalysis-clips-")))

@@ -1,6 +1,7 @@
 """The service as a user runs it: `uvicorn app.main:app` in its own process, in an empty folder.
 
-In tests, its process is forked from one that has imported it, unless that would change what is tested.
+In tests, its process is forked from one that has imported it, and has databases that were prepared, unless
+that would change what is tested.
 """
 
 import os
@@ -20,6 +21,7 @@ from anyio.from_thread import start_blocking_portal
 from tests.support.forked import ForkedProcess
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
+from tests.support.prepared_data import prepare_data
 from tests.support.waiting import until
 
 Json = dict[str, Any]
@@ -81,6 +83,8 @@ class ServiceProcess:
             and self.python == sys.executable
             and "LD_PRELOAD" not in environment
         ):
+            if not {"VA_SCENARIOS_DSN", "VA_PREDICTIONS_DSN"} & self._variables.keys():
+                prepare_data(self.folder / self._variables.get("VA_DATA_DIR", "data"))
             self._process = ForkedProcess(options, self.folder, environment, self.log)
             return
         with self.log.open("ab") as log:
