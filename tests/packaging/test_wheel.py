@@ -165,15 +165,3 @@ def test_the_installed_command_analyses_files_in_any_folder(environment: Path, t
     again = json.loads(called(environment, tmp_path, *asked))
     assert again["files"] == [file | {"was_analysed_before": True}]
     assert not list(tmp_path.glob(".videoanalysis/postgres/data/postmaster.pid"))  # its server has ended
-
-
-def test_the_settings_module_runs_from_the_wheel(environment: Path, tmp_path: Path) -> None:
-    said = subprocess.run(
-        [environment / "bin" / "python", "-m", "videoanalysis.settings"],
-        cwd=tmp_path,
-        env={"VA_PORT": "8123"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert said.stdout == "--host 127.0.0.1 --port 8123\n"
