@@ -35,6 +35,7 @@ MODULES = (
     "instead",
     "first_prediction",
     "memory",
+    "idle",
     "api_latency",
     "viewers",
     "queries",

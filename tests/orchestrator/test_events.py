@@ -26,7 +26,7 @@ from app.orchestrator.decisions import apply
 from app.orchestrator.handlers import create_scenarios, handle_command, handle_run_events
 from app.orchestrator.lifecycle import AssignRun, ScenarioRecord
 from app.postgres import Connection
-from tests.orchestrator.conftest import SPEC, World
+from tests.orchestrator.conftest import PATIENT, SPEC, World
 from tests.support.databases import blocks_another
 from tests.support.waiting import until
 
@@ -142,7 +142,7 @@ async def test_a_later_event_of_a_scenario_waits_for_the_earlier_one(world: Worl
 
 
 async def test_an_event_that_cannot_be_stored_costs_no_other(world: World) -> None:
-    async with world.orchestrator():
+    async with world.orchestrator(timing=PATIENT):
         *good, bad = await dispatched(world, 6)
         async with create_task_group() as group:
             # PostgreSQL takes no null characters.
@@ -158,7 +158,7 @@ async def test_an_event_that_cannot_be_stored_costs_no_other(world: World) -> No
 
 async def test_commands_that_wait_together_share_transactions(world: World) -> None:
     keys = world.bus.partition_keys(orchestrator_commands)
-    async with world.orchestrator(), create_task_group() as group:
+    async with world.orchestrator(timing=PATIENT), create_task_group() as group:
         for key in keys:
             group.start_soon(
                 world.bus.publish,
