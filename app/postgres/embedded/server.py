@@ -121,8 +121,7 @@ class EmbeddedServer:
         while True:
             await sleep(pause)
             try:
-                await to_thread.run_sync(self._cluster.trim_log)
-                if await to_thread.run_sync(self._is_running):
+                if await to_thread.run_sync(self._look_after):
                     continue
                 log.warning("the database server died and is restarted", log=str(self._cluster.log))
                 with FileLock(self._start_lock) as start_lock:
@@ -203,6 +202,11 @@ class EmbeddedServer:
     def _spawn(self) -> bool:
         self._child = self._cluster.spawn(self._sockets)
         return self._child is not None
+
+    def _look_after(self) -> bool:
+        """Rotate the log, and return whether the server runs: in one step, because it is done each second."""
+        self._cluster.trim_log()
+        return self._is_running()
 
     def _is_running(self) -> bool:
         """Return whether any process of a server is left. Reaps the one that this process started."""
