@@ -1,7 +1,7 @@
 """Plug-ins: those that can be used are loaded, and of the others it is told what is wrong."""
 
 import sys
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, PathDistribution
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -141,6 +141,27 @@ def test_a_package_with_a_damaged_list_of_entry_points_is_left_out(
     assert plugins.faults == {
         "damaged": "the package 'damaged' cannot be used: its entry points are damaged, so reinstall it"
     }
+
+
+def test_without_plugins_no_description_of_a_package_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are a hundred packages, and each process would parse all of theirs."""
+    folder = tmp_path / "unrelated-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: unrelated\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[console_scripts]\nunrelated = unrelated:main\n")
+    read: list[str] = []
+
+    def read_text(package: PathDistribution, name: str) -> str | None:
+        read.append(name)
+        return original(package, name)
+
+    original = PathDistribution.read_text
+    monkeypatch.setattr(PathDistribution, "read_text", read_text)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert load_plugins(["motion"]) == Plugins()
+    assert read == ["entry_points.txt"]
 
 
 def test_two_packages_with_one_name_are_both_left_out() -> None:
