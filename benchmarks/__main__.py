@@ -36,6 +36,7 @@ MODULES = (
     "first_prediction",
     "memory",
     "idle",
+    "starting",
     "api_latency",
     "viewers",
     "queries",

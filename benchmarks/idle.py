@@ -28,13 +28,17 @@ SECONDS = 30.0
 _WARM_UP = 10.0
 
 
-def left_alone() -> Callable[..., Awaitable[None]]:
-    """Make the application of the reference, and import the libraries that the service imports."""
+def service_libraries() -> list[str]:
+    """Return the modules that the service imports, without its own."""
     script = "import sys, app.service; print(*(name for name in sys.modules if name.split('.')[0] != 'app'))"
     found = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, stdout=PIPE, text=True)
-    for name in found.stdout.split():
-        if not name.startswith("__"):
-            import_module(name)
+    return [name for name in found.stdout.split() if not name.startswith("__")]
+
+
+def left_alone() -> Callable[..., Awaitable[None]]:
+    """Make the application of the reference, and import the libraries that the service imports."""
+    for name in service_libraries():
+        import_module(name)
     return _answer_nothing
 
 
