@@ -10,11 +10,13 @@ import time
 from array import array
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from subprocess import PIPE, Popen
 from tempfile import TemporaryDirectory
 from threading import Thread
+from uuid import uuid4
 
 import av
 import psutil
@@ -161,6 +163,13 @@ def noted(folder: Path) -> int:
     return (folder / FILE).stat().st_size // 8
 
 
+async def _create(service: ServiceProcess, url: str, scenario_id: str) -> bool:
+    """Create a scenario; return False if the service was too busy and must be asked again."""
+    sampling = {"mode": "fps", "fps": SAMPLED}
+    new = {"id": scenario_id, "source": url, "detector": {"type": "mock"}, "sampling": sampling}
+    return (await service.http.post("/scenarios", json=new)).status_code != 503
+
+
 async def start(service: ServiceProcess, url: str, count: int) -> list[str]:
     """Create the scenarios, and wait until all of them run."""
 
@@ -168,10 +177,9 @@ async def start(service: ServiceProcess, url: str, count: int) -> list[str]:
         answer = await service.http.get("/scenarios", params={"state": "active", "limit": 1000})
         return len(answer.json()["items"]) == count
 
-    ids = [
-        await service.create(url, {"type": "mock"}, sampling={"mode": "fps", "fps": SAMPLED})
-        for _ in range(count)
-    ]
+    ids = [str(uuid4()) for _ in range(count)]
+    for scenario_id in ids:
+        await until(partial(_create, service, url, scenario_id), STARTED_WITHIN)
     await until(are_active, STARTED_WITHIN, poll=1.0)
     return ids
 
