@@ -115,9 +115,9 @@ class NewSourceChange(Struct, frozen=True):
 class AnalysisUpdate(Struct, frozen=True):
     """What a batch changes in the analysis.
 
-    `events`: one for each that is new, or of which more has changed than when it was seen last; that is in
-    `open_events`. These and `carried` are those after the batch. `saved`: None: as before. `pictures`: of
-    some of the events that are new or were seen, at most one of each.
+    `events`: one for each that is new or has ended, and, if a state is saved, for each that was seen better;
+    when it was seen last is in `open_events`. These and `carried` are those after the batch. `saved`: None:
+    as before. `pictures`: of some of the events that are new or were seen, at most one of each.
     """
 
     carried: Carried
@@ -151,8 +151,13 @@ class Batch(Struct, frozen=True):
 
     @property
     def has_events(self) -> bool:
-        """Whether events or deliveries are stored with it."""
-        return self.analysis is not None and bool(self.analysis.events or self.analysis.deliveries)
+        """Whether events are stored with it."""
+        return self.analysis is not None and bool(self.analysis.events)
+
+    @property
+    def has_deliveries(self) -> bool:
+        """Whether deliveries of events are stored with it."""
+        return self.analysis is not None and bool(self.analysis.deliveries)
 
     @property
     def has_pictures(self) -> bool:

@@ -52,6 +52,7 @@ class BatchBuilder:
         self._stored_analysis = checkpoint.carried, checkpoint.open_events
         self._changed_events: dict[int, Event] = {}
         self._best_frames: dict[int, int] = {}  # of open events, as this run has stored them
+        self._seen_better: dict[int, Event] = {}  # open events whose best frames are not stored yet
         self._pictures: dict[int, NewPicture] = {}  # of events
         self.saved_analysis: SavedAnalysis | None = None
         """To be stored with the next frames of analysis."""
@@ -184,9 +185,9 @@ class BatchBuilder:
     def _analysis_update(self) -> AnalysisUpdate | None:
         if not self._is_analysis_changed:
             return None
-        events, self._changed_events = self._to_store(self._changed_events.values()), {}
-        pictures, self._pictures = tuple(self._pictures.values()), {}
         saved, self.saved_analysis = self.saved_analysis, None
+        events, self._changed_events = self._to_store(self._changed_events.values(), saved), {}
+        pictures, self._pictures = tuple(self._pictures.values()), {}
         self._is_analysis_changed = False
         open_events = tuple(self._open_events.values())
         before, self._stored_analysis = self._stored_analysis, (self._carried, open_events)
@@ -194,17 +195,27 @@ class BatchBuilder:
             return None  # nothing is in the picture
         return AnalysisUpdate(self._carried, events, open_events, saved, pictures=pictures)
 
-    def _to_store(self, changed: Iterable[Event]) -> tuple[Event, ...]:
-        """Return the events of which more has changed than when they were last seen."""
+    def _to_store(self, changed: Iterable[Event], saved: SavedAnalysis | None) -> tuple[Event, ...]:
+        """Return the events that are new to this run or not open any more, and with a state all others.
+
+        Of these, those that were seen better than they are stored: a replay from that state finds the rest.
+        """
         found = []
         for event in changed:
+            number, best = event.event_id, self._best_frames.get(event.event_id)
             if event.state != "open":
-                self._best_frames.pop(event.event_id, None)
-            elif self._best_frames.get(event.event_id) == event.best_frame:
-                continue
-            else:
-                self._best_frames[event.event_id] = event.best_frame
-            found.append(event)
+                self._best_frames.pop(number, None)
+                self._seen_better.pop(number, None)
+                found.append(event)
+            elif best is None:
+                self._best_frames[number] = event.best_frame
+                found.append(event)
+            elif best != event.best_frame:
+                self._seen_better[number] = event
+        if saved is not None:
+            found += self._seen_better.values()
+            self._best_frames |= {number: one.best_frame for number, one in self._seen_better.items()}
+            self._seen_better = {}
         return tuple(found)
 
     def _note_size(self, task: FrameTask) -> None:

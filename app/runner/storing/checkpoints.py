@@ -28,8 +28,10 @@ from .write_statements import (
     WRITE,
     WRITE_SEVERAL,
     WRITE_SEVERAL_WITH_ANALYSIS,
+    WRITE_SEVERAL_WITH_DELIVERIES,
     WRITE_SEVERAL_WITH_EVENTS,
     WRITE_WITH_ANALYSIS,
+    WRITE_WITH_DELIVERIES,
     WRITE_WITH_EVENTS,
     WRITE_WITH_PICTURES,
 )
@@ -102,7 +104,7 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
         rows.box_size,
         *structs.astuple(count_timeline(batch.predictions)),
         *([] if batch.analysis is None else analysis_values(batch.analysis)),
-        *(event_values(batch.analysis) if batch.has_events or batch.has_pictures else []),
+        *_events(batch),
         *_pictures(batch),
     )
     return moved == 1
@@ -111,15 +113,29 @@ async def write(connection: Connection, fence: Fence, batch: Batch) -> bool:
 def _statement(batch: Batch) -> str:
     if batch.has_pictures:
         return WRITE_WITH_PICTURES
+    if batch.has_deliveries:
+        return WRITE_WITH_DELIVERIES
     if batch.has_events:
         return WRITE_WITH_EVENTS
     return WRITE if batch.analysis is None else WRITE_WITH_ANALYSIS
 
 
-def _statement_for_several(has_analysis: bool, has_events: bool) -> str:
+def _statement_for_several(has_analysis: bool, has_events: bool, has_deliveries: bool) -> str:
+    if has_deliveries:
+        return WRITE_SEVERAL_WITH_DELIVERIES
     if has_events:
         return WRITE_SEVERAL_WITH_EVENTS
     return WRITE_SEVERAL_WITH_ANALYSIS if has_analysis else WRITE_SEVERAL
+
+
+def _events(batch: Batch) -> list[str]:
+    """Return the events and deliveries of a batch, as parameters of its statement."""
+    update = batch.analysis
+    has_deliveries = batch.has_deliveries or batch.has_pictures
+    if update is None or not (batch.has_events or has_deliveries):
+        return []
+    events = encode_events(update.events)
+    return [events, _json(update.deliveries)] if has_deliveries else [events]
 
 
 def _pictures(batch: Batch) -> tuple[object, ...]:
@@ -143,13 +159,6 @@ def analysis_values(update: AnalysisUpdate | None) -> tuple[object, ...]:
     )
 
 
-def event_values(update: AnalysisUpdate | None) -> tuple[str | None, str | None]:
-    """Return the events and deliveries of a batch, as parameters; each is None if it has none."""
-    if update is None:
-        return None, None
-    return encode_events(update.events), _json(update.deliveries)
-
-
 async def _write_several(connection: Connection, writes: Sequence[BatchWrite]) -> set[int]:
     """Store what can be stored, and return the numbers of these writes, counted from 1."""
     fences, batches = [write.fence for write in writes], [write.batch for write in writes]
@@ -160,9 +169,11 @@ async def _write_several(connection: Connection, writes: Sequence[BatchWrite]) -
     counts = [count_timeline(batch.predictions) for batch in batches]
     ends = list(accumulate(len(rows.frames) for rows in encoded))
     has_analysis = any(batch.analysis is not None for batch in batches)
-    has_events = any(batch.has_events for batch in batches)
+    has_deliveries = any(batch.has_deliveries for batch in batches)
+    has_events = has_deliveries or any(batch.has_events for batch in batches)
+    updates = [batch.analysis for batch in batches]
     moved = await connection.fetch(
-        _statement_for_several(has_analysis, has_events),
+        _statement_for_several(has_analysis, has_events, has_deliveries),
         [fence.scenario_id for fence in fences],
         [fence.attempt for fence in fences],
         [fence.run_token for fence in fences],
@@ -202,8 +213,9 @@ async def _write_several(connection: Connection, writes: Sequence[BatchWrite]) -
         [rows.box_size for rows in encoded],
         [n for n, each in enumerate(counts, 1) for _ in each.labels],
         *[_joined([getattr(each, name) for each in counts]) for name in TimelineCounts.__struct_fields__],
-        *(zip(*[analysis_values(batch.analysis) for batch in batches], strict=True) if has_analysis else []),
-        *(zip(*[event_values(batch.analysis) for batch in batches], strict=True) if has_events else []),
+        *(zip(*map(analysis_values, updates), strict=True) if has_analysis else []),
+        *([[encode_events(one.events) if one else None for one in updates]] if has_events else []),
+        *([[_json(one.deliveries) if one else None for one in updates]] if has_deliveries else []),
     )
     return {row["n"] for row in moved}
 

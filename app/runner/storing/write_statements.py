@@ -33,13 +33,16 @@ _EVENTS = f"""
                best_time = excluded.best_time, best_box = excluded.best_box,
                best_confidence = excluded.best_confidence
          WHERE known.state <> 'ended'
-    ), told AS (
+    )"""  # noqa: S608 - of the code's own constants
+
+_DELIVERIES = """
+    , told AS (
         INSERT INTO deliveries (id, scenario_id, event_id, channel, payload)
         SELECT id, scenario_id, event_id, channel, payload::jsonb
-          FROM moved CROSS JOIN LATERAL json_to_recordset({{deliveries}}::json)
+          FROM moved CROSS JOIN LATERAL json_to_recordset({deliveries}::json)
                AS d (id uuid, event_id bigint, channel text, payload text)
         ON CONFLICT (id) DO NOTHING
-    )"""  # noqa: S608 - of the code's own constants
+    )"""
 
 # A run that goes on after another does not know the pictures that are stored, so the better one stays. A
 # picture is stored if an event shows it from now on.
@@ -215,15 +218,19 @@ _SET_ANALYSIS = "".join(
     f", {column} = coalesce({_one(number, kind)}::{to}, {column})"
     for number, (column, kind, to) in enumerate(_ANALYSIS_COLUMNS, 41)
 )
-_WRITE_EVENTS = _EVENTS.format(is_live="$17", events=_one(49, "text"), deliveries=_one(50, "text"))
+_WRITE_EVENTS = _EVENTS.format(is_live="$17", events=_one(49, "text"))
+_WRITE_DELIVERIES = _WRITE_EVENTS + _DELIVERIES.format(deliveries=_one(50, "text"))
 
 WRITE_WITH_ANALYSIS = _ONE.format(set_analysis=_SET_ANALYSIS, write_events="")
 """Has eight more parameters: those of `checkpoints.analysis_values`."""
 
 WRITE_WITH_EVENTS = _ONE.format(set_analysis=_SET_ANALYSIS, write_events=_WRITE_EVENTS)
-"""Has two more parameters: those of `checkpoints.event_values`."""
+"""Has one more parameter: the events."""
 
-WRITE_WITH_PICTURES = _ONE.format(set_analysis=_SET_ANALYSIS, write_events=_WRITE_EVENTS + _PICTURES)
+WRITE_WITH_DELIVERIES = _ONE.format(set_analysis=_SET_ANALYSIS, write_events=_WRITE_DELIVERIES)
+"""Has one more parameter: the deliveries as JSON."""
+
+WRITE_WITH_PICTURES = _ONE.format(set_analysis=_SET_ANALYSIS, write_events=_WRITE_DELIVERIES + _PICTURES)
 """Has six more parameters: those of `evidence.encode_pictures`."""
 
 WRITE_SEVERAL = _SEVERAL.format(set_analysis="", write_events="")
@@ -236,10 +243,14 @@ _SET_ANALYSIS_OF_SEVERAL = "".join(
 WRITE_SEVERAL_WITH_ANALYSIS = _SEVERAL.format(set_analysis=_SET_ANALYSIS_OF_SEVERAL, write_events="")
 """Has eight more arrays, with one value for each batch."""
 
+_WRITE_EVENTS_OF_SEVERAL = _EVENTS.format(is_live=_of_batch(17, "boolean"), events=_of_batch(53, "text"))
 WRITE_SEVERAL_WITH_EVENTS = _SEVERAL.format(
-    set_analysis=_SET_ANALYSIS_OF_SEVERAL,
-    write_events=_EVENTS.format(
-        is_live=_of_batch(17, "boolean"), events=_of_batch(53, "text"), deliveries=_of_batch(54, "text")
-    ),
+    set_analysis=_SET_ANALYSIS_OF_SEVERAL, write_events=_WRITE_EVENTS_OF_SEVERAL
 )
-"""Has two more arrays, with one value for each batch."""
+"""Has one more array: the events of each batch."""
+
+WRITE_SEVERAL_WITH_DELIVERIES = _SEVERAL.format(
+    set_analysis=_SET_ANALYSIS_OF_SEVERAL,
+    write_events=_WRITE_EVENTS_OF_SEVERAL + _DELIVERIES.format(deliveries=_of_batch(54, "text")),
+)
+"""Has one more array: the deliveries of each batch."""

@@ -68,7 +68,8 @@ async def pictures(world: World) -> list[Record]:
     async with world.database.connection() as connection:
         return await connection.fetch(
             "SELECT p.*, s.event_id, s.box, s.score, e.kind, e.start_frame, e.end_frame FROM event_pictures s"
-            "  JOIN evidence p USING (scenario_id, frame) JOIN events e USING (scenario_id, event_id)"
+            "  JOIN evidence p USING (scenario_id, frame)"
+            "  JOIN current_events e USING (scenario_id, event_id)"
             " WHERE scenario_id = $1 ORDER BY event_id",
             world.scenario_id,
         )

@@ -170,29 +170,36 @@ def test_a_last_batch_without_new_frames_keeps_the_position() -> None:
     assert (batch.start, batch.end, batch.position_seconds, batch.is_finished) == (100, 100, 3.3, True)
 
 
-def test_the_row_of_an_open_event_is_written_only_if_more_than_its_end_has_changed() -> None:
+def test_the_row_of_an_open_event_is_written_if_it_was_seen_better_and_a_state_is_saved() -> None:
     builder = BatchBuilder(replace(BEGINNING, open_events=(OpenEvent(1, 3, 0.3), OpenEvent(2, 4, 0.4))), None)
     stay = Event(1, "object", "open", "car", 7, None, None, 3, 0.1, 9, 0.3, 5, 0.2, (1.0, 2.0, 3.0, 4.0), 0.5)
     written, ends = [], []
-    steps: list[dict[str, Any]] = [
-        {},  # the run does not know what the row has
-        {},
-        {"best_frame": 12},
-        {"best_frame": 12},
-        {"best_frame": 12, "state": "ended"},
+    saved = SavedAnalysis(0, b"state")
+    steps: list[tuple[dict[str, Any], SavedAnalysis | None]] = [
+        ({}, None),  # the run does not know what the row has
+        ({}, saved),
+        ({"best_frame": 12}, None),
+        ({"best_frame": 13}, None),
+        ({"best_frame": 13}, saved),
+        ({"best_frame": 13}, saved),
+        ({"best_frame": 16}, None),
+        ({"best_frame": 16, "state": "ended"}, None),
+        ({"event_id": 3}, saved),
     ]
-    for frame, changes in enumerate(steps, start=10):
+    for frame, (changes, state) in enumerate(steps, start=10):
         event = replace(stay, end_frame=frame, end_time=frame / 10, **changes)
         task = FrameTask(frame, frame / 10, None, None, detections=())
-        task.analysed = AnalysedFrame((event,), Carried(8, 3), None)
+        task.analysed = AnalysedFrame((event,), Carried(8, 3), state)
         batch = builder.build([task], source_state="open")
         assert batch is not None
         assert batch.analysis is not None
-        written.append([(one.end_frame, one.state) for one in batch.analysis.events])
+        written.append([(one.event_id, one.best_frame, one.state) for one in batch.analysis.events])
         ends.append(batch.analysis.open_events)
-    assert written == [[(10, "open")], [], [(12, "open")], [], [(14, "ended")]]
+    assert written == [
+        [(1, 5, "open")], [], [], [], [(1, 13, "open")], [], [], [(1, 16, "ended")], [(3, 5, "open")],
+    ]  # fmt: skip
     other = OpenEvent(2, 4, 0.4)
-    assert ends == [*[(OpenEvent(1, frame, frame / 10), other) for frame in range(10, 14)], (other,)]
+    assert ends[:8] == [*[(OpenEvent(1, frame, frame / 10), other) for frame in range(10, 17)], (other,)]
 
 
 def test_nothing_is_stored_of_analysis_while_nothing_happens() -> None:
