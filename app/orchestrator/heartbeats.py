@@ -90,7 +90,8 @@ class Heartbeats:
                 self._on_new_instance()
             elif standing == "replaced":
                 self._warn_of_shared_name(instance)
-            orphaned = await renew(connection, instance, message.runs, self._timing.heartbeat_timeout)
+            timeout = self._timing.heartbeat_timeout
+            orphaned = await renew(connection, instance, message.runs, timeout) if message.runs else []
         if self._is_leading():
             await self._stop_orphaned(instance, {(run.scenario_id, run.attempt) for run in orphaned})
 

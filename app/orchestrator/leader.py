@@ -1,6 +1,7 @@
 """The leader: of all orchestrators, the one that holds the lock and does the duties of a leader."""
 
 import math
+import time
 from pathlib import Path
 
 import structlog
@@ -19,6 +20,7 @@ from .outbox import relay
 from .pruner import Pruner
 from .rescuer import Rescuer
 from .signals import Signals
+from .survey import survey
 from .transactions import attempt
 
 log = structlog.get_logger(__name__)
@@ -48,6 +50,7 @@ class Leader:
         self._timing = timing
         self._alone = alone
         self._is_leading = False
+        self._next_survey = 0.0  # of time.monotonic()
         self._announcer = Announcer(database, self.signals)
         self._heartbeats = Heartbeats(
             database,
@@ -95,7 +98,7 @@ class Leader:
 
     async def _lead(self, leadership: Leadership) -> None:
         log.info("this orchestrator leads now")
-        self._is_leading = True
+        self._is_leading, self._next_survey = True, 0.0
         try:
             async with create_task_group() as group:
                 for topic, wake in self.signals.relays.items():
@@ -109,10 +112,20 @@ class Leader:
             self._is_leading = False
 
     async def _do_duties(self) -> None:
-        await self._rescuer.check()
+        if time.monotonic() >= self._next_survey:
+            self._next_survey = time.monotonic() + self._timing.heartbeat_interval
+            await self._look_at_everything()
         await self._dispatcher.run_once()
         await self._pruner.run_once()
 
+    async def _look_at_everything(self) -> None:
+        """Find what no signal has told, because a process died before it sent it, or because time passed."""
+        topics = [topic.name for topic in self.signals.relays]
+        async with self._database.connection() as connection:
+            found = await survey(connection, self._timing.shortest_lease, topics)
+        self.signals.after_survey(found)
+        await self._rescuer.check(found)
+
     def _check_leases_now(self) -> None:
-        self._rescuer.check_now()
+        self._next_survey = 0.0
         self.signals.leader.set()

@@ -25,6 +25,11 @@ class LeaseTiming(Struct, frozen=True):
         """
         return 3 * self.heartbeat_interval
 
+    @property
+    def shortest_lease(self) -> float:
+        """Seconds for which no lease ends, whatever its instance has said."""
+        return min(self.grace, self.heartbeat_timeout)
+
 
 async def clock(connection: Connection) -> datetime:
     """Return the database's time."""

@@ -16,6 +16,7 @@ log = structlog.get_logger(__name__)
 BATCH = 500
 """Messages published before they are deleted together, at most."""
 
+_RETRY = 1.0  # seconds
 _UNAVAILABLE: tuple[type[Exception], ...] = (BusUnavailableError, *TRANSIENT)
 
 
@@ -40,18 +41,18 @@ async def delete(connection: Connection, ids: list[int]) -> None:
     await connection.execute("DELETE FROM outbox WHERE id = ANY($1)", ids)
 
 
-async def relay(database: Database, publish: Publish, topic: Topic, wake: Wake, poll: float = 1.0) -> None:
-    """Publish the topic's messages until cancelled. Looks every `poll` seconds, and when woken.
+async def relay(database: Database, publish: Publish, topic: Topic, wake: Wake, poll: float = 60.0) -> None:
+    """Publish the topic's messages until cancelled. Looks when woken, and every `poll` seconds.
 
-    While the database or the bus is unavailable, it tries again. Each topic has its own relay, because
-    publishing may wait for the consumers of the topic, and must not make other topics wait.
+    While the database or the bus is unavailable, it tries again each second. Each topic has its own relay,
+    because publishing may wait for the consumers of the topic, and must not make other topics wait.
     """
     while True:
         try:
             count = await relay_batch(database, publish, topic)
         except _UNAVAILABLE as error:
             log.warning("outbox relay will try again", error=str(error) or type(error).__name__)
-            await sleep(poll)
+            await sleep(min(poll, _RETRY))
             continue
         if count < BATCH:  # what was committed since has set the wake
             await wake.wait(poll)

@@ -1,6 +1,5 @@
 """The rescuer ends the leases of lost runs, so that their scenarios go on elsewhere."""
 
-import time
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -9,12 +8,12 @@ from msgspec import Struct
 
 from ..domain.states import State
 from ..postgres import Connection, Database
-from . import leases
 from .decisions import apply
 from .hearing import HearingCheck
 from .leases import LeaseTiming
 from .lifecycle import LAST_ATTEMPT_ISOLATION, MAX_BACKOFF, LoseRun, has_one_attempt_left, is_quarantined
 from .signals import Signals
+from .survey import Survey
 from .transactions import repeat
 
 
@@ -26,7 +25,7 @@ class LostRun(Struct, frozen=True):
 
 
 class Rescuer:
-    """Looks for lost runs, once per heartbeat interval and when a runner was restarted.
+    """Ends the leases of runs that a survey takes for lost.
 
     If a run takes its whole runner down, others are lost with it. The restarts of runs that are lost in one
     check are therefore spread out: see LoseRun.
@@ -39,24 +38,15 @@ class Rescuer:
         self._timing = timing
         self._hearing = hearing
         self._signals = signals
-        self._next_check = 0.0
         self._quarantined = 0  # runs of this check
         self._isolation = 0.0  # seconds, for a run of this check
 
-    def check_now(self) -> None:
-        """Make the next check due."""
-        self._next_check = 0.0
-
-    async def check(self) -> None:
-        """End the leases that are over, if a check is due."""
-        if time.monotonic() < self._next_check:
-            return
-        self._next_check = time.monotonic() + self._timing.heartbeat_interval
-        async with self._database.connection() as connection:
-            now = await leases.clock(connection)
-        # After the clock was read: if this process freezes from here on, the time until `now` still counts.
-        self._hearing.check(now)
-        await self.end_leases(now)
+    async def check(self, found: Survey) -> None:
+        """End the leases that were over at the time of a survey."""
+        # After the clock was read: if this process freezes from here on, the time until then still counts.
+        self._hearing.check(found.at)
+        if found.may_have_lost_runs:
+            await self.end_leases(found.at)
 
     async def end_leases(self, heard_until: datetime) -> None:
         """End the leases that are over if heartbeats were heard until then."""

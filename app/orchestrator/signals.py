@@ -11,10 +11,14 @@ from ..messages import (
     results_commands,
     runner_commands,
 )
+from .survey import Survey
 
 
 class Signals:
-    """Wakes the parts that have work to do after scenarios changed. Without a signal they look regularly."""
+    """Wakes the parts that have work to do after scenarios changed.
+
+    A signal that was lost is made up for by the leader's next survey.
+    """
 
     def __init__(self) -> None:
         self.announcer = Wake()
@@ -44,6 +48,16 @@ class Signals:
         """Call when the leader has decided about scenarios."""
         self.relays[runner_commands].set()
         self.announcer.set()
+
+    def after_survey(self, found: Survey) -> None:
+        """Call when the leader has looked at everything."""
+        for topic, relay in self.relays.items():
+            if topic.name in found.unpublished:
+                relay.set()
+        if found.has_batches:
+            self.has_batches = True
+            self.batches.set()
+            self.scanner.set()
 
     def after_announcement(self) -> None:
         """Call when another orchestrator announced that scenarios changed."""

@@ -36,6 +36,7 @@ class ScanTiming(Struct, frozen=True):
 _log = structlog.get_logger(__name__)
 _FAULT_PAUSE = 60.0  # seconds
 _POLL = 1.0  # seconds between two rounds that nothing asked for
+_IDLE_POLL = 60.0  # the same while there is no batch, because the leader's survey tells of new ones
 _MIN_INTERVAL = 0.05  # seconds between two rounds, so that many ends of runs share one
 
 
@@ -50,6 +51,7 @@ class BatchKeeper:
         self._known: dict[UUID, KnownFiles] = {}
         self._next_scan: dict[UUID, float] = {}
         self._faulty: dict[UUID, float] = {}  # until when a batch is left alone
+        self._is_scanning = True  # until the first round, which finds out
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -63,18 +65,20 @@ class BatchKeeper:
     async def _look_for_files(self) -> None:
         while True:
             await attempt(self._scan_all)
-            await self._signals.scanner.wait(min(_POLL, self._timing.interval))
+            pause = min(_POLL, self._timing.interval) if self._is_scanning else _IDLE_POLL
+            await self._signals.scanner.wait(pause)
             await sleep(_MIN_INTERVAL)
 
     async def _make_scenarios(self) -> None:
         while True:
             await attempt(self._make_all)
-            await self._signals.batches.wait(_POLL)
+            await self._signals.batches.wait(_POLL if self._signals.has_batches else _IDLE_POLL)
             await sleep(_MIN_INTERVAL)
 
     async def _scan_all(self) -> None:
         async with self._database.connection() as connection:
             batches = await list_to_scan(connection)
+        self._is_scanning = bool(batches)
         ids = {batch["id"] for batch in batches}
         for known in self._known.keys() - ids:
             del self._known[known]

@@ -2,8 +2,10 @@
 
 from uuid import UUID, uuid4
 
+import pytest
 from anyio import create_task_group
 
+from app.bus.memory import open_memory_bus
 from app.domain.stored_spec import encode_spec
 from app.messages import (
     CreateScenario,
@@ -13,14 +15,17 @@ from app.messages import (
     StartBatch,
     StopBatch,
     StopRun,
+    scenario_changes,
 )
+from app.orchestrator import announcer
 from app.orchestrator.batches.feeding import scenario_id_of
 from app.orchestrator.batches.keeper import BatchKeeper
 from app.orchestrator.pruner import add_up_counts
 from app.orchestrator.signals import Signals
+from app.postgres import Connection
 from app.video.identity import identify
 from tests.orchestrator.batches.yard import QUICK, Yard, creation, finish, source_of, started
-from tests.orchestrator.conftest import SPEC
+from tests.orchestrator.conftest import PATIENT, SPEC
 from tests.support.waiting import until
 
 
@@ -180,3 +185,19 @@ async def test_a_scenario_of_a_batch_cannot_be_made_by_hand_with_its_id(yard: Ya
         batch = await yard.create(command)
         await yard.is_in(batch, "done")
         assert await yard.files(batch) == {"1.mp4": "taken"}
+
+
+async def test_a_batch_is_found_though_no_signal_came(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The orchestrator that stored it died before it announced that."""
+
+    async def announce_nothing(_connection: Connection, _sender: str) -> None:
+        pass
+
+    monkeypatch.setattr(announcer, "announce", announce_nothing)
+    yard.put("1.mp4")
+    async with yard.orchestrator(), yard.world.runner() as runner, open_memory_bus() as elsewhere:
+        await runner.started(await yard.world.create())  # the keeper has begun to wait
+        async with yard.world.orchestrator(elsewhere, timing=PATIENT):
+            command = creation()
+            await elsewhere.publish(scenario_changes, command, str(command.batch_id))
+            await until(lambda: len(runner.starts) == 2, timeout=30)

@@ -38,6 +38,7 @@ from app.orchestrator.elector import lead
 from app.orchestrator.lifecycle import AssignRun, LoseRun, TellRunner, create, decide
 from app.orchestrator.pruner import add_up_counts, prune
 from app.orchestrator.signals import Signals
+from app.orchestrator.survey import survey
 from app.orchestrator.transactions import repeat
 from app.postgres import Connection
 from tests.torture.cancellations.registry import call
@@ -172,6 +173,12 @@ async def _next_stop(world: World) -> None:
     async with world.scenarios.transaction() as connection:
         if scenario_id := await dispatcher.next_stop(connection):
             await decisions.apply(connection, scenario_id, TellRunner())
+
+
+@call(survey)
+async def _survey(world: World) -> None:
+    async with world.scenarios.connection() as connection:
+        await survey(connection, 3, [runner_commands.name])
 
 
 @call(dispatcher.find_work)
