@@ -74,7 +74,7 @@ def run(tmp_path: Path) -> Run:
         container.start()
         assert container.process is not None
         try:
-            await until(container.is_healthy, timeout=20)
+            await until(container.is_healthy)
             yield container
         finally:
             container.process.kill()

@@ -119,7 +119,8 @@ async def test_a_receiver_that_answers_500_for_an_hour_loses_nothing(
     began = time.monotonic()
 
     async def fail_at_first(received: Received, writer: asyncio.StreamWriter) -> None:
-        hour_is_over = time.monotonic() - began > 3.6
+        # On a busy machine, not before one of both streams has failed more than five times.
+        hour_is_over = time.monotonic() - began > 3.6 and len(hook.received) > 12
         await (accept if hour_is_over else status(500))(received, writer)
 
     hook.answer = fail_at_first
