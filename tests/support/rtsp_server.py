@@ -192,7 +192,7 @@ class _Client:
                 pass
 
     def _answer(self, lines: BinaryIO) -> bool:
-        request = ""
+        request = (_skip_reports(lines) + lines.readline()).decode()
         while (line := lines.readline().decode()) != "\r\n":
             if not line:  # the client has closed the connection
                 return False
@@ -256,3 +256,10 @@ class _Client:
                 if limit is not None and time.monotonic() - self._alive_at > limit:
                     break
             self._connection.shutdown(socket.SHUT_RDWR)
+
+
+def _skip_reports(lines: BinaryIO) -> bytes:
+    """Read past the reports that the client sends of what it received; return the byte after them."""
+    while (byte := lines.read(1)) == b"$":
+        lines.read(int.from_bytes(lines.read(3)[1:]))  # its length is in the last two bytes
+    return byte
