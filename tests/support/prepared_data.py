@@ -28,7 +28,10 @@ def prepare_data(data: Path) -> None:
         if not original.exists():
             _make(original)
     folder = data / "postgres"
-    folder.mkdir(mode=0o700, parents=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except FileExistsError:  # another process of the same fleet has begun to make its own
+        return
     # With its owner, and without the locks of the server that made it.
     subprocess.run(["cp", "--archive", "--sparse=always", str(original / "data"), str(folder)], check=True)
 
