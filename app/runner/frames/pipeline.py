@@ -328,8 +328,9 @@ class Pipeline:
         return isinstance(entry, Watermark) or entry.is_done
 
     def _has_news(self) -> bool:
-        """Return whether the event loop should take what is ready; of a live source, only for a frame."""
-        if self._status.is_live and self._line and isinstance(self._line[0], Watermark):
+        """Return whether the event loop should take what is ready: of a live source, a frame or the end."""
+        is_going_on = self._status.is_live and not self._is_ended
+        if is_going_on and self._line and isinstance(self._line[0], Watermark):
             return len(self._line) > 1 and self._is_done(self._line[1])
         return self._is_ready()
 

@@ -182,6 +182,11 @@ async def test_frames_of_a_live_source_that_are_not_sampled_do_not_wake_the_even
     held.release(11)
     await until(lambda: len(woken) == 2)  # although the last `take` gave something
     assert frames_of(pipeline.take().entries) == [11]
+    pipeline.put(Watermark(15, 0.2))
+    assert len(woken) == 2
+    pipeline.end(LIVE)
+    assert len(woken) == 3
+    assert pipeline.take().is_over
 
 
 async def test_the_event_loop_is_woken_at_the_end_even_if_it_does_not_wait(held: HeldDetector) -> None:
