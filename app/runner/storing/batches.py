@@ -196,9 +196,10 @@ class BatchBuilder:
         return AnalysisUpdate(self._carried, events, open_events, saved, pictures=pictures)
 
     def _to_store(self, changed: Iterable[Event], saved: SavedAnalysis | None) -> tuple[Event, ...]:
-        """Return the events that are new to this run or not open any more, and with a state all others.
+        """Return the events whose rows are written with this batch.
 
-        Of these, those that were seen better than they are stored: a replay from that state finds the rest.
+        These are the events that are new to this run or not open any more. If a state is saved, also those
+        that were seen better since their rows were written: a replay from that state finds what comes later.
         """
         found = []
         for event in changed:
