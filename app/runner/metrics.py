@@ -29,7 +29,10 @@ EVIDENCE_SIZE = Gauge(
     "videoanalysis_evidence_size_bytes", "Bytes of all pictures of events in the database, at the last count"
 )
 LOSSES = Counter("videoanalysis_source_losses", "Times that a live source was lost, or could not be opened")
-STORE_SECONDS = Histogram("videoanalysis_store_seconds", "Time to store one batch")
+STORE_SECONDS = Histogram(
+    "videoanalysis_store_seconds",
+    "Time to store one batch; of a live source, with up to 0.2 s of waiting for those of the others",
+)
 ENDED = Counter("videoanalysis_runs_ended", "Runs that ended on this runner", ["how"])
 
 
