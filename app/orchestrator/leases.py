@@ -27,7 +27,7 @@ class LeaseTiming(Struct, frozen=True):
 
     @property
     def shortest_lease(self) -> float:
-        """Seconds for which no lease ends, whatever its instance has said."""
+        """Seconds after its last renewal for which each lease lasts, whatever its instance has said."""
         return min(self.grace, self.heartbeat_timeout)
 
 
