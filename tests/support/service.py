@@ -83,7 +83,8 @@ class ServiceProcess:
             and self.python == sys.executable
             and "LD_PRELOAD" not in environment
         ):
-            if not {"VA_SCENARIOS_DSN", "VA_PREDICTIONS_DSN"} & self._variables.keys():
+            has_databases = self._variables.get("VA_ROLES") != "inference"
+            if has_databases and not {"VA_SCENARIOS_DSN", "VA_PREDICTIONS_DSN"} & self._variables.keys():
                 prepare_data(self.folder / self._variables.get("VA_DATA_DIR", "data"))
             self._process = ForkedProcess(options, self.folder, environment, self.log)
             return
