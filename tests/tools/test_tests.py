@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.support.paths import ROOT
-from tools.tests import BROWSER, LAST, MOST, Outcome, is_repeated, pass_on
+from tools.tests import BROWSER, LAST, MOST, Outcome, is_repeated, modest, pass_on
 
 ENDED = Outcome(0, "3 passed")
 FAILED = Outcome(1, "1 failed, 2 passed")
@@ -34,6 +34,14 @@ def test_a_few_failures_are_run_again_if_every_run_came_to_its_end(
     outcomes: list[Outcome], failed: int, is_again: bool
 ) -> None:
     assert is_repeated(outcomes, failed) is is_again
+
+
+def test_no_process_of_the_tests_can_take_the_processors_from_the_others() -> None:
+    code = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
+    ended = subprocess.run(
+        [*modest(), sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert "PermissionError" in ended.stderr
 
 
 # Without the plug-ins that these tests do not need, pytest starts in a third of a second.
