@@ -8,8 +8,11 @@ export function Dialog({ title, onClose, children }) {
   const id = useId();
   useEffect(() => {
     const opener = document.activeElement;
-    dialog.current.showModal();
-    return () => opener?.focus?.();
+    const element = dialog.current;
+    element.showModal();
+    return () => {
+      if (element.open) opener?.focus?.(); // else the browser has done it, and the user may be elsewhere by now
+    };
   }, []);
   const pressed = (event) => {
     if (event.target === dialog.current) onClose(); // beside it
