@@ -1,4 +1,4 @@
-"""Run every test: most in four processes, then those in a browser, then those that measure a service, in two.
+"""Run every test: most in five processes, then those in a browser, then those that measure a service, in two.
 
 A few tests that fail are run again, alone. This module is a plugin of pytest too, which tells the death of a
 process from a test that failed.
@@ -54,7 +54,7 @@ class Outcome:
 
 
 PHASES = (
-    ("-n", "4", *(f"--ignore={path}" for path in (BROWSER, *LAST))),
+    ("-n", "5", *(f"--ignore={path}" for path in (BROWSER, *LAST))),
     ("-n", "2", BROWSER),
     ("-n", "2", *LAST),
 )
