@@ -136,9 +136,11 @@ class RtspProxy:
             for connection in (client, self._camera):
                 both.register(connection, EVENT_READ)
             asking.register(client, EVENT_READ)
+            has_more = False  # of the camera's packets, of which not each part must wait
             while True:
-                if self._gathered and self._conversation.is_playing:
+                if self._gathered and self._conversation.is_playing and not has_more:
                     asking.select(self._gathered)
+                has_more = False
                 for key, _ in both.select():
                     connection = cast("socket.socket", key.fileobj)
                     data = _receive(connection)
@@ -150,6 +152,7 @@ class RtspProxy:
                         asked += data
                         self._camera.sendall(self._take_requests(asked))
                     else:
+                        has_more = len(data) >= _CHUNK
                         answered += data
                         client.sendall(self._take_replies(answered))
 
@@ -221,18 +224,21 @@ def _frames_end(data: bytearray) -> int:
 
 
 def _receive(connection: socket.socket) -> bytes | None:
-    """Return the received bytes: `b""` at EOF, None if only TLS control data arrived."""
+    """Return the received bytes: `b""` at EOF, None if only TLS control data arrived.
+
+    If there are fewer than _CHUNK, these are all that have arrived.
+    """
     if not isinstance(connection, ssl.SSLSocket):
         return connection.recv(_CHUNK)  # there are some
     timeout = connection.gettimeout()
     connection.settimeout(0)
+    data = b""
     try:
-        data = connection.recv(_CHUNK)
-        # A selector does not see bytes that TLS has already decrypted.
-        while pending := connection.pending():
-            data += connection.recv(pending)
+        # Each call returns a whole record: a selector would not see a rest that TLS has decrypted.
+        while len(data) < _CHUNK and (record := connection.recv(_CHUNK)):
+            data += record
     except ssl.SSLWantReadError:
-        return None
+        return data or None
     finally:
         connection.settimeout(timeout)
     return data

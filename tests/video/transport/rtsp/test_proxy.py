@@ -1,19 +1,22 @@
 """The RTSP proxy: redirects, TLS, and replies of every kind."""
 
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from socket import socket
+from selectors import DefaultSelector, SelectorKey
 
 import pytest
 
+from app.domain.networks import Networks
 from app.domain.sampling import FixedRate
 from app.video.transport.rtsp import proxy
 from tests.support import cameras, clips
 from tests.support.hostile_servers import RTSP_OK, hostile_camera
 from tests.support.rtsp_server import RtspServer
-from tests.support.tls_front import in_tls
+from tests.support.tls_front import CERTIFICATE, in_tls
 from tests.support.waiting import until
 from tests.video.transport.rtsp.reading import fault, received
 from tests.video.watching import take, watched
@@ -122,7 +125,7 @@ def test_packets_are_forwarded_together_if_few_frames_are_sampled(
     reads = 0
     receive = proxy._receive
 
-    def counted(connection: socket) -> bytes | None:
+    def counted(connection: socket.socket) -> bytes | None:
         nonlocal reads
         reads += 1
         return receive(connection)
@@ -139,3 +142,51 @@ def test_packets_are_forwarded_together_if_few_frames_are_sampled(
             # FFmpeg sends reports, which are forwarded at once. Each picture alone: 400 reads in 2 seconds.
             at_most = 4 * (time.monotonic() - began) / 0.1 + 10
     assert reads - before <= at_most
+
+
+def test_packets_wait_once_however_many_have_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wait for each part of them would limit what a camera can send."""
+    packets = (b"$\0\x3f\xfc" + bytes(0x3FFC)) * (4 * proxy._CHUNK // 2**14)
+    have_arrived, waits = threading.Event(), 0
+
+    class Selector(DefaultSelector):
+        def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+            nonlocal waits
+            if timeout is None:
+                return super().select()
+            waits += 1
+            have_arrived.wait(30)
+            return []
+
+    near, far = socket.socketpair()  # of which all is there at once, unlike with TCP
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * len(packets))
+    monkeypatch.setattr(proxy.RtspProxy, "_connect", lambda *_: near)
+    monkeypatch.setattr(proxy, "DefaultSelector", Selector)
+    link = proxy.RtspProxy("rtsp://camera/", "camera", Networks("loopback"), 30)
+    link.gather_for(FixedRate(1))
+    with far, socket.create_connection(("127.0.0.1", int(link.url[:-1].rpartition(":")[2]))) as player:
+        player.sendall(f"PLAY {link.url} RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode())
+        assert far.recv(1000).startswith(b"PLAY ")
+        far.sendall(b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n" + packets)
+        have_arrived.set()
+        far.shutdown(socket.SHUT_WR)
+        with player.makefile("rb") as received_:
+            assert received_.read().endswith(packets)
+    assert waits <= 2  # one for a part that was read before all had arrived
+
+
+def test_all_records_of_tls_that_have_arrived_are_read() -> None:
+    near, far = socket.socketpair()
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(CERTIFICATE)
+    with far, near, proxy._tls_context().wrap_socket(near, do_handshake_on_connect=False) as client:
+        thread = threading.Thread(target=client.do_handshake)
+        thread.start()
+        with server.wrap_socket(far, server_side=True) as camera:
+            thread.join()
+            camera.sendall(bytes(3 * 2**14))
+            assert proxy._receive(client) == bytes(3 * 2**14)
+            assert proxy._receive(client) is None
+            camera.sendall(bytes(6 * 2**14))
+            assert proxy._receive(client) == bytes(proxy._CHUNK)
+            assert proxy._receive(client) == bytes(2 * 2**14)
