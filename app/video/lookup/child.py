@@ -89,7 +89,8 @@ def _answer_soon(job: PictureJob, idle: ThreadPoolExecutor) -> tuple[PictureResu
 def _yield_to_all() -> None:
     """Let this thread run only on processors that nobody else wants."""
     if hasattr(os, "SCHED_IDLE"):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        with suppress(OSError):  # a container may forbid it, or not know it
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def main() -> None:

@@ -130,6 +130,25 @@ def test_frames_take_what_scenarios_leave_of_the_processors_and_then_a_little_mo
     assert len(tries) == 1 + is_starved
 
 
+def test_frames_are_shown_if_idle_scheduling_is_forbidden(
+    media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "SCHED_IDLE", 5, raising=False)
+    monkeypatch.setattr(os, "sched_setscheduler", refuse, raising=False)
+    monkeypatch.setattr(os, "sched_param", int, raising=False)
+    near, far = socketpair()
+    with near, far:
+        near.sendall(msgspec.json.encode(job(media)) + b"\n")
+        near.shutdown(SHUT_WR)
+        child.serve(far)
+        far.shutdown(SHUT_WR)
+        _, result, jpeg = near.makefile("rb").read().split(b"\n", 2)
+    assert msgspec.json.decode(result, type=PictureResult) == PictureResult(size=len(jpeg))
+
+
 async def test_what_takes_too_long_is_given_up(media: Path, processes: PictureProcesses) -> None:
     result, _ = await processes.show(endless(media, 0.3))
     assert result.fault == "slow"
