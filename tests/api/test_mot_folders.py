@@ -1,6 +1,7 @@
 """Exports of several videos as the MOT Challenge has them."""
 
 import gc
+import zipfile
 from io import BytesIO
 from uuid import UUID
 from zipfile import ZipFile
@@ -8,6 +9,7 @@ from zipfile import ZipFile
 import httpx
 import pytest
 from msgspec import Raw
+from msgspec.structs import replace
 
 from app.api.exports.mot_folders import MotFoldersWriter
 from app.domain.analysis import Tracking
@@ -86,3 +88,22 @@ def test_an_export_that_is_broken_off_leaves_no_fault() -> None:
     assert writer.frames(videos()[0], columns()).startswith(b"PK")
     del writer  # a fault in `__del__` is a warning, which fails a test
     gc.collect()
+
+
+def test_a_file_may_be_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its size is not known when it begins, and without 64 bits it may have 2 GiB."""
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 10)
+    writer = MotFoldersWriter()
+    data = writer.frames(videos()[0], columns()) + writer.end()
+    with ZipFile(BytesIO(data)) as archive:
+        assert archive.testzip() is None
+        assert max(entry.file_size for entry in archive.infolist()) > zipfile.ZIP64_LIMIT
+
+
+def test_a_folder_has_a_name_that_file_systems_take() -> None:
+    writer = MotFoldersWriter()
+    video = replace(videos()[0], source="\U00020000" * 100 + ".mp4")
+    with ZipFile(BytesIO(writer.frames(video, columns()) + writer.end())) as archive:
+        folders = {name.partition("/")[0] for name in archive.namelist()}
+    assert len(folders) == 1
+    assert len(folders.pop().encode()) <= 255

@@ -2,7 +2,7 @@
 
 import re
 from typing import IO
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from ...predictions.columns import DetectionColumns
 from .exported import ExportedVideo
 from .tables import number_texts
 
-_WRITTEN_AT = (1980, 1, 1, 0, 0, 0)  # the same export has the same bytes
+_NAME = 60  # characters of a path in the name of a folder, of up to four bytes: file systems allow 255
 
 
 class MotFoldersWriter:
@@ -53,7 +53,7 @@ class MotFoldersWriter:
 
     def _begin_file(self, *, is_followed: bool) -> IO[bytes]:
         self._is_followed = is_followed
-        self._file = self._zip.open(self._entry("gt/gt.txt" if is_followed else "det/det.txt"), "w")
+        self._file = self._open("gt/gt.txt" if is_followed else "det/det.txt")
         return self._file
 
     def _end_video(self) -> None:
@@ -61,13 +61,13 @@ class MotFoldersWriter:
             return
         (self._file or self._begin_file(is_followed=self._video.is_followed is not False)).close()
         self._file = None
-        self._zip.writestr(self._entry("seqinfo.ini"), _sequence_info(self._video))
+        with self._open("seqinfo.ini") as file:
+            file.write(_sequence_info(self._video).encode())
 
-    def _entry(self, name: str) -> ZipInfo:
+    def _open(self, name: str) -> IO[bytes]:
+        """Begin a file, of any size, without a date: the same export has the same bytes."""
         assert self._video is not None  # noqa: S101  both callers have one
-        entry = ZipInfo(f"{_folder_name(self._video)}/{name}", _WRITTEN_AT)
-        entry.compress_type = ZIP_DEFLATED
-        return entry
+        return self._zip.open(f"{_folder_name(self._video)}/{name}", "w", force_zip64=True)
 
 
 class _Sink:
@@ -99,7 +99,7 @@ class _Archive(ZipFile):
 
 def _folder_name(video: ExportedVideo) -> str:
     """Return a name that no other video of the export has, with nothing that file systems refuse."""
-    plain = re.sub(r"[^\w.-]+", "_", video.source)[-100:].strip("._")
+    plain = re.sub(r"[^\w.-]+", "_", video.source)[-_NAME:].strip("._")
     return f"{video.number:05d}-{plain}" if plain else f"{video.number:05d}"
 
 
