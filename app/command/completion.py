@@ -34,7 +34,8 @@ def complete(lister: Lister) -> Completer:
         ):
             for value, text in lister(client, incomplete):
                 # What drives a terminal does not belong there, and a shell takes a line for each item.
-                if value.startswith(incomplete) and value.isprintable() and value not in taken:
+                is_fit = value.isprintable() and not value.startswith("-")  # which would be an option
+                if is_fit and value.startswith(incomplete) and value not in taken:
                     offered.setdefault(value, text if text.isprintable() else "")
         write = _WRITERS.get(os.environ.get(_SHELL, ""), str)
         written = ((write(value), text) for value, text in islice(offered.items(), _MOST))
@@ -46,12 +47,16 @@ def complete(lister: Lister) -> Completer:
 def _for_bash(value: str) -> str:
     """Escape a value, because bash puts it into the line as it is; other shells escape it themselves.
 
-    Its script reads the value with `read`, which takes a backslash for itself.
+    Nothing is returned for one that cannot stand within the quotation marks that were opened. The script for
+    bash reads the value with `read`, which takes a backslash for itself.
     """
     words = os.environ.get("COMP_WORDS", "").split("\n")
     at = int(os.environ.get("COMP_CWORD", "0"))
-    is_quoted = at < len(words) and words[at][:1] in ("'", '"')
-    written = value if is_quoted else re.sub(r"([^\w@%+:,./-])", r"\\\1", value)
+    quote = words[at][:1] if at < len(words) else ""
+    if quote in _UNQUOTABLE:
+        written = "" if _UNQUOTABLE[quote] & set(value) else value
+    else:
+        written = re.sub(r"([^\w@%+:,./-])", r"\\\1", value)
     return written.replace("\\", "\\\\")
 
 
@@ -59,6 +64,9 @@ def _for_fish(value: str) -> str:
     """Return nothing for a value with a comma, at which the script for fish would cut it."""
     return "" if "," in value else value
 
+
+_UNQUOTABLE = {"'": set("'"), '"': set('"$`\\!')}
+"""What bash does not take as it is within these quotation marks: a name there could be a command."""
 
 _SHELL = "_VIDEOANALYSIS_COMPLETE"
 _WRITERS = {"bash_complete": _for_bash, "fish_complete": _for_fish}

@@ -307,6 +307,9 @@ def in_terminal(service: ServiceProcess, line: str) -> str:
 def test_shells_complete_names_and_ids(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     (scenario_id,) = call("submit clip.mp4 -d marker --name 'gate; rm'").out.split()
     call("submit clip.mp4 -d marker --name 'gate, wide'")
+    call("submit clip.mp4 -d marker --name 'yard $(x)'")
+    call("""submit clip.mp4 -d marker --name "yard's" """)
+    call("submit clip.mp4 -d marker --name=--yes")
     batch = call("batches create none/*.mp4 --name 'gate batch'").out.strip()
 
     def completed(shell: str, *words: str, url: str | None = None) -> str:
@@ -323,6 +326,10 @@ def test_shells_complete_names_and_ids(call: Call, monkeypatch: pytest.MonkeyPat
     assert completed("zsh", "show", "gat") == "plain\ngate, wide\nclip.mp4\nplain\ngate; rm\nclip.mp4\n"
     assert completed("fish", "show", "gat") == "plain,gate; rm\tclip.mp4\n"  # it would cut at the comma
     assert completed("bash", "show", "'gate; ") == "plain,gate; rm\n"
+    # Within the quotation marks that were opened, the first would be a command, and the second end them.
+    assert completed("bash", "show", '"yar') == "plain,yard's\n"
+    assert completed("bash", "show", "'yar") == "plain,yard $(x)\n"
+    assert "--yes" not in completed("bash", "rm", "")
     # bash reads one of two backslashes.
     assert completed("bash", "stop", "gat") == r"plain,gate,\\ wide" + "\n" + r"plain,gate\\;\\ rm" + "\n"
     assert completed("bash", "stop", "gate\\;\\ rm", "gat") == r"plain,gate,\\ wide" + "\n"
