@@ -8,6 +8,7 @@ from threading import Event
 from typing import TypeVar, cast
 
 from av.container import InputContainer
+from av.error import ArgumentError
 from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
@@ -241,6 +242,11 @@ def _open_playlist(
     try:
         container = formats.open_hls(url, playlist, open_timeout=open_timeout, read_timeout=packet_timeout)
     except READ_ERRORS as error:
+        if playlist.fault is None and isinstance(error, ArgumentError):
+            raise VideoError(
+                f"{source.redacted} has segments that cannot be read: only MPEG-TS and mp4 are supported",
+                retryable=False,
+            ) from error
         raise (playlist.fault.without_traceback() if playlist.fault else error) from error
     stack.enter_context(container)
     is_live = container.duration is None

@@ -65,6 +65,15 @@ def fault(server: WebServer, name: str, track: int | None = None) -> VideoError:
     return caught.value
 
 
+def test_segments_of_other_containers_are_refused_with_the_reason(tmp_path: Path) -> None:
+    clips.marker_clip(tmp_path / "a.mkv", frames=FRAMES, size=(240, 176))
+    (tmp_path / "a.m3u8").write_text(media_playlist("a.mkv"))
+    with web_server(tmp_path) as server:
+        refused = fault(server, "a.m3u8")
+    assert str(refused).endswith("has segments that cannot be read: only MPEG-TS and mp4 are supported")
+    assert not refused.retryable
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_the_best_variant_is_read_and_no_other_is_requested(media: Path, end: str, mark: str) -> None:
