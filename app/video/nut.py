@@ -66,15 +66,18 @@ class NutFrames:
         if place < 0:
             raise IndexError
         numbers = _Numbers(beginning, place + len(_MAIN))
-        if numbers.next() > _LONG_PACKET:
+        length = numbers.next()
+        if length > _LONG_PACKET:
             numbers.place += 4
+        end = numbers.place + length - 4  # where the checksum is
         if numbers.next() > 3:  # the version, of which newer ones have a minor number
             numbers.skip(1)
         numbers.skip(2)  # streams, and the distance of syncpoints
         numbers.skip(2 * numbers.next())  # clocks
         self._codes = _frame_codes(numbers)
         self._headers = [0]
-        for _ in range(min(numbers.next(), 127)):
+        count = numbers.next() if numbers.place < end else 0  # FFmpeg of 2008 wrote none
+        for _ in range(min(count, 127)):
             self._headers.append(numbers.next())
             numbers.place += self._headers[-1]
 

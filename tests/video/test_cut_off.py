@@ -11,6 +11,7 @@ from app.domain.reason import ScenarioWarning
 from app.domain.sampling import EveryFrame
 from app.video.cut_off import is_cut_off
 from app.video.errors import VideoError
+from app.video.nut import _MAIN, NutFrames
 from app.video.reading import SampledFrame
 from tests.support import clips
 from tests.support.web_server import web_server
@@ -150,6 +151,15 @@ def test_the_end_of_a_nut_is_found_behind_frames_of_any_size(tmp_path: Path) -> 
         False,
         True,
     ]
+
+
+def test_the_header_of_a_nut_may_end_before_the_headers_that_frames_share(tmp_path: Path) -> None:
+    """As FFmpeg of 2008 wrote it. What follows is a checksum."""
+    data = clips.marker_clip(tmp_path / "a.nut", frames=1, size=SIZE).read_bytes()
+    length = data.index(_MAIN) + len(_MAIN)
+    assert data[length] < 0x80  # a number of one byte
+    short = data[:length] + b"\x04" + data[length + 1 :]
+    assert len(NutFrames(data)._headers) > len(NutFrames(short)._headers) == 1
 
 
 @pytest.mark.parametrize("name", ["a.h264", "a.ts"])
