@@ -52,7 +52,7 @@ async def test_mqtt_messages_arrive_in_order_below_the_topic(broker: int) -> Non
     await sender.close()
 
 
-async def test_home_assistant_is_told_of_each_scenario_and_kind_once(
+async def test_home_assistant_is_told_of_each_scenario_and_kind_once_over_a_connection(
     broker: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aiomqtt = pytest.importorskip("aiomqtt")
@@ -72,12 +72,16 @@ async def test_home_assistant_is_told_of_each_scenario_and_kind_once(
         await sender.send(OutgoingMessage(uuid4(), "channel.test", None, b"{}"))
         with fail_after(30):
             received = [await anext(client.messages) for _ in range(6)]
+            await sender.close()
+            await sender.send(message(3))  # over a new connection: the broker may have kept nothing
+            again = [str((await anext(client.messages)).topic) for _ in range(2)]
     await sender.close()
     device = f"ha/device/videoanalysis_{YARD}"
     assert [str(each.topic) for each in received] == [
         f"{device}_alert/config", f"videoanalysis/{YARD}/alert", f"videoanalysis/{YARD}/alert",
         f"{device}_line/config", f"videoanalysis/{YARD}/line", "videoanalysis/test",
     ]  # fmt: skip
+    assert again == [f"{device}_alert/config", f"videoanalysis/{YARD}/alert"]
     alert, line = [json.loads(received[n].payload) for n in (0, 3)]
     assert (alert["device"]["name"], line["device"]["name"]) == (str(YARD), '"yard" {{')
     assert alert["device"]["identifiers"] == line["device"]["identifiers"]  # one device

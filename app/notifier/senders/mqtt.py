@@ -28,7 +28,8 @@ class MqttSender:
     """Publishes over one connection, which is opened when it is needed and replaced after any failure.
 
     Topics are `<topic>/<scenario>/<kind of event>`, and `<topic>/test`. If the channel names Home Assistant's
-    prefix, the first message of each scenario and kind follows the retained one by which that finds it.
+    prefix, the first message of each scenario and kind follows the retained one by which that finds it. A new
+    connection may be to a broker that was started again and has kept nothing, so it begins anew.
     """
 
     def __init__(self, channel: MqttChannel, networks: Networks) -> None:
@@ -41,7 +42,7 @@ class MqttSender:
         self._opening = Lock()
         self._client: aiomqtt.Client | None = None
         self._abandoned: set[asyncio.Future[None]] = set()
-        self._announced: set[str] = set()
+        self._announced = set[str]()  # topics, over this connection
 
     async def send(self, message: OutgoingMessage) -> None:
         """Publish the message, and wait for the broker's acknowledgement. Raises SendError."""
@@ -49,8 +50,10 @@ class MqttSender:
             client = self._client
             if client is None:
                 client = self._client = await self._connect()
+                self._announced = set()
+            announced = self._announced
         try:
-            await self._announce(client, message)
+            await self._announce(client, message, announced)
             await client.publish(self._topic(message), message.body, qos=1)
         except aiomqtt.MqttError as error:
             await self._retire(client)
@@ -64,19 +67,19 @@ class MqttSender:
         if self._client is not None:
             await self._retire(self._client)
 
-    async def _announce(self, client: aiomqtt.Client, message: OutgoingMessage) -> None:
-        """Tell Home Assistant of the scenario, unless it was told since this process started."""
+    async def _announce(self, client: aiomqtt.Client, message: OutgoingMessage, announced: set[str]) -> None:
+        """Tell Home Assistant of the scenario, unless it was told over this connection."""
         prefix = self._channel.home_assistant
         if prefix is None or message.scenario_id is None:
             return
         kind, state_topic = message.type.partition(".")[2], self._topic(message)
         topic = discovery_topic(prefix, message.scenario_id, kind)
-        if topic in self._announced:
+        if topic in announced:
             return
         found = discovery_message(message.scenario_id, message.scenario_name, kind, state_topic)
         await client.publish(topic, found, qos=1, retain=True)
         await sleep(_SUBSCRIBE_SECONDS)
-        self._announced.add(topic)
+        announced.add(topic)
 
     async def _connect(self) -> aiomqtt.Client:
         fault: Exception | None = None
