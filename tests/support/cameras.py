@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -162,8 +162,27 @@ def silent_camera(scheme: str = "rtsp") -> Iterator[str]:
         yield f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/silent"
 
 
+def _put_once(
+    _: object, loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[object], item: object, stop: Event
+) -> bool:
+    """Put a packet into the server's queue, from its thread.
+
+    The library's own function asks again after 50 ms without an answer, and a loop that has done it, but was
+    kept from saying so by a busy machine, then has the packet twice: the picture is received twice.
+    """
+    put = asyncio.run_coroutine_threadsafe(queue.put(item), loop)
+    while not stop.is_set():
+        with suppress(TimeoutError):
+            put.result(0.05)
+            return True
+    put.cancel()
+    return False
+
+
 if __name__ == "__main__":
     from aio_rtsp_toolkit import server as rtsp
+    from aio_rtsp_toolkit.server_streaming import RtspStreamingMixin
 
+    RtspStreamingMixin._threadsafe_queue_put = _put_once
     with suppress(KeyboardInterrupt):
         asyncio.run(rtsp.serve(sys.argv[1], "127.0.0.1", int(sys.argv[2])))
