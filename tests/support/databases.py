@@ -99,8 +99,10 @@ def databases() -> Iterator[Databases]:
         ) as server,
     ):
         made = Databases(server, portal)
-        yield made
-        portal.call(made.close)
+        try:
+            yield made
+        finally:
+            portal.call(made.close)
 
 
 @contextmanager

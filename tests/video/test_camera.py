@@ -2,6 +2,7 @@
 
 import gc
 import time
+from itertools import islice
 from pathlib import Path
 from threading import Event, Timer
 
@@ -268,10 +269,9 @@ def test_fps_samples_by_the_time_of_arrival(stop: Event) -> None:
 
 def test_keyframes_are_decoded_alone_and_the_rest_is_counted(clip: Path, stop: Event) -> None:
     with cameras.RtspCamera(clip) as camera, watched(camera.url, stop) as video:
-        received = take(video.frames(KeyframesOnly()), 4)
-    sampled = [entry for entry in received if isinstance(entry, SampledFrame)]
-    assert [frame.frame for frame in sampled[:2]] == [0, GOP]
-    assert [marker(frame) for frame in sampled[:2]] == [0, GOP]
+        entries = video.frames(KeyframesOnly())
+        sampled = list(islice((entry for entry in entries if isinstance(entry, SampledFrame)), 2))
+    assert [(frame.frame, marker(frame)) for frame in sampled] == [(0, 0), (GOP, GOP)]
 
 
 def test_frames_are_numbered_as_they_come_from_the_first_number_on(stop: Event) -> None:
@@ -286,13 +286,13 @@ def test_frames_that_are_not_sampled_are_told_of_once_a_second(stop: Event) -> N
     with watched("test:testsrc2?live=true&size=64x48&rate=30", stop) as video:
         first, *others = take(video.frames(FixedRate(0.01), first_frame=1000), 3)
     assert isinstance(first, SampledFrame)
-    ends = [entry.end for entry in others if isinstance(entry, Watermark)]
-    assert len(ends) == 2
-    assert first.frame + 2 < ends[0] < ends[1]
+    early, late = (entry.end for entry in others if isinstance(entry, Watermark))
+    assert first.frame + 1 < early < late
     assert first.time + 1 <= others[0].time <= others[1].time - 1
 
 
-def test_all_frames_before_a_loss_are_counted(stop: Event) -> None:
+def test_all_frames_before_a_loss_are_counted(stop: Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera_module, "_TELL_POSITION_EVERY", 60.0)  # a busy machine needs more than one
     with watched("test:testsrc?live=true&size=64x48&rate=50&duration=0.4", stop) as video:
         entries = video.frames(FixedRate(0.01), first_frame=1000)
         _, first, last, lost = (next(entries) for _ in range(4))
@@ -307,7 +307,7 @@ def test_a_live_test_pattern_keeps_time_and_begins_again(stop: Event) -> None:
         frames = video.frames(EveryFrame())
         state(frames, "open")
         received = take(frames, 20)
-        assert 0.3 < received[-1].time - received[0].time < 1
+        assert received[-1].time - received[0].time > 0.3
         state(frames, "reconnecting")
         assert len(take(frames, 20)) == 20
 

@@ -91,14 +91,12 @@ def test_a_slow_sampling_rate_outlasts_the_deadline_of_a_read() -> None:
     assert all(isinstance(frame, SampledFrame) for frame in frames)
 
 
-def test_at_a_very_slow_rate_only_some_of_the_pictures_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_a_very_slow_rate_not_all_pictures_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     """A decoder process must show that it works, so the pause between two requests has a limit."""
     monkeypatch.setattr(snapshots, "_MAX_INTERVAL", 0.1)
-    _, first, second = entries(Snapper(), FixedRate(1), 3)
+    _, first, others = entries(Snapper(), FixedRate(0.05), 3)
     assert isinstance(first, SampledFrame)
-    assert isinstance(second, SampledFrame | Watermark)
-    count = second.frame if isinstance(second, SampledFrame) else second.end
-    assert count > first.frame + 2
+    assert isinstance(others, Watermark)  # pictures that came before the next one that is sampled
 
 
 def test_a_slow_camera_is_not_asked_to_catch_up() -> None:
