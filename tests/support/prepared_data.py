@@ -27,13 +27,14 @@ def prepare_data(data: Path) -> None:
         flock(lock, LOCK_EX)
         if not original.exists():
             _make(original)
-    folder = data / "postgres"
-    try:
-        folder.mkdir(mode=0o700, parents=True)
-    except FileExistsError:  # another process of the same fleet has begun to make its own
-        return
+    copied = data / "prepared"
+    copied.mkdir(mode=0o700, parents=True, exist_ok=True)
     # With its owner, and without the locks of the server that made it.
-    subprocess.run(["cp", "--archive", "--sparse=always", str(original / "data"), str(folder)], check=True)
+    subprocess.run(["cp", "--archive", "--sparse=always", str(original / "data"), str(copied)], check=True)
+    try:
+        copied.rename(data / "postgres")  # whole, or not at all
+    except OSError:  # another process of the same fleet has begun to make its own
+        shutil.rmtree(copied)
 
 
 def _make(original: Path) -> None:
