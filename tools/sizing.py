@@ -81,17 +81,19 @@ def size(load: Load) -> Fleet:
     each = max(1, int(usable * 1000 / load.runner_ms))
     runners = ceil(load.cameras / each)
     batches = load.cameras * min(load.fps, MAX_BATCHES)
-    statements = runners * min(MAX_BATCHES, batches / runners)
+    statements = min(MAX_BATCHES * runners, batches)
     renewals = load.cameras / load.heartbeat * load.orchestrators
     stored = load.fps * DAY * (load.frame_bytes + load.detection_bytes * load.detections)
     prediction_cores = (statements * load.statement_ms + batches * load.frame_ms) / 1000
     scenario_cores = renewals * load.renewal_ms / 1000
-    limits = {
-        "connections of the predictions database (max_connections)": each
-        * (load.max_connections // CONNECTIONS - load.apis),
-        "predictions database, by its frames per second": load.cameras * usable / prediction_cores,
-        "scenarios database, by its lease renewals per second": load.cameras * usable / scenario_cores,
-    }
+    connected = max(load.max_connections // CONNECTIONS - load.apis, 0)  # runners
+    limits: dict[str, float] = {"connections of the predictions database (max_connections)": each * connected}
+    for part, cores in (
+        ("predictions database, by its frames per second", prediction_cores),
+        ("scenarios database, by its lease renewals per second", scenario_cores),
+    ):
+        if cores:
+            limits[part] = load.cameras * usable / cores
     return Fleet(
         cameras_per_runner=each,
         runners=runners,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tools.sizing import Load, main, size
+from tools.sizing import Load, describe, main, size
 
 
 def test_runners_and_writes_grow_with_the_cameras() -> None:
@@ -37,6 +37,16 @@ def test_the_bottleneck_depends_on_the_costs() -> None:
     assert size(load).bottleneck.startswith("predictions")
     assert size(replace(load, fps=0.01)).bottleneck.startswith("scenarios")
     assert size(replace(load, max_connections=100)).bottleneck.startswith("connections")
+
+
+@pytest.mark.parametrize(
+    "load", [Load(cameras=0), Load(cameras=10, fps=0), Load(cameras=10, statement_ms=0, frame_ms=0)]
+)
+def test_what_costs_nothing_limits_nothing(load: Load) -> None:
+    fleet = size(load)
+    assert fleet.prediction_cores == 0
+    assert not any(part.startswith("predictions") for part in fleet.limits)
+    assert f"{load.cameras} cameras" in describe(load, fleet)
 
 
 def test_the_output_begins_with_the_load(capsys: pytest.CaptureFixture[str]) -> None:
