@@ -65,7 +65,7 @@ async def measure(rounds: int) -> list[Row]:
                     await anyio.sleep(1)
     return [
         Row(
-            "14",
+            "18",
             f"a page of {CAMERAS} pictures of {CAMERAS} cameras, against JSON of each",
             "s",
             median(pictures),

@@ -2,7 +2,7 @@
 
 A server sends the same clip to each camera by RTSP. The reference for CPU time is one process that opens the
 same streams and only decodes them, a thread for each; that for the event loop's lag is the same service
-before it has cameras. `--minutes` is how long the cameras are followed; the issue of 300 cameras asks for 30.
+before it has cameras. `--minutes` is how long the cameras are followed.
 """
 
 import sys
