@@ -44,4 +44,4 @@ async def test_a_page_reads_no_more_of_an_object_than_it_shows(
     before = await read_events()
     assert await page("asc") == list(range(1, 21))
     assert await page("desc") == list(range(EVENTS, EVENTS - 20, -1))
-    assert await read_events() - before < 200
+    assert 40 <= await read_events() - before < 200  # fewer: not all were counted
