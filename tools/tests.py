@@ -7,7 +7,6 @@ process from a test that failed.
 import json
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -101,7 +100,7 @@ def _run(arguments: Sequence[str], silence: float) -> Outcome:
     tests; and a little less, so that these threads can be told from others.
     """
     more = max(0, _NICENESS - os.nice(0))
-    command = [*modest(), "nice", "-n", str(more), sys.executable, "-m", "pytest", "-p", "tools.tests"]
+    command = ["nice", "-n", str(more), sys.executable, "-m", "pytest", "-p", "tools.tests"]
     command += ["--max-worker-restart", "0", f"--color={'yes' if sys.stdout.isatty() else 'auto'}"]
     reading, writing = os.pipe()
     with subprocess.Popen([*command, *arguments], stdout=writing, stderr=writing) as process:
@@ -109,18 +108,6 @@ def _run(arguments: Sequence[str], silence: float) -> Outcome:
         end = pass_on(reading, process, silence)
     os.close(reading)
     return Outcome(process.returncode, end.decode(errors="replace").rstrip().rpartition("\n")[2])
-
-
-def modest() -> list[str]:
-    """Return the beginning of a command whose processes cannot raise their priority, even if root starts it.
-
-    An AV1 encoder (SVT) otherwise makes the thread that calls it a real-time one, and Chromium raises its
-    own: tests beside them then get no processor.
-    """
-    command = ["setpriv", "--bounding-set=-sys_nice", "--inh-caps=-sys_nice", "--"]  # of util-linux
-    if os.geteuid() or shutil.which("setpriv") is None:
-        return []
-    return command if subprocess.run([*command, "true"], check=False).returncode == 0 else []
 
 
 def pass_on(pipe: int, process: subprocess.Popen[bytes], silence: float) -> bytes:

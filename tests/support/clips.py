@@ -1,6 +1,8 @@
 """Real clips, encoded when needed, whose frames show their own number as a marker."""
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -53,6 +55,20 @@ class Encoding(TypedDict, total=False):
     muxer_options: dict[str, str]
 
 
+@contextmanager
+def _same_priority() -> Iterator[None]:
+    """Keep the priority of this thread. SVT's AV1 encoder makes it a real-time one if root runs the tests."""
+    if not hasattr(os, "sched_getscheduler"):  # Linux alone has it
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
+@_same_priority()
 def encode(path: Path, pictures: Iterable[Image], **encoding: Unpack[Encoding]) -> Path:
     """Encode pictures (gray, height and width even) into the container that the path's suffix names.
 

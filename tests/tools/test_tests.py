@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.clips import marker_clip
 from tests.support.paths import ROOT
-from tools.tests import BROWSER, LAST, MOST, Outcome, is_repeated, modest, pass_on
+from tools.tests import BROWSER, LAST, MOST, Outcome, is_repeated, pass_on
 
 ENDED = Outcome(0, "3 passed")
 FAILED = Outcome(1, "1 failed, 2 passed")
@@ -36,12 +37,11 @@ def test_a_few_failures_are_run_again_if_every_run_came_to_its_end(
     assert is_repeated(outcomes, failed) is is_again
 
 
-def test_no_process_of_the_tests_can_take_the_processors_from_the_others() -> None:
-    code = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
-    ended = subprocess.run(
-        [*modest(), sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
-    assert "PermissionError" in ended.stderr
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="needs Linux's scheduling")
+def test_writing_a_clip_makes_no_test_a_real_time_process(tmp_path: Path) -> None:
+    before = os.sched_getscheduler(0)
+    marker_clip(tmp_path / "clip.mp4", frames=3, codec="av1")
+    assert os.sched_getscheduler(0) == before
 
 
 # Without the plug-ins that these tests do not need, pytest starts in a third of a second.
