@@ -1,6 +1,7 @@
 """Recordings that are missing, broken, cut short, or far away."""
 
 import errno
+import gc
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -179,10 +180,11 @@ def test_nothing_stays_open(media: Path) -> None:
 
     clips.truncate(media / "fast.mp4", 0.4, media / "cut.mp4")
     read(media, "clip.mp4")
+    gc.collect()  # what earlier tests left open must not be closed meanwhile
     before = open_files()
     with web_server(media) as server:
         for _ in range(5):
             for source in ("clip.mp4", "cut.mp4", "sound.mp4", "none.mp4", f"{server.url}/clip.mkv"):
                 with suppress(VideoError), opened(media, source) as video:
                     next(video.frames(EveryFrame(), "all"))
-    assert open_files() == before
+    assert open_files() <= before

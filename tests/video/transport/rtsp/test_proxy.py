@@ -1,5 +1,6 @@
 """The RTSP proxy: redirects, TLS, and replies of every kind."""
 
+import gc
 import socket
 import ssl
 import threading
@@ -111,12 +112,13 @@ def open_files() -> int:
 
 
 async def test_no_proxy_outlives_its_camera(camera: cameras.RtspCamera) -> None:
+    gc.collect()  # what earlier tests left open must not be closed meanwhile
     before = open_files()
     for _ in range(3):
         received(camera.url)
         fault(camera.url.replace("clip.mp4", "none.mp4"))
     await until(lambda: all(thread.name != "camera" for thread in threading.enumerate()))
-    assert open_files() == before
+    await until(lambda: open_files() <= before)
 
 
 def test_packets_are_forwarded_together_if_few_frames_are_sampled(
