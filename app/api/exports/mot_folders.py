@@ -8,6 +8,7 @@ import numpy as np
 
 from ...predictions.columns import DetectionColumns
 from .exported import ExportedVideo
+from .parts import FileInParts
 from .tables import number_texts
 
 _NAME = 60  # characters of a path in the name of a folder, of up to four bytes: file systems allow 255
@@ -24,7 +25,7 @@ class MotFoldersWriter:
     passes = 1
 
     def __init__(self) -> None:
-        self._sink = _Sink()
+        self._sink = FileInParts()
         self._zip = _Archive(self._sink, "w", ZIP_DEFLATED, compresslevel=1)
         self._video: ExportedVideo | None = None
         self._file: IO[bytes] | None = None
@@ -68,28 +69,6 @@ class MotFoldersWriter:
         """Begin a file, of any size, without a date: the same export has the same bytes."""
         assert self._video is not None  # noqa: S101  both callers have one
         return self._zip.open(f"{_folder_name(self._video)}/{name}", "w", force_zip64=True)
-
-
-class _Sink:
-    """A file that cannot seek: what was written is taken away again and again."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def write(self, part: bytes) -> int:
-        self._parts.append(bytes(part))
-        return len(part)
-
-    def flush(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def take(self) -> bytes:
-        taken = b"".join(self._parts)
-        self._parts.clear()
-        return taken
 
 
 class _Archive(ZipFile):

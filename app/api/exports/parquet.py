@@ -14,6 +14,7 @@ from pyarrow.parquet import ParquetWriter
 from ...predictions.columns import DetectionColumns
 from ..queries.events import StoredEvent
 from .exported import ExportedVideo
+from .parts import FileInParts
 from .tables import EVENT_COLUMNS, PREDICTION_COLUMNS
 
 ROW_GROUP = 50_000
@@ -31,36 +32,12 @@ _TYPES: dict[str, pa.DataType] = {
 }
 
 
-class _Written:
-    """A file to write to, whose content is taken away in parts."""
-
-    closed = False
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def write(self, part: bytes) -> int:
-        self._parts.append(bytes(part))
-        return len(part)
-
-    def flush(self) -> None:
-        """Do nothing: what is written is there."""
-
-    def close(self) -> None:
-        """Do nothing: what is written stays."""
-
-    def take(self) -> bytes:
-        content = b"".join(self._parts)
-        self._parts.clear()
-        return content
-
-
 class _ParquetTable:
     """A file of these columns, written in groups of rows."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         self._schema = pa.schema([(name, _TYPES[name]) for name in columns])
-        self._written = _Written()
+        self._written = FileInParts()
         self._writer = ParquetWriter(pa.PythonFile(self._written, mode="w"), self._schema, compression="zstd")
         self._held: list[pa.RecordBatch] = []
         self._rows = 0
