@@ -1,5 +1,6 @@
 """Read the predictions of a scenario."""
 
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -15,8 +16,9 @@ from ..http.problems import BAD_CURSOR, GONE, NOT_FOUND, no_scenario
 from ..http.requests import ApiRequest
 from ..http.responses import JsonResponse
 from ..queries.predictions import MAX_FRAME, PredictionFilter, PredictionPage, list_predictions
-from ..queries.scenarios import find_row, is_completed
+from ..queries.scenarios import find_row
 from ..video_times import Time, check_times, to_seconds
+from .completed import cached_once_final
 
 Frame = Annotated[int, Meta(ge=0, le=MAX_FRAME)]
 WantedLabel = Annotated[
@@ -82,14 +84,7 @@ class PredictionQuery(Struct, frozen=True, forbid_unknown_fields=True):
 )
 async def get_predictions(request: ApiRequest, scenario_id: FromPath[UUID]) -> JsonResponse:
     """Return a page, by frame. Raises ProblemError (404) if there is no such scenario."""
-    deps, cache = request.deps, request.response_cache
-    key = b"predictions " + request.scope["query_string"]
-    body = cache.get(scenario_id, key)
-    if body is None or not await is_completed(deps.scenarios, scenario_id):
-        body, is_final = await _page(request, scenario_id)
-        if is_final:
-            cache.put(scenario_id, key, body)
-    return JsonResponse(body)
+    return await cached_once_final(request, scenario_id, b"predictions", partial(_page, request, scenario_id))
 
 
 async def _page(request: ApiRequest, scenario_id: UUID) -> tuple[bytes, bool]:

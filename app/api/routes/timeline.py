@@ -1,5 +1,6 @@
 """Count what was found over the time of a scenario's video."""
 
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -14,9 +15,10 @@ from ..http.openapi import OperationDoc, ResponseDoc
 from ..http.problems import BAD_REQUEST, GONE, NOT_FOUND, ProblemError, no_scenario
 from ..http.requests import ApiRequest
 from ..http.responses import JsonResponse
-from ..queries.scenarios import find_row, is_completed
+from ..queries.scenarios import find_row
 from ..queries.timeline import Timeline, TimelineWish, TooMuchError, read_timeline
 from ..video_times import Time, check_times, to_seconds
+from .completed import cached_once_final
 
 _AT = "in seconds; of a live source also as RFC 3339, such as 2026-01-31T09:30:00Z"
 _MULTIPLE = f"`bucket` must be less than {BUCKET_SECONDS} seconds, or a multiple of {BUCKET_SECONDS}."
@@ -66,14 +68,9 @@ class TimelineQuery(Struct, frozen=True, forbid_unknown_fields=True):
 )
 async def get_timeline(request: ApiRequest, scenario_id: FromPath[UUID]) -> JsonResponse:
     """Return the counts. Raises ProblemError: 404: no such scenario, 400: too many buckets or counts."""
-    deps, cache = request.deps, request.response_cache
-    key = b"timeline " + request.scope["query_string"]
-    body = cache.get(scenario_id, key)
-    if body is None or not await is_completed(deps.scenarios, scenario_id):
-        body, is_final = await _timeline(request, scenario_id)
-        if is_final:
-            cache.put(scenario_id, key, body)
-    return JsonResponse(body)
+    return await cached_once_final(
+        request, scenario_id, b"timeline", partial(_timeline, request, scenario_id)
+    )
 
 
 async def _timeline(request: ApiRequest, scenario_id: UUID) -> tuple[bytes, bool]:
