@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
 SIZE = (256, 192)
-_NEXT: dict[str | None, set[str]] = {
+NEXT: dict[str | None, set[str]] = {
     None: {"init_startup"},
     "init_startup": {"in_startup_processing", "init_shutdown"},
     "in_startup_processing": {"active", "init_shutdown", "init_startup", "inactive"},
@@ -34,6 +34,7 @@ _NEXT: dict[str | None, set[str]] = {
     "in_shutdown_processing": {"inactive"},
     "inactive": {"init_startup"},
 }
+"""The states that may follow each."""
 """The lifecycle as the design has it: state → what may follow."""
 _EVENTS = """
     SELECT event_id, kind, state, label, track_id, name, direction, start_frame, start_time, end_frame,
@@ -178,7 +179,7 @@ def _judge_history(events: list[tuple[str | None, str, int]], state: str) -> str
     if events[-1][1] != state:
         return f"it is {state}, but its history ends with {events[-1]}"
     for before, after in pairwise(events):
-        if after[0] != before[1] or after[1] not in _NEXT[before[1]]:
+        if after[0] != before[1] or after[1] not in NEXT[before[1]]:
             return f"{before}, then {after}"
         if after[2] != before[2] + (after[1] == "init_startup"):
             return f"attempt {before[2]}, then {after}"
