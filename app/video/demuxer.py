@@ -122,7 +122,7 @@ class PictureDemuxer:
             packets = restore_timestamps(pictures, self.codec, extradata, self._frame_ticks)
         latest: int | None = None
         newest = shift = part = 0
-        has_times = False
+        has_times = is_called_key = False
         group = PictureGroup()
         for number, packet in enumerate(self._drop_cut_off(self._correct_times(packets))):
             pts, dts = packet.pts, packet.dts
@@ -144,8 +144,12 @@ class PictureDemuxer:
             if dts is None or pts <= dts + _MAX_AHEAD * self._frame_ticks:  # it is not wrong
                 newest = max(newest, pts) if number else pts
             header = headers.read(packet) if packet.size else PictureHeader()
-            is_key = packet.is_keyframe and (
-                not packet.size or headers.may_be_key(packet, is_first=number == 0 and self._is_whole)
+            follows_key, is_called_key = is_called_key, packet.is_keyframe
+            is_key = is_called_key and (
+                not packet.size
+                or headers.may_be_key(
+                    packet, is_first=number == 0 and self._is_whole, follows_key=follows_key
+                )
             )
             is_key = is_key or self.codec == _TEST_PATTERN
             if is_key:

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from av.error import FFmpegError
+from av.packet import PacketSideData, PktSideDataT
 from av.video.codeccontext import VideoCodecContext
 
 from .coded import CodedPicture, VideoPacket
@@ -13,6 +14,9 @@ _MAX_HELD_BYTES = 64 * 2**20
 
 _MAX_DELAY = 32
 """A frame that has not come 32 pictures later never comes: decoders delay at most 16."""
+
+_CHANGES: tuple[PktSideDataT, ...] = ("new_extradata", "param_change", "palette")
+"""What a packet says of itself and of all that follow, such as the parameter sets of FLV."""
 
 _MAX_PENDING = 1000
 """Pictures that may wait for their frames while no other frame comes, as in a file that cannot be decoded."""
@@ -33,6 +37,7 @@ class LazyDecoder:
         self._held: deque[tuple[CodedPicture, VideoPacket]] = deque()
         self._held_bytes = 0
         self._has_gap = False  # packets were dropped after the last one that was decoded
+        self._changes: dict[PktSideDataT, PacketSideData] = {}  # that dropped packets had
         self._pending: dict[int, CodedPicture] = {}  # sent to the decoder, which has not returned a frame
         self._newest = -1  # number of the newest picture with a frame
         self._last_key = -1  # number of the last key frame in presentation order
@@ -115,6 +120,9 @@ class LazyDecoder:
             self._held.popleft()
             self._held_bytes -= packet.size
             self._has_gap = True
+            for kind in _CHANGES:
+                if packet.has_sidedata(kind):
+                    self._changes[kind] = packet.get_sidedata(kind)
 
     def _decode_through(self, number: int) -> None:
         while self._held and self._held[0][0].number <= number:
@@ -131,6 +139,10 @@ class LazyDecoder:
     def _send(self, picture: CodedPicture, packet: VideoPacket) -> None:
         # The decoder copies the packet's timestamp to the frame, so the number tells which picture it is.
         packet.pts = packet.dts = picture.number
+        for kind, change in self._changes.items():
+            if not packet.has_sidedata(kind):
+                packet.set_sidedata(change)
+        self._changes.clear()
         self._pending[picture.number] = picture
         if len(self._pending) > _MAX_PENDING:
             del self._pending[next(iter(self._pending))]

@@ -16,7 +16,9 @@ from av.video.stream import VideoStream
 from app.domain.picture import Image
 from tests.support.kept_clips import kept
 
-Codec = Literal["h264", "hevc", "mpeg2", "mpeg4", "mjpeg", "vp8", "vp9", "av1", "ffv1", "gif"]
+Codec = Literal[
+    "h264", "hevc", "mpeg2", "mpeg4", "mjpeg", "vp8", "vp9", "av1", "ffv1", "gif", "h263p", "wmv2"
+]  # fmt: skip
 Box = tuple[int, int, int, int]
 
 MARKER = 64
@@ -33,6 +35,8 @@ _ENCODERS: dict[Codec, tuple[str, str, dict[str, str]]] = {
     "av1": ("libsvtav1", "yuv420p", {"preset": "12", "crf": "40"}),
     "ffv1": ("ffv1", "yuv420p", {}),
     "gif": ("gif", "gray", {}),
+    "h263p": ("h263p", "yuv420p", {"b": "4000000"}),
+    "wmv2": ("wmv2", "yuv420p", {"b": "4000000"}),
 }
 
 
@@ -118,7 +122,7 @@ def _gop_options(codec: Codec, gop: int, bframes: int, *, open_gop: bool) -> dic
             return {"keyint_min": str(gop)}
         case "av1":
             return {"svtav1-params": f"keyint={gop}:log-level=0"}
-        case "mjpeg" | "ffv1" | "gif":
+        case "mjpeg" | "ffv1" | "gif" | "h263p" | "wmv2":
             return {}
 
 

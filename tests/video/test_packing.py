@@ -119,19 +119,44 @@ def test_an_avi_with_empty_packets_tells_how_many_pictures_it_has(tmp_path: Path
     assert frames[-1].time == pytest.approx(19 / 25, abs=0.002)
 
 
-@pytest.mark.parametrize("codec", ["h264", "hevc", "mpeg4", "mpeg2", "vp8"])
+@pytest.mark.parametrize("codec", ["h264", "hevc", "mpeg4", "mpeg2", "vp8", "h263p", "ffv1", "wmv2"])
 def test_a_container_that_calls_every_picture_a_key_frame_is_not_believed(
     tmp_path: Path, codec: clips.Codec
 ) -> None:
-    original = clips.marker_clip(tmp_path / "a.mkv", frames=FRAMES, size=SIZE, codec=codec, gop=20)
-    with av.open(str(original)) as source, av.open(str(tmp_path / "keys.mkv"), "w") as target:
+    suffix = "avi" if codec in ("h263p", "wmv2") else "mkv"
+    keys = f"keys.{suffix}"
+    original = clips.marker_clip(tmp_path / f"a.{suffix}", frames=FRAMES, size=SIZE, codec=codec, gop=20)
+    with av.open(str(original)) as source, av.open(str(tmp_path / keys), "w") as target:
         stream = source.streams.video[0]
         copy = target.add_stream_from_template(stream)
         for packet in source.demux(stream):
             if packet.size:
                 packet.is_keyframe, packet.stream = True, copy
                 target.mux(packet)
-    whole = read(tmp_path, "a.mkv")
-    assert read(tmp_path, "keys.mkv") == whole
+    whole = read(tmp_path, f"a.{suffix}")
+    assert read(tmp_path, keys) == whole
     for start in (15, 31, 45):
-        assert read(tmp_path, "keys.mkv", start=start) == whole[start:]
+        assert read(tmp_path, keys, start=start) == whole[start:]
+
+
+def test_key_frames_of_a_codec_that_has_no_others_are_believed(tmp_path: Path) -> None:
+    clips.marker_clip(tmp_path / "a.mkv", frames=FRAMES, size=SIZE, codec="ffv1", gop=1)
+    assert len(read(tmp_path, "a.mkv", candidates="key")) == FRAMES
+
+
+def test_parameter_sets_that_change_in_a_dropped_packet_count_for_the_next(tmp_path: Path) -> None:
+    """FLV tells new ones with the first packet that needs them, as after a camera's restart."""
+    for name, size in (("a.flv", (256, 192)), ("b.flv", (320, 240))):
+        clips.marker_clip(tmp_path / name, frames=FRAMES, size=size, gop=10, bframes=0)
+    second = bytearray((tmp_path / "b.flv").read_bytes()[13:])
+    place = 0
+    while place < len(second):  # the time of each tag goes on after the first recording
+        time = int.from_bytes(second[place + 4 : place + 7]) + 2000
+        second[place + 4 : place + 7] = time.to_bytes(3)
+        place += 15 + int.from_bytes(second[place + 1 : place + 4])
+    (tmp_path / "a.flv").write_bytes((tmp_path / "a.flv").read_bytes() + second)
+    whole = read(tmp_path, "a.flv")
+    assert len(whole) == 2 * FRAMES
+    assert all(isinstance(frame.content, bytes) for frame in whole)
+    for start in (FRAMES - 5, FRAMES + 25, 2 * FRAMES - 3):
+        assert read(tmp_path, "a.flv", start=start) == whole[start:]

@@ -1,14 +1,19 @@
 """Read from a packet what its picture is to other pictures."""
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
+
+from av.codec import Codec
+from av.codec.codec import UnknownCodecError
 
 from ..coded import VideoPacket
 from .bits import BitReader
 from .nal_units import find_units, length_size
 
 _SELF_CONTAINED = frozenset(["vp8", "vp9", "av1"])  # codecs whose key frames reset the decoder
+_CERTAIN_KEYS = frozenset(["vp9", "av1", "png", "cfhd"])  # FFmpeg recognizes them, or each picture is one
 _H264_SLICES, _H264_IDR = range(1, 6), 5
 _HEVC_SLICES, _HEVC_IDR = range(32), (19, 20)
 _H264_INTRA, _H264_MESSAGE, _RECOVERY_POINT = (2, 4, 7, 9), 6, 6
@@ -17,6 +22,8 @@ _MPEG4_PICTURE, _MPEG2_PICTURE = b"\0\0\1\xb6", b"\0\0\1\0"
 _NO_PICTURE = {"h264": frozenset([*range(6, 16), 19, 20, 21]), "hevc": frozenset(range(32, 64))}
 _DELIMITER = {"h264": 9, "hevc": 35}  # begins each picture, if there are any
 _MAX_MESSAGE = 512  # bytes of a unit that belongs to no picture
+_FFV1_KEY = 0x7F80  # the least first 16 bits of a key frame: its first bit, as the range coder writes it
+_THEORA_HEADER = 0x80
 
 
 class PictureHeader(NamedTuple):
@@ -37,6 +44,8 @@ class HeaderReader:
     def __init__(self, codec: str, extradata: bytes | None) -> None:
         self._codec = codec
         self._length_size = length_size(codec, extradata)
+        # Whether a key frame that follows another one is believed without looking at it.
+        self._may_follow_key = codec in _CERTAIN_KEYS or _is_intra_only(codec)
 
     def read(self, packet: VideoPacket) -> PictureHeader:
         """Return the header of a packet's picture. Non-reference pictures are recognized in H.264 only."""
@@ -55,14 +64,18 @@ class HeaderReader:
                 return PictureHeader(is_shown=not self._holds_no_picture(packet))
             case "vp8":
                 return PictureHeader(is_shown=memoryview(packet)[0] & 0x10 != 0, resets_decoder=True)
+            case "theora":  # the headers come again where Ogg files were joined
+                return PictureHeader(is_shown=memoryview(packet)[0] & _THEORA_HEADER == 0)
             case codec:
                 return PictureHeader(resets_decoder=codec in _SELF_CONTAINED)
 
-    def may_be_key(self, packet: VideoPacket, *, is_first: bool = False) -> bool:
+    def may_be_key(self, packet: VideoPacket, *, is_first: bool = False, follows_key: bool = False) -> bool:
         """Return whether a packet that its container calls a key frame can be one: some containers err.
 
         A damaged one counts as it is called. One with which a gradual refresh begins is none, except the
         first of a recording: pictures after it may depend on those before it, whatever it promises.
+        `follows_key`: the packet before was called a key frame, too. If the codec's headers are not read
+        here, this one is none then: decoding begins at the one before.
         """
         match self._codec:
             case "h264":
@@ -78,8 +91,12 @@ class HeaderReader:
                 return _bits_after(_MPEG2_PICTURE, bytes(packet), 1, 0x38) in (None, 0x08)
             case "vp8":
                 return memoryview(packet)[0] & 1 == 0
+            case "h263":
+                return _is_h263_intra(memoryview(packet)[:10])
+            case "ffv1":
+                return int.from_bytes(memoryview(packet)[:2]) >= _FFV1_KEY
             case _:
-                return True
+                return self._may_follow_key or not follows_key
 
     def _may_be_h264_key(self, data: bytes, *, is_first: bool) -> bool:
         """Return whether an H.264 packet has an IDR, an intra slice first, or a recovery point."""
@@ -124,6 +141,34 @@ class HeaderReader:
         if _DELIMITER[self._codec] in kinds and len(data) > 8:
             return False
         return not data[: starts[0] - gap].strip(b"\0") and max(sizes) <= _MAX_MESSAGE
+
+
+@cache
+def _is_intra_only(codec: str) -> bool:
+    """Return whether each picture of the codec stands alone."""
+    try:
+        return Codec(codec, "r").intra_only
+    except UnknownCodecError:
+        return True
+
+
+def _is_h263_intra(header: memoryview) -> bool:
+    """Return whether the header of an H.263 picture says that it is intra coded (H.263, 5.1)."""
+    value, left = int.from_bytes(header), 8 * len(header) - 30
+
+    def read(count: int) -> int:
+        nonlocal left
+        left -= count
+        return value >> left & (1 << count) - 1
+
+    if left < 50 or value >> left + 8 != 0x20:  # it is damaged
+        return True
+    read(5)
+    if read(3) != 7:
+        return read(1) == 0
+    if read(3) == 1:
+        read(18)
+    return read(3) == 0
 
 
 def _bits_after(code: bytes, data: bytes, offset: int, mask: int) -> int | None:
