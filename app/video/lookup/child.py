@@ -2,13 +2,11 @@
 
 import os
 import socket
-import time
-from concurrent.futures import ThreadPoolExecutor
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
-from msgspec.structs import replace
 
 from ...domain.networks import Networks
 from ...domain.redaction import redact
@@ -17,14 +15,13 @@ from ..drawing import Overlay, draw, encode_jpeg
 from ..errors import VideoError
 from ..pictures import AvPicture
 from .finder import MissingFileError, OtherRecordingError, TooSlowError, find_frame
-from .protocol import FrameJob, PictureJob, PictureResult, TryJob
+from .protocol import PictureJob, PictureResult, TryJob
 from .trial import try_source
 
 IDLE = 60.0
 """Seconds without a job after which the process ends."""
 
 _NICE = 19  # decoding for scenarios comes first
-_IDLE_SECONDS = 1.0  # in which a frame is looked for with what scenarios leave of the processors
 _QUALITY = 85
 
 
@@ -66,37 +63,28 @@ def serve(link: socket.socket) -> None:
     """Answer jobs until the other end is closed, or none comes for IDLE seconds."""
     link.settimeout(IDLE)
     link.sendall(b"\n")  # ready
-    with ThreadPoolExecutor(1, initializer=_yield_to_all) as idle, link.makefile("rb") as lines:
+    with link.makefile("rb") as lines:
         while line := lines.readline():
-            result, jpeg = _answer_soon(msgspec.json.decode(line, type=PictureJob), idle)
+            result, jpeg = answer(msgspec.json.decode(line, type=PictureJob))
             link.sendall(msgspec.json.encode(result) + b"\n" + jpeg)
 
 
-def _answer_soon(job: PictureJob, idle: ThreadPoolExecutor) -> tuple[PictureResult, bytes]:
-    """Answer a job in an idle thread, and in this one if scenarios leave that too little time.
+def lower_priority(*, is_idle: bool) -> None:
+    """Let scenarios come first; if `is_idle`, use only processors that nobody else wants.
 
-    A thread cannot raise its own priority again without privileges.
+    It is for the whole process: an idle thread that holds Python's lock would make the others wait, too.
     """
-    began = time.monotonic()
-    if isinstance(job, FrameJob):  # a camera is not connected to twice
-        quiet = replace(job, seconds=min(_IDLE_SECONDS, job.seconds / 2))
-        result, jpeg = idle.submit(answer, quiet).result()
-        if result.fault != "slow":
-            return result, jpeg
-    return answer(replace(job, seconds=max(job.seconds - (time.monotonic() - began), 0.0)))
-
-
-def _yield_to_all() -> None:
-    """Let this thread run only on processors that nobody else wants."""
-    if hasattr(os, "SCHED_IDLE"):
-        with suppress(OSError):  # a container may forbid it, or not know it
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+    if is_idle and hasattr(os, "SCHED_IDLE"):
+        for thread in Path("/proc/self/task").iterdir():
+            with suppress(OSError):  # a container may forbid it, or not know it
+                os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))
 
 
 def main() -> None:
-    """Confine this process, and answer jobs."""
+    """Confine this process, and answer jobs; with the argument `idle`, only while processors are free."""
     confine()
-    os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+    lower_priority(is_idle="idle" in sys.argv[1:])
     with suppress(TimeoutError, ConnectionError):
         serve(socket.socket(fileno=0))
     os._exit(0)  # there is nothing to clean up

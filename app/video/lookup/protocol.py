@@ -22,8 +22,7 @@ Fault = Literal["missing", "replaced", "unreadable", "slow"]
 class FrameJob(Struct, frozen=True, tag=True):
     """Which frame to show, and how: with an overlay, and not wider than `width` pixels.
 
-    `media_root` is an absolute path, `networks` is what `Networks` is made from. `seconds` is its deadline,
-    of which one second may be lost because scenarios use the processors.
+    `media_root` is an absolute path, `networks` is what `Networks` is made from. `seconds` is its deadline.
     """
 
     source: Source

@@ -1,14 +1,13 @@
-"""Picture processes: two at once, started when needed, and given up when they crash or hang."""
+"""Picture processes: idle ones and a nice one, started when needed, given up when they crash or hang."""
 
 import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
-from socket import SHUT_WR, socketpair
+from socket import SHUT_WR
 
 import anyio
 import cv2
-import msgspec
 import numpy as np
 import psutil
 import pytest
@@ -18,8 +17,9 @@ from app.domain.prediction import Detection
 from app.domain.source import parse_source
 from app.video.drawing import Overlay
 from app.video.lookup import child
+from app.video.lookup import processes as child_processes
 from app.video.lookup.finder import StoredFrame, WantedFrame
-from app.video.lookup.processes import PictureProcesses
+from app.video.lookup.processes import AT_ONCE, PictureProcesses
 from app.video.lookup.protocol import FrameJob, PictureResult
 from tests.support import clips
 from tests.support.waiting import until
@@ -36,7 +36,9 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def processes() -> AsyncIterator[PictureProcesses]:
+async def processes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PictureProcesses]:
+    """Picture processes, of which the nice one is asked only by tests that change this."""
+    monkeypatch.setattr(child_processes, "IDLE_SECONDS", 60.0)
     started = PictureProcesses()
     yield started
     started.close()
@@ -54,6 +56,11 @@ def endless(media: Path, seconds: float) -> FrameJob:
     return job(media, source=source, seconds=seconds)
 
 
+def schedulers(process: int) -> set[int]:
+    """Return the scheduling policies of the threads of a process."""
+    return {os.sched_getscheduler(thread.id) for thread in psutil.Process(process).threads()}
+
+
 def children() -> list[int]:
     running = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
     return [each.pid for each in running if "app.video.lookup.child" in each.cmdline()]
@@ -69,7 +76,7 @@ def marker_in(jpeg: bytes) -> int:
     return int(ids[0][0])
 
 
-async def test_frames_are_shown_by_at_most_two_processes(media: Path, processes: PictureProcesses) -> None:
+async def test_frames_are_shown_by_two_processes_at_once(media: Path, processes: PictureProcesses) -> None:
     shown: dict[int, int] = {}
 
     async def show(frame: int) -> None:
@@ -81,7 +88,7 @@ async def test_frames_are_shown_by_at_most_two_processes(media: Path, processes:
         for frame in range(10):
             group.start_soon(show, frame)
     assert shown == {frame: frame for frame in range(10)}
-    assert len(children()) == 2
+    assert len(children()) == AT_ONCE == 2
     processes.close()
     await until(lambda: not children())
 
@@ -104,49 +111,69 @@ async def test_an_overlay_is_drawn_at_the_scale_of_the_picture(
 
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="needs Linux's idle scheduling")
-@pytest.mark.parametrize("is_starved", [False, True])
-def test_frames_take_what_scenarios_leave_of_the_processors_and_then_a_little_more(
-    media: Path, monkeypatch: pytest.MonkeyPatch, *, is_starved: bool
+async def test_frames_take_what_scenarios_leave_of_the_processors(
+    media: Path, processes: PictureProcesses
 ) -> None:
-    tries: list[tuple[int, float]] = []
-
-    def answer(tried: FrameJob) -> tuple[PictureResult, bytes]:
-        tries.append((os.sched_getscheduler(0), tried.seconds))
-        is_slow = is_starved and len(tries) == 1
-        return (PictureResult(fault="slow"), b"") if is_slow else (PictureResult(size=1), b"x")
-
-    monkeypatch.setattr(child, "answer", answer)
-    near, far = socketpair()
-    with near, far:
-        near.sendall(msgspec.json.encode(job(media, seconds=50.0)) + b"\n")
-        near.shutdown(SHUT_WR)
-        child.serve(far)
-        far.shutdown(SHUT_WR)
-        assert near.makefile("rb").read() == b"\n" + msgspec.json.encode(PictureResult(size=1)) + b"\nx"
-    assert tries[0] == (os.SCHED_IDLE, child._IDLE_SECONDS)
-    if is_starved:
-        assert tries[1][0] == os.sched_getscheduler(0) != os.SCHED_IDLE
-        assert 0 < tries[1][1] <= 50
-    assert len(tries) == 1 + is_starved
+    await processes.show(job(media))
+    (process,) = children()
+    assert schedulers(process) == {os.SCHED_IDLE}  # one other thread could wait for an idle one for ever
 
 
-def test_frames_are_shown_if_idle_scheduling_is_forbidden(
-    media: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="needs Linux's idle scheduling")
+async def test_frames_are_shown_if_scenarios_leave_no_time_at_all(
+    media: Path, processes: PictureProcesses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    await processes.show(job(media))
+    (starved,) = children()
+    os.kill(starved, signal.SIGSTOP)
+    monkeypatch.setattr(child_processes, "IDLE_SECONDS", 0.1)
+    result, jpeg = await processes.show(job(media, frame=3))
+    assert (result.fault, marker_in(jpeg)) == (None, 3)
+    (nice,) = set(children()) - {starved}
+    assert os.SCHED_IDLE not in schedulers(nice)
+
+    os.kill(starved, signal.SIGCONT)
+    await until(lambda: not processes._idle[0].is_busy)
+    monkeypatch.setattr(child_processes, "IDLE_SECONDS", 60.0)
+    os.kill(nice, signal.SIGSTOP)
+    result, jpeg = await processes.show(job(media, frame=4))
+    assert (result.fault, marker_in(jpeg)) == (None, 4)
+
+
+async def test_no_frame_waits_for_an_idle_process_that_still_has_the_one_before(
+    media: Path, processes: PictureProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with anyio.create_task_group() as group:
+        for _ in range(AT_ONCE):
+            group.start_soon(processes.show, job(media))
+    starved = children()
+    for process in starved:
+        os.kill(process, signal.SIGSTOP)
+    monkeypatch.setattr(child_processes, "IDLE_SECONDS", 0.1)
+    async with anyio.create_task_group() as group:
+        for _ in range(AT_ONCE):
+            group.start_soon(processes.show, job(media))
+    monkeypatch.setattr(child_processes, "IDLE_SECONDS", 1e6)
+    result, jpeg = await processes.show(job(media, frame=5))
+    assert (result.fault, marker_in(jpeg)) == (None, 5)
+    assert len(children()) == len(starved) + 1
+
+
+def test_frames_are_shown_if_idle_scheduling_is_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused: list[tuple[object, ...]] = []
+
+    def refuse(*arguments: object) -> None:
+        refused.append(arguments)
         raise PermissionError
 
     monkeypatch.setattr(os, "SCHED_IDLE", 5, raising=False)
     monkeypatch.setattr(os, "sched_setscheduler", refuse, raising=False)
     monkeypatch.setattr(os, "sched_param", int, raising=False)
-    near, far = socketpair()
-    with near, far:
-        near.sendall(msgspec.json.encode(job(media)) + b"\n")
-        near.shutdown(SHUT_WR)
-        child.serve(far)
-        far.shutdown(SHUT_WR)
-        _, result, jpeg = near.makefile("rb").read().split(b"\n", 2)
-    assert msgspec.json.decode(result, type=PictureResult) == PictureResult(size=len(jpeg))
+    monkeypatch.setattr(os, "setpriority", lambda *_: None)
+    child.lower_priority(is_idle=False)
+    assert not refused
+    child.lower_priority(is_idle=True)
+    assert refused
 
 
 async def test_what_takes_too_long_is_given_up(media: Path, processes: PictureProcesses) -> None:
@@ -159,12 +186,15 @@ async def test_a_process_that_hangs_is_killed_and_another_started(
 ) -> None:
     await processes.show(job(media))
     (stopped,) = children()
+    monkeypatch.setattr(child_processes, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(child_processes, "_STARVED_SECONDS", 0.2)
     os.kill(stopped, signal.SIGSTOP)
     result, _ = await processes.show(job(media, seconds=0.1))
     assert result.fault == "slow"
+    await until(lambda: not processes._idle[0].is_busy)
     result, jpeg = await processes.show(job(media))
     assert (result.fault, marker_in(jpeg)) == (None, 17)
-    assert stopped not in children()
+    await until(lambda: stopped not in children())
 
 
 async def test_a_crash_costs_one_picture(media: Path, processes: PictureProcesses) -> None:
@@ -192,7 +222,7 @@ async def test_a_process_that_ended_while_it_was_idle_is_started_again(
     await processes.show(job(media))
     (idle,) = children()
     idle_process = psutil.Process(idle)
-    link = processes._idle[-1]._link
+    link = processes._idle[0]._link
     assert link is not None
     link.shutdown(SHUT_WR)
     await until(lambda: idle_process.status() == psutil.STATUS_ZOMBIE)
