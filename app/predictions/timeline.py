@@ -11,6 +11,9 @@ from ..domain.prediction import Prediction
 BUCKET_SECONDS = 15
 """`timeline_buckets` counts for each label and so many seconds of the video's time."""
 
+BUCKETS_PER_PART = 20
+"""`timeline_sums` has the sum of so many buckets, once nothing is added to them any more."""
+
 _TOLERANCE = 1e-6
 """Of a bucket: 6.0 // 0.1 is 59, because 0.1 has no exact number of double precision."""
 

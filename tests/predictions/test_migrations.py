@@ -106,6 +106,49 @@ async def test_pictures_that_were_stored_for_each_event_are_stored_for_each_fram
             assert await connection.fetchval("SELECT count(*) FROM evidence") == 1
 
 
+async def test_stored_timelines_and_events_are_summed(server: Databases) -> None:
+    one, other = uuid4(), uuid4()
+    async with server.empty() as dsn:
+        async with open_connection(dsn) as connection:
+            await connection.execute("CREATE TABLE schema_migrations (name text PRIMARY KEY)")
+            for name, sql in migrations_of("app.predictions").items():
+                if name < "027":
+                    await connection.execute(sql)
+                    await connection.execute("INSERT INTO schema_migrations VALUES ($1)", name)
+            for scenario_id, events in ((one, 3), (other, 0)):
+                await connection.execute(
+                    "INSERT INTO checkpoints (scenario_id, attempt, run_token)"
+                    " VALUES ($1, 1, gen_random_uuid())",
+                    scenario_id,
+                )
+                await connection.execute(
+                    "INSERT INTO timeline_buckets"
+                    " SELECT $1, label, n, 2, 3, n / 64.0, 1 FROM generate_series(1, 45) AS n,"
+                    " unnest(ARRAY['', 'car']) AS label WHERE label = '' OR n < 3 OR n = 40",
+                    scenario_id,
+                )
+                await connection.execute(
+                    "INSERT INTO events (scenario_id, event_id, start_frame, end_frame, best_frame,"
+                    " start_time, end_time, best_time, best_confidence, kind, state, name, label, best_box)"
+                    " SELECT $1, n, 0, 0, 0, 0, 0, 0, 1, 'object', 'ended', '', 'car', '{0,0,9,9}'"
+                    "   FROM generate_series(1, $2) AS n",
+                    scenario_id,
+                    events,
+                )
+        await migrate(dsn, "app.predictions")
+        async with open_connection(dsn) as connection:
+            sums = await connection.fetch("SELECT * FROM timeline_sums WHERE scenario_id = $1", one)
+            assert sorted(tuple(row)[1:] for row in sums) == [
+                ("", 0, 38, 57, 19 / 64, 19),
+                ("", 1, 40, 60, 39 / 64, 20),
+                ("car", 0, 4, 6, 2 / 64, 2),
+            ]
+            counts = await connection.fetch("SELECT * FROM event_counts")
+            assert [tuple(row) for row in counts] == [(one, "object", "", "car", 3)]
+            counted = await connection.fetch("SELECT scenario_id, events_counted_before FROM checkpoints")
+            assert {tuple(row) for row in counted} == {(one, 4), (other, 1)}
+
+
 async def test_release_0_1_0_writes_and_reads_rows_without_class_numbers(predictions: Database) -> None:
     """Its columns; the rows that it finds by label come from a function that returns whole rows."""
     scenario_id = uuid4()

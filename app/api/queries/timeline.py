@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from ...postgres import Connection, Database
 from ...predictions.codec import decode_labels
-from ...predictions.timeline import BUCKET_SECONDS, TimelineCounts, count_timeline
+from ...predictions.timeline import BUCKET_SECONDS, BUCKETS_PER_PART, TimelineCounts, count_timeline
 from .predictions import MAX_FRAME
 
 MAX_BUCKETS = 2000
@@ -99,7 +99,7 @@ async def read_timeline(predictions: Database, scenario_id: UUID, wish: Timeline
             counts = await _count_frames(connection, scenario_id, wish, row, width)
             is_complete = True
         else:
-            counts = await _read_counts(connection, scenario_id, wish, width, first, last)
+            counts = await _read_counts(connection, scenario_id, wish, row, width)
             is_complete = row["is_complete"]
     found = {label: list(group) for label, group in groupby(counts, key=lambda count: count[0])}
     everything = [FrameCount(*count[1:]) for count in found.pop("", [])]
@@ -115,7 +115,9 @@ def _choose(seconds: float) -> int:
 
 _RANGE = """
     SELECT first.frame AS first_frame, first.time AS first, last.frame AS last_frame, last.time AS last,
-           timeline_frame = next_frame AS is_complete
+           timeline_frame = next_frame AS is_complete,
+           (SELECT coalesce(max(part) + 1, 0) FROM timeline_sums
+             WHERE scenario_id = $1 AND label = '') AS summed
       FROM checkpoints
       LEFT JOIN LATERAL (
         SELECT frame, time FROM predictions
@@ -133,22 +135,25 @@ _Count = tuple[str, float, int, int, float, int]
 
 
 async def _read_counts(
-    connection: Connection, scenario_id: UUID, wish: TimelineWish, width: float, first: float, last: float
+    connection: Connection, scenario_id: UUID, wish: TimelineWish, found: Record, width: float
 ) -> list[_Count]:
+    first, stop = int(found["first"] // BUCKET_SECONDS), int(found["last"] // BUCKET_SECONDS) + 1
+    buckets = round(width / BUCKET_SECONDS)
+    # Sums are read of the parts that lie within the range, and buckets before and after these.
+    first_part = -(-first // BUCKETS_PER_PART)
+    stop_part = min(stop // BUCKETS_PER_PART, found["summed"])
+    if buckets % BUCKETS_PER_PART or first_part > stop_part:
+        first_part = stop_part = stop // BUCKETS_PER_PART
     rows = await connection.fetch(
-        """
-        SELECT label, bucket / $5 AS n, sum(frames)::bigint AS frames, sum(detections)::bigint AS detections,
-               max(max_confidence) AS confidence, sum(failed)::bigint AS failed
-          FROM timeline_buckets
-         WHERE scenario_id = $1 AND bucket BETWEEN $3 AND $4
-           AND ($2::text IS NULL OR label IN ('', $2))
-         GROUP BY label, n ORDER BY label, n LIMIT $6
-        """,
+        _SUMS,
         scenario_id,
         wish.label,
-        int(first // BUCKET_SECONDS),
-        int(last // BUCKET_SECONDS),
-        round(width / BUCKET_SECONDS),
+        first,
+        stop,
+        first_part,
+        stop_part,
+        BUCKETS_PER_PART,
+        buckets,
         MAX_COUNTS + 1,
     )
     _check_number(rows)
@@ -163,6 +168,25 @@ async def _read_counts(
         )
         for row in rows
     ]
+
+
+_SUMS = """
+    SELECT label, bucket / $8 AS n, sum(frames)::bigint AS frames, sum(detections)::bigint AS detections,
+           max(max_confidence) AS confidence, sum(failed)::bigint AS failed
+      FROM (SELECT label, part * $7 AS bucket, frames, detections, max_confidence, failed
+              FROM timeline_sums
+             WHERE scenario_id = $1 AND part >= $5 AND part < $6
+             UNION ALL
+            SELECT label, bucket, frames, detections, max_confidence, failed
+              FROM timeline_buckets
+             WHERE scenario_id = $1 AND bucket >= $3 AND bucket < least($4, $5 * $7)
+             UNION ALL
+            SELECT label, bucket, frames, detections, max_confidence, failed
+              FROM timeline_buckets
+             WHERE scenario_id = $1 AND bucket >= greatest($3, $6 * $7) AND bucket < $4) AS counts
+     WHERE $2::text IS NULL OR label IN ('', $2)
+     GROUP BY label, n ORDER BY label, n LIMIT $9
+"""
 
 
 async def _count_frames(

@@ -7,7 +7,7 @@ from anyio import sleep
 
 from ...postgres import TRANSIENT, Connection, Database
 from ...predictions.codec import FRAMES_PER_BLOCK
-from ...predictions.timeline import BUCKET_SECONDS
+from ...predictions.timeline import BUCKET_SECONDS, BUCKETS_PER_PART
 from ..metrics import EXPIRED
 from .purge import ROWS, repeat_with_pauses
 
@@ -106,6 +106,9 @@ async def remove_oldest_block(connection: Connection, scenario_id: UUID, older_t
         ), uncounted AS (
             DELETE FROM timeline_buckets AS known USING due
              WHERE known.scenario_id = $1 AND (known.bucket + 1) * $4::double precision <= due.time
+        ), unsummed AS (
+            DELETE FROM timeline_sums AS known USING due
+             WHERE known.scenario_id = $1 AND (known.part + 1) * $5::double precision <= due.time
         ), moved AS (
             UPDATE checkpoints SET purged_before = due.frame + 1 FROM due WHERE scenario_id = $1
         )
@@ -115,6 +118,7 @@ async def remove_oldest_block(connection: Connection, scenario_id: UUID, older_t
         older_than,
         FRAMES_PER_BLOCK,
         float(BUCKET_SECONDS),
+        float(BUCKET_SECONDS * BUCKETS_PER_PART),
     )
     return removed
 

@@ -59,12 +59,19 @@ async def test_no_row_of_a_purged_scenario_is_left(predictions: Database) -> Non
     for each in (fence, other):
         await claim(predictions, each)
         await write(predictions, each, batch(0, 2 * FRAMES_PER_BLOCK + 5))
+        async with predictions.connection() as connection:
+            await connection.execute(
+                "INSERT INTO timeline_sums VALUES ($1, '', 0, 1, 1, 1, 0)", each.scenario_id
+            )
+            await connection.execute(
+                "INSERT INTO event_counts VALUES ($1, 'object', '', 'car', 1)", each.scenario_id
+            )
     async with predictions.connection() as connection:
         await purge.leave_tombstone(connection, SCENARIO)
     while await remove_rows(predictions, 700) is not None:
         pass
     async with predictions.connection() as connection:
-        for table in ("label_blocks", "found_labels", "timeline_buckets"):
+        for table in ("label_blocks", "found_labels", "timeline_buckets", "timeline_sums", "event_counts"):
             left = await connection.fetch(f"SELECT DISTINCT scenario_id FROM {table}")  # noqa: S608
             assert [row["scenario_id"] for row in left] == [other.scenario_id]
     assert await frames(predictions) == []
