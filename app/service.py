@@ -36,9 +36,9 @@ from .messages import Instance
 from .notifier.senders.factory import make_sender
 from .notifier.service import NotifiedChannel, Notifier
 from .orchestrator import run_orchestrator
-from .orchestrator.databases import open_lifecycle_database
 from .orchestrator.elector import AlreadyRunningError
 from .orchestrator.leases import LeaseTiming
+from .postgres import open_planned_once
 from .process import configure_process, require_utf8, set_on_termination
 from .resources import PREDICTIONS, SCENARIOS, DatabaseSpec, Resources
 from .runner.context import RunContext
@@ -81,7 +81,7 @@ async def _open_orchestrator(context: RoleContext) -> Work:
     return partial(
         run_orchestrator,
         resources.dsn(SCENARIOS),
-        await resources.pool(SCENARIOS, open_lifecycle_database),
+        await resources.pool(SCENARIOS, open_planned_once),
         context.bus,
         LeaseTiming(settings.heartbeat_interval, settings.heartbeat_timeout),
         alone=settings.bus == "memory",
@@ -129,7 +129,7 @@ async def _open_runner(context: RoleContext) -> Work:
         settings.runner_slots,
         context.bus,
         RunContext(
-            await context.resources.pool(PREDICTIONS),
+            await context.resources.pool(PREDICTIONS, open_planned_once),
             settings.media_root,
             ModelCache(settings.model_root, await _open_backend(settings)),
             settings.source_networks,

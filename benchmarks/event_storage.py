@@ -18,7 +18,7 @@ from psutil import Process
 
 from app.analysis.analysis import Analysis
 from app.domain.prediction import Prediction
-from app.postgres import Database, migrate, open_database
+from app.postgres import Database, migrate, open_planned_once
 from app.postgres.embedded.server import embedded_server
 from app.predictions.checkpoint import Batch, BatchWrite, Checkpoint, Counters, Fence, SavedAnalysis
 from app.runner.analysing.step import SAVE_EVERY
@@ -111,7 +111,7 @@ async def measure(rounds: int) -> list[Row]:
         async with embedded_server(Path(folder), databases=["predictions"]) as server:
             dsn = server.dsn("predictions")
             await migrate(dsn, "app.predictions")
-            async with open_database(dsn) as database:
+            async with open_planned_once(dsn) as database:
                 async with database.connection():
                     processes = of_server(Path(folder))
                 for case in cases():

@@ -36,9 +36,8 @@ from app.domain.spec import ScenarioSpec
 from app.domain.stored_spec import encode_spec
 from app.messages import CreateScenario, Instance, orchestrator_commands
 from app.orchestrator import run_orchestrator
-from app.orchestrator.databases import open_lifecycle_database
 from app.orchestrator.leases import LeaseTiming
-from app.postgres import TRANSIENT, Database, migrate, open_database
+from app.postgres import TRANSIENT, Database, migrate, open_planned_once
 from app.postgres.embedded.account import Account
 from app.postgres.embedded.binaries import find_binaries
 from app.postgres.embedded.server import EmbeddedServer, embedded_server
@@ -53,7 +52,7 @@ from tests.support.waiting import until
 SCENARIOS = 500
 IN_FLIGHT = 64
 SLOTS = 16
-CLIENTS = POOL = 10
+CLIENTS = 10
 PGBENCH_SECONDS = 3
 PARTS = ("scenarios", "predictions")
 SPEC = ScenarioSpec("frame.mp4", Mock(seed=1), sampling=EveryFrame())
@@ -64,11 +63,7 @@ async def through_the_service(folder: Path, server: EmbeddedServer, kind: str, b
     async with AsyncExitStack() as stack:
         names = [f"{kind}_{part}" for part in PARTS]
         scenarios, predictions = [
-            await stack.enter_async_context(_database(opened))
-            for opened in (
-                open_lifecycle_database(server.dsn(names[0])),
-                open_database(server.dsn(names[1]), size=POOL),
-            )
+            await stack.enter_async_context(_database(open_planned_once(server.dsn(name)))) for name in names
         ]
         bus: Bus
         if broker is None:

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from uuid import UUID, uuid4
 
 from app.domain.prediction import Detection, Prediction
-from app.postgres import Connection, Database, migrate, open_database
+from app.postgres import Connection, Database, migrate, open_planned_once
 from app.postgres.embedded.server import embedded_server
 from app.predictions.checkpoint import Batch, Counters, Fence
 from app.predictions.codec import FRAME_END, encode
@@ -184,7 +184,7 @@ async def measure(rounds: int) -> list[Row]:
         async with embedded_server(Path(name), databases=["predictions"]) as server:
             dsn = server.dsn("predictions")
             await migrate(dsn, "app.predictions")
-            async with open_database(dsn) as database, database.connection() as connection:
+            async with open_planned_once(dsn) as database, database.connection() as connection:
                 await connection.execute("CREATE TABLE copied (LIKE predictions INCLUDING ALL)")
                 seconds = await alternate(
                     rounds,

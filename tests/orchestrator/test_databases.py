@@ -3,14 +3,14 @@
 from contextlib import AsyncExitStack
 
 from app.messages import RunFinished
-from app.orchestrator.databases import open_lifecycle_database
+from app.postgres import open_planned_once
 from tests.orchestrator.conftest import World
 
 CONNECTIONS = 10
 
 
 async def test_no_statement_of_a_lifecycle_reads_all_scenarios(world: World) -> None:
-    async with open_lifecycle_database(world.dsn) as database:
+    async with open_planned_once(world.dsn) as database:
         through = World(world.dsn, database, world.bus)
         async with through.orchestrator(), through.runner() as runner:
             scenario_id = await through.create()
