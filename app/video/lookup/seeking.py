@@ -124,6 +124,8 @@ class FrameSeeker:
 
     def _check_start(self, keys: list[CodedPicture], times: _Times) -> None:
         """Raise _BeginsTooLateError if decoding would not begin where a run's would."""
+        if not keys:  # an edit list leaves out the key frame, so reading must begin at the beginning
+            raise _UnprovenError
         if self._keys_only or keys[-1].starts_closed_gop or len(keys) > 1 or keys[0].pts == times.opening:
             return
         raise _BeginsTooLateError(keys[0])

@@ -99,6 +99,16 @@ def test_a_frame_is_found_without_reading_from_the_beginning(
             assert marker(show(media, name, stored(undisturbed, name, number, step))) == number
 
 
+def test_frames_before_the_first_key_frame_that_is_shown_are_found(tmp_path: Path) -> None:
+    """A clip that was cut without encoding it again: an edit list leaves out its first key frame."""
+    clips.marker_clip(tmp_path / "cut.mp4", frames=FRAMES, size=SIZE, gop=24, first_time=-0.5)
+    rows = Undisturbed(tmp_path)
+    for number in (0, 3, 8, 9, 30):
+        picture = show(tmp_path, "cut.mp4", stored(rows, "cut.mp4", number, step=2))
+        assert content(picture) == rows.of("cut.mp4")[number].content
+        assert marker(picture) == 15 + number
+
+
 @pytest.mark.parametrize("candidates", ["key", "reference"])
 def test_what_was_sampled_of_few_frames_is_found_among_all(media: Path, candidates: CandidateFrames) -> None:
     frames = read(media, "h264.mp4", EveryFrame(), candidates)
