@@ -131,6 +131,48 @@ async def test_a_browser_that_shows_other_frames_is_not_trusted(shown: Site, pag
     await check_box(page, 17)
 
 
+LIKE_FIREFOX = """
+const video = HTMLVideoElement.prototype;
+const follow = video.requestVideoFrameCallback;
+const current = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, "currentTime");
+const places = new WeakMap();
+video.requestVideoFrameCallback = function (fn) {
+  return follow.call(this, (now, {mediaTime}) => {
+    fn(now, {mediaTime: (this.paused && places.get(this)) || mediaTime});
+  });
+};
+Object.defineProperty(video, "currentTime", {
+  get() { return current.get.call(this); },
+  set(time) {
+    places.set(this, time);
+    current.set.call(this, time + SHIFT);
+  },
+});
+"""
+"""After a seek, the time of the picture is the place that was sought, which Chromium is made to tell, too."""
+
+
+async def test_a_browser_that_tells_where_a_seek_led_shows_the_frames(shown: Site, page: Page) -> None:
+    await page.add_init_script(LIKE_FIREFOX.replace("SHIFT", "0"))
+    async with page.expect_response("**/frame.jpg?frame=15"):  # its picture is compared
+        await opened(shown, page, "bframes.mp4", "?t=0.51")
+    await check_box(page, 15)
+    for frame in (16, 17, 18):
+        await page.keyboard.press("ArrowRight")
+        await check_box(page, frame)
+    await page.keyboard.press("Space")
+    await check_box(page, FRAMES - 1)
+    await expect(page.locator(".player-note")).to_have_count(0)
+
+
+async def test_a_browser_whose_seeks_lead_to_other_pictures_is_found_out(shown: Site, page: Page) -> None:
+    await page.add_init_script(LIKE_FIREFOX.replace("SHIFT", "1 / 30"))
+    await opened(shown, page, "bframes.mp4", "?t=0.51")
+    note = page.get_by_text("This browser does not show exactly the frames that were analysed (h264).")
+    await expect(note).to_be_visible()
+    await check_box(page, 15)
+
+
 async def test_an_event_leads_to_its_moment_which_an_address_keeps(shown: Site, page: Page) -> None:
     await opened(shown, page, "bframes.mp4")
     await page.get_by_role("button", name=re.compile("aruco:7 ")).click()

@@ -1,7 +1,8 @@
 /** What the player shows, and how it moves: one of three screens, and the stored frame of its picture. */
 import { url } from "../../lib/api.js";
 import { signal } from "../../lib/preact.js";
-import { refusalOf } from "./fetching.js";
+import { Comparisons, brightnessOf } from "./compare.js";
+import { fetchPicture, refusalOf } from "./fetching.js";
 import { TOLERANCE, isExact } from "./frames.js";
 import { LiveScreen } from "./live.js";
 import { PictureScreen } from "./pictures.js";
@@ -47,6 +48,7 @@ export class Playback {
   constructor(options) {
     Object.assign(this, options);
     this.strays = 0;
+    this.comparisons = new Comparisons();
     this.wished = null; // the time of a seek that goes on
     this.stepped = null; // the time of a step that goes on
     this.domain = { from: 0, to: Infinity };
@@ -110,6 +112,7 @@ export class Playback {
     return {
       ready: current(() => (this.isWaiting.value = false)),
       shown: current((time) => this.onShown(time)),
+      placed: current((time, isFrame) => (isFrame ? this.compare(time) : this.moveToFrame(time))),
       playing: current((isPlaying) => (this.isPlaying.value = isPlaying)),
       waiting: current((isWaiting) => (this.isWaiting.value = isWaiting)),
       refused: current((problem) => (this.refusal.value = problem?.sentence ?? null)),
@@ -172,6 +175,36 @@ export class Playback {
     this.strays = isHeld ? this.strays + 1 : 0;
     if (this.strays >= MOST_STRAYS) {
       this.screen.fail("This browser shows the frames at other times than those that are stored");
+    }
+  }
+
+  /** Show the stored frame at a time, if it is the picture at that time, in a browser that does not tell which it shows. */
+  async moveToFrame(time) {
+    const frame = await this.frames.findBefore(time).catch(() => null);
+    if (!frame || this.isClosed || this.time.value !== time || this.isPlaying.value) return;
+    const isPicture = this.sampling?.mode === "all" || time - frame.time < 1 / (this.media.fps || 1000);
+    if (isPicture && !isExact(frame, time)) this.moveTo(frame.time, true);
+  }
+
+  /** Compare the picture of a frame with the service's own, in a browser that does not tell which it shows. */
+  async compare(time) {
+    if (this.comparisons.isOver || this.isComparing) return;
+    const { videoWidth, videoHeight } = this.video;
+    const aspect = videoWidth / videoHeight;
+    const shown = brightnessOf(this.video, aspect);
+    this.isComparing = true;
+    const { screen } = this;
+    try {
+      const frame = await this.frames.findBefore(time);
+      if (!frame || !isExact(frame, time)) return;
+      const { bitmap } = await fetchPicture(`${this.path}/frame.jpg`, { frame: frame.frame });
+      const isSame = this.comparisons.note(shown, brightnessOf(bitmap, aspect));
+      bitmap.close();
+      if (!isSame && !this.isClosed) screen.fail("This browser does not show exactly the frames that were analysed");
+    } catch {
+      // Without the service's picture nothing is known: the next frame is compared.
+    } finally {
+      this.isComparing = false;
     }
   }
 

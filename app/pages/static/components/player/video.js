@@ -3,6 +3,7 @@ import { INTO_FRAME, Trust, isTurned, offsetOf } from "./clock.js";
 import { TOLERANCE } from "./frames.js";
 
 const END_TOLERANCE = 0.05; // seconds
+const SAME_PLACE = 0.000002; // seconds: browsers round to microseconds
 const SAME_PICTURE = 1000; // milliseconds after a seek without another picture: it led to the one that is shown
 
 /** Return whether this browser tells which picture it shows. */
@@ -15,6 +16,9 @@ export function canTellFrames() {
  *
  * Times are those of predictions. `tell` has `shown(time)`, `playing(isPlaying)`, `waiting(isWaiting)`,
  * `ready()` and `failed(sentence)`, after which something else must show the pictures.
+ *
+ * After a seek, Firefox tells the place to which it led as the time of the picture. Then `tell.placed(time, isFrame)`
+ * is called: whether the picture is the one of the frame that was sought must be found out by other means.
  */
 export class VideoScreen {
   constructor(video, media, tell) {
@@ -25,6 +29,7 @@ export class VideoScreen {
     this.last = 0; // the time of the picture on screen
     this.trust = new Trust();
     this.wanted = null; // {time, isFrame, tries}: of the seek in progress
+    this.place = null; // where that seek leads, by the browser's clock
     this.next = null; // the seek after it
     this.isClosed = false;
     this.listeners = new AbortController();
@@ -68,13 +73,21 @@ export class VideoScreen {
       }
       this.tell.ready();
       this.tell.shown(0);
+      // A seek to the picture that is shown finds out whether the browser tells places: others then tell nothing.
+      this.next ??= { time: 0, isFrame: true, tries: 0 };
       this.goOn();
       return;
     }
-    const time = Math.max(0, mediaTime - this.offset);
+    const { wanted } = this;
+    const isPlace = this.place !== null && Math.abs(mediaTime - this.place) < SAME_PLACE;
+    let time = Math.max(0, mediaTime - this.offset);
+    if (isPlace && wanted?.isFrame) ({ time } = wanted);
+    else if (isPlace && !wanted) time = this.last; // playing begins with the picture that is shown
     this.last = time;
-    if (this.wanted) this.settle(time);
-    if (!this.isClosed) this.tell.shown(time);
+    if (wanted) this.settle(time);
+    if (this.isClosed) return;
+    this.tell.shown(time);
+    if (isPlace && wanted && !this.wanted && this.video.paused) this.tell.placed(time, wanted.isFrame);
   }
 
   /** Check the picture that a seek led to; a frame that was missed is sought once more. */
@@ -114,7 +127,8 @@ export class VideoScreen {
 
   start(wanted) {
     this.wanted = wanted;
-    this.video.currentTime = Math.max(0, wanted.time + this.offset + (wanted.into ?? INTO_FRAME));
+    this.place = Math.max(0, wanted.time + this.offset + (wanted.into ?? INTO_FRAME));
+    this.video.currentTime = this.place;
   }
 
   /** Show the picture at a time. `isFrame`: it is the time of a frame, so exactly this one must be shown. */
