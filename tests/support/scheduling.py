@@ -20,6 +20,7 @@ _TOGETHER: Sequence[tuple[str, Sequence[str]]] = [
     (
         "brokers",
         (
+            "tests/api/test_secure_channels.py",
             "tests/bus/",
             "tests/notifier/test_brokers.py",
             "tests/service/test_lifecycle.py",
