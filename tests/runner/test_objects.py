@@ -15,7 +15,7 @@ from tests.support.clips import encode
 from tests.support.pictures import road
 from tests.support.waiting import until
 
-FRAMES = 60
+FRAMES = 30
 SPEC = spec("road.mp4", Objects(tiles=2))
 
 
