@@ -85,7 +85,7 @@ async def test_an_uploaded_recording_can_be_analysed(
         found = response.json()
         assert (found["source"], found["size"]) == (f"./uploads/{name}", len(clip))
         told = [found["media"][each] for each in ("width", "height", "codec", "fps", "duration_seconds")]
-        assert told == [640, 360, "h264", 30.0, pytest.approx(1 / 3, abs=0.01)]
+        assert told == [320, 180, "h264", 30.0, pytest.approx(1 / 3, abs=0.01)]
         path = find_file(parse_source(found["source"]), media)
         assert path.read_bytes() == clip
         assert path.stat().st_nlink == 1

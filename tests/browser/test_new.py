@@ -39,7 +39,7 @@ async def test_a_recording_of_the_media_folder_is_chosen_by_clicks_and_created_o
     site: Site, page: Page
 ) -> None:
     (site.media / "yard").mkdir()
-    clips.marker_clip(site.media / "yard" / HOSTILE, frames=30)
+    clips.marker_clip(site.media / "yard" / HOSTILE, frames=30, size=(640, 360))
     clips.marker_clip(site.media / "yard" / "small.mp4", frames=5, size=(320, 180))
     await open_form(site, page)
     await expect(page.get_by_role("button", name="Create the scenario")).to_be_disabled()
@@ -94,7 +94,7 @@ async def only_id(site: Site) -> str:
 async def test_a_recording_is_uploaded_with_progress_and_can_be_cancelled(
     site: Site, page: Page, tmp_path: Path
 ) -> None:
-    clip = clips.marker_clip(tmp_path / HOSTILE, frames=30)
+    clip = clips.marker_clip(tmp_path / HOSTILE, frames=30, size=(640, 360))
     held: list[Route] = []
 
     async def hold(route: Route) -> None:

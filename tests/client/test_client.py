@@ -57,7 +57,7 @@ async def test_a_scenario_is_created_waited_for_read_exported_and_deleted(
     )
     assert ended.progress.percent == 100
     assert ended.media is not None
-    assert ended.media.width == 640
+    assert ended.media.width == 320
     assert told[-1] == ended
 
     frames = await listed(client.predictions(made.id, limit=3))  # four pages

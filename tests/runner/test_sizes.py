@@ -99,7 +99,7 @@ async def test_a_scenario_can_say_how_wide_its_picture_is_shown(
     await world.run(replace(spec("a.ts"), aspect="4:3")).execute()
     # It is told once, at the start or with the end, whichever may be sent first.
     told = [each.media for each in world.events if isinstance(each, RunStarted | RunFinished) and each.media]
-    assert [(media.width, media.height) for media in told] == [(640, 360)]
+    assert [(media.width, media.height) for media in told] == [(320, 180)]
     assert [(media.display_aspect, media.declared_aspect) for media in told] == [(1.333333, 3.555556)]
 
 
