@@ -1,6 +1,7 @@
 """Read live sources: number the frames received, and reconnect when they stop coming."""
 
 import math
+import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -90,7 +91,7 @@ class Camera:
     def frames(
         self, sampling: Sampling, first_frame: int = 0, unix_offset: float = 0.0
     ) -> Iterator[SampledFrame | Watermark | CameraStatus]:
-        """Yield what is received until `stop` is set, reconnecting with a backoff of 0.25 to 4 s.
+        """Yield what is received until `stop` is set, reconnecting with a spread backoff of 0.25 to 4 s.
 
         Call it once. A CameraStatus comes first. Frames are numbered from `first_frame` on as they come; one
         that comes damaged is not counted. If none was sampled for a second, a Watermark tells their number.
@@ -160,7 +161,9 @@ class Camera:
                     raise fault
                 loss = _loss(fault, tries)
                 yield CameraStatus("reconnecting", loss=loss, lost_at=lost_at, patience=self._patience)
-                self._stop.wait(max(backoff, fault.retry_after))
+                # Spread, so that cameras that are lost together do not all come back at the same moment.
+                spread = backoff * random.uniform(0.5, 1.0)  # noqa: S311  not a secret
+                self._stop.wait(max(spread, fault.retry_after))
                 backoff = min(2 * backoff, _MAX_BACKOFF)
 
     def _open(self) -> OpenContainer:
