@@ -5,6 +5,7 @@ same streams and only decodes them, a thread for each; that for the event loop's
 before it has cameras. `--minutes` is how long the cameras are followed.
 """
 
+import asyncio
 import sys
 import time
 from array import array
@@ -24,17 +25,17 @@ from anyio import create_task_group, sleep
 from msgspec import Struct
 
 from app.postgres import open_connection
+from benchmarks.camera_server import CameraServer
 from benchmarks.lag import FILE
 from benchmarks.processes import cpu, of_server
 from benchmarks.services import predictions_of
 from benchmarks.table import Row, at_least, at_most, command
 from tests.support.clips import moving_boxes_clip
 from tests.support.paths import ROOT
-from tests.support.rtsp_server import RtspServer
 from tests.support.service import ServiceProcess, running
 from tests.support.waiting import until
 
-SIZE, FPS, SAMPLED = (320, 180), 10, 2.0
+SIZE, FPS, SAMPLED = (160, 90), 5, 2.0
 GROUPS = 10  # of cameras: their pictures do not all come at the same moment
 CAMERAS, MINUTES = 300, 2.0
 IDLE, BARE = 20.0, 30.0  # seconds of the references
@@ -68,12 +69,7 @@ def served(clip: Path) -> Iterator[str]:
 
 def serve(clip: Path) -> None:
     """Serve the clip until this process is killed."""
-    server = RtspServer(clip)
-    server.interval, server.groups = 1 / FPS, GROUPS
-    with server:
-        print(server.url(), flush=True)
-        while True:
-            time.sleep(60)
+    asyncio.run(CameraServer(clip, 1 / FPS, GROUPS).serve())
 
 
 def decode(url: str) -> None:

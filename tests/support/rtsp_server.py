@@ -15,6 +15,7 @@ from typing import BinaryIO, Self
 import av
 from av.bitstream import BitStreamFilterContext
 
+_MOST = 60_000  # bytes of a packet's payload, whose length has 16 bits
 _HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 
 
@@ -93,6 +94,7 @@ class RtspServer:
         if not self.has_key_frames:
             units = [unit for unit in units if unit[0] & 31 != 5]
         packets = []
+        units = [part for unit in units for part in _parts(unit)]
         for place, unit in enumerate(units, 1):
             marker = 0x80 * (place == len(units))
             when = int(90_000 * self.interval * tick) & 0xFFFFFFFF
@@ -256,6 +258,19 @@ class _Client:
                 if limit is not None and time.monotonic() - self._alive_at > limit:
                     break
             self._connection.shutdown(socket.SHUT_RDWR)
+
+
+def _parts(unit: bytes) -> list[bytes]:
+    """Return the payloads of a unit: itself, or fragments (FU-A of RFC 6184) if it is too long."""
+    if len(unit) <= _MOST:
+        return [unit]
+    indicator, kind = unit[0] & 0xE0 | 28, unit[0] & 31
+    starts = range(1, len(unit), _MOST)
+    return [
+        bytes([indicator, 0x80 * (start == 1) | 0x40 * (start == starts[-1]) | kind])
+        + unit[start : start + _MOST]
+        for start in starts
+    ]
 
 
 def _skip_reports(lines: BinaryIO) -> bytes:
