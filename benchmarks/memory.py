@@ -2,22 +2,27 @@
 
 A bare decoder is PyAV with one thread, like a runner's, that keeps its newest picture. Decoders are measured
 after two seconds of video, scenarios while they run. The database server is measured separately and warm:
-its buffers fill up to a limit that does not depend on the number of scenarios.
+its buffers fill up to a limit that does not depend on the number of scenarios. Cameras are compared with
+PyAV that receives and decodes the same stream, a thread for each.
 """
 
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 
 import av
 import psutil
 from anyio import sleep, to_thread
 
+from benchmarks import cameras
 from benchmarks.clips import camera_clip
 from benchmarks.processes import memory, of_service
 from benchmarks.table import Row, alternate, at_most, command
+from tests.support.clips import moving_boxes_clip
 from tests.support.paths import ROOT
 from tests.support.service import Json, ServiceProcess, running
 
@@ -46,13 +51,22 @@ def decode(clip: str, count: str) -> None:
     sys.stdin.readline()
 
 
-def bare(clip: Path) -> float:
-    """Return the MiB of each additional decoder in one process."""
+def decode_cameras(url: str, count: str) -> None:
+    """Run as a process: receive and decode a stream `count` times, until a line comes in."""
+    for _ in range(int(count)):
+        Thread(target=cameras.decode, args=(url,), daemon=True).start()
+    time.sleep(_WARM_UP)
+    print(flush=True)
+    sys.stdin.readline()
+
+
+def bare(script: str, source: str) -> float:
+    """Return the MiB of each additional decoder in one process, which the function of this name runs."""
     sizes = []
     for count in (1, 1 + MORE):
-        script = "import sys; from benchmarks.memory import decode; decode(*sys.argv[1:])"
+        run = f"import sys; from benchmarks.memory import {script}; {script}(*sys.argv[1:])"
         with subprocess.Popen(
-            [sys.executable, "-c", script, clip, str(count)],
+            [sys.executable, "-c", run, source, str(count)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -65,22 +79,25 @@ def bare(clip: Path) -> float:
     return (sizes[1] - sizes[0]) / MORE / 2**20
 
 
-async def of_scenarios(folder: Path, clip: Path, detector: Json, sampling: Json) -> float:
+async def of_scenarios(folder: Path, source: str, detector: Json, sampling: Json) -> float:
     """Return the MiB of each additional scenario; the service is new, because it keeps freed memory."""
     with TemporaryDirectory(dir=folder) as name:
         async with running(Path(name), media_root=folder, runner_slots=1 + MORE) as service:
             sizes = []
+            is_live = source.startswith("rtsp:")
             for count in (1, MORE):
-                await start(service, count, clip, detector, sampling)
+                await start(service, count, source, detector, sampling)
+                if is_live:
+                    await sleep(_WARM_UP)
                 sizes.append(await most(of_service(service)[:1]))
     return (sizes[1] - sizes[0]) / MORE / 2**20
 
 
-async def of_server(folder: Path, clip: Path, detector: Json, sampling: Json) -> float:
+async def of_server(folder: Path, source: str, detector: Json, sampling: Json) -> float:
     """Return the database server's MiB for each additional scenario, after a warm-up with as many."""
     with TemporaryDirectory(dir=folder) as name:
         async with running(Path(name), media_root=folder, runner_slots=1 + MORE) as service:
-            warming = await start(service, 1 + MORE, clip, detector, sampling)
+            warming = await start(service, 1 + MORE, source, detector, sampling)
             await sleep(_WARM_UP)
             for scenario_id in warming:
                 await service.http.post(f"/scenarios/{scenario_id}/stop")
@@ -88,16 +105,18 @@ async def of_server(folder: Path, clip: Path, detector: Json, sampling: Json) ->
                 await service.ends(scenario_id)
             sizes = []
             for count in (1, MORE):
-                await start(service, count, clip, detector, sampling)
+                await start(service, count, source, detector, sampling)
                 sizes.append(await most(of_service(service)[1:]))
     return (sizes[1] - sizes[0]) / MORE / 2**20
 
 
-async def start(service: ServiceProcess, count: int, clip: Path, detector: Json, sampling: Json) -> list[str]:
+async def start(
+    service: ServiceProcess, count: int, source: str, detector: Json, sampling: Json
+) -> list[str]:
     """Create `count` scenarios, one after the other."""
     started = []
     for _ in range(count):
-        started.append(await service.create(clip.name, detector, sampling=sampling))
+        started.append(await service.create(source, detector, sampling=sampling))
         await service.reaches(started[-1], "active")
     return started
 
@@ -118,16 +137,24 @@ async def measure(rounds: int) -> list[Row]:
         clip = camera_clip(folder / "clip.mp4", seconds=SECONDS, size=(1280, 720))
         reference, every, some, motion = await alternate(
             rounds,
-            partial(to_thread.run_sync, bare, clip),
-            partial(of_scenarios, folder, clip, NOTHING, EVERY_FRAME),
-            partial(of_scenarios, folder, clip, NOTHING, TWO_A_SECOND),
-            partial(of_scenarios, folder, clip, MOTION, TWO_A_SECOND),
+            partial(to_thread.run_sync, bare, "decode", str(clip)),
+            partial(of_scenarios, folder, clip.name, NOTHING, EVERY_FRAME),
+            partial(of_scenarios, folder, clip.name, NOTHING, TWO_A_SECOND),
+            partial(of_scenarios, folder, clip.name, MOTION, TWO_A_SECOND),
         )
-        server = await of_server(folder, clip, NOTHING, EVERY_FRAME)
+        server = await of_server(folder, clip.name, NOTHING, EVERY_FRAME)
+        sent = moving_boxes_clip(folder / "sent.mp4", frames=50, size=(1280, 720), fps=5, gop=5, bframes=0)
+        with cameras.served(sent) as url:
+            received, camera = await alternate(
+                rounds,
+                partial(to_thread.run_sync, bare, "decode_cameras", url),
+                partial(of_scenarios, folder, url, NOTHING, TWO_A_SECOND),
+            )
     unit = "MiB"
     return [
         Row("11", "an additional 720p scenario, every frame", unit, every, reference, at_most(1.3)),
         Row("11", "an additional 720p scenario, 2 frames/s", unit, some, reference, at_most(1.3)),
+        Row("", "an additional 720p camera, 2 frames/s", unit, camera, received, at_most(1.2)),
         Row("", "… with what motion remembers of the scene", unit, motion, reference),
         Row("", "… in the database server, once it is warm", unit, server, reference),
     ]
