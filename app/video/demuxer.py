@@ -49,8 +49,9 @@ class PictureDemuxer:
     A picture that is missing in the file, but has an entry in its index, has a packet of 0 bytes.
     `is_encrypted` says if a packet was. `end_seconds` is the end of the latest packet, counted from the
     container's start: of the video's packets, or of all packets with `all_streams`. `packets` counts those of
-    the video. `ends_within_picture`: the last picture was cut off, and left out. `name` stands for the source
-    in messages. `is_whole`: the container is at its beginning. Iterating raises READ_ERRORS and VideoError.
+    the video. `last_place`: where the latest of them begins in the file, in bytes. `ends_within_picture`: the
+    last picture was cut off, and left out. `name` stands for the source in messages. `is_whole`: the
+    container is at its beginning. Iterating raises READ_ERRORS and VideoError.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class PictureDemuxer:
     ) -> None:
         self._name = name
         self.end_seconds = 0.0
-        self.packets = 0
+        self.packets = self.last_place = 0
         self.ends_within_picture = False
         self.is_encrypted = "enc_key_id" in opened.stream.metadata
         self._fields = FieldJoiner(opened.stream.codec_context.extradata)
@@ -123,6 +124,8 @@ class PictureDemuxer:
         latest: int | None = None
         newest = shift = part = 0
         has_times = is_called_key = False
+        # Matroska stores no decode timestamps, and those that FFmpeg makes are wrong after a join.
+        invents_dts = self._container.format.name == "matroska,webm"
         group = PictureGroup()
         for number, packet in enumerate(self._drop_cut_off(self._correct_times(packets))):
             pts, dts = packet.pts, packet.dts
@@ -157,7 +160,7 @@ class PictureDemuxer:
             picture = CodedPicture(
                 number=number,
                 pts=pts,
-                dts=dts,
+                dts=None if part and invents_dts else dts,
                 is_key=is_key,
                 starts_closed_gop=is_key and header.resets_decoder,
                 is_reference=is_key or header.is_reference,
@@ -248,6 +251,7 @@ class PictureDemuxer:
             if packet.stream_index == index:
                 video = cast("VideoPacket", packet)
                 self.packets += 1
+                self.last_place = video.pos or self.last_place
                 self.is_encrypted = self.is_encrypted or video.has_sidedata("encryption_info")
                 if avi_index is not None:
                     yield from avi_index.skipped_before(video)

@@ -1,7 +1,9 @@
 """How long a recording is said to be by its container, and whether it was read to that end."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
+from functools import partial
 from os import SEEK_END
 
 from av import time_base
@@ -10,8 +12,9 @@ from ..domain.reason import ScenarioWarning
 from ..domain.source import Source
 from .avi_index import count_pictures, last_time
 from .container import OpenContainer
-from .cut_off import is_cut_off
+from .cut_off import is_cut_off, is_followed
 from .demuxer import PictureDemuxer, frame_rate
+from .file_window import ReadableFile
 from .files import WatchedFile
 from .ivf import ivf_length
 from .transport.http_file import HttpFile
@@ -100,6 +103,13 @@ class DeclaredLength:
                 " another codec, and the rest was not analysed: cut the recording there."
             )
             return ScenarioWarning("ends_early", text, last_frame + 1)
+        is_remote = self._opened.remote is not None  # there, each box would take a request
+        if not is_remote and self._ask(file, partial(is_followed, last=demuxer.last_place)):
+            text = (
+                f"After frame {last_frame} ({last_time:.1f} s) another recording follows in the same file,"
+                " and was not analysed: make a file of each recording, or join them with ffmpeg -f concat."
+            )
+            return ScenarioWarning("ends_early", text, last_frame + 1)
         if not self.is_damaged and not self._is_short(file, demuxer, pictures):
             return None
         what = (
@@ -136,12 +146,16 @@ class DeclaredLength:
                 return True
             if missing < 0.5 / (self.rate or 25):
                 return False  # what is missing is no picture
-        remote = self._opened.remote
+        return self._ask(file, is_cut_off)
+
+    def _ask(self, file: WatchedFile, question: Callable[[ReadableFile, int, str], bool]) -> bool:
+        """Return what a look at the file itself tells, false if it cannot be looked at."""
+        remote, name = self._opened.remote, self._opened.container.format.name
         with suppress(OSError):
             if isinstance(remote, HttpFile) and remote.identity.size and remote.seekable():
                 # The boxes of a fragmented mp4 are not visited: each would take a request.
-                return not self._opened.index.has_fragments and is_cut_off(remote, remote.identity.size, name)
+                return not self._opened.index.has_fragments and question(remote, remote.identity.size, name)
             if (opened := file.open()) is not None:
                 with opened:
-                    return is_cut_off(opened, opened.seek(0, SEEK_END), name)
+                    return question(opened, opened.seek(0, SEEK_END), name)
         return False

@@ -25,7 +25,7 @@ def picture_format(beginning: bytes, suffix: str, name: str) -> str | None:
         VideoError: FFmpeg cannot decode this kind of picture.
     """
     if beginning.startswith(_JPEG):  # a motion JPEG without a container begins in the same way
-        return "jpeg_pipe" if suffix.lower() in _JPEG_SUFFIXES else None
+        return "jpeg_pipe" if suffix.lower() in _JPEG_SUFFIXES else "mjpeg"
     if beginning[:4] == b"RIFF" and beginning[8:12] == b"WEBP":
         if beginning[12:16] == b"VP8X" and len(beginning) > 20 and beginning[20] & 2:
             raise VideoError(

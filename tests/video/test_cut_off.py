@@ -16,6 +16,7 @@ from app.video.reading import SampledFrame
 from tests.support import clips
 from tests.support.web_server import web_server
 from tests.video.faults import FRAMES, SIZE, opened
+from tests.video.recordings import marker
 
 FRAGMENTS: dict[str, clips.Encoding] = {
     "empty.mp4": {"gop": 24, "muxer_options": {"movflags": "frag_keyframe+empty_moov"}},
@@ -239,3 +240,23 @@ def test_an_mxf_that_was_written_in_one_go_is_whole_if_it_has_its_last_part(medi
         frames, warnings = frames_and_warnings(media, "some.mxf")
         assert len(frames) == FRAMES
         assert [warning.code for warning in warnings] == codes
+
+
+@pytest.mark.parametrize("name", ["fast.mp4", "empty.mp4", "a.flv", "a.asf", "a.ivf"])
+def test_another_recording_in_the_same_file_is_told(media: Path, name: str) -> None:
+    data = made(media, name).read_bytes()
+    (media / f"joined_{name}").write_bytes(data + data)
+    frames, warnings = frames_and_warnings(media, f"joined_{name}")
+    assert len(frames) >= FRAMES
+    assert [warning.code for warning in warnings] == ["ends_early"]
+    assert "another recording follows in the same file, and was not analysed" in warnings[0].text
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.avi", "a.ts"])
+def test_of_containers_that_may_be_joined_all_is_read(media: Path, name: str) -> None:
+    data = made(media, name).read_bytes()
+    (media / f"joined_{name}").write_bytes(data + data)
+    frames, warnings = frames_and_warnings(media, f"joined_{name}")
+    assert len(frames) == 2 * FRAMES
+    assert [marker(frame.picture) for frame in frames] == 2 * list(range(FRAMES))
+    assert not warnings

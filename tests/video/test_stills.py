@@ -40,6 +40,15 @@ def test_a_picture_is_recognised_without_its_suffix(tmp_path: Path) -> None:
     assert len(read(tmp_path, "gate.mp4")) == 1
 
 
+@pytest.mark.parametrize("name", ["gate", "gate.dat", "gate.mjpeg"])
+@pytest.mark.parametrize("pictures", [1, 3])
+def test_jpegs_need_no_suffix_and_may_follow_each_other(tmp_path: Path, name: str, pictures: int) -> None:
+    data = cv2.imencode(".jpg", PICTURE)[1].tobytes()
+    (tmp_path / name).write_bytes(data * pictures)
+    frames = read(tmp_path, name)
+    assert [(frame.number, type(frame.content)) for frame in frames] == [(n, bytes) for n in range(pictures)]
+
+
 def test_an_animated_webp_is_refused_in_a_sentence_that_helps(tmp_path: Path) -> None:
     beginning = b"RIFF\x20\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0\x5f\0\0\x3f\0\0"
     (tmp_path / "cat.webp").write_bytes(beginning + b"ANIM\x06\0\0\0" + bytes(6))
