@@ -13,7 +13,6 @@ from tests.support.waiting import until
 
 MARKER = {"type": "marker"}
 KILLS = 10
-LARGE = (640, 360)  # in smaller pictures, other things move
 ANALYSIS: Json = {
     "tracking": {"max_gap_seconds": 1.0},
     "presence": {},
@@ -38,8 +37,8 @@ def assert_markers(predictions: list[Json], frames: int, size: tuple[int, int] =
 
 
 def what_happened(events: list[Json]) -> list[Json]:
-    """Return the events without the scenario that they are of. Their ids count from 1."""
-    assert [event["event_id"] for event in events] == list(range(1, len(events) + 1))
+    """Return the events without the scenario that they are of. Their ids count from 1, in no order of times."""
+    assert sorted(event["event_id"] for event in events) == list(range(1, len(events) + 1))
     found = []
     for event in events:
         picture = event["picture"] | {"path": event["picture"]["path"].replace(event["scenario_id"], "")}
@@ -99,7 +98,7 @@ async def test_what_is_stored_is_the_same_after_ten_kills(tmp_path: Path) -> Non
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    clip = marker_clip(tmp_path / "minute.mp4", size=LARGE)
+    clip = marker_clip(tmp_path / "minute.mp4")
     async with running(tmp_path, media_root=clip.parent) as service:
         undisturbed = [await service.create("minute.mp4", **each) for each in asked]
         for scenario_id in undisturbed:
@@ -123,7 +122,7 @@ async def test_what_is_stored_is_the_same_after_ten_kills(tmp_path: Path) -> Non
         pictures = await pictures_of(service, undisturbed[-1])
         assert set(pictures) == kinds
         assert await pictures_of(service, disturbed[-1]) == pictures
-        assert_markers(await service.predictions(disturbed[0]), 1800, LARGE)
+        assert_markers(await service.predictions(disturbed[0]), 1800)
         assert max([(await service.get(scenario_id))["attempt"] for scenario_id in disturbed]) > 3
 
 
