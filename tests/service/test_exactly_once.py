@@ -37,7 +37,7 @@ def assert_markers(predictions: list[Json], frames: int, size: tuple[int, int] =
 
 
 def what_happened(events: list[Json]) -> list[Json]:
-    """Return the events without the scenario that they are of. Their ids count from 1, in no order of times."""
+    """Return the events without the scenario that they are of. Their ids count from 1."""
     assert sorted(event["event_id"] for event in events) == list(range(1, len(events) + 1))
     found = []
     for event in events:
