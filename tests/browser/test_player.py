@@ -138,7 +138,8 @@ const current = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, "cur
 const places = new WeakMap();
 video.requestVideoFrameCallback = function (fn) {
   return follow.call(this, (now, {mediaTime}) => {
-    fn(now, {mediaTime: (this.paused && places.get(this)) || mediaTime});
+    if (!this.paused) places.delete(this);
+    fn(now, {mediaTime: places.get(this) ?? mediaTime});
   });
 };
 Object.defineProperty(video, "currentTime", {
