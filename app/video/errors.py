@@ -161,7 +161,7 @@ def connection_error(error: Exception, name: str) -> VideoError:
     """Return the error for a connection that failed, or a server that does not answer in HTTP."""
     match error:
         case ForbiddenAddressError():
-            return VideoError(f"{name} may not be opened: {error}", retryable=False)
+            return VideoError(f"{name} is not opened: {error}", retryable=False)
         case TimeoutError():
             return VideoError(f"{name} did not answer in time", retryable=True)
         case ConnectionRefusedError():

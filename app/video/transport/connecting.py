@@ -50,6 +50,6 @@ def resolve(networks: Networks, host: str, port: int) -> list[tuple[int, SocketA
     found = addresses.resolve(networks, host, port)
     if found.forbidden is not None and not found.allowed:
         ip, kind = found.forbidden
-        hint = f": add {kind} to VA_SOURCE_NETWORKS if sources may be there" if kind else ""
+        hint = f": add {kind} to VA_SOURCE_NETWORKS to allow such addresses" if kind else ""
         raise ForbiddenAddressError(f"{ip} is not an address that sources may have{hint}")
     return found.allowed
