@@ -1,6 +1,7 @@
 """The contract: retries and dead letters."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.bus import Bus
 from app.messages import Message
@@ -8,6 +9,7 @@ from tests.bus.actors import FailingInbox, Inbox, background, consuming, first_d
 from tests.bus.harness import (
     AUDITORS,
     MAX_DELIVERIES,
+    QUEUE_SIZE,
     READERS,
     Harness,
     Note,
@@ -142,3 +144,22 @@ async def test_a_dead_letter_of_one_group_is_no_loss_to_another(bus: Bus, harnes
         await until(lambda: well.messages == [Note("a")])
         (letter,) = await first_dead_letters(harness, ledger)
     assert letter.group == READERS
+
+
+async def test_who_can_write_fills_a_topic_and_the_others_flow_on(bus: Bus, harness: Harness) -> None:
+    """Nothing refuses what a stranger adds, and all of it is kept (SECURITY.md)."""
+    inbox = Inbox()
+    filling = [b"not json %d" % number for number in range(2 * QUEUE_SIZE)]
+
+    async def kept() -> bool:
+        return len(await harness.dead_letters(notes)) == len(filling)
+
+    with capture_logs() as logs:
+        async with consuming(bus, notes, inbox, READERS):
+            for data in filling:
+                await harness.publish_raw(notes, data, "a")
+            await bus.publish(notes, Note("a", 1), "a")
+            await until(lambda: inbox.messages == [Note("a", 1)])
+            await until(kept)
+    assert [letter.data for letter in await harness.dead_letters(notes)] == filling
+    assert len(logs) >= len(filling)
