@@ -1,7 +1,10 @@
 """A plug-in's detector: what it returns is checked, and what it raises is told."""
 
+import os
+import socket
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,3 +114,27 @@ def test_sys_exit_fails_the_frame_and_does_not_end_the_service() -> None:
 def test_a_detector_that_cannot_be_made_is_told_of(make: Callable[[], object], told: str) -> None:
     with pytest.raises(DetectorError, match=told):
         PluginDetector(Config(make))
+
+
+def test_it_has_all_rights_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No sandbox holds it: it reads keys, and writes files, as the service may (SECURITY.md)."""
+    private, mine = tmp_path / "elsewhere" / "channels.toml", tmp_path / "elsewhere" / "written"
+    private.parent.mkdir()
+    private.write_text("token of a channel")
+    private.chmod(0o600)
+    monkeypatch.setenv("VA_API_KEYS", "a key of the service")
+    monkeypatch.setenv("VA_MEDIA_ROOT", str(tmp_path / "media"))
+
+    class Curious:
+        def detect(self, _picture: object, _frame: int) -> Found:
+            mine.write_text(f"{os.getpid()}: {os.environ['VA_API_KEYS']}, {private.read_text()}")
+            with socket.create_connection(receiver.getsockname(), timeout=30) as connection:
+                connection.sendall(mine.read_bytes())
+            return ()
+
+    with socket.create_server(("127.0.0.1", 0)) as receiver:
+        PluginDetector(Config(Curious)).detect(ArrayPicture(plain(640, 360)), 0)
+        connection, _ = receiver.accept()
+        with connection:
+            told = connection.makefile().read()
+    assert told == f"{os.getpid()}: a key of the service, token of a channel"
