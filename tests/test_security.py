@@ -92,7 +92,8 @@ def test_what_the_page_states_once_holds_everywhere() -> None:
     assert formats.MAX_PIXELS == MAX_STILL_PIXELS == 8192 * 4352
     assert "at most 8192 × 4352 pixels" in PAGE
     (picture,) = (field.default for field in fields(FrameJob) if field.name == "seconds")
-    assert f"are killed when a picture takes {picture + processes._GRACE:g} seconds" in PAGE
+    assert f"are killed when a picture takes {processes._STARVED_SECONDS:g} seconds" in PAGE
+    assert f"and is killed after {picture + processes._GRACE:g} seconds" in PAGE
     assert parent.SILENCE == 60
     assert "a process that hangs for a minute is killed" in PAGE
     assert memory.MAX_PIXELS_OF_ALL == 4096 * 3072
