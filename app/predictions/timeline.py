@@ -14,7 +14,7 @@ BUCKET_SECONDS = 15
 BUCKETS_PER_PART = 20
 """`timeline_sums` has the sum of so many buckets, once nothing is added to them any more."""
 
-_TOLERANCE = 1e-6
+TIME_TOLERANCE = 1e-6
 """Of a bucket: 6.0 // 0.1 is 59, because 0.1 has no exact number of double precision."""
 
 
@@ -50,7 +50,7 @@ def count_timeline(
     """Return what the predictions add to the timeline of their scenario."""
     buckets: defaultdict[int, defaultdict[str, _Count]] = defaultdict(lambda: defaultdict(_Count))
     for prediction in predictions:
-        found = buckets[math.floor(prediction.time / bucket_seconds + _TOLERANCE)]
+        found = buckets[math.floor(prediction.time / bucket_seconds + TIME_TOLERANCE)]
         found[""].frames += 1
         found[""].failed += prediction.error is not None
         for detection in prediction.detections:

@@ -10,7 +10,7 @@ from ...concurrency.wake import Wake
 from ...messages import DropResults, Message
 from ...postgres import TRANSIENT, Connection, Database
 from ...predictions.codec import FRAMES_PER_BLOCK
-from ...predictions.timeline import BUCKET_SECONDS
+from ...predictions.timeline import BUCKET_SECONDS, TIME_TOLERANCE
 
 log = structlog.get_logger(__name__)
 
@@ -107,7 +107,7 @@ async def remove_rows(connection: Connection, scenario_id: UUID, limit: int) -> 
              WHERE known.scenario_id = $1 AND known.label = gone.label AND known.block = gone.block
         ), uncounted AS (
             DELETE FROM timeline_buckets AS known USING (
-                SELECT DISTINCT label, floor(time / $4::double precision)::bigint AS bucket
+                SELECT DISTINCT label, floor(time / $4::double precision + $5)::bigint AS bucket
                   FROM removed, unnest(string_to_array(labels, E'\\n') || ARRAY['']) AS label) AS gone
              WHERE known.scenario_id = $1 AND known.label = gone.label AND known.bucket = gone.bucket
         ), unsummed AS (
@@ -144,5 +144,6 @@ async def remove_rows(connection: Connection, scenario_id: UUID, limit: int) -> 
         limit,
         FRAMES_PER_BLOCK,
         float(BUCKET_SECONDS),
+        TIME_TOLERANCE,
     )
     return removed

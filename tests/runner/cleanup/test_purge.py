@@ -2,11 +2,12 @@
 
 from uuid import UUID, uuid4
 
+from app.domain.prediction import Prediction
 from app.postgres import Database
 from app.predictions.checkpoint import Fence
 from app.predictions.codec import FRAMES_PER_BLOCK
 from app.runner.cleanup import purge
-from tests.support.batches import batch
+from tests.support.batches import as_batch, batch
 from tests.support.checkpoints import SCENARIO, claim, frames, new_fence, write
 
 
@@ -75,3 +76,16 @@ async def test_no_row_of_a_purged_scenario_is_left(predictions: Database) -> Non
             left = await connection.fetch(f"SELECT DISTINCT scenario_id FROM {table}")  # noqa: S608
             assert [row["scenario_id"] for row in left] == [other.scenario_id]
     assert await frames(predictions) == []
+
+
+async def test_a_frame_that_is_rounded_into_the_next_bucket_leaves_no_count(predictions: Database) -> None:
+    fence = new_fence()
+    await claim(predictions, fence)
+    await write(predictions, fence, as_batch(0, 1, [Prediction(0, 14.999_999_9, ())]))
+    async with predictions.connection() as connection:
+        assert await connection.fetchval("SELECT bucket FROM timeline_buckets") == 1
+        await purge.leave_tombstone(connection, SCENARIO)
+    while await remove_rows(predictions, 700) is not None:
+        pass
+    async with predictions.connection() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM timeline_buckets") == 0
