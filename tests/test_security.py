@@ -13,7 +13,7 @@ from app.detectors.remote import http_server
 from app.inference import batching, bodies
 from app.notifier.service import NotifierTiming
 from app.settings import Settings
-from app.video import declared_index, formats, losses, matroska_lists, memory
+from app.video import avi_lists, declared_index, formats, losses, matroska_lists, memory
 from app.video.decoder import confinement, parent
 from app.video.lookup import processes
 from app.video.lookup.protocol import FrameJob
@@ -36,6 +36,9 @@ WORDS = {4: "four", 10: "ten"}
             f" ({INDEX.MAX_ALL_TRACKS} in an mp4 or Matroska file, of which {INDEX.MAX_TRACKS} may be video)"
         ),
         f"at most {INDEX.MAX_SAMPLES // 1_000_000} million in all its tracks",
+        f"million (up to {round(INDEX.MAX_SAMPLES * avi_lists._BYTES_PER_ENTRY / MIB, -1):.0f} MiB)",
+        f"one of sound counts as {avi_lists._DIVIDED:,}",
+        f"at most {avi_lists._MOST_PER_TRACK // MIB} MiB for each track",
         f"then it may have {INDEX.MAX_UNCOUNTED_TRACKS} tracks",
         f"may list {LISTS.MAX_LISTED // MIB} MiB of tracks and chapters",
         f"{LISTS.MAX_TAGS // KIB} KiB of tags, {LISTS.MAX_ATTACHED // MIB} MiB of attachments",

@@ -1,7 +1,7 @@
 """Check how many samples a container declares, before FFmpeg builds an index of them in memory.
 
 FFmpeg limits each allocation, but not their sum: an mp4 of 5 KB with ten tracks of 6.6 million samples made
-it allocate 2.3 GiB. Other containers store their index entry by entry; of Matroska, the bytes are counted.
+it allocate 2.3 GiB. Of Matroska, the bytes of the lists are counted, and of AVI, the entries of the index.
 """
 
 import re
@@ -11,13 +11,17 @@ from collections.abc import Iterator
 import numpy as np
 from msgspec import Struct, field
 
+from .avi_lists import count_entries
 from .errors import VideoError
 from .file_window import FileWindow, ReadableFile
 from .matroska_lists import check_lists
 from .unfinished import is_unfinished
 
 MAX_SAMPLES = 12_000_000
-"""Of all tracks of an mp4: 24 hours at 60 frames/s with sound. FFmpeg takes 36 bytes for each (measured)."""
+"""Of all tracks of an mp4 or AVI: 24 hours at 60 frames/s with sound.
+
+FFmpeg takes 36 bytes for each of an mp4 (measured).
+"""
 
 MAX_TRACKS = 20
 """Tracks of video, or tracks of any kind in a file whose tracks are not counted before it is opened."""
@@ -99,10 +103,21 @@ def check_index(file: ReadableFile, size: int, name: str, *, is_remote: bool = F
             )
         has_duration, videos, others, memory = check_lists(window, size, name)
         has_length = has_duration and not is_unfinished(window, size)
-        tracks = _allowed_tracks(videos, others, name)
-        return Index(is_mp4=False, tracks=tracks, has_length=has_length, memory=memory)
+        entries = count_entries(window, size)
+        _check_samples(entries.number or 0, name)
+        tracks = min(_allowed_tracks(videos, others, name), entries.tracks or MAX_ALL_TRACKS)
+        return Index(is_mp4=False, tracks=tracks, has_length=has_length, memory=memory + entries.memory)
     finally:
         file.seek(0)
+
+
+def _check_samples(samples: int, name: str) -> None:
+    if samples > MAX_SAMPLES:
+        raise VideoError(
+            f"the index of {name} declares {samples:,} samples in all its tracks: at most"
+            f" {MAX_SAMPLES:,} are supported; cut the recording into shorter ones",
+            retryable=False,
+        )
 
 
 def _allowed_tracks(videos: int, others: int, name: str) -> int:
@@ -231,7 +246,7 @@ class _Mp4:
                     self._search(start, end, self._tracks[0])
             elif kind not in (b"mdat", b"ftyp", b"skip", b"wide", b"sidx"):
                 self._search(start - 8, end, self._tracks[0])
-            self._check_sum()
+            _check_samples(sum(track.entries for track in self._tracks), self._name)
             if is_remote and self.has_header and self._is_fragmented:
                 self.has_fragments = True
                 tracks = len(self._tracks) - 1 + self._odd_tracks
@@ -295,15 +310,6 @@ class _Mp4:
             " copy the video with ffmpeg -i … -map 0:v -c copy",
             retryable=False,
         )
-
-    def _check_sum(self) -> None:
-        samples = sum(track.entries for track in self._tracks)
-        if samples > MAX_SAMPLES:
-            raise VideoError(
-                f"the index of {self._name} declares {samples:,} samples in all its tracks: at most"
-                f" {MAX_SAMPLES:,} are supported; cut the recording into shorter ones",
-                retryable=False,
-            )
 
     def _boxes(self, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
         """Yield the kind of each box from `start` on, and the place where its content begins and ends."""

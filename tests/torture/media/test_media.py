@@ -15,7 +15,8 @@ import psutil
 import pytest
 from msgspec import Struct
 
-from app.video import formats, tracks
+from app.video import declared_index, formats, tracks
+from app.video.avi_lists import AviEntries
 from app.video.declared_index import Index, check_index
 from app.video.errors import VideoError
 from tests.support.clips import marker_clip
@@ -24,6 +25,7 @@ from tests.support.service import running
 from tests.torture.battery import LONG, Battery, size
 from tests.torture.media import bombs
 from tests.torture.media.mutations import make_clips, measured, mutations, peak_memory, read
+from tests.torture.openings import files
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's way to measure memory")
 
@@ -193,6 +195,30 @@ def test_samples_that_are_too_many_are_told(tmp_path: Path) -> None:
         "VideoError: the index of a.mp4 declares 66,000,000 samples in all its tracks: at most 12,000,000 are"
         " supported; cut the recording into shorter ones"
     )
+
+
+def test_an_avi_that_lists_too_much_is_refused(
+    tmp_path: Path, battery: Battery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of 19 tracks of sound has one entry, of which FFmpeg makes 488,282."""
+    path = tmp_path / "a.avi"
+    path.write_bytes(files.avi_divided_sound(19, pictures=2_100_000))
+    with measured() as peak:
+        told = read(path)
+    refused = peak()
+    assert told == (
+        "VideoError: the index of a.avi declares 12,061,492 samples in all its tracks: at most 12,000,000 are"
+        " supported; cut the recording into shorter ones"
+    )
+    assert refused < 50
+    monkeypatch.setattr(declared_index, "count_entries", lambda *_: AviEntries())
+    with measured() as peak:
+        read(path)
+    unguarded = peak()
+    assert unguarded > 150
+    what = "an AVI whose entries of sound stand for 9 million"
+    battery.passed(ROW, what, "1 file", f"{refused:.0f} MiB at most")
+    battery.unguarded(ROW, f"its limit: {what}", "1 file", f"{unguarded:.0f} MiB")
 
 
 def test_boxes_at_odd_places_count(tmp_path: Path) -> None:

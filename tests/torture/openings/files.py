@@ -129,6 +129,36 @@ def avi_index(count: int) -> bytes:
     return _avi([_avi_stream()], _chunk(b"idx1", entries))
 
 
+def _avi_sound() -> bytes:
+    head = (
+        b"auds" + bytes(4) + struct.pack("<IHHIIIIIIIIHHHH", 0, 0, 0, 0, 1, 8000, 0, 1, 0, 0, 1, 0, 0, 0, 0)
+    )
+    format_of_sound = struct.pack("<HHIIHH", 1, 1, 8000, 8000, 1, 8)
+    return _chunk(b"LIST", b"strl", _chunk(b"strh", head), _chunk(b"strf", format_of_sound))
+
+
+def avi_divided_sound(tracks: int, *, pictures: int = 1) -> bytes:
+    """So many tracks of sound, each with one entry of 500 MB in the index: FFmpeg divides it."""
+    frames = (b"00dc" + struct.pack("<III", 16, 4, 4)) * pictures
+    sounds = [b"%02dwb" % n + struct.pack("<III", 16, 4 + n, 500_000_000) for n in range(1, tracks + 1)]
+    twice = sounds[-1]  # as if the tracks were not interleaved
+    return _avi([_avi_stream(), *[_avi_sound()] * tracks], _chunk(b"idx1", frames, *sounds, twice))
+
+
+def avi_named_lists(lists: int, *, each: int, place: int = 0) -> bytes:
+    """An index in the header that names so many lists of pictures behind all others."""
+    if not place:
+        place = len(avi_named_lists(lists, each=each, place=1)) - lists * (32 + 8 * each)
+    head = struct.pack("<HBBI4sQI", 4, 0, 0, lists, b"00dc", 0, 0)
+    names = [struct.pack("<QII", place + n * (32 + 8 * each), 32 + 8 * each, each) for n in range(lists)]
+    pictures = [
+        struct.pack("<HBBI4sQI", 2, 0, 1, each, b"00dc", 0, 0)
+        + b"".join(struct.pack("<II", 1000 + 8 * (n * each + m), 4) for m in range(each))
+        for n in range(lists)
+    ]
+    return _avi([_avi_stream(_chunk(b"indx", head, *names))], *[_chunk(b"ix00", part) for part in pictures])
+
+
 # FLV -----------------------------------------------------------------------------------------------------
 
 

@@ -72,6 +72,15 @@ def matroska(folder: Path) -> str:
     return "./a.mkv"
 
 
+def avi(folder: Path) -> str:
+    (folder / "a.avi").write_bytes(files.avi_divided_sound(6))
+    return "./a.avi"
+
+
+def avi_over_http(folder: Path) -> str:
+    return avi(folder).removeprefix("./")
+
+
 def fragments(folder: Path) -> str:
     return bombs.fragments(folder / "a.mp4", samples=600_000, tracks=3).name
 
@@ -99,6 +108,8 @@ def playlist(folder: Path) -> str:
     ("what", "build"),
     [
         ("ten Matroska files of 2 MB at once", matroska),
+        ("ten AVI of 1 KB at once", avi),
+        ("ten AVI of 1 KB over HTTP at once", avi_over_http),
         ("ten fragmented mp4 of 1 MB over HTTP at once", fragments),
         ("ten playlists of a fragmented mp4 of 1 MB at once", playlist),
     ],
