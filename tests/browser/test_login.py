@@ -70,8 +70,9 @@ async def test_an_ended_session_asks_for_the_key_and_goes_on(locked: Site, page:
     await page.goto(locked.url)
     await log_in(page, VIEWER)
     await expect(page.locator(".scenario")).to_have_count(1)
-    await page.context.clear_cookies()
     await page.get_by_label("State").select_option("running")
+    await expect(page).to_have_url(f"{locked.url}#/?show=running")
+    await page.context.clear_cookies()  # the next picture of the live source is refused
     await expect(page.get_by_text("The session has ended. Log in again to go on.")).to_be_visible()
     await log_in(page, VIEWER)
     await expect(page).to_have_url(f"{locked.url}#/?show=running")
