@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from math import prod
 
+import msgspec
 from msgspec import Struct
 
 from ..base import DetectorError, clean_label
@@ -38,6 +39,8 @@ def read_metadata(entries: Mapping[str, str]) -> Metadata:
         DetectorError: they say that it is a network of another kind
     """
     task = entries.get("task")
+    if task is not None and "detect" in task.lower():  # others write object-detection
+        task = "detect"
     if task is not None and task not in _TASKS:
         raise DetectorError(
             f"Its task is {clean_label(task)!r}. Export a detection model instead (task detect)."
@@ -50,17 +53,25 @@ def read_metadata(entries: Mapping[str, str]) -> Metadata:
 
 
 def _names(entries: Mapping[str, str]) -> dict[int, str]:
-    """Return class names from the entry `names`, a mapping or a list as Python or JSON writes it."""
-    names = _literal(entries, "names")
+    """Return class names from the entry `names`, a mapping or a list as Python or JSON writes it.
+
+    One that is blank, or null in JSON, is `class:<n>`.
+    """
+    names = _json(entries, "names") or _literal(entries, "names")
     if isinstance(names, list | tuple):
         names = dict(enumerate(names))
     if not isinstance(names, dict):
         return {}
     return {
-        int(number): clean_label(str(name))
+        int(number): _name(int(number), name)
         for number, name in names.items()
         if re.fullmatch(r"[0-9]{1,6}", str(number))
     }
+
+
+def _name(number: int, name: object) -> str:
+    text = "" if name is None else str(name)
+    return clean_label(text) if text.strip() else f"class:{number}"
 
 
 def _size(entries: Mapping[str, str]) -> tuple[int, int] | None:
@@ -86,9 +97,18 @@ def _key_point_values(entries: Mapping[str, str]) -> int:
     return 0
 
 
+def _json(entries: Mapping[str, str], key: str) -> object:
+    """Return the entry's value as JSON, whose escapes differ from Python's; None if it is none."""
+    text = entries.get(key, "")
+    try:
+        return msgspec.json.decode(text.lstrip("\ufeff").encode()) if len(text) <= LARGEST_METADATA else None
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return None
+
+
 def _literal(entries: Mapping[str, str], key: str) -> object:
     """Return the entry's value, None if it cannot be read."""
-    text = entries.get(key, "")
+    text = entries.get(key, "").lstrip("\ufeff")
     if len(text) > LARGEST_METADATA:
         return None
     try:
