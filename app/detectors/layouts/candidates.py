@@ -11,6 +11,7 @@ from ..base import MAX_DETECTIONS, DetectorError
 Floats = NDArray[np.float32]
 
 MAX_CANDIDATES = 3000  # the most confident ones; the cost of NMS grows with their square
+_FARTHEST = 1e5  # pixels from the input: OpenCV shifts classes apart by the largest box
 
 
 class Candidates(NamedTuple):
@@ -41,13 +42,33 @@ def best_class(boxes: Floats, scores: Floats, confidence: float) -> Candidates:
     return Candidates(boxes[confident], best[confident], scores[confident].argmax(axis=1))
 
 
+def final(
+    boxes: Floats, scores: Floats, classes: Floats, confidence: float, angles: Floats | None = None
+) -> Candidates:
+    """Return the boxes (N, 4) that score at least `confidence`, after suppression by the network.
+
+    Raises:
+        DetectorError: a class is no whole number, also of a box that scores less: scores and classes may
+            have changed places, and the score of all boxes of class 0 would be 0
+    """
+    used = np.isfinite(classes) & (classes >= 0)
+    numbers = _whole_numbers(classes[used])
+    kept = np.flatnonzero(used)[scores[used] >= confidence]
+    return Candidates(
+        boxes[kept],
+        scores[kept],
+        numbers[scores[used] >= confidence],
+        None if angles is None else angles[kept],
+    )
+
+
 def corners(centres: Floats) -> Floats:
     """Convert centre and size to corners, both of shape (boxes, 4)."""
     half = centres[:, 2:] / 2
     return np.hstack((centres[:, :2] - half, centres[:, :2] + half))
 
 
-def whole_numbers(classes: Floats) -> NDArray[np.int64]:
+def _whole_numbers(classes: Floats) -> NDArray[np.int64]:
     """Return numbers of classes as integers.
 
     Raises:
@@ -69,7 +90,8 @@ def nms(found: Candidates, iou: float) -> Candidates:
     """
     if len(found.scores) > MAX_CANDIDATES:
         found = found.only(np.argsort(-found.scores, kind="stable")[:MAX_CANDIDATES])
-    places, sizes = found.boxes[:, :2], found.boxes[:, 2:] - found.boxes[:, :2]
+    boxes = found.boxes.clip(-_FARTHEST, _FARTHEST)
+    places, sizes = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
     kept = cv2.dnn.NMSBoxesBatched(
         np.hstack((places, sizes)).tolist(), found.scores.tolist(), found.classes.tolist(), 0.0, iou
     )

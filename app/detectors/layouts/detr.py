@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .candidates import Candidates, Floats, best_class, corners, whole_numbers
+from .candidates import Candidates, Floats, best_class, corners, final
 from .layout import Layout, Size
+
+_LARGEST_LOGIT = 65504.0  # of float16
 
 
 def rtdetr_ultralytics(
@@ -15,8 +17,7 @@ def rtdetr_ultralytics(
     rows = outputs[0]
     if layout.variant != "end_to_end":
         return best_class(_pixels(rows[:, :4], size), rows[:, 4 : 4 + layout.classes], confidence)
-    rows = rows[(rows[:, 4] >= confidence) & np.isfinite(rows[:, 5]) & (rows[:, 5] >= 0)]
-    return Candidates(_pixels(rows[:, :4], size), rows[:, 4], whole_numbers(rows[:, 5]))
+    return final(_pixels(rows[:, :4], size), rows[:, 4], rows[:, 5], confidence)
 
 
 def detr(outputs: Sequence[Floats], _layout: Layout, size: Size, confidence: float) -> Candidates:
@@ -33,7 +34,8 @@ def logits_and_boxes(outputs: Sequence[Floats], _layout: Layout, size: Size, con
 
 
 def softmax(logits: Floats) -> Floats:
-    """Return probabilities along the last axis."""
+    """Return probabilities along the last axis. Infinities, as float16 gives them, are large numbers."""
+    logits = logits.clip(-_LARGEST_LOGIT, _LARGEST_LOGIT)
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities: Floats = powers / powers.sum(axis=-1, keepdims=True)
     return probabilities

@@ -4,16 +4,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .candidates import Candidates, Floats, whole_numbers
+from ..base import DetectorError
+from .candidates import Candidates, Floats, final
 from .detr import softmax
 from .layout import Layout, Size
+
+_ROUNDING = 0.01  # of the sum of probabilities, in float16 and 8-bit integers
 
 
 def boxes_scores_classes(
     outputs: Sequence[Floats], _layout: Layout, _size: Size, confidence: float
 ) -> Candidates:
     """[boxes, 4] with corners in pixels, [boxes] with scores, [boxes] with classes."""
-    return _confident(outputs[0], outputs[1], outputs[2], confidence)
+    return final(outputs[0], outputs[1], outputs[2], confidence)
 
 
 def yolov6_nms(outputs: Sequence[Floats], layout: Layout, size: Size, confidence: float) -> Candidates:
@@ -27,22 +30,31 @@ def tensorflow(outputs: Sequence[Floats], _layout: Layout, size: Size, confidenc
     """[boxes, 4] with top, left, bottom and right as fractions, [boxes] with scores and with classes."""
     height, width = size
     boxes = outputs[0][:, [1, 0, 3, 2]] * np.array((width, height, width, height), np.float32)
-    return _confident(boxes, outputs[1], outputs[2], confidence)
+    return final(boxes, outputs[1], outputs[2], confidence)
 
 
 def mmdetection(outputs: Sequence[Floats], _layout: Layout, _size: Size, confidence: float) -> Candidates:
     """[boxes, 5] with corners and score, [boxes] with classes."""
-    return _confident(outputs[0][:, :4], outputs[0][:, 4], outputs[1], confidence)
+    return final(outputs[0][:, :4], outputs[0][:, 4], outputs[1], confidence)
 
 
 def classifier(outputs: Sequence[Floats], layout: Layout, size: Size, confidence: float) -> Candidates:
-    """[classes] with probabilities, or logits: the best class, everywhere."""
+    """[classes] with probabilities, or logits: the best class, everywhere.
+
+    Raises:
+        DetectorError: the sum of probabilities is not 1
+    """
     scores = softmax(outputs[0]) if layout.variant == "logits" else outputs[0]
+    if not are_of_one_label(scores):
+        raise DetectorError(
+            "The sum of its scores is not 1 for every picture: it gives a picture several labels. Export a"
+            " classifier that gives one, or a detection model."
+        )
     best = int(scores.argmax())
     whole = np.array([[0, 0, size[1], size[0]]], np.float32)
-    return _confident(whole, scores[best : best + 1], np.array([best], np.float32), confidence)
+    return final(whole, scores[best : best + 1], np.array([best], np.float32), confidence)
 
 
-def _confident(boxes: Floats, scores: Floats, classes: Floats, confidence: float) -> Candidates:
-    kept = (scores >= confidence) & np.isfinite(classes) & (classes >= 0)
-    return Candidates(boxes[kept], scores[kept], whole_numbers(classes[kept]))
+def are_of_one_label(scores: Floats) -> bool:
+    """Return whether scores are probabilities of which one is true."""
+    return bool(scores.min() >= 0 and abs(float(scores.sum()) - 1) < _ROUNDING)

@@ -7,6 +7,7 @@ import numpy as np
 from ...domain.model_input import LayoutName
 from ..base import DetectorError
 from .detr import softmax
+from .final import are_of_one_label
 from .layout import Layout, Output, Size, Variant, describe
 from .metadata import Metadata
 from .shapes import STATE_LAYOUT, is_not_decoded, layout_by_shape
@@ -151,10 +152,15 @@ def _classifier(output: Output) -> Layout:
     """Return the layout of class scores: probabilities of which one is true, or logits.
 
     Raises:
-        DetectorError: they are probabilities of which several can be true
+        DetectorError: they are probabilities of which several can be true, or there is one only
     """
     scores = np.asarray(output.values, np.float32).reshape(-1)
-    are_probabilities = scores.min() >= 0 and abs(float(scores.sum()) - 1) < 0.01
+    if len(scores) == 1:
+        raise DetectorError(
+            f"Its output {output} has one score only, which does not tell one label from another. Export a"
+            " classifier with a score for each of two or more labels."
+        )
+    are_probabilities = are_of_one_label(scores)
     if not are_probabilities and scores.min() >= 0 and scores.max() <= 1:
         raise DetectorError(
             f"The scores in its output {output} are from 0 to 1, but their sum is not 1: it gives a picture"

@@ -189,6 +189,8 @@ def _describe(outputs: Sequence[Output]) -> str:
         told = "as feature maps have, whose boxes are not decoded: export it with their decoding"
     elif len(outputs) > 1:
         told = f"which are not known. {STATE_LAYOUT}"
+    elif len(shape) == 2 and shape[0] != 1:
+        told = "as of boxes after suppression, in an order that is not known: export it without suppression"
     elif len(shape) == 2:
         told = "as a classifier's: state the detector's `layout` as classifier, and its `input`"
     elif len(shape) == 3 and shape[0] == 1 and _BOX < shape[1] <= _MOST_FINAL and shape[2] > 6:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .candidates import Candidates, Floats, best_class, corners, whole_numbers
+from .candidates import Candidates, Floats, best_class, corners, final
 from .layout import Layout, Size
 
 _BOX = 4
@@ -30,15 +30,13 @@ def yolov5(outputs: Sequence[Floats], layout: Layout, _size: Size, confidence: f
 def yolov10(outputs: Sequence[Floats], _layout: Layout, _size: Size, confidence: float) -> Candidates:
     """[boxes, 6 or more]: corners, score and class, after suppression."""
     rows = outputs[0]
-    rows = rows[(rows[:, _BOX] >= confidence) & np.isfinite(rows[:, 5]) & (rows[:, 5] >= 0)]
-    return Candidates(rows[:, :_BOX], rows[:, _BOX], whole_numbers(rows[:, 5]))
+    return final(rows[:, :_BOX], rows[:, _BOX], rows[:, 5], confidence)
 
 
 def yolov7_nms(outputs: Sequence[Floats], _layout: Layout, _size: Size, confidence: float) -> Candidates:
     """[boxes, 7]: number of the picture, corners, class and score, after suppression."""
-    rows = outputs[0]
-    rows = rows[(rows[:, 0] == 0) & (rows[:, 6] >= confidence) & np.isfinite(rows[:, 5])]
-    return Candidates(rows[:, 1:5], rows[:, 6], whole_numbers(rows[:, 5]))
+    rows = outputs[0][outputs[0][:, 0] == 0]
+    return final(rows[:, 1:5], rows[:, 6], rows[:, 5], confidence)
 
 
 def yolox(outputs: Sequence[Floats], layout: Layout, size: Size, confidence: float) -> Candidates:
@@ -59,8 +57,7 @@ def yolo_obb(outputs: Sequence[Floats], layout: Layout, _size: Size, confidence:
     """
     if layout.variant == "end_to_end":
         rows = outputs[0]
-        rows = rows[(rows[:, _BOX] >= confidence) & np.isfinite(rows[:, 5]) & (rows[:, 5] >= 0)]
-        return Candidates(rows[:, :_BOX], rows[:, _BOX], whole_numbers(rows[:, 5]), rows[:, 6])
+        return final(rows[:, :_BOX], rows[:, _BOX], rows[:, 5], confidence, rows[:, 6])
     columns = outputs[0]
     scores = columns[_BOX : _BOX + layout.classes]
     confident = np.flatnonzero(scores.max(axis=0, initial=-np.inf) >= confidence)

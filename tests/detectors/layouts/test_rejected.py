@@ -119,6 +119,7 @@ def test_a_model_for_an_unknown_task_is_rejected(tmp_path: Path) -> None:
         (0.2, 0.3, 0.5, 0.6, 0.9, 1),
         (20, 30, 50, 60, 4.0, 1),
         (20, 30, 50, 60, 1, 0.9),  # class before score
+        (20, 30, 50, 60, 0, 0.9),  # and class 0, which looks like a score of 0
         (20, 30, 50, 60, np.nan, 1),
         (160, 160, 100, 60, 0.9, 1),  # centre and size
     ],
@@ -134,6 +135,35 @@ def test_a_model_that_finds_nothing_in_the_trial_is_rejected_when_it_finds_somet
     monkeypatch.setattr(cache.load("model.onnx"), "infer", lambda *_: [rows(300, *row)])
     with pytest.raises(DetectorError, match=r"fractions|logits|NaN|centre and size"):
         detector.detect(picture, 1)
+
+
+@pytest.mark.parametrize("task", ["detect", "object-detection", "Detection"])
+def test_whatever_the_exporter_calls_detection_is_accepted(tmp_path: Path, task: str) -> None:
+    load(answering(tmp_path / "model.onnx", {"task": task}, output0=grid(3)))
+
+
+@pytest.mark.parametrize("count", [0, 2, 300])
+def test_a_table_of_boxes_is_not_called_a_classifier(tmp_path: Path, count: int) -> None:
+    with pytest.raises(DetectorError, match="export it without suppression"):
+        load(answering(tmp_path / "model.onnx", output0=rows(count, 20, 30, 50, 60, 0.9, 1)[0]))
+
+
+def test_a_classifier_of_one_score_is_rejected(tmp_path: Path) -> None:
+    for name, score in (("logit", 2.5), ("sigmoid", 0.3), ("certain", 0.999)):
+        path = answering(tmp_path / f"{name}.onnx", output0=np.array([[score]], np.float32))
+        with pytest.raises(DetectorError, match="one score only"):
+            load(path, StatedModel("classifier"))
+
+
+def test_a_classifier_of_several_labels_is_rejected_when_a_picture_shows_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(tmp_path / "model.onnx", {"task": "classify"}, output0=np.array([[0.99, 0.01]], np.float32))
+    cache = ModelCache(tmp_path)
+    detector = OnnxDetector(Onnx("model.onnx"), cache)
+    monkeypatch.setattr(cache.load("model.onnx"), "infer", lambda *_: [np.array([[0.9, 0.8]], np.float32)])
+    with pytest.raises(DetectorError, match="several labels"):
+        detector.detect(ArrayPicture(np.zeros((SIDE, SIDE, 3), np.uint8)), 0)
 
 
 def test_boxes_in_pixels_are_rejected_if_the_trial_did_not_show_them(

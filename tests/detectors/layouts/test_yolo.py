@@ -5,6 +5,7 @@ import pytest
 
 from app.detectors.base import DetectorError
 from app.detectors.layouts.candidates import Candidates, Floats, nms
+from app.detectors.layouts.detr import softmax
 from app.detectors.layouts.families import decode
 from app.detectors.layouts.layout import Layout
 from app.detectors.layouts.trial import check_found
@@ -71,6 +72,20 @@ def test_nms_removes_only_overlapping_boxes_of_the_same_class() -> None:
     output[:, 3] = (200, 100, 40, 40, 0.6, 0)
     found = nms(candidates(output, Layout("yolov8", 2), 0.25), 0.45)
     assert sorted(found.scores.tolist(), reverse=True) == pytest.approx([0.9, 0.7, 0.6])
+
+
+def test_a_box_without_bounds_suppresses_none_of_another_class() -> None:
+    output = np.zeros((6, 50), np.float32)
+    output[:, 0] = (1e30, 1e30, 1e30, 1e30, 0.9, 0)
+    output[:, 1] = (100, 100, 40, 40, 0, 0.8)
+    output[:, 2] = (400, 400, 40, 40, 0, 0.7)
+    found = nms(candidates(output, Layout("yolov8", 2), 0.25), 0.45)
+    assert sorted(found.scores.tolist(), reverse=True) == pytest.approx([0.9, 0.8, 0.7])
+
+
+def test_an_infinite_logit_is_a_certain_class() -> None:
+    logits = np.array([[np.inf, 0, 0], [0, -np.inf, 0]], np.float32)
+    assert softmax(logits).tolist() == [[1, 0, 0], [0.5, 0, 0.5]]
 
 
 def test_nms_of_no_boxes_gives_no_boxes() -> None:
