@@ -1,6 +1,6 @@
 /** Scenarios as a list: state, progress, and why something does not go on. */
 import { count, duration, fps, percent, plural } from "../lib/format.js";
-import { marked, plain } from "../lib/marked.js";
+import { marked, plain, sentence } from "../lib/marked.js";
 import { html } from "../lib/preact.js";
 import { link } from "../lib/router.js";
 import { isLive, nameOf } from "../lib/scenarios.js";
@@ -40,9 +40,9 @@ export function Detail({ scenario }) {
         <span aria-hidden="true">⚠</span> ${plural(warnings.length, "warning")}
       </span>`
     : null;
-  if (outcome === "failed") return html`<span class="failed break">${marked(scenario.error)}</span>`;
+  if (outcome === "failed") return html`<span class="failed break">${marked(sentence(scenario.error))}</span>`;
   if (state !== "inactive" && reason) {
-    return html`<span class="break">${marked(reason.text)}</span> <span class="quiet">for <${Since} at=${reason.since} /></span>`;
+    return html`<span class="break">${marked(sentence(reason.text))}</span> <span class="quiet">for <${Since} at=${reason.since} /></span>`;
   }
   if (state === "inactive") {
     return html`<span class="numbers">${stored(progress)}</span>${told}`;

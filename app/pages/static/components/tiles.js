@@ -1,6 +1,6 @@
 /** Live sources as tiles with their newest picture. They keep their place while they change. */
 import { plural } from "../lib/format.js";
-import { marked, plain } from "../lib/marked.js";
+import { marked, plain, sentence } from "../lib/marked.js";
 import { html, useEffect, useRef, useState } from "../lib/preact.js";
 import { Backoff } from "../lib/reading.js";
 import { link } from "../lib/router.js";
@@ -10,27 +10,27 @@ import { Since } from "./basics.js";
 import { loadPicture, useVisible } from "./picture.js";
 
 const MOST_A_SECOND = 6; // pictures of all tiles that are visible
+const FEW = 4; // tiles that can be larger
 const LEAST_INTERVAL = 900; // ms between two pictures of a tile
 
 let visibleTiles = 0;
 
 /** `<${Tiles} scenarios=${…} />`, each with its progress as it is now. */
 export function Tiles({ scenarios }) {
-  return html`<ul class="tiles">
+  return html`<ul class=${scenarios.length > FEW ? "tiles" : "tiles few"}>
     ${scenarios.map((scenario) => html`<${Tile} key=${scenario.id} scenario=${scenario} />`)}
   </ul>`;
 }
 
 function Tile({ scenario }) {
   const { source, problem, element } = useLivePicture(scenario);
-  const { reason, media, progress } = scenario;
+  const { reason, progress } = scenario;
   const name = nameOf(scenario);
   const isOpen = scenario.source_state === "open";
-  const words = !isOpen || !source ? (reason?.text ?? problem?.sentence ?? waitingText(scenario)) : null;
-  const shape = media?.width ? `${media.width} / ${media.height}` : "16 / 9";
+  const words = !isOpen || !source ? (sentence(reason?.text) ?? problem?.sentence ?? waitingText(scenario)) : null;
   return html`<li class="tile" ref=${element} data-id=${scenario.id}>
     <a href=${link(`scenarios/${scenario.id}`)} aria-label=${name}>
-      <div class=${`picture ${isOpen ? "" : "stale"}`} style=${{ aspectRatio: shape }}>
+      <div class=${`picture ${isOpen ? "" : "stale"}`}>
         ${source && html`<img src=${source} alt=${`Newest picture of ${name}`} />`}
         ${words && html`<p class="picture-problem" title=${plain(words)}>${marked(words)}</p>`}
       </div>

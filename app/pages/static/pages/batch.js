@@ -14,7 +14,7 @@ import { useGet } from "../lib/use_get.js";
 export const styles = ["batches", "overview"];
 
 const OUTCOMES = [
-  ["", "All"],
+  ["", "All states"],
   ["completed", "Completed"],
   ["failed", "Failed"],
   ["stopped", "Stopped"],

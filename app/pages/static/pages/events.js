@@ -83,7 +83,7 @@ function Filters({ filters, isFiltered }) {
     <label class="filter">
       <span>State</span>
       <select value=${filters.state} onChange=${change("state")}>
-        <option value="">All</option>
+        <option value="">All states</option>
         <option value="open">open: it goes on</option>
         <option value="ended">ended</option>
         <option value="interrupted">interrupted</option>

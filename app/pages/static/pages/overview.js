@@ -18,7 +18,7 @@ const ROWS = 50;
 const TILES = 12;
 
 const SHOWN = [
-  ["", "All", {}],
+  ["", "All states", {}],
   ["running", "Running", { state: "active" }],
   ["waiting", "Waiting", { state: "init_startup" }],
   ["completed", "Completed", { outcome: "completed" }],
@@ -211,7 +211,7 @@ function FoundLabel({ label }) {
       ref=${field}
       type="text"
       aria-label="A label that was found"
-      placeholder="found, such as person"
+      placeholder="Found label"
       onChange=${submit}
     />
   </form>`;

@@ -88,7 +88,7 @@ export function DetectorForm({ detector, onChange, problem }) {
       key="labels"
       ...${props}
       label="Labels"
-      hint="keep only these labels"
+      hint="Keep only these labels"
       choices=${labels}
     />`;
   return html`<div class="fields">

@@ -1,6 +1,6 @@
 // A form from a JSON schema, as GET /detectors has it. What is left empty stays out of the value.
 
-import { marked } from "../../lib/marked.js";
+import { marked, sentence } from "../../lib/marked.js";
 import { html } from "../../lib/preact.js";
 import { CheckField, ChoiceField, NumberField, TextField, Field, Part, WordsField, isAbout } from "./fields.js";
 
@@ -30,7 +30,8 @@ function hintOf(schema) {
   const range = least !== undefined && maximum !== undefined ? `${least} to ${maximum}` : "";
   const isPlain = !schema.enum && ["number", "string", "boolean"].includes(typeof schema.default);
   const given = isPlain ? `default ${schema.default}` : "";
-  return marked([schema.description, [range, given].filter(Boolean).join(", ")].filter(Boolean).join(" · "));
+  const text = [schema.description, [range, given].filter(Boolean).join(", ")].filter(Boolean).join(" · ");
+  return marked(sentence(text));
 }
 
 /** Return the form of one option. */

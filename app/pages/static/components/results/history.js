@@ -1,7 +1,7 @@
 /** What happened to a scenario, oldest first, and why. */
 import { get } from "../../lib/api.js";
 import { count } from "../../lib/format.js";
-import { marked } from "../../lib/marked.js";
+import { marked, sentence } from "../../lib/marked.js";
 import { html, useState } from "../../lib/preact.js";
 import { useRepeater } from "../../lib/use_get.js";
 import { ProblemSentence, Time } from "../basics.js";
@@ -39,7 +39,7 @@ export function History({ changes, problem }) {
         (change) => html`<li key=${change.id ?? `source-${change.number}`}>
           <${Time} at=${change.at} />${" "}<strong>${nameOf(change)}</strong>
           <span class="quiet"> attempt ${count(change.attempt)}${change.runner_id ? `, ${change.runner_id}` : ""}</span>
-          <p class="break">${marked(reasonText(change))}</p>
+          <p class="break">${marked(sentence(reasonText(change)))}</p>
         </li>`,
       )}
     </ol>
