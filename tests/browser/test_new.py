@@ -58,7 +58,7 @@ async def test_a_recording_of_the_media_folder_is_chosen_by_clicks_and_created_o
     await page.get_by_role("button", name="Add a rectangle").click()
     await page.get_by_role("button", name="Add an alert").click()
     await page.get_by_label("Where").select_option("in the zone zone 1")
-    await page.get_by_label("After seconds of staying").fill("0.5")
+    await page.get_by_label("Stays at least (seconds)").fill("0.5")
     await page.get_by_text("More", exact=True).click()
     await expect(page.get_by_text("There is no channel.")).to_be_visible()
     await page.get_by_label("Recorded at").fill("2026-01-31T10:30:00")  # in Berlin

@@ -99,23 +99,7 @@ function Editor({ scenario }) {
     setProblem(null);
     setDraft(next);
   };
-  return html`
-    ${wasStored && isChanged && html`<p class="note">This is your draft from before. <button
-      type="button"
-      class="link"
-      onClick=${discard}
-    >Show what the scenario has</button></p>`}
-    <${ZoneEditor}
-      src=${picture.src}
-      aspect=${aspect}
-      draft=${draft}
-      onChange=${change}
-      problem=${problem}
-      labels=${labels}
-    >
-      <${PictureChoice} media=${media} time=${time} onTime=${setTime} picture=${picture} />
-    <//>
-    <${TestPanel}
+  const trial = html`<${TestPanel}
       scenario=${scenario}
       draft=${draft}
       onProblem=${setProblem}
@@ -129,7 +113,24 @@ function Editor({ scenario }) {
         onClick=${() => setAsking(true)}
       >Use from now on</button>
       <span class="quiet">${isChanged ? "" : "Nothing has changed."}</span>
-    </div>
+    </div>`;
+  return html`
+    ${wasStored && isChanged && html`<p class="note">This is your draft from before. <button
+      type="button"
+      class="link"
+      onClick=${discard}
+    >Show what the scenario has</button></p>`}
+    <${ZoneEditor}
+      src=${picture.src}
+      aspect=${aspect}
+      draft=${draft}
+      onChange=${change}
+      problem=${problem}
+      labels=${labels}
+      trial=${trial}
+    >
+      <${PictureChoice} media=${media} time=${time} onTime=${setTime} picture=${picture} />
+    <//>
     ${isAsking &&
     html`<${Confirm}
       title="Use this from now on?"

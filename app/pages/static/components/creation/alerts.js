@@ -83,8 +83,8 @@ function Alert({ draft, index, onChange, problem, labels }) {
       onInput=${(words) => set({ labels: words })}
     />
     <div class="row">
-      ${!alert.line && number("min_seconds", "After seconds of staying", "")}
-      ${number("cooldown_seconds", "Silent afterwards for seconds", "")}
+      ${!alert.line && number("min_seconds", "Stays at least (seconds)", "")}
+      ${number("cooldown_seconds", "Then silent for (seconds)", "")}
       ${number("min_confidence", "Least confidence", "", { max: 1 })}
       <button
         type="button"

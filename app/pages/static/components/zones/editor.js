@@ -29,9 +29,10 @@ function useHistory() {
 
 /**
  * @param {{src: string | null, aspect: number, draft: drafts.Draft, onChange: (draft: drafts.Draft) => void,
- *   problem: any, labels?: string[], children?: any}} props `children` stand below the picture
+ *   problem: any, labels?: string[], trial?: any, children?: any}} props `children` stand below the picture, and
+ *   `trial` below them if there is room, else below the lists
  */
-export function ZoneEditor({ src, aspect, draft, onChange, problem, labels, children }) {
+export function ZoneEditor({ src, aspect, draft, onChange, problem, labels, trial, children }) {
   const [tool, setTool] = useState(null);
   const [selected, setSelected] = useState(null);
   const history = useHistory();
@@ -92,5 +93,6 @@ export function ZoneEditor({ src, aspect, draft, onChange, problem, labels, chil
       <${ShapeLists} ...${{ draft, problem, selected }} onChange=${change} onSelect=${setSelected} />
       <${AlertsForm} draft=${draft} onChange=${change} problem=${problem} labels=${labels} />
     </div>
+    ${trial && html`<div class="zone-trial">${trial}</div>`}
   </div>`;
 }
