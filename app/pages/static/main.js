@@ -160,7 +160,7 @@ function content(page, loaded, { params, query, key }) {
       <p><a href=${link("")}>Go to the overview</a>, which lists all scenarios.</p>
     <//>`;
   }
-  if (loaded.page !== page) return null;
+  if (loaded.page !== page) return html`<p class="quiet late">The page is on its way.</p>`;
   if (loaded.component === null) {
     return html`<${ProblemSentence}
       problem="This page cannot be loaded. Reload it; if that does not help, check that the service runs."

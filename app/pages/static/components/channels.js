@@ -58,7 +58,7 @@ function ChannelRow({ channel, changed }) {
     <td class="break">${channel.name}</td>
     <td>${channel.type}</td>
     <td class="number">
-      ${count(channel.waiting)}${channel.waiting_since && html`, <${Since} at=${channel.waiting_since} />`}
+      ${count(channel.waiting)}${channel.waiting_since && html`, for <${Since} at=${channel.waiting_since} />`}
     </td>
     <td class="number">${count(channel.dead)}</td>
     <td><${Time} at=${channel.last_sent_at} /></td>

@@ -18,5 +18,5 @@ export function whatText({ kind, name, direction, state }) {
 export function lengthText({ start_time: start, end_time: end, kind }) {
   const seconds = end - start;
   if (kind === "line" || kind === "alert" || seconds < 0.1) return "";
-  return seconds < 60 ? `${seconds.toFixed(1)} s` : duration(seconds);
+  return seconds < 60 ? `${seconds.toFixed(1)}\u00a0s` : duration(seconds);
 }

@@ -50,6 +50,9 @@ export function time(value) {
 /** "Jan 31, 2026, 10:30:04 AM GMT+1": the whole of it, with the zone. */
 export const fullTime = (value) => full.format(toDate(value));
 
+/** "31 Jan 2026, 10:30:04 – 10:31:20 CET": a range of time, which says only once what is the same. */
+export const range = (from, to) => full.formatRange(toDate(from), toDate(to));
+
 /** The name of the viewer's zone, such as "GMT+1". */
 export function zone(value = new Date()) {
   return full.formatToParts(toDate(value)).find((part) => part.type === "timeZoneName").value;

@@ -13,7 +13,6 @@ import { outagesOf, rankLabels } from "../components/timeline/lanes.js";
 import { Timeline } from "../components/timeline/timeline.js";
 import { get } from "../lib/api.js";
 import { useKeys } from "../lib/keys.js";
-import { marked } from "../lib/marked.js";
 import { html, useEffect, useMemo, useRef, useState } from "../lib/preact.js";
 import { go, link, setQuery } from "../lib/router.js";
 import { useGet } from "../lib/use_get.js";
@@ -43,7 +42,8 @@ export default function ScenarioPage({ params, query }) {
   useTitle(scenario ? scenario.name || scenario.source : "Scenario");
 
   const isReady = asked === null || footage.data !== null || footage.problem !== null;
-  if (!scenario || !isReady) return html`<${ProblemSentence} problem=${problem} retry=${reload} />`;
+  if (problem && !scenario) return html`<${ProblemSentence} problem=${problem} retry=${reload} />`;
+  if (!scenario || !isReady) return html`<p class="quiet late">Reading the scenario.</p>`;
   return html`
     <${ProblemSentence} problem=${problem} />
     <${Results}
@@ -150,7 +150,7 @@ function Results({ scenario, footage, past, query, reload }) {
                 expose=${(actions) => (timeline.current = actions)}
               />
             `
-          : html`<p class="note">${marked(notOpenedText(scenario))}</p>`}
+          : html`<p class="player-stage player-none">${notOpenedText(scenario)}</p>`}
       </div>
       <div class="scenario-side">
         <${Summary} scenario=${scenario} labels=${labels} happened=${happened?.items ?? []}>
@@ -253,8 +253,8 @@ function unread({ state, outcome, error, progress }) {
   return { from: progress.position_seconds, to: Infinity, reason };
 }
 
-function notOpenedText({ state, outcome, reason, error }) {
+function notOpenedText({ state, outcome, error }) {
   if (error) return "There is nothing to show: the source was not opened.";
   if (state === "inactive") return `There is nothing to show: it was ${outcome} before the source was opened.`;
-  return `The video appears here once a runner has opened the source. ${reason?.text ?? ""}`;
+  return "The video appears here once a runner has opened the source.";
 }

@@ -19,7 +19,7 @@ export default function System() {
   const system = useGet("system", {}, { every: EVERY });
   const runners = useGet("runners", {}, { on: (kind) => kind === "scenario", every: EVERY });
   const channels = useGet("channels", {}, { every: EVERY });
-  return html`<div class="stack">
+  return html`<div class="stack system">
     <h1>System</h1>
     <${Verdict} system=${system.data} runners=${runners.data?.items} channels=${channels.data?.items} />
     <${ProblemSentence} problem=${system.problem ?? runners.problem} />
@@ -81,7 +81,7 @@ function faultsOfRunners(runners) {
 const faultsOfChannels = (channels) =>
   channels
     .filter((channel) => channel.error)
-    .map((channel) => [`The channel ${channel.name} does not take messages:`, `${channel.error}. Mend it, then test it below.`]);
+    .map((channel) => [`The channel ${channel.name} does not take messages:`, `${channel.error}. Fix it, then test it below.`]);
 
 const STATES = { alive: ["run", "▶"], silent: ["bad", "✕"], left: ["idle", "■"] };
 

@@ -17,8 +17,8 @@ export const RATES = [0.25, 0.5, 1, 2, 4];
 export class Playback {
   /** The time of the picture on screen. */
   time = signal(0);
-  /** The stored frame of the picture, or the last one before it; null if there is none. */
-  prediction = signal(null);
+  /** The stored frame of the picture, or the last one before it; null if there is none, undefined while that is not known. */
+  prediction = signal(undefined);
   /** Whether the picture is a later one than the stored frame. */
   isHeld = signal(false);
   isPlaying = signal(false);

@@ -1,6 +1,6 @@
 /** The picture with what was found in it, and the controls below it. */
 import { count, duration } from "../../lib/format.js";
-import { marked } from "../../lib/marked.js";
+import { marked, sentence } from "../../lib/marked.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../../lib/preact.js";
 import { momentText } from "../timeline/texts.js";
 import { Icon } from "./icons.js";
@@ -71,10 +71,10 @@ function Overlay({ playback, scenario }) {
   const message = playback.refusal.value ?? away ?? frameProblem(prediction) ?? emptyText(playback);
   return html`
     <canvas ref=${canvas} class="player-overlay" role="img" aria-label=${description(prediction)}></canvas>
-    ${message && html`<p class="player-message" role="status">${marked(message)}</p>`}
+    ${message && html`<p class="player-message" role="status">${marked(sentence(message))}</p>`}
     ${!message &&
-    playback.isWaiting.value &&
-    html`<p class="player-message player-late">The picture is on its way.</p>`}
+    (playback.isWaiting.value || (playback.isFollowing.value && prediction === undefined)) &&
+    html`<p class="player-message late">The picture is on its way.</p>`}
   `;
 }
 
@@ -119,7 +119,7 @@ function Controls({ playback, stepEvent, stage }) {
 function Position({ playback }) {
   const time = playback.time.value;
   const prediction = playback.prediction.value;
-  let frame = "no frame stored here";
+  let frame = prediction === null ? "no frame stored here" : "";
   if (prediction) {
     frame = `frame ${count(prediction.frame)}`;
     if (playback.isHeld.value) frame += `, ${duration(time - prediction.time, 3)} before`;
@@ -148,7 +148,7 @@ function emptyText(playback) {
 
 /** Return what is found in a frame, for those who do not see it. */
 function description(prediction) {
-  if (!prediction) return "No stored frame";
+  if (!prediction) return prediction === null ? "No stored frame" : "Not known yet";
   const counts = new Map();
   for (const { label } of prediction.detections) counts.set(label, (counts.get(label) ?? 0) + 1);
   const found = [...counts].map(([label, number]) => `${count(number)} ${label}`);

@@ -48,7 +48,8 @@ export function EventList({ path, scenario, isDated, chosen, onChoose, version }
   const names = [...scenario.zones, ...scenario.lines, ...scenario.alerts].map((each) => each.name);
   const isFiltered = Object.values(filter).some(Boolean);
   return html`
-    <div class="row result-filters">
+    ${(isFiltered || state.items?.length > 0) &&
+    html`<div class="row result-filters">
       <select aria-label="Kind of events" value=${filter.kind} onChange=${change("kind")}>
         <option value="">All kinds</option>
         ${KINDS.map((kind) => html`<option value=${kind}>${kind}</option>`)}
@@ -59,7 +60,7 @@ export function EventList({ path, scenario, isDated, chosen, onChoose, version }
         ${[...new Set(names)].map((name) => html`<option value=${name}>${name}</option>`)}
       </select>`}
       <input type="search" aria-label="Label" placeholder="Label" value=${filter.label} onInput=${change("label")} />
-    </div>
+    </div>`}
     <${ProblemSentence} problem=${state.problem} retry=${() => repeater.now()} />
     ${state.items?.length === 0 && html`<p class="quiet">${emptyText(scenario, isFiltered)}</p>`}
     <ol class="events">
@@ -108,6 +109,7 @@ function emptyText(scenario, isFiltered) {
   if (!scenario.tracking && !scenario.presence) {
     return "There are no events, because objects are not followed in this scenario. Create one with “Follow objects from frame to frame”.";
   }
-  if (scenario.state === "inactive") return "Nothing happened in this video.";
-  return "Nothing has happened yet. Events appear here by themselves.";
+  if (scenario.state !== "inactive") return "Nothing has happened yet. Events appear here by themselves.";
+  if (!scenario.progress.frames_sampled) return "There are no events, because nothing was analysed.";
+  return "Nothing happened in this video.";
 }

@@ -1,6 +1,6 @@
 /** How a scenario is, and why it does not go on. */
 import { count, duration, fps, plural } from "../../lib/format.js";
-import { marked } from "../../lib/marked.js";
+import { marked, sentence } from "../../lib/marked.js";
 import { html } from "../../lib/preact.js";
 import { link } from "../../lib/router.js";
 import { StateBadge } from "../badge.js";
@@ -39,8 +39,8 @@ export function Summary({ scenario, labels, happened, children }) {
           progress.eta_seconds !== null && `${duration(progress.eta_seconds)} left`,
         ].filter(Boolean).join(" · ")}</p>
       </div>`}
-      ${reason && html`<p class="note">${marked(reason.text)} (for <${Since} at=${reason.since} />)</p>`}
-      ${scenario.error && html`<p class="problem">${marked(scenario.error)}</p>`}
+      ${reason && html`<p class="note">${marked(sentence(reason.text))} (for <${Since} at=${reason.since} />)</p>`}
+      ${scenario.error && html`<p class="problem">${marked(sentence(scenario.error))}</p>`}
       ${scenario.warnings.map((warning) => html`<p class="note small">${marked(warning.text)}</p>`)}
       <p class="counts numbers">
         ${labels.slice(0, MOST_LABELS).map(

@@ -1,6 +1,6 @@
 /** What was found over the time of a scenario: a lane for each label, which zooms from all of it to a second. */
 import { get } from "../../lib/api.js";
-import { count, duration, fullTime, plural } from "../../lib/format.js";
+import { count, duration, plural, range as rangeOf } from "../../lib/format.js";
 import {
   html,
   useEffect,
@@ -255,7 +255,7 @@ function slide(event, view, domain, playback) {
 }
 
 function rangeText({ from, to }, isDated) {
-  return isDated ? `${fullTime(from)} to ${fullTime(to)}` : `${duration(from)} to ${duration(to)}`;
+  return isDated ? rangeOf(from, to) : `${duration(from)} to ${duration(to)}`;
 }
 
 function hoverText(time, { isDated, lanes, gaps, thin, rate, read, outages }) {
