@@ -54,6 +54,7 @@ from .supervision import (
     start_part,
     start_part_in_background,
 )
+from .waiting_clients import close_waiting_connections
 
 log = structlog.get_logger(__name__)
 
@@ -332,7 +333,8 @@ def create(roles: Iterable[RoleSpec] = ROLES, dotenv: Path = Path(".env")) -> As
     configure_process()
     secrets = [secret for channel in channels.values() for secret in channel.secrets()]
     logs.configure(settings.log_format, settings.log_level, [*settings.secrets(), *secrets])
-    return show_start_errors_in_one_line(Service(settings, roles, channels).application())
+    app = show_start_errors_in_one_line(Service(settings, roles, channels).application())
+    return close_waiting_connections(app)
 
 
 def _read_channels(settings: Settings) -> dict[str, Channel]:

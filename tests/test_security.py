@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import fields
 
+from app import waiting_clients
 from app.api import ApiOptions, application, new_scenario
 from app.api.http import limits, requests, sending, sessions
 from app.api.http.still_pictures import MAX_PIXELS as MAX_STILL_PIXELS
@@ -80,6 +81,9 @@ WORDS = {4: "four", 10: "ten"}
         f"After about {limits._REFUSAL_BURST} refusals",
         f"predictions, scenarios or history ends after about {scenarios.MAX_PAGE // 1_000_000} MB",
         f"its connection is closed after {sending.SEND_TIMEOUT:g} seconds without reading",
+        f"A client has {waiting_clients.TIMEOUT:g} seconds to send the head",
+        f"must bring {waiting_clients._PROGRESS // MIB} MiB in that time",
+        f"Of more than {waiting_clients.MAX_WAITING:,} connections without a request",
         f"A scenario takes at most {new_scenario.MAX_SPEC // 1000} KB as JSON",
         f"At most {ApiOptions(version='1').max_streams} event streams may be open in a process",
         f"and {pictures._MOST_STREAMS} streams of live pictures",

@@ -7,13 +7,15 @@ notices.
 import asyncio
 import socket
 from collections import Counter
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 from itertools import product
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
+from app.waiting_clients import MAX_WAITING
 from tests.support.service import ServiceProcess, running
 from tests.torture.battery import Battery
 
@@ -201,3 +203,50 @@ async def test_pages_without_a_bound_would_be_noticed(tmp_path: Path, battery: B
     assert status in (201, 202)
     assert size > 9e6
     battery.unguarded(ROW, "bounds in bytes", "2 requests", f"1 accepted, {size / 1e6:.1f} MB")
+
+
+HEADS = 1200  # which never end, of 16 KB each
+
+
+async def hold_heads(folder: Path, app: str) -> tuple[int, int]:
+    """Begin very many requests, and end none. Returns how many connections are open then, and at last.
+
+    The last is a moment at which the server must have given all of them up.
+    """
+    async with running(folder, app=app, api_keys=KEY) as service, AsyncExitStack() as stack:
+        process = psutil.Process(service.process.pid)
+
+        def connected() -> int:
+            return sum(each.status == psutil.CONN_ESTABLISHED for each in process.net_connections())
+
+        readers = []
+        for _ in range(HEADS):
+            reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+            stack.callback(writer.close)
+            writer.write(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 16_000)
+            readers.append(reader)
+        assert (await service.http.get("/health/live")).status_code == 200
+        held = connected()
+        with suppress(TimeoutError, ConnectionError):
+            await asyncio.wait_for(readers[-1].read(), 20)
+        assert (await service.http.get("/health/live")).status_code == 200
+        return held, connected()
+
+
+@pytest.mark.timeout(120)
+async def test_heads_that_never_end_are_given_up(tmp_path: Path, battery: Battery) -> None:
+    held, left = await hold_heads(tmp_path, UNGUARDED + "hasty")
+    assert held <= MAX_WAITING + 5
+    assert left < 50
+    tried = f"{HEADS:,} connections"
+    battery.passed(ROW, "heads that never end", tried, f"{MAX_WAITING:,} open at most, and all given up")
+
+
+@pytest.mark.timeout(120)
+async def test_heads_that_are_waited_for_would_be_noticed(tmp_path: Path, battery: Battery) -> None:
+    held, left = await hold_heads(tmp_path, UNGUARDED + "patient")
+    assert held >= HEADS
+    assert left >= HEADS
+    battery.unguarded(
+        ROW, "a deadline for heads", f"{HEADS:,} connections", f"{left:,} open after 20 seconds"
+    )

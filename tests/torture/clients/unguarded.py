@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from litestar.types import HTTPScope, Message, Send
 
+from app import waiting_clients
 from app.api import application, new_scenario
 from app.api.http import auth, middleware, requests
 from app.api.queries import history, scenarios
@@ -104,4 +105,17 @@ def trusting_uploads() -> Asgi:
     replace_name(UnfinishedFile, "check_room", lambda *_: None)
     replace_name(PictureProcesses, "show", show)
     replace_name(os, "link", link)
+    return create()
+
+
+def patient() -> Asgi:
+    """Build a service that waits for good for the head of a request, on any number of connections."""
+    replace_name(waiting_clients, "TIMEOUT", 1e6)
+    replace_name(waiting_clients, "MAX_WAITING", 10**9)
+    return create()
+
+
+def hasty() -> Asgi:
+    """Build a service that is guarded as always, but waits for a head for two seconds only."""
+    replace_name(waiting_clients, "TIMEOUT", 2.0)
     return create()
