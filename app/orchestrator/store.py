@@ -24,20 +24,28 @@ _SELECT = (
 )
 
 
-async def insert(connection: Connection, created: Sequence[tuple[Decision, UUID | None]]) -> set[UUID]:
+async def insert(
+    connection: Connection,
+    created: Sequence[tuple[Decision, UUID | None]],
+    batch_id: UUID | None = None,
+    tags: Sequence[str] = (),
+) -> set[UUID]:
     """Store new scenarios with the first entry of their history. Returns the ids that were new.
 
     For a command id, the answer "done" is stored too. If a scenario's id was ever used, nothing is stored.
+    Those of a batch are created, and dispatched, in the order of `created`.
     """
     rows = await connection.fetch(
         """
         WITH asked AS (
-            SELECT * FROM unnest($1::uuid[], $2::jsonb[], $3::text[], $4::integer[], $5::text[], $6::uuid[],
-                                 $7::text[])
-                       AS asked (id, spec, state, attempt, reason, command_id, needs)
+            SELECT *, CASE WHEN $8::uuid IS NULL THEN now()
+                           ELSE clock_timestamp() + n * interval '1 microsecond' END AS at
+              FROM unnest($1::uuid[], $2::jsonb[], $3::text[], $4::integer[], $5::text[], $6::uuid[],
+                          $7::text[])
+                   WITH ORDINALITY AS asked (id, spec, state, attempt, reason, command_id, needs, n)
         ), created AS (
-            INSERT INTO scenarios (id, spec, state, attempt, needs)
-            SELECT id, spec, state, attempt, string_to_array(needs, ',')
+            INSERT INTO scenarios (id, spec, state, attempt, needs, batch_id, tags, created_at, waiting_since)
+            SELECT id, spec, state, attempt, string_to_array(needs, ','), $8, $9::text[], at, at
               FROM asked ORDER BY id
             ON CONFLICT (id) DO NOTHING RETURNING id
         ), told AS (
@@ -57,6 +65,8 @@ async def insert(connection: Connection, created: Sequence[tuple[Decision, UUID 
         [each.steps[0].reason for each, _ in created],
         [command_id for _, command_id in created],
         [",".join(sorted(each.scenario.needs)) for each, _ in created],
+        batch_id,
+        list(tags),
     )
     return {row["id"] for row in rows}
 

@@ -23,7 +23,7 @@ from ...video.files import find_file
 from ...video.identity import identify
 from .. import store
 from ..decisions import apply_each
-from ..lifecycle import create
+from ..lifecycle import Decision, create
 from .commands import lock_batch
 from .found_files import KnownFiles
 
@@ -50,40 +50,34 @@ def scenario_id_of(batch_id: UUID, path: str, identity: FileIdentity) -> UUID:
 
 
 async def feed(
-    database: Database, batch_id: UUID, media_root: Path, known: KnownFiles | None
-) -> tuple[bool, bool]:
-    """Make or start scenarios of a batch, if it has room.
+    database: Database, batch_id: UUID, room: int, media_root: Path, known: KnownFiles | None
+) -> int:
+    """Make or start scenarios of a batch that had room for so many, and return how many were made or started.
 
-    Returns whether some were made or started, and whether there may be more to do at once.
+    Those of one call share a transaction, so they are at most 50.
     """
     async with database.connection() as connection:
-        room = min(_AT_ONCE, await _room(connection, batch_id))
-        rows = await _ready(connection, batch_id, room) if room > 0 else []
+        rows = await _ready(connection, batch_id, min(_AT_ONCE, room))
     if not rows:
-        return False, False
+        return 0
     new = [row for row in rows if row["scenario_id"] is None]
     files = await to_thread.run_sync(_identify, media_root, new, abandon_on_cancel=True)
     async with database.transaction() as connection:
         batch = await lock_batch(connection, batch_id)
         if batch is None or batch["state"] != BatchState.RUNNING:
-            return False, False
-        room = min(_AT_ONCE, await _room(connection, batch_id))
+            return 0
+        room = min(_AT_ONCE, max(0, await _room(connection, batch_id)))  # less if `at_once` was lowered
         ended = [row["scenario_id"] for row in rows if row["scenario_id"] is not None]
-        made = await _start_again(connection, ended[:room])
+        made = await _start_again(connection, ended[:room]) if ended else 0
         there = [each for each in files if each.identity is not None]
         made += await _make(connection, batch, there[: room - made])
         away = [each for each in files if each.identity is None]
-        await connection.execute(
-            "UPDATE batch_files AS f SET state = 'growing', changed_at = clock_timestamp(), note = away.note"
-            "  FROM unnest($1::bigint[], $2::text[]) AS away (number, note)"
-            " WHERE f.number = away.number AND state = 'ready'",
-            [each.number for each in away],
-            [each.problem for each in away],
-        )
+        if away:
+            await _put_back(connection, away)
     for each in away:
         if known is not None:
             known.forget(each.path)
-    return made > 0, made > 0 and len(rows) == _AT_ONCE
+    return made
 
 
 async def settle_state(connection: Connection, batch_id: UUID) -> None:
@@ -130,6 +124,17 @@ async def _ready(connection: Connection, batch_id: UUID, limit: int) -> list[Rec
     )
 
 
+async def _put_back(connection: Connection, away: Sequence[ReadyFile]) -> None:
+    """Have files looked at again that are not there, are other ones, or cannot be read."""
+    await connection.execute(
+        "UPDATE batch_files AS f SET state = 'growing', changed_at = clock_timestamp(), note = away.note"
+        "  FROM unnest($1::bigint[], $2::text[]) AS away (number, note)"
+        " WHERE f.number = away.number AND state = 'ready'",
+        [each.number for each in away],
+        [each.problem for each in away],
+    )
+
+
 def _identify(media_root: Path, rows: Sequence[Record]) -> list[ReadyFile]:
     """Return the files, identified, if they are still those that were seen. Reads at most 256 KiB of each."""
     found: list[ReadyFile] = []
@@ -156,35 +161,37 @@ async def _make(connection: Connection, batch: Record, files: Sequence[ReadyFile
 
     A file that has its scenario already, because it was only touched, gets no other.
     """
+    rows = await connection.fetch(
+        "SELECT number FROM batch_files WHERE number = ANY ($1) AND state = 'ready'"
+        " ORDER BY number FOR UPDATE",
+        [each.number for each in files],
+    )
+    ready = {row["number"] for row in rows}
+    taken = [each for each in files if each.number in ready]
+    if not taken:
+        return 0
     spec = decode_batch(batch["spec"])
-    taken = 0
-    for each in files:
+    ids: list[UUID] = []
+    notes: list[str | None] = []
+    created: list[tuple[Decision, None]] = []
+    for each in taken:
         assert each.identity is not None  # noqa: S101 - the caller has left out the others
-        scenario_id = scenario_id_of(batch["id"], each.path, each.identity)
         recorded_at, note = _date(spec, each.path)
-        decision = create(scenario_id, _spec_of(spec, each.path, each.identity, recorded_at), batch["needs"])
-        claimed = await connection.fetchval(
-            "SELECT true FROM batch_files WHERE number = $1 AND state = 'ready' FOR UPDATE", each.number
-        )
-        if not claimed:
-            continue
-        if await store.insert(connection, [(decision, None)]):
-            await connection.execute(
-                "UPDATE scenarios SET batch_id = $2, tags = $3, created_at = clock_timestamp(),"
-                " waiting_since = clock_timestamp() WHERE id = $1",  # in the order of the files
-                scenario_id,
-                batch["id"],
-                _tags(spec),
-            )
-        await connection.execute("DELETE FROM batch_files WHERE scenario_id = $1", scenario_id)
-        await connection.execute(
-            "UPDATE batch_files SET state = 'taken', scenario_id = $2, note = $3 WHERE number = $1",
-            each.number,
-            scenario_id,
-            note,
-        )
-        taken += 1
-    return taken
+        ids.append(scenario_id_of(batch["id"], each.path, each.identity))
+        notes.append(note)
+        new = _spec_of(spec, each.path, each.identity, recorded_at)
+        created.append((create(ids[-1], new, batch["needs"]), None))
+    await store.insert(connection, created, batch["id"], _tags(spec))
+    await connection.execute("DELETE FROM batch_files WHERE scenario_id = ANY ($1)", ids)
+    await connection.execute(
+        "UPDATE batch_files AS f SET state = 'taken', scenario_id = taken.id, note = taken.note"
+        "  FROM unnest($1::bigint[], $2::uuid[], $3::text[]) AS taken (number, id, note)"
+        " WHERE f.number = taken.number",
+        [each.number for each in taken],
+        ids,
+        notes,
+    )
+    return len(taken)
 
 
 def _spec_of(spec: BatchSpec, path: str, identity: FileIdentity, recorded_at: datetime | None) -> Raw:

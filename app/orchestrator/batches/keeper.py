@@ -131,12 +131,15 @@ class BatchKeeper:
                     await self._guarded(batch["id"], self._end(batch["id"]))
 
     async def _feed(self, batch: Record) -> None:
-        batch_id, has_more = batch["id"], batch["has_ready"] and batch["unended"] < batch["at_once"]
-        while has_more:
-            made, has_more = await feed(self._database, batch_id, self._media_root, self._known.get(batch_id))
-            if made:
-                self._signals.leader.set()
-                self._signals.announcer.set()
+        batch_id = batch["id"]
+        room = batch["at_once"] - batch["unended"] if batch["has_ready"] else 0
+        while room > 0:
+            made = await feed(self._database, batch_id, room, self._media_root, self._known.get(batch_id))
+            if not made:
+                break
+            room -= made
+            self._signals.leader.set()
+            self._signals.announcer.set()
         if not batch["has_ready"] and not batch["unended"]:
             async with self._database.connection() as connection:
                 await settle_state(connection, batch_id)

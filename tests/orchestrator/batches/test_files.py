@@ -39,6 +39,17 @@ async def test_each_file_becomes_a_scenario_no_more_at_once_than_allowed(yard: Y
         assert spec["file"] == {"size": identity.size, "digest": identity.digest}
 
 
+async def test_a_batch_that_may_have_fewer_at_once_by_now_gets_no_more(yard: Yard) -> None:
+    for number in range(8):
+        yard.put(f"{number}.mp4")
+    async with yard.orchestrator(), yard.world.runner(slots=10) as runner:
+        batch = await yard.create(creation(at_once=3))
+        await started(runner, 3)
+        assert await yard.world.send(UpdateBatch(uuid4(), batch, at_once=1)) == "done"
+        assert await feeding.feed(yard.world.database, batch, 5, yard.folder, None) == 0
+        assert sorted((await yard.files(batch)).values()) == ["ready"] * 5 + ["taken"] * 3
+
+
 async def test_a_file_that_grows_is_waited_for(yard: Yard) -> None:
     file = yard.put("1.mp4", "begin")
     database = yard.world.database

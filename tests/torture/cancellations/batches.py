@@ -72,7 +72,7 @@ async def _bring_in(world: World) -> None:
 
 @call(feeding.feed)
 async def _feed(world: World) -> None:
-    await feeding.feed(world.scenarios, await _batch(world), FOLDER, None)
+    await feeding.feed(world.scenarios, await _batch(world), 4, FOLDER, None)
 
 
 @call(feeding.settle_state)
@@ -85,7 +85,7 @@ async def _settle_state(world: World) -> None:
 @call(endings.stop_scenarios)
 async def _stop(world: World) -> None:
     batch_id = await _batch(world)
-    await feeding.feed(world.scenarios, batch_id, FOLDER, None)
+    await feeding.feed(world.scenarios, batch_id, 4, FOLDER, None)
     async with world.scenarios.transaction() as connection:
         await connection.execute("UPDATE batches SET state = 'stopping' WHERE id = $1", batch_id)
         await endings.stop_scenarios(connection, batch_id)
