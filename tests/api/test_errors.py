@@ -1,5 +1,6 @@
 """Every error is answered with a problem document that says what to do."""
 
+import gzip
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -42,8 +43,8 @@ async def test_a_method_that_a_path_does_not_support(http: httpx.AsyncClient) ->
 
 async def test_options_lists_the_methods_of_a_path(http: httpx.AsyncClient) -> None:
     for path, methods in (
-        ("/scenarios", "GET, OPTIONS, POST"),
-        (f"/scenarios/{uuid4()}", "DELETE, GET, OPTIONS, PATCH"),
+        ("/scenarios", "GET, HEAD, OPTIONS, POST"),
+        (f"/scenarios/{uuid4()}", "DELETE, GET, HEAD, OPTIONS, PATCH"),
     ):
         response = await http.options(path)
         assert (response.status_code, response.headers["allow"]) == (204, methods)
@@ -65,6 +66,45 @@ async def test_options_lists_the_methods_of_a_path(http: httpx.AsyncClient) -> N
 async def test_a_body_that_is_not_json(http: httpx.AsyncClient, body: bytes, words: str) -> None:
     response = await http.post("/scenarios", content=body, headers=JSON)
     assert words in assert_problem(response, 400, "bad-request")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"source": "test:a", "source": "test:testsrc2", "detector": {"type": "mock"}}', "source"),
+        (b'{"source": "test:testsrc2", "detector": {"type": "mock", "seed": 1, "seed": 2}}', "seed"),
+        (
+            b'{"source": "test:testsrc2", "detector": {"type": "mock"}, "n\\u0061me": "a", "name": "b"}',
+            "name",
+        ),
+    ],
+)
+async def test_a_name_that_is_given_twice_is_refused(
+    http: httpx.AsyncClient, body: bytes, field: str
+) -> None:
+    response = await http.post("/scenarios", content=body, headers=JSON)
+    assert f"`{field}` is given more than once" in assert_problem(response, 422, "invalid")
+
+
+async def test_an_escaped_backslash_before_u0000_is_no_nul(http: httpx.AsyncClient) -> None:
+    for slashes, status in ((1, 422), (2, 201), (3, 422), (4, 201)):
+        body = NEW.replace("Tür", "\\" * slashes + "u0000").encode()
+        response = await http.post("/scenarios", content=body, headers=JSON)
+        assert response.status_code == status, slashes
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "made-up"])
+async def test_a_compressed_body_is_refused_with_what_to_do(http: httpx.AsyncClient, coding: str) -> None:
+    headers = JSON | {"Content-Encoding": coding}
+    response = await http.post("/scenarios", content=gzip.compress(NEW.encode()), headers=headers)
+    assert f"encoded with '{coding}'" in assert_problem(response, 415, "unsupported-media-type")
+    assert response.headers["accept-encoding"] == "identity"
+    as_it_is = await http.post("/scenarios", content=NEW, headers=JSON | {"Content-Encoding": "Identity"})
+    assert as_it_is.status_code == 201
+
+
+async def test_a_query_parameter_without_a_name_is_refused(http: httpx.AsyncClient) -> None:
+    assert "has no name" in assert_problem(await http.get("/scenarios?=1"), 400, "bad-request")
 
 
 NEW = '{"source": "test:testsrc2", "detector": {"type": "mock"}, "name": "Tür"}'

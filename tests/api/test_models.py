@@ -211,7 +211,7 @@ async def test_what_cannot_be_tried_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize(
-    ("path", "allowed"), [("yard/a.onnx", "GET, OPTIONS"), ("yard/a.onnx/try", "OPTIONS, POST")]
+    ("path", "allowed"), [("yard/a.onnx", "GET, HEAD, OPTIONS"), ("yard/a.onnx/try", "OPTIONS, POST")]
 )
 async def test_each_of_the_two_paths_has_its_own_methods(
     http: httpx.AsyncClient, path: str, allowed: str

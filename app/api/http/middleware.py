@@ -6,7 +6,7 @@ from math import inf
 from time import perf_counter, time
 
 import structlog
-from anyio import move_on_after
+from anyio import CancelScope, move_on_after
 from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.types import (
@@ -25,6 +25,7 @@ from ..options import ApiOptions, MountedApp
 from .auth import Caller, admit
 from .limits import RequestLimits
 from .problems import KEY_NEEDED, ProblemError
+from .request_line import as_answered, name_head
 from .sending import close_connection, send_in_slices
 
 log = structlog.get_logger(__name__)
@@ -76,13 +77,15 @@ class RequestMiddleware:
         else:
             await self.app(scope, receive, send)
 
-    async def _handle(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+    async def _handle(self, sent: HTTPScope, receive: Receive, send: Send) -> None:
         started = perf_counter()
+        scope, has_body = as_answered(sent), sent["method"] != "HEAD"
         mounted = self._options.mounted
         if mounted is not None and not mounted.has(scope["path"]):
             mounted = None
         status = 500  # what the server answers if nothing else did
         is_stream = False
+        ended = CancelScope()
 
         async def send_observed(message: Message) -> None:
             nonlocal status, is_stream
@@ -91,16 +94,27 @@ class RequestMiddleware:
                 headers = dict(message["headers"])
                 is_stream = headers.get(b"content-type", b"").startswith(_STREAMS)
                 missing = [header for header in _HEADERS if header[0] not in headers]
-                message["headers"] = [*message["headers"], *missing]
+                message["headers"] = [*map(name_head, message["headers"]), *missing]
+            elif not has_body:
+                if message.get("more_body"):
+                    ended.cancel()
+                return
             await send_in_slices(send, message)
+            if not has_body:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         try:
-            scope["user"] = caller = self._admit(scope, mounted)
+            caller = self._admit({**scope, "method": sent["method"]}, mounted)
+            scope["user"] = caller
             scope["auth"] = caller.name
             if mounted is not None:
                 await mounted.app(scope, receive, send_observed)
             else:
-                with self.limits.applied(scope, caller.name), move_on_after(_seconds_left(caller)) as left:
+                with (
+                    self.limits.applied(scope, caller.name),
+                    move_on_after(_seconds_left(caller)) as left,
+                    ended,
+                ):
                     await self.app(scope, receive, send_observed)
                 if left.cancelled_caught:
                     await close_connection(send)
@@ -111,6 +125,7 @@ class RequestMiddleware:
                 await error.send(send_observed)
         finally:
             is_routine = mounted is not None and status < 400  # one for each frame
+            scope["method"] = sent["method"]
             _record(scope, status, perf_counter() - started, is_stream=is_stream, is_routine=is_routine)
 
     def _admit(self, scope: HTTPScope, mounted: MountedApp | None) -> Caller:

@@ -93,8 +93,19 @@ class ApiRequest(Request[Caller, str, State]):
             raise ProblemError(UNSUPPORTED_MEDIA_TYPE, detail)
         return decode_body(await self.received_body(), model)
 
+    def _check_coding(self) -> None:
+        """Check that the body is not compressed. Raises ProblemError (415)."""
+        coding = self.headers.get("content-encoding", "identity").strip().lower()
+        if coding not in ("", "identity"):
+            raise ProblemError(
+                UNSUPPORTED_MEDIA_TYPE,
+                f"The body is encoded with {coding[:20]!r}. Send it as it is, without Content-Encoding.",
+                headers={"Accept-Encoding": "identity"},
+            )
+
     async def received_body(self) -> bytes:
-        """Return the body. Raises ProblemError (400, 408, 413)."""
+        """Return the body. Raises ProblemError (400, 408, 413, 415)."""
+        self._check_coding()
         try:
             with fail_after(BODY_TIMEOUT):
                 return await self.body()

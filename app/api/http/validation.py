@@ -1,5 +1,6 @@
 """Decode bodies and query strings strictly, with errors in plain words that name the field."""
 
+import json
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from typing import Any, TypeVar
@@ -22,6 +23,9 @@ _ZEROS = {
     (False, True): "UTF-16", (True, False): "UTF-16",
 }  # fmt: skip
 """Which of the first bytes are zero in an encoding without a mark."""
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""The character NUL in JSON: after an even number of backslashes, which stand for backslashes."""
 
 _MAX_QUOTED = 200  # characters of a client's input in an error
 
@@ -49,12 +53,13 @@ def decode_body(body: bytes, model: type[T]) -> T:
     if encoding := _foreign_encoding(body):
         detail = f"The body is encoded in {encoding}. Send it in UTF-8."
         raise ProblemError(BAD_REQUEST, detail)
-    if b"\\u0000" in body:
+    if _NUL.search(body):
         raise ProblemError(
             INVALID, "The body contains the character NUL (\\u0000), which cannot be stored. Remove it."
         )
     try:
-        return msgspec.json.decode(body, type=model)
+        decoded = msgspec.json.decode(body, type=model)
+        json.loads(body, object_pairs_hook=_check_names, parse_int=str, parse_float=str)
     except msgspec.ValidationError as error:
         raise _to_problem(error, model, INVALID, body) from error
     except msgspec.DecodeError as error:
@@ -66,6 +71,19 @@ def decode_body(body: bytes, model: type[T]) -> T:
         raise ProblemError(BAD_REQUEST, detail) from error
     except RecursionError as error:
         raise ProblemError(BAD_REQUEST, "The body is nested too deeply. Send a flatter one.") from error
+    return decoded
+
+
+def _check_names(pairs: list[tuple[str, Any]]) -> None:
+    """Check that an object has each name once: of several values, all but one would be left out.
+
+    Raises:
+        ProblemError: one comes twice
+    """
+    if len(names := {name for name, _ in pairs}) < len(pairs):
+        twice = next(name for name in names if sum(name == each for each, _ in pairs) > 1)
+        field = _quoted(twice)
+        raise ProblemError(INVALID, f"`{field}` is given more than once. Send it once.", field=field)
 
 
 def _foreign_encoding(body: bytes) -> str | None:
@@ -89,6 +107,8 @@ def decode_query(query: bytes, model: type[T]) -> T:
     values = dict(pairs)
     if len(values) < len(pairs):
         raise ProblemError(BAD_REQUEST, "A query parameter is given more than once. Send each once.")
+    if "" in values:
+        raise ProblemError(BAD_REQUEST, "A query parameter has no name: look for `?=` or `&=`.")
     if any("\0" in value for value in values.values()):
         raise ProblemError(BAD_REQUEST, "A query parameter contains the character NUL. Remove it.")
     try:
