@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.support.ports import free_port
+from tools.kafka.installation import class_path
 
 ROOT = Path(__file__).parent.parent.parent
 START = [sys.executable, "-m", "tools.kafka"]
@@ -88,6 +89,30 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
             f"make kafka: port {port} of 127.0.0.1 cannot be used (Address already in use):"
             " stop the program that listens there, or choose another port with VA_KAFKA_PORT\n"
         )
+
+
+@pytest.mark.usefixtures("kafka")
+def test_an_archive_of_classes_that_is_broken_is_made_again(tmp_path: Path) -> None:
+    jars = Path(class_path()).parent
+    folder = tmp_path / "videoanalysis" / jars.name
+    folder.mkdir(parents=True)
+    for jar in jars.glob("*.jar"):
+        (folder / jar.name).symlink_to(jar)
+    archive = folder / "classes.jsa"
+    archive.write_bytes(b"no archive")
+    inodes = set()
+    for _ in range(2):  # the second finds one that it can use
+        done = subprocess.run(
+            [*START, "--download"],
+            env=_environment(tmp_path, XDG_CACHE_HOME=str(tmp_path)),
+            capture_output=True,
+            check=True,
+        )
+        assert done.stdout + done.stderr == b""
+        assert archive.stat().st_size > 2**20
+        inodes.add(archive.stat().st_ino)
+    assert len(inodes) == 1
+    assert not [each for each in folder.iterdir() if each.is_dir()]
 
 
 def test_without_java_it_says_what_to_install(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`make kafka`: run a broker in the foreground, until Ctrl-C or SIGTERM.
 
-With `--download` it only gets the broker's program files, which takes minutes the first time.
+With `--download` it only gets the program files of the broker, which takes minutes the first time, and
+archives the classes that it loads.
 """
 
 import os
@@ -9,18 +10,17 @@ from pathlib import Path
 
 from app.settings import SettingsError, load
 from tools.kafka import KafkaToolError
-from tools.kafka.broker import HOST, prepare
-from tools.kafka.installation import class_path, find_java
+from tools.kafka.broker import HOST, make_class_archive, prepare
 
 
 def main() -> None:
     try:
         if sys.argv[1:] == ["--download"]:
-            find_java()
-            class_path()
+            make_class_archive()
             return
         settings = load(os.environ, Path(".env"))
         folder = settings.data_dir / "kafka"
+        make_class_archive()
         command = prepare(folder, settings.kafka_port, settings.kafka_port + 1)
         sys.stdout.write(f"Kafka on {HOST}:{settings.kafka_port}, data in {folder}; Ctrl-C stops it\n")
         sys.stdout.flush()
