@@ -64,10 +64,10 @@ async def test_a_computer_that_slept_connects_again_and_misses_nothing(site: Sit
 
 @pytest.mark.parametrize("has_locks", [True, False])
 async def test_many_tabs_share_one_stream_and_one_takes_over(site: Site, page: Page, has_locks: bool) -> None:
-    """Seven tabs: a browser opens six connections to a service. Without https there are no locks."""
+    """Ten tabs: a browser opens six connections to a service. Without https there are no locks."""
     if not has_locks:
         await page.context.add_init_script("Object.defineProperty(navigator, 'locks', { value: undefined })")
-    tabs = [page, *[await page.context.new_page() for _ in range(6 if has_locks else 1)]]
+    tabs = [page, *[await page.context.new_page() for _ in range(9 if has_locks else 1)]]
     streams = [streams_of(tab) for tab in tabs]
     for tab in tabs:
         await tab.goto(site.url)

@@ -1,5 +1,7 @@
 """The events of all scenarios, as people look through them."""
 
+import re
+
 from playwright.async_api import Page, expect
 
 from tests.browser.looking import look
@@ -19,6 +21,7 @@ async def test_events_of_all_scenarios_lead_to_their_moments(site: Site, page: P
         "yard.mp4",
         {"type": "motion"},
         name=HOSTILE,
+        recorded_at="2026-01-31T09:30:00Z",
         sampling={"mode": "all"},
         tracking={},
         zones=[{"name": "<b>yard</b>", "polygon": [[0, 0], [1, 0], [1, 1], [0, 1]], "anchor": "center"}],
@@ -28,6 +31,9 @@ async def test_events_of_all_scenarios_lead_to_their_moments(site: Site, page: P
     items = page.get_by_role("list", name="Events").get_by_role("listitem")
     await expect(items.first).to_contain_text("motion")  # without a reload: the stream told of it
     await expect(items.first).to_contain_text(HOSTILE)
+    await expect(items.first.locator("time")).to_have_text(re.compile("31 Jan 2026, 10:30:0"))  # in Berlin
+    await expect(items.first.locator("time")).to_have_attribute("title", re.compile("CET$"))
+    await expect(page.get_by_text(re.compile(r"Times are in CES?T\."))).to_be_visible()
     async with page.expect_request(lambda request: "picture.jpg" in request.url) as loaded:
         await page.reload()
     assert (await loaded.value).url.endswith("/picture.jpg?annotated=true&width=320")

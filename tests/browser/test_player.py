@@ -308,6 +308,7 @@ async def test_a_live_source_is_followed_and_looked_back_at(shown: Site, page: P
     first = await position.inner_text()
     await expect(position).not_to_have_text(first)
     assert (await pixels(page.locator(".player-stage"))).std() > 20  # the test pattern
+    await look(page, "scenario-live")
     await page.get_by_role("slider", name="Moment of the video").press("Home")
     await expect(page.get_by_text("No video of a live source is kept")).to_be_visible()
     await expect(page).to_have_url(re.compile(r"\?t=\d+\.\d+$"))

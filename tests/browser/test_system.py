@@ -51,3 +51,4 @@ async def test_the_page_says_what_is_wrong_and_what_to_do(
             await page.reload()
             fault = page.get_by_role("alert").filter(has_text="The predictions database does not answer.")
             await expect(fault).to_contain_text("VA_PREDICTIONS_DSN")
+            await look(page, "system-fault")
