@@ -26,6 +26,7 @@ CONNECTIONS = 6  # of a browser to one service
 LEAST = 1.0  # seconds between two reads of a list, and between two pictures of a tile
 TILES = 1 / 6  # seconds between two pictures of all tiles
 SLOW = 5.0  # seconds between two reads of a timeline
+TILE_WIDTH = 320  # pixels, of a tile that is shown at up to 350
 SETTLE = 5.0  # seconds after which every viewer watches
 
 
@@ -50,7 +51,7 @@ async def watch_overview(http: httpx.AsyncClient, ids: list[str]) -> None:
 
     async def tile() -> None:
         scenario_id = ids[next(turn) % len(ids)]
-        await http.get(f"/scenarios/{scenario_id}/frame.jpg", params={"annotated": "true", "width": 480})
+        await http.get(f"/scenarios/{scenario_id}/frame.jpg", params={"annotated": "true", "width": TILE_WIDTH})
 
     await http.get("/session")
     read_at = 0.0

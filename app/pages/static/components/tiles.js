@@ -11,6 +11,7 @@ import { loadPicture, useVisible } from "./picture.js";
 
 const MOST_A_SECOND = 6; // pictures of all tiles that are visible
 const FEW = 4; // tiles that can be larger
+const [SMALL, LARGE] = [320, 640]; // pixels: half of the stored picture and all of it are drawn fastest
 const LEAST_INTERVAL = 900; // ms between two pictures of a tile
 
 let visibleTiles = 0;
@@ -72,7 +73,8 @@ function useLivePicture(scenario) {
     const { notBefore, isBusy } = last.current;
     if (!isVisible || document.hidden || isBusy || source_state !== "open" || Date.now() < notBefore) return;
     last.current.isBusy = true;
-    loadPicture(`scenarios/${id}/frame.jpg`, { annotated: true, width: 480 })
+    const width = element.current.clientWidth * devicePixelRatio > 1.1 * SMALL ? LARGE : SMALL;
+    loadPicture(`scenarios/${id}/frame.jpg`, { annotated: true, width })
       .then(
         ({ source }) => {
           if (last.current.source) URL.revokeObjectURL(last.current.source);
