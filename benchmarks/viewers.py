@@ -51,7 +51,9 @@ async def watch_overview(http: httpx.AsyncClient, ids: list[str]) -> None:
 
     async def tile() -> None:
         scenario_id = ids[next(turn) % len(ids)]
-        await http.get(f"/scenarios/{scenario_id}/frame.jpg", params={"annotated": "true", "width": TILE_WIDTH})
+        await http.get(
+            f"/scenarios/{scenario_id}/frame.jpg", params={"annotated": "true", "width": TILE_WIDTH}
+        )
 
     await http.get("/session")
     read_at = 0.0
