@@ -1,13 +1,16 @@
 """The RTSP proxy: redirects, TLS, and replies of every kind."""
 
 import gc
+import select
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
-from selectors import DefaultSelector, SelectorKey
+from types import SimpleNamespace
 
 import pytest
 
@@ -146,35 +149,88 @@ def test_packets_are_forwarded_together_if_few_frames_are_sampled(
     assert reads - before <= at_most
 
 
+class Waits:
+    """Stands for the module `select` in the proxy: counts waits for more packets, and runs `wait` instead."""
+
+    POLLIN = select.POLLIN
+
+    def __init__(self, wait: Callable[[], object]) -> None:
+        self.count = 0
+        self._wait = wait
+
+    def poll(self) -> "CountingPoll":
+        return CountingPoll(self)
+
+    def note(self) -> None:
+        self.count += 1
+        self._wait()
+
+
+class CountingPoll:
+    def __init__(self, waits: Waits) -> None:
+        self._poll = select.poll()
+        self.register = self._poll.register
+        self._waits = waits
+
+    def poll(self, timeout: float | None = None) -> list[tuple[int, int]]:
+        if timeout is None:
+            return self._poll.poll()
+        self._waits.note()
+        return []
+
+
+@contextmanager
+def playing(
+    far: socket.socket, near: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[socket.socket]:
+    """Have a proxy connect a player to `far`, the camera; yield the player, which has asked to play."""
+    monkeypatch.setattr(proxy.RtspProxy, "_connect", lambda *_: near)
+    link = proxy.RtspProxy("rtsp://camera/", "camera", Networks("loopback"), 30)
+    link.gather_for(FixedRate(1))
+    port = int(link.url[:-1].rpartition(":")[2])
+    with far, socket.create_connection(("127.0.0.1", port), 30) as player:
+        player.sendall(f"PLAY {link.url} RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode())
+        assert far.recv(1000).startswith(b"PLAY ")
+        yield player
+
+
+PLAYING = b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n"
+
+
 def test_packets_wait_once_however_many_have_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wait for each part of them would limit what a camera can send."""
     packets = (b"$\0\x3f\xfc" + bytes(0x3FFC)) * (4 * proxy._CHUNK // 2**14)
-    have_arrived, waits = threading.Event(), 0
-
-    class Selector(DefaultSelector):
-        def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
-            nonlocal waits
-            if timeout is None:
-                return super().select()
-            waits += 1
-            have_arrived.wait(30)
-            return []
-
+    have_arrived = threading.Event()
+    waits = Waits(lambda: have_arrived.wait(30))
+    monkeypatch.setattr(proxy, "select", waits)
     near, far = socket.socketpair()  # of which all is there at once, unlike with TCP
     far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * len(packets))
-    monkeypatch.setattr(proxy.RtspProxy, "_connect", lambda *_: near)
-    monkeypatch.setattr(proxy, "DefaultSelector", Selector)
-    link = proxy.RtspProxy("rtsp://camera/", "camera", Networks("loopback"), 30)
-    link.gather_for(FixedRate(1))
-    with far, socket.create_connection(("127.0.0.1", int(link.url[:-1].rpartition(":")[2]))) as player:
-        player.sendall(f"PLAY {link.url} RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode())
-        assert far.recv(1000).startswith(b"PLAY ")
-        far.sendall(b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n" + packets)
+    with playing(far, near, monkeypatch) as player:
+        far.sendall(PLAYING + packets)
         have_arrived.set()
         far.shutdown(socket.SHUT_WR)
         with player.makefile("rb") as received_:
             assert received_.read().endswith(packets)
-    assert waits <= 2  # one for a part that was read before all had arrived
+    assert waits.count <= 2  # one for a part that was read before all had arrived
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.16, {0}), (0.14, {9, 10})])
+def test_packets_that_come_seldom_are_forwarded_at_once(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, expected: set[int]
+) -> None:
+    """No others would come while they wait."""
+    waits, clock = Waits(lambda: None), count(1)
+    monkeypatch.setattr(proxy, "select", waits)
+    monkeypatch.setattr(proxy, "time", SimpleNamespace(monotonic=lambda: seconds * next(clock)))
+    near, far = socket.socketpair()
+    with playing(far, near, monkeypatch) as player, player.makefile("rb") as received_:
+        far.sendall(PLAYING)
+        while received_.readline().strip():  # the reply, as the proxy writes it
+            pass
+        for _ in range(9):
+            far.sendall(b"$\0\0\1x")
+            assert received_.read(5) == b"$\0\0\1x"
+        assert waits.count in expected  # the last one may not have begun
 
 
 def test_all_records_of_tls_that_have_arrived_are_read() -> None:
