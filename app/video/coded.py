@@ -31,8 +31,9 @@ class CodedPicture(Struct):
     `number` counts in decode order, from 0; `pts` and `dts` are in ticks of the video's clock. `is_shown` is
     false if the picture only helps to decode others. No picture after a `starts_closed_gop`, in decode or
     presentation order, needs a picture before it. `is_missing`: the demuxer could not read it at all, so it
-    has no packet; `number` is -1 if its place in decode order is unknown. `part` counts the recordings that
-    were joined: each is presented after those before it.
+    has no packet; `number` is -1 if its place in decode order is unknown. `is_setup`: it is no picture, but
+    says how later ones are coded. `part` counts the recordings that were joined: each is presented after
+    those before it.
 
     The other fields are set later: the ordinal in presentation order, the ticks since the first frame,
     whether the frame is wanted, and the decoded frame.
@@ -47,6 +48,7 @@ class CodedPicture(Struct):
     is_shown: bool
     is_damaged: bool
     is_missing: bool = False
+    is_setup: bool = False
     part: int = 0
     group: PictureGroup = field(default_factory=PictureGroup)
     ordinal: int = -1

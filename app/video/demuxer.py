@@ -1,11 +1,13 @@
 """Read a recording's coded pictures, numbered and with timestamps that can be trusted."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import cast
 
 import av
 from av.container import InputContainer
+from av.error import InvalidDataError
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from .avi_index import AviIndex
@@ -50,7 +52,8 @@ class PictureDemuxer:
     `is_encrypted` says if a packet was. `end_seconds` is the end of the latest packet, counted from the
     container's start: of the video's packets, or of all packets with `all_streams`. `packets` counts those of
     the video. `last_place`: where the latest of them begins in the file, in bytes. `ends_within_picture`: the
-    last picture was cut off, and left out. `name` stands for the source in messages. `is_whole`: the
+    last picture was cut off, and left out. `ends_at_damage`: what follows the last picture cannot be read.
+    `joins`: how often another recording began. `name` stands for the source in messages. `is_whole`: the
     container is at its beginning. Iterating raises READ_ERRORS and VideoError.
     """
 
@@ -64,8 +67,8 @@ class PictureDemuxer:
     ) -> None:
         self._name = name
         self.end_seconds = 0.0
-        self.packets = self.last_place = 0
-        self.ends_within_picture = False
+        self.packets = self.last_place = self.joins = 0
+        self.ends_within_picture = self.ends_at_damage = False
         self.is_encrypted = "enc_key_id" in opened.stream.metadata
         self._fields = FieldJoiner(opened.stream.codec_context.extradata)
         self._opened = opened
@@ -111,6 +114,8 @@ class PictureDemuxer:
     def __iter__(self) -> Iterator[tuple[CodedPicture, VideoPacket]]:
         headers = HeaderReader(self.codec, self._stream.codec_context.extradata)
         packets = self._demux()
+        if self.codec == "theora":
+            packets = _date_setups(packets, headers)
         if self._container.format.name in _CLOCKED:
             packets = self._change.end(packets)
         if self.codec == "mpeg4":
@@ -122,10 +127,10 @@ class PictureDemuxer:
             extradata = self._stream.codec_context.extradata
             packets = restore_timestamps(pictures, self.codec, extradata, self._frame_ticks)
         latest: int | None = None
-        newest = shift = part = 0
+        newest = shift = 0
         has_times = is_called_key = False
-        # Matroska stores no decode timestamps, and those that FFmpeg makes are wrong after a join.
-        invents_dts = self._container.format.name == "matroska,webm"
+        # They store no decode timestamps, and those that FFmpeg makes are wrong after a join.
+        invents_dts = self._container.format.name in ("matroska,webm", "nut")
         group = PictureGroup()
         for number, packet in enumerate(self._drop_cut_off(self._correct_times(packets))):
             pts, dts = packet.pts, packet.dts
@@ -133,7 +138,7 @@ class PictureDemuxer:
                 # If recordings were joined, timestamps start again: make them continue instead.
                 if latest is not None and self._is_join(latest, dts + shift):
                     shift = newest + self._frame_ticks - (dts if pts is None else pts)
-                    part += 1
+                    self.joins += 1
                 elif not has_times and number and (dts if pts is None else pts) <= newest:
                     # The pictures before had no time, as those before time 0 of Matroska.
                     shift = newest + self._frame_ticks - (dts if pts is None else pts)
@@ -147,7 +152,7 @@ class PictureDemuxer:
             if dts is None or pts <= dts + _MAX_AHEAD * self._frame_ticks:  # it is not wrong
                 newest = max(newest, pts) if number else pts
             header = headers.read(packet) if packet.size else PictureHeader()
-            follows_key, is_called_key = is_called_key, packet.is_keyframe
+            follows_key, is_called_key = is_called_key, packet.is_keyframe and not header.is_setup
             is_key = is_called_key and (
                 not packet.size
                 or headers.may_be_key(
@@ -160,14 +165,15 @@ class PictureDemuxer:
             picture = CodedPicture(
                 number=number,
                 pts=pts,
-                dts=None if part and invents_dts else dts,
+                dts=None if self.joins and invents_dts else dts,
                 is_key=is_key,
                 starts_closed_gop=is_key and header.resets_decoder,
                 is_reference=is_key or header.is_reference,
                 is_shown=header.is_shown and not packet.is_discard,
                 is_damaged=packet.is_corrupt or not packet.size,
                 is_missing=not packet.size,
-                part=part,
+                is_setup=header.is_setup,
+                part=self.joins,
                 group=group,
             )
             yield picture, packet
@@ -239,7 +245,7 @@ class PictureDemuxer:
         read = 0
         avi_index = self._avi_index
         # Of a file that is read by its index, the other streams are read in any case: they count, too.
-        for packet in self._opened.demux(*(every if is_by_index or self._all_streams else [self._stream])):
+        for packet in self._packets(every if is_by_index or self._all_streams else [self._stream]):
             if not packet.size:
                 continue
             read += packet.size
@@ -258,6 +264,31 @@ class PictureDemuxer:
                 yield video
         if avi_index is not None:
             yield from avi_index.skipped_at_end()
+
+    def _packets(self, streams: Sequence[Stream]) -> "Iterator[av.Packet[Stream]]":
+        """Yield the packets up to the end, or to data that cannot be read: what came before them is good."""
+        try:
+            yield from self._opened.demux(*streams)
+        except (InvalidDataError, MemoryError):  # the latter if a damaged size is huge
+            self.ends_at_damage = True
+
+
+def _date_setups(packets: Iterator[VideoPacket], headers: HeaderReader) -> Iterator[VideoPacket]:
+    """Give each packet without a picture the times of the next picture.
+
+    FFmpeg counts the headers that come again in a joined Ogg as pictures, of the recording before or at
+    negative times.
+    """
+    held: list[VideoPacket] = []
+    for packet in packets:
+        if packet.size and headers.read(packet).is_setup:
+            held.append(packet)
+            continue
+        for setup in held:
+            setup.pts, setup.dts = packet.pts, packet.dts
+        yield from held
+        held.clear()
+        yield packet
 
 
 def frame_rate(container: InputContainer, stream: VideoStream) -> Fraction | None:

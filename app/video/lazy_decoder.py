@@ -18,6 +18,9 @@ _MAX_DELAY = 32
 _CHANGES: tuple[PktSideDataT, ...] = ("new_extradata", "param_change", "palette")
 """What a packet says of itself and of all that follow, such as the parameter sets of FLV."""
 
+_MAX_SETUPS = 64
+"""Packets without a picture that are decoded although the pictures behind them are dropped: the last ones."""
+
 _MAX_PENDING = 1000
 """Pictures that may wait for their frames while no other frame comes, as in a file that cannot be decoded."""
 
@@ -38,6 +41,7 @@ class LazyDecoder:
         self._held_bytes = 0
         self._has_gap = False  # packets were dropped after the last one that was decoded
         self._changes: dict[PktSideDataT, PacketSideData] = {}  # that dropped packets had
+        self._setups = deque[VideoPacket](maxlen=_MAX_SETUPS)  # dropped packets that change how to decode
         self._pending: dict[int, CodedPicture] = {}  # sent to the decoder, which has not returned a frame
         self._newest = -1  # number of the newest picture with a frame
         self._last_key = -1  # number of the last key frame in presentation order
@@ -120,6 +124,8 @@ class LazyDecoder:
             self._held.popleft()
             self._held_bytes -= packet.size
             self._has_gap = True
+            if picture.is_setup:
+                self._setups.append(packet)
             for kind in _CHANGES:
                 if packet.has_sidedata(kind):
                     self._changes[kind] = packet.get_sidedata(kind)
@@ -134,6 +140,8 @@ class LazyDecoder:
                 self.flush()
                 self._context.flush_buffers()
                 self._has_gap = False
+            while self._setups:
+                self._decode(self._setups.popleft())
             self._send(picture, packet)
 
     def _send(self, picture: CodedPicture, packet: VideoPacket) -> None:

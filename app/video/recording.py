@@ -243,11 +243,12 @@ class Recording:
         """Return the next picture in file order, None at the end. Raises VideoError if reading fails."""
         try:
             picture = next(self._incoming, None)
-        except (InvalidDataError, MemoryError):  # the latter if a damaged size is huge
+        except InvalidDataError:
             self._length.is_damaged = True
             picture = None
         except READ_ERRORS as error:
             raise read_error(error, self._source) from error
+        self._length.is_damaged = self._length.is_damaged or self._demuxer.ends_at_damage
         return picture
 
     def _first_frame(self) -> av.VideoFrame | None:

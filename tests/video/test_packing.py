@@ -1,5 +1,7 @@
 """Recordings whose packets hold half a picture, two of them, or none."""
 
+import shutil
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -160,3 +162,31 @@ def test_parameter_sets_that_change_in_a_dropped_packet_count_for_the_next(tmp_p
     assert all(isinstance(frame.content, bytes) for frame in whole)
     for start in (FRAMES - 5, FRAMES + 25, 2 * FRAMES - 3):
         assert read(tmp_path, "a.flv", start=start) == whole[start:]
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs Debian's ffmpeg, which encodes Theora")
+def test_headers_inside_a_joined_ogg_are_no_frames_and_count_for_those_after_them(tmp_path: Path) -> None:
+    joined = b""
+    for name, size in (("a", SIZE), ("b", (320, 240))):
+        clips.marker_clip(tmp_path / f"{name}.mkv", frames=FRAMES, size=size)
+        command = f"ffmpeg -v error -i {name}.mkv -c:v libtheora -q:v 8 -g 20 {name}.ogv"
+        subprocess.run(command.split(), cwd=tmp_path, check=True, timeout=60)
+        joined += (tmp_path / f"{name}.ogv").read_bytes()
+    (tmp_path / "a.ogv").write_bytes(joined)
+    with opened(tmp_path, "a.ogv") as video:
+        frames = shown(video)
+        assert not video.warnings
+    assert [marker(frame.picture) for frame in frames] == 2 * list(range(FRAMES))
+    assert [frame.time for frame in frames] == pytest.approx([n / 30 for n in range(2 * FRAMES)], abs=0.001)
+    whole = read(tmp_path, "a.ogv")
+    for start in (FRAMES - 5, FRAMES, FRAMES + 25, 2 * FRAMES - 3):
+        assert read(tmp_path, "a.ogv", start=start) == whole[start:]
+
+
+def test_pictures_of_a_joined_nut_are_in_order(tmp_path: Path) -> None:
+    """FFmpeg makes a few packets of the second header, which are errors."""
+    clips.marker_clip(tmp_path / "a.nut", frames=FRAMES, size=SIZE, gop=20)
+    (tmp_path / "a.nut").write_bytes(2 * (tmp_path / "a.nut").read_bytes())
+    with opened(tmp_path, "a.nut") as video:
+        found = [marker(frame.picture) for frame in shown(video) if frame.picture is not None]
+    assert found[:FRAMES] == found[-FRAMES:] == list(range(FRAMES))

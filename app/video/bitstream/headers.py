@@ -31,11 +31,16 @@ class PictureHeader(NamedTuple):
 
     `is_shown`: a player shows it. `is_reference`: other pictures may be predicted from it. `resets_decoder`:
     no later picture, in decode or presentation order, is predicted from an earlier one, if it is a key frame.
+    `is_setup`: it is no picture, but says how later ones are coded.
     """
 
     is_shown: bool = True
     is_reference: bool = True
     resets_decoder: bool = False
+    is_setup: bool = False
+
+
+_SETUP = PictureHeader(is_shown=False, is_setup=True)
 
 
 class HeaderReader:
@@ -56,16 +61,16 @@ class HeaderReader:
                         return PictureHeader(
                             is_reference=first & 0x60 != 0, resets_decoder=first & 0x1F == _H264_IDR
                         )
-                return PictureHeader(is_shown=not self._holds_no_picture(packet))
+                return _SETUP if self._holds_no_picture(packet) else PictureHeader()
             case "hevc":
                 for first in self._unit_headers(packet):
                     if first >> 1 & 0x3F in _HEVC_SLICES:
                         return PictureHeader(resets_decoder=first >> 1 & 0x3F in _HEVC_IDR)
-                return PictureHeader(is_shown=not self._holds_no_picture(packet))
+                return _SETUP if self._holds_no_picture(packet) else PictureHeader()
             case "vp8":
                 return PictureHeader(is_shown=memoryview(packet)[0] & 0x10 != 0, resets_decoder=True)
             case "theora":  # the headers come again where Ogg files were joined
-                return PictureHeader(is_shown=memoryview(packet)[0] & _THEORA_HEADER == 0)
+                return _SETUP if memoryview(packet)[0] & _THEORA_HEADER else PictureHeader()
             case codec:
                 return PictureHeader(resets_decoder=codec in _SELF_CONTAINED)
 
