@@ -1,6 +1,6 @@
-"""Tell by a file's own headers whether its end is missing, or another recording follows in it."""
+"""Tell by a file's own headers whether its end is missing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 from .file_window import ReadableFile
@@ -20,14 +20,6 @@ _NUT_TAILS = 256 * 1024, 4 * 2**20, 64 * 2**20  # bytes in which to look for a s
 _MXF_PARTITION = bytes.fromhex("060e2b34020501010d01020101")  # before the kind of a partition
 _MXF_RUN_IN = 64 * 1024  # bytes that may be before the header
 _GIF_TAIL = 4096
-_BEGINNINGS = {  # of files, by FFmpeg's name of the format
-    "flv": b"FLV\x01",
-    "asf": bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"),
-    "ivf": b"DKIF\0\0\x20\0",
-    "wtv": bytes.fromhex("b7d800203749da11a64e0007e95ead8d"),
-}
-_BEFORE, _BEHIND = 64, 4 * 2**20  # bytes around the last picture in which another recording is looked for
-_MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 
 
 def is_cut_off(file: ReadableFile, size: int, format: str) -> bool:  # noqa: A002 - FFmpeg's word
@@ -39,39 +31,19 @@ def is_cut_off(file: ReadableFile, size: int, format: str) -> bool:  # noqa: A00
     return check is not None and check(file, size)
 
 
-def is_followed(file: ReadableFile, size: int, format: str, last: int) -> bool:  # noqa: A002
-    """Return whether another recording follows in the file, which FFmpeg does not read.
-
-    `last` is the place of the last picture that was read. The position in the file is changed. Raises
-    OSError.
-    """
-    if format == _MP4:
-        kinds = [kind for kind, _ in _boxes(file, size)]
-        return kinds.count(b"moov") > 1
-    beginning = _BEGINNINGS.get(format)
-    return beginning is not None and beginning in _read(file, max(last - _BEFORE, 1), _BEHIND)
-
-
 def _mp4(file: ReadableFile, size: int) -> bool:
     """Return whether the last box extends past the end, or announces one that does not follow."""
-    kind, place = b"", 0
-    for kind, place in _boxes(file, size):  # noqa: B007 - the last ones
-        pass
-    return (kind == b"moof" and place == size) or (place > size and kind in _BOXES)
-
-
-def _boxes(file: ReadableFile, size: int) -> Iterator[tuple[bytes, int]]:
-    """Yield the kind of each box of an mp4 and the place behind it."""
     place = 0
+    kind = b""
     for _ in range(_MAX_BOXES):
         if place >= size:
-            return
+            return kind == b"moof" or (place > size and kind in _BOXES)
         header = _read(file, place, 16)
         kind, length = header[4:8], int.from_bytes(header[:4])
         if length == 1:
             length = int.from_bytes(header[8:16])
         place += max(length, 8) if length else size - place  # a box of size 0 extends to the end
-        yield kind, place
+    return False
 
 
 def _matroska(file: ReadableFile, size: int) -> bool:
@@ -221,7 +193,7 @@ def _read(file: ReadableFile, place: int, size: int) -> bytes:
 
 
 _CHECKS: dict[str, Callable[[ReadableFile, int], bool]] = {
-    _MP4: _mp4,
+    "mov,mp4,m4a,3gp,3g2,mj2": _mp4,
     "matroska,webm": _matroska,
     "avi": _avi,
     "asf": _asf,

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from msgspec import Struct, field
 
+from .appended import Mp4Parts
 from .avi_lists import count_entries
 from .errors import VideoError
 from .file_window import FileWindow, ReadableFile
@@ -68,7 +69,8 @@ class Index(Struct, frozen=True):
 
     `has_fragments`: the file is an mp4 whose index is spread over it. `lacks_header`: it is an mp4 without
     one, as if it was cut off. `has_length` is false if the file does not tell how long it is, because its
-    recorder never wrote that. `memory`: bytes that FFmpeg may take for it, as far as it was counted.
+    recorder never wrote that. `is_followed`: another recording follows in an mp4; `repeats_header`: one does
+    if times begin anew. `memory`: bytes that FFmpeg may take for it, as far as it was counted.
     """
 
     is_mp4: bool
@@ -76,6 +78,8 @@ class Index(Struct, frozen=True):
     has_fragments: bool = False
     lacks_header: bool = False
     has_length: bool = True
+    is_followed: bool = False
+    repeats_header: bool = False
     memory: int = 0
 
 
@@ -98,7 +102,9 @@ def check_index(file: ReadableFile, size: int, name: str, *, is_remote: bool = F
                 is_mp4=True,
                 tracks=tracks,
                 has_fragments=boxes.has_fragments,
-                lacks_header=not boxes.has_header,
+                lacks_header=not boxes.parts.has_header,
+                is_followed=boxes.parts.is_followed(has_fragments=boxes.has_fragments),
+                repeats_header=boxes.parts.repeats_header,
                 memory=boxes.memory,
             )
         has_duration, videos, others, memory = check_lists(window, size, name)
@@ -224,7 +230,8 @@ class _Mp4:
         self._tracks = [_Track()]  # the first has what is in no track
         self._odd_tracks = self._searched = 0
         self._is_fragmented = self._is_packed = False
-        self.has_fragments = self.has_header = False
+        self.has_fragments = False
+        self.parts = Mp4Parts(file)
 
     @property
     def memory(self) -> int:
@@ -235,8 +242,8 @@ class _Mp4:
     def check(self, *, is_remote: bool) -> int:
         """Return how many tracks FFmpeg may open. Raises VideoError."""
         for kind, start, end in self._boxes(0, self._size):
+            self.parts.note(kind, start, end)
             if kind == b"moov":
-                self.has_header = True
                 self._add_container(start, end, self._tracks[0])
             elif kind == b"moof":
                 self._is_fragmented = self.has_fragments = True
@@ -247,7 +254,7 @@ class _Mp4:
             elif kind not in (b"mdat", b"ftyp", b"skip", b"wide", b"sidx"):
                 self._search(start - 8, end, self._tracks[0])
             _check_samples(sum(track.entries for track in self._tracks), self._name)
-            if is_remote and self.has_header and self._is_fragmented:
+            if is_remote and self.parts.has_header and self._is_fragmented:
                 self.has_fragments = True
                 tracks = len(self._tracks) - 1 + self._odd_tracks
                 if tracks > MAX_UNCOUNTED_TRACKS:

@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
-from functools import partial
 from os import SEEK_END
 
 from av import time_base
 
 from ..domain.reason import ScenarioWarning
 from ..domain.source import Source
+from .appended import is_followed
 from .avi_index import count_pictures, last_time
 from .container import OpenContainer
-from .cut_off import is_cut_off, is_followed
+from .cut_off import is_cut_off
 from .demuxer import PictureDemuxer, frame_rate
 from .file_window import ReadableFile
 from .files import WatchedFile
@@ -103,11 +103,11 @@ class DeclaredLength:
                 " another codec, and the rest was not analysed: cut the recording there."
             )
             return ScenarioWarning("ends_early", text, last_frame + 1)
-        is_remote = self._opened.remote is not None  # there, each box would take a request
-        if not is_remote and self._ask(file, partial(is_followed, last=demuxer.last_place)):
+        if self._is_followed(file, demuxer):
+            what = "was only analysed in part" if demuxer.joins else "was not analysed"
             text = (
-                f"After frame {last_frame} ({last_time:.1f} s) another recording follows in the same file,"
-                " and was not analysed: make a file of each recording, or join them with ffmpeg -f concat."
+                f"Another recording follows in the same file, and {what}: frame {last_frame} ({last_time:.1f}"
+                " s) is the last. Make a file of each recording, or join them with ffmpeg -f concat."
             )
             return ScenarioWarning("ends_early", text, last_frame + 1)
         if not self.is_damaged and not self._is_short(file, demuxer, pictures):
@@ -125,6 +125,12 @@ class DeclaredLength:
         if not total and not declared:
             text += " Nothing tells how much is missing."
         return ScenarioWarning("ends_early", text, last_frame + 1)
+
+    def _is_followed(self, file: WatchedFile, demuxer: PictureDemuxer) -> bool:
+        index = self._opened.index
+        if index.is_followed or (index.repeats_header and demuxer.joins):
+            return True
+        return self._ask(file, lambda opened, _, name: is_followed(opened, name, demuxer.last_place))
 
     def _is_short(self, file: WatchedFile, demuxer: PictureDemuxer, pictures: int) -> bool:
         index = self._opened.stream.index_entries

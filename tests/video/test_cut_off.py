@@ -45,7 +45,7 @@ KINDS: dict[str, clips.Encoding] = {
 
 def made(media: Path, name: str) -> Path:
     if not (media / name).exists():
-        clips.marker_clip(media / name, frames=FRAMES, size=SIZE, **({"gop": 24} | KINDS[name]))
+        clips.marker_clip(media / name, frames=FRAMES, size=SIZE, **({"gop": 24} | KINDS.get(name, {})))
     return media / name
 
 
@@ -242,14 +242,51 @@ def test_an_mxf_that_was_written_in_one_go_is_whole_if_it_has_its_last_part(medi
         assert [warning.code for warning in warnings] == codes
 
 
-@pytest.mark.parametrize("name", ["fast.mp4", "empty.mp4", "a.flv", "a.asf", "a.ivf"])
-def test_another_recording_in_the_same_file_is_told(media: Path, name: str) -> None:
+@pytest.mark.parametrize("over_http", [False, True], ids=["file", "http"])
+@pytest.mark.parametrize("name", ["fast.mp4", "late.mp4", "empty.mp4", "a.flv", "a.asf", "a.ivf"])
+def test_another_recording_in_the_same_file_is_told(media: Path, name: str, *, over_http: bool) -> None:
     data = made(media, name).read_bytes()
     (media / f"joined_{name}").write_bytes(data + data)
-    frames, warnings = frames_and_warnings(media, f"joined_{name}")
+    with web_server(media) as server:
+        source = f"{server.url}/joined_{name}" if over_http else f"joined_{name}"
+        frames, warnings = frames_and_warnings(media, source)
     assert len(frames) >= FRAMES
+    if over_http and name == "empty.mp4":  # its fragments would take a request each
+        return
     assert [warning.code for warning in warnings] == ["ends_early"]
-    assert "another recording follows in the same file, and was not analysed" in warnings[0].text
+    assert "Another recording follows in the same file, and was" in warnings[0].text
+    assert ("in part" in warnings[0].text) == (len(frames) > FRAMES)
+
+
+def test_a_header_that_is_repeated_is_no_other_recording(media: Path) -> None:
+    """Streams repeat it before each fragment, and tools leave an older one behind."""
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    live = clips.marker_clip(media / "live.mp4", frames=FRAMES, size=SIZE, gop=24, muxer_options=options)
+    data = live.read_bytes()
+    header, *fragments = data.split(b"moof")
+    header, size = header[:-4], header[-4:]
+    streamed = b""
+    for fragment in fragments:
+        streamed += header + size + b"moof" + fragment[:-4]
+        size = fragment[-4:]
+    assert len(fragments) == FRAMES // 24
+    (media / "repeated.mp4").write_bytes(streamed + size)
+    data = made(media, "fast.mp4").read_bytes()
+    place = data.index(b"moov") - 4
+    old = data[place : place + int.from_bytes(data[place : place + 4])].replace(b"udta", b"free")
+    (media / "left.mp4").write_bytes(data + old)
+    for name in ("repeated.mp4", "left.mp4"):
+        frames, warnings = frames_and_warnings(media, name)
+        assert [marker(frame.picture) for frame in frames] == list(range(FRAMES))
+        assert not warnings
+
+
+@pytest.mark.parametrize("name", ["a.ivf", "a.nut"])
+def test_data_that_cannot_be_read_cost_no_picture_before_them(media: Path, name: str) -> None:
+    (media / f"long_{name}").write_bytes(made(media, name).read_bytes() + b"\xaa" * 5000)
+    frames, warnings = frames_and_warnings(media, f"long_{name}")
+    assert [marker(frame.picture) for frame in frames] == list(range(FRAMES))
+    assert "The rest of the recording is damaged" in warnings[0].text
 
 
 @pytest.mark.parametrize("name", ["a.mkv", "a.avi", "a.ts"])
