@@ -184,7 +184,8 @@ class Camera:
     ) -> Iterator[tuple[float, av.VideoFrame | None]]:
         """Yield when each frame came, and the frame; None for one that is not decoded."""
         pace = _Pace(self._stop) if opened.is_bursty else None
-        seen, limit = time.monotonic(), _FIRST_FRAME_WITHIN
+        now = seen = time.monotonic()
+        limit = _FIRST_FRAME_WITHIN
         try:
             for packet in opened.demux(opened.stream):
                 if pace and packet.pts is not None:
@@ -205,7 +206,14 @@ class Camera:
                 for frame in frames:
                     if not frame.is_corrupt:
                         yield now, frame
-        except READ_ERRORS as error:
+        except (VideoError, *READ_ERRORS) as error:
+            # Without a segment or packet after them, the decoder holds the last pictures back.
+            if not keys_only and not self._stop.is_set():
+                for frame in _decode(opened.stream.codec_context, None, alone=False):
+                    if not frame.is_corrupt:
+                        yield now, frame
+            if isinstance(error, VideoError):
+                raise
             raise read_error(error, self._source) from error
 
 
@@ -276,11 +284,12 @@ class _Pace:
         self._stop.wait(shown - self._lead - now)
 
 
-def _decode(context: VideoCodecContext, packet: VideoPacket, *, alone: bool) -> list[av.VideoFrame]:
+def _decode(context: VideoCodecContext, packet: "VideoPacket | None", *, alone: bool) -> list[av.VideoFrame]:
+    """Return the frames of a packet, None: those that the decoder holds back."""
     frames: list[av.VideoFrame] = []
     with suppress(FFmpegError):
         frames += context.decode(packet)
-        if alone and packet.size:
+        if alone and packet is not None and packet.size:
             frames += context.decode(None)
             context.flush_buffers()
     return frames

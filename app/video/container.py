@@ -39,6 +39,7 @@ from .transport.http_client import HttpClient
 from .transport.http_file import HttpFile
 from .transport.jpeg_stream import JpegStream
 from .transport.playlist import Playlist
+from .transport.read_segments import ReadSegments
 from .transport.rtsp.proxy import RtspProxy
 from .transport.snapshots import Snapshots
 
@@ -117,8 +118,12 @@ def open_container(
     stop: Event,
     open_timeout: float,
     read_timeout: float,
+    segments: ReadSegments | None = None,
 ) -> Iterator[OpenContainer]:
-    """Open a source, and close it on exit. Times are in seconds. Raises VideoError."""
+    """Open a source, and close it on exit. Times are in seconds. Raises VideoError.
+
+    `segments` are those of a live playlist that earlier connections have read.
+    """
     with ExitStack() as stack:
 
         def reserve(size: int) -> None:
@@ -144,7 +149,9 @@ def open_container(
                     opened = _open_rtsp(source, networks, stack, open_timeout, read_timeout)
                 case "http":
                     client = HttpClient(networks, silence_timeout=read_timeout, timeout=open_timeout)
-                    opened = _open_http(source, client, stack, stop, open_timeout, read_timeout, reserve)
+                    opened = _open_http(
+                        source, client, stack, stop, open_timeout, read_timeout, reserve, segments
+                    )
                 case "scenario":
                     raise SourceError("a scenario has no pictures of its own: open the source that it names")
             reserve(decoder_size(opened.stream))
@@ -183,12 +190,13 @@ def _open_http(
     open_timeout: float,
     read_timeout: float,
     reserve: Callable[[int], None],
+    segments: ReadSegments | None,
 ) -> OpenContainer:
     file = stack.enter_context(closing(HttpFile(source.address, source.redacted, client, stop)))
     if file.kind == "playlist":
         file.close()
         playlist = stack.enter_context(
-            closing(Playlist(source.redacted, client, stop, source.track, FragmentMemory(reserve)))
+            closing(Playlist(source.redacted, client, stop, source.track, FragmentMemory(reserve), segments))
         )
         return _open_playlist(file.url, playlist, source, stack, open_timeout, read_timeout)
     if file.kind in ("mjpeg", "snapshot"):

@@ -12,6 +12,7 @@ from .camera import Camera
 from .container import open_container
 from .errors import VideoError
 from .recording import Recording
+from .transport.read_segments import ReadSegments
 
 
 @contextmanager
@@ -42,6 +43,7 @@ def open_video(
         networks,
         stop=stop,
         open_timeout=open_timeout,
+        segments=ReadSegments(),
     )
     with ExitStack() as stack:
         try:

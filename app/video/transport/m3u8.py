@@ -24,11 +24,13 @@ _SIZE = re.compile(rb"(\d{1,5})x(\d{1,5})")
 _VIDEO_CODECS = (b"avc", b"hvc", b"hev", b"av01", b"vp0", b"vp8", b"vp9", b"mp4v", b"dvh", b"dva", b"dav")
 _VARIANT, _RENDITION, _KEY = b"#EXT-X-STREAM-INF:", b"#EXT-X-MEDIA:", b"#EXT-X-KEY:"
 _INDENT = b" \t"
+MAP = b"#EXT-X-MAP:"
+END = b"#EXT-X-ENDLIST"
 _MAX_VARIANTS = 100  # that are looked at
 
 
 class M3u8(Struct, frozen=True):
-    """A playlist as FFmpeg is to read it.
+    """A playlist as FFmpeg is to read it. If `is_live`, it has no end yet.
 
     `address_bytes` is what the whole addresses of all segments take. `target_duration` is the nominal length
     of a segment in seconds, None if it is not told. `variants` is empty unless it was a list of variants,
@@ -38,6 +40,7 @@ class M3u8(Struct, frozen=True):
     text: bytes
     address_bytes: int
     target_duration: int | None
+    is_live: bool
     variants: tuple[VideoTrack, ...] = ()
     variant: int | None = None
 
@@ -47,6 +50,11 @@ def count_lines(text: bytes | bytearray) -> int:
     return sum(text.count(end) for end in (b"\r", b"\n", b"\0")) - text.count(b"\r\n") + 1
 
 
+def split_lines(text: bytes) -> list[bytes]:
+    """Return the lines of a playlist, without what indents them."""
+    return [line.strip(_INDENT) for line in _LINE_END.split(text.removeprefix(b"\xef\xbb\xbf"))]
+
+
 def parse_m3u8(text: bytes, name: str, base_bytes: int, chosen: int | None = None) -> M3u8:
     """Return the playlist with only one variant, and no other renditions.
 
@@ -54,25 +62,33 @@ def parse_m3u8(text: bytes, name: str, base_bytes: int, chosen: int | None = Non
     the number of the variant, None for the best one.
 
     Raises:
-        VideoError: it is encrypted, or has no such variant.
+        VideoError: it is encrypted, changes how its segments are read, or has no such variant.
     """
-    lines = [line.strip(_INDENT) for line in _LINE_END.split(text.removeprefix(b"\xef\xbb\xbf"))]
+    lines = split_lines(text)
     keys = (line for line in lines if line.startswith(_KEY))
     if any(_attributes(key).get(b"METHOD") != b"NONE" for key in keys):
         raise VideoError(f"{name} is encrypted, which is not supported", retryable=False)
+    is_live = END not in lines
+    begins = {tuple(sorted(_attributes(line).items())) for line in lines if line.startswith(MAP)}
+    if len(begins) > 1:  # FFmpeg would leave out segments, or read them with the wrong one
+        raise VideoError(
+            f"{name} changes in the middle how its segments begin (EXT-X-MAP), which is not supported",
+            retryable=is_live,
+        )
     variants = _variants(lines)[:_MAX_VARIANTS]
     tracks = tuple(_track(number, variant) for number, variant in enumerate(variants))
     if variants and chosen is None:
         chosen = max(range(len(variants)), key=lambda number: _quality(variants[number]))
     elif variants and chosen is not None and chosen >= len(variants):
         raise VideoError(f"{name} has no video track {chosen}: it has {_listed(tracks)}", retryable=False)
-    addresses = [line for line in lines if line and (line[:1] != b"#" or line.startswith(b"#EXT-X-MAP:"))]
+    addresses = [line for line in lines if line and (line[:1] != b"#" or line.startswith(MAP))]
     kept = [line for line in lines if not line.startswith((_VARIANT, _RENDITION, _KEY))]
     found = next(filter(None, map(_TARGET_DURATION.match, lines)), None)
     return M3u8(
         text=b"\n".join(kept if chosen is None or not variants else [b"#EXTM3U", *variants[chosen]]) + b"\n",
         address_bytes=sum(map(len, addresses)) + base_bytes * len(addresses),
         target_duration=int(found[1]) if found else None,
+        is_live=is_live and not variants,
         variants=tracks,
         variant=chosen if variants else None,
     )

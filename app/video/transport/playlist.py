@@ -13,7 +13,8 @@ from ..errors import VideoError
 from ..fragments import FragmentMemory, FragmentScanner
 from .http_client import HttpClient
 from .http_file import HttpFile
-from .m3u8 import HEAD, HEAD_BYTES, count_lines, parse_m3u8
+from .m3u8 import END, HEAD, HEAD_BYTES, count_lines, parse_m3u8
+from .read_segments import ReadSegments
 
 _MAX_FILES = 200  # per packet
 _MAX_ADDRESS = 4096  # characters of a playlist's own address, which FFmpeg puts before relative ones
@@ -42,9 +43,21 @@ class Playlist:
     """
 
     def __init__(
-        self, name: str, client: HttpClient, stop: Event, chosen: int | None, memory: FragmentMemory
+        self,
+        name: str,
+        client: HttpClient,
+        stop: Event,
+        chosen: int | None,
+        memory: FragmentMemory,
+        segments: ReadSegments | None = None,
     ) -> None:
-        """Number `chosen` of several variants is read, None: the best one."""
+        """Number `chosen` of several variants is read, None: the best one.
+
+        `segments` are those that earlier connections have read.
+        """
+        self._segments = segments or ReadSegments()
+        self._segments.reconnect()
+        self._is_new = True
         self.memory = memory
         """What FFmpeg takes for the fragments of its segments."""
         self.name = name
@@ -83,6 +96,7 @@ class Playlist:
                 f"{self.name} names a {scheme[:20]}: address: only http: and https: are opened",
                 retryable=False,
             )
+        self._segments.note_opened(url)
         name = f"a file of {self.name}" if self._is_open else self.name
         self._is_open = True
         self._files_of_packet += 1
@@ -108,7 +122,12 @@ class Playlist:
             self._note_size(url, TextSize(len(text)))
         size = TextSize(len(text), count_lines(text))
         self._note_size(url, size)
+        if self._is_new and b"#EXTINF" in text and END not in text:
+            text = bytearray(self._segments.without_read(bytes(text), url, self.name))
+            self._is_new = False
         found = parse_m3u8(bytes(text), self.name, len(url.partition("?")[0]), self._chosen)
+        if found.is_live:
+            self._segments.note_listed(found.text, url)
         self._note_size(url, replace(size, address_bytes=found.address_bytes))
         if found.variants:
             if self.variants:
