@@ -157,10 +157,11 @@ class RtspServer:
             return make_hash(":".join(parts).encode()).hexdigest()
 
         nonce = [given["nonce"]]
+        body = [digest("")] if given.get("qop") == "auth-int" else []
         if "qop" in given:
             nonce += [given["nc"], given["cnonce"], given["qop"]]
         secret = digest(self.user, given["realm"], self.password)
-        right = digest(secret, *nonce, digest(method, uri))
+        right = digest(secret, *nonce, digest(method, uri, *body))
         return (given["uri"], given["response"]) == (uri, right)
 
     @property

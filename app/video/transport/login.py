@@ -30,14 +30,22 @@ class Challenge(Struct, frozen=True):
         """How good the log-in is that it asks for, 0 if it is not supported."""
         if self.scheme == "basic":
             return 1
-        qop = self.parameters.get("qop")
-        if self.scheme != "digest" or (qop is not None and "auth" not in re.split(r"[\s,]+", qop)):
+        if self.scheme != "digest" or self.protection is None:
             return 0
         return {"MD5": 2, "SHA-256": 3}.get(self.algorithm.removesuffix("-SESS"), 0)
 
+    @property
+    def protection(self) -> str | None:
+        """How much of a request the answer protects: `auth`, `auth-int`, "" as before RFC 2617; else None."""
+        offered = re.split(r"[\s,]+", self.parameters.get("qop", "").strip().lower())
+        return next((each for each in ("auth", "auth-int", "") if each in offered), None)
+
     def __str__(self) -> str:
         """What a user may know it by, as in `Digest SHA-512-256`."""
-        return f"Digest {self.algorithm}" if self.scheme == "digest" else self.scheme.capitalize()
+        if self.scheme != "digest":
+            return self.scheme.capitalize()
+        odd = f" with qop {self.parameters['qop']}" if self.protection is None else ""
+        return f"Digest {self.algorithm}{odd}"
 
 
 def parse_challenges(headers: Iterable[str]) -> list[Challenge]:
@@ -90,23 +98,21 @@ class Login:
         secret = digest(self._user, realm, self._password)
         if challenge.algorithm.endswith("-SESS"):
             secret = digest(secret, nonce, client_nonce)
-        asked = digest(method, uri)
-        has_qop = "qop" in given
+        qop = challenge.protection
+        asked = digest(method, uri, digest()) if qop == "auth-int" else digest(method, uri)
         response = (
-            digest(secret, nonce, count, client_nonce, "auth", asked)
-            if has_qop
-            else digest(secret, nonce, asked)
+            digest(secret, nonce, count, client_nonce, qop, asked) if qop else digest(secret, nonce, asked)
         )
         quoted = {"username": self._user, "realm": realm, "nonce": nonce, "uri": uri, "response": response}
         if "opaque" in given:
             quoted["opaque"] = given["opaque"]
-        if has_qop or challenge.algorithm.endswith("-SESS"):
+        if qop or challenge.algorithm.endswith("-SESS"):
             quoted["cnonce"] = client_nonce
         fields = [f'{name}="{_escape(value)}"' for name, value in quoted.items()]
         if "algorithm" in given:
             fields.append(f"algorithm={given['algorithm']}")
-        if has_qop:
-            fields += ["qop=auth", f"nc={count}"]
+        if qop:
+            fields += [f"qop={qop}", f"nc={count}"]
         return "Digest " + ", ".join(fields)
 
 

@@ -79,11 +79,24 @@ def test_a_request_without_an_answer_is_a_timeout(server: RtspServer, method: st
         [SHA256, MD5],
         [MD5],
         ['Digest realm="cam", nonce="n", algorithm=MD5, qop="auth-int,auth"'],
+        ['Digest realm="cam", nonce="n", qop="auth-int"'],
+        ['Digest realm="cam", nonce="n", qop=""'],
         ['Basic realm="cam"'],
         [f'Basic realm="cam", {MD5}'],
         ['Digest realm="cam", nonce="n", algorithm=SHA-512-256', MD5],
     ],
-    ids=["sha256", "md5, sha256", "sha256, md5", "md5", "qop", "basic", "one line", "unknown first"],
+    ids=[
+        "sha256",
+        "md5, sha256",
+        "sha256, md5",
+        "md5",
+        "qop",
+        "auth-int",
+        "empty qop",
+        "basic",
+        "one line",
+        "unknown first",
+    ],
 )
 def test_every_usual_log_in_works(server: RtspServer, challenges: list[str]) -> None:
     server.challenges = challenges
@@ -112,6 +125,8 @@ def test_a_log_in_of_another_kind_is_named(server: RtspServer) -> None:
     error = fault(server.url(login="admin:s3cret@"))
     assert "offers only Digest SHA-512-256 and Negotiate to log in" in str(error)
     assert not error.retryable
+    server.challenges = ['Digest realm="cam", nonce="n", qop="made-up"']
+    assert "offers only Digest MD5 with qop made-up" in str(fault(server.url(login="admin:s3cret@")))
 
 
 @pytest.mark.parametrize(
