@@ -43,9 +43,8 @@ async def test_a_first_visit_leads_to_results_by_clicks_alone(site: Site, page: 
     events = (await site.http.get(f"scenarios/{scenario['id']}/events")).json()["items"]
     assert {event["kind"] for event in events} == {"object", "zone", "line", "alert"}
     await expect(page.get_by_text("alert somebody in the yard").first).to_be_visible()
-    await page.get_by_role(
-        "button", name="alert somebody in the yard"
-    ).last.click()  # all three are in the picture
+    alerts = page.get_by_role("button", name="alert somebody in the yard")
+    await alerts.last.click()  # all three are in the picture
     await page.wait_for_function(BOXES_ARE_DRAWN, arg=["aruco:7", "aruco:21", "aruco:42"])
     await page.get_by_role("link", name="Overview", exact=True).click()
     row = page.locator(f"[data-id='{scenario['id']}']")

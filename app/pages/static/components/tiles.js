@@ -23,6 +23,20 @@ export function Tiles({ scenarios }) {
   </ul>`;
 }
 
+/** The room that so many tiles take, while they are read. */
+export function TilePlaces({ number }) {
+  return html`<ul class=${number > FEW ? "tiles" : "tiles few"} aria-hidden="true">
+    ${Array.from(
+      { length: number },
+      () => html`<li class="tile">
+        <div class="picture"></div>
+        <div class="tile-line"><span class="badge">\u00a0</span></div>
+        <div class="tile-line small">\u00a0</div>
+      </li>`,
+    )}
+  </ul>`;
+}
+
 function Tile({ scenario }) {
   const { source, problem, element } = useLivePicture(scenario);
   const { reason, progress } = scenario;

@@ -132,7 +132,7 @@ function EventItem({ event, scenario }) {
         ${event.at ? html`<${Time} at=${event.at} />` : `at ${duration(event.start_time, 1)} of the recording`}
         ${long && html`<span class="quiet">, ${long}</span>`}
       </span>
-      <span class="quiet break">${scenario ? nameOf(scenario) : ""}</span>
+      <span class="quiet break">${scenario ? nameOf(scenario) : "\u00a0"}</span>
     </div>
     <div class="event-mark">
       ${event.kind === "alert" && html`<${Badge} tone="warn" sign="!">alert<//>`}

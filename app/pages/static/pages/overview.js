@@ -3,7 +3,7 @@ import { Confirm } from "../components/dialog.js";
 import { Empty, Pager, ProblemSentence, usePages, useTitle } from "../components/basics.js";
 import { FirstVisit } from "../components/first_visit.js";
 import { ScenarioRow } from "../components/rows.js";
-import { Tiles } from "../components/tiles.js";
+import { TilePlaces, Tiles } from "../components/tiles.js";
 import { count, plural } from "../lib/format.js";
 import { html, useEffect, useRef, useState } from "../lib/preact.js";
 import { setQuery } from "../lib/router.js";
@@ -55,7 +55,7 @@ export default function Overview({ query }) {
   return html`<div class="stack">
     <h1 class="visually-hidden">Overview</h1>
     <${ProblemSentence} problem=${counts.data ? null : counts.problem} retry=${counts.reload} />
-    ${counts.data?.live > 0 && html`<${Live} progress=${progress} />`}
+    ${counts.data?.live > 0 && html`<${Live} progress=${progress} number=${Math.min(counts.data.live, TILES)} />`}
     ${counts.data && html`<${List} query=${query} filters=${filters} counts=${counts.data} progress=${progress} />`}
   </div>`;
 }
@@ -89,7 +89,7 @@ function useProgress() {
 const merged = (items, progress) =>
   items.map((item) => (progress.has(item.id) ? withProgress(item, progress.get(item.id)) : item));
 
-function Live({ progress }) {
+function Live({ progress, number }) {
   const pages = usePages("live");
   const { data, problem } = useGet(
     "scenarios",
@@ -100,6 +100,7 @@ function Live({ progress }) {
     <h2 id="live">Live</h2>
     <${ProblemSentence} problem=${data ? null : problem} />
     ${data && html`<${Tiles} scenarios=${merged(data.items, progress)} />`}
+    ${!data && !problem && html`<${TilePlaces} number=${number} />`}
     ${data &&
     (pages.previous || data.next_cursor) &&
     html`<${Pager} label="Pages of live sources" previous=${pages.previous} next=${pages.next(data.next_cursor)}>
