@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from msgspec import Struct, field
 
+from . import encryption_lists
 from .appended import Mp4Parts
 from .avi_lists import count_entries
 from .errors import VideoError
@@ -49,11 +50,12 @@ _CONTAINERS = frozenset([b"mdia", b"minf", b"stbl", b"edts"])
 _TABLES = frozenset(
     [b"stts", b"ctts", b"stss", b"stco", b"co64", b"stsc", b"stsz", b"stz2", b"sdtp", b"sbgp"]
 )
-_SEARCHED = (*sorted(_TABLES), b"elst", b"hdlr", b"trun")
+_OF_FRAGMENTS = (b"trun", *encryption_lists.KINDS)
+_SEARCHED = (*sorted(_TABLES), b"elst", b"hdlr", *_OF_FRAGMENTS)
 _BOX_NAMES = re.compile(b"|".join([*_SEARCHED, b"trak", b"mvex", b"cmvd"]))
 _SHORT = 4096  # bytes in which one expression finds sooner that there is no name than a search for each
 _MAX_EDITS = 1000  # entries of an edit list that are looked at
-_NEEDED = {b"stsc": _MAX_HEADER, b"elst": 8 + 20 * _MAX_EDITS}
+_NEEDED = {b"stsc": _MAX_HEADER, b"elst": 8 + 20 * _MAX_EDITS, b"saiz": encryption_lists.MOST_BYTES}
 """Bytes that are looked at behind the name of a box, if more than 16.
 
 Those of each count as searched, because names may be repeated all over a file.
@@ -176,6 +178,7 @@ class BegunFile:
 class _Track(Struct):
     """What the boxes of one track declare. `edits`: how often the samples are listed."""
 
+    encryption: encryption_lists.EncryptionLists  # of the file
     samples: int = 0
     edits: int = 1
     chunks: int = 0
@@ -214,6 +217,8 @@ class _Track(Struct):
                 self.chunk_samples = max(self.chunk_samples, most)
             case b"elst":
                 self.edits = max(self.edits, _count_edits(content, first))
+            case _:
+                self.encryption.add(kind, content)
 
 
 class _Mp4:
@@ -227,7 +232,8 @@ class _Mp4:
         self._file = file
         self._size = size
         self._name = name
-        self._tracks = [_Track()]  # the first has what is in no track
+        self._encryption = encryption_lists.EncryptionLists()
+        self._tracks = [_Track(self._encryption)]  # the first has what is in no track
         self._odd_tracks = self._searched = 0
         self._is_fragmented = self._is_packed = False
         self.has_fragments = False
@@ -237,7 +243,8 @@ class _Mp4:
     def memory(self) -> int:
         """How many bytes FFmpeg may take for what is declared."""
         per_entry = (_BYTES_PER_ENTRY if track.edits == 1 else _WITH_EDITS for track in self._tracks)
-        return sum(track.entries * size for track, size in zip(self._tracks, per_entry, strict=True))
+        encryption = self._encryption.samples * encryption_lists.BYTES_PER_SAMPLE
+        return encryption + sum(t.entries * size for t, size in zip(self._tracks, per_entry, strict=True))
 
     def check(self, *, is_remote: bool) -> int:
         """Return how many tracks FFmpeg may open. Raises VideoError."""
@@ -254,6 +261,7 @@ class _Mp4:
             elif kind not in (b"mdat", b"ftyp", b"skip", b"wide", b"sidx"):
                 self._search(start - 8, end, self._tracks[0])
             _check_samples(sum(track.entries for track in self._tracks), self._name)
+            self._encryption.check(self._name)
             if is_remote and self.parts.has_header and self._is_fragmented:
                 self.has_fragments = True
                 tracks = len(self._tracks) - 1 + self._odd_tracks
@@ -272,12 +280,12 @@ class _Mp4:
     def _add_fragment(self, start: int, end: int) -> None:
         if end - start > _MAX_HEADER:
             raise self._size_error()
-        self._add_all((b"trun",), self._file.read(start, end - start), self._tracks[0])
+        self._add_all(_OF_FRAGMENTS, self._file.read(start, end - start), self._tracks[0])
 
     def _add_container(self, start: int, end: int, track: _Track, depth: int = 1) -> None:
         for kind, content, content_end in self._boxes(start, end):
             if kind == b"trak" and depth == 1:
-                self._tracks.append(_Track())
+                self._tracks.append(_Track(self._encryption))
                 self._add_container(content, content_end, self._tracks[-1], depth + 1)
             elif kind in _CONTAINERS and depth < _MAX_DEPTH:
                 self._add_container(content, content_end, track, depth + 1)

@@ -7,14 +7,18 @@ of a box that is found in pictures counts, too: it comes once in a terabyte with
 import re
 from collections.abc import Callable
 
-from . import memory
+from . import encryption_lists, memory
+from .encryption_lists import saiz_count_at
 
 _MOST_SAMPLES = 160 * 2**20 // 24  # of a fragment: FFmpeg cannot allocate memory for more, and refuses it
 _BYTES_PER_SAMPLE = 40  # that FFmpeg takes (measured: 36)
 _STEP = 32 * 2**20  # bytes to reserve at once
-_NAMES = re.compile(b"trun|stsz|stz2")
-_COUNTS = {b"trun": 8, b"stsz": 12, b"stz2": 12}
-"""Where the number of samples is, from the name on."""
+_NAMES = re.compile(b"trun|stsz|stz2|senc|saiz")
+_COUNTS = {b"trun": 4, b"stsz": 8, b"stz2": 8, b"senc": 4}
+"""Where the number of samples is in the content of a box. In `saiz`, it depends on what is before."""
+
+_ENCRYPTED = encryption_lists.BYTES_PER_SAMPLE // _BYTES_PER_SAMPLE
+"""How many times more FFmpeg takes for a sample whose encryption is listed."""
 
 _WIDE = 8  # bytes by which it is later if the box has a size of 64 bits
 _SIZE = 4  # bytes before the name that tell the size of the box
@@ -59,14 +63,15 @@ class FragmentScanner:
         for name in _NAMES.finditer(data):
             place = name.start()
             wide = _WIDE if data[max(place - _SIZE, 0) : place] == b"\0\0\0\1" else 0
-            begin = place + wide + _COUNTS[name[0]]
-            number = data[begin : begin + 4]
+            begin = place + wide + len(name[0])
+            count_at = saiz_count_at(data[begin : begin + 4]) if name[0] == b"saiz" else _COUNTS[name[0]]
+            number = data[begin + count_at : begin + count_at + 4]
             if len(number) < 4:  # it follows with the next bytes
                 keep = min(keep, place - _SIZE)
                 break
             samples = int.from_bytes(number)
             if samples <= _MOST_SAMPLES:
-                listed += samples
+                listed += samples * (_ENCRYPTED if name[0] in encryption_lists.KINDS else 1)
         if listed:  # all at once: sources that each wait for more would wait for each other
             self._found.add(listed)
         self._rest = data[max(keep, 0) :]

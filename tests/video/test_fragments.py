@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.video import memory
+from app.video.encryption_lists import BYTES_PER_SAMPLE
 from app.video.fragments import FragmentMemory, FragmentScanner
 from tests.torture.media import bombs
 
@@ -43,10 +44,29 @@ def test_a_box_may_tell_its_size_in_64_bits(reserved: Reserved) -> None:
     assert sum(reserved.sizes) > SAMPLES * 36
 
 
-@pytest.mark.parametrize("box", [b"trun" + bytes(4), b"stsz" + bytes(8), b"stz2" + bytes(8)])
+@pytest.mark.parametrize(
+    "box",
+    [
+        b"trun" + bytes(4),
+        b"stsz" + bytes(8),
+        b"stz2" + bytes(8),
+        b"senc" + bytes(4),
+        b"saiz" + bytes(5),
+        b"saiz\0\0\0\1cenc" + bytes(5),
+    ],
+)
 def test_what_a_file_ends_with_counts(reserved: Reserved, box: bytes) -> None:
     FragmentScanner(FragmentMemory(reserved)).scan(box + SAMPLES.to_bytes(4), 0)
     assert sum(reserved.sizes) > SAMPLES * 36
+
+
+@pytest.mark.parametrize("size", [1, 5, 100])
+def test_lists_of_encryption_count_more(reserved: Reserved, size: int) -> None:
+    box = b"saiz\0\0\0\1cenc" + bytes(5) + SAMPLES.to_bytes(4)
+    scanner = FragmentScanner(FragmentMemory(reserved))
+    for start in range(0, len(box), size):
+        scanner.scan(box[start : start + size], start)
+    assert 0.9 * SAMPLES * BYTES_PER_SAMPLE < sum(reserved.sizes) <= SAMPLES * BYTES_PER_SAMPLE
 
 
 def test_what_cannot_be_a_fragment_needs_nothing(reserved: Reserved) -> None:

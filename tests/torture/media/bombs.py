@@ -103,6 +103,15 @@ def _box(kind: bytes, *content: bytes) -> bytes:
     return struct.pack(">I", len(data) + 8) + kind + data
 
 
+_PROTECTION = b"\0\0\0\0\0\0\1\0" + bytes(16) + b"\x10" + bytes(16)  # one vector for all samples
+_ENCRYPTION = _box(
+    b"sinf",
+    _box(b"frma", b"jpeg"),
+    _box(b"schm", b"\0\0\0\0cenc\0\1\0\0"),
+    _box(b"schi", _box(b"tenc", _PROTECTION)),
+)
+
+
 def mp4(
     path: Path,
     *,
@@ -112,24 +121,28 @@ def mp4(
     edits: int = 0,
     is_sound: bool = False,
     sample: int = 0,
+    lists: bytes = b"",
 ) -> Path:
     """One sample on disk, and an index that says it is there `samples` times.
 
     With `edits`, the whole track is shown so often. If `is_sound`, the samples are those of plain sound. With
-    `sample`, it has so many bytes, and each entry of the index names its place.
+    `sample`, it has so many bytes, and each entry of the index names its place. With `lists` of encryption in
+    its index, each track is encrypted.
     """
     entry = b"\0" * 6 + b"\0\1" + b"\0" * 16 + struct.pack(">HH", 64, 48) + b"\0\x48\0\0" * 2 + b"\0" * 4
     entry += b"\0\1" + b"\0" * 32 + b"\0\x18\xff\xff"
     if is_sound:
         entry = b"\0" * 6 + b"\0\1" + b"\0" * 8 + struct.pack(">HHII", 1, 16, 0, 8000 << 16)
     places = samples if sample else 1
+    described = _box(b"encv", entry, _ENCRYPTION) if lists else _box(b"sowt" if is_sound else b"jpeg", entry)
     table = _box(
         b"stbl",
-        _box(b"stsd", struct.pack(">II", 0, 1), _box(b"sowt" if is_sound else b"jpeg", entry)),
+        _box(b"stsd", struct.pack(">II", 0, 1), described),
         _box(b"stts", struct.pack(">IIII", 0, 1, samples, 1 if is_sound else 2)),
         _box(b"stsc", struct.pack(">IIIII", 0, 1, 1, 1 if sample else samples, 1)),
         _box(b"stsz", struct.pack(">III", 0, sample or 1, 1 if is_sound else samples)),
         _box(b"stco", struct.pack(">II", 0, places), struct.pack(">I", 28) * places),
+        lists,
     )
     kind = b"soun" if is_sound else b"vide"
     media = _box(
@@ -150,6 +163,12 @@ def mp4(
     data = _box(b"mdat", b"\xff" * max(sample, 64))
     path.write_bytes(_box(b"ftyp", b"isom\0\0\2\0isom") + data + _box(b"moov", movie, every))
     return path
+
+
+def encrypted(path: Path, *, samples: int = 0, key_systems: int = 0, tracks: int = 1) -> Path:
+    """An mp4 of one sample, whose tracks say that so many are encrypted, for so many systems of keys."""
+    lists = _box(b"senc", struct.pack(">II", 0, samples)) + _box(b"pssh", bytes(24)) * key_systems
+    return mp4(path, samples=1, tracks=tracks, lists=lists)
 
 
 def names_of_boxes(path: Path, name: bytes, count: int) -> Path:

@@ -13,9 +13,12 @@ import pytest
 
 from app.video import declared_index, formats
 from app.video.declared_index import MAX_BEGINNING, BegunFile
+from app.video.encryption_lists import MAX_KEY_SYSTEMS, MAX_SAMPLES, EncryptionLists
 from app.video.errors import VideoError
 from app.video.matroska_lists import MAX_ATTACHED, MAX_LISTED, MAX_POINTS, MAX_TAGS, MatroskaFacts
+from app.video.memory import VIDEO_MEMORY
 from tests.torture.battery import Battery
+from tests.torture.media import bombs
 from tests.torture.media.mutations import measured, read
 from tests.torture.openings import files
 
@@ -151,3 +154,45 @@ def _write(folder: Path, data: bytes) -> Path:
     path = folder / "plain.mkv"
     path.write_bytes(data)
     return path
+
+
+def _encrypted(folder: Path, **lists: int) -> tuple[float, str]:
+    """Open an mp4 with such lists of encryption. Returns how many MiB that took at most, and the result."""
+    return open_file(folder, bombs.encrypted(folder / "a.mp4", **lists).read_bytes())
+
+
+def test_lists_of_encryption_are_counted(
+    tmp_path: Path, battery: Battery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    four = {"samples": 20_000_000, "tracks": 4}
+    for lists in ({"samples": MAX_SAMPLES + 1}, {"key_systems": MAX_KEY_SYSTEMS + 1}, four):
+        most, told = _encrypted(tmp_path, **lists)
+        assert "lists too much about its encryption" in told
+        assert most < 50
+    _, told = _encrypted(tmp_path, samples=MAX_SAMPLES // 2, key_systems=5, tracks=2)
+    assert "is encrypted: remove the encryption" in told
+    battery.passed(ROW, "mp4: 80 million samples that are encrypted", "1 file of 3 KB", "refused")
+    monkeypatch.setattr(EncryptionLists, "check", lambda *_: None)
+    monkeypatch.setattr(VIDEO_MEMORY, "_total", 2**40)
+    most, _ = _encrypted(tmp_path, **four)
+    assert most > MOST
+    battery.unguarded(ROW, "a limit of them", "1 file of 3 KB", f"{most:.0f} MiB")
+
+
+def test_lists_of_encryption_are_found_wherever_they_are(tmp_path: Path) -> None:
+    lists = bombs.encrypted(tmp_path / "a.mp4", samples=MAX_SAMPLES + 1).read_bytes()
+    at = lists.index(b"senc") - 4
+    box = lists[at : at + 16]
+    for kind in (b"moof", b"udta", b"meta"):
+        path = bombs.mp4(tmp_path / "b.mp4", samples=1)
+        path.write_bytes(path.read_bytes() + (len(box) + 8).to_bytes(4) + kind + box)
+        assert "lists too much about its encryption" in read(path)
+
+
+def test_what_a_list_of_sizes_says_counts(tmp_path: Path) -> None:
+    for content in (bytes(5), b"\0\0\0\1cenc" + bytes(5)):
+        content += (MAX_SAMPLES + 1).to_bytes(4)
+        path = bombs.mp4(
+            tmp_path / "a.mp4", samples=1, lists=(len(content) + 8).to_bytes(4) + b"saiz" + content
+        )
+        assert "lists too much about its encryption" in read(path)
