@@ -14,7 +14,16 @@ from app.detectors.remote import http_server
 from app.inference import batching, bodies
 from app.notifier.service import NotifierTiming
 from app.settings import Settings
-from app.video import avi_lists, declared_index, encryption_lists, formats, losses, matroska_lists, memory
+from app.video import (
+    avi_lists,
+    begun_file,
+    declared_index,
+    encryption_lists,
+    formats,
+    losses,
+    matroska_lists,
+    memory,
+)
 from app.video.decoder import confinement, parent
 from app.video.lookup import processes
 from app.video.lookup.protocol import FrameJob
@@ -46,7 +55,7 @@ WORDS = {4: "four", 10: "ten"}
         f"and {LISTS.MAX_POINTS:,} index entries",
         f"{encryption_lists.MAX_SAMPLES:,} samples are encrypted (up to 95 MiB)",
         f"for {encryption_lists.MAX_KEY_SYSTEMS} systems of keys",
-        f"at most {INDEX.MAX_BEGINNING // MIB} MiB are read before the first pictures",
+        f"at most {begun_file.MAX_BEGINNING // MIB} MiB are read before the first pictures",
         f"out of {memory.SHARED // GIB} GiB for all runs of a process",
         f"Each run may take {memory.ALLOWANCE // MIB} MiB for its index",
         f"a run has at most {confinement._MEMORY / GIB:g} GiB (Linux)",

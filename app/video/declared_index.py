@@ -34,15 +34,12 @@ MAX_ALL_TRACKS = 200
 MAX_UNCOUNTED_TRACKS = 3
 """Tracks whose samples are not counted: FFmpeg takes up to 300 MiB for each (measured)."""
 
-MAX_BEGINNING = 16 * 2**20
-"""Bytes before the first pictures of a file that can only be read once. FFmpeg itself needs up to 5 MB."""
-
 _MAX_HEADER = 64 * 2**20  # bytes of an mp4's header beside its tables
 _MAX_DEPTH = 8  # FFmpeg's is 10
 _MAX_BOXES = 1_000_000  # in one place: fragments of a second in 5 days
 _WINDOW, _REMOTE_WINDOW = 4 * 1024, 64 * 1024  # bytes to read at once: over HTTP each seek is a request
 # Those by which FFmpeg recognises an mp4, and those with which parts of one begin.
-_FIRST_BOXES = frozenset([
+FIRST_BOXES = frozenset([
     b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"udta", b"uuid", b"prfl", b"PICT",
     b"junk", b"styp", b"moof", b"sidx",
 ])  # fmt: skip
@@ -54,8 +51,10 @@ _OF_FRAGMENTS = (b"trun", *encryption_lists.KINDS)
 _SEARCHED = (*sorted(_TABLES), b"elst", b"hdlr", *_OF_FRAGMENTS)
 _BOX_NAMES = re.compile(b"|".join([*_SEARCHED, b"trak", b"mvex", b"cmvd"]))
 _SHORT = 4096  # bytes in which one expression finds sooner that there is no name than a search for each
+_MOST_ENTRIES = 160 * 2**20 // 24  # FFmpeg cannot allocate memory for more. Text is a larger number
 _MAX_EDITS = 1000  # entries of an edit list that are looked at
-_NEEDED = {b"stsc": _MAX_HEADER, b"elst": 8 + 20 * _MAX_EDITS, b"saiz": encryption_lists.MOST_BYTES}
+_LEAST = encryption_lists.MOST_BYTES
+_NEEDED = {b"stsc": _MAX_HEADER, b"elst": 8 + 20 * _MAX_EDITS, b"saiz": _LEAST}
 """Bytes that are looked at behind the name of a box, if more than 16.
 
 Those of each count as searched, because names may be repeated all over a file.
@@ -97,7 +96,7 @@ def check_index(file: ReadableFile, size: int, name: str, *, is_remote: bool = F
     window = FileWindow(file, _REMOTE_WINDOW if is_remote else _WINDOW)
     head = window.read(0, 12)
     try:
-        if head[4:8] in _FIRST_BOXES:
+        if head[4:8] in FIRST_BOXES:
             boxes = _Mp4(window, size, name)
             tracks = boxes.check(is_remote=is_remote)
             return Index(
@@ -137,42 +136,6 @@ def _allowed_tracks(videos: int, others: int, name: str) -> int:
             retryable=False,
         )
     return max(videos + others, MAX_TRACKS)
-
-
-class BegunFile:
-    """A file that can only be read once, of which the beginning was read to recognise its container.
-
-    Until `is_open` is set, at most MAX_BEGINNING bytes are read if it is no mp4, because what it lists cannot
-    be counted.
-    """
-
-    def __init__(self, file: ReadableFile, name: str) -> None:
-        self.is_open = False
-        self._file = file
-        self._name = name
-        self._head = b""
-        self._bytes = 0
-        self._is_mp4 = False
-
-    def index(self) -> Index:
-        """Return how much of an index FFmpeg may build. Call it before the first read."""
-        while len(self._head) < 12 and (more := self._file.read(12 - len(self._head))):
-            self._head += more
-        self._is_mp4 = is_mp4 = self._head[4:8] in _FIRST_BOXES
-        return Index(is_mp4=is_mp4, tracks=MAX_UNCOUNTED_TRACKS if is_mp4 else MAX_TRACKS)
-
-    def read(self, size: int) -> bytes:
-        """Return at most `size` bytes, `b""` at the end. Raises VideoError if opening needs too many."""
-        head, self._head = self._head[:size], self._head[size:]
-        data = head or self._file.read(size)
-        self._bytes += len(data)
-        if self._bytes > MAX_BEGINNING and not (self.is_open or self._is_mp4):
-            raise VideoError(
-                f"{self._name} has more than {MAX_BEGINNING >> 20} MiB before its first pictures:"
-                " copy the file below the media root",
-                retryable=False,
-            )
-        return data
 
 
 class _Track(Struct):
@@ -280,7 +243,7 @@ class _Mp4:
     def _add_fragment(self, start: int, end: int) -> None:
         if end - start > _MAX_HEADER:
             raise self._size_error()
-        self._add_all(_OF_FRAGMENTS, self._file.read(start, end - start), self._tracks[0])
+        self._add_all(_OF_FRAGMENTS, start, self._file.read(start, end - start), self._tracks[0])
 
     def _add_container(self, start: int, end: int, track: _Track, depth: int = 1) -> None:
         for kind, content, content_end in self._boxes(start, end):
@@ -306,17 +269,21 @@ class _Mp4:
         self._odd_tracks += data.count(b"trak")
         self._is_fragmented = self._is_fragmented or b"mvex" in data
         self._is_packed = self._is_packed or b"cmvd" in data
-        self._add_all(_SEARCHED, data, track)
+        self._add_all(_SEARCHED, start, data, track)
 
-    def _add_all(self, kinds: tuple[bytes, ...], data: bytes, track: _Track) -> None:
+    def _add_all(self, kinds: tuple[bytes, ...], start: int, data: bytes, track: _Track) -> None:
+        """Add every box whose name is found in `data`, which begin at `start` of the file."""
         for kind in kinds:
             place = data.find(kind)
             while place >= 0:
                 content = data[place + 4 : place + 4 + _NEEDED.get(kind, 16)]
+                if len(content) < _LEAST:  # FFmpeg reads on behind the box
+                    content = self._file.read(start + place + 4, _LEAST).ljust(_LEAST, b"\0")
                 self._searched += max(len(content), _PER_BOX)
                 if self._searched > _MAX_HEADER:
                     raise self._size_error()
-                track.add(kind, content)
+                if _is_possible(kind, content):
+                    track.add(kind, content)
                 place = data.find(kind, place + 4)
 
     def _size_error(self) -> VideoError:
@@ -346,6 +313,14 @@ class _Mp4:
             " ffmpeg -i … -map 0:v -c copy",
             retryable=False,
         )
+
+
+def _is_possible(kind: bytes, content: bytes) -> bool:
+    """Return whether these bytes may be the content of a box. Titles, too, have names, as that in "trunk"."""
+    if kind in (b"hdlr", *encryption_lists.KINDS):
+        return True
+    count = content[8:12] if kind in (b"stsz", b"stz2") else content[4:8]
+    return int.from_bytes(count) <= _MOST_ENTRIES
 
 
 def _count_edits(content: bytes, declared: int) -> int:

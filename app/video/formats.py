@@ -13,7 +13,8 @@ from av.container import InputContainer
 from av.error import EOFError as AvEOFError
 from av.error import InvalidDataError
 
-from .declared_index import MAX_TRACKS, MAX_UNCOUNTED_TRACKS, BegunFile, Index, check_index
+from .begun_file import BegunFile
+from .declared_index import MAX_TRACKS, MAX_UNCOUNTED_TRACKS, Index, check_index
 from .errors import VideoError, cut_off_error
 from .fragments import FragmentMemory, FragmentScanner
 from .stills import BEGINNING, picture_format

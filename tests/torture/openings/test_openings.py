@@ -9,14 +9,16 @@ from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
+import av
 import pytest
 
 from app.video import declared_index, formats
-from app.video.declared_index import MAX_BEGINNING, BegunFile
+from app.video.begun_file import MAX_BEGINNING, BegunFile
 from app.video.encryption_lists import MAX_KEY_SYSTEMS, MAX_SAMPLES, EncryptionLists
 from app.video.errors import VideoError
 from app.video.matroska_lists import MAX_ATTACHED, MAX_LISTED, MAX_POINTS, MAX_TAGS, MatroskaFacts
 from app.video.memory import VIDEO_MEMORY
+from tests.support import clips
 from tests.torture.battery import Battery
 from tests.torture.media import bombs
 from tests.torture.media.mutations import measured, read
@@ -184,7 +186,7 @@ def test_lists_of_encryption_are_found_wherever_they_are(tmp_path: Path) -> None
     at = lists.index(b"senc") - 4
     box = lists[at : at + 16]
     for kind in (b"moof", b"udta", b"meta"):
-        path = bombs.mp4(tmp_path / "b.mp4", samples=1)
+        path = bombs.encrypted(tmp_path / "b.mp4")
         path.write_bytes(path.read_bytes() + (len(box) + 8).to_bytes(4) + kind + box)
         assert "lists too much about its encryption" in read(path)
 
@@ -192,7 +194,23 @@ def test_lists_of_encryption_are_found_wherever_they_are(tmp_path: Path) -> None
 def test_what_a_list_of_sizes_says_counts(tmp_path: Path) -> None:
     for content in (bytes(5), b"\0\0\0\1cenc" + bytes(5)):
         content += (MAX_SAMPLES + 1).to_bytes(4)
-        path = bombs.mp4(
-            tmp_path / "a.mp4", samples=1, lists=(len(content) + 8).to_bytes(4) + b"saiz" + content
-        )
+        box = (len(content) + 8).to_bytes(4) + b"saiz" + content
+        path = bombs.mp4(tmp_path / "a.mp4", samples=1, lists=box)
         assert "lists too much about its encryption" in read(path)
+
+
+@pytest.mark.parametrize(
+    "title", ["The trunk road", "trunk", "Presence of mind", "Essence", "Edelstein", "Saiz"]
+)
+def test_titles_with_names_of_boxes_do_not_hinder(tmp_path: Path, title: str) -> None:
+    """Of text, four bytes are a number that is larger than what FFmpeg takes memory for."""
+    path = clips.moving_boxes_clip(tmp_path / "plain.mp4", frames=3, size=(64, 48), codec="mpeg4")
+    with av.open(str(path)) as plain, av.open(str(tmp_path / "a.mp4"), "w") as titled:
+        stream = titled.add_stream_from_template(plain.streams.video[0])
+        titled.metadata["title"] = stream.metadata["handler_name"] = title
+        for packet in plain.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                titled.mux(packet)
+    assert (tmp_path / "a.mp4").read_bytes().count(title.encode()) == 2
+    assert read(tmp_path / "a.mp4") == "3 pictures"
