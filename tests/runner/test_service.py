@@ -297,7 +297,8 @@ async def test_old_predictions_of_live_sources_are_removed(
     live = replace(LONG, source=f"{LONG.source}&live=true")
     async with world(predictions, tmp_path, live_retention_days=0.2 / retention.DAY) as acting:
         scenario_id = await acting.start(live)
-        recorded = await acting.start(LONG)
+        blocks = f"test:testsrc2?size=64x36&rate=100&duration={3 * FRAMES_PER_BLOCK / 100}"
+        recorded = await acting.start(replace(LONG, source=blocks))
 
         async def frames(scenario: UUID) -> list[int]:
             async with predictions.connection() as connection:
@@ -309,7 +310,7 @@ async def test_old_predictions_of_live_sources_are_removed(
         async def forgotten() -> bool:
             return (await frames(scenario_id) or [0])[0] >= FRAMES_PER_BLOCK
 
-        await until(forgotten, timeout=40)
+        await until(forgotten, timeout=120)
         assert (await frames(recorded))[0] == 0
 
 
