@@ -2,7 +2,7 @@
 
 import re
 
-from .file_window import FileWindow, ReadableFile
+from .file_window import ReadableFile
 
 _BEGINNINGS = {  # of files, by FFmpeg's name of the format
     "flv": rb"FLV\x01[\0\x01\x04\x05]\0\0\0\x09",
@@ -26,43 +26,3 @@ def is_followed(file: ReadableFile, format: str, last: int) -> bool:  # noqa: A0
     while len(data) < _BEHIND and (more := file.read(_BEHIND - len(data))):
         data += more
     return re.search(beginning, data) is not None
-
-
-class Mp4Parts:
-    """Notes the boxes of an mp4 that say whether it is more than one recording.
-
-    A header alone is none: streams repeat it before their fragments, and tools leave an older one behind.
-    """
-
-    def __init__(self, file: FileWindow) -> None:
-        self._file = file
-        self._headers: list[tuple[int, int]] = []  # where each begins and ends
-        self._media = 0
-
-    def note(self, kind: bytes, start: int, end: int) -> None:
-        """Note a box, whose content begins and ends at these places."""
-        if kind == b"moov":
-            self._headers.append((start, end))
-        elif kind == b"mdat" and end > start:
-            self._media += 1
-
-    @property
-    def has_header(self) -> bool:
-        """Whether there is any header."""
-        return bool(self._headers)
-
-    @property
-    def repeats_header(self) -> bool:
-        """Whether there are several: if times begin anew, another recording follows."""
-        return len(self._headers) > 1
-
-    def is_followed(self, *, has_fragments: bool) -> bool:
-        """Return whether another recording follows, as far as the boxes tell."""
-        if not has_fragments:
-            return self.repeats_header and self._media > 1
-        (first, *others) = self._headers or [(0, 0)]
-        length = first[1] - first[0]
-        content = self._file.read(first[0], length) if others else b""
-        return any(
-            end - start != length or self._file.read(start, length) != content for start, end in others
-        )

@@ -13,6 +13,7 @@ _MAX_RIFFS = 10_000  # of an AVI: one for each GiB
 _SYNCS = b"\x47" * 8  # of MPEG-TS: the first bytes of the last packets
 _TS_PACKETS = {188: 188, 192: 188, 204: 204}  # bytes from one packet to the next, and of each packet
 _TS_TAIL = 204 * 10  # bytes with enough packets
+_TS_SEARCHED = 256 * 1024  # bytes with packets of every track
 _OGG_PAGE = 27 + 255 + 255 * 255  # bytes of the longest page (RFC 3533, 6)
 _PACK, _END, _TAIL = b"\0\0\1\xba", b"\0\0\1\xb9", 256 * 1024  # of MPEG-PS: codes, and bytes to look at
 _NUT_HEAD = 64 * 1024  # bytes in which the main header is
@@ -29,6 +30,23 @@ def is_cut_off(file: ReadableFile, size: int, format: str) -> bool:  # noqa: A00
     """
     check = _CHECKS.get(format)
     return check is not None and check(file, size)
+
+
+def is_scrambled(file: ReadableFile, size: int, track: int, last: int) -> bool:
+    """Return whether scrambled pictures of an MPEG-TS follow the one that begins at the place `last`.
+
+    FFmpeg leaves them out, but reads those that are only marked as scrambled. `track` is the number of their
+    packets (PID). The position in the file is changed. Raises OSError.
+    """
+    begin = max(size - _TS_SEARCHED, 0)
+    data = _read(file, begin, _TS_SEARCHED)
+    for length in _TS_PACKETS:
+        for start in range(length):
+            if data[start::length][: len(_SYNCS)] == _SYNCS:
+                heads = (data[n : n + 4] for n in range(start, len(data) - 3, length) if begin + n > last)
+                beginnings = [head for head in heads if head[1] & 0x40 and head[3] & 0xC0]
+                return sum(int.from_bytes(head[1:3]) & 0x1FFF == track for head in beginnings) > 1
+    return False
 
 
 def _mp4(file: ReadableFile, size: int) -> bool:

@@ -12,11 +12,11 @@ import numpy as np
 from msgspec import Struct, field
 
 from . import encryption_lists
-from .appended import Mp4Parts
 from .avi_lists import count_entries
 from .errors import VideoError
 from .file_window import FileWindow, ReadableFile
 from .matroska_lists import check_lists
+from .mp4_parts import Mp4Parts
 from .unfinished import is_unfinished
 
 MAX_SAMPLES = 12_000_000
@@ -99,6 +99,7 @@ def check_index(file: ReadableFile, size: int, name: str, *, is_remote: bool = F
         if head[4:8] in FIRST_BOXES:
             boxes = _Mp4(window, size, name)
             tracks = boxes.check(is_remote=is_remote)
+            boxes.parts.refuse_tiles(name)
             return Index(
                 is_mp4=True,
                 tracks=tracks,

@@ -295,4 +295,6 @@ def frame_rate(container: InputContainer, stream: VideoStream) -> Fraction | Non
     """Return the average number of frames per second, None if it is unknown."""
     if container.format.name in _RAW:  # it has no clock, and FFmpeg assumes 25 frames per second
         return stream.codec_context.framerate or stream.guessed_rate
+    if container.format.name == "dv":  # its average is that of the clock's ticks
+        return stream.guessed_rate
     return stream.average_rate or stream.guessed_rate

@@ -12,7 +12,7 @@ from ..domain.source import Source
 from .appended import is_followed
 from .avi_index import count_pictures, last_time
 from .container import OpenContainer
-from .cut_off import is_cut_off
+from .cut_off import is_cut_off, is_scrambled
 from .demuxer import PictureDemuxer, frame_rate
 from .file_window import ReadableFile
 from .files import WatchedFile
@@ -21,6 +21,7 @@ from .transport.http_file import HttpFile
 
 _ONE_DURATION = frozenset(["matroska,webm", "flv", "asf"])  # formats with one duration, of the longest stream
 _END_TIME = frozenset(["matroska,webm", "flv"])  # … which counts from time 0, not from the recording's start
+_NO_TIMESTAMPS = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS: a flag of formats without a container
 _TOLERANCE = 1.0  # seconds that may be missing at the end
 
 
@@ -56,8 +57,8 @@ class DeclaredLength:
         if self.frames and rate and 0 < pictures < self.frames <= last_time(stream) + rate:
             rate *= Fraction(pictures, self.frames)  # the others are empty, and repeat the one before
             self.rate, self.frames = float(rate), pictures
-        if not opened.index.has_length:
-            self.seconds = None
+        if not opened.index.has_length or container.format.flags & _NO_TIMESTAMPS:
+            self.seconds = None  # FFmpeg would guess it from the bit rate
         elif self._ivf is not None:
             self.seconds = float(self.frames / rate) if self.frames and rate else None
         elif stream.duration and stream.time_base:
@@ -110,6 +111,10 @@ class DeclaredLength:
                 " s) is the last. Make a file of each recording, or join them with ffmpeg -f concat."
             )
             return ScenarioWarning("ends_early", text, last_frame + 1)
+        if self.is_scrambled(file, demuxer):
+            last = f"frame {last_frame} ({last_time:.1f} s)"
+            text = f"The end of the recording is encrypted: {last} was the last that could be read."
+            return ScenarioWarning("ends_early", text, last_frame + 1)
         if not self.is_damaged and not self._is_short(file, demuxer, pictures):
             return None
         what = (
@@ -125,6 +130,13 @@ class DeclaredLength:
         if not total and not declared:
             text += " Nothing tells how much is missing."
         return ScenarioWarning("ends_early", text, last_frame + 1)
+
+    def is_scrambled(self, file: WatchedFile, demuxer: PictureDemuxer) -> bool:
+        """Return whether the end of an MPEG-TS is encrypted, so that FFmpeg did not read it."""
+        track = self._opened.stream.id
+        return self._opened.container.format.name == "mpegts" and self._ask(
+            file, lambda opened, size, _: is_scrambled(opened, size, track, demuxer.last_place)
+        )
 
     def _is_followed(self, file: WatchedFile, demuxer: PictureDemuxer) -> bool:
         index = self._opened.index

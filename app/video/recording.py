@@ -201,6 +201,8 @@ class Recording:
             self.warnings.append(early)
         yield watermark()
         if end == 0:
+            if self._length.is_scrambled(self._file, self._demuxer):
+                raise encrypted_error(self._source.redacted)
             if isinstance(self._opened.remote, HttpFile) and not self._opened.remote.seekable():
                 raise no_ranges_error(self._source.redacted)
             raise VideoError(f"{self._source.redacted} holds no frames", retryable=False)

@@ -297,3 +297,35 @@ def test_of_containers_that_may_be_joined_all_is_read(media: Path, name: str) ->
     assert len(frames) == 2 * FRAMES
     assert [marker(frame.picture) for frame in frames] == 2 * list(range(FRAMES))
     assert not warnings
+
+
+@pytest.mark.parametrize("over_http", [False, True], ids=["file", "http"])
+def test_a_ts_that_is_scrambled_says_so(media: Path, *, over_http: bool) -> None:
+    data = bytearray(made(media, "a.ts").read_bytes())
+    packets = range(0, len(data), 188)
+    pictures = [n for n in packets if int.from_bytes(data[n + 1 : n + 3]) & 0x1FFF == 0x100]
+    scramble = np.random.default_rng(1).bytes
+    with web_server(media) as server:
+        for share, name in ((0.5, "half.ts"), (0.0, "all.ts")):
+            for place in pictures[int(share * len(pictures)) :]:
+                data[place + 3] |= 0x80
+                begin = place + 4 + (1 + data[place + 4] if data[place + 3] & 0x20 else 0)
+                data[begin : place + 188] = scramble(place + 188 - begin)
+            (media / name).write_bytes(data)
+        source = f"{server.url}/half.ts" if over_http else "half.ts"
+        frames, warnings = frames_and_warnings(media, source)
+        assert FRAMES / 4 < len(frames) < FRAMES
+        assert "The end of the recording is encrypted" in warnings[-1].text
+        source = f"{server.url}/all.ts" if over_http else "all.ts"
+        with pytest.raises(VideoError, match="is encrypted: remove the encryption"):
+            frames_and_warnings(media, source)
+
+
+def test_a_ts_that_is_only_marked_as_scrambled_is_whole(media: Path) -> None:
+    """A recorder that has the key may leave the marks."""
+    data = bytearray(made(media, "a.ts").read_bytes())
+    for place in range(0, len(data), 188):
+        data[place + 3] |= 0x80
+    (media / "marked.ts").write_bytes(data)
+    frames, warnings = frames_and_warnings(media, "marked.ts")
+    assert (len(frames), warnings) == (FRAMES, [])

@@ -1,5 +1,6 @@
 """A file that is one picture is a recording of one frame."""
 
+import struct
 from pathlib import Path
 
 import av
@@ -83,3 +84,26 @@ def test_a_photo_is_turned_as_its_exif_data_says(tmp_path: Path) -> None:
     (tmp_path / "phone.jpg").write_bytes(data[:2] + exif + data[2:])
     with opened(tmp_path, "phone.jpg") as video:
         assert (video.media.width, video.media.height, video.media.rotation) == (64, 96, 90)
+
+
+def test_a_picture_in_tiles_is_refused_in_a_sentence_that_helps(tmp_path: Path) -> None:
+    """FFmpeg takes each tile for a track: one of 48 would be analysed instead of the picture."""
+
+    def box(kind: bytes, *content: bytes) -> bytes:
+        data = b"".join(content)
+        return struct.pack(">I", len(data) + 8) + kind + data
+
+    def item(number: int, kind: bytes) -> bytes:
+        return box(b"infe", struct.pack(">IHH", 2 << 24, number, 0), kind, b"\0")
+
+    tiles = [item(number, b"hvc1") for number in range(1, 49)]
+    for primary, refused in ((49, True), (1, False)):
+        items = box(b"iinf", struct.pack(">IH", 0, 49), *tiles, item(49, b"grid"))
+        first = box(b"pitm", struct.pack(">IH", 0, primary))
+        meta = box(b"meta", bytes(4), first, items)
+        (tmp_path / "a.heic").write_bytes(
+            box(b"ftyp", b"heic\0\0\0\0mif1heic") + meta + box(b"mdat", bytes(64))
+        )
+        with pytest.raises(VideoError) as caught:
+            read(tmp_path, "a.heic")
+        assert ("is one picture in tiles" in str(caught.value)) == refused

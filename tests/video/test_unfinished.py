@@ -2,10 +2,12 @@
 
 import io
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
 import pytest
+from av.video.stream import VideoStream
 
 from app.domain.sampling import EveryFrame
 from app.video.reading import SampledFrame
@@ -124,3 +126,29 @@ def test_a_large_hole_in_a_transport_stream_ends_nothing(media: Path, *, over_ht
         frames = [entry for entry in video.frames(EveryFrame(), "all") if isinstance(entry, SampledFrame)]
     assert [frame.frame for frame in frames] == list(range(FRAMES))
     assert sum(frame.error is None for frame in frames) >= FRAMES - 24
+
+
+def raw(path: Path, encoder: str, size: tuple[int, int], pix_fmt: str) -> Path:
+    """Write ten pictures without a container that could tell how long they last."""
+    with av.open(str(path), "w") as container:
+        stream = cast("VideoStream", container.add_stream(encoder, rate=25))
+        stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
+        for number in range(10):
+            picture = av.VideoFrame.from_ndarray(clips.marker_picture(number, size), format="gray")
+            picture = picture.reformat(format=pix_fmt)
+            picture.pts = number
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return path
+
+
+def test_no_length_is_guessed_from_a_bit_rate(tmp_path: Path) -> None:
+    raw(tmp_path / "a.m1v", "mpeg1video", SIZE, "yuv420p")
+    with opened(tmp_path, "a.m1v") as video:
+        assert (video.media.fps, video.media.duration_seconds) == (25.0, None)
+
+
+def test_raw_dv_has_the_rate_of_its_pictures(tmp_path: Path) -> None:
+    raw(tmp_path / "a.dv", "dvvideo", (720, 576), "yuv420p")
+    with opened(tmp_path, "a.dv") as video:
+        assert (video.media.fps, video.media.duration_seconds) == (25.0, 0.4)
