@@ -3,6 +3,10 @@
 Five objects wander through 4 zones and over 2 lines, with 2 alerts and presence: about 13 events go on at a
 time, and more than one begins in a second. The reference stores the same frames
 without analysis. A recording has 100 frames in a batch, a camera one frame, twice a second.
+
+Two more steps show what any design pays that has a row for each event: the same rows in a table with nothing
+but its primary key (no other index, no checks, no triggers), and no rows at all, with track ids, ids of open
+events and the saved state alone.
 """
 
 import gc
@@ -14,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 from uuid import uuid4
 
+from msgspec.structs import replace
 from psutil import Process
 
 from app.analysis.analysis import Analysis
@@ -32,6 +37,24 @@ from benchmarks.table import Row, at_least, command
 RECORDING = 100  # frames in a batch at 400 frames/s
 CAMERA_FPS = 2
 CAMERAS = 10  # whose batches share a statement
+BARE = """
+DO $$
+DECLARE command text;
+BEGIN
+    FOR command IN
+        SELECT format('DROP TRIGGER %I ON events', tgname) FROM pg_trigger
+         WHERE tgrelid = 'events'::regclass AND NOT tgisinternal
+        UNION ALL
+        SELECT format('ALTER TABLE events DROP CONSTRAINT %I', conname) FROM pg_constraint
+         WHERE conrelid = 'events'::regclass AND contype = 'c'
+        UNION ALL
+        SELECT format('DROP INDEX %s', indexrelid::regclass) FROM pg_index
+         WHERE indrelid = 'events'::regclass AND NOT indisprimary
+    LOOP
+        EXECUTE command;
+    END LOOP;
+END $$
+"""
 BEGINNING = Checkpoint(0, False, None, 0, 0, Counters(), 0.0, 0.0)
 
 
@@ -108,32 +131,50 @@ async def measure(rounds: int) -> list[Row]:
     """Alternate between storing with events and without, `rounds` times."""
     rows = []
     with TemporaryDirectory() as folder:
-        async with embedded_server(Path(folder), databases=["predictions"]) as server:
-            dsn = server.dsn("predictions")
-            await migrate(dsn, "app.predictions")
-            async with open_planned_once(dsn) as database:
-                async with database.connection():
+        async with embedded_server(Path(folder), databases=["predictions", "bare"]) as server:
+            for name in ("predictions", "bare"):
+                await migrate(server.dsn(name), "app.predictions")
+            async with (
+                open_planned_once(server.dsn("predictions")) as database,
+                open_planned_once(server.dsn("bare")) as bare,
+            ):
+                async with database.connection(), bare.connection() as connection:
+                    await connection.execute(BARE)
                     processes = of_server(Path(folder))
                 for case in cases():
-                    rows += await compare(case, database, processes, rounds)
+                    rows += await compare(case, database, bare, processes, rounds)
     return rows
 
 
-async def compare(case: Case, database: Database, processes: list[Process], rounds: int) -> list[Row]:
+def without_rows(batch: Batch) -> Batch:
+    """Return the batch with all that it changes in the analysis but its events."""
+    return batch if batch.analysis is None else replace(batch, analysis=replace(batch.analysis, events=()))
+
+
+async def compare(
+    case: Case, database: Database, bare: Database, processes: list[Process], rounds: int
+) -> list[Row]:
     """Return the rows of one case."""
-    ready = [list(batches(case.frames, case.size, case.pace, with_events=one)) for one in (True, False)]
+    full, plain = [list(batches(case.frames, case.size, case.pace, with_events=one)) for one in (True, False)]
+    steps = [(database, full), (database, plain), (bare, full), (database, list(map(without_rows, full)))]
     gc.freeze()  # a service does not hold all of these objects for the garbage collector to scan
-    written: list[list[Written]] = [[], []]
-    for number in range(2 * (rounds + 1)):
-        one = await store(database, processes, ready[number % 2], case.scenarios)
-        if number > 1:  # the first of each plans its statement
-            written[number % 2].append(one)
+    written: list[list[Written]] = [[] for _ in steps]
+    for number in range(len(steps) * (rounds + 1)):
+        step = number % len(steps)
+        one = await store(steps[step][0], processes, steps[step][1], case.scenarios)
+        if number >= len(steps):  # the first of each plans its statement
+            written[step].append(one)
     count = case.scenarios * len(case.frames)
     speeds = [count / median(one.seconds for one in each) for each in written]
     wal = [median(one.wal for one in each) / count for each in written]
+    unit = "frames/CPU s"
     return [
-        Row("13", f"stored with events: {case.name}", "frames/CPU s", speeds[0], speeds[1], at_least(0.9)),
+        Row("13", f"stored with events: {case.name}", unit, speeds[0], speeds[1], at_least(0.9)),
+        Row("", "… in a bare table with its primary key alone", unit, speeds[2], speeds[1]),
+        Row("", "… without rows of events", unit, speeds[3], speeds[1]),
         Row("13", f"WAL: {case.name}", "bytes/frame", wal[0], wal[1]),
+        Row("", "… in a bare table with its primary key alone", "bytes/frame", wal[2], wal[1]),
+        Row("", "… without rows of events", "bytes/frame", wal[3], wal[1]),
     ]
 
 
