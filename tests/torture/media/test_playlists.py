@@ -58,7 +58,7 @@ PLAYLISTS: dict[str, Callable[[], Mapping[str, bytes]]] = {
 
 def unreduced(text: bytes, name: str, base_bytes: int, chosen: int | None) -> M3u8:
     """Return a playlist as the server sent it."""
-    return M3u8(text, 0, target_duration=None)
+    return M3u8(text, 0, target_duration=None, is_live=False)
 
 
 def memory_of(pages: Mapping[str, bytes]) -> tuple[float, str]:
