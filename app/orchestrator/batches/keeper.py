@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Coroutine
+from itertools import count
 from pathlib import Path
 from uuid import UUID
 
@@ -37,6 +38,7 @@ _log = structlog.get_logger(__name__)
 _FAULT_PAUSE = 60.0  # seconds
 _POLL = 1.0  # seconds between two rounds that nothing asked for
 _IDLE_POLL = 60.0  # the same while there is no batch, because the leader's survey tells of new ones
+_MANY = 50  # scenarios after which statements that were planned for an empty table are planned again
 _MIN_INTERVAL = 0.05  # seconds between two rounds, so that many ends of runs share one
 
 
@@ -51,6 +53,7 @@ class BatchKeeper:
         self._known: dict[UUID, KnownFiles] = {}
         self._next_scan: dict[UUID, float] = {}
         self._faulty: dict[UUID, float] = {}  # until when a batch is left alone
+        self._made = 0  # scenarios
         self._is_scanning = True  # until the first round, which finds out
 
     async def run(self) -> None:
@@ -138,11 +141,24 @@ class BatchKeeper:
             if not made:
                 break
             room -= made
+            await self._note_made(made)
             self._signals.leader.set()
             self._signals.announcer.set()
         if not batch["has_ready"] and not batch["unended"]:
             async with self._database.connection() as connection:
                 await settle_state(connection, batch_id)
+
+    async def _note_made(self, made: int) -> None:
+        """Count scenarios that were made, and have statements planned again when they are ten times as many.
+
+        What was planned for an empty table reads all scenarios by any index, until autovacuum comes after a
+        minute: for 500 files, the server took 10.7 ms for each instead of 6.5 (measured).
+        """
+        before, self._made = self._made, self._made + made
+        limit = next(limit for limit in (_MANY * 10**n for n in count()) if limit > before)
+        if self._made >= limit:
+            async with self._database.connection() as connection:
+                await analyze_if_small(connection, self._made)
 
     async def _end(self, batch_id: UUID) -> None:
         async def stop(connection: Connection) -> bool:
@@ -156,6 +172,13 @@ class BatchKeeper:
         await repeat(self._database, self._signals, delete)
         self._signals.relays[results_commands].set()
         await settle_ending(self._database, batch_id)
+
+
+async def analyze_if_small(connection: Connection, number: int) -> None:
+    """Bring the statistics up to date if they know of fewer than so many scenarios."""
+    known = await connection.fetchval("SELECT reltuples FROM pg_class WHERE oid = 'scenarios'::regclass")
+    if known < number:
+        await connection.execute("ANALYZE (SKIP_LOCKED) scenarios, batch_files")
 
 
 async def list_to_scan(connection: Connection) -> list[Record]:

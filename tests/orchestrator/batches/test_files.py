@@ -50,6 +50,20 @@ async def test_a_batch_that_may_have_fewer_at_once_by_now_gets_no_more(yard: Yar
         assert sorted((await yard.files(batch)).values()) == ["ready"] * 5 + ["taken"] * 3
 
 
+async def test_statements_are_planned_again_when_a_batch_has_made_many_scenarios(yard: Yard) -> None:
+    for number in range(60):
+        yard.put(f"{number}.mp4")
+
+    async def are_counted() -> bool:
+        sql = "SELECT reltuples >= 50 FROM pg_class WHERE oid = 'scenarios'::regclass"
+        async with yard.world.database.connection() as connection:
+            return bool(await connection.fetchval(sql))
+
+    async with yard.orchestrator():
+        await yard.create(creation(at_once=60))
+        await until(are_counted, timeout=30)  # autovacuum would need up to a minute
+
+
 async def test_a_file_that_grows_is_waited_for(yard: Yard) -> None:
     file = yard.put("1.mp4", "begin")
     database = yard.world.database

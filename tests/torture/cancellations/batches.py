@@ -103,6 +103,12 @@ async def _settle_ending(world: World) -> None:
     await endings.settle_ending(world.scenarios, await _batch(world, state="deleting"))
 
 
+@call(keeper.analyze_if_small)
+async def _analyze(world: World) -> None:
+    async with world.scenarios.connection() as connection:
+        await keeper.analyze_if_small(connection, 10**9)
+
+
 @call(keeper.list_to_scan)
 async def _list_to_scan(world: World) -> None:
     async with world.scenarios.connection() as connection:
