@@ -169,6 +169,8 @@ class Runner:
                 self._report.set,
                 self._shared,
                 may_emit=lambda: not events.statistics().current_buffer_used,
+                # Beside so many others it gets no core of its own, so short recordings are stored as one.
+                is_patient=len(self._runs) >= self._context.workers.cores.count,
             )
             if self._is_leaving:
                 run.stop("release")

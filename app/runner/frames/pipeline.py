@@ -74,7 +74,7 @@ class Pipeline:
 
     `note`, `put` and `end` are for the reading thread, everything else is for the event loop. `wake` is
     called from any thread: when `take` would give something of a recording after it gave nothing, or a frame
-    of a live source; when a live source's status changed; and once everything is over.
+    of a live source; when a live source's status changed; and once all is done (if `is_patient`, only then).
     """
 
     def __init__(
@@ -86,12 +86,14 @@ class Pipeline:
         wake: Callable[[], None],
         ordered_step: OrderedStep | None = None,
         encode: EarlyEncoder | None = None,
+        is_patient: bool = False,
     ) -> None:
         self.capacity = parallel + 2
         """The most sampled frames of a recording that have their pictures at the same time."""
         self._detect = detect
         self._ordered_step = ordered_step
         self._encode = encode
+        self._is_patient = is_patient
         self._wake = wake
         self._workers = workers
         self._parallel = parallel
@@ -315,10 +317,15 @@ class Pipeline:
     def _announce(self) -> None:
         # The last frame waits for the end, which follows at once, to be stored with it (measured: 19 % less
         # CPU time for a recording of one frame).
-        may_wait = self._is_closing and not self._is_ended
-        if self._is_ending() or (self._loop_waits and self._has_news() and not may_wait):
+        is_patient = self._is_closing or (self._is_patient and not self._status.is_live)
+        may_wait = is_patient and not self._is_ended
+        is_over = self._is_ending() or self._is_all_done()
+        if is_over or (self._loop_waits and self._has_news() and not may_wait):
             self._loop_waits = False
             self._wake()
+
+    def _is_all_done(self) -> bool:
+        return self._is_ended and not (self._busy or self._undetected or self._unstepped)
 
     def _is_ready(self) -> bool:
         return bool(self._line) and self._is_done(self._line[0])

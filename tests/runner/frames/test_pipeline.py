@@ -57,6 +57,44 @@ async def test_the_last_frame_waits_for_the_end_to_be_taken_with_it() -> None:
     assert (frames_of(ready.entries), ready.is_over, ready.is_all_done) == ([0], True, True)
 
 
+async def test_the_event_loop_is_woken_when_all_is_done_after_the_end(held: HeldDetector) -> None:
+    woken: list[None] = []
+    pipeline = Pipeline(held.detect, workers=Workers(1), parallel=1, wake=lambda: woken.append(None))
+    pipeline.put(sampled(0))
+    held.release(0)
+    await until(lambda: woken)
+    assert frames_of(pipeline.take().entries) == [0]
+    woken.clear()
+    pipeline.put(sampled(1))
+    pipeline.end(ENDED)
+    assert woken == []
+    held.release(1)  # the loop, which waits for its next look, is woken as nothing more will come
+    await until(lambda: woken)
+    ready = pipeline.take()
+    assert (frames_of(ready.entries), ready.is_over) == ([1], True)
+
+
+async def test_a_patient_recording_wakes_the_event_loop_only_when_all_is_done() -> None:
+    woken: list[None] = []
+    detected: list[int] = []
+
+    def detect(task: FrameTask) -> tuple[Detection, ...]:
+        detected.append(task.frame)
+        return FOUND
+
+    wake: Callable[[], None] = lambda: woken.append(None)  # noqa: E731
+    pipeline = Pipeline(detect, workers=Workers(1), parallel=1, wake=wake, is_patient=True)
+    pipeline.put(sampled(0))
+    await until(lambda: detected == [0])
+    assert pipeline.put(sampled(1))
+    time.sleep(0.05)  # noqa: ASYNC251 - a wake-up would come at once, from the worker's thread
+    assert woken == []
+    pipeline.end(ENDED)
+    await until(lambda: woken)
+    ready = pipeline.take()
+    assert (frames_of(ready.entries), ready.is_over) == ([0, 1], True)
+
+
 async def test_a_recording_waits_for_a_slow_detector(held: HeldDetector) -> None:
     pipeline = Pipeline(held.detect, workers=Workers(2), parallel=2, wake=nothing)
     with feeding(pipeline, [sampled(frame) for frame in range(50)]) as returned:
