@@ -149,6 +149,35 @@ async def test_stored_timelines_and_events_are_summed(server: Databases) -> None
             assert {tuple(row) for row in counted} == {(one, 4), (other, 1)}
 
 
+async def test_sums_that_an_earlier_version_left_of_deleted_scenarios_are_removed(server: Databases) -> None:
+    left, kept = uuid4(), uuid4()
+    async with server.empty() as dsn:
+        async with open_connection(dsn) as connection:
+            await connection.execute("CREATE TABLE schema_migrations (name text PRIMARY KEY)")
+            for name, sql in migrations_of("app.predictions").items():
+                if name < "028":
+                    await connection.execute(sql)
+                    await connection.execute("INSERT INTO schema_migrations VALUES ($1)", name)
+            for scenario_id in (left, kept):
+                await connection.execute(
+                    "INSERT INTO checkpoints (scenario_id, attempt, run_token, dropped, purged)"
+                    " VALUES ($1, 1, gen_random_uuid(), $2, $2)",
+                    scenario_id,
+                    scenario_id == left,
+                )
+                await connection.execute(
+                    "INSERT INTO timeline_sums VALUES ($1, '', 0, 1, 1, 1, 0)", scenario_id
+                )
+                await connection.execute(
+                    "INSERT INTO event_counts VALUES ($1, 'object', '', 'car', 1)", scenario_id
+                )
+        await migrate(dsn, "app.predictions")
+        async with open_connection(dsn) as connection:
+            for table in ("timeline_sums", "event_counts"):
+                rows = await connection.fetch(f"SELECT scenario_id FROM {table}")  # noqa: S608
+                assert [row["scenario_id"] for row in rows] == [kept]
+
+
 async def test_release_0_1_0_writes_and_reads_rows_without_class_numbers(predictions: Database) -> None:
     """Its columns; the rows that it finds by label come from a function that returns whole rows."""
     scenario_id = uuid4()

@@ -110,8 +110,6 @@ async def remove_rows(connection: Connection, scenario_id: UUID, limit: int) -> 
                 SELECT DISTINCT label, floor(time / $4::double precision + $5)::bigint AS bucket
                   FROM removed, unnest(string_to_array(labels, E'\\n') || ARRAY['']) AS label) AS gone
              WHERE known.scenario_id = $1 AND known.label = gone.label AND known.bucket = gone.bucket
-        ), unsummed AS (
-            DELETE FROM timeline_sums WHERE scenario_id = $1
         ), summed AS (
             SELECT count(*) AS rows, max(frame) + 1 AS purged_before FROM removed
         ), removed_events AS (
@@ -122,8 +120,6 @@ async def remove_rows(connection: Connection, scenario_id: UUID, limit: int) -> 
                    AND event_id >= (SELECT events_purged_before FROM checkpoints WHERE scenario_id = $1)
                  ORDER BY event_id LIMIT $2))
             RETURNING event_id
-        ), unsummed_events AS (
-            DELETE FROM event_counts WHERE scenario_id = $1
         ), summed_events AS (
             SELECT count(*) AS rows, max(event_id) + 1 AS purged_before FROM removed_events
         ), marked AS (
