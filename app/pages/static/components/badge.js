@@ -1,7 +1,7 @@
 /** The state of a scenario: a sign and a word, never a colour alone. */
 import { html } from "../lib/preact.js";
 
-const STATES = {
+export const STATES = {
   init_startup: ["…", "waiting", "wait"],
   in_startup_processing: ["…", "starting", "wait"],
   active: ["▶", "running", "run"],

@@ -9,7 +9,7 @@ export function marked(text) {
 }
 
 /** Return a sentence with a capital at its beginning, if that is a word and no name such as "yard/cam.mp4". */
-export const sentence = (text) => text?.replace(/^[a-z]+(?=[ ,])/, (word) => word[0].toUpperCase() + word.slice(1));
+export const sentence = (text) => text?.replace(/^[a-z]+(?=[ ,]|$)/, (word) => word[0].toUpperCase() + word.slice(1));
 
 /** Return a sentence without backticks, for what can hold only text: titles and names. */
 export const plain = (text) => text?.replace(CODE, "$1");

@@ -4,6 +4,7 @@ import { count } from "../../lib/format.js";
 import { marked, sentence } from "../../lib/marked.js";
 import { html, useState } from "../../lib/preact.js";
 import { useRepeater } from "../../lib/use_get.js";
+import { STATES } from "../badge.js";
 import { ProblemSentence, Time } from "../basics.js";
 
 const PAGE = 1000;
@@ -52,5 +53,5 @@ function reasonText({ reason, error }) {
 
 function nameOf(change) {
   if (change.kind === "source") return `source ${change.state}`;
-  return change.outcome ?? change.to.replaceAll("_", " ");
+  return STATES[change.outcome ?? change.to]?.[1] ?? change.to;
 }
