@@ -26,6 +26,7 @@ PORT = 5432  # part of the socket's name; the server does not listen on TCP
 _PID_FILE = "postmaster.pid"
 _WATCHDOG = Path(__file__).with_name("watchdog.py")
 _NO_SPACE = os.strerror(errno.ENOSPC)
+_DENIED = os.strerror(errno.EACCES)
 _LOG_LIMIT = 4 * 2**20
 _SETTINGS = {
     "listen_addresses": "",
@@ -82,9 +83,12 @@ class Cluster:
                 result = await to_thread.run_sync(initdb)
             if result.returncode != 0:
                 reason = _error_line(result.stdout)
+                advice = (
+                    "check who owns the folder, and the umask" if _DENIED in reason else "free some space"
+                )
                 raise EmbeddedServerError(
                     f"the database in {self._folder} cannot be created: {reason};"
-                    " free some space, or choose another data folder (VA_DATA_DIR)"
+                    f" {advice}, or choose another data folder (VA_DATA_DIR)"
                 )
             await to_thread.run_sync(self._install, fresh)
         except BaseException:

@@ -56,7 +56,9 @@ async def test_programs_that_are_broken(folder: Path) -> None:
     fake(programs / "postgres", "echo 'postgres (PostgreSQL) 13.9'")
     assert "15 or newer is needed" in await refusal(folder, programs)
     fake(programs / "postgres", "echo 'postgres (PostgreSQL) 18.6'")
-    assert "cannot be created: no luck" in await refusal(folder, programs)
+    assert "cannot be created: no luck; free some space" in await refusal(folder, programs)
+    fake(programs / "initdb", "echo 'initdb: error: could not access: Permission denied' >&2; exit 1")
+    assert "Permission denied; check who owns the folder, and the umask" in await refusal(folder, programs)
     full = "1 FATAL:  could not extend file: No space left on device\\n1 PANIC:  cannot abort transaction 1"
     fake(programs / "initdb", f"printf '{full}' >&2; exit 1")
     assert "created: could not extend file: No space left on device" in await refusal(folder, programs)
