@@ -157,3 +157,16 @@ assert state() == before, (before, state())
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_garbage_is_collected_after_the_import(tmp_path: Path) -> None:
+    program = "import gc, app.main; print(gc.isenabled())"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "True\n"
