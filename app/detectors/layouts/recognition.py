@@ -39,6 +39,10 @@ def recognize(
     Raises:
         DetectorError: the outputs are of no known layout, or could be of several, or not of the stated one
     """
+    if not outputs:
+        raise DetectorError(
+            "It declares no outputs. Name them, with types and shapes, in the model's metadata."
+        )
     if stated is not None:
         return _as_stated(outputs, size, facts, stated)
     found = _by_names(outputs)

@@ -136,9 +136,10 @@ def _count_classes(shape: tuple[int, ...], values: int, extras: int | None, meta
     if named not in (0, classes):
         raise DetectorError(
             f"Its output has the shape {list(shape)}, which is no YOLO layout of {named}"
-            f" {'class' if named == 1 else 'classes'}: it has {classes}, but the metadata names {named}."
-            " Correct its entry `names`; if the values are masks, key points or angles, export a detection"
-            " model."
+            f" {'class' if named == 1 else 'classes'}: it has {classes}, but there"
+            f" {'is 1 name' if named == 1 else f'are {named} names'}. Correct the detector's `names`, or the"
+            " entry `names` of its metadata; if the values are masks, key points or angles, export a"
+            " detection model."
         )
     return classes
 

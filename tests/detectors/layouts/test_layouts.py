@@ -276,7 +276,7 @@ def test_names_can_be_stated_and_must_be_as_many_as_the_classes(tmp_path: Path) 
     path = models.yolov8(tmp_path / "model.onnx", (SIDE, SIDE), {"names": models.NAMES})
     detector = OnnxDetector(Onnx(path.name, names=("lamp", "rose"), labels=("rose",)), ModelCache(tmp_path))
     assert detector.understood.labels == {0: "lamp", 1: "rose"}
-    with pytest.raises(DetectorError, match="2, but the metadata names 3"):
+    with pytest.raises(DetectorError, match="2, but there are 3 names"):
         OnnxDetector(Onnx(path.name, names=("a", "b", "c")), ModelCache(tmp_path))
 
 

@@ -135,9 +135,9 @@ def test_feature_maps_and_an_auxiliary_head_are_left_aside() -> None:
         ((1, V8_ANCHORS, 6), 1, "YOLOX"),
         ((1, V8_ANCHORS + 100, 112), 0, "NanoDet"),
         ((100, 7), 0, "after suppression"),
-        ((1, 40, V8_ANCHORS), 80, "36, but the metadata names 80"),
-        ((1, 7, V8_ANCHORS), 1, "3, but the metadata names 1"),
-        ((1, V5_ANCHORS, 84), 80, "79, but the metadata names 80"),
+        ((1, 40, V8_ANCHORS), 80, "36, but there are 80 names"),
+        ((1, 7, V8_ANCHORS), 1, "3, but there is 1 name"),
+        ((1, V5_ANCHORS, 84), 80, "79, but there are 80 names"),
     ],
 )
 def test_any_other_shape_is_rejected_with_the_reason(shape: tuple[int, ...], named: int, reason: str) -> None:

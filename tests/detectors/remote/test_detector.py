@@ -177,6 +177,19 @@ def test_a_model_that_cannot_be_read_is_refused_with_what_to_do(tmp_path: Path, 
         make(server.url).detect(picture(), 0)
 
 
+@pytest.mark.parametrize(
+    ("missing", "told"), [("inputs", "takes nothing"), ("outputs", "declares no outputs")]
+)
+def test_a_model_whose_server_does_not_describe_it_is_refused(
+    server: FakeInferenceServer, make: Make, monkeypatch: pytest.MonkeyPatch, missing: str, told: str
+) -> None:
+    """Servers leave it out for models in Python that do not say what they take and give."""
+    whole = server.metadata()
+    monkeypatch.setattr(server, "metadata", lambda: whole | {missing: []})
+    with pytest.raises(UnusableError, match=told):
+        make(server.url).detect(picture(), 0)
+
+
 def test_an_answer_of_more_numbers_in_json_than_memory_is_meant_for_is_not_read(
     yolo: Path, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
