@@ -27,6 +27,7 @@ _INVALID = (
     errors.InvalidTopicError,
     errors.PolicyViolationError,
 )
+_NOT_YET = "fenced"  # of brokers that have just started, or were held up: they take no topics for a moment
 
 
 class ClusterTopics:
@@ -98,7 +99,9 @@ class ClusterTopics:
             if kind in _NOT_ALLOWED:
                 not_allowed.append(name)
             elif kind in _INVALID:
-                reason = (message[0] if message else None) or kind.__name__
+                reason = str((message[0] if message else None) or kind.__name__)
+                if _NOT_YET in reason:
+                    return reason
                 raise BusError(f"Kafka cannot create the topic {name}: {reason}")
         if not_allowed:
             names = ", ".join(sorted(not_allowed))

@@ -1,14 +1,19 @@
 """Starting the bus on Kafka: what is refused, with one line for the user."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
+from aiokafka import errors
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from structlog.testing import capture_logs
 
 from app.bus import BusError
 from app.bus.kafka.bus import open_kafka_bus
 from app.bus.kafka.connection import KafkaSecurity
+from app.bus.kafka.topics import ClusterTopics
 from tests.bus.actors import Inbox
 from tests.bus.harness import READERS, notes
 from tests.bus.kafka.harness import QUICK, KafkaHarness
@@ -44,6 +49,27 @@ async def test_more_copies_than_brokers_are_refused_in_one_line(harness: KafkaHa
     with pytest.raises(BusError, match=r"^Kafka cannot create the topic .*notes: .*replication.*$"):
         async with harness.another(prefix=f"{harness.prefix}copies.", topics=[notes], replication=3):
             pass
+
+
+async def test_brokers_that_are_fenced_for_a_moment_are_waited_for() -> None:
+    asked: list[str] = []
+
+    class Admin:
+        """Answers as a broker does that has just started."""
+
+        async def describe_topics(self) -> list[dict[str, Any]]:
+            names = [*asked[2:], *[name + ".dead" for name in asked[2:]]]
+            return [{"topic": name, "partitions": [{"leader": 0}]} for name in names]
+
+        async def create_topics(self, new: list[NewTopic]) -> SimpleNamespace:
+            asked.append(new[0].name)
+            fenced = "Unable to replicate the partition 1 time(s): All brokers are currently fenced."
+            code = (0, None) if len(asked) > 2 else (errors.InvalidReplicationFactorError.errno, fenced)
+            return SimpleNamespace(topic_errors=[(each.name, *code) for each in new])
+
+    topics = ClusterTopics(cast("AIOKafkaAdminClient", Admin()), "va.")
+    assert set(await topics.create_missing([notes], 1, 1)) == {"va.test_notes", "va.test_notes.dead"}
+    assert len(asked) == 3
 
 
 async def test_a_broker_without_passwords_refuses_one_in_one_line(kafka: str) -> None:
