@@ -4,10 +4,11 @@ import os
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import msgspec
 import pytest
-from anyio import sleep
 from msgspec.structs import replace
 
 from app.domain.analysis import Presence
@@ -17,6 +18,8 @@ from app.domain.spec import ExpectedFile
 from app.messages import DateResults, RunFailed, RunFinished, RunStopped
 from app.postgres import Database
 from app.runner.cleanup.dates import change_date
+from app.runner.frames.pipeline import Pipeline
+from app.runner.frames.tasks import FrameTask
 from app.video.identity import identify
 from tests.runner.runs import World, executing, spec
 from tests.support.clips import marker_clip
@@ -56,10 +59,21 @@ async def changes(world: World) -> list[PinChange]:
 async def begin(world: World, detector: object = None) -> int:
     """Run a first attempt, and stop it in the middle. Returns the number of stored frames."""
     run = world.run(spec("clip.mp4", *([detector] if detector else [])))
-    async with executing(run):
-        while not run.next_frame:  # noqa: ASYNC110 - often: a run may end within a tenth of a second
-            await sleep(0.001)
-        run.stop("stop")
+    stopped, detect_in = Event(), Pipeline._detect_in
+
+    def hold(pipeline: Pipeline, task: FrameTask) -> Any:
+        if task.frame >= FRAMES // 2:  # or all may be done before the run is stopped
+            stopped.wait(30)
+        return detect_in(pipeline, task)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pipeline, "_detect_in", hold)
+        async with executing(run):
+            try:
+                await until(lambda: run.next_frame)
+            finally:
+                run.stop("stop")
+                stopped.set()
     assert isinstance(world.events[-1], RunStopped)
     stored = len(await world.stored())
     assert 0 < stored < FRAMES

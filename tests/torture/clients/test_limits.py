@@ -245,8 +245,9 @@ async def test_heads_that_never_end_are_given_up(tmp_path: Path, battery: Batter
 @pytest.mark.timeout(120)
 async def test_heads_that_are_waited_for_would_be_noticed(tmp_path: Path, battery: Battery) -> None:
     held, left = await hold_heads(tmp_path, UNGUARDED + "patient")
-    assert held >= HEADS
-    assert left >= HEADS
+    some = HEADS - 50  # the kernel's list, which changes while it is read, may leave some out
+    assert held >= some > MAX_WAITING
+    assert left >= some
     battery.unguarded(
         ROW, "a deadline for heads", f"{HEADS:,} connections", f"{left:,} open after 20 seconds"
     )
