@@ -7,20 +7,26 @@ import asyncpg
 import pytest
 
 from app.domain.prediction import MAX_CLASS_ID, Detection, Prediction
-from app.postgres import Database, migrate, migrations_of, open_connection
+from app.postgres import Connection, Database, migrate, migrations_of, open_connection
 from app.predictions.codec import FRAMES_PER_BLOCK, decode
 from tests.support.databases import Databases
 from tests.support.rows import add_prediction, class_ids, packed
+
+
+async def migrate_before(connection: Connection, number: str) -> None:
+    """Bring an empty database to where an earlier version left it: all migrations before this one."""
+    await connection.execute("CREATE TABLE schema_migrations (name text PRIMARY KEY)")
+    for name, sql in migrations_of("app.predictions").items():
+        if name < number:
+            await connection.execute(sql)
+            await connection.execute("INSERT INTO schema_migrations VALUES ($1)", name)
 
 
 async def test_stored_predictions_are_carried_over(server: Databases) -> None:
     scenario_id = uuid4()
     async with server.empty() as dsn:
         async with open_connection(dsn) as connection:
-            await connection.execute("CREATE TABLE schema_migrations (name text PRIMARY KEY)")
-            for name in ("001_predictions.sql", "002_frozen_sources.sql"):
-                await connection.execute(migrations_of("app.predictions")[name])
-                await connection.execute("INSERT INTO schema_migrations VALUES ($1)", name)
+            await migrate_before(connection, "003")
             for frame, labels, confidences in [
                 (0, ["car", "car"], [0.25, 0.5]),
                 (1, [], []),
@@ -62,11 +68,7 @@ async def test_pictures_that_were_stored_for_each_event_are_stored_for_each_fram
     one, other = uuid4(), uuid4()
     async with server.empty() as dsn:
         async with open_connection(dsn) as connection:
-            await connection.execute("CREATE TABLE schema_migrations (name text PRIMARY KEY)")
-            for name, sql in migrations_of("app.predictions").items():
-                if name < "020":
-                    await connection.execute(sql)
-                    await connection.execute("INSERT INTO schema_migrations VALUES ($1)", name)
+            await migrate_before(connection, "020")
             for scenario_id, event_id, frame, score in ((one, 1, 7, 2.0), (one, 2, 7, 3.0), (one, 3, 8, 4.0),
                                                         (other, 1, 7, 5.0)):  # fmt: skip
                 await connection.execute(
@@ -110,11 +112,7 @@ async def test_stored_timelines_and_events_are_summed(server: Databases) -> None
     one, other = uuid4(), uuid4()
     async with server.empty() as dsn:
         async with open_connection(dsn) as connection:
-            await connection.execute("CREATE TABLE schema_migrations (name text PRIMARY KEY)")
-            for name, sql in migrations_of("app.predictions").items():
-                if name < "027":
-                    await connection.execute(sql)
-                    await connection.execute("INSERT INTO schema_migrations VALUES ($1)", name)
+            await migrate_before(connection, "027")
             for scenario_id, events in ((one, 3), (other, 0)):
                 await connection.execute(
                     "INSERT INTO checkpoints (scenario_id, attempt, run_token)"
@@ -153,11 +151,7 @@ async def test_sums_that_an_earlier_version_left_of_deleted_scenarios_are_remove
     left, kept = uuid4(), uuid4()
     async with server.empty() as dsn:
         async with open_connection(dsn) as connection:
-            await connection.execute("CREATE TABLE schema_migrations (name text PRIMARY KEY)")
-            for name, sql in migrations_of("app.predictions").items():
-                if name < "028":
-                    await connection.execute(sql)
-                    await connection.execute("INSERT INTO schema_migrations VALUES ($1)", name)
+            await migrate_before(connection, "028")
             for scenario_id in (left, kept):
                 await connection.execute(
                     "INSERT INTO checkpoints (scenario_id, attempt, run_token, dropped, purged)"
